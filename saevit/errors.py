@@ -1,0 +1,62 @@
+"""What can go wrong for a user, and the one door for optional packages."""
+
+import difflib
+from collections.abc import Iterable
+from importlib import import_module
+from types import ModuleType
+
+
+class SaevitError(Exception):
+    """Any error whose message is meant for the user: one line with the value, the rule and a way out."""
+
+
+class SpecError(SaevitError, ValueError):
+    """A variant that cannot exist, or text that names none."""
+
+
+class OptionError(SaevitError, ValueError):
+    """A setting (size, batch, device, precision, path, ...) that cannot be used here."""
+
+
+class MemoryRefused(SaevitError):
+    """A model or batch that by its exact count cannot fit in this machine's memory."""
+
+
+class MissingPackage(SaevitError, ImportError):
+    """A package that is absent, or installed but broken."""
+
+
+class MeasureError(SaevitError):
+    """A model that could not be built or run."""
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """Return the end of an error line: the choices nearest to `word`, or all of them when none is near."""
+    names = list(choices)
+    close = difflib.get_close_matches(word, names, n=3, cutoff=0.6)
+    if close:
+        return "did you mean " + " or ".join(close) + "?"
+    return "choose from " + ", ".join(names)
+
+
+def need(module: str, extra: str | None = None) -> ModuleType:
+    """Import an optional or fragile package, or say in one line how to get it.
+
+    Raises:
+        MissingPackage: it is not installed, or (torchvision's usual fate) was built for another torch.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        package = module.partition(".")[0]
+        if error.name is None or error.name.partition(".")[0] != package:
+            raise  # installed, but itself broken: hiding that would send the user the wrong way
+        target = f"'saevit[{extra}]'" if extra else package
+        raise MissingPackage(f"{package} is not installed: pip install {target}") from error
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise
+        raise MissingPackage(
+            f"{module} cannot be imported, because torchvision was built for another torch ({error}): "
+            "install torch and torchvision together, from the same place"
+        ) from error
