@@ -18,11 +18,11 @@ class OptionError(SaevitError, ValueError):
     """A setting (size, batch, device, precision, path, ...) that cannot be used here."""
 
 
-class MemoryRefused(SaevitError):
+class MemoryLimitError(SaevitError):
     """A model or batch that by its exact count cannot fit in this machine's memory."""
 
 
-class MissingPackage(SaevitError, ImportError):
+class MissingPackageError(SaevitError, ImportError):
     """A package that is absent, or installed but broken."""
 
 
@@ -43,7 +43,7 @@ def need(module: str, extra: str | None = None) -> ModuleType:
     """Import an optional or fragile package, or say in one line how to get it.
 
     Raises:
-        MissingPackage: it is not installed, or (torchvision's usual fate) was built for another torch.
+        MissingPackageError: it is not installed, or (torchvision's usual fate) was built for another torch.
     """
     try:
         return import_module(module)
@@ -52,11 +52,11 @@ def need(module: str, extra: str | None = None) -> ModuleType:
         if error.name is None or error.name.partition(".")[0] != package:
             raise  # installed, but itself broken: hiding that would send the user the wrong way
         target = f"'saevit[{extra}]'" if extra else package
-        raise MissingPackage(f"{package} is not installed: pip install {target}") from error
+        raise MissingPackageError(f"{package} is not installed: pip install {target}") from error
     except RuntimeError as error:
         if "torchvision::" not in str(error):
             raise
-        raise MissingPackage(
+        raise MissingPackageError(
             f"{module} cannot be imported, because torchvision was built for another torch ({error}): "
             "install torch and torchvision together, from the same place"
         ) from error

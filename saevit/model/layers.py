@@ -1,0 +1,113 @@
+"""The building blocks that are not SAEViT's own. B batch, C channels, H W height and width."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+ACT_LAYERS: dict[str, type[nn.Module]] = {
+    "hardswish": nn.Hardswish,
+    "gelu": nn.GELU,
+    "relu": nn.ReLU,
+    "silu": nn.SiLU,
+}
+
+
+class DWSConv(nn.Module):
+    """Depth-wise separable convolution: 3x3 depth-wise, BN, act, 1x1, BN. (B, C, H, W) -> same shape."""
+
+    def __init__(self, dim: int, act: str) -> None:
+        super().__init__()
+        self.dw = nn.Conv2d(dim, dim, 3, padding=1, groups=dim, bias=False)
+        self.norm1 = nn.BatchNorm2d(dim)
+        self.act = ACT_LAYERS[act]()
+        self.pw = nn.Conv2d(dim, dim, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm2(self.pw(self.act(self.norm1(self.dw(x)))))  # type: ignore[no-any-return]
+
+
+class Stem(nn.Module):
+    """Two 3x3 convolutions of stride 2. (B, in_chans, H, W) -> (B, dim, ceil(H/4), ceil(W/4))."""
+
+    def __init__(self, in_chans: int, mid_dim: int, dim: int, act: str) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_chans, mid_dim, 3, stride=2, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(mid_dim)
+        self.act = ACT_LAYERS[act]()
+        self.conv2 = nn.Conv2d(mid_dim, dim, 3, stride=2, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm2(self.conv2(self.act(self.norm1(self.conv1(x)))))  # type: ignore[no-any-return]
+
+
+class Downsample(nn.Module):
+    """Dense 3x3 convolution of stride 2 and BN. (B, C, H, W) -> (B, C', ceil(H/2), ceil(W/2))."""
+
+    def __init__(self, in_dim: int, dim: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_dim, dim, 3, stride=2, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x))  # type: ignore[no-any-return]
+
+
+class Attend(nn.Module):
+    """Scaled dot-product attention as a module of its own, so that it can be hooked, counted and timed."""
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Mix v by softmax(q k^T / sqrt(d)). q: (B, heads, n, d); k, v: (B, heads, m, d) -> (B, heads, n, d)."""
+        return F.scaled_dot_product_attention(q, k, v)
+
+
+class DropPath(nn.Module):
+    """Stochastic depth (arXiv 1603.09382): in training, drops the branch of a whole sample.
+
+    A kept branch is scaled by 1 / (1 - drop_prob), so that its expectation stays. Any shape (B, ...).
+    """
+
+    def __init__(self, drop_prob: float) -> None:
+        super().__init__()
+        self.drop_prob = drop_prob
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.drop_prob == 0 or not self.training:
+            return x
+        keep = 1 - self.drop_prob
+        mask = x.new_empty((x.shape[0],) + (1,) * (x.ndim - 1)).bernoulli_(keep)
+        return x * mask.div_(keep)
+
+    def extra_repr(self) -> str:
+        return f"drop_prob={self.drop_prob:g}"
+
+
+class Head(nn.Module):
+    """BN, global average pool, linear. (B, C, H, W) -> (B, num_classes), or (B, C) for num_classes=0."""
+
+    def __init__(self, dim: int, num_classes: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(dim)
+        self.fc = nn.Linear(dim, num_classes) if num_classes else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.norm(x).mean((2, 3)))  # type: ignore[no-any-return]
+
+
+def init_weights(module: nn.Module) -> None:
+    """Initialise one layer, as `Module.apply` calls it.
+
+    | layer | weight | bias |
+    | 3x3 convolution | normal, sqrt(2 / fan_out) with groups (arXiv 1502.01852) | 0 |
+    | 1x1 convolution, linear | truncated normal, 0.02 (arXiv 2010.11929) | 0 |
+    | transposed convolution | 1: at first, recovery copies a token to its window | - |
+    """
+    if isinstance(module, nn.ConvTranspose2d):
+        nn.init.ones_(module.weight)
+    elif isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1):
+        fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
+        nn.init.normal_(module.weight, std=(2 / fan_out) ** 0.5)
+    elif isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+    if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)

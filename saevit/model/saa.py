@@ -1,0 +1,117 @@
+"""Sparsely Aggregated Attention.
+
+B batch, C channels, H W the map, r the rate, h w = ceil(H/r) ceil(W/r), d = C/heads.
+
+From the abstract of arXiv 2508.16884: adaptive sparse sampling, attention on the samples, recovery by
+deconvolution. Our decision: the form of each (precedent: EdgeViT, arXiv 2205.03436, which samples uniformly).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from saevit.model.layers import Attend
+
+
+class SAA(nn.Module):
+    """Attention over one token for each r x r window, then recovery to every pixel. (B, C, H, W) -> same.
+
+    With rate=1 it is dense attention: neither score nor recovery exists.
+    """
+
+    def __init__(self, dim: int, num_heads: int, rate: int, sampling: str) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.norm = nn.BatchNorm2d(dim)
+        self.sample = make_sampler(dim, rate, sampling)
+        self.qkv = nn.Conv2d(dim, 3 * dim, 1)
+        self.attend = Attend()
+        self.proj = nn.Conv2d(dim, dim, 1)
+        self.recover = (
+            nn.Identity()
+            if rate == 1
+            else nn.ConvTranspose2d(dim, dim, rate, stride=rate, groups=dim, bias=False)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        H, W = x.shape[2:]
+        z = self.sample(self.norm(x))  # (B, C, h, w)
+        y = self.proj(self.mix(self.qkv(z)))
+        return self.recover(y)[:, :, :H, :W]  # type: ignore[no-any-return]
+
+    def mix(self, qkv: Tensor) -> Tensor:
+        """Attend over all tokens, head by head. (B, 3C, h, w) -> (B, C, h, w)."""
+        B, C3, h, w = qkv.shape
+        q, k, v = qkv.flatten(2).unflatten(1, (3, self.num_heads, -1)).transpose(3, 4).unbind(1)
+        y = self.attend(q, k, v)  # (B, heads, h*w, d)
+        return y.transpose(2, 3).reshape(B, C3 // 3, h, w)  # type: ignore[no-any-return]
+
+
+class AdaptiveSampler(nn.Module):
+    """Content-weighted mean of each window: z = sum_i a_i x_i with a = softmax(w_s . x) over the window.
+
+    A uniform, redundant window is averaged, a varied one is picked from. Padding never gets weight.
+    (B, C, H, W) -> (B, C, h, w).
+    """
+
+    def __init__(self, dim: int, rate: int) -> None:
+        super().__init__()
+        self.rate = rate
+        self.score = nn.Conv2d(dim, 1, 1, bias=False)  # a bias would cancel in the softmax
+
+    def forward(self, x: Tensor) -> Tensor:
+        weights = window_softmax(self.score(x), self.rate).to(x.dtype)  # (B, 1, h, r, w, r)
+        return (windows(x, self.rate, 0.0) * weights).sum((3, 5))
+
+    def extra_repr(self) -> str:
+        return f"rate={self.rate}"
+
+
+class AverageSampler(nn.Module):
+    """Mean of each window's real pixels, padding left out. (B, C, H, W) -> (B, C, h, w)."""
+
+    def __init__(self, rate: int) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, self.rate, ceil_mode=True, count_include_pad=False)
+
+    def extra_repr(self) -> str:
+        return f"rate={self.rate}"
+
+
+class StrideSampler(nn.Module):
+    """The upper left pixel of each window. (B, C, H, W) -> (B, C, h, w)."""
+
+    def __init__(self, rate: int) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :, :: self.rate, :: self.rate]
+
+    def extra_repr(self) -> str:
+        return f"rate={self.rate}"
+
+
+def make_sampler(dim: int, rate: int, sampling: str) -> nn.Module:
+    """Return the module that turns each r x r window into one token."""
+    if rate == 1:
+        return nn.Identity()
+    if sampling == "adaptive":
+        return AdaptiveSampler(dim, rate)
+    return AverageSampler(rate) if sampling == "average" else StrideSampler(rate)
+
+
+def windows(x: Tensor, rate: int, fill: float) -> Tensor:
+    """Cut a map into r x r windows, filled up at the right and bottom. (B, C, H, W) -> (B, C, h, r, w, r)."""
+    H, W = x.shape[2:]
+    padded = F.pad(x, (0, -W % rate, 0, -H % rate), value=fill)
+    return padded.unflatten(3, (-1, rate)).unflatten(2, (-1, rate))
+
+
+def window_softmax(score: Tensor, rate: int) -> Tensor:
+    """Softmax over each r x r window, in fp32, maximum subtracted. (B, 1, H, W) -> (B, 1, h, r, w, r)."""
+    s = windows(score.float(), rate, -torch.inf).transpose(3, 4).flatten(4)  # (B, 1, h, w, r*r)
+    return s.softmax(4).unflatten(4, (rate, rate)).transpose(3, 4)

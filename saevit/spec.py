@@ -1,0 +1,206 @@
+"""What a variant is: one frozen, validated description from which network and cost follow."""
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+from saevit.errors import SpecError, nearest
+
+NUM_STAGES = 4
+STRIDES = (4, 8, 16, 32)
+MIN_IMG_SIZE = 32
+MAX_DIM = 2**20
+MAX_DEPTH = 4096
+MAX_RATE = 256
+MAX_RATIO = 64.0
+
+ACTS = ("hardswish", "gelu", "relu", "silu")
+ATTENTIONS = ("saa", "dense", "none")
+SAMPLINGS = ("adaptive", "average", "stride")
+FFNS = ("ciffn", "mlp")
+LOCALS = ("dwsconv", "none")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """One stage with every multiplier applied: what the network builds and the formulas count."""
+
+    dim: int
+    hidden_dim: int
+    num_heads: int
+    rate: int
+    attends: tuple[bool, ...]  # one per block: does it carry attention?
+
+    @property
+    def depth(self) -> int:
+        """Number of blocks."""
+        return len(self.attends)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariantSpec:
+    """A SAEViT variant. The names are the field's; four values mean one per stage (strides 4, 8, 16, 32).
+
+    Raises:
+        SpecError: a value that no network can have, with the nearest one that it can.
+    """
+
+    dims: tuple[int, ...]  # channels, before `width`
+    depths: tuple[int, ...]  # blocks, before `depth`
+    num_heads: tuple[int, ...]  # attention heads; they divide the channels
+    ratios: tuple[float, ...]  # FFN hidden channels over channels, rounded to a multiple of 8
+    rates: tuple[int, ...]  # SAA's sampling rate r: one token for each r x r window
+    width: float = 1.0  # multiplies dims
+    depth: float = 1.0  # multiplies depths
+    attn_every: int = 2  # attention in every attn_every-th block, counted from the stage's end
+    act: str = "hardswish"
+    attention: str = "saa"
+    sampling: str = "adaptive"
+    ffn: str = "ciffn"
+    local: str = "dwsconv"
+    num_classes: int = 1000  # 0: no classifier, pooled features
+    in_chans: int = 3
+    drop_path_rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in PER_STAGE_INTS.items():
+            object.__setattr__(self, name, per_stage(name, getattr(self, name), whole(low, high)))
+        object.__setattr__(self, "ratios", per_stage("ratios", self.ratios, number(0.125, MAX_RATIO)))
+        for name, check in SCALARS.items():
+            object.__setattr__(self, name, check(name, getattr(self, name)))
+        for name, choices in CHOICES.items():
+            one_of(name, getattr(self, name), choices)
+        self._check_heads()
+        self._check_size()
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The four stages with `width`, `depth`, `ratios` and `attention` applied."""
+        return tuple(self._stage(i) for i in range(NUM_STAGES))
+
+    @property
+    def stem_dim(self) -> int:
+        """Channels between the stem's two convolutions: half of the first stage's, at least 1."""
+        return max(1, self.stages[0].dim // 2)
+
+    def _stage(self, i: int) -> Stage:
+        dim, depth = self._dim(i), self._depth(i)
+        return Stage(
+            dim=dim,
+            hidden_dim=rounded(dim * self.ratios[i], 8),
+            num_heads=self.num_heads[i],
+            rate=1 if self.attention == "dense" else self.rates[i],
+            attends=tuple(
+                self.attention != "none" and (depth - 1 - j) % self.attn_every == 0 for j in range(depth)
+            ),
+        )
+
+    def _dim(self, i: int) -> int:
+        if self.width == 1:
+            return self.dims[i]
+        return rounded(self.dims[i] * self.width, math.lcm(8, self.num_heads[i]))
+
+    def _depth(self, i: int) -> int:
+        return rounded(self.depths[i] * self.depth, 1)
+
+    def _check_heads(self) -> None:
+        for i, (dim, heads) in enumerate(zip(self.dims, self.num_heads, strict=True)):
+            if dim % heads:
+                divisors = [h for h in range(1, dim + 1) if dim % h == 0]
+                fits = sorted(sorted(divisors, key=lambda h: abs(h - heads))[:2])
+                raise SpecError(
+                    f"num_heads[{i}]={heads} does not divide dims[{i}]={dim}: "
+                    f"nearest are {' or '.join(map(str, fits))} heads, or {-(-dim // heads) * heads} channels"
+                )
+
+    def _check_size(self) -> None:
+        for i in range(NUM_STAGES):
+            if self._dim(i) > MAX_DIM:
+                raise SpecError(
+                    f"width={self.width:g} makes {self._dim(i)} channels in stage {i}: at most {MAX_DIM}, "
+                    f"that is width={MAX_DIM / self.dims[i]:.4g}"
+                )
+            if self._depth(i) > MAX_DEPTH:
+                raise SpecError(
+                    f"depth={self.depth:g} makes {self._depth(i)} blocks in stage {i}: at most {MAX_DEPTH}, "
+                    f"that is depth={MAX_DEPTH / self.depths[i]:.4g}"
+                )
+
+    def __str__(self) -> str:
+        # parse imports this module; the text form needs its grammar only when asked for.
+        from saevit.parse import text_of
+
+        return text_of(self)
+
+
+def rounded(value: float, multiple: int) -> int:
+    """Round to the nearest positive multiple (halves go up)."""
+    return max(multiple, int(value / multiple + 0.5) * multiple)
+
+
+def whole(low: int, high: int) -> Any:
+    """Return a check that a value is an integer in [low, high]."""
+
+    def check(name: str, value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise SpecError(f"{name}={value} is not a whole number: choose from {low} to {high}")
+        if not low <= value <= high:
+            raise SpecError(f"{name}={value} is out of range: nearest is {min(max(value, low), high)}")
+        return value
+
+    return check
+
+
+def number(low: float, high: float, *, above_low: bool = False) -> Any:
+    """Return a check that a value is a finite number in [low, high], or in (low, high]."""
+
+    def check(name: str, value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+            raise SpecError(f"{name}={value} is not a number: choose from {low:g} to {high:g}")
+        if above_low and value <= low:
+            raise SpecError(f"{name}={value:g} must be above {low:g}: 1 leaves the preset as it is")
+        if not low <= value <= high:
+            raise SpecError(f"{name}={value:g} is out of range: nearest is {min(max(value, low), high):g}")
+        return float(value)
+
+    return check
+
+
+def per_stage(name: str, values: object, check: Any) -> tuple[Any, ...]:
+    """Check one value a stage."""
+    if not isinstance(values, tuple | list):
+        raise SpecError(f"{name}={values} is not a sequence: give {NUM_STAGES} values, one per stage")
+    if len(values) != NUM_STAGES:
+        shown = "-".join(map(str, values))
+        raise SpecError(f"{name}={shown} has {len(values)} values: give {NUM_STAGES}, one per stage, or one")
+    return tuple(check(f"{name}[{i}]", value) for i, value in enumerate(values))
+
+
+def one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Check a switch."""
+    if value not in choices:
+        raise SpecError(f"{name}={value} is unknown: {nearest(str(value), choices)}")
+
+
+PER_STAGE_INTS = {
+    "dims": (1, MAX_DIM),
+    "depths": (1, MAX_DEPTH),
+    "num_heads": (1, MAX_DIM),
+    "rates": (1, MAX_RATE),
+}
+SCALARS = {
+    "width": number(0, 1024, above_low=True),
+    "depth": number(0, 1024, above_low=True),
+    "attn_every": whole(1, MAX_DEPTH),
+    "num_classes": whole(0, 2**24),
+    "in_chans": whole(1, 2**16),
+    "drop_path_rate": number(0, 0.99),
+}
+CHOICES = {
+    "act": ACTS,
+    "attention": ATTENTIONS,
+    "sampling": SAMPLINGS,
+    "ffn": FFNS,
+    "local": LOCALS,
+}
+FIELDS = tuple(field.name for field in fields(VariantSpec))
