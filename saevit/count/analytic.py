@@ -65,7 +65,7 @@ def downsample(in_dim: Size, dim: Size, hw: Size) -> ByModule:
 def block(spec: VariantSpec, stage: Stage, H: Size, W: Size, *, attends: bool) -> ByModule:
     """`pyramid.Block`: its branches, and one addition for each."""
     N, dim = H * W, stage.dim
-    costs = {}
+    costs: ByModule = {}
     if spec.local == "dwsconv":
         costs |= under("local", dws_conv(dim, N))
     if attends:

@@ -11,7 +11,7 @@ GAMMA_INIT = 1e-5  # the redistribution starts as almost nothing, as layer scale
 
 
 class Redistribute(nn.Module):
-    """v = u + gamma * (u - act(w_d . u + b_d)): each channel against the pixel's aggregate. (B, D, H, W) -> same."""
+    """v = u + gamma * (u - act(w_d . u + b_d)), pixel by pixel. (B, D, H, W) -> same."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class CIFFN(nn.Module):
         self.fc2 = nn.Conv2d(hidden_dim, dim, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(self.redistribute(self.act(self.dw(self.fc1(self.norm(x))))))  # type: ignore[no-any-return]
+        return self.fc2(self.redistribute(self.act(self.dw(self.fc1(self.norm(x))))))
 
 
 class MLP(nn.Module):
@@ -51,4 +51,4 @@ class MLP(nn.Module):
         self.fc2 = nn.Conv2d(hidden_dim, dim, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(self.act(self.fc1(self.norm(x))))  # type: ignore[no-any-return]
+        return self.fc2(self.act(self.fc1(self.norm(x))))

@@ -23,7 +23,7 @@ class DWSConv(nn.Module):
         self.norm2 = nn.BatchNorm2d(dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm2(self.pw(self.act(self.norm1(self.dw(x)))))  # type: ignore[no-any-return]
+        return self.norm2(self.pw(self.act(self.norm1(self.dw(x)))))
 
 
 class Stem(nn.Module):
@@ -38,7 +38,7 @@ class Stem(nn.Module):
         self.norm2 = nn.BatchNorm2d(dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm2(self.conv2(self.act(self.norm1(self.conv1(x)))))  # type: ignore[no-any-return]
+        return self.norm2(self.conv2(self.act(self.norm1(self.conv1(x)))))
 
 
 class Downsample(nn.Module):
@@ -50,14 +50,14 @@ class Downsample(nn.Module):
         self.norm = nn.BatchNorm2d(dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(x))  # type: ignore[no-any-return]
+        return self.norm(self.conv(x))
 
 
 class Attend(nn.Module):
     """Scaled dot-product attention as a module of its own, so that it can be hooked, counted and timed."""
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Mix v by softmax(q k^T / sqrt(d)). q: (B, heads, n, d); k, v: (B, heads, m, d) -> (B, heads, n, d)."""
+        """Return softmax(q k^T / sqrt(d)) v. q: (B, heads, n, d); k, v: (B, heads, m, d) -> as q."""
         return F.scaled_dot_product_attention(q, k, v)
 
 
@@ -91,7 +91,7 @@ class Head(nn.Module):
         self.fc = nn.Linear(dim, num_classes) if num_classes else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc(self.norm(x).mean((2, 3)))  # type: ignore[no-any-return]
+        return self.fc(self.norm(x).mean((2, 3)))
 
 
 def init_weights(module: nn.Module) -> None:

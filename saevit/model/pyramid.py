@@ -25,7 +25,7 @@ class Block(nn.Module):
             x = x + self.drop_path(self.local(x))
         if self.attn is not None:
             x = x + self.drop_path(self.attn(x))
-        return x + self.drop_path(self.ffn(x))  # type: ignore[no-any-return]
+        return x + self.drop_path(self.ffn(x))
 
 
 class PyramidStage(nn.Module):
@@ -66,7 +66,7 @@ class SAEViT(nn.Module):
         return x
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.forward_features(x))  # type: ignore[no-any-return]
+        return self.head(self.forward_features(x))
 
 
 def make_stages(spec: VariantSpec) -> list[PyramidStage]:

@@ -37,14 +37,14 @@ class SAA(nn.Module):
         H, W = x.shape[2:]
         z = self.sample(self.norm(x))  # (B, C, h, w)
         y = self.proj(self.mix(self.qkv(z)))
-        return self.recover(y)[:, :, :H, :W]  # type: ignore[no-any-return]
+        return self.recover(y)[:, :, :H, :W]
 
     def mix(self, qkv: Tensor) -> Tensor:
         """Attend over all tokens, head by head. (B, 3C, h, w) -> (B, C, h, w)."""
         B, C3, h, w = qkv.shape
-        q, k, v = qkv.flatten(2).unflatten(1, (3, self.num_heads, -1)).transpose(3, 4).unbind(1)
+        q, k, v = qkv.reshape(B, 3, self.num_heads, -1, h * w).transpose(3, 4).unbind(1)
         y = self.attend(q, k, v)  # (B, heads, h*w, d)
-        return y.transpose(2, 3).reshape(B, C3 // 3, h, w)  # type: ignore[no-any-return]
+        return y.transpose(2, 3).reshape(B, C3 // 3, h, w)
 
 
 class AdaptiveSampler(nn.Module):
@@ -106,12 +106,12 @@ def make_sampler(dim: int, rate: int, sampling: str) -> nn.Module:
 
 def windows(x: Tensor, rate: int, fill: float) -> Tensor:
     """Cut a map into r x r windows, filled up at the right and bottom. (B, C, H, W) -> (B, C, h, r, w, r)."""
-    H, W = x.shape[2:]
+    B, C, H, W = x.shape
     padded = F.pad(x, (0, -W % rate, 0, -H % rate), value=fill)
-    return padded.unflatten(3, (-1, rate)).unflatten(2, (-1, rate))
+    return padded.reshape(B, C, -(-H // rate), rate, -(-W // rate), rate)
 
 
 def window_softmax(score: Tensor, rate: int) -> Tensor:
     """Softmax over each r x r window, in fp32, maximum subtracted. (B, 1, H, W) -> (B, 1, h, r, w, r)."""
-    s = windows(score.float(), rate, -torch.inf).transpose(3, 4).flatten(4)  # (B, 1, h, w, r*r)
-    return s.softmax(4).unflatten(4, (rate, rate)).transpose(3, 4)
+    s = windows(score.float(), rate, -torch.inf).transpose(3, 4)  # (B, 1, h, w, r, r)
+    return s.flatten(4).softmax(4).reshape(s.shape).transpose(3, 4)
