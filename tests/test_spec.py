@@ -1,0 +1,105 @@
+"""A variant is checked once, when it is made, and each refusal says what would be accepted."""
+
+import re
+from dataclasses import FrozenInstanceError, replace
+
+import pytest
+from hypothesis import given
+
+from saevit.errors import SpecError
+from saevit.presets import PRESETS
+from saevit.spec import VariantSpec
+from tests.strategies import specs
+
+TINY = PRESETS["saevit_tiny"]
+
+
+@given(specs())
+def test_stages_are_buildable(spec: VariantSpec) -> None:
+    for stage, dim in zip(spec.stages, spec.dims, strict=True):
+        assert stage.dim % stage.num_heads == 0
+        assert stage.depth >= 1
+        assert stage.hidden_dim % 8 == 0
+        if spec.width == 1:
+            assert stage.dim == dim  # a width of 1 never rounds what was asked for
+        else:
+            assert stage.dim % 8 == 0
+
+
+@given(specs())
+def test_attention_ends_each_stage(spec: VariantSpec) -> None:
+    for stage in spec.stages:
+        assert stage.attends[-1] == (spec.attention != "none")
+
+
+def test_attn_every_counts_from_the_end() -> None:
+    spec = replace(TINY, depths=(1, 2, 5, 6), attn_every=3)
+    assert [stage.attends for stage in spec.stages] == [
+        (True,),
+        (False, True),
+        (False, True, False, False, True),
+        (False, False, True, False, False, True),
+    ]
+
+
+def test_width_rounds_to_a_multiple_of_8_that_the_heads_divide() -> None:
+    assert [stage.dim for stage in replace(TINY, width=1.25).stages] == [64, 120, 240, 400]
+    assert [stage.dim for stage in replace(TINY, width=0.01).stages] == [8, 24, 24, 40]
+
+
+def test_depth_keeps_one_block() -> None:
+    assert [stage.depth for stage in replace(TINY, depth=0.1).stages] == [1, 1, 1, 1]
+    assert [stage.depth for stage in replace(TINY, depth=1.5).stages] == [3, 3, 9, 3]
+
+
+def test_dense_attention_samples_nothing() -> None:
+    assert [stage.rate for stage in replace(TINY, attention="dense").stages] == [1, 1, 1, 1]
+
+
+def test_frozen_and_hashable() -> None:
+    with pytest.raises(FrozenInstanceError):
+        TINY.width = 2.0  # type: ignore[misc]
+    assert len({TINY, replace(TINY), replace(TINY, width=2.0)}) == 2
+
+
+def test_lists_become_tuples() -> None:
+    assert replace(TINY, rates=[8, 4, 2, 1]) == TINY  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rates": (0, 4, 2, 1)}, "rates[0]=0 is out of range: nearest is 1"),
+        ({"rates": (3, 3)}, "rates=3-3 has 2 values: give 4, one per stage, or one"),
+        ({"rates": 3}, "rates=3 is not a sequence: give 4 values, one per stage"),
+        ({"rates": (1.5, 1, 1, 1)}, "rates[0]=1.5 is not a whole number: choose from 1 to 256"),
+        ({"rates": (257, 1, 1, 1)}, "rates[0]=257 is out of range: nearest is 256"),
+        (
+            {"num_heads": (5, 3, 6, 10)},
+            "num_heads[0]=5 does not divide dims[0]=48: nearest are 4 or 6 heads, or 50",
+        ),
+        ({"num_heads": (1, 3, 6, 0)}, "num_heads[3]=0 is out of range: nearest is 1"),
+        ({"width": float("nan")}, "width=nan is not a number"),
+        ({"width": float("inf")}, "width=inf is out of range: nearest is 1024"),
+        ({"width": 0.0}, "width=0 must be above 0"),
+        ({"width": True}, "width=True is not a number"),
+        ({"depth": 0}, "depth=0 must be above 0"),
+        ({"depth": -1}, "depth=-1 must be above 0"),
+        ({"dims": (2**20, 96, 192, 320), "width": 2.0}, "at most 1048576, that is width=1"),
+        ({"depths": (4096, 2, 6, 2), "depth": 2.0}, "at most 4096, that is depth=1"),
+        ({"depths": (0, 2, 6, 2)}, "depths[0]=0 is out of range: nearest is 1"),
+        ({"ratios": (0, 3, 3, 3)}, "ratios[0]=0 is out of range: nearest is 0.125"),
+        ({"attn_every": 0}, "attn_every=0 is out of range: nearest is 1"),
+        ({"act": "swish"}, "act=swish is unknown: did you mean hardswish?"),
+        ({"attention": "sparse"}, "attention=sparse is unknown: choose from saa, dense, none"),
+        ({"sampling": "avg"}, "sampling=avg is unknown: did you mean average?"),
+        ({"ffn": None}, "ffn=None is unknown"),
+        ({"num_classes": -1}, "num_classes=-1 is out of range: nearest is 0"),
+        ({"in_chans": 0}, "in_chans=0 is out of range: nearest is 1"),
+        ({"drop_path_rate": 1.0}, "drop_path_rate=1 is out of range: nearest is 0.99"),
+    ],
+)
+def test_refuses(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(SpecError, match=re.escape(message)) as caught:
+        replace(TINY, **changes)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
