@@ -1,0 +1,70 @@
+"""timm's networks, built for real and offline: random weights, an ImageNet-1k head, ready for inference."""
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from saevit.errors import MeasureError, OptionError, nearest, need
+
+if TYPE_CHECKING:
+    from torch import nn
+
+PREFIX = "timm:"
+NUM_CLASSES = 1000  # some timm names default to a head of 21,841 classes
+
+
+def build(name: str, img_size: tuple[int, int]) -> "nn.Module":
+    """Return a timm model in eval mode, re-parameterised where its family has that; nothing is downloaded.
+
+    A model of fixed size is built for `img_size` (H, W); others take any.
+
+    Raises:
+        OptionError: timm has no such model (names the nearest).
+        MeasureError: timm cannot build it, in one line.
+    """
+    timm = need("timm")
+    check_name(timm, name)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # timm's remarks on its own renamed models
+            model = create(timm, name, img_size)
+            return need("timm.utils.model").reparameterize_model(model).eval()  # type: ignore[no-any-return]
+    except Exception as error:  # timm's constructors raise all kinds
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise MeasureError(
+            f"timm cannot build {name!r} for {img_size[0]} x {img_size[1]} px: {reason}"
+        ) from error
+
+
+def create(timm: Any, name: str, img_size: tuple[int, int]) -> "nn.Module":
+    """Create the model, telling those of fixed size which one it is."""
+    model = timm.create_model(name, pretrained=False, num_classes=NUM_CLASSES)
+    config = model.pretrained_cfg
+    if config.get("fixed_input_size") and tuple(config["input_size"][1:]) != img_size:
+        model = timm.create_model(name, pretrained=False, num_classes=NUM_CLASSES, img_size=img_size)
+    return model  # type: ignore[no-any-return]
+
+
+def check_name(timm: Any, name: str) -> None:
+    """Refuse a name or tag that timm does not know."""
+    base, _, tag = name.partition(".")
+    if not timm.is_model(base):
+        raise OptionError(f"{PREFIX}{name} is not a timm model: {nearest(base, timm.list_models())}")
+    known = [
+        full.partition(".")[2] for full in timm.list_pretrained(f"{base}*") if full.startswith(f"{base}.")
+    ]
+    if tag and tag not in known:
+        raise OptionError(
+            f"{PREFIX}{name}: {base} has no tag {tag!r}: {nearest(tag, known) if known else 'it has none'}"
+        )
+
+
+def version() -> str:
+    """Return timm's version."""
+    return str(need("timm").__version__)
+
+
+def statement() -> str:
+    """Say what these models are."""
+    return (
+        f"timm {version()}, random weights, {NUM_CLASSES} classes, re-parameterised where the family has that"
+    )

@@ -1,0 +1,102 @@
+"""Memory of inference in closed form: how many elements are alive at the worst moment of a forward pass.
+
+It follows eager PyTorch step by step: every operator writes a new tensor, a tensor lives until the last name
+that holds it goes, weights are counted apart. `peak.traced_peak` sees the same on the real network.
+Sizes may be ints or int64 arrays.
+"""
+
+from functools import reduce
+
+from saevit.count.analytic import half, num_tokens, stem_size
+from saevit.count.formulas import Size
+from saevit.spec import Stage, VariantSpec
+
+
+def peak_elements(spec: VariantSpec, img_size: tuple[int, int]) -> int:
+    """Return the largest number of activation elements alive at once for one image, the image included."""
+    image = spec.in_chans * img_size[0] * img_size[1]
+    H, W = stem_size(img_size)
+    between = spec.stem_dim * half(img_size[0]) * half(img_size[1])
+    stage_input = spec.stages[0].dim * H * W
+    peaks = [image + largest(2 * between, between + stage_input, 2 * stage_input)]
+    for i, stage in enumerate(spec.stages):
+        if i:
+            H, W = half(H), half(W)
+        held = image + stage_input  # the caller holds the stage's input until the stage returns
+        peaks.append(held + stage_peak(spec, stage, H, W, downsamples=i > 0))
+        stage_input = stage.dim * H * W
+    peaks.append(image + stage_input + largest(stage_input + stage.dim, stage.dim + spec.num_classes))
+    return largest(*peaks)
+
+
+def stage_peak(spec: VariantSpec, stage: Stage, H: Size, W: Size, *, downsamples: bool) -> Size:
+    """Elements alive inside one stage beside its input."""
+    F = stage.dim * H * W
+    peaks = [2 * F] if downsamples else []
+    for j, attends in enumerate(stage.attends):
+        block_input = (
+            F if downsamples or j else 0
+        )  # the first block of the first stage is given the stage's input
+        peaks.append(block_input + block_peak(spec, stage, H, W, attends=attends))
+    return largest(*peaks)
+
+
+def block_peak(spec: VariantSpec, stage: Stage, H: Size, W: Size, *, attends: bool) -> Size:
+    """Elements alive inside one block beside its input. After its first branch, x is a tensor of its own."""
+    F = stage.dim * H * W
+    peaks, x = [], 0
+    if spec.local == "dwsconv":
+        peaks.append(2 * F)
+        x = F
+    if attends:
+        peaks.append(x + saa_peak(spec.sampling, stage, H, W))
+        x = F
+    hidden = stage.hidden_dim * H * W
+    peaks.append(x + (ciffn_peak(F, hidden, H * W) if spec.ffn == "ciffn" else mlp_peak(F, hidden)))
+    return largest(*peaks)
+
+
+def ciffn_peak(F: Size, hidden: Size, N: Size) -> Size:
+    """Norm and expansion; three hidden maps and the aggregate while redistributing; projection; addition."""
+    return largest(F + hidden, 3 * hidden + N, hidden + F, 2 * F)
+
+
+def mlp_peak(F: Size, hidden: Size) -> Size:
+    """Norm and expansion, activation, projection, addition."""
+    return largest(F + hidden, 2 * hidden, 2 * F)
+
+
+def saa_peak(sampling: str, stage: Stage, H: Size, W: Size) -> Size:
+    """Norm and sampling; then attention on the tokens; then recovery and addition."""
+    F, n, r = stage.dim * H * W, num_tokens(H, W, stage.rate), stage.rate
+    tokens, filled = stage.dim * n, n * r * r
+    if stage.rate == 1:
+        return largest(F + attention_peak(tokens), F + 2 * tokens)
+    z = F if sampling == "stride" else tokens  # a strided view keeps the whole map alive
+    recovered = stage.dim * filled
+    return largest(
+        F + sampling_peak(sampling, F, stage.dim, H * W, filled, tokens),
+        z + attention_peak(tokens),
+        z + tokens + recovered,
+        recovered + F,
+    )
+
+
+def sampling_peak(sampling: str, F: Size, dim: Size, N: Size, filled: Size, tokens: Size) -> Size:
+    """Elements alive while sampling beside the normalised map."""
+    if sampling != "adaptive":
+        return tokens if sampling == "average" else 0
+    padded = (filled > N) * 1
+    softmax = N + padded * filled + 2 * filled
+    product = filled + padded * dim * filled + dim * filled
+    return largest(softmax, product, filled + dim * filled + tokens)
+
+
+def attention_peak(tokens: Size) -> Size:
+    """Queries, keys and values, what attention writes, and its copy in the map's layout."""
+    return 5 * tokens
+
+
+def largest(*sizes: Size) -> Size:
+    """Return the largest size, element by element."""
+    return reduce(lambda a, b: a + (b - a) * (b > a), sizes)

@@ -1,0 +1,125 @@
+"""One model as the profiler sees it: its costs by module path, and how to build it. Costs are of one image."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from saevit.count import analytic, memory, shapes
+from saevit.spec import VariantSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from saevit.count.tracing import Count
+
+RECONSTRUCTION = (
+    "our reconstruction of SAEViT from the abstract of arXiv 2508.16884, with random weights; "
+    "the accuracies that the paper claims are not this model's"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """A model's exact costs. Maps are by path of the module that does the work itself."""
+
+    name: str
+    statement: str
+    counted_by: str
+    in_chans: int
+    paths: tuple[str, ...]  # of every module, in the order of the network
+    params: Mapping[str, int]
+    macs: Mapping[str, int]
+    activations: Mapping[str, int]
+    shapes: Mapping[str, tuple[int, int, int]]  # channels, height, width of what a module writes
+    tokens: Mapping[str, int]  # n, for the modules inside which attention runs
+    elementwise: int
+    peak_elements: int
+    attention_macs: int | None
+    dense_attention_macs: int | None
+    build: Callable[[], "nn.Module"]  # the network for measuring, in eval mode
+    skeleton: Callable[[], "nn.Module"]  # the network for counting; its weights may take no memory
+
+
+def of_variant(spec: VariantSpec, img_size: tuple[int, int]) -> Counted:
+    """Count a variant in closed form; neither torch nor weights are needed."""
+    costs = analytic.by_module(spec, img_size)
+    return Counted(
+        name=str(spec),
+        statement=RECONSTRUCTION,
+        counted_by="analytic",
+        in_chans=spec.in_chans,
+        paths=tuple(costs),
+        params={path: cost.params for path, cost in costs.items() if cost.params},
+        macs={path: cost.macs for path, cost in costs.items() if cost.macs},
+        activations={path: cost.activations for path, cost in costs.items() if cost.activations},
+        shapes=shapes.by_module(spec, img_size),
+        tokens=attention_tokens(spec, img_size),
+        elementwise=analytic.total(spec, img_size).elementwise,
+        peak_elements=memory.peak_elements(spec, img_size),
+        attention_macs=sum(cost.macs for path, cost in costs.items() if path.endswith(".attend")),
+        dense_attention_macs=analytic.dense_attention_macs(spec, img_size),
+        build=cache(lambda: build_variant(spec)),
+        skeleton=lambda: variant_skeleton(spec),
+    )
+
+
+def attention_tokens(spec: VariantSpec, img_size: tuple[int, int]) -> dict[str, int]:
+    """Return n for each stage, block and attention module that samples."""
+    found = {}
+    for i, (stage, seen) in enumerate(zip(spec.stages, analytic.tokens(spec, img_size), strict=True)):
+        blocks = [f"stages.{i}.blocks.{j}" for j, attends in enumerate(stage.attends) if attends]
+        for path in ([f"stages.{i}"] if blocks else []) + blocks:
+            found[path] = seen.sampled
+        for path in blocks:
+            found |= {f"{path}.attn.{name}": seen.sampled for name in ("sample", "qkv", "attend", "proj")}
+    return found
+
+
+def build_variant(spec: VariantSpec) -> "nn.Module":
+    """Build the network with its seeded random weights."""
+    from saevit.model.pyramid import build
+
+    return build(spec)
+
+
+def variant_skeleton(spec: VariantSpec) -> "nn.Module":
+    """Build the network without memory for its weights."""
+    import torch
+
+    from saevit.model.pyramid import SAEViT
+
+    with torch.device("meta"):
+        return SAEViT(spec).eval()
+
+
+def of_network(
+    name: str, statement: str, model: "nn.Module", img_size: tuple[int, int], count: "Count"
+) -> Counted:
+    """Take the costs of any network from the torch counter's `count` of it."""
+    from saevit.count.peak import traced_peak
+    from saevit.count.tracing import output_shapes
+
+    input_shape = (1, 3, *img_size)
+    params: Counter[str] = Counter()
+    for path, parameter in model.named_parameters():
+        params[path.rpartition(".")[0]] += parameter.numel()
+    return Counted(
+        name=name,
+        statement=statement,
+        counted_by="torch",
+        in_chans=3,
+        paths=tuple(path for path, _ in model.named_modules() if path),
+        params=params,
+        macs=count.macs,
+        activations=count.activations or {},
+        shapes=output_shapes(model, input_shape),
+        tokens={},
+        elementwise=sum(count.apart.values()),
+        peak_elements=traced_peak(model, input_shape).bytes // 4,
+        attention_macs=None,
+        dense_attention_macs=None,
+        build=lambda: model,
+        skeleton=lambda: model,
+    )

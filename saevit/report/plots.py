@@ -1,0 +1,107 @@
+"""Figures. Colours differ in lightness as well as in hue, and bars are hatched: grey print stays readable."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from saevit.report.tables import time_share
+from saevit.report.units import milliseconds, scaled
+from saevit.results.profile import Profile, Row
+from saevit.results.statistics import median
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FORMATS = (".png", ".svg", ".pdf")
+MEASURES = {  # label: colour (Okabe and Ito's palette, colour-blind safe), hatch
+    "parameters": ("#999999", ""),
+    "MACs": ("#56B4E9", "//"),
+    "time": ("#D55E00", ""),
+}
+MOST_ROWS = 40
+DPI = 150
+
+
+def breakdown_figure(profile: Profile) -> "Figure":
+    """Draw the share of parameters, MACs and (if measured) time of each line of the breakdown."""
+    from matplotlib.figure import Figure
+
+    rows = largest_rows(profile)
+    timed = profile.timings is not None and bool(profile.timings.breakdown_total)
+    names = list(MEASURES) if timed else list(MEASURES)[:2]
+    figure = Figure(figsize=(8, 1.6 + len(rows) * 0.24 * (len(names) + 0.7)), layout="constrained")
+    axes = figure.add_subplot()
+    for i, name in enumerate(names):
+        draw_bars(
+            axes, profile, rows, name, offset=(i - (len(names) - 1) / 2) * 0.8 / len(names), count=len(names)
+        )
+    axes.set_yticks(range(len(rows)), [row.path or "(elsewhere)" for row in rows])
+    axes.invert_yaxis()
+    axes.set_xlabel("share of the whole network (%)")
+    axes.set_xlim(0, axes.get_xlim()[1] * 1.12)
+    axes.xaxis.grid(visible=True, color="#dddddd")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="lower right", frameon=True, framealpha=1)
+    axes.set_title(caption(profile, len(rows)), loc="left", fontsize=10)
+    return figure
+
+
+def draw_bars(
+    axes: "Axes", profile: Profile, rows: list[Row], name: str, *, offset: float, count: int
+) -> None:
+    """Draw one measure's bars, each with its absolute value at its end."""
+    colour, hatch = MEASURES[name]
+    values = [value_of(profile, row, name) for row in rows]
+    bars = axes.barh(
+        [i + offset for i in range(len(rows))],
+        [100 * share for share, _ in values],
+        height=0.8 / count,
+        color=colour,
+        hatch=hatch,
+        edgecolor="#333333",
+        linewidth=0.5,
+        label=name,
+    )
+    axes.bar_label(bars, [text for _, text in values], padding=3, fontsize=7)
+
+
+def value_of(profile: Profile, row: Row, name: str) -> tuple[float, str]:
+    """Return a row's share of the whole and its absolute value as text."""
+    if name == "parameters":
+        return row.params / max(1, profile.params), scaled(row.params)
+    if name == "MACs":
+        return row.macs / max(1, profile.macs), scaled(row.macs)
+    if not row.seconds:
+        return 0.0, ""
+    return time_share(profile, row), f"{milliseconds(median(row.seconds))} ms"
+
+
+def largest_rows(profile: Profile) -> list[Row]:
+    """Return the rows to draw: all of them, or those with most MACs where a page cannot hold all."""
+    if len(profile.rows) <= MOST_ROWS:
+        return list(profile.rows)
+    keep = sorted(profile.rows, key=lambda row: row.macs, reverse=True)[:MOST_ROWS]
+    return [row for row in profile.rows if row in keep]
+
+
+def caption(profile: Profile, shown: int) -> str:
+    """Say what is drawn and under which conditions."""
+    height, width = profile.img_size
+    lines = [
+        f"{profile.model}: {scaled(profile.params)} parameters, {scaled(profile.macs)}MACs, {height} x {width} px"
+    ]
+    if profile.timings and profile.timings.breakdown_total and profile.timings.breakdown:
+        seconds = milliseconds(median(profile.timings.breakdown_total))
+        lines.append(f"time: {seconds} ms a pass; {str(profile.timings.breakdown).partition(', ')[2]}")
+    if shown < len(profile.rows):
+        lines.append(f"the {shown} of {len(profile.rows)} modules with most MACs")
+    return "\n".join(lines)
+
+
+def save(figure: "Figure", path: Path) -> None:
+    """Write a figure in the format of the file's name (see FORMATS)."""
+    metadata = (
+        {"Date": None} if path.suffix == ".svg" else {"CreationDate": None} if path.suffix == ".pdf" else None
+    )
+    figure.savefig(path, dpi=DPI, metadata=metadata)

@@ -1,0 +1,222 @@
+"""Results to tables of text, ready to be drawn by a terminal or written plainly."""
+
+from dataclasses import dataclass
+
+from saevit.report.units import digits, flops, giga, milliseconds, percent, scaled, size, thousands
+from saevit.results.profile import Latency, Profile, ReceiptLine, Row
+from saevit.results.statistics import median, summarize
+
+NONE = "-"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Columns with a name and a side ("l" or "r"), rows of text, and remarks under them."""
+
+    title: str
+    columns: tuple[tuple[str, str], ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+    total: bool = False  # the last row is the sum of the others
+
+
+def profile_tables(profile: Profile) -> tuple[Table, ...]:
+    """Return the tables of a profile: summary, speed (if measured), breakdown, receipt."""
+    speed = (speed_table(profile),) if profile.timings else ()
+    return (summary_table(profile), *speed, breakdown_table(profile), receipt_table(profile))
+
+
+def summary_table(profile: Profile) -> Table:
+    """Parameters, MACs and FLOPs, activations, memory."""
+    height, width = profile.img_size
+    rows = [
+        ("parameters", f"{scaled(profile.params)}", thousands(profile.params)),
+        ("weights", size(profile.weight_bytes), profile.dtype),
+        ("GMACs", giga(profile.macs), f"{thousands(profile.macs)} MACs of contractions"),
+        ("GFLOPs", giga(profile.macs), "1 MAC = 1, as papers count"),
+        ("FLOPs", f"{scaled(flops(profile.macs))}", "2 x MAC"),
+    ]
+    if profile.attention_macs is not None and profile.dense_attention_macs:
+        share = f"{scaled(profile.dense_attention_macs)} if it were dense"
+        rows.append(("attention MACs", scaled(profile.attention_macs), share))
+    if profile.activations is not None:
+        rows.append(("activations", scaled(profile.activations), "elements written by contractions"))
+    if profile.elementwise is not None:
+        rows.append(("element-wise", scaled(profile.elementwise), "elements written by everything else"))
+    if profile.peak_bytes is not None:
+        rows.append(
+            ("peak activations", size(profile.peak_bytes), f"alive at once, {profile.dtype}, weights apart")
+        )
+    return Table(
+        title=f"{profile.model}, one image of {height} x {width} px, counted by {profile.counted_by}",
+        columns=(("", "l"), ("value", "r"), ("what it is", "l")),
+        rows=tuple(rows),
+        notes=(profile.statement,),
+    )
+
+
+def speed_table(profile: Profile) -> Table:
+    """Latency and throughput with their spread, and the noise floor of this machine."""
+    timings = profile.timings
+    assert timings is not None
+    conditions = timings.latencies[0].conditions
+    notes = [note for latency in timings.latencies for note in latency.notes]
+    floor = timings.noise_floor
+    if floor:
+        notes.append(
+            f"noise floor: the first line against itself, {floor.median:.3f} "
+            f"[{floor.low:.3f}, {floor.high:.3f}] at {percent(floor.confidence, 0)} confidence"
+        )
+    if timings.interrupted:
+        notes.append(f"interrupted: the figures are of the {timings.rounds} rounds that were finished")
+    threads = f"{conditions.threads} thread{'s' * (conditions.threads > 1)}"
+    return Table(
+        title=f"Speed on {machine_name(profile)}: {conditions.dtype}, {threads}, "
+        f"{conditions.memory_format}, {timings.rounds} interleaved rounds",
+        columns=(
+            ("runtime", "l"),
+            ("batch", "r"),
+            ("ms/batch", "r"),
+            ("quartiles", "r"),
+            ("spread", "r"),
+            ("images/s", "r"),
+        ),
+        rows=tuple(map(speed_row, timings.latencies)),
+        notes=(*notes, *timings.advice),
+    )
+
+
+def speed_row(latency: Latency) -> tuple[str, ...]:
+    """One configuration; a failed one shows its reason."""
+    runtime, batch = latency.conditions.runtime, latency.conditions.batch_size
+    if not latency.samples:
+        return runtime, str(batch), "failed", latency.failure or "no sample", NONE, NONE
+    seen = summarize(latency.samples)
+    return (
+        runtime,
+        str(batch),
+        milliseconds(seen.median),
+        f"{milliseconds(seen.q1)} .. {milliseconds(seen.q3)}",
+        percent(seen.spread),
+        digits(batch / seen.median),
+    )
+
+
+def machine_name(profile: Profile) -> str:
+    """Name the accelerator or the processor that the figures are from."""
+    assert profile.timings is not None
+    environment, conditions = profile.timings.environment, profile.timings.latencies[0].conditions
+    name = environment.cpu if conditions.device == "cpu" else environment.accelerator
+    return f"{conditions.device} ({name})"
+
+
+def breakdown_table(profile: Profile) -> Table:
+    """Where parameters, MACs and time go, so that one sees where MACs and time disagree."""
+    timings = profile.timings
+    timed = timings is not None and bool(timings.breakdown_total)
+    columns = [
+        ("output", "r"),
+        ("N", "r"),
+        ("n", "r"),
+        ("sparsity", "r"),
+        ("params", "r"),
+        ("MACs", "r"),
+        ("share", "r"),
+    ]
+    if timed:
+        columns += [("ms", "r"), ("share of time", "r")]
+    rows = [breakdown_row(profile, row, timed=timed) for row in profile.rows]
+    return Table(
+        title=f"By {profile.by}",
+        columns=(("", "l"), *columns),
+        rows=(*rows, total_row(profile, timed=timed)),
+        notes=breakdown_notes(profile) if timed else (),
+        total=True,
+    )
+
+
+def breakdown_row(profile: Profile, row: Row, *, timed: bool) -> tuple[str, ...]:
+    """One stage, block or module."""
+    texts = [
+        row.path or "(elsewhere)",
+        "x".join(map(str, (row.channels, row.height, row.width))) if row.channels and row.height else NONE,
+        str(row.pixels) if row.tokens is not None else NONE,
+        str(row.tokens) if row.tokens is not None else NONE,
+        NONE if row.sparsity is None else percent(row.sparsity, 2),
+        scaled(row.params),
+        scaled(row.macs),
+        percent(row.macs / profile.macs if profile.macs else 0),
+    ]
+    if timed:
+        seconds = median(row.seconds) if row.seconds else None
+        texts += (
+            [NONE, NONE] if seconds is None else [milliseconds(seconds), percent(time_share(profile, row))]
+        )
+    return tuple(texts)
+
+
+def time_share(profile: Profile, row: Row) -> float:
+    """Median over rounds of the row's share of its round's pass."""
+    assert profile.timings is not None
+    pairs = zip(row.seconds, profile.timings.breakdown_total, strict=True)
+    return median([seconds / total for seconds, total in pairs])
+
+
+def total_row(profile: Profile, *, timed: bool) -> tuple[str, ...]:
+    """The whole network."""
+    texts = ["total", NONE, NONE, NONE, NONE, scaled(profile.params), scaled(profile.macs), percent(1)]
+    if timed:
+        assert profile.timings is not None
+        texts += [milliseconds(median(profile.timings.breakdown_total)), percent(1)]
+    return tuple(texts)
+
+
+def breakdown_notes(profile: Profile) -> tuple[str, ...]:
+    """How the rows' times were measured and what measuring them cost."""
+    timings = profile.timings
+    assert timings is not None
+    assert timings.breakdown is not None
+    hooked, plain = median(timings.breakdown_total), median(timings.breakdown_plain)
+    return (
+        f"ms: medians in eager mode, batch {timings.breakdown.batch_size}, one module after the other; "
+        f"reading the clock around each costs {percent(max(0.0, hooked / plain - 1))} of the pass",
+    )
+
+
+def receipt_table(profile: Profile) -> Table:
+    """The independent counts, and what the tools say unaided and why."""
+    rows, notes = [], []
+    for line in profile.receipt:
+        rows.append(receipt_row(line))
+        notes += receipt_notes(line)
+    return Table(
+        title="Receipt: independent counts of the same definition",
+        columns=(("counter", "l"), ("MACs", "r"), ("agrees", "l"), ("out of the box", "r")),
+        rows=tuple(rows),
+        notes=tuple(notes),
+    )
+
+
+def receipt_row(line: ReceiptLine) -> tuple[str, ...]:
+    """One counter."""
+    agrees = {None: NONE, True: "yes, in every module", False: "NO"}[line.agrees]
+    return (
+        line.counter,
+        "failed" if line.macs is None else thousands(line.macs),
+        agrees,
+        NONE if line.out_of_box is None else f"{line.out_of_box:,}",
+    )
+
+
+def receipt_notes(line: ReceiptLine) -> list[str]:
+    """Why a counter differs, fails, or may have missed something."""
+    notes = (
+        [f"{line.counter}: differs first at {', '.join(map(repr, line.differs_at))}"]
+        if line.differs_at
+        else []
+    )
+    notes += [f"{line.counter} out of the box: {reason}" for reason in line.reasons]
+    notes += [
+        f"{line.counter}: no formula for {name} ({calls} calls)" for name, calls in line.uncounted.items()
+    ]
+    return notes + [f"{line.counter}: {note}" for note in line.notes]

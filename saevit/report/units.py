@@ -1,0 +1,57 @@
+"""Numbers to text, with units. The one place where MACs become FLOPs."""
+
+FLOPS_PER_MAC = 2
+PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+BINARY = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+
+
+def digits(value: float, significant: int = 3) -> str:
+    """Write a number with so many significant digits, never in exponent form."""
+    if value == 0:
+        return "0"
+    magnitude = len(str(int(abs(value)))) if abs(value) >= 1 else 0
+    return f"{value:.{max(0, significant - magnitude)}f}"
+
+
+def scaled(value: float, significant: int = 3) -> str:
+    """Write a count with a decimal prefix: 5681756 -> 5.68 M."""
+    for factor, prefix in PREFIXES:
+        if abs(value) >= factor:
+            return f"{digits(value / factor, significant)} {prefix}"
+    return digits(value, significant) if value != int(value) else str(int(value))
+
+
+def giga(macs: float) -> str:
+    """Write MACs as GMACs' number, with the four decimals of published tables' better half."""
+    return f"{macs / 1e9:.4f}"
+
+
+def flops(macs: float) -> float:
+    """FLOPs of so many MACs: a multiplication and an addition each."""
+    return FLOPS_PER_MAC * macs
+
+
+def size(num_bytes: float) -> str:
+    """Write bytes with a decimal prefix (1 MB = 10^6 bytes)."""
+    for factor, unit in BINARY:
+        if num_bytes >= factor:
+            return f"{digits(num_bytes / factor)} {unit}"
+    return f"{int(num_bytes)} B"
+
+
+def milliseconds(seconds: float) -> str:
+    """Write seconds as a number of milliseconds."""
+    return digits(seconds * 1e3)
+
+
+def percent(share: float, decimals: int = 1) -> str:
+    """Write a share as per cent; what is not all never reads 100."""
+    text = f"{share * 100:.{decimals}f}"
+    if share < 1 and float(text) == 100:
+        text = f"{100 - 10**-decimals:.{decimals}f}"
+    return f"{text} %"
+
+
+def thousands(value: int) -> str:
+    """Write an exact integer: 806806688 -> 806,806,688."""
+    return f"{value:,}"

@@ -1,0 +1,5 @@
+"""`python -m saevit_cli`, the same as `saevit`."""
+
+from saevit_cli.app import main
+
+main()

@@ -1,0 +1,89 @@
+"""`saevit profile`."""
+
+import typer
+
+from saevit.report import machine
+from saevit.report.plots import FORMATS, breakdown_figure, save
+from saevit.report.tables import profile_tables
+from saevit.results.profile import Profile
+from saevit_cli import options, output
+
+FAILED = 1
+INTERRUPTED = 130
+
+
+def profile(
+    model: options.Model = "saevit_tiny",
+    width: options.Width = None,
+    depth: options.Depth = None,
+    sparsity: options.Sparsity = None,
+    settings: options.Set = None,
+    img_size: options.ImgSize = "224",
+    batch_size: options.BatchSize = "1,8",
+    device: options.Device = "auto",
+    dtype: options.DtypeName = "fp32",
+    runtime: options.Runtimes = "eager",
+    threads: options.Threads = None,
+    memory_format: options.Layout = "contiguous",
+    rounds: options.Rounds = 15,
+    min_time: options.MinTime = 0.1,
+    measure: options.Measure = True,
+    force: options.Force = False,
+    counters: options.Counters = None,
+    by: options.ByName = "stage",
+    plot: options.Plot = None,
+    json: options.Json = None,
+    csv: options.Csv = None,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Count one model exactly, time it honestly, and show where both go."""
+    from saevit.profile import Plan, profile
+
+    subject = options.read_model(model, width, depth, sparsity, settings or [])
+    check_outputs(str(plot) if plot else None, json, csv, overwrite=overwrite)
+    plan = Plan(
+        batch_sizes=options.read_batches(batch_size),
+        device=device,
+        runtimes=options.read_names(runtime),
+        threads=options.read_threads(threads),
+        memory_format=options.read_layout(memory_format),
+        rounds=options.read_rounds(rounds),
+        min_time=options.read_min_time(min_time),
+        force=force,
+    )
+    with output.progress() as tell:
+        found = profile(
+            subject,
+            img_size=options.read_size(img_size),
+            dtype=options.read_dtype(dtype),
+            counters=options.read_names(counters) if counters is not None else None,
+            by=options.read_by(by),
+            plan=plan if measure else None,
+            on_step=lambda step: tell(step.text, step.done, step.eta),
+        )
+    if plot:
+        output.write_file(plot, lambda path: save(breakdown_figure(found), path))
+    if json:
+        output.write_text(json, machine.profile_json(found))
+    if csv:
+        output.write_text(csv, machine.profile_csv(found))
+    if output.STDOUT not in (json, csv):
+        output.show(profile_tables(found))
+    raise typer.Exit(exit_code(found))
+
+
+def check_outputs(plot: str | None, json: str | None, csv: str | None, *, overwrite: bool) -> None:
+    """Refuse what cannot be written before any work starts."""
+    output.check_one_stdout(json=json, csv=csv)
+    output.check_target("--plot", plot, overwrite=overwrite, endings=FORMATS)
+    output.check_target("--json", json, overwrite=overwrite)
+    output.check_target("--csv", csv, overwrite=overwrite)
+
+
+def exit_code(found: Profile) -> int:
+    """1 if a configuration failed, 130 if the user interrupted."""
+    if found.timings is None:
+        return 0
+    if found.timings.interrupted:
+        return INTERRUPTED
+    return FAILED if any(latency.failure for latency in found.timings.latencies) else 0

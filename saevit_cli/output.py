@@ -1,0 +1,162 @@
+"""Where results go: tables to stdout, files by rename, everything else to stderr."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from saevit.errors import OptionError, nearest
+from saevit.report.tables import Table
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+STDOUT = "-"
+GAP = "  "
+
+
+def check_target(option: str, target: str | None, *, overwrite: bool, endings: tuple[str, ...] = ()) -> None:
+    """Refuse, before any work, a file that cannot or should not be written.
+
+    Raises:
+        OptionError: a directory, a missing or closed folder, a file that exists, an ending that says no format.
+    """
+    if target is None or target == STDOUT:
+        return
+    path = Path(target)
+    if path.is_dir():
+        raise OptionError(f"{option} {target} is a directory: name a file in it, such as {path / 'profile'}")
+    if endings and path.suffix not in endings:
+        raise OptionError(f"{option} {target} has no known ending: {nearest(path.suffix, endings)}")
+    if not path.parent.is_dir():
+        raise OptionError(f"{option} {target}: the folder {path.parent} does not exist, make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise OptionError(f"{option} {target}: the folder {path.parent} cannot be written to, choose another")
+    if path.exists() and not overwrite:
+        raise OptionError(f"{option} {target} exists: choose another name, or add --overwrite")
+
+
+def check_one_stdout(**targets: str | None) -> None:
+    """Refuse two outputs on stdout."""
+    names = [f"--{name}" for name, target in targets.items() if target == STDOUT]
+    if len(names) > 1:
+        raise OptionError(f"{' and '.join(names)} cannot both go to stdout: give one of them a file")
+
+
+def write_text(target: str, text: str) -> None:
+    """Write to stdout, or to a file that appears only when it is complete."""
+    if target == STDOUT:
+        sys.stdout.write(text)
+    else:
+        write_file(Path(target), lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def write_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, then rename it.
+
+    Raises:
+        OptionError: the disk or the folder refuses.
+    """
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".saevit-", suffix=path.suffix)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            write(temporary)
+            temporary.chmod(0o666 & ~umask())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise OptionError(f"{path} cannot be written: {error.strerror or error}") from error
+    typer.echo(f"wrote {path}", err=True)
+
+
+def umask() -> int:
+    """Return the mask that new files obey; it can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def show(tables: Iterable[Table]) -> None:
+    """Print tables: drawn on a terminal, plain where something reads them."""
+    for table in tables:
+        if sys.stdout.isatty():
+            draw(table)
+        else:
+            sys.stdout.write(plain(table) + "\n")
+
+
+def plain(table: Table) -> str:
+    """Write a table as aligned text without colours, the same on every terminal width."""
+    lines = [tuple(name for name, _ in table.columns), *table.rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(table.columns))]
+    sides = [side for _, side in table.columns]
+
+    def align(line: tuple[str, ...]) -> str:
+        cells = zip(line, widths, sides, strict=True)
+        return GAP.join(text.rjust(n) if side == "r" else text.ljust(n) for text, n, side in cells).rstrip()
+
+    rule = GAP.join("-" * width for width in widths)
+    body = [align(line) for line in table.rows]
+    if table.total:
+        body.insert(len(body) - 1, rule)
+    notes = [f"* {note}" for note in table.notes]
+    return "\n".join([table.title, "", align(lines[0]), rule, *body, *notes, ""])
+
+
+def draw(table: Table) -> None:
+    """Draw a table with rich."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table as RichTable
+
+    drawn = RichTable(title=table.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for name, side in table.columns:
+        drawn.add_column(name, justify="right" if side == "r" else "left", overflow="fold")
+    for i, row in enumerate(table.rows):
+        drawn.add_row(*row, end_section=table.total and i == len(table.rows) - 2)
+    console = Console(highlight=False, markup=False)
+    console.print(drawn)
+    for note in table.notes:
+        console.print(f"  • {note}", style="dim")
+    console.print()
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, float | None, float | None], None]]:
+    """Yield a function (text, share done, seconds left) that moves a bar on stderr, if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda text, done, eta: None
+        return
+    with progress_bar() as bar:
+        task = bar.add_task("", total=None, left="")
+
+        def tell(text: str, done: float | None, eta: float | None) -> None:
+            left = "" if eta is None else f"{eta:.0f} s left"
+            bar.update(
+                task, description=text, total=None if done is None else 1.0, completed=done or 0.0, left=left
+            )
+
+        yield tell
+
+
+def progress_bar() -> "Progress":
+    """Return a bar that disappears when the work is done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[left]}"),
+        console=Console(stderr=True),
+        transient=True,
+    )
