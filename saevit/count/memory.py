@@ -71,7 +71,7 @@ def saa_peak(sampling: str, stage: Stage, H: Size, W: Size) -> Size:
     F, n, r = stage.dim * H * W, num_tokens(H, W, stage.rate), stage.rate
     tokens, filled = stage.dim * n, n * r * r
     if stage.rate == 1:
-        return largest(F + attention_peak(tokens), F + 2 * tokens)
+        return F + attention_peak(tokens)
     z = F if sampling == "stride" else tokens  # a strided view keeps the whole map alive
     recovered = stage.dim * filled
     return largest(
@@ -93,8 +93,8 @@ def sampling_peak(sampling: str, F: Size, dim: Size, N: Size, filled: Size, toke
 
 
 def attention_peak(tokens: Size) -> Size:
-    """Queries, keys and values, what attention writes, and its copy in the map's layout."""
-    return 5 * tokens
+    """Queries, keys and values twice: as the projection writes them, and token by token as attention reads."""
+    return 6 * tokens
 
 
 def largest(*sizes: Size) -> Size:

@@ -36,15 +36,17 @@ class SAA(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         H, W = x.shape[2:]
         z = self.sample(self.norm(x))  # (B, C, h, w)
-        y = self.proj(self.mix(self.qkv(z)))
+        # Fused attention wants each token's channels side by side; in channels_last they are already.
+        y = self.mix(self.qkv(z).flatten(2).transpose(1, 2).contiguous())  # (B, n, 3C) -> (B, C, n)
+        y = self.proj(y.reshape(z.shape))
         return self.recover(y)[:, :, :H, :W]
 
-    def mix(self, qkv: Tensor) -> Tensor:
-        """Attend over all tokens, head by head. (B, 3C, h, w) -> (B, C, h, w)."""
-        B, C3, h, w = qkv.shape
-        q, k, v = qkv.reshape(B, 3, self.num_heads, -1, h * w).transpose(3, 4).unbind(1)
-        y = self.attend(q, k, v)  # (B, heads, h*w, d)
-        return y.transpose(2, 3).reshape(B, C3 // 3, h, w)
+    def mix(self, tokens: Tensor) -> Tensor:
+        """Let every token attend to all, head by head. (B, n, 3C) of queries, keys, values -> (B, C, n)."""
+        B, n, C3 = tokens.shape
+        q, k, v = tokens.reshape(B, n, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)  # (B, heads, n, d) each
+        y = self.attend(q, k, v)
+        return y.transpose(1, 2).reshape(B, n, C3 // 3).transpose(1, 2)
 
 
 class AdaptiveSampler(nn.Module):
@@ -107,8 +109,9 @@ def make_sampler(dim: int, rate: int, sampling: str) -> nn.Module:
 def windows(x: Tensor, rate: int, fill: float) -> Tensor:
     """Cut a map into r x r windows, filled up at the right and bottom. (B, C, H, W) -> (B, C, h, r, w, r)."""
     B, C, H, W = x.shape
-    padded = F.pad(x, (0, -W % rate, 0, -H % rate), value=fill)
-    return padded.reshape(B, C, -(-H // rate), rate, -(-W // rate), rate)
+    if H % rate or W % rate:  # padding by nothing would still copy the map
+        x = F.pad(x, (0, -W % rate, 0, -H % rate), value=fill)
+    return x.reshape(B, C, -(-H // rate), rate, -(-W // rate), rate)
 
 
 def window_softmax(score: Tensor, rate: int) -> Tensor:
