@@ -1,0 +1,194 @@
+"""Counter 3: fvcore, which reads the graph that torch.jit traces."""
+
+from collections import Counter
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import torch
+from torch import nn
+
+from saevit.count.operators import kind_of
+from saevit.count.tracing import (
+    Count,
+    Shape,
+    input_dtype,
+    itemise,
+    need_quietly,
+    on_cpu,
+    placed_copy,
+    plain_eager,
+    why,
+)
+
+Handle = Callable[[list[Any], list[Any]], Any]  # inputs and outputs of a node of the graph -> amount
+
+
+def sizes(value: Any) -> list[int]:
+    """Return a traced tensor's shape."""
+    found: list[int] = value.type().sizes()
+    return found
+
+
+def matmul_macs(inputs: list[Any], outputs: list[Any]) -> int:
+    """MACs of a matrix product of any ranks: its result's elements times the length they contract."""
+    return prod(sizes(outputs[0])) * sizes(inputs[0])[-1]
+
+
+def mode_conv_macs(inputs: list[Any], outputs: list[Any]) -> int:
+    """MACs of a convolution whose padding is a word ("same")."""
+    out = sizes(outputs[0])
+    return out[0] * prod(out[2:]) * prod(sizes(inputs[1]))
+
+
+def plus_bmm_macs(inputs: list[Any], outputs: list[Any]) -> int:
+    """MACs of baddbmm and addbmm: x + a b, a (B, n, k), b (B, k, m)."""
+    return prod(sizes(inputs[1])) * sizes(inputs[2])[-1]
+
+
+def addmv_macs(inputs: list[Any], outputs: list[Any]) -> int:
+    """MACs of x + a b with a vector b."""
+    return prod(sizes(inputs[1]))
+
+
+def attention_macs(inputs: list[Any], outputs: list[Any]) -> int:
+    """MACs of softmax(q k^T) v; (..., n, d), (..., m, d), (..., m, e)."""
+    q, k, v = (sizes(value) for value in inputs[:3])
+    return prod(q[:-1]) * k[-2] * (q[-1] + v[-1])
+
+
+def einsum_macs(inputs: list[Any], outputs: list[Any]) -> int:
+    """MACs of an einsum of two operands as PyTorch runs it: an index that one alone has is summed before."""
+    equation = str(inputs[0].toIValue()).replace(" ", "")
+    shapes = [sizes(value) for value in inputs[1].node().inputs()]
+    if len(shapes) != 2 or "->" not in equation or "." in equation:
+        raise NotImplementedError(equation)
+    terms, _, result = equation.partition("->")
+    first, second = (
+        dict(zip(term, shape, strict=True)) for term, shape in zip(terms.split(","), shapes, strict=True)
+    )
+    shared = [i for i in first.keys() & second.keys() if first[i] > 1 and second[i] > 1]
+    if all(i in result for i in shared):
+        return 0  # an element-wise product
+    outer = [max(first.get(i, 1), second.get(i, 1)) for i in set(result)]
+    inner = [first[i] for i in shared if i not in result]
+    return prod(outer) * prod(inner)
+
+
+# Where fvcore has no handle, or one that fails (matmul of vectors), undercounts (matmul whose second operand
+# has the larger batch) or rounds to four digits (einsum).
+OWN_HANDLES: dict[str, Handle] = {
+    "aten::matmul": matmul_macs,
+    "aten::mv": matmul_macs,
+    "aten::dot": matmul_macs,
+    "aten::vdot": matmul_macs,
+    "aten::addmv": addmv_macs,
+    "aten::baddbmm": plus_bmm_macs,
+    "aten::addbmm": plus_bmm_macs,
+    "aten::einsum": einsum_macs,
+    "aten::_convolution_mode": mode_conv_macs,
+    "aten::scaled_dot_product_attention": attention_macs,
+}
+
+THEIR_CONTRACTIONS = frozenset({"aten::addmm", "aten::bmm", "aten::mm", "aten::linear", "aten::_convolution"})
+
+
+class Tally:
+    """Handles for one analysis that book our count and fvcore's own of each operator side by side."""
+
+    def __init__(self, theirs: dict[str, Handle]) -> None:
+        self.theirs = theirs
+        self.uncounted: Counter[str] = Counter()
+        self.failures: list[str] = []  # what stops fvcore as it comes
+
+    def handles(self) -> dict[str, Handle]:
+        """Return a handle for every operator that either side counts."""
+        return {kind: self.handle(kind) for kind in self.theirs.keys() | OWN_HANDLES.keys()}
+
+    def handle(self, kind: str) -> Handle:
+        def both(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+            own, box = self.own(kind, inputs, outputs), self.box(kind, inputs, outputs)
+            return Counter({f"own {kind}": own, f"box {kind}": box})
+
+        return both
+
+    def own(self, kind: str, inputs: list[Any], outputs: list[Any]) -> int:
+        """MACs by our handle, else by fvcore's where it is of a contraction, else none."""
+        handle = OWN_HANDLES.get(kind) or (self.theirs[kind] if kind in THEIR_CONTRACTIONS else None)
+        try:
+            return amount(handle(inputs, outputs)) if handle else 0
+        except NotImplementedError:
+            self.uncounted[kind] += 1
+            return 0
+
+    def box(self, kind: str, inputs: list[Any], outputs: list[Any]) -> int:
+        """What fvcore books for a node unaided: nothing where it has no handle."""
+        try:
+            return amount(self.theirs[kind](inputs, outputs)) if kind in self.theirs else 0
+        except (AssertionError, IndexError, NotImplementedError, TypeError) as error:
+            self.failures.append(f"{kind} ({why(error)})")
+            return 0
+
+
+def amount(counted: Any) -> int:
+    """Read what a handle returns, a number or a Counter of one, as the whole number it must be."""
+    number = sum(counted.values()) if isinstance(counted, Counter) else counted
+    assert number == int(number), f"fvcore counts {number}, which is no whole number of MACs"
+    return int(number)
+
+
+def count_fvcore(model: nn.Module, input_shape: Shape) -> Count:
+    """Count one eval forward pass of a (B, C, H, W) input with fvcore. The model is not touched.
+
+    It runs on real CPU tensors: torch.jit cannot trace a convolution without data. Work whose result is
+    dropped is not in a traced graph, and is not counted.
+
+    Raises:
+        MissingPackageError: fvcore is absent.
+    """
+    fvcore = need_quietly("fvcore.nn.flop_count")
+    tally = Tally(fvcore._DEFAULT_SUPPORTED_OPS)
+    copied = placed_copy(model, on_cpu)
+    x = torch.zeros(input_shape, dtype=input_dtype(copied))
+    analysis = fvcore.FlopCountAnalysis(copied, x).set_op_handle(**tally.handles())
+    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    with plain_eager():
+        inclusive = analysis.by_module_and_operator()
+    by_operator = inclusive[""]
+    unknown = {k: n for k, n in analysis.unsupported_ops().items() if kind_of(k) == "unknown"}
+    failures = [f"fvcore as it comes fails at {failure}" for failure in dict.fromkeys(tally.failures)]
+    return Count(
+        counter="fvcore",
+        macs=innermost({path: own_total(counts) for path, counts in inclusive.items()}),
+        out_of_box=None if failures else sum(n for k, n in by_operator.items() if k.startswith("box ")),
+        reasons=() if failures else itemise(differences(by_operator)),
+        uncounted=unknown | dict(tally.uncounted),
+        notes=tuple(failures),
+    )
+
+
+def own_total(counts: Counter[str]) -> int:
+    """MACs by our handles."""
+    return sum(n for kind, n in counts.items() if kind.startswith("own "))
+
+
+def innermost(inclusive: dict[str, int]) -> dict[str, int]:
+    """Turn counts that include a module's children into counts that do not; zeros are left out."""
+    exclusive = dict(inclusive)
+    for path, n in inclusive.items():
+        if path:
+            exclusive[path.rpartition(".")[0]] -= n
+    return {path: n for path, n in exclusive.items() if n}
+
+
+def differences(by_operator: Counter[str]) -> dict[str, int]:
+    """Say for each operator how fvcore as it comes differs from our count, in MACs."""
+    kinds = dict.fromkeys(key.partition(" ")[2] for key in by_operator)
+    found = {}
+    for kind in kinds:
+        own, box = by_operator[f"own {kind}"], by_operator[f"box {kind}"]
+        verdict = (
+            "is not seen" if not box else "is miscounted" if own else "is counted, but contracts nothing"
+        )
+        found[f"{kind.partition('::')[2]} {verdict}"] = box - own
+    return found

@@ -1,0 +1,163 @@
+"""Counter 2: PyTorch's own formulas, applied to every operator that runs."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils import flop_counter
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from saevit.count.operators import kind_of, short_name
+from saevit.count.tracing import (
+    Count,
+    Shape,
+    input_dtype,
+    itemise,
+    module_paths,
+    on_cpu,
+    placed_copy,
+    plain_eager,
+    shell,
+    why,
+)
+
+Formula = Callable[..., int]  # shapes of the arguments, out_shape -> FLOPs, two for a MAC
+
+aten = torch.ops.aten
+
+
+def attention_flops(q: torch.Size, k: torch.Size, v: torch.Size, *_: object, **__: object) -> int:
+    """FLOPs of softmax(q k^T) v; (..., n, d), (..., m, d), (..., m, e). Fewer heads in k, v are repeated."""
+    return 2 * prod(q[:-1]) * k[-2] * (q[-1] + v[-1])
+
+
+def dot_flops(a: torch.Size, *_: object, **__: object) -> int:
+    """FLOPs of a dot product, or of a matrix (n, k) times a vector."""
+    return 2 * prod(a)
+
+
+def addmv_flops(_: torch.Size, a: torch.Size, *__: object, **___: object) -> int:
+    """FLOPs of x + a b with a (n, k) and a vector b."""
+    return 2 * prod(a)
+
+
+def addbmm_flops(_: torch.Size, a: torch.Size, b: torch.Size, *__: object, **___: object) -> int:
+    """FLOPs of x + sum over the batch of a (B, n, k) times b (B, k, m)."""
+    return 2 * prod(a) * b[-1]
+
+
+# Contractions for which some supported torch has no formula (fused attention on CPU: before 2.15).
+OWN_FORMULAS: dict[Any, Formula] = {
+    aten._scaled_dot_product_flash_attention_for_cpu: attention_flops,
+    aten._scaled_dot_product_fused_attention_overrideable: attention_flops,
+    aten._scaled_dot_product_attention_math_for_mps: attention_flops,
+    aten.dot: dot_flops,
+    aten.vdot: dot_flops,
+    aten.mv: dot_flops,
+    aten.addmv: addmv_flops,
+    aten.addbmm: addbmm_flops,
+}
+
+
+def on_shapes(formula: Formula) -> Formula:
+    """Return a formula of tensors made of a formula of their shapes."""
+    wrapped: Formula = flop_counter.shape_wrapper(formula)  # type: ignore[no-untyped-call]
+    return wrapped
+
+
+class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does not type it
+    """Enters every operator that runs under it, at the path of the module that is running."""
+
+    def __init__(self, running: list[str]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.running = running
+        own = {packet: on_shapes(formula) for packet, formula in OWN_FORMULAS.items()}
+        self.formulas = own | flop_counter.flop_registry  # torch's come first where both exist
+        self.macs: Counter[str] = Counter()
+        self.written: Counter[str] = Counter()
+        self.apart: Counter[str] = Counter()
+        self.uncounted: Counter[str] = Counter()
+        self.unknown_to_torch: Counter[str] = Counter()  # MACs by operator, where only we have a formula
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        packet = func._overloadpacket
+        if packet not in self.formulas and func.namespace != "prim":
+            with self:  # what it is made of may have formulas
+                out = func.decompose(*args, **kwargs)
+            if out is not NotImplemented:
+                return out
+        out = func(*args, **kwargs)
+        if packet in self.formulas:
+            self.enter_contraction(packet, self.formulas[packet](*args, **kwargs, out_val=out), out)
+        else:
+            self.enter_other(func._schema.name, out)
+        return out
+
+    def enter_contraction(self, packet: Any, flops: int, out: Any) -> None:
+        """Book a contraction: half its FLOPs, and its result's elements."""
+        macs, odd = divmod(flops, 2)
+        assert not odd, f"{packet} has {flops} FLOPs, which is no whole number of multiply-adds"
+        self.macs[self.running[-1]] += macs
+        self.written[self.running[-1]] += elements(out)
+        if packet not in flop_counter.flop_registry:
+            self.unknown_to_torch[str(packet)] += macs
+
+    def enter_other(self, name: str, out: Any) -> None:
+        """Book an operator without a formula: apart, or as uncounted."""
+        kind = kind_of(name)
+        if kind == "arithmetic":
+            self.apart[short_name(name)] += elements(out)
+        elif kind == "unknown":
+            self.uncounted[name] += 1
+
+
+def elements(out: Any) -> int:
+    """Return the elements of an operator's result, the first of several (the others are by-products)."""
+    first = out[0] if isinstance(out, list | tuple) and out else out
+    return first.numel() if isinstance(first, Tensor) else 0
+
+
+def count_torch(model: nn.Module, input_shape: Shape) -> Count:
+    """Count one eval forward pass of a (B, C, H, W) input with PyTorch's formulas. The model is not touched.
+
+    It runs on fake CPU tensors: shapes without data, and the operators (fused attention among them) that a
+    CPU would run. A model that looks at data runs on real ones, which a note says.
+    Source: torch.utils.flop_counter, whose own total is checked against ours in the same pass.
+    """
+    try:
+        mode = FakeTensorMode(allow_non_fake_inputs=True)
+        with plain_eager(), mode:
+            return run_torch(placed_copy(model, shell("cpu")), input_shape, ())
+    except Exception as error:  # whatever it is: if real tensors do not cure it, it rises from there
+        note = f"counted with real tensors, because without data the model stops ({why(error)})"
+        with plain_eager():
+            return run_torch(placed_copy(model, on_cpu), input_shape, (note,))
+
+
+def run_torch(model: nn.Module, input_shape: Shape, notes: tuple[str, ...]) -> Count:
+    """Count a model that may be changed, on the kind of tensors it holds."""
+    x = torch.zeros(input_shape, dtype=input_dtype(model))
+    proof = flop_counter.FlopCounterMode(display=False)
+    with module_paths(model) as running, proof, Ledger(running) as ledger:
+        model(x)
+    out_of_box = proof.get_total_flops() // 2
+    unknown = ledger.unknown_to_torch
+    assert ledger.macs.total() == out_of_box + unknown.total(), "torch's own total differs from ours"
+    reasons = {f"torch {torch.__version__} has no formula for {name}": -n for name, n in unknown.items()}
+    return Count(
+        counter="torch",
+        macs={path: n for path, n in ledger.macs.items() if n},
+        out_of_box=out_of_box,
+        reasons=itemise(reasons),
+        apart=dict(ledger.apart),
+        uncounted=dict(ledger.uncounted),
+        activations=dict(ledger.written),
+        notes=notes,
+    )

@@ -1,0 +1,157 @@
+"""What the tracing counters share: the form of a count, and copies of a model to run it on."""
+
+import copy
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from saevit.errors import need
+
+Shape = tuple[int, int, int, int]  # (B, C, H, W)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Count:
+    """What one counter says of one forward pass. The unit is the MAC, one multiply-add."""
+
+    counter: Literal["torch", "fvcore", "thop"]
+    macs: Mapping[str, int]
+    """MACs of contractions, by path of the innermost module that ran them ("" is the root); no zeros."""
+    out_of_box: int | float | None
+    """What the tool reports unaided, read as MACs (torch's FLOPs halved); None where it fails."""
+    reasons: tuple[str, ...]
+    """Why `out_of_box` differs from `total`: each ends in a signed amount, which add up exactly."""
+    apart: Mapping[str, int] = field(default_factory=dict)
+    """torch only: elements written by operators that compute without contracting, by operator."""
+    uncounted: Mapping[str, int] = field(default_factory=dict)
+    """Calls of operators (thop: modules) without a formula that may have contracted, by name."""
+    activations: Mapping[str, int] | None = None
+    """torch only: elements written by convolution, linear, matmul and attention, by path."""
+    notes: tuple[str, ...] = ()
+    """Remarks without an amount, such as why the count needed real tensors."""
+
+    @property
+    def total(self) -> int:
+        """MACs of the whole pass."""
+        return sum(self.macs.values())
+
+
+def itemise(amounts: Mapping[str, int]) -> tuple[str, ...]:
+    """Write each text with its signed amount, the largest first; zeros are left out."""
+    nonzero = [(text, amount) for text, amount in amounts.items() if amount]
+    return tuple(f"{text}: {amount:+,}" for text, amount in sorted(nonzero, key=lambda item: -abs(item[1])))
+
+
+def placed_copy(model: nn.Module, place: Callable[[Tensor], Tensor]) -> nn.Module:
+    """Copy a model in eval mode, each parameter and buffer replaced by `place(it)`, none wanting gradients.
+
+    Tied tensors stay tied, and no weight is copied before `place` says so.
+    """
+    memo: dict[int, object] = {}
+    for tensor in [*model.parameters(), *model.buffers()]:
+        placed = place(tensor.detach())
+        is_weight = isinstance(tensor, nn.Parameter)
+        memo[id(tensor)] = nn.Parameter(placed, requires_grad=False) if is_weight else placed
+    return copy.deepcopy(model, memo).eval()
+
+
+def shell(device: str, dtype: torch.dtype | None = None) -> Callable[[Tensor], Tensor]:
+    """Return a `place` that keeps shape and strides only, and casts floating tensors to `dtype`."""
+
+    def place(tensor: Tensor) -> Tensor:
+        kind = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
+        return torch.empty_strided(tensor.size(), tensor.stride(), dtype=kind, device=device)
+
+    return place
+
+
+def on_cpu(tensor: Tensor) -> Tensor:
+    """Copy a tensor to the CPU; one without data (meta) becomes zeros."""
+    return torch.zeros_like(tensor, device="cpu") if tensor.is_meta else tensor.to("cpu", copy=True)
+
+
+def input_dtype(model: nn.Module) -> torch.dtype:
+    """Return the type of a model's first floating parameter: what its input must be."""
+    floating = (p.dtype for p in model.parameters() if p.is_floating_point())
+    return next(floating, torch.float32)
+
+
+@contextmanager
+def plain_eager() -> Iterator[None]:
+    """Run operators one by one, whatever mode the caller is in.
+
+    The fused fast path of nn.MultiheadAttention has no formula, and inference mode hides what an operator
+    is made of. Gradients are enabled, but no parameter wants one: FlopCounterMode needs it so.
+    """
+    fastpath = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fastpath)
+
+
+@contextmanager
+def module_paths(model: nn.Module) -> Iterator[list[str]]:
+    """Yield the paths of the modules being executed, outermost first; a shared module has its first path."""
+    running = [""]
+    handles = []
+
+    def leave(*_: object) -> None:
+        running.pop()
+
+    def enter(path: str) -> Callable[..., None]:
+        return lambda *_: running.append(path)
+
+    for path, module in model.named_modules():
+        handles.append(module.register_forward_pre_hook(enter(path)))
+        handles.append(module.register_forward_hook(leave, always_call=True))
+    try:
+        yield running
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def output_shapes(model: nn.Module, input_shape: Shape) -> dict[str, tuple[int, int, int]]:
+    """Return (channels, height, width) of what each module writes, read as (B, C, H, W) or (B, C).
+
+    A module that runs more than once has its last shape; one that returns anything else has none.
+    """
+    found: dict[str, tuple[int, int, int]] = {}
+
+    def note(path: str) -> Callable[..., None]:
+        def hook(_: nn.Module, __: object, out: object) -> None:
+            if isinstance(out, Tensor) and out.ndim in (2, 4):
+                C, H, W = (*out.shape[1:], 1, 1)[:3]
+                found[path] = (C, H, W)
+
+        return hook
+
+    with plain_eager(), FakeTensorMode(allow_non_fake_inputs=True):
+        copied = placed_copy(model, shell("cpu"))
+        for path, module in copied.named_modules():
+            module.register_forward_hook(note(path))
+        copied(torch.zeros(input_shape, dtype=input_dtype(copied)))
+    return found
+
+
+def need_quietly(module: str) -> ModuleType:
+    """Import a package whose own imports use what torch and Python have deprecated."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated")  # fvcore
+        warnings.filterwarnings("ignore", message="distutils Version classes are deprecated")  # thop
+        return need(module)
+
+
+def why(error: Exception) -> str:
+    """Return an error's kind and first line."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:160]}"

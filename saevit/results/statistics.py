@@ -1,0 +1,138 @@
+"""Raw samples -> every statistic that is printed: pure functions, so a stored run reproduces them all."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Verdict = Literal["faster", "slower", "not resolved"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """Order statistics of one set of samples, in the samples' unit."""
+
+    median: float
+    q1: float
+    q3: float
+    minimum: float
+    maximum: float
+    count: int
+    spread: float  # interquartile range / median: a share, 0.1 is 10 %
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ratio:
+    """Time of a subject over time of its reference: below 1 is faster."""
+
+    median: float  # of the per-round ratios
+    low: float
+    high: float
+    confidence: float  # coverage that [low, high] guarantees; below what was asked if rounds are too few
+    rounds: int
+    verdict: Verdict
+
+
+def quantile(samples: Sequence[float], share: float) -> float:
+    """Return the value below which `share` of the samples lie, interpolated linearly (Hyndman-Fan type 7).
+
+    Raises:
+        ValueError: no samples, or one that is not finite.
+    """
+    if not samples or not all(map(math.isfinite, samples)):
+        raise ValueError(f"{len(samples)} samples: statistics need at least one, and finite ones")
+    ordered = sorted(samples)
+    place = share * (len(ordered) - 1)
+    below = ordered[math.floor(place)]
+    above = ordered[math.ceil(place)]
+    return below + (above - below) * (place - math.floor(place))
+
+
+def median(samples: Sequence[float]) -> float:
+    """Return the middle sample, or the mean of the two in the middle."""
+    return quantile(samples, 0.5)
+
+
+def summarize(samples: Sequence[float]) -> Summary:
+    """Return the order statistics of the samples.
+
+    Raises:
+        ValueError: no samples, or one that is not finite.
+    """
+    middle, q1, q3 = median(samples), quantile(samples, 0.25), quantile(samples, 0.75)
+    return Summary(
+        median=middle,
+        q1=q1,
+        q3=q3,
+        minimum=min(samples),
+        maximum=max(samples),
+        count=len(samples),
+        spread=0.0 if q3 == q1 else (q3 - q1) / abs(middle) if middle else math.inf,
+    )
+
+
+def ratio(samples: Sequence[float], reference_samples: Sequence[float], *, confidence: float = 0.95) -> Ratio:
+    """Compare two subjects timed in the same rounds by the median of their per-round ratios.
+
+    The interval runs between two order statistics of the ratios. Its coverage is a binomial probability, so
+    it holds whatever the noise looks like: in shuffled rounds either of two equal subjects is the slower one
+    with probability 1/2, even while the machine drifts. The percentile bootstrap, simulated on equal subjects
+    at 6 to 30 rounds, covered 92 to 94 % where 95 % was asked, and was not wider at any number of rounds.
+
+    Fewer rounds than `rounds_needed` cannot give the confidence: the interval is then the full range of the
+    ratios, `confidence` says what that range covers, and the verdict is "not resolved" whatever the values.
+
+    Args:
+        samples: time of the subject, one a round.
+        reference_samples: time of the reference in the same rounds, in the same unit.
+        confidence: coverage asked for, between 0 and 1.
+
+    Raises:
+        ValueError: rounds that do not pair, times that are not positive, or a confidence out of range.
+    """
+    if len(samples) != len(reference_samples):
+        raise ValueError(
+            f"{len(samples)} and {len(reference_samples)} samples: a ratio needs one each a round"
+        )
+    if not all(time > 0 for time in (*samples, *reference_samples)):
+        raise ValueError("a sample of 0 or less: a ratio needs times above 0")
+    ratios = sorted(time / base for time, base in zip(samples, reference_samples, strict=True))
+    middle = median(ratios)
+    rank, coverage = _interval(len(ratios), confidence)
+    low, high = ratios[rank], ratios[-1 - rank]
+    return Ratio(
+        median=middle,
+        low=low,
+        high=high,
+        confidence=coverage,
+        rounds=len(ratios),
+        verdict=_verdict(low, high) if coverage >= confidence else "not resolved",
+    )
+
+
+def rounds_needed(confidence: float = 0.95) -> int:
+    """Return the fewest rounds from which a difference can be resolved at this confidence (6 at 95 %)."""
+    rounds = 1
+    while _interval(rounds, confidence)[1] < confidence:
+        rounds += 1
+    return rounds
+
+
+def _verdict(low: float, high: float) -> Verdict:
+    if high < 1:
+        return "faster"
+    return "slower" if low > 1 else "not resolved"
+
+
+def _interval(count: int, confidence: float) -> tuple[int, float]:
+    """Return the ranks cut off at either end, and what the rest covers: the narrowest that is enough."""
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence {confidence}: a share between 0 and 1, such as 0.95")
+    tail = 0.5**count  # P(all ratios on one side of the median)
+    rank, coverage = 0, 1 - 2 * tail
+    while 2 * (rank + 1) < count:
+        tail += math.comb(count, rank + 1) * 0.5**count
+        if 1 - 2 * tail < confidence:
+            break
+        rank, coverage = rank + 1, 1 - 2 * tail
+    return rank, coverage

@@ -1,0 +1,51 @@
+"""The promise behind every printed MAC: four independent counters, one integer, module by module."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from saevit.count import analytic
+from saevit.count.counters import COUNTERS, count_torch
+from saevit.count.subject import variant_skeleton
+from saevit.presets import PRESETS
+from saevit.spec import VariantSpec
+from tests.strategies import img_sizes, specs
+
+EXAMPLES = 300
+
+
+def closed_form(spec: VariantSpec, img_size: tuple[int, int]) -> dict[str, int]:
+    """The MACs that analytic says, by path."""
+    return {path: cost.macs for path, cost in analytic.by_module(spec, img_size).items() if cost.macs}
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(specs(), img_sizes())
+def test_four_counters_give_the_same_integers(spec: VariantSpec, img_size: tuple[int, int]) -> None:
+    model = variant_skeleton(spec)
+    expected = closed_form(spec, img_size)
+    assert analytic.total(spec, img_size).params == sum(p.numel() for p in model.parameters())
+    for name, counter in COUNTERS.items():
+        count = counter(model, (1, spec.in_chans, *img_size))
+        assert count.macs == expected, name
+        assert count.uncounted == {}, name
+
+
+@settings(max_examples=60, deadline=None)
+@given(specs(), img_sizes(), st.integers(1, 3))
+def test_activations_and_elementwise_work(
+    spec: VariantSpec, img_size: tuple[int, int], batch_size: int
+) -> None:
+    count = count_torch(variant_skeleton(spec), (batch_size, spec.in_chans, *img_size))
+    total = analytic.total(spec, img_size)
+    assert count.total == batch_size * total.macs
+    assert sum((count.activations or {}).values()) == batch_size * total.activations
+    assert sum(count.apart.values()) == batch_size * total.elementwise
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_at_224(name: str) -> None:
+    model = variant_skeleton(PRESETS[name])
+    expected = closed_form(PRESETS[name], (224, 224))
+    for counter in COUNTERS.values():
+        assert counter(model, (1, 3, 224, 224)).macs == expected

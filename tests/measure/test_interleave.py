@@ -1,0 +1,304 @@
+"""A run is interleaved, repeatable, and survives what its subjects do."""
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from saevit.errors import MeasureError, OptionError
+from saevit.measure.interleave import Progress, Run, Subject, Timing, measure, records, schedule
+from saevit.results.record import Record
+from saevit.results.statistics import ratio
+from tests.measure.conftest import CONDITIONS, Clock, Costly
+
+
+def subject(name: str, clock: Clock, cost: Callable[[int], float], batch: int = 4) -> Subject:
+    return Subject(
+        name=name,
+        build=lambda: Costly(clock, cost),
+        conditions=replace(CONDITIONS, batch_size=batch),
+    )
+
+
+def steady(seconds: float) -> Callable[[int], float]:
+    return lambda batch: seconds
+
+
+def timing_of(run: Run, name: str) -> Timing:
+    return next(timing for timing in run.timings if timing.subject == name)
+
+
+@given(st.lists(st.text(), unique=True, max_size=6), st.integers(0, 8), st.integers())
+def test_every_round_is_a_permutation_and_the_seed_decides_which(
+    names: list[str], rounds: int, seed: int
+) -> None:
+    order = schedule(names, rounds, random.Random(seed))
+    assert [number for number, _ in order] == [number for number in range(rounds) for _ in names]
+    for number in range(rounds):
+        assert sorted(name for n, name in order if n == number) == sorted(names)
+    assert order == schedule(names, rounds, random.Random(seed))
+
+
+def test_positions_in_a_round_are_shared_fairly() -> None:
+    first = Counter(name for i, (_, name) in enumerate(schedule("abc", 3000, random.Random(0))) if i % 3 == 0)
+    assert all(900 < first[name] < 1100 for name in "abc")
+
+
+def test_figures_are_seconds_per_batch_one_a_round(clock: Clock) -> None:
+    run = measure(
+        [subject("slow", clock, steady(0.4)), subject("fast", clock, steady(0.1))], rounds=6, min_time=0.5
+    )
+    assert timing_of(run, "slow").samples == pytest.approx([0.4] * 6)
+    assert timing_of(run, "fast").samples == pytest.approx([0.1] * 6)
+    assert timing_of(run, "fast").calls_per_sample >= 5
+    assert (run.rounds, run.reference, run.interrupted) == (6, "slow", False)
+    assert ratio(timing_of(run, "fast").samples, timing_of(run, "slow").samples).verdict == "faster"
+    assert Counter(name for _, name in run.order) == {"slow": 6, "fast": 6, "slow (again)": 6}
+
+
+def test_drift_reaches_all_subjects_alike(clock: Clock) -> None:
+    a = subject("a", clock, lambda batch: 0.1 * (1 + clock.now))  # a machine that only gets slower
+    b = subject("b", clock, lambda batch: 0.2 * (1 + clock.now))
+    run = measure([a, b], rounds=20, min_time=0.01)
+    drifting = timing_of(run, "a").samples
+    assert drifting[-1] > 10 * drifting[0]
+    compared = ratio(timing_of(run, "b").samples, drifting)
+    assert compared.low < 2.5
+    assert compared.high > 1.6
+    assert run.noise_floor is not None
+    assert run.noise_floor.low <= 1 <= run.noise_floor.high
+
+
+def test_the_noise_floor_can_be_recomputed_from_the_stored_samples(clock: Clock) -> None:
+    noise = random.Random(1)
+    run = measure([subject("a", clock, lambda batch: 0.1 + 0.01 * noise.random())], rounds=8, min_time=0.1)
+    stored = [json.loads(json.dumps(record.to_dict())) for record in records(run)]
+    rows = {row.quantity: row for row in map(Record.from_dict, stored)}
+    assert ratio(rows["latency_again"].samples, rows["latency"].samples) == run.noise_floor
+    assert rows["latency"].subject == rows["latency_again"].subject == "a"
+    assert rows["latency"].unit == "s"
+    assert rows["latency"].conditions == CONDITIONS
+    assert rows["latency"].environment == run.environment
+    assert rows["latency"].time == run.started
+    assert "seed 0" in rows["latency"].notes[-1]
+
+
+def test_without_a_noise_floor_nothing_runs_twice(clock: Clock) -> None:
+    run = measure([subject("a", clock, steady(0.1))], rounds=3, min_time=0.1, noise_floor=False)
+    assert (run.twin, run.noise_floor) == (None, None)
+    assert run.order == ((0, "a"), (1, "a"), (2, "a"))
+
+
+def test_the_same_seed_gives_the_same_order(clock: Clock) -> None:
+    def run(seed: int) -> Run:
+        subjects = [subject(name, clock, steady(0.1)) for name in "abcd"]
+        return measure(subjects, rounds=4, min_time=0.1, seed=seed)
+
+    assert run(3).order == run(3).order != run(4).order
+
+
+def test_a_subject_that_cannot_be_built_leaves_the_others_alone(clock: Clock) -> None:
+    def broken() -> nn.Module:
+        raise MeasureError("weights are missing")
+
+    bad = Subject(name="bad", build=broken, conditions=CONDITIONS)
+    run = measure([bad, subject("good", clock, steady(0.1))], rounds=2, min_time=0.1)
+    assert timing_of(run, "bad").failure == "weights are missing"
+    assert timing_of(run, "bad").samples == ()
+    assert len(timing_of(run, "good").samples) == 2
+    assert run.reference == "good"
+    assert [record.subject for record in records(run)] == ["good", "good"]
+
+
+def test_a_subject_that_breaks_half_way_has_no_figure(clock: Clock) -> None:
+    calls = [0]
+
+    def breaks(batch: int) -> float:
+        calls[0] += 1
+        if calls[0] > 12:
+            raise ValueError("shape\nmismatch")
+        return 0.1
+
+    run = measure(
+        [subject("breaks", clock, breaks), subject("works", clock, steady(0.1))], rounds=9, min_time=0.1
+    )
+    assert timing_of(run, "breaks").failure == "ValueError: shape"
+    assert timing_of(run, "breaks").samples == ()
+    assert len(timing_of(run, "works").samples) == 9
+    assert (run.reference, run.twin, run.noise_floor) == ("works", None, None)
+
+
+def test_conditions_that_cannot_be_met_are_a_failure_of_that_subject(clock: Clock) -> None:
+    other = replace(subject("other", clock, steady(0.1)), conditions=replace(CONDITIONS, runtime="tflite"))
+    run = measure([subject("a", clock, steady(0.1)), other], rounds=1, min_time=0.1)
+    assert (timing_of(run, "other").failure or "").startswith("runtime 'tflite' is not known")
+    assert timing_of(run, "a").failure is None
+
+
+def test_when_nothing_works_the_run_says_so(clock: Clock) -> None:
+    other = replace(subject("other", clock, steady(0.1)), conditions=replace(CONDITIONS, runtime="tflite"))
+    run = measure([other])
+    assert (run.reference, run.rounds, run.order, run.interrupted, records(run)) == (None, 0, (), False, [])
+
+
+def fits(limit: int) -> Callable[[int], float]:
+    def cost(batch: int) -> float:
+        if batch > limit:
+            raise torch.OutOfMemoryError("full")
+        return 0.01 * batch
+
+    return cost
+
+
+def test_out_of_memory_halves_the_batch_and_says_so(clock: Clock) -> None:
+    run = measure([subject("big", clock, fits(20), batch=64)], rounds=2, min_time=0.1)
+    timing = timing_of(run, "big")
+    assert timing.conditions.batch_size == 16
+    assert timing.notes == ("out of memory at batch 64: measured at 16",)
+    assert timing.samples == pytest.approx([0.16, 0.16])
+    assert records(run)[0].conditions == timing.conditions
+    assert records(run)[0].notes[0] == timing.notes[0]
+
+
+def test_out_of_memory_at_one_image_is_a_failure(clock: Clock) -> None:
+    run = measure([subject("huge", clock, fits(0), batch=8)], rounds=2, min_time=0.1)
+    assert timing_of(run, "huge").failure == "out of memory at batch 1"
+    assert timing_of(run, "huge").notes == ()
+
+
+def test_out_of_memory_between_rounds_starts_over_so_that_samples_still_pair(clock: Clock) -> None:
+    calls = [0]
+
+    def tightens(batch: int) -> float:
+        calls[0] += 1
+        if calls[0] > 10 and batch > 4:
+            raise torch.OutOfMemoryError("full")
+        return 0.1 * batch
+
+    run = measure([subject("a", clock, steady(0.1)), subject("b", clock, tightens, batch=8)], rounds=7)
+    assert timing_of(run, "b").conditions.batch_size == 4
+    assert timing_of(run, "b").samples == pytest.approx([0.4] * 7)
+    assert len(timing_of(run, "a").samples) == 7
+    assert run.order == schedule(["a", "b", "a (again)"], 7, random.Random(0))
+
+
+def test_ctrl_c_keeps_the_finished_rounds(clock: Clock) -> None:
+    seen: list[Progress] = []
+
+    def interrupt(progress: Progress) -> None:
+        seen.append(progress)
+        if progress.phase == "measure" and progress.round == 3 and seen[-2].round == 3:
+            raise KeyboardInterrupt
+
+    subjects = [subject("a", clock, steady(0.1)), subject("b", clock, steady(0.2))]
+    run = measure(subjects, rounds=9, min_time=0.1, on_progress=interrupt)
+    assert (run.rounds, run.interrupted) == (3, True)
+    assert [len(timing.samples) for timing in run.timings] == [3, 3]
+    assert {number for number, _ in run.order} == {0, 1, 2}
+    assert run.noise_floor is not None
+
+
+@pytest.mark.parametrize("phase", ["prepare", "measure"])
+def test_ctrl_c_before_a_round_is_finished_leaves_no_figures(clock: Clock, phase: str) -> None:
+    def interrupt(progress: Progress) -> None:
+        if progress.phase == phase:
+            raise KeyboardInterrupt
+
+    run = measure([subject("a", clock, steady(0.1))], on_progress=interrupt)
+    assert (run.rounds, run.interrupted, run.reference, run.twin) == (0, True, None, None)
+    assert (run.timings[0].failure or "").startswith("interrupted before the first round")
+
+
+def test_progress_tells_every_step_and_when_it_ends(clock: Clock) -> None:
+    seen: list[Progress] = []
+    measure([subject("a", clock, steady(0.1))], rounds=2, min_time=0.1, on_progress=seen.append)
+    assert [(p.phase, p.round, p.rounds) for p in seen] == [
+        ("prepare", 0, 2),
+        ("measure", 0, 2),
+        ("measure", 0, 2),
+        ("measure", 1, 2),
+        ("measure", 1, 2),
+    ]
+    assert (seen[1].eta, seen[0].eta) == (None, None)
+    assert all(p.eta is not None and p.eta >= 0 for p in seen[2:])
+
+
+def test_batch_sizes_share_one_model_and_have_labels_of_their_own(clock: Clock) -> None:
+    built = []
+
+    def build() -> nn.Module:
+        built.append(1)
+        return Costly(clock, lambda batch: 0.1 * batch)
+
+    subjects = [
+        Subject(name="net", build=build, conditions=replace(CONDITIONS, batch_size=batch)) for batch in (1, 8)
+    ]
+    run = measure(subjects, rounds=2, min_time=0.1)
+    assert len(built) == 1
+    assert [timing.subject for timing in run.timings] == ["net", "net"]
+    assert [timing.label for timing in run.timings] == [f"net ({s.conditions})" for s in subjects]
+    assert {name for _, name in run.order} >= {timing.label for timing in run.timings}
+    assert [record.subject for record in records(run)] == ["net"] * 3
+
+
+def test_the_model_runs_as_the_conditions_say() -> None:
+    seen = set()
+
+    class Probe(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            seen.add((tuple(x.shape), x.dtype, torch.get_num_threads(), torch.is_inference_mode_enabled()))
+            assert not self.training
+            return x
+
+    conditions = replace(CONDITIONS, img_size=(6, 9), batch_size=2, dtype="bf16", threads=3)
+    before = torch.get_num_threads()
+    probe = Subject(name="probe", build=Probe, conditions=conditions, channels=5)
+    run = measure([probe], rounds=1, min_time=1e-4)
+    assert run.timings[0].failure is None
+    assert seen == {((2, 5, 6, 9), torch.bfloat16, 3, True)}
+    assert torch.get_num_threads() == before
+
+
+def test_a_subject_that_never_gets_steady_says_so(clock: Clock) -> None:
+    flip = [False]
+
+    def restless(batch: int) -> float:
+        flip[0] = not flip[0]
+        return 0.2 if flip[0] else 0.4
+
+    run = measure([subject("a", clock, restless)], rounds=1, min_time=0.1)
+    assert run.timings[0].notes[0].startswith("not steady after")
+
+
+def test_real_models_are_told_apart() -> None:
+    small = Subject(name="small", build=lambda: nn.Conv2d(3, 4, 3), conditions=CONDITIONS)
+    large_conditions = replace(CONDITIONS, img_size=(96, 96))
+    large = Subject(name="large", build=lambda: nn.Conv2d(3, 64, 7), conditions=large_conditions)
+    run = measure([small, large], rounds=6, min_time=0.005)
+    assert ratio(timing_of(run, "large").samples, timing_of(run, "small").samples).verdict == "slower"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rounds": 0}, "rounds 0: at least 1, and 6 to resolve"),
+        ({"min_time": 0.0}, "min_time 0.0"),
+        ({"min_time": float("inf")}, "min_time inf"),
+        ({"subjects": []}, "no subjects"),
+    ],
+)
+def test_a_run_that_cannot_be_is_refused(clock: Clock, change: dict[str, object], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        measure(**{"subjects": [subject("a", clock, steady(0.1))], **change})  # type: ignore[arg-type]
+
+
+def test_the_same_thing_twice_is_refused(clock: Clock) -> None:
+    with pytest.raises(OptionError, match="'a' is given 2 times under the same conditions"):
+        measure([subject("a", clock, steady(0.1)), subject("a", clock, steady(0.2))])

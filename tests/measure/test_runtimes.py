@@ -1,0 +1,182 @@
+"""Devices, precisions and threads are checked before the clock starts; runtimes give a call or one line."""
+
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from saevit.errors import MeasureError, OptionError
+from saevit.measure import runtimes
+from tests.measure.conftest import CONDITIONS
+
+ACCELERATED = torch.accelerator.is_available()
+
+
+class Net(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, width, 3)
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.drop(self.conv(x)))
+
+
+def prepared(name: str, model: nn.Module, batch: int) -> Callable[[], object]:
+    conditions = replace(CONDITIONS, runtime=name, batch_size=batch)
+    example = runtimes.example_input(conditions, 3)
+    return runtimes.runtime(name).prepare(runtimes.place(model, conditions), example, conditions)
+
+
+def test_every_runtime_is_listed_under_its_name() -> None:
+    assert all(runtimes.runtime(name).name == name for name in runtimes.RUNTIMES)
+
+
+def test_an_unknown_runtime_names_the_nearest() -> None:
+    with pytest.raises(OptionError, match="'compiled' is not known: did you mean compile"):
+        runtimes.runtime("compiled")
+
+
+def test_eager_runs_the_model_for_inference() -> None:
+    model = Net(4).train()
+    conditions = CONDITIONS
+    with torch.inference_mode():
+        result = prepared("eager", model, 4)()
+        expected = model.eval()(runtimes.example_input(conditions, 3))
+    assert isinstance(result, Tensor)
+    torch.testing.assert_close(result, expected)
+
+
+def test_placing_leaves_the_model_alone() -> None:
+    model = Net(4).train()
+    placed = runtimes.place(model, replace(CONDITIONS, dtype="bf16", memory_format="channels_last"))
+    weight = next(placed.parameters())
+    assert weight.dtype == torch.bfloat16
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    assert not placed.training
+    assert not weight.requires_grad
+    assert model.training
+    assert model.conv.weight.dtype == torch.float32
+    assert model.conv.weight.requires_grad
+
+
+@pytest.mark.parametrize("memory_format", ["contiguous", "channels_last"])
+def test_the_example_is_what_the_conditions_say_and_always_the_same(memory_format: Any) -> None:
+    conditions = replace(CONDITIONS, img_size=(6, 10), dtype="bf16", memory_format=memory_format)
+    example = runtimes.example_input(conditions, 5)
+    assert (example.shape, example.dtype) == ((4, 5, 6, 10), torch.bfloat16)
+    assert example.is_contiguous(memory_format=runtimes.LAYOUTS[memory_format])
+    assert torch.equal(example, runtimes.example_input(conditions, 5))
+
+
+@pytest.mark.skipif(ACCELERATED, reason="this machine has an accelerator")
+def test_without_an_accelerator_auto_is_the_cpu_and_cuda_is_refused() -> None:
+    assert runtimes.resolve_device("auto") == "cpu"
+    with pytest.raises(OptionError, match=r"device 'cuda' is not here: torch .* offers auto or cpu"):
+        runtimes.resolve_device("cuda")
+
+
+@pytest.mark.parametrize(("name", "reason"), [("cuda:99", "is not here"), ("gpu", "is not known")])
+def test_a_device_that_is_not_there_is_refused(name: str, reason: str) -> None:
+    with pytest.raises(OptionError, match=reason):
+        runtimes.resolve_device(name)
+
+
+def test_with_two_accelerators_each_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        torch.accelerator, "current_accelerator", lambda check_available: torch.device("cuda")
+    )
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
+    assert runtimes.available_devices() == ("cpu", "cuda:0", "cuda:1")
+    assert runtimes.resolve_device("auto") == "cuda"
+    assert runtimes.resolve_device("cuda:1") == "cuda:1"
+    with pytest.raises(OptionError, match=r"'cuda:2' is not here: .* offers auto or cpu or cuda:0 or cuda:1"):
+        runtimes.resolve_device("cuda:2")
+
+
+def test_fp32_always_runs_and_an_unknown_dtype_names_the_nearest() -> None:
+    assert runtimes.check_dtype("cpu", "fp32") is torch.float32
+    with pytest.raises(OptionError, match="'fp61' is not known: did you mean fp16"):
+        runtimes.check_dtype("cpu", "fp61")
+
+
+def test_a_dtype_is_refused_when_the_device_cannot_compute_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    conv2d = torch.nn.functional.conv2d
+
+    def no_half(image: Tensor, *rest: Any, **options: Any) -> Tensor:
+        if image.dtype == torch.float16:
+            raise RuntimeError('"slow_conv2d_cpu" not implemented for "Half".\nmore')
+        return conv2d(image, *rest, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "conv2d", no_half)
+    runtimes.check_dtype.cache_clear()
+    with pytest.raises(OptionError) as caught:
+        runtimes.check_dtype("cpu", "fp16")
+    runtimes.check_dtype.cache_clear()
+    message = '("slow_conv2d_cpu" not implemented for "Half"): choose from fp32, bf16'
+    assert str(caught.value) == f"dtype 'fp16' does not run on cpu {message}"
+
+
+def test_threads_are_pinned_and_restored_even_after_an_error() -> None:
+    before = torch.get_num_threads()
+    with pytest.raises(ZeroDivisionError), runtimes.threads(before + 1):
+        1 / (before + 1 - torch.get_num_threads())  # fails only if the count was set
+    assert torch.get_num_threads() == before
+    with pytest.raises(OptionError, match="threads 0: at least 1"), runtimes.threads(0):
+        pass
+
+
+def test_a_compiler_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        torch, "compile", lambda model, dynamic: _raising(RuntimeError("no kernel:\nlong trace"))
+    )
+    with pytest.raises(MeasureError, match=r"^torch.compile failed: no kernel; measure it eagerly$"):
+        prepared("compile", Net(4), 1)
+
+
+def test_running_out_of_memory_is_not_a_compiler_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", lambda model, dynamic: _raising(torch.OutOfMemoryError("full")))
+    with pytest.raises(torch.OutOfMemoryError):
+        prepared("compile", Net(4), 1)
+
+
+def test_tf32_is_told_on_cuda_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "conv", SimpleNamespace(fp32_precision="tf32"))
+    monkeypatch.setattr(torch.backends.cuda, "matmul", SimpleNamespace(fp32_precision="ieee"))
+    on_cuda = replace(CONDITIONS, device="cuda")
+    assert runtimes.precision_note(on_cuda) == "fp32 with convolutions in tf32, as torch is set"
+    assert runtimes.precision_note(replace(on_cuda, dtype="fp16")) is None
+    assert runtimes.precision_note(CONDITIONS) is None
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("c++") and not shutil.which("g++"), reason="needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore:Guards may run slower:RuntimeWarning")
+def test_the_ninth_model_of_a_class_is_still_compiled() -> None:
+    """Dynamo's limit of 8 a class would have it, and the ninth batch size, run eagerly without a word."""
+    torch._dynamo.reset()
+    runs: Counter[str] = Counter()
+    for index in range(9):
+        model = Net(4)
+        with torch.inference_mode():
+            call = prepared("compile", model, 2 + index)
+            before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+            result = call()
+            expected = model.eval()(runtimes.example_input(replace(CONDITIONS, batch_size=2 + index), 3))
+        torch.testing.assert_close(result, expected)
+        runs["compiled"] = before
+        assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == before  # nothing left to compile
+    assert runs["compiled"] >= 9
+
+
+def _raising(error: Exception) -> Callable[[Tensor], None]:
+    def call(x: Tensor) -> None:
+        raise error
+
+    return call

@@ -1,0 +1,184 @@
+"""A record says where it comes from, refuses to claim what it cannot know, and survives JSON unchanged."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from saevit.results.record import Conditions, Environment, Record, utc_now
+
+ENVIRONMENT = Environment(
+    python="3.13.0",
+    torch="2.11.0+cpu",
+    timm=None,
+    saevit="0.1.0",
+    os="Linux",
+    machine="x86_64",
+    cpu="a processor",
+    cpu_capability="AVX512",
+    governor=None,
+    physical_cores=None,
+    logical_cores=4,
+    usable_cores=2,
+    memory_bytes=8 << 30,
+    accelerator=None,
+    accelerator_driver=None,
+    accelerator_toolkit=None,
+    settings=("OMP_NUM_THREADS=2",),
+)
+CONDITIONS = Conditions(
+    img_size=(224, 192),
+    batch_size=8,
+    dtype="fp32",
+    device="cpu",
+    runtime="eager",
+    threads=2,
+    memory_format="channels_last",
+)
+MEASURED = Record(
+    subject="saevit_tiny:ffn=mlp",
+    quantity="latency",
+    unit="s",
+    samples=(0.1, 0.11),
+    source="measured",
+    conditions=CONDITIONS,
+    environment=ENVIRONMENT,
+    time="2026-01-31T12:00:00+00:00",
+)
+COUNTED = Record(
+    subject="saevit_tiny",
+    quantity="macs",
+    unit="MAC",
+    value=806_000_000,
+    source="counted",
+    time=MEASURED.time,
+)
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+text = st.text(min_size=1)
+conditions = st.builds(
+    Conditions,
+    img_size=st.tuples(st.integers(1, 9999), st.integers(1, 9999)),
+    batch_size=st.integers(1, 4096),
+    dtype=st.sampled_from(["fp32", "bf16", "fp16"]),
+    device=st.sampled_from(["cpu", "cuda", "cuda:3", "mps"]),
+    runtime=text,
+    threads=st.integers(1, 512),
+    memory_format=st.sampled_from(["contiguous", "channels_last"]),
+)
+times = st.datetimes(timezones=st.just(UTC)).map(datetime.isoformat)
+measured = st.builds(
+    Record,
+    subject=text,
+    quantity=text,
+    unit=text,
+    samples=st.lists(finite, min_size=1).map(tuple),
+    source=st.just("measured"),
+    conditions=st.none() | conditions,
+    environment=st.just(ENVIRONMENT) | st.builds(replace, st.just(ENVIRONMENT), cpu=text),
+    time=times,
+    notes=st.lists(text).map(tuple),
+)
+valued = st.builds(
+    Record,
+    subject=text,
+    quantity=text,
+    unit=text,
+    value=st.integers() | finite,
+    source=st.sampled_from(["published", "analytic", "counted"]),
+    conditions=st.none() | conditions,
+    time=times,
+)
+
+
+@given(measured | valued)
+def test_json_gives_back_the_same_record(record: Record) -> None:
+    again = Record.from_dict(json.loads(json.dumps(record.to_dict())))
+    assert again == record
+    assert type(again.value) is type(record.value)  # an exact count stays an integer
+
+
+@given(valued)
+def test_a_dict_is_what_json_would_make_of_it(record: Record) -> None:
+    assert json.loads(json.dumps(record.to_dict())) == record.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"subject": ""}, "without a subject"),
+        ({"unit": ""}, "without a unit"),
+        ({"value": 1.0}, "either a value or samples"),
+        ({"samples": ()}, "either a value or samples"),
+        ({"samples": (0.1, float("nan"))}, "finite"),
+        ({"samples": ("0.1",)}, "finite"),
+        ({"samples": (True,)}, "finite"),
+        ({"source": "guessed"}, "choose from published, analytic, counted, measured"),
+        ({"source": "published"}, "samples are measured, not published"),
+        ({"environment": None}, "names its environment"),
+        ({"time": "yesterday"}, "ISO-8601 in UTC"),
+        ({"time": "2026-01-31T12:00:00"}, "ISO-8601 in UTC"),
+        ({"time": "2026-01-31T12:00:00+02:00"}, "ISO-8601 in UTC"),
+        ({"schema_version": 2}, "schema version 2: this saevit reads version 1"),
+    ],
+)
+def test_a_record_that_says_nothing_true_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(MEASURED, **change)
+
+
+@pytest.mark.parametrize("value", [float("inf"), "5", True])
+def test_a_value_is_a_finite_number(value: Any) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        replace(COUNTED, value=value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"img_size": (224,)}, "two positive integers"),
+        ({"img_size": (224, 0)}, "two positive integers"),
+        ({"batch_size": 0}, "batch_size 0"),
+        ({"threads": 1.5}, "threads 1.5"),
+        ({"dtype": "fp8"}, "choose from fp32, bf16, fp16"),
+        ({"device": "gpu"}, "cpu, cuda or mps"),
+        ({"device": "cuda:"}, "cpu, cuda or mps"),
+        ({"memory_format": "nhwc"}, "choose from contiguous, channels_last"),
+        ({"runtime": ""}, "a runtime has a name"),
+    ],
+)
+def test_conditions_that_cannot_be_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(CONDITIONS, **change)
+
+
+def test_conditions_read_as_one_line() -> None:
+    assert str(CONDITIONS) == "224x192, batch 8, fp32, cpu, eager, 2 threads, channels_last"
+    assert "1 thread," in str(replace(CONDITIONS, threads=1))
+
+
+def test_a_newer_schema_is_named_before_anything_else_is_read() -> None:
+    with pytest.raises(ValueError, match="schema version 7"):
+        Record.from_dict({"schema_version": 7, "hologram": True})
+
+
+def test_missing_and_unknown_keys_are_named() -> None:
+    data = MEASURED.to_dict()
+    del data["unit"]
+    with pytest.raises(ValueError, match="colour is unknown, unit is missing"):
+        Record.from_dict(data | {"colour": "red"})
+    with pytest.raises(ValueError, match=r"not a Conditions .* runtime is missing"):
+        Record.from_dict(MEASURED.to_dict() | {"conditions": _without(MEASURED.to_dict()["conditions"])})
+
+
+def test_now_is_utc() -> None:
+    assert abs(datetime.fromisoformat(utc_now()) - datetime.now(UTC)) < timedelta(minutes=1)
+    replace(MEASURED, time=utc_now())  # and in the form a record accepts
+
+
+def _without(conditions: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in conditions.items() if key != "runtime"}
