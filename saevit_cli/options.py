@@ -1,16 +1,18 @@
 """Options that several commands share, and the readers of their text."""
 
 from pathlib import Path
-from typing import Annotated, cast, get_args
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
 from saevit.errors import OptionError, nearest
 from saevit.parse import KEYS, pairs, parse, with_values
 from saevit.presets import PRESETS
-from saevit.results.profile import By
-from saevit.results.record import Dtype, MemoryFormat
 from saevit.spec import VariantSpec
+
+if TYPE_CHECKING:
+    from saevit.results.profile import By
+    from saevit.results.record import Dtype, MemoryFormat
 
 MODEL, TIME, OUTPUT = "Variant", "Measuring", "Output"
 
@@ -195,18 +197,24 @@ def read_names(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.strip() for name in text.split(",")))
 
 
-def read_by(text: str) -> By:
+def read_by(text: str) -> "By":
     """Read the lines of a breakdown."""
+    from saevit.results.profile import By
+
     return cast("By", one_of("--by", text, get_args(By)))
 
 
-def read_dtype(text: str) -> Dtype:
+def read_dtype(text: str) -> "Dtype":
     """Read a precision."""
+    from saevit.results.record import Dtype
+
     return cast("Dtype", one_of("--dtype", text, get_args(Dtype)))
 
 
-def read_layout(text: str) -> MemoryFormat:
+def read_layout(text: str) -> "MemoryFormat":
     """Read a layout."""
+    from saevit.results.record import MemoryFormat
+
     return cast("MemoryFormat", one_of("--memory-format", text, get_args(MemoryFormat)))
 
 

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +10,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from saevit.errors import OptionError, nearest
-from saevit.report.tables import Table
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+    from saevit.report.tables import Table
 
 STDOUT = "-"
 GAP = "  "
@@ -24,7 +24,7 @@ def check_target(option: str, target: str | None, *, overwrite: bool, endings: t
     """Refuse, before any work, a file that cannot or should not be written.
 
     Raises:
-        OptionError: a directory, a missing or closed folder, a file that exists, an ending that says no format.
+        OptionError: a directory, a missing or closed folder, a file that exists, an unknown ending.
     """
     if target is None or target == STDOUT:
         return
@@ -62,6 +62,8 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         OptionError: the disk or the folder refuses.
     """
+    import tempfile
+
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".saevit-", suffix=path.suffix)
         os.close(handle)
@@ -84,7 +86,7 @@ def umask() -> int:
     return mask
 
 
-def show(tables: Iterable[Table]) -> None:
+def show(tables: "Iterable[Table]") -> None:
     """Print tables: drawn on a terminal, plain where something reads them."""
     for table in tables:
         if sys.stdout.isatty():
@@ -93,7 +95,7 @@ def show(tables: Iterable[Table]) -> None:
             sys.stdout.write(plain(table) + "\n")
 
 
-def plain(table: Table) -> str:
+def plain(table: "Table") -> str:
     """Write a table as aligned text without colours, the same on every terminal width."""
     lines = [tuple(name for name, _ in table.columns), *table.rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(table.columns))]
@@ -111,7 +113,7 @@ def plain(table: Table) -> str:
     return "\n".join([table.title, "", align(lines[0]), rule, *body, *notes, ""])
 
 
-def draw(table: Table) -> None:
+def draw(table: "Table") -> None:
     """Draw a table with rich."""
     from rich import box
     from rich.console import Console

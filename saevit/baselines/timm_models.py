@@ -27,7 +27,7 @@ def build(name: str, img_size: tuple[int, int]) -> "nn.Module":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # timm's remarks on its own renamed models
             model = create(timm, name, img_size)
-            return need("timm.utils.model").reparameterize_model(model).eval()  # type: ignore[no-any-return]
+            return need("timm.utils.model").reparameterize_model(model).eval()
     except Exception as error:  # timm's constructors raise all kinds
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise MeasureError(
@@ -41,7 +41,7 @@ def create(timm: Any, name: str, img_size: tuple[int, int]) -> "nn.Module":
     config = model.pretrained_cfg
     if config.get("fixed_input_size") and tuple(config["input_size"][1:]) != img_size:
         model = timm.create_model(name, pretrained=False, num_classes=NUM_CLASSES, img_size=img_size)
-    return model  # type: ignore[no-any-return]
+    return model
 
 
 def check_name(timm: Any, name: str) -> None:

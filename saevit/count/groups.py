@@ -67,7 +67,7 @@ def opened(prefix: str, tree: Tree) -> list[str]:
 
 
 def inside(path: str, tree: Tree) -> list[str]:
-    """Return what a block line opens of a stage: its parts if there is a container among them, else itself."""
+    """Return the block lines of a stage: its parts if there is a container among them, else itself."""
     if is_container(tree):
         return [f"{path}.{number}" for number in tree]
     return opened(path, tree) if any(map(is_container, tree.values())) else [path]

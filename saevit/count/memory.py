@@ -93,7 +93,7 @@ def sampling_peak(sampling: str, F: Size, dim: Size, N: Size, filled: Size, toke
 
 
 def attention_peak(tokens: Size) -> Size:
-    """Queries, keys and values twice: as the projection writes them, and token by token as attention reads."""
+    """Queries, keys and values twice: as the projection writes them, and as attention reads them."""
     return 6 * tokens
 
 

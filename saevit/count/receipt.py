@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 TRACING = ("torch", "fvcore", "thop")
 COUNTERS = ("analytic", *TRACING)
+ON_REAL_TENSORS = ("fvcore",)  # torch.jit traces no convolution without data
 MOST_SHOWN = 3  # paths named where counters disagree
 
 

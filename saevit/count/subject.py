@@ -1,4 +1,4 @@
-"""One model as the profiler sees it: its costs by module path, and how to build it. Costs are of one image."""
+"""One model as the profiler sees it: its costs by module path for one image, and how to build it."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping

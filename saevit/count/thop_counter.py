@@ -57,7 +57,7 @@ def rule_for(module: nn.Module, basic: Any) -> Rule | None:
     if isinstance(module, _ConvTransposeNd):
         return transposed_rule
     if isinstance(module, _ConvNd):
-        return basic.count_convNd  # type: ignore[no-any-return]
+        return basic.count_convNd
     return basic.count_linear if isinstance(module, nn.Linear) else None
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from saevit.report.tables import time_share
-from saevit.report.units import milliseconds, scaled
+from saevit.report.units import giga, milliseconds, scaled
 from saevit.results.profile import Profile, Row
 from saevit.results.statistics import median
 
@@ -88,9 +88,8 @@ def largest_rows(profile: Profile) -> list[Row]:
 def caption(profile: Profile, shown: int) -> str:
     """Say what is drawn and under which conditions."""
     height, width = profile.img_size
-    lines = [
-        f"{profile.model}: {scaled(profile.params)} parameters, {scaled(profile.macs)}MACs, {height} x {width} px"
-    ]
+    counts = f"{scaled(profile.params)} parameters, {giga(profile.macs)} GMACs"
+    lines = [f"{profile.model}: {counts}, {height} x {width} px"]
     if profile.timings and profile.timings.breakdown_total and profile.timings.breakdown:
         seconds = milliseconds(median(profile.timings.breakdown_total))
         lines.append(f"time: {seconds} ms a pass; {str(profile.timings.breakdown).partition(', ')[2]}")

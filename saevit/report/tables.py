@@ -1,6 +1,6 @@
 """Results to tables of text, ready to be drawn by a terminal or written plainly."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from saevit.report.units import digits, flops, giga, milliseconds, percent, scaled, size, thousands
 from saevit.results.profile import Latency, Profile, ReceiptLine, Row
@@ -126,12 +126,24 @@ def breakdown_table(profile: Profile) -> Table:
     if timed:
         columns += [("ms", "r"), ("share of time", "r")]
     rows = [breakdown_row(profile, row, timed=timed) for row in profile.rows]
-    return Table(
-        title=f"By {profile.by}",
-        columns=(("", "l"), *columns),
-        rows=(*rows, total_row(profile, timed=timed)),
-        notes=breakdown_notes(profile) if timed else (),
-        total=True,
+    return without_empty_columns(
+        Table(
+            title=f"By {profile.by}",
+            columns=(("", "l"), *columns),
+            rows=(*rows, total_row(profile, timed=timed)),
+            notes=breakdown_notes(profile) if timed else (),
+            total=True,
+        )
+    )
+
+
+def without_empty_columns(table: Table) -> Table:
+    """Leave out the columns in which no row has a value."""
+    kept = [i for i in range(len(table.columns)) if any(row[i] != NONE for row in table.rows)]
+    return replace(
+        table,
+        columns=tuple(table.columns[i] for i in kept),
+        rows=tuple(tuple(row[i] for i in kept) for row in table.rows),
     )
 
 

@@ -16,7 +16,7 @@ BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One line of the breakdown; counts are for one image, None is what does not apply or was not asked for."""
+    """One line of the breakdown; counts are for one image, None is what does not apply."""
 
     path: str
     channels: int | None = None

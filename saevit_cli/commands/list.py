@@ -1,47 +1,10 @@
 """`saevit list`."""
 
-from saevit.count.analytic import total
-from saevit.parse import KEYS
-from saevit.presets import PRESETS
-from saevit.report.tables import Table
-from saevit.report.units import giga, scaled
 from saevit_cli.output import show
-
-IMG_SIZE = (224, 224)
 
 
 def list_variants() -> None:
     """Show the presets, and the keys that make variants of them."""
+    from saevit.report.variants import keys_table, presets_table
+
     show((presets_table(), keys_table()))
-
-
-def presets_table() -> Table:
-    """Every preset with its sizes and exact cost."""
-    rows = []
-    for name, spec in PRESETS.items():
-        cost = total(spec, IMG_SIZE)
-        sizes = ("-".join(map(str, sizes)) for sizes in (spec.dims, spec.depths, spec.num_heads, spec.rates))
-        rows.append((name, *sizes, scaled(cost.params), giga(cost.macs)))
-    return Table(
-        title=f"Presets (GMACs at {IMG_SIZE[0]} x {IMG_SIZE[1]} px, counted by analytic)",
-        columns=(
-            ("preset", "l"),
-            ("dims", "l"),
-            ("depths", "l"),
-            ("heads", "l"),
-            ("rates", "l"),
-            ("parameters", "r"),
-            ("GMACs", "r"),
-        ),
-        rows=tuple(rows),
-    )
-
-
-def keys_table() -> Table:
-    """The grammar."""
-    return Table(
-        title="Keys: PRESET[:key=value,...], for example saevit_small:width=1.25,rates=8-4-2-1,ffn=mlp",
-        columns=(("key", "l"), ("value", "l"), ("meaning", "l")),
-        rows=tuple((name, key.form, key.help) for name, key in KEYS.items()),
-        notes=("four values joined by - are one per stage; one value stands for all four",),
-    )

@@ -1,12 +1,15 @@
 """`saevit profile`."""
 
+from typing import TYPE_CHECKING
+
 import typer
 
-from saevit.report import machine
-from saevit.report.plots import FORMATS, breakdown_figure, save
-from saevit.report.tables import profile_tables
-from saevit.results.profile import Profile
 from saevit_cli import options, output
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from saevit.results.profile import Profile
 
 FAILED = 1
 INTERRUPTED = 130
@@ -37,7 +40,8 @@ def profile(
     overwrite: options.Overwrite = False,
 ) -> None:
     """Count one model exactly, time it honestly, and show where both go."""
-    from saevit.profile import Plan, profile
+    from saevit.measure.plan import Plan
+    from saevit.profile import profile
 
     subject = options.read_model(model, width, depth, sparsity, settings or [])
     check_outputs(str(plot) if plot else None, json, csv, overwrite=overwrite)
@@ -61,6 +65,16 @@ def profile(
             plan=plan if measure else None,
             on_step=lambda step: tell(step.text, step.done, step.eta),
         )
+    emit(found, plot, json, csv)
+    raise typer.Exit(exit_code(found))
+
+
+def emit(found: "Profile", plot: "Path | None", json: str | None, csv: str | None) -> None:
+    """Write what was asked for; the tables go to stdout unless data does."""
+    from saevit.report import machine
+    from saevit.report.plots import breakdown_figure, save
+    from saevit.report.tables import profile_tables
+
     if plot:
         output.write_file(plot, lambda path: save(breakdown_figure(found), path))
     if json:
@@ -69,18 +83,19 @@ def profile(
         output.write_text(csv, machine.profile_csv(found))
     if output.STDOUT not in (json, csv):
         output.show(profile_tables(found))
-    raise typer.Exit(exit_code(found))
 
 
 def check_outputs(plot: str | None, json: str | None, csv: str | None, *, overwrite: bool) -> None:
     """Refuse what cannot be written before any work starts."""
+    from saevit.report.plots import FORMATS
+
     output.check_one_stdout(json=json, csv=csv)
     output.check_target("--plot", plot, overwrite=overwrite, endings=FORMATS)
     output.check_target("--json", json, overwrite=overwrite)
     output.check_target("--csv", csv, overwrite=overwrite)
 
 
-def exit_code(found: Profile) -> int:
+def exit_code(found: "Profile") -> int:
     """1 if a configuration failed, 130 if the user interrupted."""
     if found.timings is None:
         return 0

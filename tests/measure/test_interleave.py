@@ -5,6 +5,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -230,22 +231,23 @@ def test_progress_tells_every_step_and_when_it_ends(clock: Clock) -> None:
     assert all(p.eta is not None and p.eta >= 0 for p in seen[2:])
 
 
-def test_batch_sizes_share_one_model_and_have_labels_of_their_own(clock: Clock) -> None:
+def test_conditions_share_one_built_model_and_have_labels_of_their_own(clock: Clock) -> None:
     built = []
 
     def build() -> nn.Module:
         built.append(1)
         return Costly(clock, lambda batch: 0.1 * batch)
 
+    changes: list[dict[str, Any]] = [{"batch_size": 1}, {"batch_size": 8}, {"dtype": "bf16"}]
     subjects = [
-        Subject(name="net", build=build, conditions=replace(CONDITIONS, batch_size=batch)) for batch in (1, 8)
+        Subject(name="net", build=build, conditions=replace(CONDITIONS, **change)) for change in changes
     ]
     run = measure(subjects, rounds=2, min_time=0.1)
     assert len(built) == 1
-    assert [timing.subject for timing in run.timings] == ["net", "net"]
+    assert [timing.subject for timing in run.timings] == ["net"] * 3
     assert [timing.label for timing in run.timings] == [f"net ({s.conditions})" for s in subjects]
     assert {name for _, name in run.order} >= {timing.label for timing in run.timings}
-    assert [record.subject for record in records(run)] == ["net"] * 3
+    assert [record.subject for record in records(run)] == ["net"] * 4
 
 
 def test_the_model_runs_as_the_conditions_say() -> None:

@@ -158,6 +158,7 @@ def test_tf32_is_told_on_cuda_only(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("c++") and not shutil.which("g++"), reason="needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore:Guards may run slower:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # torch importing its own compiler
 def test_the_ninth_model_of_a_class_is_still_compiled() -> None:
     """Dynamo's limit of 8 a class would have it, and the ninth batch size, run eagerly without a word."""
     torch._dynamo.reset()

@@ -1,0 +1,183 @@
+"""What to time of one model, and its timing: whole passes in interleaved rounds, then module by module."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from saevit.count.subject import Counted
+from saevit.errors import MemoryLimitError
+from saevit.results.profile import BYTES, Latency, Timings
+from saevit.results.record import Conditions, Dtype, MemoryFormat
+
+if TYPE_CHECKING:
+    from saevit.measure.breakdown import ModuleTimes
+    from saevit.measure.interleave import Run, Timing
+
+COPIES_ON_CPU = 2  # of the weights: the model as built, and as placed for timing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What profiling is about to do; `done` is the share of the timing that is finished."""
+
+    text: str
+    done: float | None = None
+    eta: float | None = None  # seconds
+
+
+Tell = Callable[[Step], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How to time: one configuration for each runtime and batch size, all in one interleaved run."""
+
+    batch_sizes: tuple[int, ...] = (1, 8)
+    device: str = "auto"
+    runtimes: tuple[str, ...] = ("eager",)
+    threads: int | None = None  # None: as many as there are usable cores
+    memory_format: MemoryFormat = "contiguous"
+    rounds: int = 15
+    min_time: float = 0.1  # seconds a sample lasts at least
+    seed: int = 0
+    force: bool = False  # run even what by the count cannot fit in memory
+
+
+def configurations(
+    counted: Counted, img_size: tuple[int, int], dtype: Dtype, plan: Plan
+) -> tuple[Conditions, ...]:
+    """Return every runtime at every batch size, on a device and precision that have been tried out.
+
+    Raises:
+        OptionError: a device, precision or runtime that is not here.
+        MemoryLimitError: by the exact count it cannot fit in memory, and the plan does not force it.
+    """
+    from saevit.measure import runtimes
+    from saevit.measure.environment import usable_cores
+
+    device = runtimes.resolve_device(plan.device)
+    runtimes.check_dtype(device, dtype)
+    for name in plan.runtimes:
+        runtimes.runtime(name)
+    found = tuple(
+        Conditions(
+            img_size=img_size,
+            batch_size=batch_size,
+            dtype=dtype,
+            device=device,
+            runtime=name,
+            threads=plan.threads or usable_cores(),
+            memory_format=plan.memory_format,
+        )
+        for name in plan.runtimes
+        for batch_size in plan.batch_sizes
+    )
+    if not plan.force:
+        check_memory(counted, max(found, key=lambda c: c.batch_size))
+    return found
+
+
+def timed(
+    counted: Counted, conditions: Sequence[Conditions], lines: Sequence[str], plan: Plan, on_step: Tell
+) -> tuple[Timings, dict[str, tuple[float, ...]]]:
+    """Time the model in interleaved rounds, then its modules; return both, the modules' times by line."""
+    from saevit.measure.breakdown import module_times
+    from saevit.measure.interleave import Subject, measure
+
+    subjects = [
+        Subject(name=counted.name, build=counted.build, conditions=c, channels=counted.in_chans)
+        for c in conditions
+    ]
+    run = measure(
+        subjects,
+        rounds=plan.rounds,
+        min_time=plan.min_time,
+        seed=plan.seed,
+        on_progress=lambda p: on_step(
+            Step(
+                text=f"{p.phase} {p.subject}",
+                done=p.round / p.rounds if p.phase == "measure" else None,
+                eta=p.eta,
+            )
+        ),
+    )
+    first = next((t.conditions for t in run.timings if t.samples), None)
+    if first is None or run.interrupted:
+        return timings_of(run, None), {}
+    on_step(Step(text="timing the modules"))
+    eager = replace(first, runtime="eager")
+    model = counted.build()
+    modules = dict(model.named_modules(remove_duplicate=False))
+    times = module_times(
+        model,
+        (eager.batch_size, counted.in_chans, *eager.img_size),
+        [path for path in lines if path in modules],
+        eager,
+        rounds=plan.rounds,
+        min_time=plan.min_time,
+        seed=plan.seed,
+    )
+    return timings_of(run, times), own_times(times)
+
+
+def own_times(times: "ModuleTimes") -> dict[str, tuple[float, ...]]:
+    """Return each line's own time, lines inside of it taken off; "" is the rest of the pass."""
+    own = {"": list(times.watched)} | {path: list(samples) for path, samples in times.modules.items()}
+    for path, samples in times.modules.items():
+        parent = path
+        while parent:
+            parent = parent.rpartition(".")[0]
+            if parent in own:
+                own[parent] = [outer - inner for outer, inner in zip(own[parent], samples, strict=True)]
+                break
+    return {path: tuple(max(0.0, s) for s in samples) for path, samples in own.items()}
+
+
+def check_memory(counted: Counted, conditions: Conditions) -> None:
+    """Refuse, before any weight is allocated, what by the exact count cannot fit.
+
+    Raises:
+        MemoryLimitError: weights and live activations need more than is free.
+    """
+    from saevit.measure.memory import available_memory
+
+    copies = COPIES_ON_CPU if conditions.device == "cpu" else 1
+    weights = sum(counted.params.values()) * BYTES[conditions.dtype] * copies
+    image = counted.peak_elements * BYTES[conditions.dtype]
+    needed, free = weights + image * conditions.batch_size, available_memory(conditions.device)
+    if needed <= free:
+        return
+    fitting = (free - weights) // image
+    way_out = f"--batch-size {fitting}" if fitting >= 1 else "--no-measure, which only counts"
+    raise MemoryLimitError(
+        f"{counted.name} at batch {conditions.batch_size} needs {needed / 1e9:.3g} GB, "
+        f"{weights / 1e9:.3g} of them for weights, and {free / 1e9:.3g} GB are free on {conditions.device}: "
+        f"nearest is {way_out}; --force tries all the same"
+    )
+
+
+def timings_of(run: "Run", times: "ModuleTimes | None") -> Timings:
+    """Turn a run into what a profile keeps of it."""
+    from saevit.measure.stability import advise
+
+    return Timings(
+        latencies=tuple(map(latency_of, run.timings)),
+        twin=run.twin.samples if run.twin else (),
+        rounds=run.rounds,
+        min_time=run.min_time,
+        seed=run.seed,
+        environment=run.environment,
+        started=run.started,
+        advice=tuple(f"{a.level}: {a.subject + ': ' if a.subject else ''}{a.message}" for a in advise(run)),
+        interrupted=run.interrupted,
+        breakdown=times.conditions if times else None,
+        breakdown_total=times.watched if times else (),
+        breakdown_plain=times.plain if times else (),
+    )
+
+
+def latency_of(timing: "Timing") -> Latency:
+    """Turn one configuration's timing into what a profile keeps of it."""
+    return Latency(
+        conditions=timing.conditions, samples=timing.samples, notes=timing.notes, failure=timing.failure
+    )

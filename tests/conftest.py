@@ -1,0 +1,42 @@
+"""Options and settings of all tests."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden", action="store_true", help="write the golden files anew; review the diff"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Side by side, the workers share the cores."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1:
+        import torch
+
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, Any], None]:
+    """Return a check that a value, text or plain data, equals the golden file of that name."""
+
+    def check(name: str, value: Any) -> None:
+        path = GOLDEN / name
+        text = value if isinstance(value, str) else json.dumps(value, indent=1) + "\n"
+        if request.config.getoption("--update-golden"):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        assert path.exists(), f"{name} is missing: run pytest with --update-golden"
+        assert text == path.read_text(encoding="utf-8"), f"{name} changed: see the diff after --update-golden"
+
+    return check
