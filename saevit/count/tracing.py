@@ -50,16 +50,21 @@ def itemise(amounts: Mapping[str, int]) -> tuple[str, ...]:
 
 
 def placed_copy(model: nn.Module, place: Callable[[Tensor], Tensor]) -> nn.Module:
-    """Copy a model in eval mode, each parameter and buffer replaced by `place(it)`, none wanting gradients.
+    """Copy a model in eval mode, each of its tensors replaced by `place(it)`, none wanting gradients.
 
     Tied tensors stay tied, and no weight is copied before `place` says so.
     """
     memo: dict[int, object] = {}
-    for tensor in [*model.parameters(), *model.buffers()]:
+    for tensor in [*model.parameters(), *model.buffers(), *plain_tensors(model)]:
         placed = place(tensor.detach())
         is_weight = isinstance(tensor, nn.Parameter)
         memo[id(tensor)] = nn.Parameter(placed, requires_grad=False) if is_weight else placed
     return copy.deepcopy(model, memo).eval()
+
+
+def plain_tensors(model: nn.Module) -> list[Tensor]:
+    """Return the tensors that modules keep as plain attributes, neither parameter nor buffer."""
+    return [value for m in model.modules() for value in vars(m).values() if isinstance(value, Tensor)]
 
 
 def shell(device: str, dtype: torch.dtype | None = None) -> Callable[[Tensor], Tensor]:

@@ -1,0 +1,64 @@
+"""timm's networks as subjects."""
+
+import re
+
+import pytest
+
+from saevit.errors import OptionError
+from saevit.measure.plan import Plan
+from saevit.profile import profile
+
+pytest.importorskip("torchvision", exc_type=RuntimeError, reason="torchvision does not match this torch")
+
+from saevit.baselines import timm_models
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "gmacs"),
+    [  # timm 1.0.31; GMACs of contractions, of the re-parameterised network where there is one
+        ("mobilenetv4_conv_small", 3_774_024, 0.1860),
+        ("deit_tiny_patch16_224", 5_717_416, 1.2537),
+        ("mobileone_s0", 2_078_504, 0.2751),
+        ("tiny_vit_5m_224", 5_387_836, 1.2552),  # its default head would have 21,841 classes
+    ],
+)
+def test_whole_profile(name: str, params: int, gmacs: float) -> None:
+    found = profile(f"timm:{name}", counters=["torch"])
+    assert found.params == params
+    assert round(found.macs / 1e9, 4) == gmacs
+    assert sum(row.macs for row in found.rows) == found.macs
+    assert sum(row.params for row in found.rows) == found.params
+
+
+def test_a_fixed_size_follows_the_size_asked_for() -> None:
+    at_224, at_160 = (
+        profile("timm:deit_tiny_patch16_224", img_size=s, counters=["torch"])
+        for s in ((224, 224), (160, 160))
+    )
+    assert at_160.macs < at_224.macs
+    assert at_160.params < at_224.params  # fewer positions
+
+
+def test_timed_beside_its_counts() -> None:
+    plan = Plan(batch_sizes=(1,), rounds=3, min_time=0.001, device="cpu")
+    found = profile("timm:mobilenetv3_small_050", img_size=(64, 64), counters=["torch"], plan=plan)
+    assert found.timings is not None
+    assert len(found.timings.latencies[0].samples) == 3
+    assert all(row.seconds for row in found.rows if row.path in ("conv_stem", "blocks.0", "classifier"))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mobilenetv4_conv_smal", "is not a timm model: did you mean mobilenetv4_conv_small"),
+        ("resnet50.nonsense", "resnet50 has no tag 'nonsense': choose from"),
+    ],
+)
+def test_refuses(name: str, message: str) -> None:
+    with pytest.raises(OptionError, match=re.escape(message)):
+        timm_models.build(name, (224, 224))
+
+
+def test_analytic_is_of_variants_only() -> None:
+    with pytest.raises(OptionError, match="counter 'analytic' is of SAEViT variants only"):
+        profile("timm:resnet18", counters=["analytic"])

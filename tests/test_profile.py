@@ -1,0 +1,144 @@
+"""The whole profile: what is put together from counts and timings."""
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from saevit.errors import MemoryLimitError, OptionError, SpecError
+from saevit.measure.plan import Plan
+from saevit.parse import parse
+from saevit.profile import profile
+from saevit.results.profile import Profile
+from saevit.results.statistics import median, ratio
+from saevit.spec import VariantSpec
+from tests.strategies import img_sizes, specs
+
+SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1-1-2-1,classes=10"
+PLAN = Plan(batch_sizes=(1, 2), rounds=7, min_time=0.002, threads=1, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def measured() -> Profile:
+    return profile(SMALL, img_size=(64, 48), counters=["analytic"], plan=PLAN)
+
+
+@settings(max_examples=40, deadline=None)
+@given(specs(), img_sizes(), st.sampled_from(["stage", "block", "module"]))
+def test_rows_add_up(spec: VariantSpec, img_size: tuple[int, int], by: str) -> None:
+    found = profile(spec, img_size=img_size, counters=["analytic"], by=by)  # type: ignore[arg-type]
+    assert sum(row.macs for row in found.rows) == found.macs
+    assert sum(row.params for row in found.rows) == found.params
+    assert sum(row.activations or 0 for row in found.rows) == found.activations
+    assert found.weight_bytes == 4 * found.params
+
+
+def test_all_counters_are_on_the_receipt_and_agree() -> None:
+    found = profile(SMALL, img_size=(50, 41))
+    assert [line.counter for line in found.receipt] == ["analytic", "torch", "fvcore", "thop"]
+    assert [line.agrees for line in found.receipt] == [None, True, True, True]
+    assert {line.macs for line in found.receipt} == {found.macs}
+    assert found.agreed
+
+
+@pytest.mark.parametrize("counter", ["torch", "fvcore", "thop"])
+def test_what_a_tool_says_unaided_is_explained_to_the_last_mac(counter: str) -> None:
+    (line,) = profile(SMALL, counters=[counter]).receipt
+    amounts = [int(reason.rpartition(": ")[2].replace(",", "")) for reason in line.reasons]
+    assert line.macs is not None
+    assert line.macs + sum(amounts) == line.out_of_box
+
+
+def test_rows_show_what_sampling_leaves() -> None:
+    rows = {row.path: row for row in profile("saevit_tiny", counters=["analytic"]).rows}
+    first = rows["stages.0"]
+    assert (first.channels, first.height, first.width, first.pixels, first.tokens) == (48, 56, 56, 3136, 49)
+    assert first.sparsity == 1 - (49 / 3136) ** 2
+    assert rows["stem"].tokens is None
+    assert rows["stages.3"].sparsity == 0
+
+
+def test_blocks_without_attention_show_no_tokens() -> None:
+    rows = {row.path: row for row in profile("saevit_tiny", counters=["analytic"], by="block").rows}
+    assert rows["stages.0.blocks.0"].tokens is None
+    assert rows["stages.0.blocks.1"].tokens == 49
+
+
+def test_precision_changes_bytes_and_nothing_else() -> None:
+    fp32, bf16 = (profile(SMALL, dtype=dtype, counters=["analytic"]) for dtype in ("fp32", "bf16"))
+    assert (bf16.macs, bf16.params, bf16.rows) == (fp32.macs, fp32.params, fp32.rows)
+    assert (2 * bf16.weight_bytes, 2 * (bf16.peak_bytes or 0)) == (fp32.weight_bytes, fp32.peak_bytes)
+
+
+def test_every_configuration_is_timed_in_every_round(measured: Profile) -> None:
+    timings = measured.timings
+    assert timings is not None
+    assert [latency.conditions.batch_size for latency in timings.latencies] == [1, 2]
+    assert all(len(latency.samples) == PLAN.rounds == timings.rounds for latency in timings.latencies)
+    assert len(timings.twin) == PLAN.rounds
+    assert timings.latencies[0].conditions.threads == 1
+
+
+def test_noise_floor_follows_from_raw_samples(measured: Profile) -> None:
+    timings = measured.timings
+    assert timings is not None
+    assert timings.noise_floor == ratio(timings.twin, timings.latencies[0].samples)
+
+
+def test_times_of_rows_add_up_to_the_pass(measured: Profile) -> None:
+    timings = measured.timings
+    assert timings is not None
+    for i, whole in enumerate(timings.breakdown_total):
+        assert sum(row.seconds[i] for row in measured.rows if row.seconds) == pytest.approx(whole, rel=1e-6)
+
+
+@pytest.mark.parametrize("by", ["block", "module"])
+def test_times_of_nested_rows_are_not_counted_twice(by: str) -> None:
+    found = profile(SMALL, img_size=(64, 64), counters=["analytic"], by=by, plan=PLAN)  # type: ignore[arg-type]
+    assert found.timings is not None
+    whole = median(found.timings.breakdown_total)
+    assert sum(median(row.seconds) for row in found.rows if row.seconds) == pytest.approx(whole, rel=0.25)
+
+
+def test_records_carry_samples_and_provenance(measured: Profile) -> None:
+    records = measured.records()
+    assert [record.subject for record in records] == [str(parse(SMALL))] * 2
+    assert all(record.source == "measured" and record.environment for record in records)
+
+
+def test_ratio_of_a_variant_to_itself_contains_one() -> None:
+    """A/A: over ten runs at 95 % confidence, six or fewer would happen by chance once in 10,000 times."""
+    plan = Plan(batch_sizes=(1,), rounds=9, min_time=0.005, threads=1, device="cpu")
+    floors = [profile(SMALL, img_size=(64, 64), counters=["analytic"], plan=plan).timings for _ in range(10)]
+    inside = [f.noise_floor.low <= 1 <= f.noise_floor.high for f in floors if f and f.noise_floor]
+    assert len(inside) == 10
+    assert sum(inside) >= 7
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"model": "saevit_tny"}, SpecError, "did you mean saevit_tiny"),
+        ({"img_size": (16, 16)}, OptionError, "img_size 16,16: 16 px is out of range, nearest is 32"),
+        ({"img_size": (224, 99999)}, OptionError, "99999 px is out of range, nearest is 16384"),
+        ({"counters": ["flops"]}, OptionError, "counter 'flops' is not known: choose from analytic, torch"),
+        ({"plan": Plan(device="tpu")}, OptionError, "device 'tpu' is not known"),
+        ({"plan": Plan(runtimes=("eagr",))}, OptionError, "runtime 'eagr' is not known: did you mean eager?"),
+        ({"plan": Plan(batch_sizes=(10**9,), device="cpu")}, MemoryLimitError, "nearest is --batch-size"),
+        (
+            {"model": "saevit_tiny:width=100", "plan": Plan(device="cpu")},
+            MemoryLimitError,
+            "nearest is --no-measure, which only counts; --force tries all the same",
+        ),
+    ],
+)
+def test_refuses(arguments: dict[str, object], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=re.escape(message)) as caught:
+        profile(**{"model": SMALL} | arguments)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+
+
+def test_force_skips_the_memory_check() -> None:
+    plan = Plan(batch_sizes=(1,), rounds=1, min_time=0.001, device="cpu", force=True)
+    assert profile(SMALL, img_size=(32, 32), counters=["analytic"], plan=plan).timings is not None
