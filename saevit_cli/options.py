@@ -66,7 +66,7 @@ Runtimes = Annotated[
     str, typer.Option("--runtime", metavar="NAME,...", help="eager, compile.", rich_help_panel=TIME)
 ]
 Threads = Annotated[
-    int | None,
+    str | None,
     typer.Option(metavar="N", help="CPU threads; by default every usable core.", rich_help_panel=TIME),
 ]
 Layout = Annotated[
@@ -78,9 +78,9 @@ Layout = Annotated[
         rich_help_panel=TIME,
     ),
 ]
-Rounds = Annotated[int, typer.Option(metavar="N", help="Interleaved rounds.", rich_help_panel=TIME)]
+Rounds = Annotated[str, typer.Option(metavar="N", help="Interleaved rounds.", rich_help_panel=TIME)]
 MinTime = Annotated[
-    float, typer.Option(metavar="S", help="Seconds that one sample lasts at least.", rich_help_panel=TIME)
+    str, typer.Option(metavar="S", help="Seconds that one sample lasts at least.", rich_help_panel=TIME)
 ]
 Measure = Annotated[
     bool, typer.Option("--measure/--no-measure", help="Time it, or count only.", rich_help_panel=TIME)
@@ -163,24 +163,31 @@ def read_batches(text: str) -> tuple[int, ...]:
     return sizes
 
 
-def read_threads(count: int | None) -> int | None:
-    """Check a number of threads."""
-    if count is not None and count < 1:
-        raise OptionError(f"--threads {count}: at least 1")
-    return count
+def read_threads(text: str | None) -> int | None:
+    """Read a number of threads; None is left to the library."""
+    return None if text is None else read_count("--threads", text)
 
 
-def read_rounds(count: int) -> int:
-    """Check a number of rounds."""
-    if count < 1:
-        raise OptionError(f"--rounds {count}: at least 1, and 6 or more to resolve a difference")
-    return count
+def read_rounds(text: str) -> int:
+    """Read a number of rounds."""
+    return read_count("--rounds", text)
 
 
-def read_min_time(seconds: float) -> float:
-    """Check a sample's least time."""
+def read_count(option: str, text: str) -> int:
+    """Read one whole number of 1 or more."""
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise OptionError(f"{option} {text}: a whole number of 1 or more")
+    return int(text)
+
+
+def read_min_time(text: str) -> float:
+    """Read a sample's least time in seconds."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
     if not 0 < seconds < float("inf"):
-        raise OptionError(f"--min-time {seconds:g}: seconds above 0, such as 0.1")
+        raise OptionError(f"--min-time {text}: seconds above 0, such as 0.1")
     return seconds
 
 

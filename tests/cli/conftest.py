@@ -1,0 +1,29 @@
+"""The command line as a process of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def saevit(tmp_path: Path) -> Run:
+    """Return a function that runs `saevit ARGUMENTS` in an empty folder, away from any terminal."""
+
+    def run(*arguments: str, check: bool = False) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "saevit_cli", *arguments],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            check=check,
+            env=os.environ | {"COLUMNS": "80"},
+            timeout=300,
+        )
+
+    return run

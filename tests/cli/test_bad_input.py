@@ -1,0 +1,119 @@
+"""Every mistake is one line on stderr that says what is wrong and what would be right; exit code 2."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.cli.conftest import Run
+
+TINY = "saevit_tiny"
+CASES = [
+    (["profile", "saevit_tny"], "'saevit_tny' is not a preset: did you mean saevit_tiny"),
+    (["profile", ""], "is not a preset: choose from saevit_pico"),
+    (["profile", "resnet50"], "'resnet50' is not a preset: choose from saevit_pico"),
+    (["profile", f"{TINY}:widht=2"], "'widht' is not a key: did you mean width"),
+    (["profile", f"{TINY}:"], "ends after its colon: add key=value"),
+    (["profile", f"{TINY}:width"], "'width' is not key=value"),
+    (["profile", f"{TINY}:rates=0"], "rates[0]=0 is out of range: nearest is 1"),
+    (["profile", f"{TINY}:rates=3-3"], "rates=3-3 has 2 values: give 4, one per stage, or one"),
+    (["profile", f"{TINY}:heads=5"], "num_heads[0]=5 does not divide dims[0]=48: nearest are 4 or 6 heads"),
+    (["profile", f"{TINY}:act=swish"], "act=swish is unknown: did you mean hardswish?"),
+    (["profile", f"{TINY}:classes=-1"], "num_classes=-1 is out of range: nearest is 0"),
+    (["profile", f"{TINY}:width=1,width=2"], "'width' is given twice"),
+    (["profile", "--width", "nan"], "width=nan is not a number"),
+    (["profile", "--width", "wide"], "width=wide is not a number: for example width=0.5"),
+    (["profile", "--width", "-1"], "width=-1 must be above 0"),
+    (["profile", "--width", "1e9"], "width=1e+09 is out of range: nearest is 1024"),
+    (["profile", "--depth", "0"], "depth=0 must be above 0: 1 leaves the preset as it is"),
+    (["profile", "--sparsity", "8,4"], "rates=8-4 has 2 values"),
+    (["profile", "--sparsity", "8,4,x,1"], "rates=x is not a whole number"),
+    (["profile", "--set", "ffn"], "'ffn' is not key=value"),
+    (
+        ["profile", "--width", "2", "--set", "width=3"],
+        "'width' is given as an option (2) and by --set (3): keep one",
+    ),
+    (["profile", "--width", "100", "--device", "cpu"], "GB are free on cpu: nearest is --no-measure"),
+    (
+        ["profile", "--batch-size", "1000000", "--device", "cpu"],
+        "GB are free on cpu: nearest is --batch-size",
+    ),
+    (["profile", "--img-size", "16"], "img_size 16,16: 16 px is out of range, nearest is 32"),
+    (["profile", "--img-size", "224,224,3"], "--img-size 224,224,3: 3 numbers, give N or H,W"),
+    (["profile", "--img-size", "big"], "--img-size big: whole numbers joined by commas, for example 224,224"),
+    (["profile", "--batch-size", "0"], "--batch-size 0: at least 1"),
+    (["profile", "--batch-size", "1,1"], "--batch-size 1,1: a size stands twice"),
+    (["profile", "--batch-size", "1.5"], "--batch-size 1.5: whole numbers"),
+    (["profile", "--device", "tpu"], "device 'tpu' is not known: torch"),
+    (["profile", "--dtype", "int8"], "--dtype int8 is not known: choose from fp32, bf16, fp16"),
+    (["profile", "--dtype", "bf61"], "--dtype bf61 is not known: did you mean bf16?"),
+    (["profile", "--runtime", "eagr"], "runtime 'eagr' is not known: did you mean eager?"),
+    (["profile", "--memory-format", "nhwc"], "--memory-format nhwc is not known"),
+    (["profile", "--threads", "0"], "--threads 0: at least 1"),
+    (["profile", "--threads", "two"], "two"),
+    (["profile", "--rounds", "0"], "--rounds 0: at least 1"),
+    (["profile", "--min-time", "-1"], "--min-time -1: seconds above 0"),
+    (["profile", "--min-time", "nan"], "--min-time nan: seconds above 0"),
+    (
+        ["profile", "--counters", "flops"],
+        "counter 'flops' is not known: choose from analytic, torch, fvcore, thop",
+    ),
+    (["profile", "--by", "layer"], "--by layer is not known: choose from stage, block, module"),
+    (["profile", "--plot", "a.gif"], "--plot a.gif has no known ending: choose from .png, .svg, .pdf"),
+    (["profile", "--plot", "nowhere/a.png"], "the folder nowhere does not exist, make it first"),
+    (["profile", "--json", "."], "--json . is a directory: name a file in it"),
+    (["profile", "--csv", "kept.csv"], "--csv kept.csv exists: choose another name, or add --overwrite"),
+    (["profile", "--json", "-", "--csv", "-"], "--json and --csv cannot both go to stdout"),
+    (["profile", "--colour"], "No such option: --colour"),
+    (["profile", TINY, "extra"], "extra"),
+    (["profil"], "profile"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    CASES,
+    ids=lambda value: " ".join(value)[-40:] if isinstance(value, list) else "",
+)
+def test_one_line_and_exit_code_2(saevit: Run, tmp_path: Path, arguments: list[str], message: str) -> None:
+    (tmp_path / "kept.csv").write_text("mine")
+    done = saevit(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert message in done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert (tmp_path / "kept.csv").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.csv"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is here")
+def test_cuda_without_cuda(saevit: Run) -> None:
+    done = saevit("profile", "--device", "cuda")
+    assert done.returncode == 2
+    assert "device 'cuda' is not here: torch" in done.stderr
+    assert "offers auto or cpu" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_closed_folder(saevit: Run, tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o500)
+    done = saevit("profile", "--json", "closed/a.json")
+    assert done.returncode == 2
+    assert "cannot be written to, choose another" in done.stderr
+
+
+def test_a_full_disk_while_writing_is_one_line(saevit: Run) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    done = saevit("profile", "--no-measure", "--counters", "analytic", "--json", "/dev/full")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_timm_models_take_no_keys(saevit: Run) -> None:
+    done = saevit("profile", "timm:resnet18", "--width", "2")
+    assert done.returncode == 2
+    assert "width cannot be set on timm:resnet18: they are keys of SAEViT variants" in done.stderr

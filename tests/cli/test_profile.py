@@ -1,0 +1,199 @@
+"""`saevit profile` as users type it."""
+
+import csv
+import io
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from saevit import __version__
+from saevit.parse import parse
+from saevit.presets import PRESETS
+from tests.cli.conftest import Run
+
+SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1"
+COUNT = ("--no-measure", "--counters", "analytic")
+QUICK = (
+    "--rounds",
+    "6",
+    "--min-time",
+    "0.002",
+    "--threads",
+    "1",
+    "--counters",
+    "analytic",
+    "--img-size",
+    "64",
+)
+
+
+def test_default_variant(saevit: Run) -> None:
+    done = saevit("profile", *COUNT, check=True)
+    assert done.stdout.startswith("saevit_tiny, one image of 224 x 224 px, counted by analytic\n")
+    assert "806,806,688 MACs" in done.stdout
+    assert done.stderr == ""
+
+
+def test_piped_text_is_the_same_on_any_width_and_has_no_colours(saevit: Run) -> None:
+    done = saevit("profile", *COUNT, check=True)
+    assert "\x1b" not in done.stdout
+    assert max(map(len, done.stdout.splitlines())) > 80
+
+
+def test_options_are_keys_of_the_grammar(saevit: Run) -> None:
+    arguments = (
+        "--width",
+        "1.25",
+        "--depth",
+        "0.5",
+        "--sparsity",
+        "4,4,2,1",
+        "--set",
+        "ffn=mlp",
+        "--set",
+        "act=relu",
+    )
+    done = saevit("profile", "saevit_small", *arguments, *COUNT, "--json", "-", check=True)
+    expected = "saevit_small:width=1.25,depth=0.5,rates=4-4-2-1,ffn=mlp,act=relu"
+    assert parse(json.loads(done.stdout)["model"]) == parse(expected)
+
+
+def test_an_option_replaces_the_text(saevit: Run) -> None:
+    done = saevit("profile", "saevit_tiny:width=0.5", "--width", "2", *COUNT, "--csv", "-", check=True)
+    assert next(csv.DictReader(io.StringIO(done.stdout)))["model"] == "saevit_tiny:width=2"
+
+
+def test_measured_to_files(saevit: Run, tmp_path: Path) -> None:
+    outputs = ("--plot", "a.png", "--json", "a.json", "--csv", "a.csv")
+    done = saevit("profile", SMALL, *QUICK, "--batch-size", "1,2", *outputs, check=True)
+    assert "images/s" in done.stdout
+    assert [line.split()[0] for line in done.stderr.splitlines()] == ["wrote"] * 3
+    data = json.loads((tmp_path / "a.json").read_text())
+    assert len(data["timings"]["latencies"][1]["samples"]) == 6
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert len((tmp_path / "a.csv").read_text().splitlines()) == 3
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.csv", "a.json", "a.png"]  # no temporary left
+
+
+def test_nothing_is_overwritten_unless_asked(saevit: Run, tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text("precious")
+    assert saevit("profile", *COUNT, "--json", "mine.json").returncode == 2
+    assert path.read_text() == "precious"
+    saevit("profile", *COUNT, "--json", "mine.json", "--overwrite", check=True)
+    assert json.loads(path.read_text())["model"] == "saevit_tiny"
+
+
+def test_non_square_input(saevit: Run) -> None:
+    done = saevit("profile", SMALL, *COUNT, "--img-size", "37,101", "--json", "-", check=True)
+    assert json.loads(done.stdout)["img_size"] == [37, 101]
+
+
+def test_two_runtimes_stand_in_one_table(saevit: Run) -> None:
+    done = saevit(
+        "profile", SMALL, *QUICK, "--batch-size", "1", "--memory-format", "channels_last", check=True
+    )
+    assert "channels_last" in done.stdout
+
+
+@pytest.mark.slow
+def test_compiled_beside_eager(saevit: Run) -> None:
+    done = saevit("profile", SMALL, *QUICK, "--batch-size", "1", "--runtime", "eager,compile", check=True)
+    assert [
+        line.split()[0] for line in done.stdout.splitlines() if line.startswith(("eager ", "compile "))
+    ] == [
+        "eager",
+        "compile",
+    ]
+
+
+def test_version_and_list(saevit: Run) -> None:
+    assert saevit("--version", check=True).stdout == f"saevit {__version__}\n"
+    listed = saevit("list", check=True).stdout
+    assert all(name in listed for name in PRESETS)
+    assert "attn_every" in listed
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shell_completion_script(saevit: Run, shell: str) -> None:
+    assert "saevit" in saevit("--show-completion", shell, check=True).stdout.lower()
+
+
+def test_completion_offers_presets_and_keys() -> None:
+    from saevit_cli.options import complete_variant
+
+    assert "saevit_tiny" in complete_variant("saevit_t")
+    assert complete_variant("saevit_tiny:width=2,ra") == [
+        "saevit_tiny:width=2,rates=",
+        "saevit_tiny:width=2,ratios=",
+    ]
+
+
+def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m saevit_cli profile --no-measure --counters analytic --by module | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert done.stderr == ""
+
+
+def test_ctrl_c_keeps_finished_rounds(tmp_path: Path) -> None:
+    arguments = (
+        "profile",
+        SMALL,
+        "--rounds",
+        "100000",
+        "--min-time",
+        "0.01",
+        "--batch-size",
+        "1",
+        "--json",
+        "a.json",
+    )
+    more = ("--counters", "analytic", "--img-size", "64", "--threads", "1")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "saevit_cli", *arguments, *more],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(15)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "interrupted: the figures are of the" in out
+    timings = json.loads((tmp_path / "a.json").read_text())["timings"]
+    assert timings["interrupted"]
+    assert len(timings["latencies"][0]["samples"]) == timings["rounds"] > 0
+
+
+def test_a_terminal_gets_drawn_tables_and_a_progress_bar(tmp_path: Path) -> None:
+    controller, terminal = pty.openpty()
+    arguments = ("profile", SMALL, *QUICK, "--batch-size", "1")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "saevit_cli", *arguments],
+        cwd=tmp_path,
+        stdout=terminal,
+        stderr=terminal,
+        env=os.environ | {"TERM": "xterm-256color", "COLUMNS": "160"},
+    )
+    os.close(terminal)
+    seen = b""
+    while True:
+        try:
+            part = os.read(controller, 65536)
+        except OSError:
+            break
+        if not part:
+            break
+        seen += part
+    assert process.wait(60) == 0
+    text = seen.decode()
+    assert "─" in text  # a drawn table
+    assert "measure" in text  # the bar
+    assert "\x1b[" in text

@@ -1,0 +1,107 @@
+"""Which module may know which, and what the command line may load before it has to."""
+
+import ast
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("torch", "timm", "torchvision", "matplotlib", "fvcore", "thop", "numpy")
+LIGHT = ("saevit.spec", "saevit.parse", "saevit.presets", "saevit.count.formulas", "saevit.count.analytic")
+MAY_IMPORT = {
+    "errors": set(),
+    "spec": {"errors", "parse"},  # parse only inside __str__
+    "presets": {"spec"},
+    "parse": {"errors", "spec", "presets"},
+    "model": {"errors", "spec"},
+    "results": {"errors"},
+    "baselines": {"errors", "spec", "results"},
+    "count": {"errors", "spec", "model", "results"},
+    "measure": {"errors", "spec", "model", "count", "results"},
+    "report": {"results", "count", "parse", "presets"},  # count, parse and presets only for `saevit list`
+    "profile": {"errors", "spec", "parse", "baselines", "count", "measure", "results"},
+}
+
+
+def part_of(name: str) -> str:
+    """`saevit.count.formulas` belongs to `count`."""
+    return name.split(".")[1]
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, at its top or inside a function."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= (
+                {node.module} if node.module != "saevit" else {f"saevit.{alias.name}" for alias in node.names}
+            )
+    return found
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "saevit").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_imports_run_one_way(path: Path) -> None:
+    own = path.relative_to(ROOT / "saevit").parts[0].removesuffix(".py")
+    ours = {part_of(name) for name in imports(path) if name.startswith("saevit.") and "." in name}
+    assert ours - {own, "__version__"} <= MAY_IMPORT.get(own, set())
+    assert not any(name.startswith("saevit_cli") for name in imports(path))
+
+
+def test_every_part_has_its_rule() -> None:
+    parts = {
+        p.name.removesuffix(".py")
+        for p in (ROOT / "saevit").iterdir()
+        if p.suffix == ".py" or (p / "__init__.py").exists()
+    }
+    assert parts - {"__init__"} == MAY_IMPORT.keys()
+
+
+def loaded_by(code: str) -> set[str]:
+    """The modules that a fresh interpreter holds after running code."""
+    script = f"{code}\nimport sys\nprint('\\n'.join(sys.modules), file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    return {line.partition(".")[0] for line in done.stderr.splitlines()}
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_light_modules(module: str) -> None:
+    assert loaded_by(f"import {module}").isdisjoint(HEAVY)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["profile", "--help"],
+        ["--version"],
+        ["list"],
+        ["profile", "saevit_tiny", "--no-measure", "--counters", "analytic"],
+        ["profile", "saevit_tny"],
+    ],
+    ids=" ".join,
+)
+def test_the_command_line_loads_torch_only_when_it_needs_it(arguments: list[str]) -> None:
+    assert loaded_by(f"from saevit_cli.app import run\nrun({arguments!r})").isdisjoint(HEAVY)
+
+
+def test_help_is_quick() -> None:
+    """Within three times of importing what draws it; pairs taken in turn, so that load hits both."""
+    commands = {"help": ["-m", "saevit_cli", "--help"], "floor": ["-c", "import typer, rich"]}
+    seconds: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(7):
+        for name, command in commands.items():
+            start = time.perf_counter()
+            subprocess.run([sys.executable, *command], capture_output=True, cwd=ROOT, check=True)
+            seconds[name].append(time.perf_counter() - start)
+    ratios = [h / f for h, f in zip(seconds["help"], seconds["floor"], strict=True)]
+    assert statistics.median(ratios) < 3
