@@ -37,7 +37,7 @@ def check_target(option: str, target: str | None, *, overwrite: bool, endings: t
         raise OptionError(f"{option} {target}: the folder {path.parent} does not exist, make it first")
     if not os.access(path.parent, os.W_OK):
         raise OptionError(f"{option} {target}: the folder {path.parent} cannot be written to, choose another")
-    if path.exists() and not overwrite:
+    if path.is_file() and not overwrite:
         raise OptionError(f"{option} {target} exists: choose another name, or add --overwrite")
 
 
@@ -57,7 +57,7 @@ def write_text(target: str, text: str) -> None:
 
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, then rename it.
+    """Let `write` fill a temporary file beside `path`, then rename it; a device or pipe is written directly.
 
     Raises:
         OptionError: the disk or the folder refuses.
@@ -65,6 +65,9 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
     import tempfile
 
     try:
+        if path.exists() and not path.is_file():
+            write(path)
+            return
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".saevit-", suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)
