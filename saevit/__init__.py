@@ -1,3 +1,24 @@
-"""SAEViT, a light hybrid of convolution and sparse attention: built, counted exactly, timed honestly."""
+"""SAEViT, a light hybrid of convolution and sparse attention: built, counted exactly, timed honestly.
+
+`parse`, `PRESETS` and `VariantSpec` need no torch; it is loaded on the first use of `SAEViT` or `build`.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from saevit.parse import parse as parse
+from saevit.presets import PRESETS as PRESETS
+from saevit.spec import VariantSpec as VariantSpec
+
+if TYPE_CHECKING:
+    from saevit.model.pyramid import SAEViT as SAEViT
+    from saevit.model.pyramid import build as build
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("SAEViT", "build"):
+        from saevit.model import pyramid
+
+        return getattr(pyramid, name)
+    raise AttributeError(f"module 'saevit' has no attribute {name!r}")

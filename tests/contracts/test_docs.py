@@ -1,0 +1,95 @@
+"""What is written about the command line is what it does."""
+
+import inspect
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from saevit_cli.app import app, run
+
+ROOT = Path(__file__).parents[2]
+INTRO = """# Command line
+
+Made from the commands' own help by `make docs`; a test compares the two.
+"""
+
+
+def reference() -> str:
+    """The commands and their options as Markdown."""
+    root = typer.main.get_command(app)
+    parts = [
+        INTRO,
+        "\n".join([f"- `{p.opts[-1]}`: {p.help}" for p in root.params if p.opts[-1] == "--version"]),
+        "",
+    ]
+    for name, command in root.commands.items():  # type: ignore[attr-defined]
+        parts += [f"## saevit {name}", "", inspect.cleandoc(command.help or ""), ""]
+        rows = [row(p) for p in command.params]
+        parts += (
+            ["| option | value | default | meaning |", "| --- | --- | --- | --- |", *rows, ""] if rows else []
+        )
+    return "\n".join(parts)
+
+
+def row(param: Any) -> str:
+    """One option or argument."""
+    names = "/".join([*param.opts, *param.secondary_opts]) if param.param_type_name == "option" else ""
+    default = "" if param.default in (None, False) else "yes" if param.default is True else param.default
+    value = "" if getattr(param, "is_flag", False) else param.metavar or ""
+    cells = [f"`{names}`" if names else "", f"`{value}`" if value else "", str(default), param.help]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def test_reference(golden: Callable[[str, Any], None]) -> None:
+    golden("../../docs/cli.md", reference())
+
+
+def test_every_option_has_a_help() -> None:
+    for command in typer.main.get_command(app).commands.values():  # type: ignore[attr-defined]
+        assert command.help
+        assert all(param.help for param in command.params)
+
+
+def readme_commands() -> list[list[str]]:
+    """Every `saevit ...` line in README's code blocks."""
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    lines = [line.partition("#")[0].split() for block in blocks for line in block.splitlines()]
+    return [line[1:] for line in lines if line[:1] == ["saevit"]]
+
+
+@pytest.mark.parametrize("arguments", readme_commands(), ids=" ".join)
+def test_readme_commands_run(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    timm = any(argument.startswith("timm:") for argument in arguments)
+    if timm:
+        pytest.importorskip("torchvision", exc_type=RuntimeError)
+    cheap = (
+        ["--no-measure", "--counters", "torch" if timm else "analytic"] if arguments[0] == "profile" else []
+    )
+    assert run([*arguments, *cheap]) == 0, capsys.readouterr().err
+    assert capsys.readouterr().err.replace("wrote", "").count("error") == 0
+
+
+def test_readme_table_is_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    run(["list"])
+    presets = capsys.readouterr().out.split("\n\n")[1]
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for line in presets.splitlines()[2:]:
+        name, *_, params, unit, gmacs = line.split()
+        assert re.search(rf"\| `{name}` \| {params} {unit} \| {gmacs} \|", text), line
+
+
+def test_no_machine_or_registry_is_named() -> None:
+    forbidden = re.compile("/" + "work/|/" + "root/|index" + "-url")
+    files = [
+        p
+        for pattern in ("*.md", "*.toml", "Makefile", "docs/*.md", "saevit*/**/*.py")
+        for p in ROOT.glob(pattern)
+    ]
+    assert [p.name for p in files if forbidden.search(p.read_text(encoding="utf-8"))] == []
