@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from saevit.report.tables import time_share
+from saevit.report.tables import machine_name, time_share
 from saevit.report.units import giga, milliseconds, scaled
 from saevit.results.profile import Profile, Row
 from saevit.results.statistics import median
@@ -29,7 +29,7 @@ def breakdown_figure(profile: Profile) -> "Figure":
     rows = largest_rows(profile)
     timed = profile.timings is not None and bool(profile.timings.breakdown_total)
     names = list(MEASURES) if timed else list(MEASURES)[:2]
-    figure = Figure(figsize=(8, 1.6 + len(rows) * 0.24 * (len(names) + 0.7)), layout="constrained")
+    figure = Figure(figsize=(8, 1.5 + len(rows) * 0.19 * (len(names) + 0.7)), layout="constrained")
     axes = figure.add_subplot()
     for i, name in enumerate(names):
         draw_bars(
@@ -42,7 +42,8 @@ def breakdown_figure(profile: Profile) -> "Figure":
     axes.xaxis.grid(visible=True, color="#dddddd")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="lower right", frameon=True, framealpha=1)
+    axes.margins(y=0.02)
+    figure.legend(loc="outside lower right", ncols=len(names), frameon=False)
     axes.set_title(caption(profile, len(rows)), loc="left", fontsize=10)
     return figure
 
@@ -63,7 +64,7 @@ def draw_bars(
         linewidth=0.5,
         label=name,
     )
-    axes.bar_label(bars, [text for _, text in values], padding=3, fontsize=7)
+    axes.bar_label(bars, [text if share else "" for share, text in values], padding=3, fontsize=7)
 
 
 def value_of(profile: Profile, row: Row, name: str) -> tuple[float, str]:
@@ -93,6 +94,8 @@ def caption(profile: Profile, shown: int) -> str:
     if profile.timings and profile.timings.breakdown_total and profile.timings.breakdown:
         seconds = milliseconds(median(profile.timings.breakdown_total))
         lines.append(f"time: {seconds} ms a pass; {str(profile.timings.breakdown).partition(', ')[2]}")
+        environment, rounds = profile.timings.environment, len(profile.timings.breakdown_total)
+        lines.append(f"{machine_name(profile)}, torch {environment.torch}, median of {rounds} rounds")
     if shown < len(profile.rows):
         lines.append(f"the {shown} of {len(profile.rows)} modules with most MACs")
     return "\n".join(lines)

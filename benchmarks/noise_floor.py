@@ -1,0 +1,49 @@
+"""How far equal things differ: the same variant timed twice, interleaved and one after the other.
+
+    python benchmarks/noise_floor.py [RUNS]
+
+Prints a Markdown table for docs/benchmarks.md.
+"""
+
+import sys
+from itertools import pairwise
+
+from saevit.count.subject import of_variant
+from saevit.measure.environment import environment
+from saevit.measure.interleave import Run, Subject, measure
+from saevit.measure.plan import Plan, configurations
+from saevit.parse import parse
+from saevit.results.statistics import median, quantile, ratio
+
+VARIANT = "saevit_tiny"
+ROUNDS = 15
+MIN_TIME = 0.1
+
+
+def one_run(seed: int) -> Run:
+    """Time the variant and its twin at batch 1."""
+    counted = of_variant(parse(VARIANT), (224, 224))
+    (conditions,) = configurations(counted, (224, 224), "fp32", Plan(batch_sizes=(1,), device="cpu"))
+    subject = Subject(name=VARIANT, build=counted.build, conditions=conditions)
+    return measure([subject], rounds=ROUNDS, min_time=MIN_TIME, seed=seed)
+
+
+def main(runs: int) -> None:
+    """Compare the two ways on the same machine in the same minutes."""
+    found = [one_run(seed) for seed in range(runs)]
+    floors = [run.noise_floor for run in found if run.noise_floor]
+    medians = [median(run.timings[0].samples) for run in found]
+    apart = [abs(b / a - 1) for a, b in pairwise(medians)]
+    rounds = [ratio(run.twin.samples, run.timings[0].samples) for run in found if run.twin]
+    together = [abs(r.median - 1) for r in rounds]
+    print(f"{VARIANT}, 224 px, batch 1, fp32, {runs} runs of {ROUNDS} rounds; {environment().cpu}")
+    print("\n| A/A | median error | 80th percentile | interval contains 1 |\n| --- | --- | --- | --- |")
+    inside = sum(floor.low <= 1 <= floor.high for floor in floors)
+    print(
+        f"| interleaved | {median(together):.1%} | {quantile(together, 0.8):.1%} | {inside}/{len(floors)} |"
+    )
+    print(f"| one run after the other | {median(apart):.1%} | {quantile(apart, 0.8):.1%} | - |")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20)
