@@ -9,31 +9,18 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
+from dataclasses import dataclass
+from typing import Literal
 
-import torch
-from torch import nn
-
-from saevit.errors import OptionError, SaevitError
+from saevit.errors import OptionError
 from saevit.measure import runtimes
+from saevit.measure.entry import Entry, Subject, entries_of, guarded, prepare, sample
 from saevit.measure.environment import environment, load_average
-from saevit.measure.memory import is_out_of_memory
-from saevit.measure.timer import WarmUp, time_call, warm_up
+from saevit.measure.timer import WarmUp
 from saevit.results.record import Conditions, Environment, Record, utc_now
 from saevit.results.statistics import Ratio, ratio, rounds_needed
 
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Subject:
-    """A model to measure and the conditions to measure it under."""
-
-    name: str  # variant string or model id; may repeat under other conditions
-    build: Callable[[], nn.Module]  # called once a run, however many subjects share it
-    conditions: Conditions
-    channels: int = 3  # of the input
+__all__ = ["Progress", "Run", "Subject", "Timing", "measure", "records", "schedule"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +97,7 @@ def measure(
     _check(subjects, rounds, min_time)
     started, load = utc_now(), load_average()
     tell = on_progress or (lambda progress: None)
-    entries = _entries(subjects)
+    entries = entries_of(subjects)
     prepared = _prepare_all(entries, rounds, min_time, tell)
     plan = {entry.label: entry for entry in entries if prepared and entry.failure is None}
     if plan and noise_floor:
@@ -155,18 +142,6 @@ class _Lap:
     seconds: float
 
 
-@dataclass(kw_only=True)
-class _Entry:
-    """A subject on its way through a run."""
-
-    label: str
-    subject: Subject
-    conditions: Conditions  # the subject's, at half the batch once memory ran out
-    model: Callable[[Conditions], nn.Module]  # its weights, placed
-    ready: tuple[runtimes.Call, WarmUp] | None = None
-    failure: str | None = None
-
-
 def _check(subjects: Sequence[Subject], rounds: int, min_time: float) -> None:
     if not subjects:
         raise OptionError("no subjects: name at least one model to measure")
@@ -181,67 +156,19 @@ def _check(subjects: Sequence[Subject], rounds: int, min_time: float) -> None:
         raise OptionError(f"min_time {min_time}: seconds above 0, such as 0.1")
 
 
-def _entries(subjects: Sequence[Subject]) -> list[_Entry]:
-    """Return the subjects under unique labels, with one set of weights a builder and placement."""
-    names = Counter(subject.name for subject in subjects)
-
-    @functools.cache
-    def built(build: Callable[[], nn.Module]) -> nn.Module:
-        return build()
-
-    @functools.cache
-    def placed(build: Callable[[], nn.Module], like: Conditions) -> nn.Module:
-        return runtimes.place(built(build), like)
-
-    def entry(subject: Subject) -> _Entry:
-        label = subject.name if names[subject.name] == 1 else f"{subject.name} ({subject.conditions})"
-        return _Entry(
-            label=label,
-            subject=subject,
-            conditions=subject.conditions,
-            model=lambda conditions: placed(subject.build, _placement(conditions)),
-        )
-
-    return [entry(subject) for subject in subjects]
-
-
-def _placement(conditions: Conditions) -> Conditions:
-    """Return the conditions with everything levelled that the weights do not depend on."""
-    return replace(conditions, img_size=(1, 1), batch_size=1, threads=1, runtime="eager")
-
-
-def _prepare_all(entries: Sequence[_Entry], rounds: int, min_time: float, tell: Tell) -> bool:
+def _prepare_all(entries: Sequence[Entry], rounds: int, min_time: float, tell: Tell) -> bool:
     """Prepare every subject; False if the user interrupted."""
     try:
         for entry in entries:
             tell(Progress(phase="prepare", round=0, rounds=rounds, subject=entry.label, eta=None))
-            _prepare(entry, min_time)
+            prepare(entry, min_time)
     except KeyboardInterrupt:
         return False
     return True
 
 
-def _prepare(entry: _Entry, min_time: float) -> None:
-    """Build, place and warm up, at a smaller batch while memory runs out; ends ready or with a failure."""
-    while entry.failure is None and _guarded(entry, functools.partial(_warm, entry, min_time)) is None:
-        pass
-
-
-def _warm(entry: _Entry, min_time: float) -> bool:
-    conditions = entry.conditions
-    adapter = runtimes.runtime(conditions.runtime)
-    model = entry.model(conditions)
-    example = runtimes.example_input(conditions, entry.subject.channels)
-    start = time.perf_counter()
-    with runtimes.threads(conditions.threads), torch.inference_mode():
-        call = adapter.prepare(model, example, conditions)
-        warm = warm_up(call, runtimes.synchronizer(conditions.device), min_time)
-    entry.ready = call, replace(warm, seconds=time.perf_counter() - start)
-    return True
-
-
 def _laps(
-    plan: Mapping[str, _Entry], order: Sequence[tuple[int, str]], min_time: float, tell: Tell
+    plan: Mapping[str, Entry], order: Sequence[tuple[int, str]], min_time: float, tell: Tell
 ) -> tuple[list[_Lap], bool]:
     """Run the schedule; return the samples of finished rounds, and False if the user interrupted."""
     laps: list[_Lap] = []
@@ -253,60 +180,28 @@ def _laps(
                 continue
             left = (time.perf_counter() - start) / done * (len(order) - done) if done else None
             tell(Progress(phase="measure", round=number, rounds=order[-1][0] + 1, subject=label, eta=left))
-            seconds = _guarded(entry, functools.partial(_sample, entry, min_time))
+            seconds = guarded(entry, functools.partial(sample, entry, min_time))
             if seconds is not None:
                 laps.append(_Lap(number, label, seconds))
             elif entry.failure is None:  # at half the batch now: the samples so far are of another batch size
-                _prepare(entry, min_time)
+                prepare(entry, min_time)
                 return _laps(plan, order, min_time, tell)
     except KeyboardInterrupt:
         return [lap for lap in laps if lap.round < number], False
     return laps, True
 
 
-def _sample(entry: _Entry, min_time: float) -> float:
-    """Return seconds a batch, after one untimed call: the caches hold the previous subject's data."""
-    assert entry.ready is not None  # prepared before the first round, and again after running out of memory
-    call, warm = entry.ready
-    with runtimes.threads(entry.conditions.threads), torch.inference_mode():
-        call()
-        return time_call(call, runtimes.synchronizer(entry.conditions.device), min_time, warm.calls).seconds
-
-
-def _guarded(entry: _Entry, step: Callable[[], T]) -> T | None:
-    """Return the step's result; None if it failed, with the entry failed too or cut to half its batch."""
-    try:
-        return step()
-    except Exception as error:
-        exhausted, reason = is_out_of_memory(error), _reason(error)
-    # Only here are the traceback and the tensors it held gone.
-    entry.ready = None
-    if torch.device(entry.conditions.device).type != "cpu" and exhausted:
-        torch.accelerator.empty_cache()
-    batch = entry.conditions.batch_size
-    if exhausted and batch > 1:
-        entry.conditions = replace(entry.conditions, batch_size=batch // 2)
-    else:
-        entry.failure = "out of memory at batch 1" if exhausted else reason
-    return None
-
-
-def _reason(error: Exception) -> str:
-    text = runtimes.one_line(error)
-    return text if isinstance(error, SaevitError) else f"{type(error).__name__}: {text}"
-
-
 def _again(label: str) -> str:
     return f"{label} (again)"
 
 
-def _twin(plan: Mapping[str, _Entry], reference: Timing | None, laps: Sequence[_Lap]) -> Timing | None:
+def _twin(plan: Mapping[str, Entry], reference: Timing | None, laps: Sequence[_Lap]) -> Timing | None:
     """Return the A/A timing, unless there is none or what it repeats has failed since."""
     again = _again(reference.label) if reference else ""
     return _timing(plan[again], again, laps) if again in plan else None
 
 
-def _timing(entry: _Entry, label: str, laps: Sequence[_Lap]) -> Timing:
+def _timing(entry: Entry, label: str, laps: Sequence[_Lap]) -> Timing:
     samples = tuple(lap.seconds for lap in laps if lap.label == label and entry.failure is None)
     unfinished = None if samples else "interrupted before the first round was finished"
     warm = entry.ready[1] if entry.ready else WarmUp(calls=0, seconds=0.0, steady=True)
@@ -322,7 +217,7 @@ def _timing(entry: _Entry, label: str, laps: Sequence[_Lap]) -> Timing:
     )
 
 
-def _notes(entry: _Entry, warm: WarmUp) -> tuple[str, ...]:
+def _notes(entry: Entry, warm: WarmUp) -> tuple[str, ...]:
     wanted, batch = entry.subject.conditions.batch_size, entry.conditions.batch_size
     notes = (
         f"out of memory at batch {wanted}: measured at {batch}" if batch < wanted else None,
