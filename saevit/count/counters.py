@@ -1,6 +1,6 @@
 """The three counters that run a model, by name, and how two counts of one model differ."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from torch import nn
 
@@ -27,16 +27,16 @@ COUNTERS: dict[str, Callable[[nn.Module, Shape], Count]] = {
 }
 
 
-def differences(count: Count, reference: Count) -> dict[str, int]:
-    """Return `count` minus `reference` in MACs for each path where they differ, in the reference's order."""
-    paths = [*reference.macs, *(path for path in count.macs if path not in reference.macs)]
-    found = {path: count.macs.get(path, 0) - reference.macs.get(path, 0) for path in paths}
+def differences(macs: Mapping[str, int], reference: Mapping[str, int]) -> dict[str, int]:
+    """Return how many MACs more or less than the reference each path has where they differ, in its order."""
+    paths = dict.fromkeys((*reference, *macs))
+    found = {path: macs.get(path, 0) - reference.get(path, 0) for path in paths}
     return {path: n for path, n in found.items() if n}
 
 
 def invisible_to_thop(thop: Count, torch: Count) -> str | None:
     """Say in one line what thop misses of the torch counter's MACs, or None where it misses nothing."""
-    missed = {path: -n for path, n in differences(thop, torch).items() if n < 0}
+    missed = {path: -n for path, n in differences(thop.macs, torch.macs).items() if n < 0}
     if not missed:
         return None
     places = ", ".join(path or "the model itself" for path in list(missed)[:3])

@@ -38,10 +38,12 @@ def line(counted: Counted, counts: "Mapping[str, Count | Exception]", name: str)
     """Return one counter's line; it agrees if every module has the reference's MACs."""
     if name == counted.counted_by == "analytic":
         return ReceiptLine(counter=name, macs=sum(counted.macs.values()), agrees=None)
+    from saevit.count.counters import differences
+
     count = counts[name]
     if isinstance(count, Exception):
         return ReceiptLine(counter=name, macs=None, agrees=None, notes=(short(count),))
-    differs = differences(counted.macs, count.macs)
+    differs = tuple(differences(count.macs, counted.macs))
     return ReceiptLine(
         counter=name,
         macs=count.total,
@@ -63,11 +65,6 @@ def unseen(name: str, count: "Count", counts: "Mapping[str, Count | Exception]")
         return ()
     remark = invisible_to_thop(count, reference)
     return (remark,) if remark else ()
-
-
-def differences(reference: Mapping[str, int], macs: Mapping[str, int]) -> tuple[str, ...]:
-    """Return the paths where two counts are not the same integer."""
-    return tuple(path for path in sorted({*reference, *macs}) if reference.get(path) != macs.get(path))
 
 
 def short(error: Exception) -> str:

@@ -127,17 +127,17 @@ def module_paths(model: nn.Module) -> Iterator[list[str]]:
 
 
 def output_shapes(model: nn.Module, input_shape: Shape) -> dict[str, tuple[int, int, int]]:
-    """Return (channels, height, width) of what each module writes, read as (B, C, H, W) or (B, C).
+    """Return (channels, height, width) of what each module writes.
 
-    A module that runs more than once has its last shape; one that returns anything else has none.
+    Read are (B, C), (B, C, H, W), and (B, H, W, C) where only that has the image's aspect. A module that runs
+    more than once has its last shape; one that returns anything else has none.
     """
     found: dict[str, tuple[int, int, int]] = {}
 
     def note(path: str) -> Callable[..., None]:
         def hook(_: nn.Module, __: object, out: object) -> None:
-            if isinstance(out, Tensor) and out.ndim in (2, 4):
-                C, H, W = (*out.shape[1:], 1, 1)[:3]
-                found[path] = (C, H, W)
+            if isinstance(out, Tensor) and out.ndim in (2, 4) and out.shape[0] == input_shape[0]:
+                found[path] = channels_first((*out.shape[1:], 1, 1)[:3], input_shape)
 
         return hook
 
@@ -147,6 +147,14 @@ def output_shapes(model: nn.Module, input_shape: Shape) -> dict[str, tuple[int, 
             module.register_forward_hook(note(path))
         copied(torch.zeros(input_shape, dtype=input_dtype(copied)))
     return found
+
+
+def channels_first(sides: tuple[int, ...], input_shape: Shape) -> tuple[int, int, int]:
+    """Return (C, H, W), given these or, for a (B, C, H, W) input, (H, W, C). Halving rounds by a pixel."""
+    a, b, c = sides
+    H, W = input_shape[2:]
+    first, last = (abs(height * W - width * H) <= max(H, W) for height, width in ((b, c), (a, b)))
+    return (c, a, b) if last and not first else (a, b, c)
 
 
 def need_quietly(module: str) -> ModuleType:

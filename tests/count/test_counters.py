@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from saevit.count import torch_counter
 from saevit.count.counters import COUNTERS, Count, count_fvcore, count_torch
 from saevit.count.operators import kind_of
-from saevit.count.tracing import output_shapes
+from saevit.count.tracing import channels_first, output_shapes
 from saevit.model.layers import Attend
 
 ALL = tuple(COUNTERS)
@@ -308,3 +308,19 @@ def test_output_shapes() -> None:
         "2": (60, 1, 1),
         "3": (7, 1, 1),
     }
+
+
+@pytest.mark.parametrize(
+    ("sides", "size", "expected"),
+    [
+        ((96, 64, 64), (256, 256), (96, 64, 64)),
+        ((64, 64, 96), (256, 256), (96, 64, 64)),  # channels last, as Swin's stages
+        ((768, 8, 6), (256, 192), (768, 8, 6)),
+        ((8, 6, 768), (256, 192), (768, 8, 6)),
+        ((1000, 1, 1), (224, 224), (1000, 1, 1)),
+    ],
+)
+def test_channels_are_found_first_or_last(
+    sides: tuple[int, ...], size: tuple[int, int], expected: tuple[int, ...]
+) -> None:
+    assert channels_first(sides, (1, 3, *size)) == expected
