@@ -121,9 +121,24 @@ def test_version_and_list(saevit: Run) -> None:
     assert "attn_every" in listed
 
 
+def ask_shell(**variables: str) -> str:
+    """What the installed command answers to a shell that completes."""
+    command = Path(sys.executable).with_name("saevit")
+    done = subprocess.run([command], capture_output=True, text=True, env=os.environ | variables, check=False)
+    return done.stdout
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_shell_completion_script(saevit: Run, shell: str) -> None:
-    assert "saevit" in saevit("--show-completion", shell, check=True).stdout.lower()
+def test_shell_completion_script(shell: str) -> None:
+    assert "_SAEVIT_COMPLETE" in ask_shell(_SAEVIT_COMPLETE=f"source_{shell}")
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"), [("saevit profile saevit_t", "saevit_tiny"), ("saevit profile --ba", "--batch-size")]
+)
+def test_shell_completion(words: str, answer: str) -> None:
+    asked = {"_SAEVIT_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": "2"}
+    assert answer in ask_shell(**asked).split()
 
 
 def test_completion_offers_presets_and_keys() -> None:
