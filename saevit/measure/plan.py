@@ -81,7 +81,6 @@ def timed(
     counted: Counted, conditions: Sequence[Conditions], lines: Sequence[str], plan: Plan, on_step: Tell
 ) -> tuple[Timings, dict[str, tuple[float, ...]]]:
     """Time the model in interleaved rounds, then its modules; return both, the modules' times by line."""
-    from saevit.measure.breakdown import module_times
     from saevit.measure.interleave import Subject, measure
 
     subjects = [
@@ -105,10 +104,20 @@ def timed(
     if first is None or run.interrupted:
         return timings_of(run, None), {}
     on_step(Step(text="timing the modules"))
-    eager = replace(first, runtime="eager")
+    try:
+        times = line_times(counted, replace(first, runtime="eager"), lines, plan)
+    except KeyboardInterrupt:  # the rounds that are finished stay
+        return replace(timings_of(run, None), interrupted=True), {}
+    return timings_of(run, times), own_times(times)
+
+
+def line_times(counted: Counted, eager: Conditions, lines: Sequence[str], plan: Plan) -> "ModuleTimes":
+    """Time the modules that stand on a line of the breakdown."""
+    from saevit.measure.breakdown import module_times
+
     model = counted.build()
     modules = dict(model.named_modules(remove_duplicate=False))
-    times = module_times(
+    return module_times(
         model,
         (eager.batch_size, counted.in_chans, *eager.img_size),
         [path for path in lines if path in modules],
@@ -117,7 +126,6 @@ def timed(
         min_time=plan.min_time,
         seed=plan.seed,
     )
-    return timings_of(run, times), own_times(times)
 
 
 def own_times(times: "ModuleTimes") -> dict[str, tuple[float, ...]]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from saevit.report.units import digits, flops, giga, milliseconds, percent, scaled, size, thousands
 from saevit.results.profile import Latency, Profile, ReceiptLine, Row
-from saevit.results.statistics import median, summarize
+from saevit.results.statistics import median, ratio, summarize
 
 NONE = "-"
 
@@ -70,7 +70,7 @@ def speed_table(profile: Profile) -> Table:
     if timings.interrupted:
         notes.append(f"interrupted: the figures are of the {timings.rounds} rounds that were finished")
     threads = f"{conditions.threads} thread{'s' * (conditions.threads > 1)}"
-    return Table(
+    table = Table(
         title=f"Speed on {machine_name(profile)}: {conditions.dtype}, {threads}, "
         f"{conditions.memory_format}, {timings.rounds} interleaved rounds",
         columns=(
@@ -80,17 +80,19 @@ def speed_table(profile: Profile) -> Table:
             ("quartiles", "r"),
             ("spread", "r"),
             ("images/s", "r"),
+            (f"ratio to {conditions.runtime}", "l"),
         ),
-        rows=tuple(map(speed_row, timings.latencies)),
+        rows=tuple(speed_row(latency, timings.latencies) for latency in timings.latencies),
         notes=(*notes, *timings.advice),
     )
+    return without_empty_columns(table)
 
 
-def speed_row(latency: Latency) -> tuple[str, ...]:
+def speed_row(latency: Latency, all_of_them: tuple[Latency, ...]) -> tuple[str, ...]:
     """One configuration; a failed one shows its reason."""
     runtime, batch = latency.conditions.runtime, latency.conditions.batch_size
     if not latency.samples:
-        return runtime, str(batch), "failed", latency.failure or "no sample", NONE, NONE
+        return runtime, str(batch), "failed", latency.failure or "no sample", NONE, NONE, NONE
     seen = summarize(latency.samples)
     return (
         runtime,
@@ -99,7 +101,18 @@ def speed_row(latency: Latency) -> tuple[str, ...]:
         f"{milliseconds(seen.q1)} .. {milliseconds(seen.q3)}",
         percent(seen.spread),
         digits(batch / seen.median),
+        ratio_text(latency, all_of_them),
     )
+
+
+def ratio_text(latency: Latency, all_of_them: tuple[Latency, ...]) -> str:
+    """Compare with the first runtime at the same batch size, round by round: below 1 is faster."""
+    runtime, batch = all_of_them[0].conditions.runtime, latency.conditions.batch_size
+    same = [a for a in all_of_them if a.conditions.runtime == runtime and a.conditions.batch_size == batch]
+    if not same or same[0] is latency or not same[0].samples:
+        return NONE
+    seen = ratio(latency.samples, same[0].samples)
+    return f"{seen.median:.3f} [{seen.low:.3f}, {seen.high:.3f}] {seen.verdict}"
 
 
 def machine_name(profile: Profile) -> str:

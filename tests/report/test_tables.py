@@ -31,6 +31,20 @@ def test_speed_is_the_median_of_the_samples(timed: Profile) -> None:
     assert any("noise floor" in note for note in speed.notes)
 
 
+def test_runtimes_are_compared_round_by_round(timed: Profile) -> None:
+    assert timed.timings is not None
+    first = timed.timings.latencies[0]
+    compiled = replace(
+        first,
+        conditions=replace(first.conditions, runtime="compile"),
+        samples=tuple(sample * 0.8 for sample in first.samples),
+    )
+    both = replace(timed, timings=replace(timed.timings, latencies=(first, compiled)))
+    speed = by_title(both, "Speed")
+    assert speed.columns[-1][0] == "ratio to eager"
+    assert [row[-1] for row in speed.rows] == ["-", "0.800 [0.800, 0.800] faster"]
+
+
 def test_share_of_time_is_of_the_same_round(timed: Profile) -> None:
     breakdown = by_title(timed, "By stage")
     assert {row[-1] for row in breakdown.rows[:-1]} == {"10.0 %"}
