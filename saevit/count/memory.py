@@ -2,7 +2,8 @@
 
 It follows eager PyTorch step by step: every operator writes a new tensor, a tensor lives until the last name
 that holds it goes, weights are counted apart. `peak.traced_peak` sees the same on the real network.
-Sizes may be ints or int64 arrays.
+In half precision the window's scores stay in fp32; where sampling is the worst moment, twice the elements in
+bytes are then a little less than the truth. Sizes may be ints or int64 arrays.
 """
 
 from functools import reduce
