@@ -11,7 +11,7 @@ from saevit.results.record import Conditions, Dtype, MemoryFormat
 
 if TYPE_CHECKING:
     from saevit.measure.breakdown import ModuleTimes
-    from saevit.measure.interleave import Run, Timing
+    from saevit.measure.interleave import Progress, Run, Timing
 
 COPIES_ON_CPU = 2  # of the weights: the model as built, and as placed for timing
 
@@ -81,25 +81,7 @@ def timed(
     counted: Counted, conditions: Sequence[Conditions], lines: Sequence[str], plan: Plan, on_step: Tell
 ) -> tuple[Timings, dict[str, tuple[float, ...]]]:
     """Time the model in interleaved rounds, then its modules; return both, the modules' times by line."""
-    from saevit.measure.interleave import Subject, measure
-
-    subjects = [
-        Subject(name=counted.name, build=counted.build, conditions=c, channels=counted.in_chans)
-        for c in conditions
-    ]
-    run = measure(
-        subjects,
-        rounds=plan.rounds,
-        min_time=plan.min_time,
-        seed=plan.seed,
-        on_progress=lambda p: on_step(
-            Step(
-                text=f"{p.phase} {p.subject}",
-                done=p.round / p.rounds if p.phase == "measure" else None,
-                eta=p.eta,
-            )
-        ),
-    )
+    run = timed_together([(counted, c) for c in conditions], plan, on_step)
     first = next((t.conditions for t in run.timings if t.samples), None)
     if first is None or run.interrupted:
         return timings_of(run, None), {}
@@ -109,6 +91,23 @@ def timed(
     except KeyboardInterrupt:  # the rounds that are finished stay
         return replace(timings_of(run, None), interrupted=True), {}
     return timings_of(run, times), own_times(times)
+
+
+def timed_together(subjects: Sequence[tuple[Counted, Conditions]], plan: Plan, on_step: Tell) -> "Run":
+    """Time models under their conditions in one interleaved run, the reference first."""
+    from saevit.measure.interleave import Subject, measure
+
+    def tell(p: "Progress") -> None:
+        done = p.round / p.rounds if p.phase == "measure" else None
+        on_step(Step(text=f"{p.phase} {p.subject}", done=done, eta=p.eta))
+
+    return measure(
+        [Subject(name=m.name, build=m.build, conditions=c, channels=m.in_chans) for m, c in subjects],
+        rounds=plan.rounds,
+        min_time=plan.min_time,
+        seed=plan.seed,
+        on_progress=tell,
+    )
 
 
 def line_times(counted: Counted, eager: Conditions, lines: Sequence[str], plan: Plan) -> "ModuleTimes":
