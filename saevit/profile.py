@@ -3,23 +3,20 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from saevit.baselines import timm_models
-from saevit.count import receipt, subject
+from saevit.count import receipt
 from saevit.count.groups import assign, groups
 from saevit.count.subject import Counted
-from saevit.errors import MeasureError, MemoryLimitError, OptionError, nearest
+from saevit.errors import MemoryLimitError, OptionError, nearest
 from saevit.measure.plan import Plan, Step, Tell, configurations, timed
-from saevit.parse import parse
 from saevit.results.profile import BYTES, By, Profile, ReceiptLine, Row, Timings
 from saevit.results.record import Dtype
-from saevit.spec import MIN_IMG_SIZE, VariantSpec
+from saevit.spec import VariantSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
     from saevit.count.tracing import Count
 
-LARGEST_IMG_SIZE = 2**14
 NOTHING = (None, None, None)
 
 
@@ -47,14 +44,9 @@ def profile(
     Raises:
         SaevitError: what cannot be counted, built or timed, in one line.
     """
-    check_img_size(img_size)
-    if isinstance(model, str) and model.startswith(timm_models.PREFIX):
-        names = wanted(counters, receipt.TRACING)
-        on_step(Step(text=f"building {model}"))
-        counted, counts = of_timm(model, img_size, on_step)
-    else:
-        names = wanted(counters, receipt.COUNTERS)
-        counted, counts = subject.of_variant(parse(model) if isinstance(model, str) else model, img_size), {}
+    names = wanted(counters, receipt.TRACING if is_timm(model) else receipt.COUNTERS)
+    on_step(Step(text=f"building and counting {model}"))
+    counted, counts = counted_of(model, img_size)
     conditions = configurations(counted, img_size, dtype, plan) if plan else ()
     counts |= traced(counted, img_size, [name for name in names if name not in counts], on_step)
     rows = groups(counted.paths, by)
@@ -68,16 +60,6 @@ def profile(
         receipt.lines(counted, counts, names),
         timings,
     )
-
-
-def check_img_size(img_size: tuple[int, int]) -> None:
-    """Refuse a size that the four stages cannot halve, or that no memory holds."""
-    for side in img_size:
-        if not MIN_IMG_SIZE <= side <= LARGEST_IMG_SIZE:
-            near = min(max(side, MIN_IMG_SIZE), LARGEST_IMG_SIZE)
-            raise OptionError(
-                f"img_size {img_size[0]},{img_size[1]}: {side} px is out of range, nearest is {near}"
-            )
 
 
 def wanted(counters: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:
@@ -117,21 +99,6 @@ def attempt(
             f"runs on real tensors of {needed / 1e9:.3g} GB, {free / 1e9:.3g} GB are free"
         )
     return receipt.attempt(name, model, input_shape)
-
-
-def of_timm(
-    model: str, img_size: tuple[int, int], on_step: Tell
-) -> "tuple[Counted, dict[str, Count | Exception]]":
-    """Build and count a timm model; the torch counter is the reference, whatever the receipt shows."""
-    network = timm_models.build(model.removeprefix(timm_models.PREFIX), img_size)
-    on_step(Step(text="counting with torch"))
-    count = receipt.attempt("torch", network, (1, 3, *img_size))
-    if isinstance(count, Exception):
-        raise MeasureError(
-            f"{model} does not run at {img_size[0]} x {img_size[1]} px: {receipt.short(count)}"
-        ) from count
-    counted = subject.of_network(model, timm_models.statement(), network, img_size, count)
-    return counted, {"torch": count}
 
 
 def breakdown(

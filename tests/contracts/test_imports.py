@@ -24,7 +24,8 @@ MAY_IMPORT = {
     "count": {"errors", "spec", "model", "results"},
     "measure": {"errors", "spec", "model", "count", "results"},
     "report": {"results", "count", "parse", "presets"},  # count, parse and presets only for `saevit list`
-    "profile": {"errors", "spec", "parse", "baselines", "count", "measure", "results"},
+    "subjects": {"errors", "spec", "parse", "baselines", "count"},
+    "profile": {"errors", "spec", "count", "measure", "results", "subjects"},
 }
 
 

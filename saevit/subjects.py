@@ -1,0 +1,55 @@
+"""From the text that names a model to its exact costs: a variant in closed form, a timm model by tracing."""
+
+from typing import TYPE_CHECKING
+
+from saevit.baselines import timm_models
+from saevit.count import receipt, subject
+from saevit.count.subject import Counted
+from saevit.errors import MeasureError, OptionError
+from saevit.parse import parse
+from saevit.spec import MIN_IMG_SIZE, VariantSpec
+
+if TYPE_CHECKING:
+    from saevit.count.tracing import Count
+
+LARGEST_IMG_SIZE = 2**14
+
+
+def is_timm(model: str | VariantSpec) -> bool:
+    """Is this the text of a timm model?"""
+    return isinstance(model, str) and model.startswith(timm_models.PREFIX)
+
+
+def counted_of(
+    model: str | VariantSpec, img_size: tuple[int, int]
+) -> "tuple[Counted, dict[str, Count | Exception]]":
+    """Return a model's costs for one image of (H, W), and the tracing counts that were needed for them.
+
+    Raises:
+        SaevitError: a text that names nothing, a size out of range, a model that cannot be built or run.
+    """
+    check_img_size(img_size)
+    if not isinstance(model, str):
+        return subject.of_variant(model, img_size), {}
+    return of_timm(model, img_size) if is_timm(model) else (subject.of_variant(parse(model), img_size), {})
+
+
+def of_timm(model: str, img_size: tuple[int, int]) -> "tuple[Counted, dict[str, Count | Exception]]":
+    """Build and count a timm model; the torch counter is the reference."""
+    network = timm_models.build(model.removeprefix(timm_models.PREFIX), img_size)
+    count = receipt.attempt("torch", network, (1, 3, *img_size))
+    if isinstance(count, Exception):
+        raise MeasureError(
+            f"{model} does not run at {img_size[0]} x {img_size[1]} px: {receipt.short(count)}"
+        ) from count
+    return subject.of_network(model, timm_models.statement(), network, img_size, count), {"torch": count}
+
+
+def check_img_size(img_size: tuple[int, int]) -> None:
+    """Refuse a size that the four stages cannot halve, or that no memory holds."""
+    for side in img_size:
+        if not MIN_IMG_SIZE <= side <= LARGEST_IMG_SIZE:
+            near = min(max(side, MIN_IMG_SIZE), LARGEST_IMG_SIZE)
+            raise OptionError(
+                f"img_size {img_size[0]},{img_size[1]}: {side} px is out of range, nearest is {near}"
+            )
