@@ -11,6 +11,7 @@ from saevit.measure.plan import Plan, Step, Tell, configurations, timed
 from saevit.results.profile import BYTES, By, Profile, ReceiptLine, Row, Timings
 from saevit.results.record import Dtype
 from saevit.spec import VariantSpec
+from saevit.subjects import counted_of, is_timm
 
 if TYPE_CHECKING:
     from torch import nn

@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "baselines": {"errors", "spec", "results"},
     "count": {"errors", "spec", "model", "results"},
     "measure": {"errors", "spec", "model", "count", "results"},
+    "explore": {"errors", "count", "results"},
     "report": {"results", "count", "parse", "presets"},  # count, parse and presets only for `saevit list`
     "subjects": {"errors", "spec", "parse", "baselines", "count"},
     "profile": {"errors", "spec", "count", "measure", "results", "subjects"},
