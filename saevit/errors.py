@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from importlib import import_module
 from types import ModuleType
 
+MOST_NAMED = 20  # choices that one line can hold
+
 
 class SaevitError(Exception):
     """Any error whose message is meant for the user: one line with the value, the rule and a way out."""
@@ -31,11 +33,13 @@ class MeasureError(SaevitError):
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
-    """Return the end of an error line: the choices nearest to `word`, or all of them when none is near."""
+    """Return the end of an error line: the choices nearest to `word`; where none is near, all or a few."""
     names = list(choices)
     close = difflib.get_close_matches(word, names, n=3, cutoff=0.6)
     if close:
         return "did you mean " + " or ".join(close) + "?"
+    if len(names) > MOST_NAMED:
+        return "nearest are " + ", ".join(difflib.get_close_matches(word, names, n=3, cutoff=0))
     return "choose from " + ", ".join(names)
 
 

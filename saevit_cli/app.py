@@ -8,11 +8,12 @@ import typer
 
 from saevit import __version__
 from saevit.errors import SaevitError
+from saevit_cli.commands.compare import compare
 from saevit_cli.commands.list import list_variants
 from saevit_cli.commands.profile import profile
+from saevit_cli.output import INTERRUPTED
 
 BAD_INPUT = 2
-INTERRUPTED = 130
 
 app = typer.Typer(
     name="saevit",
@@ -21,6 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("profile")(profile)
+app.command("compare")(compare)
 app.command("list")(list_variants)
 
 

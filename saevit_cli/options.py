@@ -34,6 +34,29 @@ Model = Annotated[
         autocompletion=complete_variant,
     ),
 ]
+Models = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[MODEL]...",
+        help="Variants, published models, groups, timm:NAME or timm:GLOB; by default presets and leaders.",
+        autocompletion=complete_variant,
+    ),
+]
+Reference = Annotated[
+    str | None, typer.Option(metavar="MODEL", help="What ratios are to; by default the first.")
+]
+Sort = Annotated[
+    str | None,
+    typer.Option(
+        metavar="latency|throughput|gmacs|params|memory|top1",
+        help="Order of the rows, the best first; by default as given.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+OneBatch = Annotated[str, typer.Option("--batch-size", metavar="N", help="Batch size.", rich_help_panel=TIME)]
+OneRuntime = Annotated[
+    str, typer.Option("--runtime", metavar="NAME", help="eager or compile.", rich_help_panel=TIME)
+]
 Width = Annotated[
     str | None, typer.Option(metavar="X", help="Multiplies the channels.", rich_help_panel=MODEL)
 ]

@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from saevit.report.tables import Table
+    from saevit.results.profile import Timings
 
 STDOUT = "-"
 GAP = "  "
+FAILED = 1
+INTERRUPTED = 130
 
 
 def check_target(option: str, target: str | None, *, overwrite: bool, endings: tuple[str, ...] = ()) -> None:
@@ -132,6 +135,13 @@ def draw(table: "Table") -> None:
     for note in table.notes:
         console.print(f"  • {note}", style="dim")
     console.print()
+
+
+def exit_code(timings: "Timings | None", *, failed: bool) -> int:
+    """130 if the user interrupted, 1 if something that was asked for failed."""
+    if timings is not None and timings.interrupted:
+        return INTERRUPTED
+    return FAILED if failed else 0
 
 
 @contextmanager

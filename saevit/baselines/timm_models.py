@@ -27,7 +27,7 @@ def build(name: str, img_size: tuple[int, int]) -> "nn.Module":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # timm's remarks on its own renamed models
             model = create(timm, name, img_size)
-            return need("timm.utils.model").reparameterize_model(model).eval()
+            return need("timm.utils.model").reparameterize_model(model.eval())
     except Exception as error:  # timm's constructors raise all kinds
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise MeasureError(

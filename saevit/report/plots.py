@@ -95,7 +95,7 @@ def caption(profile: Profile, shown: int) -> str:
         seconds = milliseconds(median(profile.timings.breakdown_total))
         lines.append(f"time: {seconds} ms a pass; {str(profile.timings.breakdown).partition(', ')[2]}")
         environment, rounds = profile.timings.environment, len(profile.timings.breakdown_total)
-        lines.append(f"{machine_name(profile)}, torch {environment.torch}, median of {rounds} rounds")
+        lines.append(f"{machine_name(profile.timings)}, torch {environment.torch}, median of {rounds} rounds")
     if shown < len(profile.rows):
         lines.append(f"the {shown} of {len(profile.rows)} modules with most MACs")
     return "\n".join(lines)

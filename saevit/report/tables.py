@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from saevit.report.units import digits, flops, giga, milliseconds, percent, scaled, size, thousands
-from saevit.results.profile import Latency, Profile, ReceiptLine, Row
+from saevit.results.profile import Latency, Profile, ReceiptLine, Row, Timings
 from saevit.results.statistics import median, ratio, summarize
 
 NONE = "-"
@@ -71,7 +71,7 @@ def speed_table(profile: Profile) -> Table:
         notes.append(f"interrupted: the figures are of the {timings.rounds} rounds that were finished")
     threads = f"{conditions.threads} thread{'s' * (conditions.threads > 1)}"
     table = Table(
-        title=f"Speed on {machine_name(profile)}: {conditions.dtype}, {threads}, "
+        title=f"Speed on {machine_name(timings)}: {conditions.dtype}, {threads}, "
         f"{conditions.memory_format}, {timings.rounds} interleaved rounds",
         columns=(
             ("runtime", "l"),
@@ -115,10 +115,9 @@ def ratio_text(latency: Latency, all_of_them: tuple[Latency, ...]) -> str:
     return f"{seen.median:.3f} [{seen.low:.3f}, {seen.high:.3f}] {seen.verdict}"
 
 
-def machine_name(profile: Profile) -> str:
+def machine_name(timings: Timings) -> str:
     """Name the accelerator or the processor that the figures are from."""
-    assert profile.timings is not None
-    environment, conditions = profile.timings.environment, profile.timings.latencies[0].conditions
+    environment, conditions = timings.environment, timings.latencies[0].conditions
     name = environment.cpu if conditions.device == "cpu" else environment.accelerator
     return f"{conditions.device} ({name})"
 

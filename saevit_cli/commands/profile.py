@@ -11,9 +11,6 @@ if TYPE_CHECKING:
 
     from saevit.results.profile import Profile
 
-FAILED = 1
-INTERRUPTED = 130
-
 
 def profile(
     model: options.Model = "saevit_tiny",
@@ -66,7 +63,8 @@ def profile(
             on_step=lambda step: tell(step.text, step.done, step.eta),
         )
     emit(found, plot, json, csv)
-    raise typer.Exit(exit_code(found))
+    failed = found.timings is not None and any(latency.failure for latency in found.timings.latencies)
+    raise typer.Exit(output.exit_code(found.timings, failed=failed))
 
 
 def emit(found: "Profile", plot: "Path | None", json: str | None, csv: str | None) -> None:
@@ -93,12 +91,3 @@ def check_outputs(plot: str | None, json: str | None, csv: str | None, *, overwr
     output.check_target("--plot", plot, overwrite=overwrite, endings=FORMATS)
     output.check_target("--json", json, overwrite=overwrite)
     output.check_target("--csv", csv, overwrite=overwrite)
-
-
-def exit_code(found: "Profile") -> int:
-    """1 if a configuration failed, 130 if the user interrupted."""
-    if found.timings is None:
-        return 0
-    if found.timings.interrupted:
-        return INTERRUPTED
-    return FAILED if any(latency.failure for latency in found.timings.latencies) else 0

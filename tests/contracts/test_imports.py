@@ -23,8 +23,15 @@ MAY_IMPORT = {
     "baselines": {"errors", "spec", "results"},
     "count": {"errors", "spec", "model", "results"},
     "measure": {"errors", "spec", "model", "count", "results"},
+    "compare": {"errors", "presets", "baselines", "count", "measure", "results", "subjects"},
     "explore": {"errors", "count", "results"},
-    "report": {"results", "count", "parse", "presets"},  # count, parse and presets only for `saevit list`
+    "report": {
+        "errors",
+        "results",
+        "count",
+        "parse",
+        "presets",
+    },  # count, parse and presets only for `saevit list`
     "subjects": {"errors", "spec", "parse", "baselines", "count"},
     "profile": {"errors", "spec", "count", "measure", "results", "subjects"},
 }

@@ -1,0 +1,172 @@
+"""A comparison as a table and for other programs."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from saevit.errors import OptionError, nearest
+from saevit.report.machine import measured_columns
+from saevit.report.tables import NONE, Table, machine_name, without_empty_columns
+from saevit.report.units import digits, giga, milliseconds, percent, scaled, size
+from saevit.results.comparison import Candidate, Comparison
+from saevit.results.record import SCHEMA_VERSION
+from saevit.results.statistics import median
+
+SORTS: dict[str, Callable[[Candidate], float | None]] = {
+    "latency": lambda c: (
+        median(c.samples) / c.latency.conditions.batch_size if c.samples and c.latency else None
+    ),
+    "throughput": lambda c: (
+        -c.latency.conditions.batch_size / median(c.samples) if c.samples and c.latency else None
+    ),
+    "gmacs": lambda c: c.macs,
+    "params": lambda c: c.params,
+    "memory": lambda c: c.peak_bytes,
+    "top1": lambda c: -c.accuracy.top1 if c.accuracy else None,
+}
+
+
+def sorted_by(candidates: tuple[Candidate, ...], sort: str | None) -> list[Candidate]:
+    """Order candidates, the best first; what has no such figure comes last. None keeps the order given.
+
+    Raises:
+        OptionError: there is no such order.
+    """
+    check_sort(sort)
+    if sort is None:
+        return list(candidates)
+    value = SORTS[sort]
+    return sorted(candidates, key=lambda c: ((found := value(c)) is None, found or 0.0))
+
+
+def check_sort(sort: str | None) -> None:
+    """Refuse an order that does not exist."""
+    if sort is not None and sort not in SORTS:
+        raise OptionError(f"sort {sort!r} is not known: {nearest(sort, SORTS)}")
+
+
+def comparison_table(comparison: Comparison, sort: str | None) -> Table:
+    """Return the table: cost, speed with its ratio to the reference and verdict, published accuracy."""
+    height, width = comparison.img_size
+    timings = comparison.timings
+    where = f", timed on {machine_name(timings)}" if timings and timings.latencies else ""
+    return without_empty_columns(
+        Table(
+            title=f"{len(comparison.candidates)} models at {height} x {width} px, {comparison.dtype}{where}",
+            columns=(
+                ("model", "l"),
+                ("params", "r"),
+                ("GMACs", "r"),
+                ("peak act.", "r"),
+                ("ms/batch", "r"),
+                ("images/s", "r"),
+                (f"ratio to {comparison.reference}", "l"),
+                ("top-1", "r"),
+                ("at px", "r"),
+                ("source", "l"),
+            ),
+            rows=tuple(row(comparison, c) for c in sorted_by(comparison.candidates, sort)),
+            notes=notes(comparison),
+        )
+    )
+
+
+def row(comparison: Comparison, c: Candidate) -> tuple[str, ...]:
+    """One model; a failed one shows its reason under the table."""
+    seconds = median(c.samples) if c.samples else None
+    batch = c.latency.conditions.batch_size if c.latency else 1
+    seen = comparison.ratio(c)
+    return (
+        c.model,
+        NONE if c.params is None else scaled(c.params),
+        NONE if c.macs is None else giga(c.macs),
+        NONE if c.peak_bytes is None else size(c.peak_bytes),
+        ("failed" if c.reason else NONE) if seconds is None else milliseconds(seconds),
+        NONE if seconds is None else digits(batch / seconds),
+        NONE if seen is None else f"{seen.median:.3f} [{seen.low:.3f}, {seen.high:.3f}] {seen.verdict}",
+        NONE if c.accuracy is None else f"{c.accuracy.top1:.1f}",
+        NONE if c.accuracy is None or c.accuracy.img_size is None else str(c.accuracy.img_size),
+        NONE if c.accuracy is None else c.accuracy.mark,
+    )
+
+
+def notes(comparison: Comparison) -> tuple[str, ...]:
+    """What a reader has to know: failures, what top-1 is, how far equal things differ."""
+    found = [f"{c.model}: {c.reason}" for c in comparison.candidates if c.reason]
+    found += [
+        f"{c.model}: published figures only, there is no network of it to build"
+        for c in comparison.candidates
+        if c.params is None and not c.reason
+    ]
+    if any(c.accuracy for c in comparison.candidates):
+        found.append(
+            "top-1 (ImageNet-1k, %) is published for weights of that training, at the size beside it; "
+            "the networks timed here have random weights"
+        )
+    if any(c.family == "SAEViT" for c in comparison.candidates):
+        found.append(
+            "SAEViT variants are our reconstruction and have no accuracy: the paper's claims are not theirs"
+        )
+    timings = comparison.timings
+    if timings:
+        conditions = timings.latencies[0].conditions
+        found.append(
+            f"{timings.rounds} interleaved rounds: {conditions}; below 1 is faster than the reference"
+        )
+        found += [note for c in comparison.candidates if c.latency for note in c.latency.notes]
+    floor = timings.noise_floor if timings else None
+    if floor:
+        found.append(
+            f"noise floor: the reference against itself, {floor.median:.3f} "
+            f"[{floor.low:.3f}, {floor.high:.3f}] "
+            f"at {percent(floor.confidence, 0)} confidence"
+        )
+    return (*found, *(timings.advice if timings else ()))
+
+
+def comparison_columns(comparison: Comparison, c: Candidate) -> dict[str, Any]:
+    """Return one model's figures, unrounded, with timm's column names where timm has one."""
+    height, width = comparison.img_size
+    seen = comparison.ratio(c)
+    return {
+        "model": c.model,
+        "family": c.family,
+        "infer_img_size": height if height == width else f"{height},{width}",
+        "param_count": None if c.params is None else c.params / 1e6,
+        "infer_gmacs": None if c.macs is None else c.macs / 1e9,
+        "infer_macts": None if c.activations is None else c.activations / 1e6,
+        "peak_bytes": c.peak_bytes,
+        "top1": c.accuracy.top1 if c.accuracy else None,
+        "top1_img_size": c.accuracy.img_size if c.accuracy else None,
+        "top1_mark": c.accuracy.mark if c.accuracy else None,
+        "top1_source": c.accuracy.source if c.accuracy else None,
+        "reference": comparison.reference,
+        "ratio": seen.median if seen else None,
+        "ratio_low": seen.low if seen else None,
+        "ratio_high": seen.high if seen else None,
+        "verdict": seen.verdict if seen else None,
+        **(measured_columns(c.latency) if c.latency else {}),
+        "failure": c.reason,
+    }
+
+
+def comparison_json(comparison: Comparison) -> str:
+    """Write everything known, raw samples included, as one JSON object."""
+    data = {"schema_version": SCHEMA_VERSION} | asdict(comparison)
+    for entry, c in zip(data["candidates"], comparison.candidates, strict=True):
+        entry |= comparison_columns(comparison, c)
+    return json.dumps(data, indent=2) + "\n"
+
+
+def comparison_csv(comparison: Comparison) -> str:
+    """Write one row a model."""
+    rows = [comparison_columns(comparison, c) for c in comparison.candidates]
+    text = io.StringIO()
+    names = list(dict.fromkeys(name for columns in rows for name in columns))
+    writer = csv.DictWriter(text, fieldnames=names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

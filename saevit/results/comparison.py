@@ -1,0 +1,73 @@
+"""Several models side by side, timed in one interleaved run. Only data; statistics follow from samples."""
+
+from dataclasses import dataclass
+
+from saevit.results.profile import Latency, Timings
+from saevit.results.record import Dtype
+from saevit.results.statistics import Ratio, ratio
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accuracy:
+    """A published ImageNet-1k top-1; never one of a model that was built here."""
+
+    top1: float  # per cent
+    img_size: int | None  # evaluated at, pixels
+    mark: str  # published or paper claim, distilled, extra data
+    source: str
+    plain: bool  # neither distilled nor from extra data
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One model: its costs for one image, its timing, its published accuracy; or why there is none."""
+
+    model: str
+    family: str | None = None
+    params: int | None = None
+    macs: int | None = None
+    counted_by: str | None = None
+    activations: int | None = None
+    peak_bytes: int | None = None
+    latency: Latency | None = None
+    accuracy: Accuracy | None = None
+    failure: str | None = None
+
+    @property
+    def samples(self) -> tuple[float, ...]:
+        """Seconds a batch, one value a round; empty if it was not timed."""
+        return self.latency.samples if self.latency else ()
+
+    @property
+    def reason(self) -> str | None:
+        """Why there is no figure."""
+        return self.failure or (self.latency.failure if self.latency else None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What one run says of several models."""
+
+    candidates: tuple[Candidate, ...]
+    reference: str
+    img_size: tuple[int, int]
+    dtype: Dtype
+    timings: Timings | None  # of the run: environment, noise floor, advice
+
+    @property
+    def failed(self) -> bool:
+        """Did any model fail?"""
+        return any(candidate.reason for candidate in self.candidates)
+
+    def ratio(self, candidate: Candidate) -> Ratio | None:
+        """Time an image over that of the reference, round by round; None if either has no time."""
+        base = next((c for c in self.candidates if c.model == self.reference), None)
+        if base is None or not base.samples or not candidate.samples or candidate.model == base.model:
+            return None
+        return ratio(per_image(candidate), per_image(base))
+
+
+def per_image(candidate: Candidate) -> tuple[float, ...]:
+    """Return seconds an image: batches may differ where memory ran out."""
+    assert candidate.latency is not None
+    return tuple(s / candidate.latency.conditions.batch_size for s in candidate.samples)

@@ -1,0 +1,106 @@
+"""What a stored run says: its subjects and conditions, its rounds, and how it ended. Only data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from saevit.results.record import Conditions, Environment, Record
+
+Ending = Literal["finished", "interrupted", "lost"]  # lost: nobody wrote the end, as after kill -9
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredSubject:
+    """What one label in the rounds stands for."""
+
+    label: str  # unique in the run
+    name: str  # variant string or model id
+    conditions: Conditions  # as run
+    quantity: str = "latency"
+    unit: str = "s"
+    notes: tuple[str, ...] = ()  # what a reader of the samples has to know
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Read what `Writer.begin` wrote."""
+        conditions = Conditions.from_dict(data["conditions"])
+        return cls(**data | {"conditions": conditions, "notes": tuple(data["notes"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """All of a run that its rounds do not say.
+
+    Raises:
+        ValueError: two subjects under one label, or a time that is none.
+    """
+
+    subjects: tuple[StoredSubject, ...]  # the reference first
+    environment: Environment
+    started: str  # ISO-8601, UTC
+    seed: int  # of the order inside the rounds
+    min_time: float  # seconds a sample lasts at least
+
+    def __post_init__(self) -> None:
+        labels = [subject.label for subject in self.subjects]
+        if twice := [label for label in labels if labels.count(label) > 1]:
+            raise ValueError(f"label {twice[0]!r} is given twice: a label stands for one subject")
+        datetime.fromisoformat(self.started)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Read what `Writer.begin` wrote."""
+        subjects = tuple(map(StoredSubject.from_dict, data["subjects"]))
+        return cls(**data | {"subjects": subjects, "environment": Environment.from_dict(data["environment"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredRun:
+    """One run as its file tells it."""
+
+    path: Path
+    header: Header
+    rounds: tuple[Mapping[str, float], ...] = ()  # label: sample, in the subject's unit
+    facts: tuple[Record, ...] = ()  # what was found once, not once a round
+    failures: Mapping[str, str] = field(default_factory=dict)  # label: why it has no samples
+    ending: Ending = "lost"
+    warnings: tuple[str, ...] = ()  # what of the file is not used, harmless for the rest
+
+    def samples(self, label: str) -> tuple[float, ...]:
+        """Return one sample a finished round; none if the subject failed."""
+        return () if label in self.failures else tuple(samples[label] for samples in self.rounds)
+
+    def records(self) -> list[Record]:
+        """Return every subject that worked as a record, and the facts."""
+        cut = f"the run was cut off: these are its {len(self.rounds)} finished rounds"
+        measured = [
+            Record(
+                subject=subject.name,
+                quantity=subject.quantity,
+                unit=subject.unit,
+                samples=samples,
+                source="measured",
+                conditions=subject.conditions,
+                environment=self.header.environment,
+                time=self.header.started,
+                notes=(*subject.notes, cut) if self.ending == "lost" else subject.notes,
+            )
+            for subject in self.header.subjects
+            if (samples := self.samples(subject.label))
+        ]
+        return [*measured, *self.facts]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSummary:
+    """A line about one file; `problem` says why it cannot be read."""
+
+    path: Path
+    started: str | None = None  # ISO-8601, UTC
+    subjects: tuple[str, ...] = ()  # names, each once
+    rounds: int = 0  # finished
+    ending: Ending = "lost"
+    warnings: tuple[str, ...] = ()
+    problem: str | None = None

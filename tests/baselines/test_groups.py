@@ -1,0 +1,157 @@
+"""Named groups and what one MODEL argument stands for."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from saevit.baselines.groups import GROUPS, group, resolve
+from saevit.baselines.published import Published, find, index, load
+from saevit.errors import OptionError
+from saevit.presets import PRESETS
+
+CLASSES = {"class-0.8": (0.6, 1.0), "class-1.3": (0.975, 1.625)}
+
+
+def rows_of(name: str) -> list[Published]:
+    """The rows of a group."""
+    return [row for row in load() if row.model_id in group(name)]
+
+
+@pytest.fixture
+def _timm() -> None:
+    pytest.importorskip("torchvision", exc_type=RuntimeError, reason="torchvision does not match this torch")
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("core", 62), ("conv", 28), ("hybrid", 28), ("mobile", 16), ("class-0.8", 30), ("class-1.3", 37)],
+)
+def test_size(name: str, size: int) -> None:
+    assert len(group(name)) == size
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_sorted_unique_and_claims_nothing(name: str) -> None:
+    assert list(group(name)) == sorted(set(group(name)))
+    assert all(row.tier != "claim" for row in rows_of(name))
+    assert GROUPS[name].rule
+
+
+@given(st.sampled_from(load()))
+def test_rules(row: Published) -> None:
+    inside = {name for name in GROUPS if row.model_id in group(name)}
+    gmacs = row.plotted.gmacs
+    assert gmacs is not None
+    core = row.tier == "core"
+    assert ("core" in inside) == core
+    assert ("conv" in inside) == (core and row.arch_type.startswith("conv"))
+    assert ("hybrid" in inside) == (core and "hybrid" in row.arch_type)
+    assert ("mobile" in inside) == (core and gmacs < 0.6)
+    for name, (low, high) in CLASSES.items():
+        assert (name in inside) == (row.tier != "claim" and low <= gmacs <= high)
+
+
+def test_conv_and_hybrid_leave_out_attention_and_pooling_alone() -> None:
+    left = set(group("core")) - set(group("conv")) - set(group("hybrid"))
+    assert {row.arch_type for row in load() if row.model_id in left} == {"vit", "pooling"}
+
+
+def test_the_core_can_be_built() -> None:
+    assert all(subject.startswith("timm:") for subject in resolve("core", PRESETS))
+
+
+def test_unknown_group() -> None:
+    with pytest.raises(OptionError, match=re.escape("'mobiles' is not a group: did you mean mobile?")):
+        group("mobiles")
+
+
+def test_names_do_not_collide() -> None:
+    assert not GROUPS.keys() & index().keys()
+    assert not GROUPS.keys() & PRESETS.keys()
+    assert not PRESETS.keys() & index().keys()
+
+
+@pytest.mark.parametrize(
+    ("text", "subjects"),
+    [
+        ("saevit_tiny", ("saevit_tiny",)),
+        (" saevit_small:width=0.5,ffn=mlp ", ("saevit_small:width=0.5,ffn=mlp",)),
+        ("mobilenetv4_conv_small", ("timm:mobilenetv4_conv_small.e2400_r224_in1k",)),
+        ("resnet18.tv_in1k", ("timm:resnet18.tv_in1k",)),
+        ("tiny_vit_5m_224", ("timm:tiny_vit_5m_224.in1k",)),
+        ("timm:resnet18", ("timm:resnet18",)),
+        ("timm:resnet18.tv_in1k", ("timm:resnet18.tv_in1k",)),
+        ("edgevit_xs", ("edgevit_xs",)),
+        ("saevit_claim_0.8g", ("saevit_claim_0.8g",)),
+    ],
+)
+def test_resolve_needs_no_timm(text: str, subjects: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("saevit.baselines.groups.need")
+    assert resolve(text, PRESETS) == subjects
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_a_group_resolves_to_its_rows(name: str) -> None:
+    subjects = resolve(name, PRESETS)
+    assert [row.model_id for subject in subjects if (row := find(subject))] == list(group(name))
+
+
+@pytest.mark.usefixtures("_timm")
+@pytest.mark.parametrize(
+    ("text", "subjects"),
+    [
+        ("timm:resnet101", ("timm:resnet101",)),
+        ("timm:mobileone_s[01]", ("timm:mobileone_s0", "timm:mobileone_s1")),
+        ("timm:swiftformer_?s", ("timm:swiftformer_xs",)),
+        ("timm:starnet_s*", tuple(f"timm:starnet_s{i}" for i in ("050", "100", "150", "1", "2", "3", "4"))),
+    ],
+)
+def test_resolve_asks_timm(text: str, subjects: tuple[str, ...]) -> None:
+    assert resolve(text, PRESETS) == tuple(sorted(subjects))
+
+
+@pytest.mark.usefixtures("_timm")
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("timm:mobilenetv4_conv_smal", "timm:mobilenetv4_conv_smal is not a timm model: did you mean mobile"),
+        ("timm:edgevit_xs", "timm:edgevit_xs is not a timm model: did you mean"),
+        ("timm:resnet18.nonsense", "timm:resnet18.nonsense: resnet18 has no tag 'nonsense'"),
+        ("timm:mobilnetv4*", "timm:mobilnetv4* matches no timm model: nearest are timm:mobilenetv4* or"),
+        ("timm:resnet18.*", "timm:resnet18.* matches no timm model: nearest are timm:resnet18"),
+        ("timm:zzz*", "timm:zzz* matches no timm model: nearest are timm:"),
+        ("timm:", "timm: names no model: for example timm:resnet18 or timm:mobilenetv4*"),
+    ],
+)
+def test_refuses_what_timm_lacks(text: str, message: str) -> None:
+    with pytest.raises(OptionError, match=re.escape(message)) as raised:
+        resolve(text, PRESETS)
+    assert len(str(raised.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "saevit_tny",
+            "'saevit_tny' is no variant, group or published model (timm's others: timm:NAME): did",
+        ),
+        ("saevit_tny:width=2", "did you mean saevit_tiny"),
+        ("hybrids", "did you mean hybrid?"),
+        ("class-0.9", "did you mean class-0.8"),
+        ("mobilenetv4_conv_smal", "did you mean mobilenetv4_conv_small or"),
+        ("resnet18.nonsense", "did you mean resnet18"),
+        ("resnet*", "timm's others: timm:NAME"),
+        ("", "'empty text' is no variant, group or published model: choose a variant of saevit_pico, "),
+        (
+            "zzz",
+            "a group (core, conv, hybrid, mobile, class-0.8, class-1.3), a published model, or timm:NAME",
+        ),
+    ],
+)
+def test_refuses_what_is_nothing(text: str, message: str) -> None:
+    with pytest.raises(OptionError, match=re.escape(message)) as raised:
+        resolve(text, PRESETS)
+    assert "\n" not in str(raised.value)

@@ -1,0 +1,54 @@
+"""`saevit compare` as users type it."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from tests.cli.conftest import Run
+
+SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1"
+LARGE = "saevit_pico:dims=16-16-32-32,heads=1,depths=2"
+QUICK = ("--rounds", "6", "--min-time", "0.002", "--threads", "1", "--img-size", "64", "--device", "cpu")
+
+
+def test_two_variants(saevit: Run) -> None:
+    done = saevit("compare", LARGE, SMALL, "--reference", SMALL, *QUICK, "--sort", "gmacs", check=True)
+    assert done.stdout.startswith("2 models at 64 x 64 px, fp32, timed on cpu")
+    lines = [line for line in done.stdout.splitlines() if line.startswith("saevit_pico:")]
+    assert lines[0].startswith(SMALL.replace(",heads=1", "")[:12])
+    assert "noise floor" in done.stdout
+
+
+def test_machine_output(saevit: Run) -> None:
+    done = saevit("compare", LARGE, SMALL, *QUICK, "--json", "-", check=True)
+    data = json.loads(done.stdout)
+    assert len(data["candidates"][1]["latency"]["samples"]) == 6
+    counted = saevit("compare", LARGE, SMALL, "--no-measure", "--csv", "-", check=True)
+    assert len(list(csv.DictReader(io.StringIO(counted.stdout)))) == 2
+
+
+def test_a_failed_model_gives_exit_code_1(saevit: Run) -> None:
+    done = saevit("compare", SMALL, "saevit_tiny:width=100", *QUICK)
+    assert done.returncode == 1
+    assert "GB are free" in done.stdout
+    assert "images/s" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["saevit_tny"], "'saevit_tny' is no variant, group or published model"),
+        (["saevit_tiny", "--reference", "saevit_small"], "reference 'saevit_small' is not compared"),
+        (["saevit_tiny", "--sort", "speed"], "sort 'speed' is not known: choose from latency"),
+        (["saevit_tiny", "--batch-size", "1,8"], "--batch-size 1,8: a whole number of 1 or more"),
+        (["saevit_tiny", "--runtime", "eagr"], "runtime 'eagr' is not known: did you mean eager?"),
+        (["saevit_tiny", "--json", "-", "--csv", "-"], "cannot both go to stdout"),
+    ],
+)
+def test_bad_input_is_one_line(saevit: Run, arguments: list[str], message: str) -> None:
+    done = saevit("compare", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1

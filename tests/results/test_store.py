@@ -1,0 +1,346 @@
+"""A run that is killed keeps every round it finished, and one broken file spoils no other one."""
+
+import errno
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from saevit.errors import OptionError
+from saevit.results import store
+from saevit.results.store import Header, StoredSubject, Writer, read, runs
+from tests.results.test_record import CONDITIONS, COUNTED, ENVIRONMENT, MEASURED
+
+A = StoredSubject(label="a", name="saevit_tiny", conditions=CONDITIONS, notes=("warm",))
+B = StoredSubject(label="b", name="resnet18", conditions=CONDITIONS)
+AGAIN = replace(A, label="a (again)", quantity="latency_again", notes=())
+HEADER = Header(subjects=(A, B, AGAIN), environment=ENVIRONMENT, started=MEASURED.time, seed=7, min_time=0.1)
+
+
+def round_of(number: int) -> dict[str, float]:
+    return {"a": 0.1 + number, "b": 0.2 + number, "a (again)": 0.3 + number}
+
+
+def written(folder: Path, rounds: int = 3, *, end: bool = True) -> Path:
+    with Writer(folder) as writer:
+        writer.begin(HEADER)
+        for number in range(rounds):
+            writer.add_round(number, round_of(number))
+        if end:
+            writer.end()
+    return writer.path
+
+
+def edit(path: Path, change: Callable[[list[bytes]], list[bytes]]) -> None:
+    path.write_bytes(b"\n".join(change(path.read_bytes().split(b"\n"))))
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    with Writer(tmp_path / "new" / "folder") as writer:
+        writer.begin(HEADER)
+        writer.add_round(0, round_of(0))
+        writer.add_record(COUNTED)
+        writer.add_round(1, round_of(1))
+        writer.end()
+    run = read(writer.path)
+    assert (run.header, run.facts, run.ending, run.warnings) == (HEADER, (COUNTED,), "finished", ())
+    assert run.rounds == (round_of(0), round_of(1))
+    ours, theirs, again, fact = run.records()
+    assert ours == replace(MEASURED, subject="saevit_tiny", samples=(0.1, 1.1), notes=("warm",))
+    assert (theirs.subject, theirs.samples, theirs.notes) == ("resnet18", (0.2, 1.2), ())
+    assert (again.subject, again.quantity, again.samples) == ("saevit_tiny", "latency_again", (0.3, 1.3))
+    assert fact == COUNTED
+
+
+@settings(deadline=None, max_examples=25)  # every line waits for the disk
+@given(st.lists(st.floats(min_value=0, exclude_min=True, allow_infinity=False), min_size=1, max_size=5))
+def test_samples_are_kept_to_the_last_bit(samples: list[float]) -> None:
+    with tempfile.TemporaryDirectory() as folder, Writer(Path(folder)) as writer:
+        writer.begin(HEADER)
+        for number, sample in enumerate(samples):
+            writer.add_round(number, {"a": sample})
+        assert read(writer.path).samples("a") == tuple(samples)
+
+
+def test_every_byte_may_be_the_last(tmp_path: Path) -> None:
+    """However much of the file reached the disk, all rounds whose line did are read."""
+    path = written(tmp_path)
+    whole = path.read_bytes()
+    ends = [place for place, byte in enumerate(whole) if byte == ord("\n")]
+    cut = tmp_path / "cut.jsonl"
+    for size in range(ends[0], len(whole) + 1):
+        cut.write_bytes(whole[:size])
+        run = read(cut)
+        complete = sum(end <= size for end in ends)
+        assert len(run.rounds) == min(complete - 1, 3)
+        assert run.ending == ("finished" if complete == 5 else "lost")
+        partial = size not in ends and size - 1 not in ends
+        assert run.warnings == ((f"{cut}: the last line was cut off and is skipped",) if partial else ())
+
+
+def test_a_run_without_its_end_says_so_in_its_records(tmp_path: Path) -> None:
+    run = read(written(tmp_path, end=False))
+    assert run.ending == "lost"
+    assert run.records()[0].notes == ("warm", "the run was cut off: these are its 3 finished rounds")
+    assert read(written(tmp_path, rounds=0, end=False)).records() == []
+
+
+CHILD = """
+import os, signal, sys
+from pathlib import Path
+from saevit.results.store import Writer
+from tests.results.test_store import HEADER, round_of
+
+class Dying:
+    def __init__(self, file): self.file = file
+    def __getattr__(self, name): return getattr(self.file, name)
+    def write(self, data):
+        self.file.write(data[: len(data) // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+writer = Writer(Path(sys.argv[1]))
+writer.begin(HEADER)
+for number in range(10**6):
+    if number == int(sys.argv[2]):
+        writer._file = Dying(writer._file)
+    writer.add_round(number, round_of(number))
+    print(number, flush=True)
+"""
+
+
+def child(folder: Path, dies_in: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", CHILD, str(folder), str(dies_in)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+
+
+def test_killed_at_any_time(tmp_path: Path) -> None:
+    with child(tmp_path, dies_in=-1) as process:
+        assert process.stdout is not None
+        for _ in range(20):
+            process.stdout.readline()
+        process.kill()
+        told = 20 + len([line for line in process.stdout.read().split("\n")[:-1] if line])
+    (summary,) = runs(tmp_path)
+    assert (summary.problem, summary.ending) == (None, "lost")
+    assert told <= summary.rounds <= told + 1
+    run = read(summary.path)
+    assert run.rounds == tuple(map(round_of, range(summary.rounds)))
+    assert len(run.records()[1].samples) == summary.rounds
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
+def test_killed_within_a_line(tmp_path: Path) -> None:
+    with child(tmp_path, dies_in=4) as process:
+        assert process.stdout is not None
+        assert process.stdout.read() == "0\n1\n2\n3\n"
+    assert process.returncode == -signal.SIGKILL
+    (summary,) = runs(tmp_path)
+    assert (summary.problem, summary.rounds) == (None, 4)
+    assert summary.warnings == (f"{summary.path}: the last line was cut off and is skipped",)
+    assert read(summary.path).rounds == tuple(map(round_of, range(4)))
+
+
+def test_a_full_disk_leaves_whole_lines(tmp_path: Path) -> None:
+    class Full:
+        def __init__(self, file: Any) -> None:
+            self.file, self.room = file, 30
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.file, name)
+
+        def write(self, data: bytes) -> int:
+            if not self.room:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            size, self.room = self.room, 0
+            return int(self.file.write(data[:size]))
+
+    with Writer(tmp_path) as writer:
+        writer.begin(HEADER)
+        writer.add_round(0, round_of(0))
+        file = writer._file
+        writer._file = Full(file)  # type: ignore[assignment]
+        with pytest.raises(OptionError, match=r"cannot be written \(No space left on device\): choose"):
+            writer.add_round(1, round_of(1))
+        writer._file = file
+        writer.add_round(1, round_of(1))
+    run = read(writer.path)
+    assert (run.rounds, run.warnings) == ((round_of(0), round_of(1)), ())
+
+
+def test_a_subject_that_failed_has_no_record_and_the_others_do(tmp_path: Path) -> None:
+    for end in (True, False):
+        with Writer(tmp_path) as writer:
+            writer.begin(HEADER)
+            writer.add_round(0, round_of(0))
+            writer.add_round(1, {"a": 1.0, "a (again)": 1.1})
+            if end:
+                writer.end(failures={"b": "out of memory"}, interrupted=True)
+        run = read(writer.path)
+        assert run.failures == {"b": "out of memory" if end else "no sample in round 1"}
+        assert run.samples("b") == ()
+        assert [record.quantity for record in run.records()] == ["latency", "latency_again"]
+        assert run.ending == ("interrupted" if end else "lost")
+
+
+def test_a_run_that_begins_anew_forgets_the_rounds_before(tmp_path: Path) -> None:
+    """As when memory runs out and a subject goes on at half the batch."""
+    half = replace(A, conditions=replace(CONDITIONS, batch_size=4))
+    with Writer(tmp_path) as writer:
+        writer.begin(HEADER)
+        writer.add_round(0, round_of(0))
+        writer.begin(replace(HEADER, subjects=(half, B)))
+        writer.add_round(0, {"a": 5.0, "b": 6.0})
+        writer.end()
+    run = read(writer.path)
+    assert run.samples("a") == (5.0,)
+    assert run.records()[0].conditions == half.conditions
+    assert run.warnings == (f"{writer.path}: the run began anew, rounds before that (1) do not count",)
+
+
+def test_names_sort_by_time_and_never_meet(tmp_path: Path) -> None:
+    paths = [written(tmp_path, rounds=1) for _ in range(20)]
+    assert sorted(paths) == paths
+    assert [summary.path for summary in runs(tmp_path)] == paths
+
+
+def test_a_taken_name_is_not_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Still(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return datetime(2026, 1, 31, 12, tzinfo=tz)
+
+    monkeypatch.setattr("secrets.token_hex", lambda count: "00" * count)
+    monkeypatch.setattr(store, "datetime", Still)
+    path = written(tmp_path)
+    assert path.name == "20260131T120000.000000Z-00000000.jsonl"
+    before = path.read_bytes()
+    with pytest.raises(OptionError, match="cannot keep runs"):
+        Writer(tmp_path)
+    assert path.read_bytes() == before
+
+
+def test_folders_merge_by_copying(tmp_path: Path) -> None:
+    here, there = written(tmp_path / "here"), written(tmp_path / "there")
+    shutil.copy(there, here.parent)
+    assert [summary.path.name for summary in runs(here.parent)] == sorted([here.name, there.name])
+
+
+def test_a_broken_file_is_named_and_the_others_load(tmp_path: Path) -> None:
+    good, broken, other, empty = (written(tmp_path) for _ in range(4))
+    edit(broken, lambda lines: [lines[0], lines[1][:-5], *lines[2:]])
+    edit(other, lambda lines: [lines[0].replace(b'"schema_version": 1', b'"schema_version": 99'), *lines[1:]])
+    empty.write_bytes(b"")
+    (tmp_path / "folder.jsonl").mkdir()
+    (tmp_path / "notes.txt").write_text("not ours")
+    problems = {summary.path: summary.problem for summary in runs(tmp_path)}
+    assert problems.keys() == {good, broken, other, empty, tmp_path / "folder.jsonl"}
+    assert problems[good] is None
+    assert problems[broken] == f"{broken}, line 2: cut off or edited: only the last line of a file may be"
+    assert problems[other] == (
+        f"{other}, line 1: run of schema version 99: this saevit reads version 1, "
+        "use the saevit that wrote it or a newer one"
+    )
+    assert "line 1: not the first line of a stored run: it is cut off" in str(problems[empty])
+    assert "cannot be read (Is a directory)" in str(problems[tmp_path / "folder.jsonl"])
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ({"kind": "round", "number": 5, "samples": {"a": 1.0}}, "round 5 where round 1 is due"),
+        ({"kind": "round", "number": 1, "samples": {}}, "round 1 has no samples"),
+        ({"kind": "round", "number": 1, "samples": {"c": 1.0}}, r"round 1, 'c': the subjects are a, b"),
+        ({"kind": "round", "number": 1, "samples": {"a": "1"}}, "'1' is no sample"),
+        ({"kind": "round", "number": 1, "samples": {"a": float("nan")}}, "nan is no sample"),
+        ({"kind": "round", "number": 1, "samples": {"a": 0}}, "0 is no sample, a number above 0 is"),
+        ({"kind": "round", "number": 1, "samples": [1.0]}, "not as saevit writes it"),
+        ({"kind": "record", "record": {"schema_version": 2}}, "record of schema version 2"),
+        ({"kind": "record", "record": None}, "not as saevit writes it"),
+        ({"kind": "verdict"}, "kind 'verdict': a whole line is of kind run, round, record or end"),
+        ({"kind": "end"}, "kind 'end'"),
+        ({"kind": "run", "schema_version": 1}, "not as saevit writes it .*'subjects'"),
+        ({}, "kind None"),
+    ],
+)
+def test_a_whole_line_that_is_wrong_is_named(tmp_path: Path, line: dict[str, Any], message: str) -> None:
+    path = written(tmp_path, rounds=1, end=False)
+    with path.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    with pytest.raises(OptionError, match=f"line 3: .*{message}"):
+        read(path)
+
+
+def test_files_that_were_joined_are_refused(tmp_path: Path) -> None:
+    one, two = written(tmp_path), written(tmp_path)
+    joined, doubled = tmp_path / "joined.jsonl", tmp_path / "doubled.jsonl"
+    joined.write_bytes(one.read_bytes() + two.read_bytes())
+    doubled.write_bytes(one.read_bytes() + one.read_bytes().split(b"\n")[1] + b"\n")
+    with pytest.raises(OptionError, match="line 6: a second run: copy files into one folder"):
+        read(joined)
+    with pytest.raises(OptionError, match="line 6: after the end of the run"):
+        read(doubled)
+
+
+@pytest.mark.parametrize("text", [b"[" * 10**5, b"\xff\xfe", b"\x00" * 64, b"12", b"{}", b""])
+def test_a_file_that_never_was_a_run(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "other.jsonl"
+    path.write_bytes(text)
+    with pytest.raises(OptionError, match="line 1: not the first line of a stored run"):
+        read(path)
+
+
+def test_rounds_that_were_not_measured_are_not_written(tmp_path: Path) -> None:
+    with Writer(tmp_path) as writer:
+        with pytest.raises(ValueError, match="the subjects are not given yet"):
+            writer.add_round(0, {"a": 1.0})
+        writer.begin(HEADER)
+        for number, samples in [(1, {"a": 1.0}), (0, {"c": 1.0}), (0, {"a": float("inf")}), (0, {})]:
+            with pytest.raises(ValueError, match=f"round {number}"):
+                writer.add_round(number, samples)
+    assert read(writer.path).rounds == ()
+
+
+def test_a_label_stands_for_one_subject() -> None:
+    with pytest.raises(ValueError, match="label 'a' is given twice"):
+        replace(HEADER, subjects=(A, A))
+    with pytest.raises(ValueError, match="yesterday"):
+        replace(HEADER, started="yesterday")
+
+
+def test_a_run_that_never_began_leaves_nothing(tmp_path: Path) -> None:
+    with Writer(tmp_path) as writer:
+        assert writer.path.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_runs_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import platformdirs
+
+    monkeypatch.setattr(platformdirs, "user_data_path", lambda name: tmp_path / name)
+    assert store.default_folder() == tmp_path / "saevit" / "runs"
+    assert runs() == []
+    with Writer() as writer:
+        writer.begin(HEADER)
+    assert [summary.path for summary in runs()] == [writer.path]
+
+
+def test_a_folder_that_is_none(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(OptionError, match="is a file: runs are kept in a folder"):
+        runs(file)
+    with pytest.raises(OptionError, match=r"cannot keep runs \(.*\): choose another folder"):
+        Writer(file)
+    with pytest.raises(OptionError, match=r"cannot be read \(No such file"):
+        read(tmp_path / "absent.jsonl")
