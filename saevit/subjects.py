@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from saevit.baselines import timm_models
 from saevit.count import receipt, subject
 from saevit.count.subject import Counted
-from saevit.errors import MeasureError, OptionError
+from saevit.errors import MeasureError, OptionError, SaevitError
 from saevit.parse import parse
 from saevit.spec import MIN_IMG_SIZE, VariantSpec
 
@@ -36,13 +36,17 @@ def counted_of(
 
 def of_timm(model: str, img_size: tuple[int, int]) -> "tuple[Counted, dict[str, Count | Exception]]":
     """Build and count a timm model; the torch counter is the reference."""
+    from saevit.count.torch_counter import count_torch
+
     network = timm_models.build(model.removeprefix(timm_models.PREFIX), img_size)
-    count = receipt.attempt("torch", network, (1, 3, *img_size))
-    if isinstance(count, Exception):
-        raise MeasureError(
-            f"{model} does not run at {img_size[0]} x {img_size[1]} px: {receipt.short(count)}"
-        ) from count
-    return subject.of_network(model, timm_models.statement(), network, img_size, count), {"torch": count}
+    try:
+        count = count_torch(network, (1, 3, *img_size))
+        return subject.of_network(model, timm_models.statement(), network, img_size, count), {"torch": count}
+    except SaevitError:
+        raise
+    except Exception as error:  # whatever the network raises at this size, or without data to look at
+        size = f"{img_size[0]} x {img_size[1]} px"
+        raise MeasureError(f"{model} cannot be counted at {size}: {receipt.short(error)}") from error
 
 
 def check_img_size(img_size: tuple[int, int]) -> None:

@@ -60,7 +60,7 @@ class Comparison:
         return any(candidate.reason for candidate in self.candidates)
 
     def ratio(self, candidate: Candidate) -> Ratio | None:
-        """Time an image over that of the reference, round by round; None if either has no time."""
+        """Time of an image over the reference's, round by round; None if either has no time."""
         base = next((c for c in self.candidates if c.model == self.reference), None)
         if base is None or not base.samples or not candidate.samples or candidate.model == base.model:
             return None

@@ -1,0 +1,35 @@
+"""From text to a counted model."""
+
+import pytest
+from torch import Tensor, nn
+
+from saevit.baselines import timm_models
+from saevit.errors import MeasureError
+from saevit.subjects import counted_of
+
+
+class LooksAtData(nn.Module):
+    """A network that decides by the values of its input, which tensors without data do not have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x) if x.sum().item() < 1 else x
+
+
+class NeedsMoreThan64(nn.Module):
+    """A network that does not run on small images."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise RuntimeError("kernel size can't be greater than the input\nand a second line")
+
+
+@pytest.mark.parametrize("network", [LooksAtData(), NeedsMoreThan64()], ids=lambda n: type(n).__name__)
+def test_what_cannot_be_counted_is_one_line(network: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timm_models, "build", lambda name, img_size: network)
+    monkeypatch.setattr(timm_models, "statement", lambda: "made up")
+    with pytest.raises(MeasureError, match="timm:odd cannot be counted at 64 x 48 px: ") as caught:
+        counted_of("timm:odd", (64, 48))
+    assert "\n" not in str(caught.value)
