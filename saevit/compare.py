@@ -44,7 +44,7 @@ def compare(
     ordered = [first, *(model for model in dict.fromkeys(models) if model != first)]
     found = {model: counted_or_reason(model, img_size, on_step) for model in ordered}
     working = {model: counted for model, counted in found.items() if isinstance(counted, Counted)}
-    candidates = {model: candidate_of(model, counted, dtype) for model, counted in found.items()}
+    candidates = {model: candidate_of(model, counted, img_size, dtype) for model, counted in found.items()}
     timings = None
     if plan and working:
         subjects, refused = conditioned(working, img_size, dtype, plan)
@@ -102,11 +102,15 @@ def conditioned(
     return subjects, refused
 
 
-def candidate_of(model: str, counted: Counted | str | None, dtype: Dtype) -> Candidate:
+def candidate_of(
+    model: str, counted: Counted | str | None, img_size: tuple[int, int], dtype: Dtype
+) -> Candidate:
     """Return what is known of a model before it is timed; published figures stand for themselves."""
     row = published.find(model.removeprefix(timm_models.PREFIX))
     accuracy = accuracy_of(row) if row else None
     family = row.family if row else None if is_timm(model) else "SAEViT"
+    if counted is None and row:
+        return published_candidate(row, img_size)
     if not isinstance(counted, Counted):
         return Candidate(model=model, family=family, accuracy=accuracy, failure=counted)
     return Candidate(
@@ -121,6 +125,21 @@ def candidate_of(model: str, counted: Counted | str | None, dtype: Dtype) -> Can
     )
 
 
+def published_candidate(row: Published, img_size: tuple[int, int]) -> Candidate:
+    """Return a model of which there are only figures; its no MACs of another size."""
+    params, gmacs, basis = row.plotted
+    here = row.img_size in (None, *img_size) and img_size[0] == img_size[1]
+    return Candidate(
+        model=row.model_id,
+        family=row.family,
+        params=None if params is None else round(params * 1e6),
+        macs=None if gmacs is None or not here else round(gmacs * 1e9),
+        counted_by=row.counted_with or f"{basis}: {row.paper_source}",
+        published_only=True,
+        accuracy=accuracy_of(row),
+    )
+
+
 def accuracy_of(row: Published) -> Accuracy | None:
     """Return a published top-1 with where it is from."""
     if row.top1 is None:
@@ -130,5 +149,6 @@ def accuracy_of(row: Published) -> Accuracy | None:
         img_size=row.img_size,
         mark=row.mark,
         source=row.top1_source or "",
-        plain=row.distilled != "yes" and not row.uses_extra_data,
+        claim=row.tier == "claim",
+        plain=row.tier != "claim" and row.distilled != "yes" and not row.uses_extra_data,
     )

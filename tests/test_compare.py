@@ -11,7 +11,8 @@ import pytest
 from saevit.compare import compare, resolved
 from saevit.errors import OptionError
 from saevit.measure.plan import Plan
-from saevit.report.comparison import comparison_csv, comparison_json, comparison_table, sorted_by
+from saevit.report.comparison import comparison_csv, comparison_json, comparison_table
+from saevit.report.metrics import sorted_by
 from saevit.results.comparison import Candidate, Comparison, per_image
 from saevit.results.statistics import ratio
 
@@ -73,7 +74,8 @@ def test_a_model_without_a_network_keeps_its_published_accuracy() -> None:
     found = compare([SMALL, "edgevit_xs"], img_size=(64, 64))
     relative = found.candidates[1]
     assert relative.accuracy is not None
-    assert (relative.params, relative.reason) == (None, None)
+    assert (relative.published_only, relative.reason) == (True, None)
+    assert relative.macs is None  # its figure is of another size
     assert not found.failed
     assert any("edgevit_xs: published figures only" in note for note in comparison_table(found, None).notes)
 
@@ -147,5 +149,5 @@ def test_refuses(arguments: dict[str, object], message: str) -> None:
 
 
 def test_an_unknown_order_is_refused(found: Comparison) -> None:
-    with pytest.raises(OptionError, match="sort 'speed' is not known"):
+    with pytest.raises(OptionError, match="metric 'speed' is not known"):
         comparison_table(found, "speed")

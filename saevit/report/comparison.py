@@ -3,53 +3,29 @@
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from saevit.errors import OptionError, nearest
 from saevit.report.machine import measured_columns
+from saevit.report.metrics import COSTS, is_comparable, on_front, sorted_by
 from saevit.report.tables import NONE, Table, machine_name, without_empty_columns
 from saevit.report.units import digits, giga, milliseconds, percent, scaled, size
 from saevit.results.comparison import Candidate, Comparison
 from saevit.results.record import SCHEMA_VERSION
 from saevit.results.statistics import median
 
-SORTS: dict[str, Callable[[Candidate], float | None]] = {
-    "latency": lambda c: (
-        median(c.samples) / c.latency.conditions.batch_size if c.samples and c.latency else None
-    ),
-    "throughput": lambda c: (
-        -c.latency.conditions.batch_size / median(c.samples) if c.samples and c.latency else None
-    ),
-    "gmacs": lambda c: c.macs,
-    "params": lambda c: c.params,
-    "memory": lambda c: c.peak_bytes,
-    "top1": lambda c: -c.accuracy.top1 if c.accuracy else None,
-}
+AXES = ("gmacs", "latency")  # of the fronts that a table names: what papers plot, and what this machine says
+Fronts = dict[str, dict[str, bool]]  # axis: model: is it on the front of top-1 against that axis?
 
 
-def sorted_by(candidates: tuple[Candidate, ...], sort: str | None) -> list[Candidate]:
-    """Order candidates, the best first; what has no such figure comes last. None keeps the order given.
+def comparison_table(comparison: Comparison, sort: str | None, axes: Sequence[str] = AXES) -> Table:
+    """Return the table: cost, speed with its ratio to the reference and verdict, published accuracy.
 
     Raises:
-        OptionError: there is no such order.
+        OptionError: an order or an axis that does not exist.
     """
-    check_sort(sort)
-    if sort is None:
-        return list(candidates)
-    value = SORTS[sort]
-    return sorted(candidates, key=lambda c: ((found := value(c)) is None, found or 0.0))
-
-
-def check_sort(sort: str | None) -> None:
-    """Refuse an order that does not exist."""
-    if sort is not None and sort not in SORTS:
-        raise OptionError(f"sort {sort!r} is not known: {nearest(sort, SORTS)}")
-
-
-def comparison_table(comparison: Comparison, sort: str | None) -> Table:
-    """Return the table: cost, speed with its ratio to the reference and verdict, published accuracy."""
+    found = fronts(comparison, axes)
     height, width = comparison.img_size
     timings = comparison.timings
     where = f", timed on {machine_name(timings)}" if timings and timings.latencies else ""
@@ -58,6 +34,7 @@ def comparison_table(comparison: Comparison, sort: str | None) -> Table:
             title=f"{len(comparison.candidates)} models at {height} x {width} px, {comparison.dtype}{where}",
             columns=(
                 ("model", "l"),
+                ("family", "l"),
                 ("params", "r"),
                 ("GMACs", "r"),
                 ("peak act.", "r"),
@@ -67,20 +44,38 @@ def comparison_table(comparison: Comparison, sort: str | None) -> Table:
                 ("top-1", "r"),
                 ("at px", "r"),
                 ("source", "l"),
+                ("Pareto-optimal by", "l"),
             ),
-            rows=tuple(row(comparison, c) for c in sorted_by(comparison.candidates, sort)),
+            rows=tuple(row(comparison, c, found) for c in sorted_by(comparison.candidates, sort)),
             notes=notes(comparison),
         )
     )
 
 
-def row(comparison: Comparison, c: Candidate) -> tuple[str, ...]:
+def fronts(comparison: Comparison, axes: Sequence[str]) -> Fronts:
+    """Return the fronts of top-1 against each axis on which anything stands."""
+    found = {axis: on_front(comparison.candidates, axis, "top1") for axis in axes}
+    return {axis: models for axis, models in found.items() if models}
+
+
+def pareto_text(c: Candidate, found: Fronts) -> str:
+    """Name the axes on which no other model of the comparison beats this one."""
+    if c.accuracy is None:
+        return NONE
+    if not is_comparable(c):
+        return "apart"
+    judged = {axis: models[c.model] for axis, models in found.items() if c.model in models}
+    return ", ".join(axis for axis, best in judged.items() if best) or ("no" if judged else NONE)
+
+
+def row(comparison: Comparison, c: Candidate, found: Fronts) -> tuple[str, ...]:
     """One model; a failed one shows its reason under the table."""
     seconds = median(c.samples) if c.samples else None
     batch = c.latency.conditions.batch_size if c.latency else 1
     seen = comparison.ratio(c)
     return (
         c.model,
+        c.family or NONE,
         NONE if c.params is None else scaled(c.params),
         NONE if c.macs is None else giga(c.macs),
         NONE if c.peak_bytes is None else size(c.peak_bytes),
@@ -90,6 +85,7 @@ def row(comparison: Comparison, c: Candidate) -> tuple[str, ...]:
         NONE if c.accuracy is None else f"{c.accuracy.top1:.1f}",
         NONE if c.accuracy is None or c.accuracy.img_size is None else str(c.accuracy.img_size),
         NONE if c.accuracy is None else c.accuracy.mark,
+        pareto_text(c, found),
     )
 
 
@@ -97,14 +93,18 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
     """What a reader has to know: failures, what top-1 is, how far equal things differ."""
     found = [f"{c.model}: {c.reason}" for c in comparison.candidates if c.reason]
     found += [
-        f"{c.model}: published figures only, there is no network of it to build"
+        f"{c.model}: published figures only ({c.counted_by}), there is no network of it to build"
         for c in comparison.candidates
-        if c.params is None and not c.reason
+        if c.published_only
     ]
     if any(c.accuracy for c in comparison.candidates):
         found.append(
             "top-1 (ImageNet-1k, %) is published for weights of that training, at the size beside it; "
             "the networks timed here have random weights"
+        )
+        found.append(
+            "Pareto-optimal: no plain model here is at least as accurate and as cheap, and better in one; "
+            "apart: distilled, extra data or a claim, of another recipe"
         )
     if any(c.family == "SAEViT" for c in comparison.candidates):
         found.append(
@@ -127,7 +127,7 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
     return (*found, *(timings.advice if timings else ()))
 
 
-def comparison_columns(comparison: Comparison, c: Candidate) -> dict[str, Any]:
+def comparison_columns(comparison: Comparison, c: Candidate, found: Fronts) -> dict[str, Any]:
     """Return one model's figures, unrounded, with timm's column names where timm has one."""
     height, width = comparison.img_size
     seen = comparison.ratio(c)
@@ -143,6 +143,8 @@ def comparison_columns(comparison: Comparison, c: Candidate) -> dict[str, Any]:
         "top1_img_size": c.accuracy.img_size if c.accuracy else None,
         "top1_mark": c.accuracy.mark if c.accuracy else None,
         "top1_source": c.accuracy.source if c.accuracy else None,
+        "counted_by": c.counted_by,
+        "pareto": ",".join(axis for axis, models in found.items() if models.get(c.model)) or None,
         "reference": comparison.reference,
         "ratio": seen.median if seen else None,
         "ratio_low": seen.low if seen else None,
@@ -155,15 +157,17 @@ def comparison_columns(comparison: Comparison, c: Candidate) -> dict[str, Any]:
 
 def comparison_json(comparison: Comparison) -> str:
     """Write everything known, raw samples included, as one JSON object."""
+    found = fronts(comparison, COSTS)
     data = {"schema_version": SCHEMA_VERSION} | asdict(comparison)
     for entry, c in zip(data["candidates"], comparison.candidates, strict=True):
-        entry |= comparison_columns(comparison, c)
+        entry |= comparison_columns(comparison, c, found)
     return json.dumps(data, indent=2) + "\n"
 
 
 def comparison_csv(comparison: Comparison) -> str:
     """Write one row a model."""
-    rows = [comparison_columns(comparison, c) for c in comparison.candidates]
+    found = fronts(comparison, COSTS)
+    rows = [comparison_columns(comparison, c, found) for c in comparison.candidates]
     text = io.StringIO()
     names = list(dict.fromkeys(name for columns in rows for name in columns))
     writer = csv.DictWriter(text, fieldnames=names, lineterminator="\n")

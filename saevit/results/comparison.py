@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from saevit.results.profile import Latency, Timings
 from saevit.results.record import Dtype
-from saevit.results.statistics import Ratio, ratio
+from saevit.results.statistics import Ratio, median, ratio
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,6 +14,7 @@ class Accuracy:
     top1: float  # per cent
     img_size: int | None  # evaluated at, pixels
     mark: str  # published or paper claim, distilled, extra data
+    claim: bool = False  # of SAEViT's paper, for a network that nobody can build
     source: str
     plain: bool  # neither distilled nor from extra data
 
@@ -26,7 +27,8 @@ class Candidate:
     family: str | None = None
     params: int | None = None
     macs: int | None = None
-    counted_by: str | None = None
+    counted_by: str | None = None  # what params and macs are from
+    published_only: bool = False  # params and macs too: there is no network of it to build
     activations: int | None = None
     peak_bytes: int | None = None
     latency: Latency | None = None
@@ -37,6 +39,13 @@ class Candidate:
     def samples(self) -> tuple[float, ...]:
         """Seconds a batch, one value a round; empty if it was not timed."""
         return self.latency.samples if self.latency else ()
+
+    @property
+    def seconds(self) -> float | None:
+        """Median time of one image, as part of its batch."""
+        if not self.latency or not self.samples:
+            return None
+        return median(self.samples) / self.latency.conditions.batch_size
 
     @property
     def reason(self) -> str | None:

@@ -53,9 +53,9 @@ def compare(
     """Set models side by side: exact counts, one interleaved timing run, published accuracies."""
     from saevit.compare import compare, resolved
     from saevit.measure.plan import Plan
-    from saevit.report import comparison
+    from saevit.report import metrics
 
-    comparison.check_sort(sort)
+    metrics.sorted_by((), sort)
     output.check_one_stdout(json=json, csv=csv)
     output.check_target("--json", json, overwrite=overwrite)
     output.check_target("--csv", csv, overwrite=overwrite)

@@ -41,7 +41,7 @@ def test_a_failed_model_gives_exit_code_1(saevit: Run) -> None:
     [
         (["saevit_tny"], "'saevit_tny' is no variant, group or published model"),
         (["saevit_tiny", "--reference", "saevit_small"], "reference 'saevit_small' is not compared"),
-        (["saevit_tiny", "--sort", "speed"], "sort 'speed' is not known: choose from latency"),
+        (["saevit_tiny", "--sort", "speed"], "metric 'speed' is not known: choose from gmacs"),
         (["saevit_tiny", "--batch-size", "1,8"], "--batch-size 1,8: a whole number of 1 or more"),
         (["saevit_tiny", "--runtime", "eagr"], "runtime 'eagr' is not known: did you mean eager?"),
         (["saevit_tiny", "--json", "-", "--csv", "-"], "cannot both go to stdout"),

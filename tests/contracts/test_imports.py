@@ -29,9 +29,10 @@ MAY_IMPORT = {
         "errors",
         "results",
         "count",
+        "explore",
         "parse",
         "presets",
-    },  # count, parse and presets only for `saevit list`
+    },  # explore for fronts; count, parse and presets only for `saevit list`
     "subjects": {"errors", "spec", "parse", "baselines", "count"},
     "profile": {"errors", "spec", "count", "measure", "results", "subjects"},
 }

@@ -1,0 +1,91 @@
+"""What a model can be judged by: one definition for tables, orders, axes and fronts."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from saevit.errors import OptionError, nearest
+from saevit.explore.pareto import Direction, front
+from saevit.results.comparison import Candidate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A quantity of a model, in the unit that its label names; None where it is not known."""
+
+    label: str
+    better: Direction
+    of: Callable[[Candidate], float | None]
+
+
+def _over(value: float | None, unit: float) -> float | None:
+    return None if value is None else value / unit
+
+
+METRICS = {
+    "gmacs": Metric(label="GMACs", better="min", of=lambda c: _over(c.macs, 1e9)),
+    "params": Metric(label="parameters (M)", better="min", of=lambda c: _over(c.params, 1e6)),
+    "memory": Metric(label="peak activations (MB)", better="min", of=lambda c: _over(c.peak_bytes, 1e6)),
+    "latency": Metric(
+        label="measured latency (ms an image)", better="min", of=lambda c: _over(c.seconds, 1e-3)
+    ),
+    "throughput": Metric(
+        label="measured throughput (images/s)",
+        better="max",
+        of=lambda c: 1 / c.seconds if c.seconds else None,
+    ),
+    "top1": Metric(
+        label="ImageNet-1k top-1 (%), published",
+        better="max",
+        of=lambda c: c.accuracy.top1 if c.accuracy else None,
+    ),
+}
+COSTS = tuple(name for name in METRICS if name != "top1")
+
+
+def metric(name: str) -> Metric:
+    """Return a metric by its name.
+
+    Raises:
+        OptionError: there is none of that name.
+    """
+    if name not in METRICS:
+        raise OptionError(f"metric {name!r} is not known: {nearest(name, METRICS)}")
+    return METRICS[name]
+
+
+def sorted_by(candidates: Iterable[Candidate], name: str | None) -> list[Candidate]:
+    """Order candidates, the best first; what has no such figure comes last. None keeps the order given.
+
+    Raises:
+        OptionError: there is no such metric.
+    """
+    if name is None:
+        return list(candidates)
+    wanted = metric(name)
+    sign = 1 if wanted.better == "min" else -1
+    return sorted(candidates, key=lambda c: ((v := wanted.of(c)) is None, sign * (v or 0.0)))
+
+
+def is_comparable(candidate: Candidate) -> bool:
+    """May its accuracy stand on a front? Distilled, extra-data and claimed ones are of another kind."""
+    return candidate.accuracy is None or candidate.accuracy.plain
+
+
+def on_front(candidates: Iterable[Candidate], x: str, y: str) -> dict[str, bool]:
+    """Return, for each model that has both figures and may be judged by them, whether no other beats it.
+
+    Accuracies of distilled or extra-data trainings and claims neither stand on a front nor push others off it
+    (`is_comparable`): they are of another recipe.
+
+    Raises:
+        OptionError: an unknown metric.
+    """
+    axes = {name: metric(name) for name in (x, y)}
+    judged = "top1" not in axes
+    rows = {
+        c.model: values
+        for c in candidates
+        if (judged or is_comparable(c)) and None not in (values := [axis.of(c) for axis in axes.values()])
+    }
+    best = front(list(rows.values()), {name: axis.better for name, axis in axes.items()}) if rows else []
+    return {model: place in best for place, model in enumerate(rows)}
