@@ -1,17 +1,20 @@
 """Compare models: built, counted, timed in one interleaved run, published accuracies beside them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from saevit.baselines import groups, published, timm_models
-from saevit.baselines.published import Published
+from saevit.baselines import groups, published
+from saevit.candidates import candidate_of
 from saevit.count.subject import Counted
 from saevit.errors import MemoryLimitError, OptionError, SaevitError, nearest
 from saevit.measure.plan import Plan, Step, Tell, configurations, latency_of, timed_together, timings_of
+from saevit.parse import parse
 from saevit.presets import PRESETS
-from saevit.results.comparison import Accuracy, Candidate, Comparison
-from saevit.results.profile import BYTES
+from saevit.results.comparison import Candidate, Comparison
+from saevit.results.profile import Timings
 from saevit.results.record import Conditions, Dtype
+from saevit.results.store import Writer
+from saevit.stored import WithFacts, facts
 from saevit.subjects import check_img_size, counted_of, is_timm
 
 
@@ -23,6 +26,7 @@ def compare(
     dtype: Dtype = "fp32",
     plan: Plan | None = None,
     on_step: Tell = lambda step: None,
+    writer: Writer | None = None,
 ) -> Comparison:
     """Count models and, with a plan of one batch size and one runtime, time them in interleaved rounds.
 
@@ -35,6 +39,7 @@ def compare(
         dtype: precision.
         plan: None times nothing.
         on_step: called before each step.
+        writer: keeps what is measured, every round as soon as it is finished.
 
     Raises:
         OptionError: no models, a reference that is none of them, a device or precision that is not here.
@@ -51,10 +56,14 @@ def compare(
         for model, reason in refused.items():
             candidates[model] = replace(candidates[model], failure=reason)
         if subjects:
-            run = timed_together([(working[model], c) for model, c in subjects.items()], plan, on_step)
+            keeper = WithFacts(writer, facts([candidates[model] for model in dict.fromkeys(models)])) if writer else None
+            pairs = [(working[model], conditions) for model, conditions in subjects.items()]
+            run = timed_together(pairs, plan, on_step, keeper)
             timings = timings_of(run, None)
             for model, timing in zip(subjects, run.timings, strict=True):
                 candidates[model] = replace(candidates[model], latency=latency_of(timing))
+            if writer:
+                timings = ended(writer, timings, candidates.values())
     return Comparison(
         candidates=tuple(candidates[model] for model in dict.fromkeys(models)),
         reference=candidates[first].model,
@@ -65,8 +74,18 @@ def compare(
 
 
 def resolved(texts: Sequence[str]) -> list[str]:
-    """Return the models that arguments stand for: variants, published models, groups, timm globs."""
-    return list(dict.fromkeys(model for text in texts for model in groups.resolve(text, PRESETS)))
+    """Return the models that arguments stand for, each once: variants, published models, groups, globs."""
+    return list(dict.fromkeys(named(model) for text in texts for model in groups.resolve(text, PRESETS)))
+
+
+def named(model: str) -> str:
+    """Return the one text of a variant, so that two ways to write it meet; others as they are."""
+    if model.partition(":")[0].strip() not in PRESETS:
+        return model
+    try:
+        return str(parse(model))
+    except SaevitError:  # its row will say why
+        return model
 
 
 def chosen(models: Sequence[str], reference: str | None) -> str:
@@ -89,6 +108,18 @@ def counted_or_reason(model: str, img_size: tuple[int, int], on_step: Tell) -> C
         return str(error)
 
 
+def ended(writer: Writer, timings: Timings, candidates: Iterable[Candidate]) -> Timings:
+    """End the stored run with the reasons of those that have no samples."""
+    if timings.unkept:
+        return timings
+    try:
+        reasons = {c.model: c.reason for c in candidates if c.reason}
+        writer.end(interrupted=timings.interrupted, failures=reasons)
+    except OptionError as error:  # the figures are worth showing all the same
+        return replace(timings, unkept=str(error))
+    return timings
+
+
 def conditioned(
     working: dict[str, Counted], img_size: tuple[int, int], dtype: Dtype, plan: Plan
 ) -> tuple[dict[str, Conditions], dict[str, str]]:
@@ -100,55 +131,3 @@ def conditioned(
         except MemoryLimitError as error:
             refused[model] = str(error)
     return subjects, refused
-
-
-def candidate_of(
-    model: str, counted: Counted | str | None, img_size: tuple[int, int], dtype: Dtype
-) -> Candidate:
-    """Return what is known of a model before it is timed; published figures stand for themselves."""
-    row = published.find(model.removeprefix(timm_models.PREFIX))
-    accuracy = accuracy_of(row) if row else None
-    family = row.family if row else None if is_timm(model) else "SAEViT"
-    if counted is None and row:
-        return published_candidate(row, img_size)
-    if not isinstance(counted, Counted):
-        return Candidate(model=model, family=family, accuracy=accuracy, failure=counted)
-    return Candidate(
-        model=counted.name,
-        family=family,
-        params=sum(counted.params.values()),
-        macs=sum(counted.macs.values()),
-        counted_by=counted.counted_by,
-        activations=sum(counted.activations.values()),
-        peak_bytes=counted.peak_elements * BYTES[dtype],
-        accuracy=accuracy,
-    )
-
-
-def published_candidate(row: Published, img_size: tuple[int, int]) -> Candidate:
-    """Return a model of which there are only figures; its no MACs of another size."""
-    params, gmacs, basis = row.plotted
-    here = row.img_size in (None, *img_size) and img_size[0] == img_size[1]
-    return Candidate(
-        model=row.model_id,
-        family=row.family,
-        params=None if params is None else round(params * 1e6),
-        macs=None if gmacs is None or not here else round(gmacs * 1e9),
-        counted_by=row.counted_with or f"{basis}: {row.paper_source}",
-        published_only=True,
-        accuracy=accuracy_of(row),
-    )
-
-
-def accuracy_of(row: Published) -> Accuracy | None:
-    """Return a published top-1 with where it is from."""
-    if row.top1 is None:
-        return None
-    return Accuracy(
-        top1=row.top1,
-        img_size=row.img_size,
-        mark=row.mark,
-        source=row.top1_source or "",
-        claim=row.tier == "claim",
-        plain=row.tier != "claim" and row.distilled != "yes" and not row.uses_extra_data,
-    )

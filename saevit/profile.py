@@ -1,6 +1,7 @@
 """Profile one model: counts with their receipt, a breakdown, interleaved timings. torch loads on demand."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from saevit.count import receipt
@@ -9,7 +10,8 @@ from saevit.count.subject import Counted
 from saevit.errors import MemoryLimitError, OptionError, nearest
 from saevit.measure.plan import Plan, Step, Tell, configurations, timed
 from saevit.results.profile import BYTES, By, Profile, ReceiptLine, Row, Timings
-from saevit.results.record import Dtype
+from saevit.results.record import Dtype, Record, utc_now
+from saevit.results.store import Writer
 from saevit.spec import VariantSpec
 from saevit.subjects import counted_of, is_timm
 
@@ -30,6 +32,7 @@ def profile(
     by: By = "stage",
     plan: Plan | None = None,
     on_step: Tell = lambda step: None,
+    writer: Writer | None = None,
 ) -> Profile:
     """Count a model exactly and, with a plan, time it.
 
@@ -41,6 +44,7 @@ def profile(
         by: lines of the breakdown.
         plan: None times nothing; with `counters=["analytic"]` torch is then never loaded.
         on_step: called before each step.
+        writer: keeps what is measured, every round as soon as it is finished.
 
     Raises:
         SaevitError: what cannot be counted, built or timed, in one line.
@@ -51,7 +55,9 @@ def profile(
     conditions = configurations(counted, img_size, dtype, plan) if plan else ()
     counts |= traced(counted, img_size, [name for name in names if name not in counts], on_step)
     rows = groups(counted.paths, by)
-    timings, seconds = timed(counted, conditions, rows, plan, on_step) if plan else (None, {})
+    timings, seconds = timed(counted, conditions, rows, plan, on_step, writer) if plan else (None, {})
+    if writer and timings and not timings.unkept:
+        timings = keep_rest(writer, counted.name, timings, seconds)
     return assemble(
         counted,
         img_size,
@@ -60,6 +66,38 @@ def profile(
         breakdown(counted, rows, seconds),
         receipt.lines(counted, counts, names),
         timings,
+    )
+
+
+def keep_rest(
+    writer: Writer, model: str, timings: Timings, seconds: Mapping[str, tuple[float, ...]]
+) -> Timings:
+    """Keep the modules' times, and why there are none of a configuration; the rounds are there already."""
+    passes = {"watched": timings.breakdown_total, "unwatched": timings.breakdown_plain}
+    times = {f"latency of the {name} pass": samples for name, samples in passes.items()}
+    times |= {f"own_latency of {path or 'what is elsewhere'}": samples for path, samples in seconds.items()}
+    failures = {latency.label: latency.failure for latency in timings.latencies if latency.failure}
+    try:
+        for quantity, samples in times.items():
+            if samples:
+                writer.add_record(module_record(model, quantity, samples, timings))
+        writer.end(interrupted=timings.interrupted, failures=failures)
+    except OptionError as error:  # the figures are worth showing all the same
+        return replace(timings, unkept=str(error))
+    return timings
+
+
+def module_record(model: str, quantity: str, samples: tuple[float, ...], timings: Timings) -> Record:
+    """Return the times of one line of the breakdown as a record."""
+    return Record(
+        subject=model,
+        quantity=quantity,
+        unit="s",
+        samples=samples,
+        source="measured",
+        conditions=timings.breakdown,
+        environment=timings.environment,
+        time=utc_now(),
     )
 
 

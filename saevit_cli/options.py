@@ -57,6 +57,47 @@ OneBatch = Annotated[str, typer.Option("--batch-size", metavar="N", help="Batch 
 OneRuntime = Annotated[
     str, typer.Option("--runtime", metavar="NAME", help="eager or compile.", rich_help_panel=TIME)
 ]
+Group = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--group",
+        metavar="NAME",
+        help="Add a group: core, conv, hybrid, mobile, class-0.8 or class-1.3; repeatable.",
+    ),
+]
+AxisX = Annotated[
+    str | None,
+    typer.Option(
+        "--x",
+        metavar="NAME,...",
+        help="Axes of the plot and of the Pareto fronts, a panel each: gmacs, params, latency, throughput, "
+        "memory; by default gmacs,latency.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+AxisY = Annotated[
+    str,
+    typer.Option(
+        "--y",
+        metavar="NAME",
+        help="top1, or a cost: `--x gmacs --y latency` shows how far fewer MACs are faster.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Scatter = Annotated[
+    Path | None,
+    typer.Option(
+        "--plot", metavar="FILE", help="Draw the models: .png, .svg or .pdf.", rich_help_panel=OUTPUT
+    ),
+]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.html",
+        help="Write a page that needs no network: sortable table, axes to choose, raw samples.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 Width = Annotated[
     str | None, typer.Option(metavar="X", help="Multiplies the channels.", rich_help_panel=MODEL)
 ]
@@ -139,6 +180,24 @@ Csv = Annotated[
     str | None,
     typer.Option(
         metavar="FILE|-", help="A row a configuration, timm's columns; - is stdout.", rich_help_panel=OUTPUT
+    ),
+]
+Store = Annotated[
+    Path | None,
+    typer.Option(
+        "--store",
+        metavar="DIR",
+        envvar="SAEVIT_STORE",
+        help="Where measured runs are kept; by default the user's data folder. `saevit results` reads it.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+FromStore = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RUN",
+        help="Show a stored run and measure nothing: `latest`, a run of `saevit results list`, or a file.",
+        rich_help_panel=TIME,
     ),
 ]
 Overwrite = Annotated[

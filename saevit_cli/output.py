@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from saevit.report.tables import Table
     from saevit.results.profile import Timings
+    from saevit.results.store import Writer
 
 STDOUT = "-"
 GAP = "  "
@@ -23,7 +24,9 @@ FAILED = 1
 INTERRUPTED = 130
 
 
-def check_target(option: str, target: str | None, *, overwrite: bool, endings: tuple[str, ...] = ()) -> None:
+def check_target(
+    option: str, target: str | Path | None, *, overwrite: bool, endings: tuple[str, ...] = ()
+) -> None:
     """Refuse, before any work, a file that cannot or should not be written.
 
     Raises:
@@ -135,6 +138,31 @@ def draw(table: "Table") -> None:
     for note in table.notes:
         console.print(f"  • {note}", style="dim")
     console.print()
+
+
+@contextmanager
+def kept(folder: Path | None, *, wanted: bool) -> "Iterator[Writer | None]":
+    """Yield a writer for the samples of a run, if it has any, and say at the end where they are.
+
+    A folder that the user names has to work; if the usual one does not, the run goes on without.
+    """
+    from saevit.results.store import Writer
+
+    if not wanted:
+        yield None
+        return
+    try:
+        writer = Writer(folder)
+    except OptionError as error:
+        if folder is not None:
+            raise
+        typer.echo(f"warning: samples are not kept: {error}, by --store", err=True)
+        yield None
+        return
+    with writer:
+        yield writer
+        if not writer.is_empty:
+            typer.echo(f"kept {writer.path}", err=True)
 
 
 def exit_code(timings: "Timings | None", *, failed: bool) -> int:

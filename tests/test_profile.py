@@ -1,6 +1,8 @@
 """The whole profile: what is put together from counts and timings."""
 
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +13,9 @@ from saevit.measure.plan import Plan
 from saevit.parse import parse
 from saevit.profile import profile
 from saevit.results.profile import Profile
+from saevit.results.replay import timings_of
 from saevit.results.statistics import ratio
+from saevit.results.store import Writer, read
 from saevit.spec import VariantSpec
 from tests.strategies import img_sizes, specs
 
@@ -95,10 +99,22 @@ def test_times_of_rows_add_up_to_the_pass(by: str) -> None:
         assert sum(row.seconds[i] for row in found.rows if row.seconds) == pytest.approx(whole, rel=1e-6)
 
 
-def test_records_carry_samples_and_provenance(measured: Profile) -> None:
-    records = measured.records()
-    assert [record.subject for record in records] == [str(parse(SMALL))] * 2
-    assert all(record.source == "measured" and record.environment for record in records)
+def test_what_is_measured_is_kept(tmp_path: Path) -> None:
+    with Writer(tmp_path) as writer:
+        found = profile(SMALL, img_size=(64, 64), counters=["analytic"], plan=PLAN, writer=writer)
+    assert found.timings is not None
+    run = read(writer.path)
+    assert run.ending == "finished"
+    assert {s.name for s in run.header.subjects} == {str(parse(SMALL))}
+    assert timings_of(run) == replace(found.timings, breakdown=None, breakdown_total=(), breakdown_plain=())
+    modules = {f.quantity: f.samples for f in run.facts}
+    assert modules == {
+        f"own_latency of {row.path}": row.seconds for row in found.rows if row.path and row.seconds
+    } | {
+        "own_latency of what is elsewhere": next(r.seconds for r in found.rows if not r.path),
+        "latency of the watched pass": found.timings.breakdown_total,
+        "latency of the unwatched pass": found.timings.breakdown_plain,
+    }
 
 
 def test_ratio_of_a_variant_to_itself_contains_one() -> None:

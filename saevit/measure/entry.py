@@ -40,6 +40,11 @@ class Entry:
     ready: tuple[runtimes.Call, WarmUp] | None = None
     failure: str | None = None
 
+    @property
+    def warm(self) -> WarmUp:
+        """How it was warmed up."""
+        return self.ready[1] if self.ready else WarmUp(calls=0, seconds=0.0, steady=True)
+
 
 def entries_of(subjects: Sequence[Subject]) -> list[Entry]:
     """Return the subjects under unique labels, with one set of weights a builder and placement."""
@@ -119,3 +124,14 @@ def guarded(entry: Entry, step: Callable[[], T]) -> T | None:
 def _reason(error: Exception) -> str:
     text = runtimes.one_line(error)
     return text if isinstance(error, SaevitError) else f"{type(error).__name__}: {text}"
+
+
+def notes(entry: Entry) -> tuple[str, ...]:
+    """Return what a reader of its samples has to know."""
+    wanted, batch, warm = entry.subject.conditions.batch_size, entry.conditions.batch_size, entry.warm
+    found = (
+        f"out of memory at batch {wanted}: measured at {batch}" if batch < wanted else None,
+        None if warm.steady else f"not steady after {warm.seconds:.1f} s of warm-up",
+        runtimes.precision_note(entry.conditions),
+    )
+    return tuple(note for note in found if note)

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from saevit.errors import OptionError
-from saevit.measure import runtimes
-from saevit.measure.entry import Entry, Subject, entries_of, guarded, prepare, sample
+from saevit.measure.entry import Entry, Subject, entries_of, guarded, notes, prepare, sample
 from saevit.measure.environment import environment, load_average
-from saevit.measure.timer import WarmUp
-from saevit.results.record import Conditions, Environment, Record, utc_now
+from saevit.measure.keeping import About, Keeper, Keeping
+from saevit.results.record import Conditions, Environment, utc_now
 from saevit.results.statistics import Ratio, ratio, rounds_needed
 
-__all__ = ["Progress", "Run", "Subject", "Timing", "measure", "records", "schedule"]
+__all__ = ["Keeper", "Progress", "Run", "Subject", "Timing", "measure", "schedule"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +52,7 @@ class Run:
     reference: str | None  # label of the first subject that worked
     noise_floor: Ratio | None  # twin over reference: what the method shows where nothing differs
     interrupted: bool  # by the user, who keeps the finished rounds
+    unkept: str | None = None  # why the keeper has not got all finished rounds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +77,7 @@ def measure(
     seed: int = 0,
     noise_floor: bool = True,
     on_progress: Tell | None = None,
+    keeper: Keeper | None = None,
 ) -> Run:
     """Time all subjects in interleaved rounds.
 
@@ -90,6 +91,7 @@ def measure(
         seed: of the order inside the rounds.
         noise_floor: time the first working subject twice a round.
         on_progress: called before each step, never while the clock runs.
+        keeper: gets every round as soon as it is finished; the run goes on without it if it fails.
 
     Raises:
         OptionError: no subjects, two that are the same, or rounds or min_time out of range.
@@ -103,7 +105,9 @@ def measure(
     if plan and noise_floor:
         first = next(iter(plan.values()))
         plan[_again(first.label)] = first
-    laps, finished = _laps(plan, schedule(list(plan), rounds, random.Random(seed)), min_time, tell)
+    keeping = Keeping(keeper, entries, About(started, seed, min_time, load))
+    order = schedule(list(plan), rounds, random.Random(seed))
+    laps, finished = _laps(plan, order, min_time, tell, keeping)
     timings = tuple(_timing(entry, entry.label, laps) for entry in entries)
     reference = next((timing for timing in timings if timing.failure is None), None)
     twin = _twin(plan, reference, laps)
@@ -120,19 +124,13 @@ def measure(
         reference=reference.label if reference else None,
         noise_floor=ratio(twin.samples, reference.samples) if twin and reference else None,
         interrupted=not (prepared and finished),
+        unkept=keeping.problem,
     )
 
 
 def schedule(names: Sequence[str], rounds: int, rng: random.Random) -> tuple[tuple[int, str], ...]:
     """Return (round, name) in the order to run: every name once a round, each round shuffled anew."""
     return tuple((number, name) for number in range(rounds) for name in rng.sample(names, len(names)))
-
-
-def records(run: Run) -> list[Record]:
-    """Return the raw samples of all subjects that worked, and the twin's as quantity "latency_again"."""
-    rows = [("latency", timing) for timing in run.timings if timing.failure is None]
-    rows += [("latency_again", run.twin)] if run.twin else []
-    return [_record(run, timing, quantity) for quantity, timing in rows]
 
 
 @dataclass(frozen=True)
@@ -168,27 +166,45 @@ def _prepare_all(entries: Sequence[Entry], rounds: int, min_time: float, tell: T
 
 
 def _laps(
-    plan: Mapping[str, Entry], order: Sequence[tuple[int, str]], min_time: float, tell: Tell
+    plan: Mapping[str, Entry],
+    order: Sequence[tuple[int, str]],
+    min_time: float,
+    tell: Tell,
+    keeping: Keeping,
 ) -> tuple[list[_Lap], bool]:
     """Run the schedule; return the samples of finished rounds, and False if the user interrupted."""
     laps: list[_Lap] = []
-    number, start = 0, time.perf_counter()
+    done, finished, start = 0, 0, time.perf_counter()
     try:
-        for done, (number, label) in enumerate(order):
-            entry = plan[label]
-            if entry.failure is not None:
-                continue
-            left = (time.perf_counter() - start) / done * (len(order) - done) if done else None
-            tell(Progress(phase="measure", round=number, rounds=order[-1][0] + 1, subject=label, eta=left))
-            seconds = guarded(entry, functools.partial(sample, entry, min_time))
-            if seconds is not None:
-                laps.append(_Lap(number, label, seconds))
-            elif entry.failure is None:  # at half the batch now: the samples so far are of another batch size
-                prepare(entry, min_time)
-                return _laps(plan, order, min_time, tell)
+        keeping.begin(plan)
+        for number, lap_labels in _by_round(order):
+            for label in lap_labels:
+                entry = plan[label]
+                left = (time.perf_counter() - start) / done * (len(order) - done) if done else None
+                done += 1
+                if entry.failure is not None:
+                    continue
+                rounds = order[-1][0] + 1
+                tell(Progress(phase="measure", round=number, rounds=rounds, subject=label, eta=left))
+                seconds = guarded(entry, functools.partial(sample, entry, min_time))
+                if seconds is not None:
+                    laps.append(_Lap(number, label, seconds))
+                elif entry.failure is None:  # at half the batch now: samples so far are of another batch size
+                    prepare(entry, min_time)
+                    return _laps(plan, order, min_time, tell, keeping)
+            finished = number + 1
+            working = {lap.label: lap.seconds for lap in laps if lap.round == number}
+            keeping.add_round(number, {k: v for k, v in working.items() if plan[k].failure is None})
     except KeyboardInterrupt:
-        return [lap for lap in laps if lap.round < number], False
+        return [lap for lap in laps if lap.round < finished], False
     return laps, True
+
+
+def _by_round(order: Sequence[tuple[int, str]]) -> list[tuple[int, list[str]]]:
+    labels: dict[int, list[str]] = {}
+    for number, label in order:
+        labels.setdefault(number, []).append(label)
+    return list(labels.items())
 
 
 def _again(label: str) -> str:
@@ -204,42 +220,13 @@ def _twin(plan: Mapping[str, Entry], reference: Timing | None, laps: Sequence[_L
 def _timing(entry: Entry, label: str, laps: Sequence[_Lap]) -> Timing:
     samples = tuple(lap.seconds for lap in laps if lap.label == label and entry.failure is None)
     unfinished = None if samples else "interrupted before the first round was finished"
-    warm = entry.ready[1] if entry.ready else WarmUp(calls=0, seconds=0.0, steady=True)
     return Timing(
         subject=entry.subject.name,
         label=label,
         conditions=entry.conditions,
         samples=samples,
-        calls_per_sample=warm.calls,
-        warmup_s=warm.seconds,
-        notes=_notes(entry, warm) if samples else (),
+        calls_per_sample=entry.warm.calls,
+        warmup_s=entry.warm.seconds,
+        notes=notes(entry) if samples else (),
         failure=entry.failure or unfinished,
-    )
-
-
-def _notes(entry: Entry, warm: WarmUp) -> tuple[str, ...]:
-    wanted, batch = entry.subject.conditions.batch_size, entry.conditions.batch_size
-    notes = (
-        f"out of memory at batch {wanted}: measured at {batch}" if batch < wanted else None,
-        None if warm.steady else f"not steady after {warm.seconds:.1f} s of warm-up",
-        runtimes.precision_note(entry.conditions),
-    )
-    return tuple(note for note in notes if note)
-
-
-def _record(run: Run, timing: Timing, quantity: str) -> Record:
-    protocol = (
-        f"interleaved, seed {run.seed}, a sample is {run.min_time:g} s or more and {timing.calls_per_sample} "
-        f"or more calls, after {timing.warmup_s:.1f} s of warm-up"
-    )
-    return Record(
-        subject=timing.subject,
-        quantity=quantity,
-        unit="s",
-        samples=timing.samples,
-        source="measured",
-        conditions=timing.conditions,
-        environment=run.environment,
-        time=run.started,
-        notes=(*timing.notes, protocol),
     )

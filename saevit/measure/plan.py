@@ -11,7 +11,7 @@ from saevit.results.record import Conditions, Dtype, MemoryFormat
 
 if TYPE_CHECKING:
     from saevit.measure.breakdown import ModuleTimes
-    from saevit.measure.interleave import Progress, Run, Timing
+    from saevit.measure.interleave import Keeper, Progress, Run, Timing
 
 COPIES_ON_CPU = 2  # of the weights: the model as built, and as placed for timing
 
@@ -78,10 +78,15 @@ def configurations(
 
 
 def timed(
-    counted: Counted, conditions: Sequence[Conditions], lines: Sequence[str], plan: Plan, on_step: Tell
+    counted: Counted,
+    conditions: Sequence[Conditions],
+    lines: Sequence[str],
+    plan: Plan,
+    on_step: Tell,
+    keeper: "Keeper | None" = None,
 ) -> tuple[Timings, dict[str, tuple[float, ...]]]:
     """Time the model in interleaved rounds, then its modules; return both, the modules' times by line."""
-    run = timed_together([(counted, c) for c in conditions], plan, on_step)
+    run = timed_together([(counted, c) for c in conditions], plan, on_step, keeper)
     first = next((t.conditions for t in run.timings if t.samples), None)
     if first is None or run.interrupted:
         return timings_of(run, None), {}
@@ -93,13 +98,21 @@ def timed(
     return timings_of(run, times), own_times(times)
 
 
-def timed_together(subjects: Sequence[tuple[Counted, Conditions]], plan: Plan, on_step: Tell) -> "Run":
+def timed_together(
+    subjects: Sequence[tuple[Counted, Conditions]],
+    plan: Plan,
+    on_step: Tell,
+    keeper: "Keeper | None" = None,
+) -> "Run":
     """Time models under their conditions in one interleaved run, the reference first."""
     from saevit.measure.interleave import Subject, measure
 
     def tell(p: "Progress") -> None:
-        done = p.round / p.rounds if p.phase == "measure" else None
-        on_step(Step(text=f"{p.phase} {p.subject}", done=done, eta=p.eta))
+        if p.phase == "measure":
+            text = f"round {p.round + 1} of {p.rounds}, {p.subject}"
+            on_step(Step(text=text, done=p.round / p.rounds, eta=p.eta))
+        else:
+            on_step(Step(text=f"preparing {p.subject}"))
 
     return measure(
         [Subject(name=m.name, build=m.build, conditions=c, channels=m.in_chans) for m, c in subjects],
@@ -107,6 +120,7 @@ def timed_together(subjects: Sequence[tuple[Counted, Conditions]], plan: Plan, o
         min_time=plan.min_time,
         seed=plan.seed,
         on_progress=tell,
+        keeper=keeper,
     )
 
 
@@ -165,8 +179,6 @@ def check_memory(counted: Counted, conditions: Conditions) -> None:
 
 def timings_of(run: "Run", times: "ModuleTimes | None") -> Timings:
     """Turn a run into what a profile keeps of it."""
-    from saevit.measure.stability import advise
-
     return Timings(
         latencies=tuple(map(latency_of, run.timings)),
         twin=run.twin.samples if run.twin else (),
@@ -175,8 +187,9 @@ def timings_of(run: "Run", times: "ModuleTimes | None") -> Timings:
         seed=run.seed,
         environment=run.environment,
         started=run.started,
-        advice=tuple(f"{a.level}: {a.subject + ': ' if a.subject else ''}{a.message}" for a in advise(run)),
+        load_before=run.load_before,
         interrupted=run.interrupted,
+        unkept=run.unkept,
         breakdown=times.conditions if times else None,
         breakdown_total=times.watched if times else (),
         breakdown_plain=times.plain if times else (),
@@ -186,5 +199,9 @@ def timings_of(run: "Run", times: "ModuleTimes | None") -> Timings:
 def latency_of(timing: "Timing") -> Latency:
     """Turn one configuration's timing into what a profile keeps of it."""
     return Latency(
-        conditions=timing.conditions, samples=timing.samples, notes=timing.notes, failure=timing.failure
+        label=timing.label,
+        conditions=timing.conditions,
+        samples=timing.samples,
+        notes=timing.notes,
+        failure=timing.failure,
     )

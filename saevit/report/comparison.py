@@ -10,9 +10,10 @@ from typing import Any
 from saevit.report.machine import measured_columns
 from saevit.report.metrics import COSTS, is_comparable, on_front, sorted_by
 from saevit.report.tables import NONE, Table, machine_name, without_empty_columns
-from saevit.report.units import digits, giga, milliseconds, percent, scaled, size
+from saevit.report.units import digits, giga, milliseconds, percent, plural, scaled, size
 from saevit.results.comparison import Candidate, Comparison
 from saevit.results.record import SCHEMA_VERSION
+from saevit.results.stability import advice
 from saevit.results.statistics import median
 
 AXES = ("gmacs", "latency")  # of the fronts that a table names: what papers plot, and what this machine says
@@ -31,7 +32,8 @@ def comparison_table(comparison: Comparison, sort: str | None, axes: Sequence[st
     where = f", timed on {machine_name(timings)}" if timings and timings.latencies else ""
     return without_empty_columns(
         Table(
-            title=f"{len(comparison.candidates)} models at {height} x {width} px, {comparison.dtype}{where}",
+            title=f"{plural(len(comparison.candidates), 'model')} at {height} x {width} px, "
+            f"{comparison.dtype}{where}",
             columns=(
                 ("model", "l"),
                 ("family", "l"),
@@ -114,7 +116,8 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
     if timings:
         conditions = timings.latencies[0].conditions
         found.append(
-            f"{timings.rounds} interleaved rounds: {conditions}; below 1 is faster than the reference"
+            f"{timings.rounds} interleaved rounds, begun {timings.started}: {conditions}; "
+            "a ratio below 1 is faster than the reference"
         )
         found += [note for c in comparison.candidates if c.latency for note in c.latency.notes]
     floor = timings.noise_floor if timings else None
@@ -124,7 +127,7 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
             f"[{floor.low:.3f}, {floor.high:.3f}] "
             f"at {percent(floor.confidence, 0)} confidence"
         )
-    return (*found, *(timings.advice if timings else ()))
+    return (*found, *(advice(timings) if timings else ()))
 
 
 def comparison_columns(comparison: Comparison, c: Candidate, found: Fronts) -> dict[str, Any]:
@@ -159,6 +162,8 @@ def comparison_json(comparison: Comparison) -> str:
     """Write everything known, raw samples included, as one JSON object."""
     found = fronts(comparison, COSTS)
     data = {"schema_version": SCHEMA_VERSION} | asdict(comparison)
+    if comparison.timings:
+        data["timings"]["advice"] = list(advice(comparison.timings))
     for entry, c in zip(data["candidates"], comparison.candidates, strict=True):
         entry |= comparison_columns(comparison, c, found)
     return json.dumps(data, indent=2) + "\n"

@@ -12,6 +12,7 @@ from typing import Any
 
 from saevit.results.profile import Latency, Profile
 from saevit.results.record import SCHEMA_VERSION
+from saevit.results.stability import advice
 from saevit.results.statistics import summarize
 
 
@@ -27,6 +28,7 @@ def profile_dict(profile: Profile) -> dict[str, Any]:
     if profile.timings:
         floor = profile.timings.noise_floor
         data["timings"]["noise_floor"] = asdict(floor) if floor else None
+        data["timings"]["advice"] = list(advice(profile.timings))
         for entry, latency in zip(data["timings"]["latencies"], profile.timings.latencies, strict=True):
             entry |= measured_columns(latency)
     return data

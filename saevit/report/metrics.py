@@ -1,6 +1,6 @@
 """What a model can be judged by: one definition for tables, orders, axes and fronts."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from saevit.errors import OptionError, nearest
@@ -51,6 +51,19 @@ def metric(name: str) -> Metric:
     if name not in METRICS:
         raise OptionError(f"metric {name!r} is not known: {nearest(name, METRICS)}")
     return METRICS[name]
+
+
+def check_axes(xs: Sequence[str], y: str) -> None:
+    """Refuse axes that do not exist or say the same.
+
+    Raises:
+        OptionError: names the axis and what there is.
+    """
+    for x in xs:
+        if metric(x) is metric(y):
+            raise OptionError(f"axes {x} and {y} are the same: choose two of {', '.join(METRICS)}")
+    if len(set(xs)) < len(xs):
+        raise OptionError(f"axes {','.join(xs)}: one stands twice, once is enough")
 
 
 def sorted_by(candidates: Iterable[Candidate], name: str | None) -> list[Candidate]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from saevit.report.units import digits, flops, giga, milliseconds, percent, scaled, size, thousands
 from saevit.results.profile import Latency, Profile, ReceiptLine, Row, Timings
+from saevit.results.stability import advice
 from saevit.results.statistics import median, ratio, summarize
 
 NONE = "-"
@@ -83,7 +84,7 @@ def speed_table(profile: Profile) -> Table:
             (f"ratio to {conditions.runtime}", "l"),
         ),
         rows=tuple(speed_row(latency, timings.latencies) for latency in timings.latencies),
-        notes=(*notes, *timings.advice),
+        notes=(*notes, *advice(timings)),
     )
     return without_empty_columns(table)
 

@@ -55,3 +55,8 @@ def percent(share: float, decimals: int = 1) -> str:
 def thousands(value: int) -> str:
     """Write an exact integer: 806806688 -> 806,806,688."""
     return f"{value:,}"
+
+
+def plural(count: int, noun: str) -> str:
+    """Write a number of things: 1 model, 2 models."""
+    return f"{count} {noun}" + "s" * (count != 1)

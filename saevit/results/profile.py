@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from saevit.results.record import Conditions, Dtype, Environment, Record
+from saevit.results.record import Conditions, Dtype, Environment
 from saevit.results.statistics import Ratio, ratio
 
 By = Literal["stage", "block", "module"]
@@ -57,7 +57,8 @@ class ReceiptLine:
 class Latency:
     """Raw timings of one configuration."""
 
-    conditions: Conditions
+    conditions: Conditions  # as run
+    label: str  # unique in its run: the model, with the conditions where several share its name
     samples: tuple[float, ...] = ()  # seconds for one batch, one value a round
     notes: tuple[str, ...] = ()
     failure: str | None = None
@@ -65,7 +66,10 @@ class Latency:
 
 @dataclass(frozen=True, kw_only=True)
 class Timings:
-    """One interleaved run: the latencies, what a twin of the first one showed, and what to think of them."""
+    """One interleaved run: the latencies, what a twin of the first one showed, and on which machine.
+
+    `stability.advice` says what to think of them.
+    """
 
     latencies: tuple[Latency, ...]
     twin: tuple[float, ...]  # the first configuration once more in every round, under another name
@@ -74,16 +78,17 @@ class Timings:
     seed: int
     environment: Environment
     started: str
-    advice: tuple[str, ...] = ()
+    load_before: float | None = None  # processes running or waiting, mean over the minute before
     interrupted: bool = False
+    unkept: str | None = None  # why samples could not be stored
     breakdown: Conditions | None = None  # what the rows' times were measured with
     breakdown_total: tuple[float, ...] = ()  # seconds of the whole pass in the rounds that the rows are from
     breakdown_plain: tuple[float, ...] = ()  # the same without hooks: what looking costs
 
     @property
     def noise_floor(self) -> Ratio | None:
-        """The twin against the first configuration: how far equal things differ on this machine."""
-        first = self.latencies[0].samples
+        """The twin against the first working configuration: how far equal things differ on this machine."""
+        first = next((latency.samples for latency in self.latencies if latency.samples), ())
         return ratio(self.twin, first) if first and len(first) == len(self.twin) else None
 
 
@@ -117,23 +122,3 @@ class Profile:
     def agreed(self) -> bool:
         """Do all counters that could count agree?"""
         return all(line.agrees is not False for line in self.receipt)
-
-    def records(self) -> list[Record]:
-        """Return every measured latency as a record of its own."""
-        if self.timings is None:
-            return []
-        return [
-            Record(
-                subject=self.model,
-                quantity="latency",
-                unit="s",
-                samples=latency.samples,
-                source="measured",
-                conditions=latency.conditions,
-                environment=self.timings.environment,
-                time=self.timings.started,
-                notes=latency.notes,
-            )
-            for latency in self.timings.latencies
-            if latency.samples
-        ]

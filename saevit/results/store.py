@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-from saevit.errors import OptionError
+from saevit.errors import OptionError, nearest
 from saevit.results.record import SCHEMA_VERSION, Record
 from saevit.results.stored_run import Header, RunSummary, StoredRun, StoredSubject
 
@@ -26,6 +26,7 @@ __all__ = [
     "StoredSubject",
     "Writer",
     "default_folder",
+    "locate",
     "read",
     "runs",
 ]
@@ -46,6 +47,11 @@ class Writer:
         self.path, self._file = _create(default_folder() if folder is None else folder)
         self._labels: tuple[str, ...] = ()
         self._rounds = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Has nothing been written?"""
+        return self._file.tell() == 0
 
     def begin(self, header: Header) -> None:
         """Say what the rounds measure; said again, the run starts over and rounds so far do not count."""
@@ -74,7 +80,7 @@ class Writer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        empty = self._file.tell() == 0
+        empty = self.is_empty
         self._file.close()
         if empty:
             self.path.unlink()
@@ -110,9 +116,30 @@ def runs(folder: Path | None = None) -> list[RunSummary]:
         OptionError: the folder is a file.
     """
     folder = default_folder() if folder is None else folder
-    if folder.exists() and not folder.is_dir():
-        raise OptionError(f"{folder} is a file: runs are kept in a folder, such as {folder.parent}")
-    return [_summary(path) for path in sorted(folder.glob(f"*{SUFFIX}"))]
+    return [_summary(path) for path in _paths(folder)]
+
+
+def locate(text: str, folder: Path | None = None) -> Path:
+    """Return the file of a run: a path, `latest`, or the start of a name in the folder.
+
+    Raises:
+        OptionError: there is no such run, or several begin like this.
+    """
+    if (path := Path(text)).is_file():
+        return path
+    folder = default_folder() if folder is None else folder
+    names = [path.stem for path in _paths(folder)]
+    if not names:
+        raise OptionError(
+            f"run {text!r}: {folder} has no runs yet; saevit compare and saevit profile keep theirs"
+        )
+    found = names[-1:] if text == "latest" else [name for name in names if name.startswith(text)]
+    if len(found) != 1:
+        few = f"{len(found)} runs begin so" if found and text else "there is none"
+        raise OptionError(
+            f"run {text!r}: {few} in {folder}: {nearest(text, ['latest', *(found or names)[-5:]])}"
+        )
+    return folder / f"{found[0]}{SUFFIX}"
 
 
 def read(path: Path) -> StoredRun:
@@ -139,6 +166,12 @@ def read(path: Path) -> StoredRun:
             raise OptionError(f"{path}, line {number}: not as saevit writes it ({error!r})") from error
     assert run is not None  # else the first line was refused
     return replace(run, failures=_missing(run) | dict(run.failures))
+
+
+def _paths(folder: Path) -> list[Path]:
+    if folder.exists() and not folder.is_dir():
+        raise OptionError(f"{folder} is a file: runs are kept in a folder, such as {folder.parent}")
+    return sorted(folder.glob(f"*{SUFFIX}"))
 
 
 def _create(folder: Path) -> tuple[Path, BinaryIO]:

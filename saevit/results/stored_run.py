@@ -20,6 +20,8 @@ class StoredSubject:
     conditions: Conditions  # as run
     quantity: str = "latency"
     unit: str = "s"
+    calls_per_sample: int = 1  # at least
+    warmup_s: float = 0.0  # seconds from the placed model to steady speed, compiling included
     notes: tuple[str, ...] = ()  # what a reader of the samples has to know
 
     @classmethod
@@ -42,6 +44,7 @@ class Header:
     started: str  # ISO-8601, UTC
     seed: int  # of the order inside the rounds
     min_time: float  # seconds a sample lasts at least
+    load_before: float | None = None  # processes running or waiting, mean over the minute before
 
     def __post_init__(self) -> None:
         labels = [subject.label for subject in self.subjects]
@@ -74,7 +77,6 @@ class StoredRun:
 
     def records(self) -> list[Record]:
         """Return every subject that worked as a record, and the facts."""
-        cut = f"the run was cut off: these are its {len(self.rounds)} finished rounds"
         measured = [
             Record(
                 subject=subject.name,
@@ -85,12 +87,22 @@ class StoredRun:
                 conditions=subject.conditions,
                 environment=self.header.environment,
                 time=self.header.started,
-                notes=(*subject.notes, cut) if self.ending == "lost" else subject.notes,
+                notes=(*subject.notes, *self._protocol(subject)),
             )
             for subject in self.header.subjects
             if (samples := self.samples(subject.label))
         ]
         return [*measured, *self.facts]
+
+    def _protocol(self, subject: StoredSubject) -> tuple[str, ...]:
+        """Say how samples were taken."""
+        header, rounds = self.header, len(self.rounds)
+        how = (
+            f"interleaved, seed {header.seed}, a sample is {header.min_time:g} s or more and "
+            f"{subject.calls_per_sample} or more calls, after {subject.warmup_s:.1f} s of warm-up"
+        )
+        cut = f"the run was cut off: these are its {rounds} finished rounds"
+        return (how, cut) if self.ending == "lost" else (how,)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,8 @@
 """`saevit compare`."""
 
+import shlex
+import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import typer
@@ -7,7 +10,12 @@ import typer
 from saevit_cli import options, output
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from saevit.measure.plan import Plan
     from saevit.results.comparison import Comparison
+    from saevit.results.record import Dtype
 
 # The presets, and models that lead at their budgets; sized for two cores and three minutes.
 DEFAULT = (
@@ -28,11 +36,17 @@ DEFAULT = (
     "edgenext_small",
     "efficientformer_l1",
     "starnet_s4",
+    "saevit_claim_0.8g",
+    "saevit_claim_1.3g",
 )
+
+
+AXES = ("gmacs", "latency")  # what papers plot, and what this machine says
 
 
 def compare(
     models: options.Models = None,
+    group: options.Group = None,
     reference: options.Reference = None,
     img_size: options.ImgSize = "224",
     batch_size: options.OneBatch = "1",
@@ -44,51 +58,139 @@ def compare(
     rounds: options.Rounds = "15",
     min_time: options.MinTime = "0.1",
     measure: options.Measure = True,
+    from_store: options.FromStore = None,
     force: options.Force = False,
     sort: options.Sort = None,
+    x: options.AxisX = None,
+    y: options.AxisY = "top1",
+    plot: options.Scatter = None,
+    report: options.Report = None,
     json: options.Json = None,
     csv: options.Csv = None,
+    store: options.Store = None,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Set models side by side: exact counts, one interleaved timing run, published accuracies."""
-    from saevit.compare import compare, resolved
     from saevit.measure.plan import Plan
-    from saevit.report import metrics
 
-    metrics.sorted_by((), sort)
-    output.check_one_stdout(json=json, csv=csv)
-    output.check_target("--json", json, overwrite=overwrite)
-    output.check_target("--csv", csv, overwrite=overwrite)
-    plan = Plan(
-        batch_sizes=(options.read_count("--batch-size", batch_size),),
-        device=device,
-        runtimes=(runtime,),
-        threads=options.read_threads(threads),
-        memory_format=options.read_layout(memory_format),
-        rounds=options.read_rounds(rounds),
-        min_time=options.read_min_time(min_time),
-        force=force,
+    view = View(
+        sort=sort,
+        axes=options.read_names(x) if x else AXES if measure else AXES[:1],
+        y=y,
+        plot=plot,
+        report=report,
+        json=json,
+        csv=csv,
     )
-    with output.progress() as tell:
-        found = compare(
-            resolved(models or DEFAULT),
-            reference=resolved([reference])[0] if reference else None,
-            img_size=options.read_size(img_size),
-            dtype=options.read_dtype(dtype),
-            plan=plan if measure else None,
-            on_step=lambda step: tell(step.text, step.done, step.eta),
+    view.check(overwrite=overwrite)
+    names = [*(models or ()), *(group or ())]
+    if from_store:
+        found = stored(from_store, store, names, reference)
+    else:
+        plan = Plan(
+            batch_sizes=(options.read_count("--batch-size", batch_size),),
+            device=device,
+            runtimes=(runtime,),
+            threads=options.read_threads(threads),
+            memory_format=options.read_layout(memory_format),
+            rounds=options.read_rounds(rounds),
+            min_time=options.read_min_time(min_time),
+            force=force,
         )
-    emit(found, sort, json, csv)
-    raise typer.Exit(output.exit_code(found.timings, failed=found.failed))
+        size, precision = options.read_size(img_size), options.read_dtype(dtype)
+        found = run(names or DEFAULT, reference, size, precision, plan if measure else None, store)
+    view.emit(found)
+    interrupted = found.timings if not from_store else None
+    raise typer.Exit(output.exit_code(interrupted, failed=found.failed))
 
 
-def emit(found: "Comparison", sort: str | None, json: str | None, csv: str | None) -> None:
-    """Write what was asked for; the table goes to stdout unless data does."""
-    from saevit.report import comparison
+def run(
+    names: "Sequence[str]",
+    reference: str | None,
+    img_size: tuple[int, int],
+    dtype: "Dtype",
+    plan: "Plan | None",
+    store: "Path | None",
+) -> "Comparison":
+    """Build, count and time the models, with a bar and a store."""
+    from saevit.compare import compare, resolved
 
-    if json:
-        output.write_text(json, comparison.comparison_json(found))
-    if csv:
-        output.write_text(csv, comparison.comparison_csv(found))
-    if output.STDOUT not in (json, csv):
-        output.show((comparison.comparison_table(found, sort),))
+    models = resolved(names)
+    base = resolved([reference])[0] if reference else None
+    with output.kept(store, wanted=plan is not None) as writer, output.progress() as tell:
+        return compare(
+            models,
+            reference=base,
+            img_size=img_size,
+            dtype=dtype,
+            plan=plan,
+            on_step=lambda step: tell(step.text, step.done, step.eta),
+            writer=writer,
+        )
+
+
+def stored(run: str, folder: "Path | None", names: "Sequence[str]", reference: str | None) -> "Comparison":
+    """Read a comparison back."""
+    from saevit.compare import resolved
+    from saevit.results.store import locate, read
+    from saevit.stored import comparison_of
+
+    found = read(locate(run, folder))
+    for warning in found.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    return comparison_of(found, resolved(names), resolved([reference])[0] if reference else None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """How a comparison is shown, and where."""
+
+    sort: str | None
+    axes: tuple[str, ...]
+    y: str
+    plot: "Path | None"
+    report: "Path | None"
+    json: str | None
+    csv: str | None
+
+    def check(self, *, overwrite: bool) -> None:
+        """Refuse, before any work, what cannot be shown or written."""
+        from saevit.report import metrics
+        from saevit.report.plots import FORMATS
+
+        metrics.sorted_by((), self.sort)
+        metrics.check_axes(self.axes, self.y)
+        output.check_one_stdout(json=self.json, csv=self.csv)
+        output.check_target("--json", self.json, overwrite=overwrite)
+        output.check_target("--csv", self.csv, overwrite=overwrite)
+        output.check_target("--plot", self.plot, overwrite=overwrite, endings=FORMATS)
+        output.check_target("--report", self.report, overwrite=overwrite, endings=(".html",))
+
+    def emit(self, found: "Comparison") -> None:
+        """Write what was asked for; the table goes to stdout unless data does."""
+        from saevit.report import comparison
+
+        if self.json:
+            output.write_text(self.json, comparison.comparison_json(found))
+        if self.csv:
+            output.write_text(self.csv, comparison.comparison_csv(found))
+        if output.STDOUT not in (self.json, self.csv):
+            output.show((comparison.comparison_table(found, self.sort, self.axes),))
+        if self.plot:
+            self.draw(found, self.plot)
+        if self.report:
+            output.write_text(str(self.report), page(found))
+
+    def draw(self, found: "Comparison", path: "Path") -> None:
+        """Draw the scatter plot."""
+        from saevit.report.plots import save
+        from saevit.report.scatter import scatter_figure
+
+        output.write_file(path, lambda target: save(scatter_figure(found, self.axes, self.y), target))
+
+
+def page(found: "Comparison") -> str:
+    """Return the HTML report."""
+    from saevit.report.html.page import report_html
+
+    return report_html(found, command="saevit " + shlex.join(sys.argv[1:]))

@@ -34,6 +34,7 @@ def profile(
     plot: options.Plot = None,
     json: options.Json = None,
     csv: options.Csv = None,
+    store: options.Store = None,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Count one model exactly, time it honestly, and show where both go."""
@@ -52,7 +53,7 @@ def profile(
         min_time=options.read_min_time(min_time),
         force=force,
     )
-    with output.progress() as tell:
+    with output.kept(store, wanted=measure) as writer, output.progress() as tell:
         found = profile(
             subject,
             img_size=options.read_size(img_size),
@@ -61,6 +62,7 @@ def profile(
             by=options.read_by(by),
             plan=plan if measure else None,
             on_step=lambda step: tell(step.text, step.done, step.eta),
+            writer=writer,
         )
     emit(found, plot, json, csv)
     failed = found.timings is not None and any(latency.failure for latency in found.timings.latencies)

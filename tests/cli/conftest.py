@@ -13,16 +13,19 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def saevit(tmp_path: Path) -> Run:
-    """Return a function that runs `saevit ARGUMENTS` in an empty folder, away from any terminal."""
+    """Return a function that runs `saevit ARGUMENTS` in an empty folder with a store of its own."""
 
-    def run(*arguments: str, check: bool = False) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: str, check: bool = False, store: Path | None = tmp_path / "store"
+    ) -> subprocess.CompletedProcess[str]:
+        own = {"SAEVIT_STORE": str(store)} if store else {}
         return subprocess.run(
             [sys.executable, "-m", "saevit_cli", *arguments],
             capture_output=True,
             text=True,
             cwd=tmp_path,
             check=check,
-            env=os.environ | {"COLUMNS": "80"},
+            env=os.environ | {"COLUMNS": "80"} | own,
             timeout=300,
         )
 

@@ -23,7 +23,10 @@ MAY_IMPORT = {
     "baselines": {"errors", "spec", "results"},
     "count": {"errors", "spec", "model", "results"},
     "measure": {"errors", "spec", "model", "count", "results"},
-    "compare": {"errors", "presets", "baselines", "count", "measure", "results", "subjects"},
+    "candidates": {"baselines", "count", "results", "subjects"},
+    "stored": {"errors", "baselines", "candidates", "results"},
+    "compare": {"errors", "parse", "presets", "baselines", "candidates", "count", "measure", "results"}
+    | {"stored", "subjects"},
     "explore": {"errors", "count", "results"},
     "report": {
         "errors",

@@ -44,8 +44,14 @@ def timed() -> Profile:
     counted = profile("saevit_pico", img_size=(64, 64), counters=["analytic"])
     timings = Timings(
         latencies=(
-            Latency(conditions=CONDITIONS, samples=(0.010, 0.011, 0.012, 0.013, 0.010, 0.011)),
-            Latency(conditions=replace(CONDITIONS, batch_size=8), failure="out of memory at batch 1"),
+            Latency(
+                label="batch 1", conditions=CONDITIONS, samples=(0.010, 0.011, 0.012, 0.013, 0.010, 0.011)
+            ),
+            Latency(
+                label="batch 8",
+                conditions=replace(CONDITIONS, batch_size=8),
+                failure="out of memory at batch 1",
+            ),
         ),
         twin=(0.010, 0.010, 0.012, 0.014, 0.010, 0.011),
         rounds=6,
@@ -53,7 +59,6 @@ def timed() -> Profile:
         seed=0,
         environment=ENVIRONMENT,
         started="2026-01-01T00:00:00+00:00",
-        advice=("note: spread 11% of the median: run more rounds, or a longer minimum time",),
         breakdown=CONDITIONS,
         breakdown_total=(0.010, 0.020),
         breakdown_plain=(0.009, 0.019),

@@ -25,6 +25,7 @@ from tests.results.test_record import CONDITIONS, COUNTED, ENVIRONMENT, MEASURED
 A = StoredSubject(label="a", name="saevit_tiny", conditions=CONDITIONS, notes=("warm",))
 B = StoredSubject(label="b", name="resnet18", conditions=CONDITIONS)
 AGAIN = replace(A, label="a (again)", quantity="latency_again", notes=())
+PROTOCOL = "interleaved, seed 7, a sample is 0.1 s or more and 1 or more calls, after 0.0 s of warm-up"
 HEADER = Header(subjects=(A, B, AGAIN), environment=ENVIRONMENT, started=MEASURED.time, seed=7, min_time=0.1)
 
 
@@ -57,8 +58,8 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert (run.header, run.facts, run.ending, run.warnings) == (HEADER, (COUNTED,), "finished", ())
     assert run.rounds == (round_of(0), round_of(1))
     ours, theirs, again, fact = run.records()
-    assert ours == replace(MEASURED, subject="saevit_tiny", samples=(0.1, 1.1), notes=("warm",))
-    assert (theirs.subject, theirs.samples, theirs.notes) == ("resnet18", (0.2, 1.2), ())
+    assert ours == replace(MEASURED, subject="saevit_tiny", samples=(0.1, 1.1), notes=("warm", PROTOCOL))
+    assert (theirs.subject, theirs.samples, theirs.notes) == ("resnet18", (0.2, 1.2), (PROTOCOL,))
     assert (again.subject, again.quantity, again.samples) == ("saevit_tiny", "latency_again", (0.3, 1.3))
     assert fact == COUNTED
 
@@ -92,7 +93,11 @@ def test_every_byte_may_be_the_last(tmp_path: Path) -> None:
 def test_a_run_without_its_end_says_so_in_its_records(tmp_path: Path) -> None:
     run = read(written(tmp_path, end=False))
     assert run.ending == "lost"
-    assert run.records()[0].notes == ("warm", "the run was cut off: these are its 3 finished rounds")
+    assert run.records()[0].notes == (
+        "warm",
+        PROTOCOL,
+        "the run was cut off: these are its 3 finished rounds",
+    )
     assert read(written(tmp_path, rounds=0, end=False)).records() == []
 
 
