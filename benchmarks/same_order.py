@@ -1,8 +1,8 @@
-"""Two runs of the default comparison: do they agree wherever both resolve a difference, and what do they cost?
+"""Two runs of the default comparison: do they agree where both resolve a difference, and what do they cost?
 
     python benchmarks/same_order.py [OPTIONS of saevit compare]
 
-Prints Markdown for docs/benchmarks.md. Any two models of a run are compared, not only each with the reference.
+Prints Markdown for docs/benchmarks.md. Any two models are compared, not only each with the reference.
 """
 
 import json
@@ -60,9 +60,8 @@ def main(options: list[str]) -> None:
     unresolved = "not resolved"
     both = {p: (first[p], second[p]) for p in first if unresolved not in (first[p], second[p])}
     against = [pair for pair, (a, b) in both.items() if a != b]
-    print(
-        f"\n{shlex.join(['saevit', 'compare', *options])}, twice; {len(runs[0].samples)} models, {runs[0].cpu}"
-    )
+    command = shlex.join(["saevit", "compare", *options])
+    print(f"\n{command}, twice; {len(runs[0].samples)} models, {runs[0].cpu}")
     print("\n| pairs | resolved in both runs | same order | opposite order |\n| --- | --- | --- | --- |")
     print(f"| {len(first)} | {len(both)} | {len(both) - len(against)} | {len(against)} |")
     print("\n| run | seconds | peak memory (GB) | resolved pairs |\n| --- | --- | --- | --- |")

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from saevit.errors import OptionError
 from saevit.results import store
-from saevit.results.store import Header, StoredSubject, Writer, read, runs
+from saevit.results.store import Header, StoredSubject, Writer, locate, read, runs
 from tests.results.test_record import CONDITIONS, COUNTED, ENVIRONMENT, MEASURED
 
 A = StoredSubject(label="a", name="saevit_tiny", conditions=CONDITIONS, notes=("warm",))
@@ -349,3 +349,27 @@ def test_a_folder_that_is_none(tmp_path: Path) -> None:
         Writer(file)
     with pytest.raises(OptionError, match=r"cannot be read \(No such file"):
         read(tmp_path / "absent.jsonl")
+
+
+def test_a_run_is_found_by_its_file_its_beginning_or_its_age(tmp_path: Path) -> None:
+    first, second = (written(tmp_path, rounds=1) for _ in range(2))
+    assert locate(str(first)) == first
+    assert locate(first.stem, tmp_path) == first
+    assert locate(second.stem[:-1], tmp_path) == second
+    assert locate("latest", tmp_path) == second
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("", "there is none|runs begin so"), ("2", "2 runs begin so"), ("latst", "did you mean latest")],
+)
+def test_what_is_no_run_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    for _ in range(2):
+        written(tmp_path, rounds=1)
+    with pytest.raises(OptionError, match=message):
+        locate(text, tmp_path)
+
+
+def test_an_empty_store_says_how_runs_get_there(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="has no runs yet; saevit compare"):
+        locate("latest", tmp_path)
