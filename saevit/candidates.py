@@ -1,5 +1,6 @@
 """What is known of a model before it is timed: counts of its network, published figures of its name."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from saevit.baselines import published
@@ -8,7 +9,7 @@ from saevit.count.subject import Counted
 from saevit.results.comparison import Accuracy, Candidate
 from saevit.results.profile import BYTES
 from saevit.results.record import Dtype
-from saevit.subjects import is_timm
+from saevit.subjects import is_baseline
 
 OURS = "SAEViT"
 
@@ -34,11 +35,25 @@ def candidate_of(
     )
 
 
+def of_training(network: Candidate, model: str, same: Mapping[str, str]) -> Candidate:
+    """Return the row of one training of a network: its costs are the network's, its accuracy its own."""
+    if same[model] == model:
+        return network
+    row = published.find(model)
+    return replace(
+        network,
+        model=model,
+        same_as=network.model,
+        family=family_of(model),
+        accuracy=accuracy_of(row) if row else None,
+    )
+
+
 def family_of(model: str) -> str | None:
     """Return the published family of a model; None is one that nobody published here."""
     if row := published.find(model):
         return row.family
-    return None if is_timm(model) else OURS
+    return None if is_baseline(model) else OURS
 
 
 def published_only(row: Published, img_size: tuple[int, int]) -> Candidate:

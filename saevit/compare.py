@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from saevit.baselines import groups, published
-from saevit.candidates import candidate_of
+from saevit.baselines.adapters import same_network
+from saevit.candidates import candidate_of, of_training
 from saevit.count.subject import Counted
 from saevit.errors import MemoryLimitError, OptionError, SaevitError, nearest
 from saevit.measure.plan import Plan, Step, Tell, configurations, latency_of, timed_together, timings_of
@@ -15,7 +16,7 @@ from saevit.results.profile import Timings
 from saevit.results.record import Conditions, Dtype
 from saevit.results.store import Writer
 from saevit.stored import WithFacts, facts
-from saevit.subjects import check_img_size, counted_of, is_timm
+from saevit.subjects import check_img_size, counted_of, is_baseline
 
 
 def compare(
@@ -33,7 +34,7 @@ def compare(
     A model that cannot be built or run becomes a candidate with its reason; the others finish.
 
     Args:
-        models: variants' texts or `timm:NAME`, each once.
+        models: variants' texts, `timm:NAME`, `birder:NAME`; several trainings of one network share its times.
         reference: the model that ratios are to; None is the first.
         img_size: (H, W), the same for all.
         dtype: precision.
@@ -46,27 +47,27 @@ def compare(
     """
     check_img_size(img_size)
     first = chosen(models, reference)
-    ordered = [first, *(model for model in dict.fromkeys(models) if model != first)]
-    found = {model: counted_or_reason(model, img_size, on_step) for model in ordered}
+    same = same_network([first, *models])
+    found = {model: counted_or_reason(model, img_size, on_step) for model in dict.fromkeys(same.values())}
+    networks = {model: candidate_of(model, counted, img_size, dtype) for model, counted in found.items()}
     working = {model: counted for model, counted in found.items() if isinstance(counted, Counted)}
-    candidates = {model: candidate_of(model, counted, img_size, dtype) for model, counted in found.items()}
+    rows = {model: of_training(networks[same[model]], model, same) for model in dict.fromkeys(models)}
     timings = None
     if plan and working:
         subjects, refused = conditioned(working, img_size, dtype, plan)
-        for model, reason in refused.items():
-            candidates[model] = replace(candidates[model], failure=reason)
+        networks |= {model: replace(networks[model], failure=why) for model, why in refused.items()}
         if subjects:
-            keeper = WithFacts(writer, facts([candidates[model] for model in dict.fromkeys(models)])) if writer else None
+            keeper = WithFacts(writer, facts(rows.values())) if writer else None
             pairs = [(working[model], conditions) for model, conditions in subjects.items()]
             run = timed_together(pairs, plan, on_step, keeper)
             timings = timings_of(run, None)
             for model, timing in zip(subjects, run.timings, strict=True):
-                candidates[model] = replace(candidates[model], latency=latency_of(timing))
+                networks[model] = replace(networks[model], latency=latency_of(timing))
             if writer:
-                timings = ended(writer, timings, candidates.values())
+                timings = ended(writer, timings, networks.values())
     return Comparison(
-        candidates=tuple(candidates[model] for model in dict.fromkeys(models)),
-        reference=candidates[first].model,
+        candidates=tuple(of_training(networks[same[model]], model, same) for model in rows),
+        reference=networks[first].model,
         img_size=img_size,
         dtype=dtype,
         timings=timings,
@@ -99,7 +100,7 @@ def chosen(models: Sequence[str], reference: str | None) -> str:
 
 def counted_or_reason(model: str, img_size: tuple[int, int], on_step: Tell) -> Counted | str | None:
     """Build and count one model, or say why that is not possible; None is one with published figures only."""
-    if not is_timm(model) and published.find(model):
+    if not is_baseline(model) and published.find(model):
         return None
     on_step(Step(text=f"building and counting {model}"))
     try:

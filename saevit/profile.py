@@ -13,7 +13,7 @@ from saevit.results.profile import BYTES, By, Profile, ReceiptLine, Row, Timings
 from saevit.results.record import Dtype, Record, utc_now
 from saevit.results.store import Writer
 from saevit.spec import VariantSpec
-from saevit.subjects import counted_of, is_timm
+from saevit.subjects import counted_of, is_baseline
 
 if TYPE_CHECKING:
     from torch import nn
@@ -37,7 +37,7 @@ def profile(
     """Count a model exactly and, with a plan, time it.
 
     Args:
-        model: a variant or its text, or `timm:NAME`.
+        model: a variant or its text, `timm:NAME` or `birder:NAME`.
         img_size: (H, W) in pixels, 32 or more.
         dtype: precision of weights and activations; MACs do not depend on it.
         counters: of `receipt.COUNTERS`; None is all that apply.
@@ -49,7 +49,7 @@ def profile(
     Raises:
         SaevitError: what cannot be counted, built or timed, in one line.
     """
-    names = wanted(counters, receipt.TRACING if is_timm(model) else receipt.COUNTERS)
+    names = wanted(counters, receipt.TRACING if is_baseline(model) else receipt.COUNTERS)
     on_step(Step(text=f"building and counting {model}"))
     counted, counts = counted_of(model, img_size)
     conditions = configurations(counted, img_size, dtype, plan) if plan else ()

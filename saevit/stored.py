@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from saevit.baselines import published
-from saevit.candidates import accuracy_of, family_of, published_only
+from saevit.baselines.adapters import same_network
+from saevit.candidates import accuracy_of, family_of, of_training, published_only
 from saevit.errors import OptionError, nearest
 from saevit.results.comparison import Candidate, Comparison
 from saevit.results.profile import Latency
@@ -86,8 +87,14 @@ def comparison_of(run: StoredRun, models: Sequence[str] = (), reference: str | N
     for name in [*models, *([reference] if reference else [])]:
         if name not in labels:
             raise OptionError(f"{name!r} is not in the run {run.path.stem}: {nearest(name, labels)}")
+    same = {label: label for label in labels} | {
+        label: first for label, first in same_network([*latencies, *labels]).items() if label not in latencies
+    }
+    rows = {
+        label: of_label(run, label, named.get(label, label), latencies.get(label), size) for label in labels
+    }
     candidates = tuple(
-        of_label(run, label, named.get(label, label), latencies.get(label), size)
+        of_training(rows[same[label]], label, same)
         for label in labels
         if not models or label in models or label == reference
     )

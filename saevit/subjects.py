@@ -1,8 +1,8 @@
-"""From the text that names a model to its exact costs: a variant in closed form, a timm model by tracing."""
+"""From the text that names a model to its exact costs: a variant in closed form, others by tracing."""
 
 from typing import TYPE_CHECKING
 
-from saevit.baselines import timm_models
+from saevit.baselines.adapters import Adapter, split
 from saevit.count import receipt, subject
 from saevit.count.subject import Counted
 from saevit.errors import MeasureError, OptionError, SaevitError
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 LARGEST_IMG_SIZE = 2**14
 
 
-def is_timm(model: str | VariantSpec) -> bool:
-    """Is this the text of a timm model?"""
-    return isinstance(model, str) and model.startswith(timm_models.PREFIX)
+def is_baseline(model: str | VariantSpec) -> bool:
+    """Is this the text of another library's model?"""
+    return isinstance(model, str) and split(model) is not None
 
 
 def counted_of(
@@ -31,17 +31,22 @@ def counted_of(
     check_img_size(img_size)
     if not isinstance(model, str):
         return subject.of_variant(model, img_size), {}
-    return of_timm(model, img_size) if is_timm(model) else (subject.of_variant(parse(model), img_size), {})
+    if found := split(model):
+        return of_baseline(*found, img_size)
+    return subject.of_variant(parse(model), img_size), {}
 
 
-def of_timm(model: str, img_size: tuple[int, int]) -> "tuple[Counted, dict[str, Count | Exception]]":
-    """Build and count a timm model; the torch counter is the reference."""
+def of_baseline(
+    adapter: Adapter, name: str, img_size: tuple[int, int]
+) -> "tuple[Counted, dict[str, Count | Exception]]":
+    """Build and count another library's model; the torch counter is the reference."""
     from saevit.count.torch_counter import count_torch
 
-    network = timm_models.build(model.removeprefix(timm_models.PREFIX), img_size)
+    model = adapter.PREFIX + name
+    network = adapter.build(name, img_size)
     try:
         count = count_torch(network, (1, 3, *img_size))
-        return subject.of_network(model, timm_models.statement(), network, img_size, count), {"torch": count}
+        return subject.of_network(model, adapter.statement(), network, img_size, count), {"torch": count}
     except SaevitError:
         raise
     except Exception as error:  # whatever the network raises at this size, or without data to look at

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
+from saevit.baselines.adapters import split
 from saevit.errors import OptionError, nearest
 from saevit.parse import KEYS, pairs, parse, with_values
 from saevit.presets import PRESETS
@@ -29,8 +30,8 @@ def complete_variant(incomplete: str) -> list[str]:
 Model = Annotated[
     str,
     typer.Argument(
-        metavar="[VARIANT|timm:NAME]",
-        help="A preset, PRESET:key=value,... (see `saevit list`), or any timm model as timm:NAME.",
+        metavar="[VARIANT|timm:NAME|birder:NAME]",
+        help="A preset, PRESET:key=value,... (see `saevit list`), or any timm or birder model.",
         autocompletion=complete_variant,
     ),
 ]
@@ -38,7 +39,8 @@ Models = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[MODEL]...",
-        help="Variants, published models, groups, timm:NAME or timm:GLOB; by default presets and leaders.",
+        help="Variants, published models, groups, timm:NAME, timm:GLOB, birder:NAME; by default presets "
+        "and leaders.",
         autocompletion=complete_variant,
     ),
 ]
@@ -217,7 +219,7 @@ def read_model(
                 f"{key!r} is given as an option ({values[key]}) and by --set ({value}): keep one"
             )
         values[key] = value
-    if model.startswith("timm:"):
+    if split(model):
         if values:
             raise OptionError(
                 f"{', '.join(values)} cannot be set on {model}: they are keys of SAEViT variants"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from saevit.compare import compare
+from saevit.compare import compare, resolved
 from saevit.errors import OptionError
 from saevit.measure.plan import Plan
 from saevit.profile import profile
@@ -25,6 +25,24 @@ def test_a_comparison_comes_back_whole(tmp_path: Path) -> None:
         )
     again = comparison_of(read(writer.path))
     assert comparison_json(again) == comparison_json(found)
+
+
+def test_two_trainings_of_one_network_share_its_samples(tmp_path: Path) -> None:
+    pytest.importorskip("torchvision", exc_type=RuntimeError)
+    models = resolved(["fastvit_t8.apple_in1k", "fastvit_t8.apple_dist_in1k"])
+    with Writer(tmp_path) as writer:
+        found = compare([SMALL, *models], img_size=(64, 64), plan=PLAN, writer=writer)
+    run = read(writer.path)
+    assert [s.name for s in run.header.subjects if s.quantity == "latency"] == [found.reference, models[0]]
+    _, plain, distilled = found.candidates
+    assert plain.samples == distilled.samples != ()
+    assert (distilled.model, distilled.same_as, distilled.macs) == (models[1], models[0], plain.macs)
+    assert plain.accuracy is not None
+    assert distilled.accuracy is not None
+    assert plain.accuracy.top1 < distilled.accuracy.top1
+    assert comparison_json(comparison_of(run)) == comparison_json(found)
+    turned = comparison_of(run, reference=models[0])
+    assert turned.ratio(turned.candidates[2]) is None  # one network has no ratio to itself
 
 
 def test_another_reference_and_fewer_models(tmp_path: Path) -> None:

@@ -3,9 +3,11 @@
 import pytest
 from torch import Tensor, nn
 
-from saevit.baselines import timm_models
+from saevit.baselines.adapters import ADAPTERS
 from saevit.errors import MeasureError
-from saevit.subjects import counted_of
+from saevit.presets import PRESETS
+from saevit.spec import VariantSpec
+from saevit.subjects import counted_of, is_baseline
 
 
 class LooksAtData(nn.Module):
@@ -26,10 +28,27 @@ class NeedsMoreThan64(nn.Module):
         raise RuntimeError("kernel size can't be greater than the input\nand a second line")
 
 
+@pytest.mark.parametrize("prefix", ADAPTERS)
 @pytest.mark.parametrize("network", [LooksAtData(), NeedsMoreThan64()], ids=lambda n: type(n).__name__)
-def test_what_cannot_be_counted_is_one_line(network: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timm_models, "build", lambda name, img_size: network)
-    monkeypatch.setattr(timm_models, "statement", lambda: "made up")
-    with pytest.raises(MeasureError, match="timm:odd cannot be counted at 64 x 48 px: ") as caught:
-        counted_of("timm:odd", (64, 48))
+def test_what_cannot_be_counted_is_one_line(
+    network: nn.Module, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ADAPTERS[prefix], "build", lambda name, img_size: network)
+    monkeypatch.setattr(ADAPTERS[prefix], "statement", lambda: "made up")
+    with pytest.raises(MeasureError, match=f"{prefix}odd cannot be counted at 64 x 48 px: ") as caught:
+        counted_of(f"{prefix}odd", (64, 48))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "answer"),
+    [
+        ("timm:resnet18", True),
+        ("birder:edgevit_xs", True),
+        ("edgevit_xs", False),
+        ("saevit_tiny:width=2", False),
+        (PRESETS["saevit_tiny"], False),
+    ],
+)
+def test_baselines_are_other_libraries_models(model: str | VariantSpec, answer: bool) -> None:
+    assert is_baseline(model) is answer

@@ -1,4 +1,4 @@
-"""Names to subjects: one MODEL argument may be a variant, a group, a published model or timm's own names.
+"""Names to subjects: one MODEL argument may be a variant, a group, a published model or a library's names.
 
 The groups are rules over the published table. GMACs are as plotted (`Published.plotted`), at the size of the
 evaluation: a model evaluated at 256 px stands by what it costs there, whatever size it is compared at later.
@@ -8,7 +8,8 @@ Distilled models are in (`Published.mark` says so); SAEViT's own claims are in n
 - `conv`, `hybrid`: the core models without, and with both convolution and attention (or a state space).
 - `mobile`: the core models of fewer than 0.6 GMACs, the "mobile setting" of the literature since NASNet.
 - `class-0.8`, `class-1.3`: every published model within 25 % of that many GMACs, whatever its tier; the
-  relatives among them have figures but are not built, and one network may stand there with several trainings.
+  relatives among them have figures alone unless birder is installed and has them, and one network may stand
+  there with several trainings (`adapters.same_network`).
 """
 
 from collections.abc import Callable, Collection
@@ -16,10 +17,9 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from saevit.baselines import timm_models
+from saevit.baselines.adapters import ADAPTERS, Adapter, split
 from saevit.baselines.published import Published, find, index, load
-from saevit.baselines.timm_models import PREFIX
-from saevit.errors import OptionError, nearest, need
+from saevit.errors import OptionError, nearest
 
 BAND = 0.25  # of a class's budget, either way
 MOBILE_GMACS = 0.6
@@ -95,9 +95,11 @@ def resolve(text: str, presets: Collection[str]) -> tuple[str, ...]:
     | `PRESET[:key=value,...]` | itself; `parse` checks the keys |
     | a group's name | its models |
     | `timm:NAME[.TAG]` | itself, once timm knows it |
-    | `timm:GLOB` (`*`, `?`, `[...]`) | the models timm lists under it, sorted; names carry no tags |
+    | `birder:NAME` | itself, once birder knows it |
+    | `timm:GLOB`, `birder:GLOB` (`*`, `?`, `[...]`) | the models of such names, sorted; these have no tags |
     | a published model's id, or its timm name alone (`published.find`) | `timm:ID` |
-    | a published model that timm lacks | its id: it has figures, and cannot be built |
+    | a published model that birder has, where birder is installed | `birder:NAME` |
+    | any other published model | its id: it has figures, and cannot be built |
 
     Args:
         text: the argument.
@@ -105,7 +107,7 @@ def resolve(text: str, presets: Collection[str]) -> tuple[str, ...]:
 
     Raises:
         OptionError: it is none of these; names the nearest.
-        MissingPackageError: timm is needed to look a name up, and is not there.
+        MissingPackageError: the library is needed to look a name up, and is not there.
     """
     text = text.strip()
     if text.partition(":")[0].strip() in presets:
@@ -113,34 +115,36 @@ def resolve(text: str, presets: Collection[str]) -> tuple[str, ...]:
     if text in GROUPS:
         return tuple(row.subject for name in group(text) if (row := find(name)))
     if row := find(text):
-        return (text if text.startswith(PREFIX) else row.subject,)
-    if text.startswith(PREFIX):
-        return of_timm(text.removeprefix(PREFIX))
+        return (text if split(text) else row.subject,)
+    if found := split(text):
+        return listed(*found)
     raise unknown(text, presets)
 
 
-def of_timm(pattern: str) -> tuple[str, ...]:
-    """Return the subjects of a timm name or glob."""
+def listed(adapter: Adapter, pattern: str) -> tuple[str, ...]:
+    """Return the subjects of a library's name or glob."""
+    prefix = adapter.PREFIX
     if not pattern:
-        raise OptionError(f"{PREFIX} names no model: for example {PREFIX}resnet18 or {PREFIX}mobilenetv4*")
-    timm = need("timm")
+        examples = " or ".join(prefix + example for example in adapter.EXAMPLES)
+        raise OptionError(f"{prefix} names no model: for example {examples}")
     if not set(pattern) & set("*?["):
-        timm_models.check_name(timm, pattern)
-        return (PREFIX + pattern,)
-    names = sorted(timm.list_models())
+        adapter.check_name(pattern)
+        return (prefix + pattern,)
+    names = adapter.names()
     if found := [name for name in names if fnmatchcase(name, pattern)]:
-        return tuple(PREFIX + name for name in found)
+        return tuple(prefix + name for name in found)
     families = {name.partition("_")[0] for name in names}
     close = get_close_matches(pattern.partition("_")[0], families, cutoff=0)
-    globs = " or ".join(f"{PREFIX}{family}*" for family in close)
-    raise OptionError(f"{PREFIX}{pattern} matches no timm model: nearest are {globs}")
+    globs = " or ".join(f"{prefix}{family}*" for family in close)
+    raise OptionError(f"{prefix}{pattern} matches no {prefix.removesuffix(':')} model: nearest are {globs}")
 
 
 def unknown(text: str, presets: Collection[str]) -> OptionError:
     """Return the error for a text that names nothing."""
     problem = f"{text or 'empty text'!r} is no variant, group or published model"
+    others = " or ".join(f"{prefix}NAME" for prefix in ADAPTERS)
     close = get_close_matches(text.partition(":")[0], [*presets, *GROUPS, *index()])
     if close:
-        return OptionError(f"{problem} (timm's others: {PREFIX}NAME): did you mean {' or '.join(close)}?")
+        return OptionError(f"{problem} (others: {others}): did you mean {' or '.join(close)}?")
     choices = f"a variant of {', '.join(presets)}, a group ({', '.join(GROUPS)}), a published model"
-    return OptionError(f"{problem}: choose {choices}, or {PREFIX}NAME")
+    return OptionError(f"{problem}: choose {choices}, or {others}")

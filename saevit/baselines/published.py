@@ -15,7 +15,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, Literal, NamedTuple, get_args
 
-from saevit.baselines.timm_models import PREFIX
+from saevit.baselines import birder_models, timm_models
 from saevit.errors import SaevitError
 
 Tier = Literal["core", "extended", "relative", "claim"]
@@ -32,6 +32,7 @@ COUNTED_WITH = {  # both at batch 1, torch's counter halved
     "timm": "timm 1.0.31, torch 2.15.0 FlopCounterMode",
     "birder": "birder 0.8.4, torch 2.15.0 FlopCounterMode",
 }
+BIRDER_NAMES = {"pvt_tiny": "pvt_v1_t", **{f"microvit_s{i}": f"microvit_v1_s{i}" for i in (1, 2, 3)}}
 
 
 class TableError(SaevitError, ValueError):
@@ -50,8 +51,8 @@ class Plotted(NamedTuple):
 class Published:
     """One model with the weights it was evaluated with: `model_id` is timm's `name.tag`, or a plain name.
 
-    `core` and `extended` rows are timm's; a `relative` is only near in kind; a `claim` is SAEViT's own paper.
-    The fields are the table's columns, in lower case.
+    `core` and `extended` rows are timm's; a `relative` is only near in kind, and birder has some of them; a
+    `claim` is SAEViT's own paper. The fields are the table's columns, in lower case.
     """
 
     model_id: str
@@ -85,9 +86,23 @@ class Published:
         return self.model_id if self.tier in ("core", "extended") else None
 
     @property
+    def birder_name(self) -> str | None:
+        """The name that birder has for it, or None where birder has no such model or timm has it."""
+        if self.timm_name or self.gmacs is None:
+            return None
+        return BIRDER_NAMES.get(self.model_id, self.model_id)
+
+    @property
     def subject(self) -> str:
-        """The text by which the model is built: `timm:NAME.TAG`; a plain id has figures only."""
-        return f"{PREFIX}{self.timm_name}" if self.timm_name else self.model_id
+        """The text by which the model is built: `timm:NAME.TAG`; a plain id has figures only.
+
+        Where birder is installed and has the model, it is `birder:NAME`.
+        """
+        if self.timm_name:
+            return timm_models.PREFIX + self.timm_name
+        if self.birder_name and birder_models.is_installed():
+            return birder_models.PREFIX + self.birder_name
+        return self.model_id
 
     @property
     def uses_extra_data(self) -> bool:
@@ -133,15 +148,19 @@ def find(text: str) -> Published | None:
     """Return the row of a model id, or of a timm name without its tag; `timm:` may stand before timm's.
 
     Where several tags of a name have rows, the name alone means the only core one among them; where there is
-    not exactly one, it means none. A tag that has no row is not found: its accuracy would be another's.
+    not exactly one, it means none. A tag that has no row is not found: its accuracy would be another's. After
+    `birder:` stands birder's own name of a relative.
     """
-    row = index().get(text.removeprefix(PREFIX))
-    return None if row and text.startswith(PREFIX) and not row.timm_name else row
+    if text.startswith(birder_models.PREFIX):
+        name = text.removeprefix(birder_models.PREFIX)
+        return next((row for row in load() if row.birder_name == name), None)
+    row = index().get(text.removeprefix(timm_models.PREFIX))
+    return None if row and text.startswith(timm_models.PREFIX) and not row.timm_name else row
 
 
 @cache
 def index() -> dict[str, Published]:
-    """Return every text that `find` knows, with its row."""
+    """Return every text without a prefix that `find` knows, with its row."""
     by_name: defaultdict[str, list[Published]] = defaultdict(list)
     for row in load():
         if row.timm_name:

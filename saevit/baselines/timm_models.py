@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 PREFIX = "timm:"
+EXAMPLES = ("resnet18", "mobilenetv4*")
 NUM_CLASSES = 1000  # some timm names default to a head of 21,841 classes
+CHOSEN_BY_TAG = ("deepseek_vit_", "qwen3_vit_")  # in timm 1.0.31 the tag sets their projector's width
 
 
 def build(name: str, img_size: tuple[int, int]) -> "nn.Module":
@@ -21,8 +23,8 @@ def build(name: str, img_size: tuple[int, int]) -> "nn.Module":
         OptionError: timm has no such model (names the nearest).
         MeasureError: timm cannot build it, in one line.
     """
+    check_name(name)
     timm = need("timm")
-    check_name(timm, name)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # timm's remarks on its own renamed models
@@ -44,8 +46,14 @@ def create(timm: Any, name: str, img_size: tuple[int, int]) -> "nn.Module":
     return model
 
 
-def check_name(timm: Any, name: str) -> None:
+def names() -> list[str]:
+    """Return timm's names, sorted; they carry no tags."""
+    return sorted(need("timm").list_models())
+
+
+def check_name(name: str) -> None:
     """Refuse a name or tag that timm does not know."""
+    timm = need("timm")
     base, _, tag = name.partition(".")
     if not timm.is_model(base):
         raise OptionError(f"{PREFIX}{name} is not a timm model: {nearest(base, timm.list_models())}")
@@ -56,6 +64,11 @@ def check_name(timm: Any, name: str) -> None:
         raise OptionError(
             f"{PREFIX}{name}: {base} has no tag {tag!r}: {nearest(tag, known) if known else 'it has none'}"
         )
+
+
+def network(name: str) -> str:
+    """Return what names share whose networks are the same: all but the tag, unless that chooses it."""
+    return name if name.startswith(CHOSEN_BY_TAG) else name.partition(".")[0]
 
 
 def version() -> str:

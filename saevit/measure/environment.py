@@ -33,6 +33,7 @@ def environment() -> Environment:
         python=platform.python_version(),
         torch=torch.__version__,
         timm=_installed("timm"),
+        birder=_installed("birder"),
         saevit=saevit.__version__,
         os=platform.platform(),
         machine=platform.machine(),

@@ -99,6 +99,11 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
         for c in comparison.candidates
         if c.published_only
     ]
+    found += [
+        f"{c.model}: the network of {c.same_as}, built and timed once for both trainings"
+        for c in comparison.candidates
+        if c.same_as
+    ]
     if any(c.accuracy for c in comparison.candidates):
         found.append(
             "top-1 (ImageNet-1k, %) is published for weights of that training, at the size beside it; "
@@ -154,6 +159,7 @@ def comparison_columns(comparison: Comparison, c: Candidate, found: Fronts) -> d
         "ratio_high": seen.high if seen else None,
         "verdict": seen.verdict if seen else None,
         **(measured_columns(c.latency) if c.latency else {}),
+        "same_network_as": c.same_as,
         "failure": c.reason,
     }
 

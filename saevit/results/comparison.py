@@ -33,7 +33,13 @@ class Candidate:
     peak_bytes: int | None = None
     latency: Latency | None = None
     accuracy: Accuracy | None = None
+    same_as: str | None = None  # the model whose network it is, built and timed once for both
     failure: str | None = None
+
+    @property
+    def network(self) -> str:
+        """The model that was built and timed for it."""
+        return self.same_as or self.model
 
     @property
     def samples(self) -> tuple[float, ...]:
@@ -71,7 +77,7 @@ class Comparison:
     def ratio(self, candidate: Candidate) -> Ratio | None:
         """Time of an image over the reference's, round by round; None if either has no time."""
         base = next((c for c in self.candidates if c.model == self.reference), None)
-        if base is None or not base.samples or not candidate.samples or candidate.model == base.model:
+        if base is None or not base.samples or not candidate.samples or candidate.network == base.network:
             return None
         return ratio(per_image(candidate), per_image(base))
 

@@ -264,6 +264,8 @@ def _summary(path: Path) -> RunSummary:
     return RunSummary(
         path=path,
         started=run.header.started,
+        hardware=run.header.hardware,
+        torch=run.header.environment.torch,
         subjects=tuple(dict.fromkeys(subject.name for subject in run.header.subjects)),
         rounds=len(run.rounds),
         ending=run.ending,

@@ -52,6 +52,12 @@ class Header:
             raise ValueError(f"label {twice[0]!r} is given twice: a label stands for one subject")
         datetime.fromisoformat(self.started)
 
+    @property
+    def hardware(self) -> str:
+        """Name the processor, or the accelerator if anything ran on one."""
+        elsewhere = [s.conditions.device for s in self.subjects if s.conditions.device != "cpu"]
+        return self.environment.accelerator or elsewhere[0] if elsewhere else self.environment.cpu
+
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """Read what `Writer.begin` wrote."""
@@ -111,6 +117,8 @@ class RunSummary:
 
     path: Path
     started: str | None = None  # ISO-8601, UTC
+    hardware: str | None = None  # processor, or accelerator if anything ran on one
+    torch: str | None = None
     subjects: tuple[str, ...] = ()  # names, each once
     rounds: int = 0  # finished
     ending: Ending = "lost"

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from saevit.baselines import birder_models, timm_models
 from saevit.baselines.groups import GROUPS, group, resolve
 from saevit.baselines.published import Published, find, index, load
 from saevit.errors import OptionError
@@ -83,18 +84,38 @@ def test_names_do_not_collide() -> None:
         ("tiny_vit_5m_224", ("timm:tiny_vit_5m_224.in1k",)),
         ("timm:resnet18", ("timm:resnet18",)),
         ("timm:resnet18.tv_in1k", ("timm:resnet18.tv_in1k",)),
-        ("edgevit_xs", ("edgevit_xs",)),
+        ("birder:edgevit_xs", ("birder:edgevit_xs",)),
+        ("birder:pvt_v1_t", ("birder:pvt_v1_t",)),
+        ("lightvit_t", ("lightvit_t",)),
         ("saevit_claim_0.8g", ("saevit_claim_0.8g",)),
     ],
 )
-def test_resolve_needs_no_timm(text: str, subjects: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr("saevit.baselines.groups.need")
+def test_resolve_needs_no_library(
+    text: str, subjects: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for adapter in (timm_models, birder_models):
+        monkeypatch.delattr(adapter, "need")
     assert resolve(text, PRESETS) == subjects
 
 
+@pytest.mark.parametrize(
+    ("text", "subject"), [("edgevit_xs", "birder:edgevit_xs"), ("microvit_s1", "birder:microvit_v1_s1")]
+)
+def test_a_relative_is_built_where_birder_is_installed(
+    text: str, subject: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for is_installed, found in ((False, text), (True, subject)):
+        monkeypatch.setattr(birder_models, "is_installed", lambda answer=is_installed: answer)
+        assert resolve(text, PRESETS) == (found,)
+
+
+@pytest.mark.parametrize("is_installed", [True, False])
 @pytest.mark.parametrize("name", GROUPS)
-def test_a_group_resolves_to_its_rows(name: str) -> None:
+def test_a_group_resolves_to_its_rows(name: str, is_installed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(birder_models, "is_installed", lambda: is_installed)
     subjects = resolve(name, PRESETS)
+    built = any(subject.startswith("birder:") for subject in subjects)
+    assert built == (is_installed and name.startswith("class-"))
     assert [row.model_id for subject in subjects if (row := find(subject))] == list(group(name))
 
 
@@ -136,18 +157,18 @@ def test_refuses_what_timm_lacks(text: str, message: str) -> None:
     [
         (
             "saevit_tny",
-            "'saevit_tny' is no variant, group or published model (timm's others: timm:NAME): did",
+            "'saevit_tny' is no variant, group or published model (others: timm:NAME or birder:NAME): did",
         ),
         ("saevit_tny:width=2", "did you mean saevit_tiny"),
         ("hybrids", "did you mean hybrid?"),
         ("class-0.9", "did you mean class-0.8"),
         ("mobilenetv4_conv_smal", "did you mean mobilenetv4_conv_small or"),
         ("resnet18.nonsense", "did you mean resnet18"),
-        ("resnet*", "timm's others: timm:NAME"),
+        ("resnet*", "(others: timm:NAME or birder:NAME)"),
         ("", "'empty text' is no variant, group or published model: choose a variant of saevit_pico, "),
         (
             "zzz",
-            "a group (core, conv, hybrid, mobile, class-0.8, class-1.3), a published model, or timm:NAME",
+            "a group (core, conv, hybrid, mobile, class-0.8, class-1.3), a published model, or timm:NAME or",
         ),
     ],
 )

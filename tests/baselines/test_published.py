@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from saevit.baselines import birder_models
 from saevit.baselines.published import READERS, TABLE, Published, TableError, find, load, read
 from saevit.errors import SaevitError
 from saevit.profile import profile
@@ -146,6 +147,14 @@ def test_mark(text: str, mark: str) -> None:
         ("resnet50", "resnet50.a1_in1k"),
         ("edgevit_xs", "edgevit_xs"),
         ("timm:edgevit_xs", None),
+        ("birder:edgevit_xs", "edgevit_xs"),
+        ("birder:pvt_v1_t", "pvt_tiny"),
+        ("birder:microvit_v1_s3", "microvit_s3"),
+        ("birder:pvt_tiny", None),  # birder's names alone
+        ("birder:lightvit_t", None),  # it has none
+        ("birder:mobileone_s0", None),  # the accuracy is of timm's network
+        ("birder:saevit_claim_0.8g", None),
+        ("birder:", None),
         ("mobilenetv4_conv_small.e1200_r224_in1k", None),  # other weights have another accuracy
         ("saevit_claim_0", None),
         ("saevit_tiny", None),
@@ -162,6 +171,18 @@ def test_every_row_is_found(row: Published) -> None:
     assert find(row.model_id) is row
     assert find(row.subject) is row
     assert (row.timm_name is None) == (row.tier in ("relative", "claim"))
+    assert (row.birder_name is not None) == (row.tier == "relative" and row.counted_with is not None)
+
+
+@pytest.mark.parametrize("is_installed", [True, False])
+def test_what_birder_has_is_built_where_it_is_installed(
+    is_installed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(birder_models, "is_installed", lambda: is_installed)
+    built = [row for row in load() if row.subject.startswith("birder:")]
+    assert len(built) == (15 if is_installed else 0)
+    assert all(find(row.subject) is row for row in load())
+    assert all(row.subject == row.model_id for row in load() if not row.timm_name and row not in built)
 
 
 def test_every_figure_has_its_source() -> None:
@@ -222,11 +243,12 @@ def test_refuses_a_broken_table(change: Callable[[str], str], message: str) -> N
         read(change(TEXT))
 
 
-@pytest.mark.parametrize("module", ["published", "groups"])
+@pytest.mark.parametrize("module", ["published", "groups", "adapters"])
 def test_reading_loads_no_framework(module: str) -> None:
     code = (
-        f"import sys; from saevit.baselines import {module}, published; published.load(); "
-        "sys.exit(bool({'torch', 'timm', 'pandas', 'numpy'} & sys.modules.keys()))"
+        f"import sys; from saevit.baselines import {module}, published; "
+        "[row.subject for row in published.load()]; "
+        "sys.exit(bool({'torch', 'timm', 'birder', 'pandas', 'numpy'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

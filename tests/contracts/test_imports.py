@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("torch", "timm", "torchvision", "matplotlib", "fvcore", "thop", "numpy")
+HEAVY = ("torch", "timm", "birder", "torchvision", "matplotlib", "fvcore", "thop", "numpy")
 LIGHT = ("saevit.spec", "saevit.parse", "saevit.presets", "saevit.count.formulas", "saevit.count.analytic")
 MAY_IMPORT = {
     "__init__": {"spec", "presets", "parse", "model"},  # model only on first use

@@ -1,0 +1,60 @@
+"""Other libraries' networks as MODEL texts, `PREFIX` and a name: one adapter for each library."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from saevit.baselines import birder_models, timm_models
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Adapter(Protocol):
+    """What a module has to offer for a library's networks to be counted, timed and compared."""
+
+    PREFIX: str
+    EXAMPLES: tuple[str, str]  # a name and a glob
+
+    def names(self) -> list[str]:
+        """Return the names that a glob is matched with, sorted."""
+
+    def check_name(self, name: str) -> None:
+        """Refuse a name that the library does not know."""
+
+    def network(self, name: str) -> str:
+        """Return what names share whose networks are the same."""
+
+    def build(self, name: str, img_size: tuple[int, int]) -> "nn.Module":
+        """Return the network in eval mode, with random weights and 1000 classes."""
+
+    def statement(self) -> str:
+        """Say what these models are."""
+
+
+ADAPTERS: dict[str, Adapter] = {module.PREFIX: module for module in (timm_models, birder_models)}
+
+
+def split(model: str) -> tuple[Adapter, str] | None:
+    """Return the adapter and the name of a text such as `timm:resnet18`; None: it is of no library."""
+    library, colon, name = model.partition(":")
+    adapter = ADAPTERS.get(library + colon)
+    return (adapter, name) if adapter else None
+
+
+def same_network(models: Sequence[str]) -> dict[str, str]:
+    """Return for every model the first of the list that is the same network, often itself.
+
+    The same network is the same library's, of the same name, whatever the tag: its trainings differ in
+    weights and accuracy, not in cost. A tag that chooses the architecture is part of the name. Any other
+    text, a variant's or a published id that nobody builds, is the same as itself alone.
+    """
+    first: dict[str, str] = {}
+    return {model: first.setdefault(network(model), model) for model in models}
+
+
+def network(model: str) -> str:
+    """Return the text that stands for the network, whatever its weights."""
+    if found := split(model):
+        adapter, name = found
+        return adapter.PREFIX + adapter.network(name)
+    return model

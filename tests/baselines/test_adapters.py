@@ -1,0 +1,110 @@
+"""Which texts are another library's networks, and which of them are the same network."""
+
+from collections import defaultdict
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from saevit.baselines.adapters import ADAPTERS, network, same_network, split
+from saevit.baselines.published import load
+from saevit.presets import PRESETS
+
+TEXTS = [row.subject for row in load()] + [
+    *PRESETS,
+    "saevit_tiny:width=0.5",
+    "timm:resnet18",
+    "birder:edgevit_xs",
+    "birder:resnet18",
+    "timm:qwen3_vit_306m_enc.qwen3_5_2b",
+    "timm:qwen3_vit_306m_enc.qwen3_5_4b",
+]
+CHUNKS = 8
+
+
+@pytest.mark.parametrize(
+    ("text", "prefix", "name"),
+    [
+        ("timm:resnet18.tv_in1k", "timm:", "resnet18.tv_in1k"),
+        ("birder:edgevit_xs", "birder:", "edgevit_xs"),
+        ("timm:", "timm:", ""),
+    ],
+)
+def test_split(text: str, prefix: str, name: str) -> None:
+    assert split(text) == (ADAPTERS[prefix], name)
+
+
+@pytest.mark.parametrize("text", ["saevit_tiny", "saevit_tiny:width=2", "timm", "edgevit_xs", "tim:x", ""])
+def test_splits_nothing_else(text: str) -> None:
+    assert split(text) is None
+
+
+def test_trainings_of_one_network_are_one_network() -> None:
+    models = [
+        "saevit_tiny",
+        "timm:fastvit_t8.apple_in1k",
+        "timm:fastvit_t12.apple_in1k",
+        "timm:fastvit_t8.apple_dist_in1k",
+        "timm:fastvit_t8",
+        "birder:fastvit_t8",  # another implementation
+        "saevit_tiny:width=1",
+        "lightvit_t",
+    ]
+    found = same_network(models)
+    assert list(found) == models
+    assert {model: first for model, first in found.items() if model != first} == {
+        "timm:fastvit_t8.apple_dist_in1k": "timm:fastvit_t8.apple_in1k",
+        "timm:fastvit_t8": "timm:fastvit_t8.apple_in1k",
+    }
+
+
+@given(st.lists(st.sampled_from(TEXTS)))
+def test_the_first_stands_for_all(models: list[str]) -> None:
+    found = same_network(models)
+    assert found.keys() == set(models)
+    for model, first in found.items():
+        assert models.index(first) <= models.index(model)
+        assert found[first] == first
+    for one in found:
+        for other in found:
+            assert (found[one] == found[other]) == (network(one) == network(other))
+
+
+def test_the_table_has_one_count_for_one_network() -> None:
+    counts = defaultdict(set)
+    rows = [row for row in load() if row.gmacs is not None]
+    for row in rows:
+        figures = (row.params_m, row.gmacs, row.params_m_reparam, row.gmacs_reparam)
+        counts[network(row.subject), row.img_size].add(figures)
+    assert all(len(figures) == 1 for figures in counts.values())
+    assert len(counts) < len(rows)  # or it would have shown nothing
+
+
+def layout(name: str) -> Any:
+    """The modules and weights of a timm network at 224 px, without memory for them."""
+    import torch
+
+    from saevit.baselines import timm_models
+    from saevit.errors import need
+
+    with torch.device("meta"):
+        model = timm_models.create(need("timm"), name, (224, 224))
+    return repr(model), {key: tuple(value.shape) for key, value in model.state_dict().items()}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_tags_of_timm_choose_weights_alone(chunk: int) -> None:
+    pytest.importorskip("torchvision", exc_type=RuntimeError, reason="torchvision does not match this torch")
+    import timm
+
+    tagged = defaultdict(list)
+    for name in timm.list_pretrained():
+        tagged[network(f"timm:{name}")].append(name)
+    several = [names for names in tagged.values() if len(names) > 1]
+    assert len(several) > 100
+    for names in several[chunk::CHUNKS]:
+        first = layout(names[0])
+        assert all(layout(name) == first for name in names[1:]), names
