@@ -11,6 +11,7 @@ from saevit.errors import SaevitError
 from saevit_cli.commands.compare import compare
 from saevit_cli.commands.list import list_variants
 from saevit_cli.commands.profile import profile
+from saevit_cli.commands.results import results
 from saevit_cli.output import INTERRUPTED
 
 BAD_INPUT = 2
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.command("profile")(profile)
 app.command("compare")(compare)
 app.command("list")(list_variants)
+app.add_typer(results, name="results")
 
 
 def show_version(wanted: bool) -> None:
@@ -69,6 +71,7 @@ def run(arguments: list[str]) -> int:
 
 
 def complain(message: str) -> int:
-    """Write one line on stderr and return the exit code for bad input."""
-    typer.echo("error: " + " ".join(message.split()), err=True)
+    """Write one line on stderr and return the exit code for bad input; help alone needs no line."""
+    if message:
+        typer.echo("error: " + " ".join(message.split()), err=True)
     return BAD_INPUT

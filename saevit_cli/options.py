@@ -38,7 +38,7 @@ Model = Annotated[
 Models = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[MODEL]...",
+        metavar="MODEL",
         help="Variants, published models, groups, timm:NAME, timm:GLOB, birder:NAME; by default presets "
         "and leaders.",
         autocompletion=complete_variant,

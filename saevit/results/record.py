@@ -2,7 +2,7 @@
 
 import math
 import re
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Self, get_args
 
@@ -152,7 +152,8 @@ class Record:
 
 def _known(cls: type[Any], data: dict[str, Any]) -> dict[str, Any]:
     names = {field.name for field in fields(cls)}
-    if wrong := names.symmetric_difference(data):
+    needed = {f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING}
+    if wrong := (needed - data.keys()) | (data.keys() - names):
         kinds = [f"{name} is {'missing' if name in names else 'unknown'}" for name in sorted(wrong)]
         raise ValueError(f"not a {cls.__name__} of schema version {SCHEMA_VERSION}: {', '.join(kinds)}")
     return data

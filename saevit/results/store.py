@@ -133,7 +133,9 @@ def locate(text: str, folder: Path | None = None) -> Path:
         raise OptionError(
             f"run {text!r}: {folder} has no runs yet; saevit compare and saevit profile keep theirs"
         )
-    found = names[-1:] if text == "latest" else [name for name in names if name.startswith(text)]
+    found = [name for name in names if name.startswith(text)]
+    if text in names or text == "latest":
+        found = [text] if text in names else names[-1:]
     if len(found) != 1:
         few = f"{len(found)} runs begin so" if found and text else "there is none"
         raise OptionError(

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import typer.main
 from saevit.count import subject
 from saevit.presets import PRESETS
 from saevit_cli.app import app, run
+from tests.results.test_store import written
 
 ROOT = Path(__file__).parents[2]
 INTRO = """# Command line
@@ -28,13 +29,22 @@ def reference() -> str:
         "\n".join([f"- `{p.opts[-1]}`: {p.help}" for p in root.params if p.opts[-1] == "--version"]),
         "",
     ]
-    for name, command in root.commands.items():  # type: ignore[attr-defined]
-        parts += [f"## saevit {name}", "", inspect.cleandoc(command.help or ""), ""]
+    for name, command in commands(root):
+        parts += [f"## {name}", "", inspect.cleandoc(command.help or ""), ""]
         rows = [row(p) for p in command.params]
         parts += (
             ["| option | value | default | meaning |", "| --- | --- | --- | --- |", *rows, ""] if rows else []
         )
     return "\n".join(parts)
+
+
+def commands(group: Any, name: str = "saevit") -> Iterator[tuple[str, Any]]:
+    """Yield every command with its full name."""
+    for part, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{name} {part}")
+        else:
+            yield f"{name} {part}", command
 
 
 def row(param: Any) -> str:
@@ -51,7 +61,7 @@ def test_reference(golden: Callable[[str, Any], None]) -> None:
 
 
 def test_every_option_has_a_help() -> None:
-    for command in typer.main.get_command(app).commands.values():  # type: ignore[attr-defined]
+    for _, command in commands(typer.main.get_command(app)):
         assert command.help
         assert all(param.help for param in command.params)
 
@@ -74,9 +84,11 @@ def test_readme_commands_run(
     # What a command builds is tested elsewhere; here every model it names is as cheap as one variant.
     cheap = subject.of_variant(PRESETS["saevit_pico"], (224, 224))
     monkeypatch.setattr("saevit.compare.counted_of", lambda model, img_size: (cheap, {}))
+    monkeypatch.setenv("SAEVIT_STORE", str(tmp_path))
+    written(tmp_path)
     more = {
         "profile": ["--no-measure", "--counters", "torch" if timm else "analytic"],
-        "compare": ["--no-measure"],
+        "compare": [] if "--from-store" in arguments else ["--no-measure"],
     }.get(arguments[0], [])
     assert run([*arguments, *more]) == 0, capsys.readouterr().err
     assert capsys.readouterr().err.replace("wrote", "").count("error") == 0

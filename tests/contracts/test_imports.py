@@ -99,6 +99,8 @@ def test_light_modules(module: str) -> None:
         ["profile", "--help"],
         ["--version"],
         ["list"],
+        ["results", "--help"],
+        ["results", "list"],
         ["profile", "saevit_tiny", "--no-measure", "--counters", "analytic"],
         ["profile", "saevit_tny"],
     ],

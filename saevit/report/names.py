@@ -1,0 +1,43 @@
+"""Short names of models, for places where there is little room."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+PREFIXES = ("timm:", "birder:")  # of other libraries' models
+LONGEST = 26
+TAIL = 10
+
+
+def short_names(models: Iterable[str]) -> dict[str, str]:
+    """Return a short name for each model, no two the same.
+
+    The library's prefix goes, and a tag where the name alone is unambiguous. What is still long is cut in its middle, because
+    variants differ at their ends; names that this makes equal get a number.
+    """
+    heads = {model: head_of(model) for model in dict.fromkeys(models)}
+    count = Counter(heads.values())
+    short = {m: cut(head if count[head] == 1 else bare(m)) for m, head in heads.items()}
+    equal = {name for name, times in Counter(short.values()).items() if times > 1}
+    numbers = dict.fromkeys(equal, 0)
+    for model, name in short.items():
+        if name in equal:
+            numbers[name] += 1
+            short[model] = f"{name} #{numbers[name]}"
+    return short
+
+
+def head_of(model: str) -> str:
+    """Return a library's name without prefix and tag; a variant's text has dots of its own, and stays."""
+    return bare(model).partition(".")[0] if model.startswith(PREFIXES) else model
+
+
+def bare(model: str) -> str:
+    """Return a library's name without prefix."""
+    return model.partition(":")[2] if model.startswith(PREFIXES) else model
+
+
+def cut(name: str) -> str:
+    """Return a name of at most LONGEST characters."""
+    if len(name) <= LONGEST:
+        return name
+    return f"{name[: LONGEST - TAIL - 1]}\N{HORIZONTAL ELLIPSIS}{name[-TAIL:]}"

@@ -1,0 +1,147 @@
+"""Stored runs for other programs: full precision, timm's column names where timm has one."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+from saevit.report.machine import measured_columns
+from saevit.results.profile import Latency
+from saevit.results.record import SCHEMA_VERSION, Environment, Record
+from saevit.results.replay import timings_of
+from saevit.results.stability import advice
+from saevit.results.statistics import median
+from saevit.results.stored_run import RunSummary, StoredRun
+
+LIST = ("run", "file", "started", "hardware", "torch", "models", "rounds", "ending", "problem")
+TIMM = {"params": ("param_count", 1e6), "macs": ("infer_gmacs", 1e9), "activations": ("infer_macts", 1e6)}
+PASSES = ("latency", "latency_again")  # of the whole network, as timm's columns are
+RECORD = (
+    "run",
+    "model",
+    "quantity",
+    "unit",
+    "value",  # a median where there are samples
+    "source",
+    "time",
+    *(column for column, _ in TIMM.values()),
+    "infer_img_size",
+    "infer_batch_size",
+    "infer_samples_per_sec",
+    "infer_step_time",
+    "infer_step_time_q1",
+    "infer_step_time_q3",
+    "spread",
+    "rounds",
+    "runtime",
+    "device",
+    "dtype",
+    "threads",
+    "memory_format",
+    *(field.name for field in fields(Environment)),
+    "samples",
+    "notes",
+)
+
+
+def list_json(runs: Sequence[RunSummary]) -> str:
+    """Write one object a run."""
+    return written({"schema_version": SCHEMA_VERSION, "runs": [list_entry(run) for run in runs]})
+
+
+def list_csv(runs: Sequence[RunSummary]) -> str:
+    """Write one row a run; models are joined by spaces, which no name has."""
+    entries = [list_entry(run) for run in runs]
+    return table(
+        LIST, [{k: v for k, v in e.items() if k in LIST} | {"models": " ".join(e["models"])} for e in entries]
+    )
+
+
+def list_entry(run: RunSummary) -> dict[str, Any]:
+    """Return what is known of one run without its samples."""
+    data = asdict(run)
+    path, subjects = data.pop("path"), data.pop("subjects")
+    if run.problem:
+        data |= {"rounds": None, "ending": None}
+    return {"run": path.stem, "file": str(path), **data, "models": list(subjects)}
+
+
+def runs_json(runs: Iterable[StoredRun]) -> str:
+    """Write several runs as one JSON object."""
+    return written({"schema_version": SCHEMA_VERSION, "runs": [run_entry(run) for run in runs]})
+
+
+def run_json(run: StoredRun) -> str:
+    """Write one run, raw samples included, as one JSON object."""
+    return written({"schema_version": SCHEMA_VERSION} | run_entry(run))
+
+
+def run_entry(run: StoredRun) -> dict[str, Any]:
+    """Return everything of a run as plain values; `records` have the samples, in the order of the rounds."""
+    timings = timings_of(run)
+    floor = timings.noise_floor
+    return {
+        "run": run.path.stem,
+        "file": str(run.path),
+        **asdict(run.header),
+        "rounds": len(run.rounds),
+        "ending": run.ending,
+        "failures": dict(run.failures),
+        "warnings": list(run.warnings),
+        "noise_floor": asdict(floor) if floor else None,
+        "advice": list(advice(timings)),
+        "records": [record.to_dict() for record in run.records()],
+    }
+
+
+def records_csv(runs: Iterable[StoredRun]) -> str:
+    """Write one row a record; samples are joined by spaces."""
+    return table(RECORD, (record_row(run, record) for run in runs for record in run.records()))
+
+
+def records_lines(runs: Iterable[StoredRun]) -> str:
+    """Write one JSON object a line and record; `Record.from_dict` reads each."""
+    return "".join(json.dumps(record.to_dict()) + "\n" for run in runs for record in run.records())
+
+
+def record_row(run: StoredRun, record: Record) -> dict[str, Any]:
+    """Return one record's columns; those that do not apply are missing."""
+    value = median(record.samples) if record.samples else record.value
+    row: dict[str, Any] = {"run": run.path.stem, "model": record.subject, "quantity": record.quantity}
+    row |= {"unit": record.unit, "value": value, "source": record.source, "time": record.time}
+    if record.value is not None and record.quantity in TIMM:
+        column, divisor = TIMM[record.quantity]
+        row[column] = record.value / divisor
+    if record.environment:
+        row |= asdict(record.environment) | {"settings": " ".join(record.environment.settings)}
+    samples, notes = " ".join(map(repr, record.samples)), "; ".join(record.notes)
+    return row | condition_columns(record) | {"samples": samples, "notes": notes}
+
+
+def condition_columns(record: Record) -> dict[str, Any]:
+    """Return the conditions and, for passes of the whole network, timm's statistics."""
+    if record.conditions is None:
+        return {}
+    height, width = record.conditions.img_size
+    latency = Latency(label=record.subject, conditions=record.conditions, samples=record.samples)
+    columns = measured_columns(latency)
+    del columns["failure"]  # there is no record of what failed
+    if record.quantity not in PASSES:
+        columns = {k: v for k, v in columns.items() if not k.startswith(("infer_step", "infer_samples"))}
+    return {"infer_img_size": height if height == width else f"{height},{width}"} | columns
+
+
+def table(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
+    """Write CSV with all columns, whatever rows there are."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def written(data: dict[str, Any]) -> str:
+    """Write JSON."""
+    return json.dumps(data, indent=2) + "\n"

@@ -1,0 +1,148 @@
+"""Everything of one stored run, as tables."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from shlex import quote
+
+from saevit.report.html.environment import machine_fields
+from saevit.report.stored.conditions import TEXTS, shared, varying
+from saevit.report.stored.facts import facts_tables, samples_tables
+from saevit.report.tables import NONE, Table, without_empty_columns
+from saevit.report.units import digits, milliseconds, percent, plural
+from saevit.results.profile import Latency, Timings
+from saevit.results.replay import timings_of
+from saevit.results.stability import advice
+from saevit.results.statistics import Ratio, ratio, summarize
+from saevit.results.stored_run import Ending, StoredRun
+
+ENDINGS: dict[Ending, str] = {"finished": "finished", "interrupted": "interrupted", "lost": "cut off"}
+CUT_OFF = "cut off: the run was killed, or it still runs; its finished rounds are here"
+
+
+def run_tables(run: StoredRun) -> tuple[Table, ...]:
+    """Return everything of one run: its subjects, what was found once, the machine."""
+    environment = Table(
+        title="Machine and software",
+        columns=(("", "l"), ("value", "l")),
+        rows=tuple(machine_fields(run.header.environment).items()),
+    )
+    return (subjects_table(run), *facts_tables(run), *samples_tables(run), environment)
+
+
+def subjects_table(run: StoredRun) -> Table:
+    """Latencies with their spread, and their ratio to the first one that worked."""
+    timings = timings_of(run)
+    subjects = [s for s in run.header.subjects if s.quantity == "latency"]
+    labels = {subject.label for subject in run.header.subjects}
+    never = [label for label in run.failures if label not in labels]  # not even begun
+    names = dict.fromkeys([*(subject.name for subject in subjects), *never])
+    apart = varying(subject.conditions for subject in subjects)
+    base = reference(timings)
+    rows = [
+        (
+            subject.name,
+            *(TEXTS[name](subject.conditions) for name in apart),
+            *figures(latency, base, failed=subject.label in run.failures),
+        )
+        for subject, latency in zip(subjects, timings.latencies, strict=True)
+    ]
+    rows += [(label, *(NONE for _ in apart), "failed", *([NONE] * 4)) for label in never]
+    heads = (("ms/batch", "r"), ("quartiles", "r"), ("spread", "r"), ("images/s", "r"), ("ratio", "l"))
+    table = without_empty_columns(
+        Table(
+            title=title(run, next(iter(names)) if len(names) == 1 else None),
+            columns=(("model", "l"), *((name, "r") for name in apart), *heads),
+            rows=tuple(rows),
+            notes=notes(run, timings, apart if len(names) == 1 else None),
+        )
+    )
+    return table if len(names) > 1 else without_column(table, "model")
+
+
+def without_column(table: Table, name: str) -> Table:
+    """Leave out a column that says the same of every row; title or notes say it."""
+    place = [column for column, _ in table.columns].index(name)
+    return replace(
+        table,
+        columns=table.columns[:place] + table.columns[place + 1 :],
+        rows=tuple(row[:place] + row[place + 1 :] for row in table.rows),
+    )
+
+
+def title(run: StoredRun, only: str | None) -> str:
+    """Say which run, of what, where, and how it ended."""
+    header = run.header
+    devices = ", ".join(dict.fromkeys(subject.conditions.device for subject in header.subjects))
+    what = f"{only}, " if only else ""
+    rounds = plural(len(run.rounds), "interleaved round")
+    return f"{run.path.stem}: {what}{rounds} on {devices} ({header.hardware}), {ENDINGS[run.ending]}"
+
+
+def figures(latency: Latency, base: Latency | None, *, failed: bool) -> tuple[str, ...]:
+    """Statistics of one subject."""
+    if not latency.samples:
+        return "failed" if failed else NONE, NONE, NONE, NONE, NONE
+    seen = summarize(latency.samples)
+    return (
+        milliseconds(seen.median),
+        f"{milliseconds(seen.q1)} .. {milliseconds(seen.q3)}",
+        percent(seen.spread),
+        digits(latency.conditions.batch_size / seen.median),
+        NONE if base is None or base is latency else ratio_text(per_image(latency, base)),
+    )
+
+
+def reference(timings: Timings) -> Latency | None:
+    """Return the first subject that has samples."""
+    return next((latency for latency in timings.latencies if latency.samples), None)
+
+
+def per_image(latency: Latency, base: Latency) -> Ratio:
+    """Compare seconds an image: batches may differ."""
+    times, bases = (tuple(s / one.conditions.batch_size for s in one.samples) for one in (latency, base))
+    return ratio(times, bases)
+
+
+def ratio_text(seen: Ratio) -> str:
+    """Write a ratio with its interval and what it says."""
+    return f"{seen.median:.3f} [{seen.low:.3f}, {seen.high:.3f}] {seen.verdict}"
+
+
+def notes(run: StoredRun, timings: Timings, apart: Sequence[str] | None) -> tuple[str, ...]:
+    """What a reader has to know: what is missing, how it was measured, how far equal things differ.
+
+    Args:
+        run: all of it.
+        timings: its statistics.
+        apart: in what the lines of a single model differ; None where models do.
+    """
+    header, base, floor = run.header, reference(timings), timings.noise_floor
+    found = [*run.warnings, *(f"{label}: {reason}" for label, reason in run.failures.items())]
+    if run.ending == "lost":
+        found.append(CUT_OFF)
+    if not run.rounds:
+        found.append("no round was finished")
+    found.append(
+        f"begun {header.started}: {shared(subject.conditions for subject in header.subjects)}; "
+        f"a sample lasts {header.min_time:g} s or more; seed {header.seed}"
+    )
+    if base and len(timings.latencies) > 1:
+        found.append(
+            f"ratio: time of an image over that of {told(base, apart)}, round by round; below 1 is faster"
+        )
+    found += [f"{told(one, apart)}: {note}" for one in timings.latencies for note in one.notes]
+    if base and floor:
+        found.append(
+            f"noise floor: {told(base, apart)} against itself, {ratio_text(floor)} "
+            f"at {percent(floor.confidence, 0)} confidence"
+        )
+    if apart is None:
+        found.append(f"with accuracies: saevit compare --from-store {quote(str(run.path))}")
+    return (*found, *advice(timings))
+
+
+def told(latency: Latency, apart: Sequence[str] | None) -> str:
+    """Name a line: its label, or what sets it apart from the other lines of its model."""
+    if apart is None:
+        return latency.label
+    return ", ".join(f"{name} {TEXTS[name](latency.conditions)}" for name in apart) or "the model"

@@ -1,0 +1,186 @@
+"""`saevit results`: the measured runs that are kept."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from saevit.errors import OptionError
+from saevit_cli import options, output
+
+if TYPE_CHECKING:
+    from saevit.results.stored_run import StoredRun
+
+results = typer.Typer(
+    no_args_is_help=True, help="List, show, compare and export the measured runs that are kept."
+)
+
+RUN = "`latest`, the start of a name in `saevit results list`, or a file."
+Run = Annotated[str, typer.Argument(metavar="RUN", help=f"A stored run: {RUN}")]
+FirstRun = Annotated[str, typer.Argument(metavar="RUN_A", help=f"The run to start from: {RUN}")]
+SecondRun = Annotated[str, typer.Argument(metavar="RUN_B", help=f"The run that is judged: {RUN}")]
+Runs = Annotated[
+    list[str] | None, typer.Argument(metavar="RUN", help=f"Stored runs; by default all. Each: {RUN}")
+]
+ListJson = Annotated[
+    str | None,
+    typer.Option("--json", metavar="FILE|-", help="The list; - is stdout.", rich_help_panel=options.OUTPUT),
+]
+ListCsv = Annotated[
+    str | None,
+    typer.Option("--csv", metavar="FILE|-", help="A row a run; - is stdout.", rich_help_panel=options.OUTPUT),
+]
+RecordsCsv = Annotated[
+    str | None,
+    typer.Option(
+        "--csv",
+        metavar="FILE|-",
+        help="A row a record, timm's columns; - is stdout.",
+        rich_help_panel=options.OUTPUT,
+    ),
+]
+Reference = Annotated[
+    str | None,
+    typer.Option(metavar="MODEL", help="What ratios are to; by default the first of RUN_A that RUN_B has."),
+]
+Target = Annotated[
+    str,
+    typer.Option(
+        "--output",
+        metavar="FILE",
+        help=".csv: a row a record, timm's columns; .json: whole runs; .jsonl: a record a line.",
+        rich_help_panel=options.OUTPUT,
+    ),
+]
+ENDINGS = (".csv", ".json", ".jsonl")
+
+
+@results.command("list")
+def list_runs(
+    json: ListJson = None,
+    csv: ListCsv = None,
+    store: options.Store = None,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """List the runs that are kept, the newest last."""
+    from saevit.report.stored import machine
+    from saevit.report.stored.listing import list_table
+    from saevit.results.store import runs
+
+    check_outputs(json, csv, overwrite=overwrite)
+    found = runs(store)
+    if json:
+        output.write_text(json, machine.list_json(found))
+    if csv:
+        output.write_text(csv, machine.list_csv(found))
+    if output.STDOUT not in (json, csv):
+        if found:
+            output.show((list_table(found, str(folder_of(store))),))
+        else:
+            typer.echo(nothing_in(store))
+    raise typer.Exit(output.FAILED if any(run.problem for run in found) else 0)
+
+
+@results.command("show")
+def show_run(
+    run: Run,
+    json: options.Json = None,
+    csv: RecordsCsv = None,
+    store: options.Store = None,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Show one run: latencies with their spread and ratios, what was counted, the machine."""
+    from saevit.report.stored import machine
+    from saevit.report.stored.run import run_tables
+    from saevit.results.store import locate, read
+
+    check_outputs(json, csv, overwrite=overwrite)
+    found = read(locate(run, store))
+    if json:
+        output.write_text(json, machine.run_json(found))
+    if csv:
+        output.write_text(csv, machine.records_csv([found]))
+    if output.STDOUT not in (json, csv):
+        output.show(run_tables(found))
+
+
+@results.command("diff")
+def diff_runs(
+    run_a: FirstRun, run_b: SecondRun, reference: Reference = None, store: options.Store = None
+) -> None:
+    """Compare two runs through a model that both measured, and say which differences are resolved."""
+    from saevit.report.stored.changes import diff_tables
+    from saevit.results.compare import diff
+    from saevit.results.store import locate, read
+
+    first, second = read(locate(run_a, store)), read(locate(run_b, store))
+    output.show(diff_tables(diff(first, second, reference=reference), first, second))
+
+
+@results.command("export")
+def export_runs(
+    target: Target,
+    runs: Runs = None,
+    store: options.Store = None,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Write the records of one, several or all runs to one file."""
+    from saevit.report.stored import machine
+
+    if target == output.STDOUT:
+        raise OptionError(
+            f"--output {target}: the ending says the form, name a file such as runs{ENDINGS[0]}"
+        )
+    output.check_target("--output", target, overwrite=overwrite, endings=ENDINGS)
+    found, problems = chosen(runs, store)
+    write = {
+        ".csv": machine.records_csv,
+        ".json": machine.runs_json,
+        ".jsonl": machine.records_lines,
+    }[Path(target).suffix]
+    output.write_text(target, write(found))
+    for line in [*problems, *(told for run in found for told in missing(run))]:
+        typer.echo(f"warning: {line}", err=True)
+    raise typer.Exit(output.FAILED if problems else 0)
+
+
+def chosen(texts: list[str] | None, store: Path | None) -> "tuple[list[StoredRun], list[str]]":
+    """Return the runs that are named, each once; without names all that can be read, and why others cannot.
+
+    Raises:
+        OptionError: a run that is not there or cannot be read, or no runs at all.
+    """
+    from saevit.results.store import locate, read, runs
+
+    if texts:
+        return [read(path) for path in dict.fromkeys(locate(text, store) for text in texts)], []
+    summaries = runs(store)
+    if not summaries:
+        raise OptionError(nothing_in(store))
+    return [read(s.path) for s in summaries if not s.problem], [s.problem for s in summaries if s.problem]
+
+
+def missing(run: "StoredRun") -> list[str]:
+    """Return what of a run is in no record."""
+    return [*run.warnings, *(f"{run.path.stem}: {label}: {reason}" for label, reason in run.failures.items())]
+
+
+def folder_of(store: Path | None) -> Path:
+    """Return where runs are looked for."""
+    from saevit.results.store import default_folder
+
+    return default_folder() if store is None else store
+
+
+def nothing_in(store: Path | None) -> str:
+    """Say how runs get into an empty store."""
+    return (
+        f"{folder_of(store)} has no runs yet: saevit profile and saevit compare keep what they measure there"
+    )
+
+
+def check_outputs(json: str | None, csv: str | None, *, overwrite: bool) -> None:
+    """Refuse what cannot be written before any work starts."""
+    output.check_one_stdout(json=json, csv=csv)
+    output.check_target("--json", json, overwrite=overwrite)
+    output.check_target("--csv", csv, overwrite=overwrite)

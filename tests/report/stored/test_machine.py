@@ -1,0 +1,100 @@
+"""Machine output is complete and unrounded, and records come back as they were."""
+
+import csv
+import io
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from saevit.report.stored.machine import (
+    list_csv,
+    list_json,
+    records_csv,
+    records_lines,
+    run_json,
+    runs_json,
+)
+from saevit.results.record import Record
+from saevit.results.statistics import median, ratio
+from saevit.results.stored_run import RunSummary, StoredRun
+from tests.report.stored.test_listing import LATER, RUN
+from tests.report.stored.test_run import AGAIN, FAST, SLOW, compared
+from tests.results.test_record import COUNTED, MEASURED
+
+OWN = replace(MEASURED, subject="base", quantity="own_latency of stem")
+MACS = replace(COUNTED, subject="base")
+
+
+@pytest.fixture
+def run() -> StoredRun:
+    return replace(compared(), facts=(MACS, OWN), failures={"big": "out of memory"}, warnings=("skipped",))
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_json_has_everything_of_a_run(run: StoredRun) -> None:
+    data: dict[str, Any] = json.loads(run_json(run))
+    assert [Record.from_dict(record) for record in data["records"]] == run.records()
+    assert data["records"][1]["samples"] == FAST
+    assert (data["run"], data["rounds"], data["ending"]) == ("run", 8, "finished")
+    assert (data["failures"], data["warnings"]) == ({"big": "out of memory"}, ["skipped"])
+    assert data["environment"]["settings"] == ["OMP_NUM_THREADS=2"]
+    assert [subject["label"] for subject in data["subjects"]] == ["base", "ours", "base (again)"]
+    assert data["noise_floor"] == asdict(ratio(AGAIN, SLOW))
+    assert data["advice"]
+
+
+def test_several_runs_are_one_object(run: StoredRun) -> None:
+    data = json.loads(runs_json([run, replace(run, path=Path("other.jsonl"))]))
+    assert [one["run"] for one in data["runs"]] == ["run", "other"]
+    assert data["runs"][0]["records"] == json.loads(run_json(run))["records"]
+
+
+def test_a_line_is_a_record(run: StoredRun) -> None:
+    lines = records_lines([run, run]).splitlines()
+    assert [Record.from_dict(json.loads(line)) for line in lines] == run.records() * 2
+
+
+def test_csv_has_a_row_a_record_in_timms_columns_and_units(run: StoredRun) -> None:
+    base, ours, again, macs, own = rows(records_csv([run]))
+    assert (ours["run"], ours["model"], ours["quantity"], ours["unit"]) == ("run", "ours", "latency", "s")
+    assert float(ours["infer_step_time"]) == median(FAST) * 1e3
+    assert float(ours["infer_samples_per_sec"]) == 8 / median(FAST)
+    assert (ours["infer_batch_size"], ours["infer_img_size"], ours["rounds"]) == ("8", "224,192", "8")
+    assert [float(sample) for sample in ours["samples"].split()] == FAST
+    assert float(ours["value"]) == median(FAST)
+    assert (base["cpu"], base["settings"], base["accelerator"]) == ("a processor", "OMP_NUM_THREADS=2", "")
+    assert again["quantity"] == "latency_again"
+    assert (float(macs["infer_gmacs"]), macs["value"], macs["source"]) == (0.806, "806000000", "counted")
+    assert (macs["infer_step_time"], macs["cpu"], ours["infer_gmacs"]) == ("", "", "")
+    assert float(own["value"]) == median(OWN.samples)
+    assert (own["infer_step_time"], own["infer_samples_per_sec"]) == ("", "")  # timm's are of the whole pass
+    assert own["runtime"] == "eager"
+
+
+def test_csv_has_its_columns_whatever_the_runs_have(run: StoredRun) -> None:
+    none = replace(run, rounds=(), facts=())
+    assert records_csv([none]) == records_csv([run]).splitlines(keepends=True)[0]
+
+
+def test_the_list(run: StoredRun) -> None:
+    broken = RunSummary(path=Path("c.jsonl"), problem="c.jsonl, line 2: edited")
+    summaries = [replace(RUN, subjects=("a:x=1,y=2", "b")), replace(LATER, ending="lost"), broken]
+    first, second, third = json.loads(list_json(summaries))["runs"]
+    assert (first["run"], first["models"], first["hardware"]) == (
+        RUN.path.stem,
+        ["a:x=1,y=2", "b"],
+        RUN.hardware,
+    )
+    assert (second["ending"], second["problem"]) == ("lost", None)
+    assert (third["ending"], third["rounds"], third["problem"]) == (None, None, broken.problem)
+    table = rows(list_csv(summaries))
+    assert [row["models"] for row in table] == ["a:x=1,y=2 b", "saevit_tiny", ""]
+    assert [row["problem"] for row in table] == ["", "", broken.problem]
+    assert len(rows(list_csv([]))) == 0
+    assert list_csv([]).startswith("run,file,started")
