@@ -1,4 +1,4 @@
-# make demo   set up .venv, profile a variant, draw a picture
+# make demo   set up .venv, compare the presets with models that lead their class, draw a picture
 # make test   set up the dev tools, run the tests
 PYTHON ?= python3
 # The torch to install, for example TORCH=torch==2.11.0
@@ -12,8 +12,9 @@ TESTS := $(BIN)/python -m pytest -n 2
 
 demo: $(VENV)/installed
 	mkdir -p out
-	$(BIN)/saevit profile saevit_tiny --plot out/profile.png --json out/profile.json --overwrite
-	@echo "The picture is out/profile.png, the raw samples are in out/profile.json."
+	$(BIN)/saevit compare --plot out/compare.png --report out/compare.html --overwrite
+	@echo "The page with everything, raw samples included, is out/compare.html."
+	@echo "The picture is out/compare.png"
 
 test: $(VENV)/dev
 	$(TESTS) -m "not slow"
@@ -30,10 +31,12 @@ format: $(VENV)/dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# The reference of the command line, and README's table and picture
+# The reference of the command line, and README's pictures
 docs: $(VENV)/dev
 	$(BIN)/python -m pytest -q tests/contracts/test_docs.py --update-golden
 	$(BIN)/saevit profile saevit_tiny --batch-size 1,8 --plot docs/images/profile.png --overwrite
+	$(BIN)/saevit compare --plot docs/images/compare.png --overwrite
+	$(BIN)/saevit compare --from-store latest --x gmacs --y latency --plot docs/images/honesty.png --overwrite
 
 golden: $(VENV)/dev
 	$(BIN)/python -m pytest -q tests --update-golden -m "not slow"

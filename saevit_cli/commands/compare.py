@@ -176,10 +176,10 @@ class View:
             output.write_text(self.csv, comparison.comparison_csv(found))
         if output.STDOUT not in (self.json, self.csv):
             output.show((comparison.comparison_table(found, self.sort, self.axes),))
-        if self.plot:
-            self.draw(found, self.plot)
         if self.report:
             output.write_text(str(self.report), page(found))
+        if self.plot:
+            self.draw(found, self.plot)
 
     def draw(self, found: "Comparison", path: "Path") -> None:
         """Draw the scatter plot."""

@@ -1,0 +1,72 @@
+"""What the script of the page works on: metrics, one entry a model, and the files to download."""
+
+import json
+import re
+from typing import Any, Literal
+
+from saevit.report.comparison import comparison_csv, comparison_json
+from saevit.report.metrics import METRICS, is_comparable
+from saevit.report.names import short_names
+from saevit.results.comparison import Candidate, Comparison
+
+Kind = Literal["plain", "apart", "claim", "none"]
+
+
+def payload(comparison: Comparison) -> dict[str, Any]:
+    """Return plain JSON values; the texts of figures are read from the table of the page."""
+    candidates = comparison.candidates
+    named = [name for name, metric in METRICS.items() if any(metric.of(c) is not None for c in candidates)]
+    labels = short_names(c.model for c in candidates)
+    return {
+        "metrics": {name: {"label": METRICS[name].label, "better": METRICS[name].better} for name in named},
+        "models": [entry(c, labels[c.model], named) for c in candidates],
+        "files": [
+            {"name": f"{file_stem(comparison)}.{ending}", "type": kind, "text": text}
+            for ending, kind, text in (
+                ("json", "application/json", comparison_json(comparison)),
+                ("csv", "text/csv", comparison_csv(comparison)),
+            )
+        ],
+    }
+
+
+def entry(c: Candidate, label: str, metrics: list[str]) -> dict[str, Any]:
+    """Return one model; metrics without a value are left out."""
+    values = {name: METRICS[name].of(c) for name in metrics}
+    return {
+        "name": c.model,
+        "label": label,
+        "kind": kind_of(c),
+        "comparable": is_comparable(c),
+        "values": {name: value for name, value in values.items() if value is not None},
+        "sources": {
+            name: text
+            for name, text in (
+                ("top-1 from", c.accuracy.source if c.accuracy else None),
+                ("counted by", c.counted_by),
+            )
+            if text
+        },
+    }
+
+
+def kind_of(c: Candidate) -> Kind:
+    """Return how a model's accuracy came about, which its mark in the plot shows."""
+    if c.accuracy is None:
+        return "none"
+    if c.accuracy.claim:
+        return "claim"
+    return "plain" if c.accuracy.plain else "apart"
+
+
+def file_stem(comparison: Comparison) -> str:
+    """Name the downloads after the start of the run, so that those of several runs lie side by side."""
+    if comparison.timings is None:
+        return "saevit-compare"
+    return "saevit-compare-" + re.sub(r"\D", "", comparison.timings.started.partition("+")[0])
+
+
+def script_text(data: dict[str, Any]) -> str:
+    """Write JSON that HTML cannot mistake for markup, whatever the texts in it."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    return text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
