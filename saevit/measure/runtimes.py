@@ -3,7 +3,6 @@
 A runtime is one more entry of `RUNTIMES`: an object with a name that turns a placed model into a call.
 """
 
-import copy
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from saevit.count.tracing import placed_copy
 from saevit.errors import MeasureError, OptionError, nearest
 from saevit.measure.memory import is_out_of_memory
 from saevit.results.record import Conditions
@@ -164,6 +164,8 @@ def threads(count: int) -> Iterator[None]:
 def place(model: nn.Module, conditions: Conditions) -> nn.Module:
     """Return a copy of the model for inference, on the device, in the precision and layout of the conditions.
 
+    Weights that are as wanted already are shared with the model, so that a comparison holds them once.
+
     Raises:
         OptionError: the device is not here, or cannot compute in this precision.
     """
@@ -172,8 +174,7 @@ def place(model: nn.Module, conditions: Conditions) -> nn.Module:
     layout: dict[str, Any] = {
         "memory_format": LAYOUTS[conditions.memory_format]
     }  # not in every torch's stubs
-    placed = copy.deepcopy(model).to(device=device, dtype=dtype).to(**layout)
-    return placed.eval().requires_grad_(False)
+    return placed_copy(model, lambda tensor: tensor).to(device=device, dtype=dtype).to(**layout)
 
 
 def example_input(conditions: Conditions, channels: int) -> Tensor:

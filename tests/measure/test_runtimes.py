@@ -53,6 +53,18 @@ def test_eager_runs_the_model_for_inference() -> None:
     torch.testing.assert_close(result, expected)
 
 
+def test_weights_that_are_as_wanted_are_not_copied() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+    placed = runtimes.place(model, CONDITIONS)
+    assert placed is not model
+    assert [t.data_ptr() for t in placed.state_dict().values()] == [
+        t.data_ptr() for t in model.state_dict().values()
+    ]
+    assert not any(p.requires_grad for p in placed.parameters())
+    assert all(p.requires_grad for p in model.parameters())
+    assert (placed.training, model.training) == (False, True)
+
+
 def test_placing_leaves_the_model_alone() -> None:
     model = Net(4).train()
     placed = runtimes.place(model, replace(CONDITIONS, dtype="bf16", memory_format="channels_last"))
