@@ -11,8 +11,8 @@ TAIL = 10
 def short_names(models: Iterable[str]) -> dict[str, str]:
     """Return a short name for each model, no two the same.
 
-    The library's prefix goes, and a tag where the name alone is unambiguous. What is still long is cut in its middle, because
-    variants differ at their ends; names that this makes equal get a number.
+    The library's prefix goes, and a tag where the name alone is unambiguous. What is still long is cut in its
+    middle, because variants differ at their ends; names that this makes equal get a number.
     """
     heads = {model: head_of(model) for model in dict.fromkeys(models)}
     count = Counter(heads.values())
