@@ -21,7 +21,8 @@ def candidate_of(
     row = published.find(model)
     if counted is None and row:
         return published_only(row, img_size)
-    named = Candidate(model=model, family=family_of(model), accuracy=accuracy_of(row) if row else None)
+    accuracy = accuracy_of(row, img_size) if row else None
+    named = Candidate(model=model, family=family_of(model), accuracy=accuracy)
     if not isinstance(counted, Counted):
         return replace(named, failure=counted)
     return replace(
@@ -35,7 +36,9 @@ def candidate_of(
     )
 
 
-def of_training(network: Candidate, model: str, same: Mapping[str, str]) -> Candidate:
+def of_training(
+    network: Candidate, model: str, same: Mapping[str, str], img_size: tuple[int, int]
+) -> Candidate:
     """Return the row of one training of a network: its costs are the network's, its accuracy its own."""
     if same[model] == model:
         return network
@@ -45,7 +48,7 @@ def of_training(network: Candidate, model: str, same: Mapping[str, str]) -> Cand
         model=model,
         same_as=network.model,
         family=family_of(model),
-        accuracy=accuracy_of(row) if row else None,
+        accuracy=accuracy_of(row, img_size) if row else None,
     )
 
 
@@ -67,12 +70,12 @@ def published_only(row: Published, img_size: tuple[int, int]) -> Candidate:
         macs=None if gmacs is None or not here else round(gmacs * 1e9),
         counted_by=row.counted_with or f"{basis}: {row.paper_source}",
         published_only=True,
-        accuracy=accuracy_of(row),
+        accuracy=accuracy_of(row, img_size),
     )
 
 
-def accuracy_of(row: Published) -> Accuracy | None:
-    """Return a published top-1 with where it is from."""
+def accuracy_of(row: Published, img_size: tuple[int, int]) -> Accuracy | None:
+    """Return a published top-1 with where it is from, to stand beside costs at (H, W)."""
     if row.top1 is None:
         return None
     claim = row.tier == "claim"
@@ -82,5 +85,8 @@ def accuracy_of(row: Published) -> Accuracy | None:
         mark=row.mark,
         source=row.top1_source or "",
         claim=claim,
-        plain=not claim and row.distilled != "yes" and not row.uses_extra_data,
+        plain=not claim
+        and row.distilled != "yes"
+        and not row.uses_extra_data
+        and img_size == (row.img_size, row.img_size),
     )

@@ -51,7 +51,9 @@ def compare(
     found = {model: counted_or_reason(model, img_size, on_step) for model in dict.fromkeys(same.values())}
     networks = {model: candidate_of(model, counted, img_size, dtype) for model, counted in found.items()}
     working = {model: counted for model, counted in found.items() if isinstance(counted, Counted)}
-    rows = {model: of_training(networks[same[model]], model, same) for model in dict.fromkeys(models)}
+    rows = {
+        model: of_training(networks[same[model]], model, same, img_size) for model in dict.fromkeys(models)
+    }
     timings = None
     if plan and working:
         subjects, refused = conditioned(working, img_size, dtype, plan)
@@ -66,7 +68,7 @@ def compare(
             if writer:
                 timings = ended(writer, timings, networks.values())
     return Comparison(
-        candidates=tuple(of_training(networks[same[model]], model, same) for model in rows),
+        candidates=tuple(of_training(networks[same[model]], model, same, img_size) for model in rows),
         reference=networks[first].model,
         img_size=img_size,
         dtype=dtype,

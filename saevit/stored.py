@@ -94,7 +94,7 @@ def comparison_of(run: StoredRun, models: Sequence[str] = (), reference: str | N
         label: of_label(run, label, named.get(label, label), latencies.get(label), size) for label in labels
     }
     candidates = tuple(
-        of_training(rows[same[label]], label, same)
+        of_training(rows[same[label]], label, same, size)
         for label in labels
         if not models or label in models or label == reference
     )
@@ -119,7 +119,7 @@ def of_label(
         model=label,
         family=family_of(name),
         latency=latency,
-        accuracy=accuracy_of(row) if row else None,
+        accuracy=accuracy_of(row, img_size) if row else None,
         failure=None if latency else run.failures.get(label),
     )
     figures: dict[str, Any] = {quantity: fact.value for quantity, fact in counts.items()}

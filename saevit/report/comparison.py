@@ -111,7 +111,7 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
         )
         found.append(
             "Pareto-optimal: no plain model here is at least as accurate and as cheap, and better in one; "
-            "apart: distilled, extra data or a claim, of another recipe"
+            "apart: distilled, extra data, a claim, or of another size than the costs beside it"
         )
     if any(c.family == "SAEViT" for c in comparison.candidates):
         found.append(

@@ -39,7 +39,7 @@ STYLES: Mapping[Kind, Style] = {
 LEGEND: Mapping[Kind, str] = {
     "plain": "plain ImageNet-1k training",
     "front": "plain ImageNet-1k training, on the Pareto front",
-    "apart": "distilled or extra data: judged apart, on no front",
+    "apart": "judged apart, on no front: distilled, extra data, or accuracy of another size (@)",
     "claim": "paper claim, not reproduced here",
     "variant": "SAEViT variants: no accuracy known",
 }

@@ -80,15 +80,15 @@ def sorted_by(candidates: Iterable[Candidate], name: str | None) -> list[Candida
 
 
 def is_comparable(candidate: Candidate) -> bool:
-    """May its accuracy stand on a front? Distilled, extra-data and claimed ones are of another kind."""
+    """May its accuracy stand on a front? One of another recipe or another size, or claimed, may not."""
     return candidate.accuracy is None or candidate.accuracy.plain
 
 
 def on_front(candidates: Iterable[Candidate], x: str, y: str) -> dict[str, bool]:
     """Return, for each model that has both figures and may be judged by them, whether no other beats it.
 
-    Accuracies of distilled or extra-data trainings and claims neither stand on a front nor push others off it
-    (`is_comparable`): they are of another recipe.
+    Accuracies that are distilled, of extra data, of another size than the costs, or claimed neither stand on
+    a front nor push others off it (`is_comparable`).
 
     Raises:
         OptionError: an unknown metric.

@@ -16,7 +16,7 @@ class Accuracy:
     mark: str  # published or paper claim, distilled, extra data
     claim: bool = False  # of SAEViT's paper, for a network that nobody can build
     source: str
-    plain: bool  # neither distilled nor from extra data
+    plain: bool  # neither distilled, nor from extra data, nor of another size than the costs beside it
 
 
 @dataclass(frozen=True, kw_only=True)

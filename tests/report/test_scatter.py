@@ -182,7 +182,7 @@ def test_the_legend_names_what_is_drawn_and_nothing_else() -> None:
     ]
     found = legend(scatter_figure(ALL, ["gmacs"]))
     assert len(found) == 5
-    assert any("distilled or extra data" in text for text in found)
+    assert any("distilled, extra data" in text for text in found)
 
 
 def test_names_are_short_and_say_where_an_accuracy_is_of_another_size() -> None:

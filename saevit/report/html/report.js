@@ -89,7 +89,7 @@
 
   const KINDS = {
     plain: { text: "top-1 published, plain training", path: "M-5 0A5 5 0 1 0 5 0A5 5 0 1 0 -5 0Z" },
-    apart: { text: "top-1 published, distilled or extra data", path: "M0 -6.5L6.5 0L0 6.5L-6.5 0Z" },
+    apart: { text: "top-1 published, apart: distilled, extra data or another size", path: "M0 -6.5L6.5 0L0 6.5L-6.5 0Z" },
     claim: { text: "top-1 claimed by the paper, not reproduced", path: "M-5 -5H5V5H-5Z" },
     none: { text: "no published top-1", path: "M0 -6L6 4.5H-6Z" },
   };
