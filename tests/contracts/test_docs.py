@@ -2,7 +2,9 @@
 
 import inspect
 import re
+import shlex
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,10 @@ import typer.main
 
 from saevit.count import subject
 from saevit.presets import PRESETS
+from saevit.results.store import Writer
 from saevit_cli.app import app, run
-from tests.results.test_store import written
+from tests.results.test_record import COUNTED
+from tests.results.test_store import HEADER, round_of
 
 ROOT = Path(__file__).parents[2]
 INTRO = """# Command line
@@ -66,10 +70,21 @@ def test_every_option_has_a_help() -> None:
         assert all(param.help for param in command.params)
 
 
+def keep_a_run(folder: Path) -> None:
+    """Leave a run of two models whose MACs are known."""
+    with Writer(folder) as writer:
+        writer.begin(HEADER)
+        for subject_ in HEADER.subjects[:2]:
+            writer.add_record(replace(COUNTED, subject=subject_.name, quantity="macs"))
+        for number in range(6):
+            writer.add_round(number, round_of(number))
+        writer.end()
+
+
 def readme_commands() -> list[list[str]]:
     """Every `saevit ...` line in README's code blocks."""
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
-    lines = [line.partition("#")[0].split() for block in blocks for line in block.splitlines()]
+    lines = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
     return [line[1:] for line in lines if line[:1] == ["saevit"]]
 
 
@@ -85,7 +100,7 @@ def test_readme_commands_run(
     cheap = subject.of_variant(PRESETS["saevit_pico"], (224, 224))
     monkeypatch.setattr("saevit.compare.counted_of", lambda model, img_size: (cheap, {}))
     monkeypatch.setenv("SAEVIT_STORE", str(tmp_path))
-    written(tmp_path)
+    keep_a_run(tmp_path)
     more = {
         "profile": ["--no-measure", "--counters", "torch" if timm else "analytic"],
         "compare": [] if "--from-store" in arguments else ["--no-measure"],
