@@ -123,4 +123,4 @@ def of_label(
         failure=None if latency else run.failures.get(label),
     )
     figures: dict[str, Any] = {quantity: fact.value for quantity, fact in counts.items()}
-    return replace(one, counted_by=next((f.notes[0] for f in counts.values()), None), **figures)
+    return replace(one, counted_by=next((note for f in counts.values() for note in f.notes), None), **figures)

@@ -128,6 +128,23 @@ def test_raw_samples_reproduce_the_printed_ratio(found: Comparison) -> None:
     assert f"{again.median:.3f} [{again.low:.3f}, {again.high:.3f}] {again.verdict}" in row
 
 
+def test_what_is_odd_about_many_timings_is_one_line(found: Comparison) -> None:
+    def odd(count: int) -> list[str]:
+        large = found.candidates[0]
+        assert large.latency is not None
+        rows = [
+            replace(
+                large, model=f"net{i}", latency=replace(large.latency, notes=(f"not steady after {i}.5 s",))
+            )
+            for i in range(count)
+        ]
+        notes = comparison_table(replace(found, candidates=tuple(rows)), None).notes
+        return [note for note in notes if "not steady" in note]
+
+    assert odd(2) == ["net0: not steady after 0.5 s", "net1: not steady after 1.5 s"]
+    assert odd(5) == ["net0: not steady after 0.5 s, and so 4 more"]
+
+
 def test_csv_has_a_row_a_model(found: Comparison) -> None:
     rows = list(csv.DictReader(io.StringIO(comparison_csv(found))))
     assert [row["model"] for row in rows] == [c.model for c in found.candidates]

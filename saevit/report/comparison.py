@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -13,7 +14,7 @@ from saevit.report.tables import NONE, Table, machine_name, without_empty_column
 from saevit.report.units import digits, giga, milliseconds, percent, plural, scaled, size
 from saevit.results.comparison import Candidate, Comparison
 from saevit.results.record import SCHEMA_VERSION
-from saevit.results.stability import advice
+from saevit.results.stability import MOST_LINES, advice
 from saevit.results.statistics import median
 
 AXES = ("gmacs", "latency")  # of the fronts that a table names: what papers plot, and what this machine says
@@ -124,7 +125,7 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
             f"{timings.rounds} interleaved rounds, begun {timings.started}: {conditions}; "
             "a ratio below 1 is faster than the reference"
         )
-        found += [note for c in comparison.candidates if c.latency for note in c.latency.notes]
+        found += timing_notes(comparison.candidates)
     floor = timings.noise_floor if timings else None
     if floor:
         found.append(
@@ -133,6 +134,19 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
             f"at {percent(floor.confidence, 0)} confidence"
         )
     return (*found, *(advice(timings) if timings else ()))
+
+
+def timing_notes(candidates: Sequence[Candidate]) -> list[str]:
+    """Say what is odd about models' timings; what holds for more than two is one line."""
+    alike: dict[str, list[str]] = {}
+    for c in candidates:
+        for note in c.latency.notes if c.latency else ():
+            alike.setdefault(re.sub(r"[\d.]+", "", note), []).append(f"{c.model}: {note}")
+    return [
+        line
+        for lines in alike.values()
+        for line in (lines if len(lines) <= MOST_LINES else [f"{lines[0]}, and so {len(lines) - 1} more"])
+    ]
 
 
 def comparison_columns(comparison: Comparison, c: Candidate, found: Fronts) -> dict[str, Any]:
