@@ -4,6 +4,7 @@ The first line says what is measured and where; each further one is a finished r
 end. A run that is killed keeps every round it finished. Runs merge by copying their files into one folder.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -37,14 +38,16 @@ SUFFIX = ".jsonl"
 class Writer:
     """Appends one run to a file of its own; what a method wrote is on the disk when it returns.
 
-    As a context manager it closes the file, and removes it if nothing was written.
+    As a context manager it closes the file, and leaves nothing behind if nothing was written.
 
     Raises:
         OptionError: the folder cannot be written to, or the disk is full; the lines so far stay whole.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.path, self._file = _create(default_folder() if folder is None else folder)
+        folder = default_folder() if folder is None else folder
+        self._made = [path for path in (folder, *folder.parents) if not path.exists()]
+        self.path, self._file = _create(folder)
         self._labels: tuple[str, ...] = ()
         self._rounds = 0
 
@@ -84,6 +87,9 @@ class Writer:
         self._file.close()
         if empty:
             self.path.unlink()
+            with contextlib.suppress(OSError):  # another run may have begun in there
+                for made in self._made:
+                    made.rmdir()
 
     def _append(self, line: Mapping[str, Any]) -> None:
         data, start, written = json.dumps(line, allow_nan=False).encode() + b"\n", self._file.tell(), 0

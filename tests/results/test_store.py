@@ -213,6 +213,16 @@ def test_a_run_that_begins_anew_forgets_the_rounds_before(tmp_path: Path) -> Non
     assert run.warnings == (f"{writer.path}: the run began anew, rounds before that (1) do not count",)
 
 
+def test_a_run_that_never_began_leaves_nothing(tmp_path: Path) -> None:
+    with Writer(tmp_path / "new" / "store"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+    path = written(tmp_path / "store", rounds=1)
+    with Writer(tmp_path / "store"):
+        pass
+    assert list(path.parent.iterdir()) == [path]
+
+
 def test_names_sort_by_time_and_never_meet(tmp_path: Path) -> None:
     paths = [written(tmp_path, rounds=1) for _ in range(20)]
     assert sorted(paths) == paths
