@@ -213,7 +213,7 @@ def test_a_run_that_begins_anew_forgets_the_rounds_before(tmp_path: Path) -> Non
     assert run.warnings == (f"{writer.path}: the run began anew, rounds before that (1) do not count",)
 
 
-def test_a_run_that_never_began_leaves_nothing(tmp_path: Path) -> None:
+def test_nor_does_it_leave_a_folder_that_it_made(tmp_path: Path) -> None:
     with Writer(tmp_path / "new" / "store"):
         pass
     assert list(tmp_path.iterdir()) == []
