@@ -151,6 +151,14 @@ MinTime = Annotated[
 Measure = Annotated[
     bool, typer.Option("--measure/--no-measure", help="Time it, or count only.", rich_help_panel=TIME)
 ]
+Fuse = Annotated[
+    bool,
+    typer.Option(
+        "--fuse/--no-fuse",
+        help="Time variants with every exact fold, or as they are defined. Counts are of the definition.",
+        rich_help_panel=TIME,
+    ),
+]
 Force = Annotated[
     bool, typer.Option("--force", help="Run what by its count cannot fit in memory.", rich_help_panel=TIME)
 ]

@@ -38,7 +38,10 @@ class Counted:
     peak_elements: int
     attention_macs: int | None
     dense_attention_macs: int | None
-    build: Callable[[], "nn.Module"]  # the network for measuring, in eval mode
+    build: Callable[[], "nn.Module"]  # the network as defined, in eval mode
+    fused: (
+        Callable[[], "nn.Module"] | None
+    )  # the same function with every exact fold, if that is ours to fold
     skeleton: Callable[[], "nn.Module"]  # the network for counting; its weights may take no memory
 
 
@@ -61,6 +64,7 @@ def of_variant(spec: VariantSpec, img_size: tuple[int, int]) -> Counted:
         attention_macs=sum(cost.macs for path, cost in costs.items() if path.endswith(".attend")),
         dense_attention_macs=analytic.dense_attention_macs(spec, img_size),
         build=cache(lambda: build_variant(spec)),
+        fused=cache(lambda: fused_variant(spec)),
         skeleton=lambda: variant_skeleton(spec),
     )
 
@@ -82,6 +86,14 @@ def build_variant(spec: VariantSpec) -> "nn.Module":
     from saevit.model.pyramid import build
 
     return build(spec)
+
+
+def fused_variant(spec: VariantSpec) -> "nn.Module":
+    """Build the network and fold all that folds exactly."""
+    from saevit.model.fuse import fuse
+    from saevit.model.pyramid import build
+
+    return fuse(build(spec))
 
 
 def variant_skeleton(spec: VariantSpec) -> "nn.Module":
@@ -121,5 +133,6 @@ def of_network(
         attention_macs=None,
         dense_attention_macs=None,
         build=lambda: model,
+        fused=None,
         skeleton=lambda: model,
     )

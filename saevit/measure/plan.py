@@ -10,6 +10,8 @@ from saevit.results.profile import BYTES, Latency, Timings
 from saevit.results.record import Conditions, Dtype, MemoryFormat
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from saevit.measure.breakdown import ModuleTimes
     from saevit.measure.interleave import Keeper, Progress, Run, Timing
 
@@ -40,6 +42,7 @@ class Plan:
     rounds: int = 15
     min_time: float = 0.1  # seconds a sample lasts at least
     seed: int = 0
+    fuse: bool = True  # run variants with every exact fold; False runs them as defined
     force: bool = False  # run even what by the count cannot fit in memory
 
 
@@ -68,6 +71,7 @@ def configurations(
             runtime=name,
             threads=plan.threads or usable_cores(),
             memory_format=plan.memory_format,
+            fused=plan.fuse and counted.fused is not None,
         )
         for name in plan.runtimes
         for batch_size in plan.batch_sizes
@@ -92,7 +96,7 @@ def timed(
         return timings_of(run, None), {}
     on_step(Step(text="timing the modules"))
     try:
-        times = line_times(counted, replace(first, runtime="eager"), lines, plan)
+        times = line_times(counted, form_with(counted, lines, replace(first, runtime="eager")), lines, plan)
     except KeyboardInterrupt:  # the rounds that are finished stay
         return replace(timings_of(run, None), interrupted=True), {}
     return timings_of(run, times), own_times(times)
@@ -115,7 +119,7 @@ def timed_together(
             on_step(Step(text=f"preparing {p.subject}"))
 
     return measure(
-        [Subject(name=m.name, build=m.build, conditions=c, channels=m.in_chans) for m, c in subjects],
+        [Subject(name=m.name, build=form(m, c), conditions=c, channels=m.in_chans) for m, c in subjects],
         rounds=plan.rounds,
         min_time=plan.min_time,
         seed=plan.seed,
@@ -124,11 +128,26 @@ def timed_together(
     )
 
 
+def form(counted: Counted, conditions: Conditions) -> "Callable[[], nn.Module]":
+    """Return what builds the network that runs under these conditions: folded, or as defined."""
+    return counted.fused if conditions.fused and counted.fused else counted.build
+
+
+def form_with(counted: Counted, lines: Sequence[str], conditions: Conditions) -> Conditions:
+    """Return the conditions for timing modules: as defined, if the folded network lacks one of them."""
+    if not conditions.fused:
+        return conditions
+    defined, folded = (
+        dict(form(counted, c)().named_modules()) for c in (replace(conditions, fused=False), conditions)
+    )
+    return replace(conditions, fused=all(path in folded for path in lines if path in defined))
+
+
 def line_times(counted: Counted, eager: Conditions, lines: Sequence[str], plan: Plan) -> "ModuleTimes":
     """Time the modules that stand on a line of the breakdown."""
     from saevit.measure.breakdown import module_times
 
-    model = counted.build()
+    model = form(counted, eager)()
     modules = dict(model.named_modules(remove_duplicate=False))
     return module_times(
         model,

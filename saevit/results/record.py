@@ -62,6 +62,9 @@ class Conditions:
     runtime: str
     threads: int
     memory_format: MemoryFormat
+    fused: bool = (
+        False  # run with every exact fold, not as defined; baselines are re-parameterised either way
+    )
 
     def __post_init__(self) -> None:
         if len(self.img_size) != 2 or not all(_positive(side) for side in self.img_size):
@@ -80,7 +83,7 @@ class Conditions:
         height, width = self.img_size
         return (
             f"{height}x{width}, batch {self.batch_size}, {self.dtype}, {self.device}, {self.runtime}, "
-            f"{self.threads} thread{'s' * (self.threads > 1)}, {self.memory_format}"
+            f"{self.threads} thread{'s' * (self.threads > 1)}, {self.memory_format}{', fused' * self.fused}"
         )
 
     @classmethod

@@ -59,6 +59,7 @@ def compare(
     min_time: options.MinTime = "0.1",
     measure: options.Measure = True,
     from_store: options.FromStore = None,
+    fuse: options.Fuse = True,
     force: options.Force = False,
     sort: options.Sort = None,
     x: options.AxisX = None,
@@ -95,6 +96,7 @@ def compare(
             memory_format=options.read_layout(memory_format),
             rounds=options.read_rounds(rounds),
             min_time=options.read_min_time(min_time),
+            fuse=fuse,
             force=force,
         )
         size, precision = options.read_size(img_size), options.read_dtype(dtype)

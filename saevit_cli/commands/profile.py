@@ -28,6 +28,7 @@ def profile(
     rounds: options.Rounds = "15",
     min_time: options.MinTime = "0.1",
     measure: options.Measure = True,
+    fuse: options.Fuse = True,
     force: options.Force = False,
     counters: options.Counters = None,
     by: options.ByName = "stage",
@@ -51,6 +52,7 @@ def profile(
         memory_format=options.read_layout(memory_format),
         rounds=options.read_rounds(rounds),
         min_time=options.read_min_time(min_time),
+        fuse=fuse,
         force=force,
     )
     with output.kept(store, wanted=measure) as writer, output.progress() as tell:

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -74,12 +75,17 @@ def test_measured_to_files(saevit: Run, tmp_path: Path) -> None:
     outputs = ("--plot", "a.png", "--json", "a.json", "--csv", "a.csv")
     done = saevit("profile", SMALL, *QUICK, "--batch-size", "1,2", *outputs, check=True)
     assert "images/s" in done.stdout
-    assert [line.split()[0] for line in done.stderr.splitlines()] == ["wrote"] * 3
+    assert [line.split()[0] for line in done.stderr.splitlines()] == ["kept", "wrote", "wrote", "wrote"]
     data = json.loads((tmp_path / "a.json").read_text())
     assert len(data["timings"]["latencies"][1]["samples"]) == 6
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     assert len((tmp_path / "a.csv").read_text().splitlines()) == 3
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.csv", "a.json", "a.png"]  # no temporary left
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "a.csv",
+        "a.json",
+        "a.png",
+        "store",
+    ]  # nothing temporary
 
 
 def test_nothing_is_overwritten_unless_asked(saevit: Run, tmp_path: Path) -> None:
@@ -195,7 +201,8 @@ def test_a_terminal_gets_drawn_tables_and_a_progress_bar(tmp_path: Path) -> None
         cwd=tmp_path,
         stdout=terminal,
         stderr=terminal,
-        env=os.environ | {"TERM": "xterm-256color", "COLUMNS": "160"},
+        env=os.environ
+        | {"TERM": "xterm-256color", "COLUMNS": "160", "SAEVIT_STORE": str(tmp_path / "store")},
     )
     os.close(terminal)
     seen = b""
@@ -210,5 +217,5 @@ def test_a_terminal_gets_drawn_tables_and_a_progress_bar(tmp_path: Path) -> None
     assert process.wait(60) == 0
     text = seen.decode()
     assert "─" in text  # a drawn table
-    assert "measure" in text  # the bar
+    assert re.search(r"round \d of 6, ", text)  # the bar
     assert "\x1b[" in text

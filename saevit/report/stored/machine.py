@@ -40,6 +40,7 @@ RECORD = (
     "dtype",
     "threads",
     "memory_format",
+    "fused",
     *(field.name for field in fields(Environment)),
     "samples",
     "notes",
