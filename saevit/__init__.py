@@ -1,6 +1,6 @@
 """SAEViT, a light hybrid of convolution and sparse attention: built, counted exactly, timed honestly.
 
-`parse`, `PRESETS` and `VariantSpec` need no torch; it is loaded on the first use of `SAEViT` or `build`.
+`parse`, `PRESETS` and `VariantSpec` need no torch: the first use of `SAEViT`, `build` or `fuse` loads it.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from saevit.presets import PRESETS as PRESETS
 from saevit.spec import VariantSpec as VariantSpec
 
 if TYPE_CHECKING:
+    from saevit.model.fuse import fuse as fuse
     from saevit.model.pyramid import SAEViT as SAEViT
     from saevit.model.pyramid import build as build
 
@@ -21,4 +22,8 @@ def __getattr__(name: str) -> Any:
         from saevit.model import pyramid
 
         return getattr(pyramid, name)
+    if name == "fuse":
+        from saevit.model.fuse import fuse
+
+        return fuse
     raise AttributeError(f"module 'saevit' has no attribute {name!r}")

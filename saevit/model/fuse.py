@@ -24,9 +24,9 @@ from saevit.model.fused import (
 )
 from saevit.model.pyramid import Block, PyramidStage, SAEViT
 
-# Bytes. glibc gives larger blocks back to the kernel after each use: with saevit_tiny at 224 px, a fresh
-# process had 1756 page faults an image at 16 MiB, 658 at 12, none at 8; 4 was slower.
-LARGEST_MAP = 8 * 2**20
+# Bytes. glibc gives large blocks back to the kernel after each use, and they come back by page faults: 16
+# images of saevit_tiny at 224 px took 1.2 times as long in one part, and 1.05 times in parts of 8 MiB.
+LARGEST_MAP = 16 * 2**20
 
 
 class FusedBlock(nn.Module):
