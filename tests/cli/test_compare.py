@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +37,25 @@ def test_a_failed_model_gives_exit_code_1(saevit: Run) -> None:
     assert "images/s" in done.stdout
 
 
+def test_a_picture_and_a_page(saevit: Run, tmp_path: Path) -> None:
+    outputs = ("--plot", "a.svg", "--report", "a.html")
+    done = saevit("compare", LARGE, SMALL, *QUICK, "--x", "gmacs", "--y", "latency", *outputs, check=True)
+    assert [line.split()[0] for line in done.stderr.splitlines()] == ["kept", "wrote", "wrote"]
+    assert "<svg" in (tmp_path / "a.svg").read_text(encoding="utf-8")
+    page = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "saevit compare" in page
+    assert "<span>--report</span> <span>a.html</span>" in page  # the command that makes it again
+
+
+def test_a_picture_that_cannot_be_drawn_loses_no_page(saevit: Run, tmp_path: Path) -> None:
+    done = saevit("compare", LARGE, SMALL, *QUICK, "--plot", "a.png", "--report", "a.html")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert "images/s" in done.stdout
+    assert (tmp_path / "a.html").exists()
+    assert not (tmp_path / "a.png").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -45,6 +65,12 @@ def test_a_failed_model_gives_exit_code_1(saevit: Run) -> None:
         (["saevit_tiny", "--batch-size", "1,8"], "--batch-size 1,8: a whole number of 1 or more"),
         (["saevit_tiny", "--runtime", "eagr"], "runtime 'eagr' is not known: did you mean eager?"),
         (["saevit_tiny", "--json", "-", "--csv", "-"], "cannot both go to stdout"),
+        (["--group", "class-0.9"], "did you mean"),
+        (["saevit_tiny", "--x", "gmac"], "metric 'gmac' is not known: did you mean gmacs?"),
+        (["saevit_tiny", "--x", "latency", "--y", "latency"], "axes latency and latency are the same"),
+        (["saevit_tiny", "--plot", "a.jpg"], "has no known ending"),
+        (["saevit_tiny", "--report", "a.pdf"], "has no known ending"),
+        (["--from-store", "latest"], "has no runs yet"),
     ],
 )
 def test_bad_input_is_one_line(saevit: Run, arguments: list[str], message: str) -> None:
