@@ -18,14 +18,15 @@ def saevit(tmp_path: Path) -> Run:
     def run(
         *arguments: str, check: bool = False, store: Path | None = tmp_path / "store"
     ) -> subprocess.CompletedProcess[str]:
-        own = {"SAEVIT_STORE": str(store)} if store else {}
+        outer = {name: value for name, value in os.environ.items() if name != "SAEVIT_STORE"}
+        own = {"COLUMNS": "80"} | ({"SAEVIT_STORE": str(store)} if store else {})
         return subprocess.run(
             [sys.executable, "-m", "saevit_cli", *arguments],
             capture_output=True,
             text=True,
             cwd=tmp_path,
             check=check,
-            env=os.environ | {"COLUMNS": "80"} | own,
+            env=outer | own,
             timeout=300,
         )
 
