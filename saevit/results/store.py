@@ -76,8 +76,9 @@ class Writer:
         self._append({"kind": "record", "record": record.to_dict()})
 
     def end(self, *, interrupted: bool = False, failures: Mapping[str, str] | None = None) -> None:
-        """Say that nothing follows, and which labels have no samples and why."""
-        self._append({"kind": "end", "interrupted": interrupted, "failures": dict(failures or {})})
+        """Say that nothing follows, and which labels have no samples and why, if the run ever began."""
+        if not self.is_empty:
+            self._append({"kind": "end", "interrupted": interrupted, "failures": dict(failures or {})})
 
     def __enter__(self) -> Self:
         return self

@@ -213,6 +213,13 @@ def test_a_run_that_begins_anew_forgets_the_rounds_before(tmp_path: Path) -> Non
     assert run.warnings == (f"{writer.path}: the run began anew, rounds before that (1) do not count",)
 
 
+def test_a_run_that_never_began_has_no_end(tmp_path: Path) -> None:
+    """As when nothing could be prepared: an end without a head would be a file that nobody can read."""
+    with Writer(tmp_path) as writer:
+        writer.end(interrupted=True, failures={"a": "broken"})
+    assert runs(tmp_path) == []
+
+
 def test_nor_does_it_leave_a_folder_that_it_made(tmp_path: Path) -> None:
     with Writer(tmp_path / "new" / "store"):
         pass
