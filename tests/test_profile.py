@@ -66,8 +66,8 @@ def test_rows_show_what_sampling_leaves() -> None:
 
 def test_blocks_without_attention_show_no_tokens() -> None:
     rows = {row.path: row for row in profile("saevit_tiny", counters=["analytic"], by="block").rows}
-    assert rows["stages.0.blocks.0"].tokens is None
-    assert rows["stages.0.blocks.1"].tokens == 49
+    assert rows["stages.2.blocks.1"].tokens is None
+    assert rows["stages.2.blocks.0"].tokens == 49
 
 
 def test_precision_changes_bytes_and_nothing_else() -> None:

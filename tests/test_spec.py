@@ -43,13 +43,13 @@ def test_attn_every_counts_from_the_end() -> None:
 
 
 def test_width_rounds_to_a_multiple_of_8_that_the_heads_divide() -> None:
-    assert [stage.dim for stage in replace(TINY, width=1.25).stages] == [64, 120, 240, 400]
-    assert [stage.dim for stage in replace(TINY, width=0.01).stages] == [8, 24, 24, 40]
+    assert [stage.dim for stage in replace(TINY, width=1.25).stages] == [64, 184, 240, 440]
+    assert [stage.dim for stage in replace(TINY, width=0.01).stages] == [8, 8, 24, 88]
 
 
 def test_depth_keeps_one_block() -> None:
     assert [stage.depth for stage in replace(TINY, depth=0.1).stages] == [1, 1, 1, 1]
-    assert [stage.depth for stage in replace(TINY, depth=1.5).stages] == [3, 3, 9, 3]
+    assert [stage.depth for stage in replace(TINY, depth=1.5).stages] == [2, 2, 11, 5]
 
 
 def test_dense_attention_samples_nothing() -> None:
@@ -85,7 +85,7 @@ def test_lists_become_tuples() -> None:
         ({"width": True}, "width=True is not a number"),
         ({"depth": 0}, "depth=0 must be above 0"),
         ({"depth": -1}, "depth=-1 must be above 0"),
-        ({"dims": (2**20, 96, 192, 320), "width": 2.0}, "at most 1048576, that is width=1"),
+        ({"dims": (2**20, 144, 192, 352), "width": 2.0}, "at most 1048576, that is width=1"),
         ({"depths": (4096, 2, 6, 2), "depth": 2.0}, "at most 4096, that is depth=1"),
         ({"depths": (0, 2, 6, 2)}, "depths[0]=0 is out of range: nearest is 1"),
         ({"ratios": (0, 3, 3, 3)}, "ratios[0]=0 is out of range: nearest is 0.125"),

@@ -77,6 +77,15 @@ def block(spec: VariantSpec, stage: Stage, H: Size, W: Size, *, attends: bool) -
     return costs | {"": elementwise(branches * dim * N)}
 
 
+def blocks(spec: VariantSpec, stage: Stage, H: Size, W: Size, *, depth: Size, attending: Size) -> Cost:
+    """All blocks of a stage together: `depth` of them, `attending` with attention.
+
+    Sizes of the stage (its `dim`, `hidden_dim`, `rate`) and both numbers may be arrays.
+    """
+    plain, attends = (add_up(block(spec, stage, H, W, attends=carries)) for carries in (False, True))
+    return plain * (depth - attending) + attends * attending
+
+
 def dws_conv(dim: Size, N: Size) -> ByModule:
     """`layers.DWSConv`."""
     return {
@@ -103,10 +112,10 @@ def saa(dim: Size, rate: Size, H: Size, W: Size, sampling: str) -> ByModule:
 
 
 def sample(dim: Size, rate: Size, N: Size, n: Size, sampling: str) -> ByModule:
-    """`saa.AdaptiveSampler` and its ablations; windows are filled up to n r^2 pixels."""
+    """`saa.AdaptiveSampler` and its ablations; scores are filled up to n r^2 pixels."""
     if sampling == "adaptive":
         filled = n * rate * rate
-        return {"score": conv(dim, 1, 1, N), "": elementwise(filled + dim * filled + dim * n)}
+        return {"score": conv(dim, 1, 1, N), "": elementwise(filled + dim * N + dim * n)}
     return {"": elementwise(dim * n if sampling == "average" else 0)}
 
 
@@ -119,7 +128,7 @@ def ciffn(dim: Size, hidden_dim: Size, N: Size) -> ByModule:
         "act": elementwise(hidden_dim * N),
         "redistribute.decompose": conv(hidden_dim, 1, 1, N, bias=True),
         "redistribute.act": elementwise(N),
-        "redistribute": Cost(params=hidden_dim, elementwise=3 * hidden_dim * N),  # u - a, gamma *, u +
+        "redistribute": Cost(params=hidden_dim, elementwise=hidden_dim * N),  # one interpolation
         "fc2": conv(hidden_dim, dim, 1, N, bias=True),
     }
 

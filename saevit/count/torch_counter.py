@@ -96,7 +96,7 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does 
         out = func(*args, **kwargs)
         if packet in self.formulas:
             self.enter_contraction(packet, self.formulas[packet](*args, **kwargs, out_val=out), out)
-        else:
+        elif not on_weights_alone(args):
             self.enter_other(func._schema.name, out)
         return out
 
@@ -116,6 +116,12 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does 
             self.apart[short_name(name)] += elements(out)
         elif kind == "unknown":
             self.uncounted[name] += 1
+
+
+def on_weights_alone(args: tuple[Any, ...]) -> bool:
+    """Is nothing but parameters computed with? It is no work on an image and does not grow with the batch."""
+    tensors = [arg for arg in args if isinstance(arg, Tensor)]
+    return bool(tensors) and all(isinstance(tensor, nn.Parameter) for tensor in tensors)
 
 
 def elements(out: Any) -> int:

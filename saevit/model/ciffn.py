@@ -21,7 +21,7 @@ class Redistribute(nn.Module):
 
     def forward(self, u: Tensor) -> Tensor:
         aggregate = self.act(self.decompose(u))  # (B, 1, H, W)
-        return u + self.gamma * (u - aggregate)
+        return torch.lerp(u, aggregate, -self.gamma.to(u.dtype))  # in one pass; -gamma of the way to it
 
 
 class CIFFN(nn.Module):

@@ -20,7 +20,6 @@ from saevit.model.fused import (
     FusedPool,
     FusedSAA,
     FusedStem,
-    tokens_of,
 )
 from saevit.model.pyramid import Block, PyramidStage, SAEViT
 
@@ -30,7 +29,7 @@ LARGEST_MAP = 16 * 2**20
 
 
 class FusedBlock(nn.Module):
-    """The branches of a block, each adding to the map in place. Map and tokens are one memory."""
+    """The branches of a block, each adding to the map. (B, C, H, W) -> same, overwriting what it takes."""
 
     def __init__(self, block: Block) -> None:
         super().__init__()
@@ -48,9 +47,10 @@ class FusedBlock(nn.Module):
         branches["ffn"] = FusedCIFFN(ffn, owed) if isinstance(ffn, CIFFN) else FusedMLP(ffn, owed)
         self.branches = nn.ModuleDict(branches)
 
-    def forward(self, x: Tensor, t: Tensor) -> None:
+    def forward(self, x: Tensor) -> Tensor:
         for branch in self.branches.values():
-            branch(x, t)
+            x = branch(x)
+        return x
 
 
 class FusedStage(nn.Module):
@@ -65,9 +65,8 @@ class FusedStage(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.downsample(x)
-        t = tokens_of(x)
         for block in self.blocks:
-            block(x, t)
+            x = block(x)
         return x
 
 

@@ -62,8 +62,10 @@ class AdaptiveSampler(nn.Module):
         self.score = nn.Conv2d(dim, 1, 1, bias=False)  # a bias would cancel in the softmax
 
     def forward(self, x: Tensor) -> Tensor:
-        weights = window_softmax(self.score(x), self.rate).to(x.dtype)  # (B, 1, h, r, w, r)
-        return (windows(x, self.rate, 0.0) * weights).sum((3, 5))
+        H, W = x.shape[2:]
+        weights = window_softmax(self.score(x), self.rate).flatten(4).flatten(2, 3)  # (B, 1, h r, w r)
+        weighted = x * weights[:, :, :H, :W].to(x.dtype)
+        return F.avg_pool2d(weighted, self.rate, ceil_mode=True, divisor_override=1)  # the sum of each window
 
     def extra_repr(self) -> str:
         return f"rate={self.rate}"
@@ -116,5 +118,7 @@ def windows(x: Tensor, rate: int, fill: float) -> Tensor:
 
 def window_softmax(score: Tensor, rate: int) -> Tensor:
     """Softmax over each r x r window, in fp32, maximum subtracted. (B, 1, H, W) -> (B, 1, h, r, w, r)."""
-    s = windows(score.float(), rate, -torch.inf).transpose(3, 4)  # (B, 1, h, w, r, r)
-    return s.flatten(4).softmax(4).reshape(s.shape).transpose(3, 4)
+    cut = windows(score.float(), rate, -torch.inf)
+    B, _, h, _, w, _ = cut.shape
+    s = F.pixel_unshuffle(cut.reshape(B, 1, h * rate, w * rate), rate)  # (B, r r, h, w)
+    return F.pixel_shuffle(s.softmax(1), rate).reshape(cut.shape)

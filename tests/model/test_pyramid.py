@@ -87,7 +87,7 @@ def test_build_is_reproducible_and_leaves_the_random_state() -> None:
 
 def test_initial_weights() -> None:
     model = build(PRESETS["saevit_tiny"])
-    attn = model.stages[0].blocks[1].attn
+    attn = model.stages[0].blocks[-1].attn
     assert attn.recover.weight.eq(1).all()
     assert model.stages[0].blocks[0].ffn.redistribute.gamma.eq(1e-5).all()
     assert model.head.fc.bias.eq(0).all()

@@ -1,0 +1,83 @@
+"""From 224 to 1024 px: how time and activation memory grow, sparse and dense attention and a class leader.
+
+    python benchmarks/resolution.py [--rounds 5]
+
+Batch 1, fp32, two threads; the variants fused, the leader in channels_last. Memory is the most that
+activations hold at once, the input included, traced over a pass of the very network that is timed. Dense
+attention is timed up to 512 px and traced at every size: at 1024 px it has 65,536 tokens in its first stage.
+Prints Markdown.
+"""
+
+import argparse
+
+import torch
+from torch import nn
+
+from saevit.baselines import timm_models
+from saevit.count.analytic import total
+from saevit.count.peak import traced_peak
+from saevit.measure.interleave import Subject, measure
+from saevit.model.fuse import fuse
+from saevit.model.pyramid import build
+from saevit.parse import parse
+from saevit.results.record import Conditions
+from saevit.results.statistics import median
+
+SIZES = (224, 384, 512, 768, 1024)
+SPARSE, DENSE, LEADER = "saevit_tiny", "saevit_tiny:attention=dense", "mobilenetv4_conv_medium"
+LARGEST = {SPARSE: 1024, DENSE: 512, LEADER: 1024}  # px that are timed
+
+
+def model_of(name: str) -> nn.Module:
+    """Return the network, in the form that is timed."""
+    if name == LEADER:
+        return timm_models.build(name, (224, 224)).eval()
+    return fuse(build(parse(name)))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    keys = [(name, size) for name in LARGEST for size in SIZES if size <= LARGEST[name]]
+    models = {name: model_of(name) for name in LARGEST}
+    builders = {name: (lambda model=model: model) for name, model in models.items()}
+    subjects = [
+        Subject(
+            name=name,
+            build=builders[name],
+            conditions=Conditions(
+                img_size=(size, size),
+                batch_size=1,
+                dtype="fp32",
+                device="cpu",
+                runtime="eager",
+                threads=2,
+                memory_format="channels_last",
+                fused=name != LEADER,
+            ),
+        )
+        for name, size in keys
+    ]
+    run = measure(subjects, rounds=options.rounds, noise_floor=False)
+    samples = {key: timing.samples for key, timing in zip(keys, run.timings, strict=True)}
+    print("| model | px | GMACs | ms | times 224 px | peak activations, MB | times 224 px |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for name in LARGEST:
+        first = {}
+        for size in SIZES:
+            with torch.inference_mode():
+                peak = traced_peak(models[name], (1, 3, size, size)).bytes
+            first.setdefault("peak", peak)
+            macs = "-" if name == LEADER else f"{int(total(parse(name), (size, size)).macs) / 1e9:.2f}"
+            timed = samples.get((name, size))
+            pairs = zip(timed, samples[name, 224], strict=True) if timed else ()
+            grown = f"{median([a / b for a, b in pairs]):.1f}" if timed else "not timed"
+            shown = f"{median(timed) * 1e3:.0f}" if timed else "not timed"
+            memory = f"{peak / 1e6:.1f} | {peak / first['peak']:.1f}"
+            print(f"| {name} | {size} | {macs} | {shown} | {grown} | {memory} |")
+
+
+if __name__ == "__main__":
+    main()
