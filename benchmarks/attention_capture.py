@@ -1,0 +1,70 @@
+"""What looking costs: an overview beside a plain forward pass, and the most memory that the process held.
+
+    python benchmarks/attention_capture.py [VARIANT] [IMG_SIZE] [ROUNDS]
+
+The overview is everything but drawing: reading the image, the recorded pass, maps, numbers, redundancy. Both
+run in turn in every round. Prints Markdown for docs/benchmarks.md.
+"""
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+
+from saevit.attention.images import as_input, load, shipped_photo
+from saevit.attention.look import Choice, look
+from saevit.attention.network import Network, network
+from saevit.measure.environment import environment
+from saevit.parse import parse
+from saevit.results.statistics import median, ratio
+
+MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes
+
+
+def seconds(run: Callable[[], object]) -> float:
+    """Time one call."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def rounds_of(net: Network, img_size: tuple[int, int], rounds: int) -> tuple[list[float], list[float]]:
+    """Time overview and plain pass in turn, after one of each."""
+    path = shipped_photo()
+    x = as_input(load(path, img_size), net.normalisation, net.in_chans)
+    choice = Choice(views=("overview",))
+
+    def plain() -> None:
+        with torch.inference_mode():
+            net.model(x)
+
+    def overview() -> None:
+        look(net, [path], img_size, choice)
+
+    plain(), overview()
+    pairs = [(seconds(overview), seconds(plain)) for _ in range(rounds)]
+    return [a for a, _ in pairs], [b for _, b in pairs]
+
+
+def main(variant: str, side: int, rounds: int) -> None:
+    """Measure one variant at one size."""
+    net = network(parse(variant), (side, side))
+    looked, plain = rounds_of(net, (side, side), rounds)
+    found = ratio(looked, plain)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT
+    print(f"{variant}, {side} px, {rounds} rounds, {torch.get_num_threads()} threads; {environment().cpu}\n")
+    print(
+        "| plain pass, ms | overview without drawing, ms | ratio | most memory |\n| --- | --- | --- | --- |"
+    )
+    interval = f"{found.median:.2f} [{found.low:.2f}, {found.high:.2f}]"
+    print(f"| {median(plain) * 1e3:.1f} | {median(looked) * 1e3:.1f} | {interval} | {peak / 1e9:.2f} GB |")
+
+
+if __name__ == "__main__":
+    main(
+        sys.argv[1] if len(sys.argv) > 1 else "saevit_tiny",
+        int(sys.argv[2]) if len(sys.argv) > 2 else 224,
+        int(sys.argv[3]) if len(sys.argv) > 3 else 15,
+    )

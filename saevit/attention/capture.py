@@ -1,0 +1,197 @@
+"""Attention of a SAEViT as it runs, recorded through hooks; the network is left as it was.
+
+The reference form is captured (`saevit.model.pyramid.build`): the fused one has no modules left to hook.
+"""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from saevit.attention.layer import Layer, Products
+from saevit.attention.selection import Place, select, with_heads
+from saevit.model.pyramid import SAEViT
+from saevit.model.saa import SAA, AdaptiveSampler, window_softmax, windows
+from saevit.spec import STRIDES
+
+
+@dataclass(kw_only=True)
+class Seen:
+    """What the hooks of one attention module have seen in the last pass."""
+
+    map: tuple[int, int] | None = None
+    score: Tensor | None = None  # (B, 1, H, W)
+    q: Tensor | None = None  # (B, heads, n, d)
+    k: Tensor | None = None
+    normed: Tensor | None = None  # (B, C, H, W)
+
+
+@dataclass(kw_only=True)
+class Recording:
+    """The last pass through a network; every pass replaces the one before.
+
+    `inputs` has the input of each recorded stage, by the stage's number: (B, C, H, W).
+    """
+
+    model: SAEViT
+    seen: dict[Place, Seen] = field(default_factory=dict)
+    inputs: dict[int, Tensor] = field(default_factory=dict)
+    heads: Collection[int] | None = None
+
+    def layers(self, image: int = 0) -> list[Layer]:
+        """Return the recorded blocks for one image of the batch, from the first to the last."""
+        found = (layer_of(self.model, place, seen, image) for place, seen in self.seen.items())
+        return [with_heads(layer, self.heads) for layer in found]
+
+
+@contextmanager
+def capture(
+    model: SAEViT,
+    *,
+    stages: Collection[int] | None = None,
+    blocks: Collection[int] | None = None,
+    heads: Collection[int] | None = None,
+    inputs: bool = False,
+    normed: bool = False,
+) -> Iterator[Recording]:
+    """Record the attention of every pass inside the context, and take all hooks away at its end.
+
+    The network's outputs are those that it gives without. Its mode is not touched: use it in eval mode.
+
+    Args:
+        model: the reference form, not the fused one.
+        stages, blocks, heads: which to record, counted from 1; None is all. Blocks count in their stage,
+            those without attention too.
+        inputs: also keep the input of each recorded stage.
+        normed: also keep what attention would see of every pixel, to compute dense attention from.
+
+    Raises:
+        OptionError: nothing carries attention there; names what does.
+    """
+    places = select(attention_places(model), stages, blocks, heads)
+    recording = Recording(model=model, seen={place: Seen() for place in places}, heads=heads)
+    handles: list[RemovableHandle] = []
+    try:
+        for place, seen in recording.seen.items():
+            handles += hooks(attention_at(model, place), seen, normed=normed)
+        for stage in {stage for stage, _ in places} if inputs else ():
+            first = model.get_submodule(f"stages.{stage - 1}.blocks.0")
+            handles.append(keep_input(first, stage, recording.inputs))
+        yield recording
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def hooks(attention: SAA, seen: Seen, *, normed: bool) -> list[RemovableHandle]:
+    """Record copies: a network may write over what it has used."""
+
+    def enter(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        seen.map = tuple(args[0].shape[2:])  # type: ignore[assignment]
+
+    def score(_module: nn.Module, _args: Any, output: Tensor) -> None:
+        seen.score = output.detach().clone()
+
+    def attend(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        seen.q, seen.k = args[0].detach().clone(), args[1].detach().clone()
+
+    def norm(_module: nn.Module, _args: Any, output: Tensor) -> None:
+        seen.normed = output.detach().clone()
+
+    handles = [attention.register_forward_pre_hook(enter), attention.attend.register_forward_pre_hook(attend)]
+    if isinstance(attention.sample, AdaptiveSampler):
+        handles.append(attention.sample.score.register_forward_hook(score))
+    return [*handles, attention.norm.register_forward_hook(norm)] if normed else handles
+
+
+def keep_input(block: nn.Module, stage: int, inputs: dict[int, Tensor]) -> RemovableHandle:
+    """Record the input of a stage's first block."""
+
+    def enter(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        inputs[stage] = args[0].detach().clone()
+
+    return block.register_forward_pre_hook(enter)
+
+
+def layer_of(model: SAEViT, place: Place, seen: Seen, image: int) -> Layer:
+    """Put together what was recorded of one block for one image."""
+    assert seen.map is not None, "no pass has run inside the context"
+    assert seen.q is not None
+    assert seen.k is not None
+    stage, block = place
+    H, W = seen.map
+    spec = model.spec.stages[stage - 1]
+    sampling = model.spec.sampling if spec.rate > 1 else "none"
+    token = window_of_pixels(H, W, spec.rate)
+    stride = float(STRIDES[stage - 1])
+    return Layer(
+        stage=stage,
+        block=block,
+        path=path_of(place),
+        heads=tuple(range(1, seen.q.shape[1] + 1)),
+        height=H,
+        width=W,
+        stride=(stride, stride),
+        rate=spec.rate,
+        sampling=sampling,
+        scores=Products(
+            q=seen.q[image : image + 1], k=seen.k[image : image + 1], scale=seen.q.shape[3] ** -0.5
+        ),
+        row=token,
+        column=token,
+        weights=window_weights(seen, image, sampling, spec.rate),
+        normed=None if seen.normed is None else seen.normed[image],
+    )
+
+
+def window_of_pixels(height: int, width: int, rate: int) -> Tensor:
+    """Return the number of each pixel's window, row by row. (N,)."""
+    across = -(-width // rate)
+    rows, columns = torch.arange(height) // rate, torch.arange(width) // rate
+    return (rows[:, None] * across + columns).flatten()
+
+
+def window_weights(seen: Seen, image: int, sampling: str, rate: int) -> Tensor:
+    """Return the share that each pixel has in its window's token. (N,), fp32; sums to one in each window."""
+    assert seen.map
+    H, W = seen.map
+    if sampling == "none":
+        return torch.ones(H * W)
+    if sampling == "stride":
+        first = torch.zeros(H, W)
+        first[::rate, ::rate] = 1
+        return first.flatten()
+    if sampling == "average":
+        real = windows(torch.ones(1, 1, H, W), rate, 0.0)
+        weights = real / real.sum((3, 5), keepdim=True)
+    else:
+        assert seen.score is not None
+        weights = window_softmax(seen.score[image : image + 1], rate)
+    return weights.flatten(4, 5).flatten(2, 3)[0, 0, :H, :W].flatten()
+
+
+def attention_places(model: SAEViT) -> dict[Place, int]:
+    """Return where attention is, (stage, block) from 1, and its number of heads."""
+    return {
+        (s + 1, b + 1): stage.num_heads
+        for s, stage in enumerate(model.spec.stages)
+        for b, attends in enumerate(stage.attends)
+        if attends
+    }
+
+
+def attention_at(model: SAEViT, place: Place) -> SAA:
+    """Return the attention module of a place."""
+    attention = model.get_submodule(path_of(place))
+    assert isinstance(attention, SAA)
+    return attention
+
+
+def path_of(place: Place) -> str:
+    """Return the module path of a place."""
+    stage, block = place
+    return f"stages.{stage - 1}.blocks.{block - 1}.attn"

@@ -1,0 +1,114 @@
+"""A variant or a model of timm with its weights, ready to be looked at."""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from saevit.attention import images
+from saevit.attention.capture import Recording, capture
+from saevit.attention.checkpoint import load_checkpoint
+from saevit.attention.layer import Layer
+from saevit.attention.limits import check_memory
+from saevit.attention.timm_capture import Recording as TimmRecording
+from saevit.attention.timm_capture import capture_timm
+from saevit.baselines import timm_models
+from saevit.errors import MeasureError, OptionError
+from saevit.model.pyramid import SAEViT, build
+from saevit.results.attention import Photo
+from saevit.spec import VariantSpec
+from saevit.subjects import check_img_size
+
+SEED = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A network with its weights, ready to be looked at."""
+
+    model: nn.Module
+    name: str
+    weights: str
+    is_random: bool
+    in_chans: int
+    normalisation: images.Normalisation
+
+    @property
+    def is_variant(self) -> bool:
+        """Is it a SAEViT?"""
+        return isinstance(self.model, SAEViT)
+
+    def capture(self, *, normed: bool) -> "AbstractContextManager[Recording | TimmRecording]":
+        """Record what a pass does."""
+        if isinstance(self.model, SAEViT):
+            return capture(self.model, inputs=True, normed=normed)
+        return capture_timm(self.model)
+
+
+def network(model: VariantSpec | str, img_size: tuple[int, int], checkpoint: Path | None = None) -> Network:
+    """Build a variant or `timm:NAME`, with a file's weights or random ones (seed 0).
+
+    Raises:
+        SaevitError: it cannot be built, or the weights are another network's.
+    """
+    check_img_size(img_size)
+    if isinstance(model, VariantSpec):
+        if model.in_chans not in (1, 3):
+            raise OptionError(f"in_chans={model.in_chans}: an image has 3 channels, or 1 if it is grey")
+        check_memory(model, img_size)
+        net: nn.Module = build(model, seed=SEED)
+        in_chans, normalisation = model.in_chans, images.Normalisation()
+    else:
+        net = timm_network(model, img_size)
+        config = getattr(net, "pretrained_cfg", {})
+        in_chans, normalisation = 3, images.Normalisation(mean=config["mean"], std=config["std"])
+    if checkpoint:
+        load_checkpoint(net, checkpoint)
+    return Network(
+        model=net.eval(),
+        name=str(model),
+        weights=f"weights of {checkpoint.name}" if checkpoint else f"random weights, seed {SEED}",
+        is_random=checkpoint is None,
+        in_chans=in_chans,
+        normalisation=normalisation,
+    )
+
+
+def timm_network(text: str, img_size: tuple[int, int]) -> nn.Module:
+    """Build a timm model with random weights that are the same every time."""
+    if not text.startswith(timm_models.PREFIX):
+        raise OptionError(f"{text}: attention is shown of SAEViT variants and of timm:NAME")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        return timm_models.build(text.removeprefix(timm_models.PREFIX), img_size)
+
+
+def passed(net: Network, photo: Photo, *, normed: bool) -> tuple[list[Layer], dict[int, Tensor], list[str]]:
+    """Run one image; return all layers, the stages' inputs and remarks.
+
+    Raises:
+        MeasureError: the network cannot take it, or its values are not finite.
+    """
+    x = images.as_input(photo, net.normalisation, net.in_chans)
+    try:
+        with torch.no_grad(), net.capture(normed=normed) as recording:
+            net.model(x)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise MeasureError(f"{net.name} cannot run on {x.shape[2]} x {x.shape[3]} px: {reason}") from error
+    layers = recording.layers()
+    if isinstance(recording, Recording):
+        return layers, {stage: value[0] for stage, value in recording.inputs.items()}, []
+    notes = [f"left out: {path} ({why})" for path, why in recording.left_out.items()]
+    elsewhere = [layer.elsewhere for layer in layers if layer.elsewhere]
+    if elsewhere:
+        share = sum(elsewhere) / len(elsewhere)
+        notes.append(
+            f"attention to class tokens, {share * 100:.1f} % of a pixel's on average, is left out: "
+            "the rest is scaled to 1"
+        )
+    if any(layer.sampling == "reduction" for layer in layers):
+        notes.append("keys are regions of r x r pixels; a region's pixels share its attention evenly")
+    return layers, {}, notes

@@ -1,0 +1,129 @@
+"""Capture: the attention that the network uses, and a network that is left as it was."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from saevit.attention.capture import capture
+from saevit.errors import OptionError
+from saevit.model.pyramid import SAEViT, build
+from saevit.parse import parse
+
+TEXTS = (
+    "saevit_pico:classes=7",
+    "saevit_pico:classes=7,sampling=average,attn_every=1",
+    "saevit_pico:classes=7,sampling=stride,ffn=mlp,local=none",
+    "saevit_pico:classes=7,attention=dense,depths=1",
+)
+
+
+def hooks_of(model: nn.Module) -> int:
+    """How many hooks there are."""
+    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("size", [(64, 64), (70, 97)])
+def test_outputs_are_those_without(text: str, size: tuple[int, int]) -> None:
+    model, x = build(parse(text)), torch.randn(2, 3, *size)
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    with torch.no_grad():
+        plain = model(x)
+        with capture(model, inputs=True, normed=True) as recording:
+            seen = model(x)
+        again = model(x)
+    assert torch.equal(seen, plain)
+    assert torch.equal(again, plain)
+    assert len(recording.layers()) == sum(sum(stage.attends) for stage in model.spec.stages)
+    assert hooks_of(model) == 0
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_the_attention_is_the_one_that_the_network_uses(text: str) -> None:
+    model, x = build(parse(text)), torch.randn(2, 3, 64, 97)
+    used: list[tuple[Tensor, Tensor]] = []
+    for name, module in model.named_modules():
+        if name.endswith(".attend"):
+            module.register_forward_hook(lambda _m, args, out: used.append((args[2].clone(), out.clone())))
+    with torch.no_grad(), capture(model) as recording:
+        model(x)
+    for image in (0, 1):
+        for layer, (v, out) in zip(recording.layers(image), used, strict=True):
+            torch.testing.assert_close(layer.attention()[0] @ v[image], out[image], rtol=1e-5, atol=1e-5)
+
+
+def test_the_window_weights_are_the_ones_that_the_network_uses() -> None:
+    model, x = build(parse("saevit_pico:rates=4-4-3-2")), torch.randn(1, 3, 70, 97)
+    tokens: list[Tensor] = []
+    for name, module in model.named_modules():
+        if name.endswith(".attn.qkv"):
+            module.register_forward_pre_hook(lambda _m, args: tokens.append(args[0]))
+    with torch.no_grad(), capture(model, normed=True) as recording:
+        model(x)
+    for layer, z in zip(recording.layers(), tokens, strict=True):
+        assert layer.normed is not None
+        weighted = layer.normed.flatten(1) * layer.weights
+        sampled = torch.zeros(len(weighted), layer.tokens).index_add_(1, layer.column, weighted)
+        torch.testing.assert_close(sampled, z[0].flatten(1), rtol=1e-5, atol=1e-5)
+
+
+def test_training_mode_is_left_as_it_was() -> None:
+    model = build(parse("saevit_pico")).train()
+    model.head.eval()
+    modes = [module.training for module in model.modules()]
+    with capture(model) as recording:
+        model(torch.randn(2, 3, 64, 64))
+    assert [module.training for module in model.modules()] == modes
+    assert not any(layer.weights.requires_grad for layer in recording.layers())
+
+
+def test_an_exception_leaves_no_hooks() -> None:
+    model = build(parse("saevit_pico"))
+    with pytest.raises(ZeroDivisionError), capture(model):
+        raise ZeroDivisionError
+    with pytest.raises(RuntimeError), torch.no_grad(), capture(model):
+        model(torch.randn(1, 5, 64, 64))
+    assert hooks_of(model) == 0
+
+
+def test_a_user_hook_stays() -> None:
+    model = build(parse("saevit_pico"))
+    model.stages[0].register_forward_hook(lambda *_: None)
+    with capture(model):
+        pass
+    assert hooks_of(model) == 1
+
+
+def test_stages_blocks_and_heads_are_chosen() -> None:
+    model = build(parse("saevit_pico:dims=24,depths=2,heads=1-3-6-8,attn_every=1"))
+    with torch.no_grad(), capture(model, stages=[1, 3], blocks=[2], heads=[1, 5]) as recording:
+        model(torch.randn(1, 3, 64, 64))
+    heads = model.spec.num_heads
+    assert [(a.stage, a.block, a.heads) for a in recording.layers()] == [
+        (s, 2, tuple(h for h in (1, 5) if h <= heads[s - 1])) for s in (1, 3)
+    ]
+    with torch.no_grad(), capture(model, stages=[3], blocks=[2]) as everything:
+        model(torch.zeros(1, 3, 64, 64) + 0.5)
+    (whole,) = everything.layers()
+    assert torch.equal(whole.of_heads((5,)).rows(torch.tensor([3])), whole.rows(torch.tensor([3]))[[4]])
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "message"),
+    [
+        ("saevit_pico:attention=none", {}, "no attention to look at: attention=saa"),
+        ("saevit_pico", {"stages": [5]}, "stage 5: there is attention in 1, 2, 3 or 4"),
+        (
+            "saevit_pico:depths=2",
+            {"stages": [2], "blocks": [1]},
+            "block 1 has no attention: stage 2 has it in block 2",
+        ),
+        ("saevit_pico:dims=24,heads=1-2-3-4", {"stages": [1], "heads": [2]}, "head 2: there is only head 1"),
+        ("saevit_pico:dims=24,heads=1-2-3-4", {"heads": [9]}, "head 9: there are 1 to 4"),
+    ],
+)
+def test_what_is_not_there_is_refused(text: str, asked: dict[str, list[int]], message: str) -> None:
+    model: SAEViT = build(parse(text))
+    with pytest.raises(OptionError, match=message), capture(model, **asked):
+        pass

@@ -1,0 +1,37 @@
+"""Networks that were looked at, small and quick."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from saevit.attention.images import shipped_photo
+from saevit.attention.look import Choice, look
+from saevit.attention.network import network
+from saevit.parse import parse
+from saevit.results.attention import Attention
+
+Look = Callable[..., Attention]
+QUERY = (256, 300)
+SMALL = "saevit_pico:dims=16-24-36-48,depths=2-2-3-2,heads=2-2-3-4,rates=8-4-3-1,ratios=2"
+
+
+@pytest.fixture(scope="session")
+def looked() -> Look:
+    """Return a function that looks at the shipped photograph with a network far from uniform."""
+
+    def run(text: str = SMALL, size: int = 72, **choice: object) -> Attention:
+        net = network(text if text.startswith("timm:") else parse(text), (size, size))
+        torch.manual_seed(0)
+        for name, parameter in net.model.named_parameters():
+            if name.endswith(("qkv.weight", "score.weight")):
+                parameter.data.normal_(0, 0.3)
+        return look(net, [shipped_photo()], (size, size), Choice(**choice))  # type: ignore[arg-type]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def seen(looked: Look) -> Attention:
+    """Everything of one network, one query."""
+    return looked(queries=[QUERY])

@@ -1,0 +1,207 @@
+"""Every view, headless: the data that are drawn, not pixels."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+from saevit.report.attention.draw import attention_figure
+from saevit.report.attention.sheet import range_of
+from saevit.report.plots import FORMATS, save
+from saevit.results.attention import Attention
+from tests.report.attention.conftest import QUERY, Look
+
+PYPLOT = "matplotlib.pyplot"
+
+
+def named(figure: Figure) -> dict[str, Axes]:
+    """The axes by what they show."""
+    return {str(axes.get_gid()): axes for axes in figure.axes}
+
+
+def values(axes: Axes) -> np.ndarray:
+    """What the map of some axes shows."""
+    return np.asarray(axes.images[0].get_array())
+
+
+def words_of(figure: Figure) -> str:
+    """All text, with line breaks as spaces."""
+    return " ".join(text.get_text() for text in figure.texts).replace("\n", " ")
+
+
+def test_overview_draws_samples_and_received_attention_over_the_image(seen: Attention) -> None:
+    axes = named(attention_figure("overview", [seen]))
+    last = {block.place.stage: block for block in seen.blocks}
+    for block in last.values():
+        place = block.place
+        at = f"stage {place.stage}, block {place.block}: "
+        received = values(axes[at + "received"])
+        np.testing.assert_allclose(received, block.received.mean(0) * place.pixels)
+        assert received.mean() == pytest.approx(1, rel=1e-4)  # multiples of an even share
+        for i, head in enumerate(block.heads):
+            np.testing.assert_allclose(values(axes[f"{at}head {head}"]), block.received[i] * place.pixels)
+        extent = axes[at + "received"].images[0].get_extent()
+        assert extent == pytest.approx((0, place.width * place.stride[1], place.height * place.stride[0], 0))
+        assert axes[at + "received"].get_xlim() == (0, 72)
+        assert (at + "weights" in axes) == (place.rate > 1)
+
+
+def test_window_weights_are_multiples_of_an_even_mean(seen: Attention, looked: Look) -> None:
+    axes = named(attention_figure("overview", [seen]))
+    drawn = values(axes["stage 1, block 2: weights"])  # 18 x 18 pixels, r = 8: windows of 64, 16 and 4
+    for rows in (slice(0, 8), slice(8, 16), slice(16, 18)):
+        assert drawn[rows, :8].mean() == pytest.approx(1, rel=1e-5)
+    average = named(attention_figure("overview", [looked("saevit_pico:depths=2,sampling=average")]))
+    np.testing.assert_allclose(values(average["stage 1, block 2: weights"]), 1, rtol=1e-6)
+
+
+def test_query_draws_the_row_of_each_query(looked: Look) -> None:
+    seen = looked(queries=[QUERY, (100, 100)])
+    figure = attention_figure("query", [seen])
+    axes = named(figure)
+    for block in (seen.blocks[0], seen.blocks[-1]):
+        for i, query in enumerate(seen.queries):
+            shown = axes[f"stage {block.place.stage}, block {block.place.block}: query {i + 1}"]
+            np.testing.assert_allclose(values(shown), block.rows[i].mean(0) * block.place.pixels)
+            marks = [tuple(np.ravel(line.get_data())) for line in shown.lines]
+            assert set(marks) == {query.input}
+    assert {tuple(np.ravel(line.get_data())) for line in axes["photo"].lines} == {
+        q.input for q in seen.queries
+    }
+    assert "from pixel 256,300" in words_of(figure)
+
+
+def test_pattern_draws_the_scores_that_exist_and_both_attentions(seen: Attention) -> None:
+    figure = attention_figure("pattern", [seen])
+    axes = named(figure)
+    for block in seen.blocks:
+        at = f"stage {block.place.stage}, block {block.place.block}: "
+        found = block.pattern
+        if at + "scores" not in axes:
+            continue  # a figure shows the last block of each stage
+        assert found is not None
+        size = len(found.pixels)
+        points = np.asarray(axes[at + "scores"].collections[0].get_offsets())
+        windows = len(found.window_starts)
+        assert len(points) == windows**2
+        if size == block.place.pixels:
+            assert windows**2 / size**2 == pytest.approx(1 - block.place.sparsity)
+        np.testing.assert_array_equal(values(axes[at + "sampled"]), found.sampled)
+        assert found.dense is not None
+        np.testing.assert_array_equal(values(axes[at + "dense"]), found.dense)
+        if block.place.rate == 1:
+            np.testing.assert_allclose(found.sampled, found.dense, rtol=1e-3, atol=1e-3)
+    text = words_of(figure)
+    assert "r = 8: 9 tokens sparsity 99.92 %" in text
+    assert "256 of 324 pixels shown" in text
+
+
+def test_rollout_draws_where_each_stage_comes_from(seen: Attention) -> None:
+    axes = named(attention_figure("rollout", [seen]))
+    for found in seen.rollout:
+        at = f"stage {found.place.stage}, block {found.place.block}: rollout"
+        drawn = values(axes[at])
+        assert drawn.shape == (18, 18)
+        assert drawn.mean() == pytest.approx(1, rel=1e-4)
+        assert values(axes[at + " 1"]).mean() == pytest.approx(1, rel=1e-4)
+    first = values(axes["stage 1, block 2: rollout 1"])
+    assert np.unravel_index(first.argmax(), first.shape) == (9, 9)  # half of it is the pixel itself
+
+
+@pytest.mark.parametrize("view", ["overview", "query", "pattern", "rollout"])
+def test_two_networks_share_their_scales(view: str, seen: Attention, looked: Look) -> None:
+    other = looked("saevit_pico:dims=32,depths=2,heads=2,rates=4", queries=[QUERY])
+    figure = attention_figure(view, [seen, other])
+    norms: dict[str, set[Any]] = {}
+    for axes in figure.axes:
+        name = str(axes.get_gid())
+        if name.startswith("stage") and axes.images:
+            image = axes.images[0]
+            norms.setdefault(image.get_cmap().name, set()).add((image.norm.vmin, image.norm.vmax))
+    assert all(len(found) == 1 for found in norms.values())
+    text = words_of(figure)
+    assert seen.model.replace(",", ", ") in text
+    assert other.model.replace(",", ", ") in text
+    assert "of both networks" in text
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "pvt_v2_b0", "mobilevit_xxs"])
+@pytest.mark.parametrize("view", ["overview", "query", "pattern", "rollout"])
+def test_timm_models_are_drawn(name: str, view: str, looked: Look) -> None:
+    seen = looked(f"timm:{name}", size=96, queries=[QUERY], views=[view])
+    figure = attention_figure(view, [seen])
+    maps = [axes for axes in figure.axes if str(axes.get_gid()).startswith("stage") and axes.images]
+    assert all(np.isfinite(values(axes)).all() for axes in maps)
+    rows = {str(axes.get_gid()).partition(":")[0] for axes in maps}
+    assert len(rows) == {"vit_tiny_patch16_224": 4, "pvt_v2_b0": 4, "mobilevit_xxs": 3}[name]
+    assert ("class tokens" in words_of(figure)) == name.startswith("vit")
+
+
+def test_words_say_what_image_and_which_weights(seen: Attention) -> None:
+    text = words_of(attention_figure("overview", [seen]))
+    assert "RANDOM WEIGHTS" in text
+    assert (
+        "grace_hopper.jpg, 512 x 600 px; the network sees the 512 x 512 px in its middle, at 72 x 72 px"
+        in text
+    )
+    assert "ImageNet mean and standard deviation" in text
+    trained = replace(seen, is_random=False, weights="weights of best.pth", images=("a.png", "b.png"))
+    text = words_of(attention_figure("overview", [trained]))
+    assert "RANDOM" not in text
+    assert "weights of best.pth" in text
+    assert "first of 2 images" in text
+
+
+@pytest.mark.parametrize("view", ["overview", "query", "pattern", "rollout"])
+def test_nothing_is_cut_off_and_colour_bars_have_units(view: str, seen: Attention) -> None:
+    from saevit.report.layout import renderer_of
+
+    figure = attention_figure(view, [seen])
+    renderer = renderer_of(figure)
+    for text in figure.texts:
+        box = text.get_window_extent(renderer)
+        assert box.x0 >= 0
+        assert box.y0 >= 0
+        assert box.x1 <= figure.bbox.x1
+    bars = [axes for axes in figure.axes if str(axes.get_gid()).startswith("bar")]
+    assert bars
+    assert all("times" in axes.get_xlabel() and len(axes.get_xticks()) >= 2 for axes in bars)
+    used = {
+        image.get_cmap().name for axes in figure.axes for image in axes.images if axes.get_gid() != "photo"
+    }
+    assert used <= {"viridis", "magma"}
+
+
+def test_ranges() -> None:
+    assert not range_of([(0.8, 1.2), (0.9, 1.3)]).log
+    assert range_of([(0.8, 1.2), (0.7, 1.3)]).low == 0.7
+    wide = range_of([(0.0, 20.0)])
+    assert (wide.low, wide.high, wide.log) == (0.1, 20.0, True)
+    even = range_of([(1.0, 1.0)])
+    assert even.low < 1 < even.high
+
+
+def test_nothing_at_all_is_the_darkest_colour_on_a_logarithmic_scale(seen: Attention) -> None:
+    blocks = tuple(
+        replace(b, received=np.where(b.received > b.received.mean() * 1.01, b.received * 40, 0))
+        for b in seen.blocks
+    )
+    axes = named(attention_figure("overview", [replace(seen, blocks=blocks)]))["stage 1, block 2: received"]
+    image = axes.images[0]
+    assert isinstance(image.norm, LogNorm)
+    assert tuple(image.get_cmap().get_bad()) == pytest.approx(image.get_cmap()(0.0))
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_every_format_is_written_without_pyplot(ending: str, seen: Attention, tmp_path: Path) -> None:
+    import sys
+
+    path = tmp_path / f"a{ending}"
+    save(attention_figure("overview", [seen]), path)
+    assert path.read_bytes().startswith({".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}[ending])
+    assert PYPLOT not in sys.modules

@@ -1,0 +1,89 @@
+"""Numbers as tables, JSON, CSV and arrays."""
+
+import csv
+import io
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from saevit.report.attention.machine import attention_csv, attention_json, save_arrays
+from saevit.report.attention.numbers import attention_tables
+from saevit.results.attention import METRICS, Attention, HeadNumbers
+
+
+def of_images(numbers: HeadNumbers, factor: float) -> HeadNumbers:
+    """As if a second image had given other values."""
+    return replace(numbers, samples={n: (v[0], v[0] * factor) for n, v in numbers.samples.items()})
+
+
+def test_table_has_a_row_a_head(seen: Attention) -> None:
+    heads, alike = attention_tables(seen)
+    assert len(heads.rows) == sum(len(block.heads) for block in seen.blocks)
+    row = dict(zip([name for name, _ in heads.columns], heads.rows[0], strict=True))
+    numbers = seen.numbers[0]
+    assert (row["N"], row["n"], row["r"], row["sparsity"]) == ("324", "9", "8", "99.92 %")
+    assert row["entropy"] == f"{100 * numbers.mean('attention_entropy') / math.log(9):.1f} %"
+    assert row["support"] == f"{100 * numbers.mean('support') / 324:.1f} %"
+    assert len(alike.rows) == 4
+    assert any("--sparsity" in note or "nothing speaks" in note for note in alike.notes)
+
+
+def test_several_images_show_their_spread(seen: Attention) -> None:
+    many = replace(seen, images=("a", "b"), numbers=tuple(of_images(n, 1.5) for n in seen.numbers))
+    (heads, _) = attention_tables(many)
+    assert "2 images, mean +- standard deviation" in heads.title
+    column = [name for name, _ in heads.columns].index("distance px")
+    mean = seen.numbers[0].mean("distance")
+    assert heads.rows[0][column] == f"{1.25 * mean:.1f} +- {mean * 0.5 / 2**0.5:.1f}"
+
+
+def test_json_and_csv_are_unrounded(seen: Attention) -> None:
+    data = json.loads(attention_json([seen, seen]))
+    assert len(data["networks"]) == 2
+    entry = data["networks"][0]
+    assert entry["infer_img_size"] == 72
+    assert entry["random_weights"] is True
+    rows = list(csv.DictReader(io.StringIO(attention_csv([seen]))))
+    assert len(rows) == len(entry["heads"]) == len(seen.numbers)
+    for row, head, numbers in zip(rows, entry["heads"], seen.numbers, strict=True):
+        assert head["path"] == row["path"] == numbers.place.path
+        for name in METRICS:
+            value = numbers.samples[name][0]
+            expected = None if math.isnan(value) else value
+            assert head[name] == [expected]
+            assert row[name] == ("" if expected is None else repr(expected))
+
+
+def test_a_single_head_overlaps_with_nothing(seen: Attention) -> None:
+    one = replace(seen.numbers[0], samples=seen.numbers[0].samples | {"overlap": (math.nan,)})
+    entry = json.loads(attention_json([replace(seen, numbers=(one,))]))["networks"][0]
+    assert entry["heads"][0]["overlap"] == [None]
+    (heads, _) = attention_tables(replace(seen, numbers=(one,)))
+    assert "overlap" not in [name for name, _ in heads.columns]
+
+
+def test_suggested_rates(seen: Attention) -> None:
+    found = tuple(replace(one, suggested=s) for one, s in zip(seen.redundancy, (8, 4, 2, 1), strict=True))
+    suggesting = replace(seen, redundancy=found)
+    assert suggesting.suggested_sparsity == "8,4,2,1"
+    assert "to try them: --sparsity 8,4,2,1 (from random weights" in " ".join(
+        attention_tables(suggesting)[1].notes
+    )
+    assert replace(seen, redundancy=found[:2]).suggested_sparsity is None
+
+
+def test_arrays(seen: Attention, tmp_path: Path) -> None:
+    save_arrays([seen], tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as found:
+        assert found["image"].shape == (72, 72, 3)
+        for block in seen.blocks:
+            at = f"stage{block.place.stage}.block{block.place.block}."
+            n = block.place.tokens
+            assert found[at + "attention"].shape == (1, len(block.heads), n, n)
+            np.testing.assert_allclose(found[at + "rows"].sum((2, 3)), 1, rtol=1e-4)
+            np.testing.assert_allclose(found[at + "received"].sum((1, 2)), 1, rtol=1e-4)
+            assert found[at + "window_weights"].sum() == pytest.approx(n, rel=1e-4)
