@@ -1,0 +1,162 @@
+"""How many variants a second `saevit explore` looks at, against fvcore, and how long large spaces take.
+
+    python benchmarks/explore_speed.py [--jobs N]
+
+Prints Markdown for docs/benchmarks.md. Each search runs as a process of its own, so that its peak memory is
+its own; fvcore counts built models (on the meta device) in the same run, on one core.
+"""
+
+import argparse
+import json
+import multiprocessing
+import resource
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from saevit.explore.limits import at_most, band
+from saevit.explore.query import Query
+from saevit.explore.space import Space, read_space
+from saevit.explore.sweep import Job, Method, answer, usable_cores
+from saevit.presets import PRESETS
+
+MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes
+FVCORE_SECONDS = 8.0
+WARM = 2
+
+# Choices of channels, blocks and ratio in each stage: 10^8 and 10^12 variants.
+HUNDRED_MILLION = {
+    **{"dims1": "32:104:8", "dims2": "64:136:8", "dims3": "128:272:16", "dims4": "224:512:32"},
+    **{"depths1": "1:5", "depths2": "1:5", "depths3": "3:12", "depths4": "2,3"},
+    **{"ratios1": "3,4", "ratios2": "3,4", "ratios3": "3", "ratios4": "2,2.5,3,3.5,4"},
+}
+TRILLION = {
+    **{"dims1": "16:168:8", "dims2": "32:336:16", "dims3": "64:672:32", "dims4": "96:1008:48"},
+    **{f"depths{i}": "1:10" for i in range(1, 5)},
+    **{f"ratios{i}": "2:4:0.5" for i in range(1, 5)},
+}
+
+
+@dataclass(frozen=True)
+class Finished:
+    """One search."""
+
+    size: int
+    seconds: float
+    front: int
+    kept: int | None
+    peak_bytes: int  # of the process and, at the most, of one worker, together
+
+
+def space_of(texts: dict[str, str]) -> Space:
+    """Return a space around saevit_tiny."""
+    return read_space(PRESETS["saevit_tiny"], texts)
+
+
+def jobs_of() -> dict[str, Job]:
+    """Return the searches by what they are called."""
+    limits = (
+        band("", "gmacs", "0.8±5%"),
+        at_most("", "params", "8"),
+        at_most("", "activations", "10"),
+    )
+    few = space_of(HUNDRED_MILLION)
+    many = space_of(TRILLION)
+
+    def job(space: Space, method: Method, objectives: tuple[str, ...], kept: Any) -> Job:
+        query = Query(space=space, objectives=objectives, limits=kept, rank=objectives[-1])
+        return Job(query=query, method=method)
+
+    costs = ("gmacs", "params", "activations")
+    upper = (at_most("", "gmacs", "1"),)
+    return {
+        "every variant: MACs, parameters, activations, three limits, front of the three": job(
+            few, "exhaustive", costs, limits
+        ),
+        "every variant: three limits, front of parameters and capacity": job(
+            few, "exhaustive", ("params", "capacity"), limits
+        ),
+        "every variant: no limits, front of MACs and capacity": job(
+            few, "exhaustive", ("gmacs", "capacity"), ()
+        ),
+        "exact front (dp): MACs and capacity": job(many, "dp", ("gmacs", "capacity"), ()),
+        "exact front (dp): parameters and capacity within 1 GMACs": job(
+            many, "dp", ("params", "capacity"), upper
+        ),
+    }
+
+
+def search(name: str, workers: int, queue: Any) -> None:
+    """Do one search, and report."""
+    job = jobs_of()[name]
+    start = time.perf_counter()
+    found = answer(job, workers=workers)
+    seconds = time.perf_counter() - start
+    own, child = (
+        resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    peak = (own + child * (workers if child else 0)) * MAXRSS_UNIT
+    queue.put(Finished(job.query.space.size, seconds, len(found.front), found.kept, peak))
+
+
+def in_a_process(name: str, workers: int) -> Finished:
+    """Run one search in a fresh process, its start counted apart."""
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    process = context.Process(target=search, args=(name, workers, queue))
+    process.start()
+    found: Finished = queue.get()
+    process.join()
+    return found
+
+
+def fvcore_models_a_second() -> float:
+    """Count random variants of the same space with fvcore, building each."""
+    import random
+
+    import torch
+
+    from saevit.count.fvcore_counter import count_fvcore
+    from saevit.count.subject import variant_skeleton
+
+    torch.set_num_threads(1)
+    space, generator = space_of(HUNDRED_MILLION), random.Random(0)
+    done, start = -WARM, 0.0
+    while not start or time.perf_counter() - start < FVCORE_SECONDS:
+        if done == 0:
+            start = time.perf_counter()
+        count_fvcore(variant_skeleton(space.spec_at(generator.randrange(space.size))), (1, 3, 224, 224))
+        done += 1
+    return done / (time.perf_counter() - start)
+
+
+def main(arguments: list[str]) -> None:
+    """Run everything and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=usable_cores(), help="processes of a search")
+    workers = parser.parse_args(arguments).jobs
+    print(f"\n{workers} processes; times without starting the interpreter, with starting the workers")
+    print("\n| search | variants | seconds | million a second | front | peak memory (MB) |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    rates = []
+    for name in jobs_of():
+        found = in_a_process(name, workers)
+        rate = found.size / found.seconds
+        rates.append(rate)
+        shown = f"{rate / 1e6:,.1f}" if found.kept is not None else "-"
+        print(
+            f"| {name} | {found.size:,} | {found.seconds:.1f} | {shown} | {found.front} | "
+            f"{found.peak_bytes / 1e6:,.0f} |",
+            flush=True,
+        )
+    fvcore = fvcore_models_a_second()
+    print(
+        f"\nfvcore counts {fvcore:.1f} models a second on one core in the same run: "
+        f"{rates[0] / fvcore:,.0f} times"
+    )
+    print(json.dumps({"fvcore_models_per_second": fvcore, "variants_per_second": rates[0]}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

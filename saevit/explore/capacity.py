@@ -1,0 +1,111 @@
+"""A training-free score of how much a network can express: the entropy of DeepMAD (arXiv 2303.02165).
+
+For a network of L layers that ends in a map of r^2 pixels and c channels,
+
+    H = log(r^2 c) * sum_i log(c_i k_i^2 / g_i)            (natural logarithms)
+    rho = L / (prod_i c_i k_i^2 / g_i)^(1 / L)
+
+with c_i input channels, k_i kernel size and g_i groups of layer i. H is the entropy of its output under
+Gaussian weights and linear layers, and grows with depth and width. rho, depth over mean width, says how
+hard information gets through: beyond some rho, larger H no longer means a better network.
+
+Stated for our blocks, the layers are those that the signal passes on its way: both convolutions of the stem;
+each downsampling; of each block the depth-wise 3x3 and the 1x1 of DWSConv, qkv and projection of SAA where
+the block carries it, and the convolutions of the FFN (1x1, depth-wise 3x3, 1x1; without the 3x3 for
+`ffn=mlp`). Side paths (window score, redistribution), the recovery (one input for each output: log 1) and the
+classifier are none of them.
+
+Limits. The score is no accuracy, and comparable only within one kind of block and input size. It is blind to
+the sampling rate, the sampling mode, the number of heads, activation, normalisation, residuals and training,
+and counts an attention's two products as nothing; so it never tells whether sparser attention costs accuracy,
+and rates should not be chosen by it. It gives depth more than experiments do: keep rho at or below that of a
+network known to train.
+
+Logarithms are kept as whole numbers of 10^-9: sums are then exact in any order.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saevit.count.analytic import half, stem_size
+from saevit.count.formulas import Size
+from saevit.spec import NUM_STAGES, Stage, VariantSpec
+
+UNIT = 1e-9  # of a logarithm
+Ints = NDArray[np.int64]
+
+
+def log(fan_in: Size) -> Any:
+    """Return log(fan_in) in units of 10^-9, rounded."""
+    return np.rint(np.log(np.asarray(fan_in, dtype=np.float64)) / UNIT).astype(np.int64)
+
+
+def stem(in_chans: Size, mid_dim: Size) -> Any:
+    """Sum of logarithms of the stem's two layers."""
+    return log(9 * in_chans) + log(9 * mid_dim)
+
+
+STEM_LAYERS = 2
+DOWNSAMPLE_LAYERS = 1
+
+
+def downsample(in_dim: Size) -> Any:
+    """Logarithm of the one layer between two stages."""
+    return log(9 * in_dim)
+
+
+def blocks(spec: VariantSpec, stage: Stage, *, depth: Size, attending: Size) -> Any:
+    """Sum of logarithms over a stage's blocks; sizes and numbers may be arrays."""
+    each = log(stage.dim) + log(stage.hidden_dim)
+    if spec.ffn == "ciffn":
+        each = each + log(9)
+    if spec.local == "dwsconv":
+        each = each + log(9) + log(stage.dim)
+    return each * depth + 2 * log(stage.dim) * attending
+
+
+def block_layers(spec: VariantSpec, *, depth: Size, attending: Size) -> Any:
+    """Number of layers in a stage's blocks."""
+    return depth * (2 + (spec.ffn == "ciffn") + 2 * (spec.local == "dwsconv")) + 2 * attending
+
+
+def of(spec: VariantSpec) -> tuple[int, int]:
+    """Return a variant's sum of logarithms, in units of 10^-9, and its number of layers."""
+    logs, layers, before = stem(spec.in_chans, spec.stem_dim), STEM_LAYERS, 0
+    for stage in spec.stages:
+        number = {"depth": stage.depth, "attending": sum(stage.attends)}
+        logs = logs + blocks(spec, stage, **number)
+        layers += block_layers(spec, **number)
+        if before:
+            logs, layers = logs + downsample(before), layers + DOWNSAMPLE_LAYERS
+        before = stage.dim
+    return int(logs), layers
+
+
+def last_factor(dim: Size, img_size: tuple[int, int]) -> Any:
+    """log(r^2 c) of the last map."""
+    H, W = stem_size(img_size)
+    for _ in range(NUM_STAGES - 1):
+        H, W = half(H), half(W)
+    return np.log(np.asarray(dim, dtype=np.float64) * H * W)
+
+
+def entropy(logs: Size, factor: Any) -> Any:
+    """H, of the sum of logarithms and log(r^2 c)."""
+    return factor * (logs * UNIT)
+
+
+def effectiveness(logs: Size, layers: Size) -> Any:
+    """rho, of the sum of logarithms and the number of layers."""
+    return layers / np.exp(logs * UNIT / layers)
+
+
+def least_logs(most_layers: int, rho: float) -> Ints:
+    """Return the smallest sum of logarithms with an effectiveness of at most rho, by number of layers."""
+    return np.array(
+        [0] + [max(0, math.ceil(n * math.log(n / rho) / UNIT)) for n in range(1, most_layers + 1)],
+        dtype=np.int64,
+    )

@@ -1,0 +1,119 @@
+"""An exploration for other programs: full precision, timm's column names where timm has one."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from saevit.errors import need
+from saevit.explore.rows import Exploration, Row
+from saevit.explore.solve import Sensitivity, Solution
+from saevit.results.record import SCHEMA_VERSION
+
+
+def columns(row: Row, img_size: tuple[int, int]) -> dict[str, Any]:
+    """Return one variant's figures, unrounded."""
+    height, width = img_size
+    return {
+        "model": row.model,
+        "infer_img_size": height if height == width else f"{height},{width}",
+        "param_count": row.params / 1e6,
+        "infer_gmacs": row.macs / 1e9,
+        "infer_macts": row.activations / 1e6,
+        "macs": row.macs,
+        "params": row.params,
+        "activations": row.activations,
+        "weight_bytes": row.weight_bytes,
+        "peak_bytes": row.peak_bytes,
+        "traffic_bytes": row.traffic_bytes,
+        "capacity": row.capacity,
+        "effectiveness": row.effectiveness,
+    }
+
+
+def rows_of(found: Exploration) -> list[dict[str, Any]]:
+    """Return the front and the best, each variant once: is it on the front, and which place has it?"""
+    ranks = {row.model: place + 1 for place, row in enumerate(found.top)}
+    on_front = {row.model for row in found.front}
+    rows = {row.model: row for row in (*found.front, *found.top)}
+    return [
+        columns(row, found.query.img_size) | {"on_front": model in on_front, "rank": ranks.get(model)}
+        for model, row in rows.items()
+    ]
+
+
+def explore_csv(found: Exploration) -> str:
+    """Write one row a variant."""
+    return csv_text(rows_of(found))
+
+
+def explore_json(found: Exploration) -> str:
+    """Write the question and its answer as one JSON object; the same run writes the same bytes."""
+    query, said = found.query, found.answer
+    data = {
+        "schema_version": SCHEMA_VERSION,
+        "base": columns(found.base, query.img_size),
+        "choices": {axis.key: list(axis.values) for axis in query.space.axes},
+        "space_size": query.space.size,
+        "method": said.job.method,
+        "samples": said.job.samples if said.job.method == "sample" else None,
+        "seed": said.job.seed if said.job.method == "sample" else None,
+        "objectives": list(query.objectives),
+        "rank_by": query.rank,
+        "limits": [limit.text for limit in query.limits],
+        "monotone": query.rising,
+        "looked_at": said.seen,
+        "no_networks": None if said.kept is None else said.invalid,
+        "within_limits": said.kept,
+        "variants": rows_of(found),
+    }
+    return json.dumps(data, indent=2) + "\n"
+
+
+def write_parquet(found: Exploration, path: Path) -> None:
+    """Write one row a variant as Parquet.
+
+    Raises:
+        MissingPackageError: pyarrow is not installed.
+    """
+    arrow, parquet = need("pyarrow"), need("pyarrow.parquet")
+    parquet.write_table(arrow.Table.from_pylist(rows_of(found)), path)
+
+
+def solution_rows(found: Solution, img_size: tuple[int, int]) -> list[dict[str, Any]]:
+    """Return what fits, what does not, and the variant as given."""
+    rows = [("fits", found.row), ("too much", found.next_row), ("as given", found.base)]
+    return [{"key": found.key, "is": text} | columns(row, img_size) for text, row in rows if row is not None]
+
+
+def sensitivity_rows(found: Sensitivity) -> list[dict[str, Any]]:
+    """Return one row a step: what changes, and by how much."""
+    return [
+        {
+            "key": step.key,
+            "from": step.old,
+            "to": step.new,
+            **{
+                f"{field}_change": step.change(found.base, field)
+                for field in ("macs", "params", "activations")
+            },
+            **columns(step.row, found.img_size),
+        }
+        for step in found.steps
+    ]
+
+
+def rows_json(rows: Sequence[dict[str, Any]]) -> str:
+    """Write rows as a JSON object."""
+    return json.dumps({"schema_version": SCHEMA_VERSION, "rows": list(rows)}, indent=2) + "\n"
+
+
+def csv_text(rows: Sequence[dict[str, Any]]) -> str:
+    """Write rows under their names."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,300 @@
+"""`saevit explore`."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from saevit.errors import OptionError
+from saevit_cli import options, output
+from saevit_cli.commands import explore_options as own
+from saevit_cli.commands.explore_view import View
+
+if TYPE_CHECKING:
+    from saevit.explore.limits import Limit
+    from saevit.explore.rows import Exploration
+    from saevit.explore.space import Space
+    from saevit.explore.sweep import Answer, Job
+    from saevit.measure.plan import Plan
+    from saevit.spec import VariantSpec
+
+
+def explore(
+    model: own.Variant = "saevit_tiny",
+    width: own.Width = None,
+    depth: own.Depth = None,
+    sparsity: own.Sparsity = None,
+    settings: own.Set = None,
+    space: own.SpaceFile = None,
+    img_size: options.ImgSize = "224",
+    max_gmacs: own.MaxGmacs = None,
+    gmacs_band: own.Band = None,
+    max_params: own.MaxParams = None,
+    max_activations: own.MaxActivations = None,
+    max_memory: own.MaxMemory = None,
+    max_traffic: own.MaxTraffic = None,
+    max_effectiveness: own.MaxRho = None,
+    monotone: own.Monotone = False,
+    objectives: own.Objectives = None,
+    rank_by: own.Rank = "capacity",
+    top: own.Top = "5",
+    method: own.Method = "auto",
+    samples: own.Samples = "1000000",
+    seed: own.Seed = "0",
+    jobs: own.Jobs = None,
+    engine: own.EngineName = "local",
+    resume: own.Resume = None,
+    solve: own.Solve = None,
+    target_gmacs: own.Target = None,
+    sensitivity: own.Sensitive = False,
+    measure_top: own.MeasureTop = None,
+    reference: own.Reference = None,
+    batch_size: options.OneBatch = "1",
+    threads: options.Threads = None,
+    rounds: options.Rounds = "15",
+    min_time: options.MinTime = "0.1",
+    store: options.Store = None,
+    plot: own.Plot = None,
+    csv: own.Csv = None,
+    json: own.Json = None,
+    parquet: own.Parquet = None,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Search a whole space of variants by exact costs: fronts, the best within limits, what fits a budget."""
+    from saevit.parse import parse
+
+    view = View(plot=plot, csv=csv, json=json, parquet=parquet)
+    view.check(overwrite=overwrite, is_timed=measure_top is not None)
+    base, size = parse(model), options.read_size(img_size)
+    table, file_limits = own.read_file(space)
+    texts = own.read_texts(width, depth, sparsity, settings or [], table)
+    if solve or target_gmacs:
+        return fit(base, solve, target_gmacs, texts, size, view)
+    if sensitivity:
+        return show_steps(base, texts, size, view)
+    given = {
+        "--max-gmacs": max_gmacs,
+        "--gmacs-band": gmacs_band,
+        "--max-params": max_params,
+        "--max-activations": max_activations,
+        "--max-memory": max_memory,
+        "--max-traffic": max_traffic,
+        "--max-effectiveness": max_effectiveness,
+    }
+    ask = Ask(
+        base=base,
+        img_size=size,
+        objectives=options.read_names(
+            objectives or default_objectives(gmacs_band or file_limits.get("gmacs_band"))
+        ),
+        rank=rank_by,
+        top=options.read_count("--top", top),
+        method=method,
+        samples=options.read_count("--samples", samples),
+        seed=read_seed(seed),
+    )
+    found = run(ask.job(texts, given, file_limits, monotone=monotone), jobs, engine, resume)
+    view.emit(found)
+    if measure_top:
+        plan = timing(options.read_count("--measure-top", measure_top), batch_size, threads, rounds, min_time)
+        raise typer.Exit(measure(found, *plan, reference, store))
+    return None
+
+
+def read_seed(text: str) -> int:
+    """Read a whole number of 0 or more."""
+    if not text.strip().isdecimal():
+        raise OptionError(f"--seed {text}: a whole number of 0 or more")
+    return int(text)
+
+
+def default_objectives(band: str | None) -> str:
+    """Return what a front is of: within a band of MACs, these are no objective worth having."""
+    return "params,capacity" if band else "gmacs,capacity"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """What is asked, as far as it does not depend on the space."""
+
+    base: "VariantSpec"
+    img_size: tuple[int, int]
+    objectives: tuple[str, ...]
+    rank: str
+    top: int
+    method: str
+    samples: int
+    seed: int
+
+    def job(
+        self, texts: dict[str, str], given: dict[str, str | None], file: dict[str, Any], *, monotone: bool
+    ) -> "Job":
+        """Return the job; without any choices, the space is around the variant."""
+        from saevit.explore.query import Query
+        from saevit.explore.space import around, make_space, read_space
+        from saevit.explore.sweep import Job, method_of
+        from saevit.subjects import check_img_size
+
+        check_img_size(self.img_size)
+        space = read_space(self.base, texts) if texts else make_space(self.base, around(self.base))
+        limits = own.read_limits(given, file)
+        wants_score = "capacity" in (*self.objectives, self.rank)
+        if wants_score and given["--max-effectiveness"] is None and "max_effectiveness" not in file:
+            limits = (*limits, self.own_effectiveness())
+        query = Query(
+            space=space,
+            img_size=self.img_size,
+            objectives=self.objectives,
+            limits=limits,
+            rising=monotone,
+            rank=self.rank,
+            top=self.top,
+        )
+        return Job(query=query, method=method_of(query, self.method), samples=self.samples, seed=self.seed)
+
+    def own_effectiveness(self) -> "Limit":
+        """Return the limit that the variant itself just keeps: beyond it the score means less."""
+        from saevit.explore.limits import Limit
+        from saevit.explore.rows import row_of
+
+        rho = row_of(self.base, self.img_size).effectiveness
+        text = f"--max-effectiveness {rho:.3f} (the given variant's)"
+        return Limit(quantity="effectiveness", text=text, high=rho * (1 + 1e-9))
+
+
+def run(job: "Job", jobs: str | None, engine: str, journal: Path | None) -> "Exploration":
+    """Say how large the space is, search it with a bar, and say how long it took."""
+    from saevit.explore.rows import exploration_of
+    from saevit.explore.sweep import answer, usable_cores
+
+    workers = options.read_count("--jobs", jobs) if jobs else usable_cores()
+    typer.echo(size_text(job.query.space, job), err=True)
+    start = time.monotonic()
+    with output.progress() as tell:
+        found = answer(job, workers=workers, engine=engine, journal=journal, on_chunk=teller(tell, start))
+    seconds = time.monotonic() - start
+    typer.echo(took(found, seconds), err=True)
+    return exploration_of(found)
+
+
+def size_text(space: "Space", job: "Job") -> str:
+    """Say how many variants there are, and what is going to be done with them."""
+    factors = [count for count in space.shape if count > 1]
+    product = f" ({' x '.join(f'{count:,}' for count in factors)})" if len(factors) > 1 else ""
+    what = {
+        "exhaustive": "every one is looked at",
+        "dp": "the exact front by dynamic programming",
+        "sample": f"{job.samples:,} are drawn",
+    }[job.method]
+    return f"{space.size:,} combinations{product}: {what}"
+
+
+def took(found: "Answer", seconds: float) -> str:
+    """Say how long it took."""
+    if found.kept is None:
+        return f"front of {found.seen:,} combinations in {seconds:.1f} s"
+    rate = f", {found.seen / seconds / 1e6:.3g} million a second" if seconds > 0.1 else ""
+    return f"looked at {found.seen:,} in {seconds:.1f} s{rate}"
+
+
+def teller(
+    tell: Callable[[str, float | None, float | None], None], start: float
+) -> Callable[[int, int], None]:
+    """Return what moves the bar, with the time that is left by the pace so far."""
+    resumed: list[int] = []
+
+    def on_chunk(done: int, total: int) -> None:
+        resumed.append(done) if not resumed else None
+        new = done - resumed[0]
+        left = (time.monotonic() - start) * (total - done) / new if new else None
+        tell(f"chunk {done:,} of {total:,}", done / max(1, total), left)
+
+    return on_chunk
+
+
+def fit(
+    base: "VariantSpec",
+    key: str | None,
+    target: str | None,
+    texts: dict[str, str],
+    img_size: tuple[int, int],
+    view: View,
+) -> None:
+    """Find the largest value of a key that fits a budget."""
+    from saevit.explore.limits import positive
+    from saevit.explore.solve import solve
+    from saevit.report.explore.machine import solution_rows
+    from saevit.report.explore.tables import solution_table
+    from saevit.subjects import check_img_size
+
+    if not key or not target:
+        raise OptionError("--solve and --target-gmacs go together: --solve width --target-gmacs 0.8")
+    refuse_choices("--solve", texts)
+    check_img_size(img_size)
+    found = solve(base, key, int(positive("--target-gmacs", target) * 10**9), img_size)
+    view.emit_rows(solution_rows(found, img_size), solution_table(found), None)
+
+
+def show_steps(base: "VariantSpec", texts: dict[str, str], img_size: tuple[int, int], view: View) -> None:
+    """Show what a step of each key costs."""
+    from saevit.explore.solve import sensitivity
+    from saevit.report.explore.machine import sensitivity_rows
+    from saevit.report.explore.tables import sensitivity_table
+    from saevit.subjects import check_img_size
+
+    refuse_choices("--sensitivity", texts)
+    check_img_size(img_size)
+    found = sensitivity(base, img_size)
+
+    def draw() -> Any:
+        from saevit.report.explore.figures import tornado_figure
+
+        return tornado_figure(found)
+
+    view.emit_rows(sensitivity_rows(found), sensitivity_table(found), draw)
+
+
+def refuse_choices(option: str, texts: dict[str, str]) -> None:
+    """Refuse choices where there is one variant."""
+    if texts:
+        key, text = next(iter(texts.items()))
+        raise OptionError(f"{option} is about one variant, not choices: write it as VARIANT:{key}={text}")
+
+
+def timing(
+    count: int, batch_size: str, threads: str | None, rounds: str, min_time: str
+) -> "tuple[int, Plan]":
+    """Return how many to time, and how."""
+    from saevit.measure.plan import Plan
+
+    return count, Plan(
+        batch_sizes=(options.read_count("--batch-size", batch_size),),
+        threads=options.read_threads(threads),
+        rounds=options.read_rounds(rounds),
+        min_time=options.read_min_time(min_time),
+    )
+
+
+def measure(found: "Exploration", count: int, plan: "Plan", reference: str | None, store: Path | None) -> int:
+    """Time the best, interleaved with a reference, and set their predicted order beside it."""
+    from saevit.compare import compare, resolved
+    from saevit.report.comparison import comparison_table
+    from saevit.report.explore.measured import predicted_table
+
+    best = [row.model for row in (found.top or found.front)[:count]]
+    base = resolved([reference])[0] if reference else found.base.model
+    models = list(dict.fromkeys([base, *best]))
+    with output.kept(store, wanted=True) as writer, output.progress() as tell:
+        timed = compare(
+            models,
+            reference=base,
+            img_size=found.query.img_size,
+            plan=plan,
+            on_step=lambda step: tell(step.text, step.done, step.eta),
+            writer=writer,
+        )
+    output.show((comparison_table(timed, "latency"), predicted_table(found, timed)))
+    return output.exit_code(timed.timings, failed=timed.failed)

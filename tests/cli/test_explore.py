@@ -1,0 +1,306 @@
+"""`saevit explore` as users type it."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from saevit.count import analytic
+from saevit.parse import parse
+from saevit.presets import PRESETS
+from tests.cli.conftest import Run
+
+TINY = PRESETS["saevit_tiny"]
+FEW = ("--dims1", "24:64:8", "--depths3", "2:6", "--ratios=2,3")
+SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1"
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_nothing_but_the_command_searches_around_the_default_variant(saevit: Run) -> None:
+    done = saevit("explore", check=True)
+    assert done.stdout.startswith("Front of GMACs (min), capacity score (entropy) (max)\n")
+    size, took = done.stderr.splitlines()
+    assert "every one is looked at" in size
+    assert took.startswith(f"looked at {size.split()[0]} in ")
+    first = done.stdout.splitlines()[4].split()
+    cost = analytic.total(parse(first[0]), (224, 224))
+    assert float(first[1]) == pytest.approx(cost.macs / 1e9, abs=1e-4)
+    assert "saevit_tiny: " in done.stdout  # where the variant itself stands
+
+
+def test_every_row_is_a_variant_that_profile_takes(saevit: Run) -> None:
+    done = saevit("explore", *FEW, "--max-effectiveness", "none", "--csv", "-", check=True)
+    found = rows(done.stdout)
+    assert found
+    assert done.stdout.count("\n") == len(found) + 1
+    for row in found:
+        cost = analytic.total(parse(row["model"]), (224, 224))
+        assert (int(row["macs"]), int(row["params"])) == (cost.macs, cost.params)
+        assert int(row["activations"]) == cost.activations
+    profile = saevit(
+        "profile", found[0]["model"], "--no-measure", "--counters", "analytic", "--json", "-", check=True
+    )
+    assert json.loads(profile.stdout)["macs"] == int(found[0]["macs"])
+
+
+def test_limits_are_kept_and_said(saevit: Run) -> None:
+    macs = analytic.total(TINY, (224, 224)).macs / 1e9
+    band = f"{macs:.3f}±5%"
+    limits = (
+        "--gmacs-band",
+        band,
+        "--max-params",
+        "6.5",
+        "--max-activations",
+        "12M",
+        "--max-memory",
+        "20",
+        "--monotone",
+    )
+    done = saevit("explore", *FEW, *limits, "--max-effectiveness", "none", "--json", "-", check=True)
+    data = json.loads(done.stdout)
+    assert data["objectives"] == ["params", "capacity"]
+    assert f"--gmacs-band {band}" in data["limits"]
+    assert data["monotone"]
+    assert data["variants"]
+    for row in data["variants"]:
+        assert abs(row["infer_gmacs"] / float(f"{macs:.3f}") - 1) <= 0.05
+        assert row["params"] <= 6.5e6
+        assert row["activations"] <= 12e6
+        assert row["peak_bytes"] <= 20e6
+        dims = [stage.dim for stage in parse(row["model"]).stages]
+        assert dims == sorted(dims)
+
+
+def test_an_empty_result_names_the_limit_and_the_nearest(saevit: Run) -> None:
+    done = saevit("explore", *FEW, "--max-gmacs", "0.1", "--max-params", "100")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    error = done.stderr.splitlines()[-1]
+    assert error.startswith(
+        "error: no variant of 60 keeps all limits: --max-gmacs 0.1 excludes most, 100 %; nearest is "
+    )
+    nearest = error.partition("nearest is ")[2].partition(", which misses --max-gmacs 0.1 by ")
+    macs = analytic.total(parse(nearest[0]), (224, 224)).macs / 1e9
+    assert float(nearest[2].split()[0]) == pytest.approx(100 * (macs / 0.1 - 1), rel=0.01)
+
+
+def test_a_file_and_the_command_line_make_one_space(saevit: Run, tmp_path: Path) -> None:
+    choices = "dims1 = '24:64:8'\ndepths3 = [2, 3, 4, 5, 6]\nratios = 4\n"
+    text = choices + "[limits]\nmax_gmacs = 5\nmax_effectiveness = 'none'\n"
+    (tmp_path / "space.toml").write_text(text)
+    told = saevit(
+        "explore", *FEW, "--max-gmacs", "5", "--max-effectiveness", "none", "--csv", "-", check=True
+    )
+    read = saevit("explore", "--space", "space.toml", "--ratios", "2,3", "--csv", "-", check=True)
+    assert read.stdout == told.stdout
+
+
+def test_four_ways_to_say_the_rates(saevit: Run) -> None:
+    ways = (
+        ("--sparsity", "8,4,2,1;4,2,2,1"),
+        ("--set", "rates=8-4-2-1,4-2-2-1"),
+        ("--rates", "8-4-2-1,4-2-2-1"),
+        ("--set", "rates=8,4,2,1;4,2,2,1"),
+    )
+    outputs = {saevit("explore", *way, "--json", "-", check=True).stdout for way in ways}
+    assert len(outputs) == 1
+
+
+def test_methods_find_the_same_front(saevit: Run) -> None:
+    every = saevit("explore", *FEW, "--method", "exhaustive", "--csv", "-", check=True)
+    programmed = saevit("explore", *FEW, "--method", "dp", "--csv", "-", check=True)
+    drawn = saevit("explore", *FEW, "--method", "sample", "--samples", "5000", "--csv", "-", check=True)
+    fronts = [
+        {row["model"] for row in rows(done.stdout) if row["on_front"] == "True"}
+        for done in (every, programmed, drawn)
+    ]
+    assert fronts[0] == fronts[1] == fronts[2]
+
+
+def test_a_space_that_nobody_can_walk_through(saevit: Run) -> None:
+    dims = ("--dims1", "16:112:16", "--dims2", "32:224:16", "--dims3", "64:448:16", "--dims4", "96:640:16")
+    deep = [word for i in range(1, 5) for word in (f"--depths{i}", "1:10", f"--ratios{i}", "2:4")]
+    done = saevit(
+        "explore", *dims, *deep, "--max-gmacs", "0.6", "--max-effectiveness", "none", "--csv", "-", check=True
+    )
+    assert "10,029,549,600,000 combinations" in done.stderr or "by dynamic programming" in done.stderr
+    assert all(float(row["infer_gmacs"]) <= 0.6 for row in rows(done.stdout))
+
+
+def test_figures_and_files(saevit: Run, tmp_path: Path) -> None:
+    saevit("explore", *FEW, "--plot", "a.png", "--csv", "a.csv", "--json", "a.json", check=True)
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert len(rows((tmp_path / "a.csv").read_text())) == len(
+        json.loads((tmp_path / "a.json").read_text())["variants"]
+    )
+    assert saevit("explore", *FEW, "--csv", "a.csv").returncode == 2
+    done = saevit("explore", "--sensitivity", "--plot", "t.svg", check=True)
+    assert "what one step of each key costs" in done.stdout
+    assert "<svg" in (tmp_path / "t.svg").read_text()
+
+
+def test_parquet(saevit: Run, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    saevit("explore", *FEW, "--parquet", "a.parquet", "--csv", "a.csv", check=True)
+    table = parquet.read_table(tmp_path / "a.parquet").to_pylist()
+    assert [row["model"] for row in table] == [row["model"] for row in rows((tmp_path / "a.csv").read_text())]
+
+
+def test_parquet_without_pyarrow_is_one_line(tmp_path: Path) -> None:
+    code = "import sys\nsys.modules['pyarrow'] = None\n"
+    code += "from saevit_cli.app import run\nsys.exit(run(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "explore", *FEW, "--parquet", "a.parquet"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "error: pyarrow is not installed: pip install pyarrow\n"
+
+
+def test_solve(saevit: Run) -> None:
+    done = saevit("explore", "--solve", "width", "--target-gmacs", "0.5", "--json", "-", check=True)
+    fits, too_much, given = json.loads(done.stdout)["rows"]
+    assert fits["infer_gmacs"] <= 0.5 < too_much["infer_gmacs"]
+    assert given["model"] == "saevit_tiny"
+    assert parse(fits["model"]).width < parse(too_much["model"]).width
+    assert (
+        "Largest depths3 within 2.0000 GMACs"
+        in saevit("explore", "--solve", "depths3", "--target-gmacs", "2", check=True).stdout
+    )
+
+
+def test_a_resumed_search_says_the_same(saevit: Run, tmp_path: Path) -> None:
+    first = saevit("explore", *FEW, "--resume", "kept.jsonl", "--json", "-", check=True)
+    again = saevit("explore", *FEW, "--resume", "kept.jsonl", "--json", "-", check=True)
+    assert again.stdout == first.stdout == saevit("explore", *FEW, "--json", "-", check=True).stdout
+    other = saevit("explore", *FEW, "--max-gmacs", "1", "--resume", "kept.jsonl")
+    assert other.returncode == 2
+    assert "kept.jsonl is of another search" in other.stderr
+
+
+def is_alive(group: int) -> bool:
+    """Is any process of a group left?"""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["ctrl-c", "kill -9"])
+def test_an_end_leaves_no_process(tmp_path: Path, killed: bool) -> None:
+    texts = [
+        word
+        for i in (1, 2, 3, 4)
+        for word in (f"--depths{i}", "1:6", f"--ratios{i}", "1:4", f"--dims{i}", "64:160:16")
+    ]
+    arguments = ["explore", *texts, "--method", "exhaustive", "--jobs", "2"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "saevit_cli", *arguments],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    time.sleep(3)
+    if killed:
+        process.kill()
+    else:
+        os.killpg(process.pid, signal.SIGINT)
+    out, error = process.communicate(timeout=60)  # also waits until no worker holds the pipes
+    assert out == ""
+    assert "Traceback" not in error
+    if not killed:
+        assert process.returncode == 130
+        assert error.splitlines()[1:] in ([], ["error: interrupted"])
+    deadline = time.monotonic() + 30
+    while is_alive(process.pid):
+        assert time.monotonic() < deadline, "a worker is left"
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_the_best_are_measured_beside_a_reference(saevit: Run) -> None:
+    quick = ("--rounds", "6", "--min-time", "0.002", "--threads", "1", "--img-size", "64")
+    done = saevit(
+        "explore",
+        SMALL,
+        "--max-effectiveness",
+        "none",
+        "--depths3",
+        "1:4",
+        "--dims4",
+        "16,24",
+        "--measure-top",
+        "3",
+        *quick,
+        check=True,
+    )
+    assert "Predicted rank against measured: 1 is the least" in done.stdout
+    assert "rank correlation of gmacs with measured time over" in done.stdout
+    assert "ratio to saevit_pico" in done.stdout
+
+
+BAD = [
+    (["--dim1", "8"], "No such option: --dim1"),
+    (["--dims1"], "--dims1 needs choices, for example --dims1 24:64:8"),
+    (["--dims1", "8", "--set", "dims1=16"], "'dims1' is given twice (8 and 16)"),
+    (["--set", "dims1"], "'dims1' is not KEY=CHOICES"),
+    (["--set", "dim1=8"], "'dim1' is not a key: did you mean dims1"),
+    (["--width", "2:1"], "width=2:1: a range goes up"),
+    (["--max-gmacs", "0"], "--max-gmacs 0: a number above 0"),
+    (["--gmacs-band", "0.8"], "--gmacs-band 0.8: write a value and how far from it, such as 0.8±1%"),
+    (["--objectives", "top1"], "objective 'top1' is not known"),
+    (["--rank-by", "latency"], "objective 'latency' is not known"),
+    (["--method", "magic"], "method 'magic' is not known: choose from auto, exhaustive, dp, sample"),
+    (["--engine", "dask"], "engine 'dask' is not known: choose from local, ray"),
+    (["--measure-top", "3", "--json", "-"], "--measure-top prints tables: give --csv or --json a file"),
+    (["--seed", "-1"], "--seed -1: a whole number of 0 or more"),
+    (["--top", "0"], "--top 0: a whole number of 1 or more"),
+    (["--jobs", "0"], "--jobs 0: a whole number of 1 or more"),
+    (["--solve", "width"], "--solve and --target-gmacs go together"),
+    (["--target-gmacs", "1"], "--solve and --target-gmacs go together"),
+    (["--solve", "rates1", "--target-gmacs", "1"], "--solve rates1 is not possible"),
+    (
+        ["--sensitivity", "--dims1", "8"],
+        "--sensitivity is about one variant, not choices: write it as VARIANT:dims1=8",
+    ),
+    (["--space", "none.toml"], "--space none.toml cannot be read: No such file"),
+    (["--img-size", "8"], "8 px is out of range, nearest is 32"),
+    (["--plot", "a.gif"], "--plot a.gif has no known ending"),
+    (["--resume", "nowhere/a"], "nowhere/a cannot be written"),
+    (["timm:resnet18"], "is not a preset"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), BAD, ids=lambda v: " ".join(v) if isinstance(v, list) else ""
+)
+def test_one_line_and_exit_code_2(saevit: Run, arguments: list[str], message: str) -> None:
+    done = saevit("explore", *arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+
+
+def test_a_file_that_is_no_toml(saevit: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text("dims1 = ")
+    assert "--space a.toml is not TOML" in saevit("explore", "--space", "a.toml").stderr
+    (tmp_path / "b.toml").write_text("[limits]\nmax_macs = 1\n")
+    assert (
+        "limit 'max_macs' is not known: did you mean max_gmacs"
+        in saevit("explore", "--space", "b.toml").stderr
+    )

@@ -1,0 +1,116 @@
+"""Small random spaces, and what a plain loop over all their variants says."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from saevit.count import analytic, memory, traffic
+from saevit.errors import SpecError
+from saevit.explore import capacity
+from saevit.explore.quantities import QUANTITIES, loss
+from saevit.explore.query import Query
+from saevit.explore.space import Space, make_space
+from saevit.spec import VariantSpec
+
+BASE = VariantSpec(
+    dims=(16, 24, 32, 48),
+    depths=(1, 2, 3, 2),
+    num_heads=(1, 2, 2, 3),
+    ratios=(2, 2, 3, 3),
+    rates=(8, 4, 2, 1),
+)
+IMG_SIZE = (64, 96)
+MIDDLE = VariantSpec(  # of a preset's size, whatever the presets are
+    dims=(48, 96, 192, 320),
+    depths=(2, 2, 6, 2),
+    num_heads=(1, 3, 6, 10),
+    ratios=(3, 3, 3, 4),
+    rates=(8, 4, 2, 1),
+)
+
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "width": (0.5, 0.75, 1.0, 1.3),
+    "depth": (0.5, 1.0, 1.5),
+    "rates": ((8, 4, 2, 1), (4, 4, 4, 4), (1, 1, 1, 1)),
+    "ratios": ((2.0,) * 4, (3.0, 2.5, 2.0, 4.0)),
+    "attn_every": (1, 2, 3),
+    "attention": ("saa", "dense", "none"),
+    "sampling": ("adaptive", "average", "stride"),
+    "ffn": ("ciffn", "mlp"),
+    "local": ("dwsconv", "none"),
+    "act": ("hardswish", "relu"),
+    "classes": (0, 10, 1000),
+    "in_chans": (1, 3),
+    "dims1": (8, 16, 20),
+    "dims2": (16, 24, 40),
+    "dims3": (24, 32, 56),
+    "dims4": (32, 48, 64),
+    "depths1": (1, 2, 3),
+    "depths3": (1, 2, 5),
+    "heads3": (1, 2, 3),
+    "heads4": (2, 4, 5),
+    "ratios2": (1.0, 2.0, 4.0),
+    "ratios4": (2.0, 3.0),
+    "rates1": (1, 4, 7),
+    "rates4": (1, 2),
+}
+
+
+@st.composite
+def spaces(draw: st.DrawFn, most: int = 400) -> Space:
+    """Draw a space of few variants, any kind of key among its axes."""
+    keys = draw(st.lists(st.sampled_from(sorted(CHOICES)), min_size=1, max_size=6, unique=True))
+    keys = [
+        k for k in keys if not any(k != other and k.startswith(other) and k[-1].isdigit() for other in keys)
+    ]
+    chosen, size = {}, 1
+    for key in keys:
+        values = draw(st.lists(st.sampled_from(CHOICES[key]), min_size=1, max_size=3, unique=True))
+        if size * len(values) <= most:
+            chosen[key] = tuple(values)
+            size *= len(values)
+    return make_space(BASE, chosen)
+
+
+def partials_of(spec: VariantSpec, img_size: tuple[int, int]) -> dict[str, int]:
+    """All partials of one variant, by the functions that count one variant."""
+    cost = analytic.total(spec, img_size)
+    logs, layers = capacity.of(spec)
+    return {
+        "macs": cost.macs,
+        "params": cost.params,
+        "activations": cost.activations,
+        "traffic": traffic.elements(spec, img_size),
+        "logs": logs,
+        "layers": int(layers),
+        "peak": memory.peak_elements(spec, img_size),
+    }
+
+
+def networks(space: Space) -> dict[int, VariantSpec]:
+    """Every variant of a space that is a network, by its place."""
+    found = {}
+    for place in range(space.size):
+        try:
+            found[place] = space.spec_at(place)
+        except SpecError:
+            continue
+    return found
+
+
+def by_brute_force(query: Query) -> tuple[dict[int, tuple[float, ...]], set[tuple[float, ...]]]:
+    """Return the losses of all variants that keep the limits, and those that no other one dominates."""
+    kept = {}
+    for place, spec in networks(query.space).items():
+        sums = partials_of(spec, query.img_size)
+        dims = [stage.dim for stage in spec.stages]
+        if query.rising and dims != sorted(dims):
+            continue
+        if all(limit.kept(sums) for limit in query.limits):
+            factor = capacity.last_factor(spec.stages[-1].dim, query.img_size)
+            kept[place] = tuple(
+                float(loss(name, QUANTITIES[name].of(sums, factor) * 1.0)) for name in query.objectives
+            )
+    points = set(kept.values())
+    best = {p for p in points if not any(q != p and all(map(lambda a, b: a <= b, q, p)) for q in points)}
+    return kept, best

@@ -1,0 +1,74 @@
+"""The entropy against DeepMAD's definition on a list of layers, and the monotonicity that it claims."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from torch import nn
+
+from saevit.count.subject import variant_skeleton
+from saevit.explore import capacity
+from saevit.explore.rows import row_of
+from saevit.presets import PRESETS
+from saevit.spec import VariantSpec
+from tests.strategies import specs
+
+SIDE_PATHS = ("score", "decompose", "recover", "head")  # that the signal does not pass, or has one input
+
+
+def layers_of(spec: VariantSpec) -> list[float]:
+    """c k^2 / g of every layer of the network itself that the signal passes."""
+    found = []
+    for path, module in variant_skeleton(spec).named_modules():
+        if isinstance(module, nn.Conv2d) and path.rpartition(".")[2] not in SIDE_PATHS:
+            found.append(module.in_channels * math.prod(module.kernel_size) / module.groups)
+    return found
+
+
+@settings(max_examples=40, deadline=None)
+@given(specs())
+def test_the_score_is_the_papers_of_the_networks_layers(spec: VariantSpec) -> None:
+    layers = layers_of(spec)
+    logs, count = capacity.of(spec)
+    assert count == len(layers)
+    assert logs * 1e-9 == pytest.approx(sum(map(math.log, layers)), abs=1e-6)
+    with torch.device("meta"):
+        _, C, H, W = variant_skeleton(spec).forward_features(torch.empty(1, spec.in_chans, 64, 96)).shape
+    row = row_of(spec, (64, 96))
+    assert row.capacity == pytest.approx(math.log(H * W * C) * sum(map(math.log, layers)))
+    mean_width = math.prod(fan ** (1 / count) for fan in layers)
+    assert row.effectiveness == pytest.approx(count / mean_width)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("stage", range(4))
+def test_more_depth_or_width_raises_it(name: str, stage: int) -> None:
+    base = PRESETS[name]
+    before = row_of(base, (224, 224))
+    deeper = replace(base, depths=tuple(d + (i == stage) for i, d in enumerate(base.depths)))
+    wider = replace(
+        base,
+        dims=tuple(
+            d + h * 8 * (i == stage) for i, (d, h) in enumerate(zip(base.dims, base.num_heads, strict=True))
+        ),
+    )
+    assert row_of(deeper, (224, 224)).capacity > before.capacity
+    assert row_of(deeper, (224, 224)).effectiveness > before.effectiveness * 0.95
+    assert row_of(wider, (224, 224)).capacity > before.capacity
+    assert row_of(wider, (224, 224)).effectiveness < before.effectiveness
+
+
+def test_it_is_blind_to_what_its_docstring_says() -> None:
+    base = PRESETS["saevit_tiny"]
+    blind = [replace(base, rates=(16, 8, 4, 2)), replace(base, sampling="stride"), replace(base, act="relu")]
+    assert {row_of(spec, (224, 224)).capacity for spec in blind} == {row_of(base, (224, 224)).capacity}
+
+
+def test_the_limit_is_the_definition() -> None:
+    least = capacity.least_logs(300, 0.9)
+    for layers in (1, 2, 10, 77, 300):
+        assert capacity.effectiveness(least[layers], layers) <= 0.9 * (1 + 1e-9)
+        if least[layers]:
+            assert capacity.effectiveness(least[layers] - 2, layers) > 0.9
