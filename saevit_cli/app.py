@@ -2,30 +2,28 @@
 
 import os
 import sys
+from collections.abc import Collection, Sequence
 from typing import Annotated
 
 import typer
 
 from saevit import __version__
 from saevit.errors import SaevitError
-from saevit_cli.commands.compare import compare
-from saevit_cli.commands.list import list_variants
-from saevit_cli.commands.profile import profile
-from saevit_cli.commands.results import results
 from saevit_cli.output import INTERRUPTED
 
 BAD_INPUT = 2
 
-app = typer.Typer(
-    name="saevit",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("profile")(profile)
-app.command("compare")(compare)
-app.command("list")(list_variants)
-app.add_typer(results, name="results")
+# What `saevit --help` lists, and no more of a command is loaded until it is asked for.
+SUMMARIES = {
+    "profile": "Count one model exactly, time it honestly, and show where both go.",
+    "compare": "Set models side by side: exact counts, one interleaved timing run, published accuracies.",
+    "explore": "Search a whole space of variants by exact costs: fronts, the best within limits, what fits "
+    "a budget.",
+    "visualize-attention": "Show what attention looks at on your image: where samples are taken, what each "
+    "pixel receives.",
+    "list": "Show the presets, and the keys that make variants of them.",
+    "results": "List, show, compare and export the measured runs that are kept.",
+}
 
 
 def show_version(wanted: bool) -> None:
@@ -35,7 +33,6 @@ def show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def callback(
     version: Annotated[
         bool,
@@ -48,6 +45,64 @@ def callback(
     """
 
 
+def application(loaded: Collection[str]) -> typer.Typer:
+    """Return the application with these commands loaded, the others by name and summary."""
+    made = typer.Typer(
+        name="saevit",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    made.callback()(callback)
+    for name, summary in SUMMARIES.items():
+        if name in loaded:
+            load(made, name)
+        else:
+            made.command(name, help=summary)(unloaded)
+    return made
+
+
+def unloaded() -> None:
+    """Stand for a command that was not asked for."""
+    raise AssertionError("a command ran that was not loaded")
+
+
+def load(made: typer.Typer, name: str) -> None:
+    """Add a command with everything that it has."""
+    if name == "profile":
+        from saevit_cli.commands.profile import profile
+
+        made.command(name)(profile)
+    elif name == "compare":
+        from saevit_cli.commands.compare import compare
+
+        made.command(name)(compare)
+    elif name == "explore":
+        from saevit_cli.commands.explore import explore
+        from saevit_cli.commands.explore_options import KeysAsOptions
+
+        made.command(name, cls=KeysAsOptions)(explore)
+    elif name == "visualize-attention":
+        from saevit_cli.commands.visualize_attention import visualize_attention
+
+        made.command(name)(visualize_attention)
+    elif name == "list":
+        from saevit_cli.commands.list import list_variants
+
+        made.command(name)(list_variants)
+    elif name == "results":
+        from saevit_cli.commands.results import results
+
+        made.add_typer(results, name=name)
+
+
+def asked_for(arguments: Sequence[str]) -> Collection[str]:
+    """Return the commands that may be needed: the one that is named, or all while a shell completes."""
+    if any(variable.endswith("_COMPLETE") for variable in os.environ):
+        return SUMMARIES
+    return [argument for argument in arguments if not argument.startswith("-")][:1]
+
+
 def main() -> None:
     """Run the command line; the exit code is 0, 1 (something failed), 2 (bad input) or 130 (interrupted)."""
     sys.exit(run(sys.argv[1:]))
@@ -56,7 +111,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code; every error is one line on stderr."""
     try:
-        code = app(arguments, standalone_mode=False)
+        code = application(asked_for(arguments))(arguments, standalone_mode=False)
     except SaevitError as error:
         return complain(str(error))
     except typer.TyperException as error:

@@ -4,11 +4,9 @@ birder is an optional extra: it has EdgeViT and other relatives of SAEViT, which
 own implementations; where one departs from its authors' code, so do its counts.
 """
 
-import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import metadata
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -103,6 +101,8 @@ def short(error: Exception) -> str:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Hold back warnings and logs: from its import on, birder logs to stderr."""
+    import logging
+
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -115,6 +115,8 @@ def quiet() -> Iterator[None]:
 
 def version() -> str:
     """Return birder's version."""
+    from importlib import metadata
+
     return metadata.version("birder")
 
 

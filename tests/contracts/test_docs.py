@@ -14,7 +14,7 @@ import typer.main
 from saevit.count import subject
 from saevit.presets import PRESETS
 from saevit.results.store import Writer
-from saevit_cli.app import app, run
+from saevit_cli.app import SUMMARIES, application, run
 from tests.results.test_record import COUNTED
 from tests.results.test_store import HEADER, round_of
 
@@ -27,7 +27,7 @@ Made from the commands' own help by `make docs`; a test compares the two.
 
 def reference() -> str:
     """The commands and their options as Markdown."""
-    root = typer.main.get_command(app)
+    root = typer.main.get_command(application(SUMMARIES))
     parts = [
         INTRO,
         "\n".join([f"- `{p.opts[-1]}`: {p.help}" for p in root.params if p.opts[-1] == "--version"]),
@@ -65,7 +65,7 @@ def test_reference(golden: Callable[[str, Any], None]) -> None:
 
 
 def test_every_option_has_a_help() -> None:
-    for _, command in commands(typer.main.get_command(app)):
+    for _, command in commands(typer.main.get_command(application(SUMMARIES))):
         assert command.help
         assert all(param.help for param in command.params)
 
@@ -126,3 +126,11 @@ def test_no_machine_or_registry_is_named() -> None:
         for p in ROOT.glob(pattern)
     ]
     assert [p.name for p in files if forbidden.search(p.read_text(encoding="utf-8"))] == []
+
+
+def test_help_lists_what_each_command_says_of_itself() -> None:
+    """The list is drawn without loading the commands."""
+    loaded = typer.main.get_command(application(SUMMARIES))
+    assert isinstance(loaded, typer.core.TyperGroup)
+    said = {name: (command.help or "").split("\n\n")[0] for name, command in loaded.commands.items()}
+    assert {name: " ".join(text.split()) for name, text in said.items()} == SUMMARIES

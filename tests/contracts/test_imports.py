@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "stored": {"errors", "baselines", "candidates", "results"},
     "compare": {"errors", "parse", "presets", "baselines", "candidates", "count", "measure", "results"}
     | {"stored", "subjects"},
-    "explore": {"errors", "count", "results"},
+    "explore": {"errors", "spec", "parse", "presets", "count", "results"},
     "report": {
         "errors",
         "results",
@@ -36,6 +36,7 @@ MAY_IMPORT = {
         "parse",
         "presets",
     },  # explore for fronts; count, parse and presets only for `saevit list`
+    "attention": {"errors", "spec", "model", "count", "measure", "baselines", "results", "subjects"},
     "subjects": {"errors", "spec", "parse", "baselines", "count"},
     "profile": {"errors", "spec", "count", "measure", "results", "subjects"},
 }
@@ -100,7 +101,11 @@ def test_light_modules(module: str) -> None:
         ["--version"],
         ["list"],
         ["results", "--help"],
+        ["visualize-attention", "--help"],
+        ["visualize-attention", "saevit_tny"],
         ["results", "list"],
+        ["explore", "--help"],
+        ["explore", "saevit_tny"],
         ["profile", "saevit_tiny", "--no-measure", "--counters", "analytic"],
         ["profile", "saevit_tny"],
     ],
@@ -108,6 +113,21 @@ def test_light_modules(module: str) -> None:
 )
 def test_the_command_line_loads_torch_only_when_it_needs_it(arguments: list[str]) -> None:
     assert loaded_by(f"from saevit_cli.app import run\nrun({arguments!r})").isdisjoint(HEAVY)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["--dims1", "24:64:8", "--depth", "0.5,1"],
+        ["--solve", "width", "--target-gmacs", "0.8"],
+        ["--sensitivity"],
+    ],
+    ids=" ".join,
+)
+def test_explore_never_loads_torch(more: list[str]) -> None:
+    arguments = ["explore", "--json", "-", *more]
+    loaded = loaded_by(f"from saevit_cli.app import run\nassert run({arguments!r}) == 0")
+    assert loaded.isdisjoint({"torch", "timm", "matplotlib", "fvcore", "thop"})
 
 
 def test_help_is_quick() -> None:
