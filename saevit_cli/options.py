@@ -57,7 +57,10 @@ Sort = Annotated[
 ]
 OneBatch = Annotated[str, typer.Option("--batch-size", metavar="N", help="Batch size.", rich_help_panel=TIME)]
 OneRuntime = Annotated[
-    str, typer.Option("--runtime", metavar="NAME", help="eager or compile.", rich_help_panel=TIME)
+    str,
+    typer.Option(
+        "--runtime", metavar="NAME", help="eager, compile, onnxruntime or openvino.", rich_help_panel=TIME
+    ),
 ]
 Group = Annotated[
     list[str] | None,
@@ -83,6 +86,16 @@ AxisY = Annotated[
         "--y",
         metavar="NAME",
         help="top1, or a cost: `--x gmacs --y latency` shows how far fewer MACs are faster.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Top1 = Annotated[
+    str | None,
+    typer.Option(
+        "--top1",
+        metavar="published|SOURCE[@SPLIT]",
+        help="Accuracies that `saevit eval` measured on these data here, such as digits, in place of published "
+        "ones; by default published, or what a stored run was shown with.",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -129,7 +142,10 @@ DtypeName = Annotated[
     str, typer.Option("--dtype", metavar="fp32|bf16|fp16", help="Precision.", rich_help_panel=TIME)
 ]
 Runtimes = Annotated[
-    str, typer.Option("--runtime", metavar="NAME,...", help="eager, compile.", rich_help_panel=TIME)
+    str,
+    typer.Option(
+        "--runtime", metavar="NAME,...", help="eager, compile, onnxruntime, openvino.", rich_help_panel=TIME
+    ),
 ]
 Threads = Annotated[
     str | None,
@@ -234,6 +250,27 @@ def read_model(
             )
         return model
     return with_values(parse(model), values)
+
+
+def read_network(
+    model: str | None,
+    width: str | None,
+    depth: str | None,
+    sparsity: str | None,
+    settings: list[str] | None,
+    *,
+    checkpoint: Path | None,
+    default: str,
+) -> VariantSpec | str | None:
+    """Return the model of a command that takes weights: None is the one that the checkpoint names."""
+    if model is not None or checkpoint is None:
+        return read_model(model or default, width, depth, sparsity, settings or [])
+    if width or depth or sparsity or settings:
+        raise OptionError(
+            f"--checkpoint {checkpoint} is of one network: name its variant too, or leave "
+            "--width, --depth, --sparsity and --set out"
+        )
+    return None
 
 
 def read_size(text: str) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from saevit.errors import OptionError, nearest
+from saevit.files import replace_file
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -63,36 +64,13 @@ def write_text(target: str, text: str) -> None:
 
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, then rename it; a device or pipe is written directly.
+    """Write a file that appears only when it is complete, and say so.
 
     Raises:
         OptionError: the disk or the folder refuses.
     """
-    import tempfile
-
-    try:
-        if path.exists() and not path.is_file():
-            write(path)
-            return
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".saevit-", suffix=path.suffix)
-        os.close(handle)
-        temporary = Path(name)
-        try:
-            write(temporary)
-            temporary.chmod(0o666 & ~umask())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise OptionError(f"{path} cannot be written: {error.strerror or error}") from error
+    replace_file(path, write)
     typer.echo(f"wrote {path}", err=True)
-
-
-def umask() -> int:
-    """Return the mask that new files obey; it can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def show(tables: "Iterable[Table]") -> None:

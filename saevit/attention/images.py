@@ -1,7 +1,5 @@
 """Image files to inputs of a network: upright, RGB, cropped in the middle, resized and normalised."""
 
-import re
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +10,14 @@ import torch
 from torch import Tensor
 
 from saevit.errors import OptionError, need
+from saevit.image_files import ENDINGS, opened, upright_rgb
+from saevit.network import IMAGENET_MEAN, IMAGENET_STD
 from saevit.results.attention import Photo, Query
 
 if TYPE_CHECKING:
     from PIL import Image
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SHIPPED = "grace_hopper.jpg"  # public domain, in matplotlib's sample data
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-ORIENTATION = 0x0112  # EXIF tag
 CROP = "cropped in the middle to the input's shape, resized (bicubic)"
 
 
@@ -83,77 +80,21 @@ def load(path: Path, img_size: tuple[int, int]) -> Photo:
     Raises:
         OptionError: it is no image, broken, or too large to be read, in one line.
     """
-    module: Any = need("PIL.Image")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's remarks on metadata, and on sizes below its limit
-            with module.open(path) as image:
-                return seen(image, path.name, img_size)
-    except module.DecompressionBombError as error:
-        pixels, limit = (f"{int(n):,}" for n in re.findall(r"\d+", str(error))[:2])
-        raise OptionError(f"{path} has {pixels} pixels, at most {limit} are read: shrink it first") from error
-    except module.UnidentifiedImageError as error:
-        raise OptionError(
-            f"{path} is not an image that Pillow can read: give PNG, JPEG, WebP, ..."
-        ) from error
-    except OptionError:
-        raise
-    except MemoryError as error:
-        raise OptionError(f"{path} does not fit in memory: shrink it first") from error
-    except Exception as error:  # Pillow's decoders raise all kinds on broken files
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise OptionError(f"{path} is broken: {reason}") from error
+    with opened(path, str(path)) as image:
+        return seen(image, path.name, img_size)
 
 
 def seen(image: "Image.Image", name: str, img_size: tuple[int, int]) -> Photo:
     """Turn an open image upright, to RGB, and into the input's shape."""
-    ops: Any = need("PIL.ImageOps")
     module: Any = need("PIL.Image")
-    frames = getattr(image, "n_frames", 1)
-    notes = [f"first of {frames} frames"] if frames > 1 else []
-    if image.getexif().get(ORIENTATION, 1) != 1:
-        ops.exif_transpose(image, in_place=True)  # its other way copies images that are upright
-        notes.append("turned upright by its EXIF orientation")
-    rgb, how = to_rgb(image)
+    rgb, notes = upright_rgb(image)
     crop = middle(rgb.size, img_size)
     H, W = img_size
     # Cropping inside resize: an image of 1 x 10,000 px never becomes a giant one.
     resized = rgb.resize((W, H), module.Resampling.BICUBIC, box=crop, reducing_gap=3.0)
     return Photo(
-        name=name,
-        size=(rgb.width, rgb.height),
-        crop=crop,
-        pixels=np.asarray(resized),
-        notes=(*notes, *how),
+        name=name, size=(rgb.width, rgb.height), crop=crop, pixels=np.asarray(resized), notes=tuple(notes)
     )
-
-
-def to_rgb(image: "Image.Image") -> tuple["Image.Image", list[str]]:
-    """Return the image as 8-bit RGB, and what was done where it is more than a copy."""
-    module: Any = need("PIL.Image")
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return deep_grey(image), [f"mode {image.mode} stretched from its darkest to its brightest pixel"]
-    if "A" in image.getbands() or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = module.new("RGBA", rgba.size, (255, 255, 255, 255))
-        white.alpha_composite(rgba)
-        return white.convert("RGB"), ["transparency laid on white"]
-    if image.mode == "RGB":
-        image.load()
-        return image, []
-    return image.convert("RGB"), [f"mode {image.mode} converted to RGB"]
-
-
-def deep_grey(image: "Image.Image") -> "Image.Image":
-    """Map 16- and 32-bit grey to 8 bits."""
-    module: Any = need("PIL.Image")
-    values = np.asarray(image).astype(np.float32)
-    if not np.isfinite(values).all():
-        raise OptionError("it has pixels that are not finite numbers")
-    low, high = float(values.min()), float(values.max())
-    grey = (values - low) * (255 / (high - low)) if high > low else np.zeros_like(values)
-    converted: Image.Image = module.fromarray(grey.round().astype(np.uint8)).convert("RGB")
-    return converted
 
 
 def middle(size: tuple[int, int], img_size: tuple[int, int]) -> tuple[float, float, float, float]:

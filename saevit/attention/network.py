@@ -9,19 +9,16 @@ from torch import Tensor, nn
 
 from saevit.attention import images
 from saevit.attention.capture import Recording, capture
-from saevit.attention.checkpoint import load_checkpoint
 from saevit.attention.layer import Layer
 from saevit.attention.limits import check_memory
 from saevit.attention.timm_capture import Recording as TimmRecording
 from saevit.attention.timm_capture import capture_timm
 from saevit.baselines import timm_models
 from saevit.errors import MeasureError, OptionError
-from saevit.model.pyramid import SAEViT, build
+from saevit.model.pyramid import SAEViT
+from saevit.network import IMG_SIZE, SEED, for_inference, weighted
 from saevit.results.attention import Photo
 from saevit.spec import VariantSpec
-from saevit.subjects import check_img_size
-
-SEED = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +29,7 @@ class Network:
     name: str
     weights: str
     is_random: bool
+    img_size: tuple[int, int]
     in_chans: int
     normalisation: images.Normalisation
 
@@ -47,42 +45,43 @@ class Network:
         return capture_timm(self.model)
 
 
-def network(model: VariantSpec | str, img_size: tuple[int, int], checkpoint: Path | None = None) -> Network:
+def network(
+    model: VariantSpec | str | None, img_size: tuple[int, int] | None, checkpoint: Path | None = None
+) -> Network:
     """Build a variant or `timm:NAME`, with a file's weights or random ones (seed 0).
+
+    Args:
+        model: None is the one that the checkpoint names.
+        img_size: (H, W) that it will be given; None is what it was trained at.
+        checkpoint: its weights; None leaves them random.
 
     Raises:
         SaevitError: it cannot be built, or the weights are another network's.
     """
-    check_img_size(img_size)
+    if isinstance(model, str) and not model.startswith(timm_models.PREFIX):
+        raise OptionError(f"{model}: attention is shown of SAEViT variants and of timm:NAME")
     if isinstance(model, VariantSpec):
-        if model.in_chans not in (1, 3):
-            raise OptionError(f"in_chans={model.in_chans}: an image has 3 channels, or 1 if it is grey")
-        check_memory(model, img_size)
-        net: nn.Module = build(model, seed=SEED)
-        in_chans, normalisation = model.in_chans, images.Normalisation()
-    else:
-        net = timm_network(model, img_size)
-        config = getattr(net, "pretrained_cfg", {})
-        in_chans, normalisation = 3, images.Normalisation(mean=config["mean"], std=config["std"])
-    if checkpoint:
-        load_checkpoint(net, checkpoint)
+        check_spec(model, img_size or IMG_SIZE)
+    net = weighted(model, checkpoint, img_size)
+    about = net.about
+    if model is None and isinstance(net.model, SAEViT):
+        check_spec(net.model.spec, img_size or about.img_size)
     return Network(
-        model=net.eval(),
-        name=str(model),
+        model=net.model if isinstance(net.model, SAEViT) else for_inference(net.model),
+        name=about.model,
         weights=f"weights of {checkpoint.name}" if checkpoint else f"random weights, seed {SEED}",
-        is_random=checkpoint is None,
-        in_chans=in_chans,
-        normalisation=normalisation,
+        is_random=net.is_random,
+        img_size=img_size or about.img_size,
+        in_chans=about.in_chans,
+        normalisation=images.Normalisation(mean=about.mean, std=about.std),
     )
 
 
-def timm_network(text: str, img_size: tuple[int, int]) -> nn.Module:
-    """Build a timm model with random weights that are the same every time."""
-    if not text.startswith(timm_models.PREFIX):
-        raise OptionError(f"{text}: attention is shown of SAEViT variants and of timm:NAME")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
-        return timm_models.build(text.removeprefix(timm_models.PREFIX), img_size)
+def check_spec(spec: VariantSpec, img_size: tuple[int, int]) -> None:
+    """Refuse a variant that takes no images, or that memory cannot hold."""
+    if spec.in_chans not in (1, 3):
+        raise OptionError(f"in_chans={spec.in_chans}: an image has 3 channels, or 1 if it is grey")
+    check_memory(spec, img_size)
 
 
 def passed(net: Network, photo: Photo, *, normed: bool) -> tuple[list[Layer], dict[int, Tensor], list[str]]:

@@ -23,13 +23,31 @@ def build(name: str, img_size: tuple[int, int]) -> "nn.Module":
         OptionError: timm has no such model (names the nearest).
         MeasureError: timm cannot build it, in one line.
     """
+    return reparameterized(trainable(name, img_size))
+
+
+def trainable(
+    name: str,
+    img_size: tuple[int, int],
+    *,
+    num_classes: int = NUM_CLASSES,
+    in_chans: int = 3,
+    drop_path_rate: float | None = None,
+) -> "nn.Module":
+    """Return a timm model in eval mode as it is trained; None is the model's own drop-path rate.
+
+    Raises:
+        OptionError: timm has no such model (names the nearest).
+        MeasureError: timm cannot build it, in one line.
+    """
     check_name(name)
-    timm = need("timm")
+    settings: dict[str, Any] = {"num_classes": num_classes, "in_chans": in_chans}
+    if drop_path_rate is not None:
+        settings["drop_path_rate"] = drop_path_rate
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # timm's remarks on its own renamed models
-            model = create(timm, name, img_size)
-            return need("timm.utils.model").reparameterize_model(model.eval())
+            return create(need("timm"), name, img_size, settings).eval()
     except Exception as error:  # timm's constructors raise all kinds
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise MeasureError(
@@ -37,12 +55,27 @@ def build(name: str, img_size: tuple[int, int]) -> "nn.Module":
         ) from error
 
 
-def create(timm: Any, name: str, img_size: tuple[int, int]) -> "nn.Module":
+def reparameterized(model: "nn.Module") -> "nn.Module":
+    """Return a copy with branches merged where the family has that.
+
+    Raises:
+        MeasureError: timm cannot, in one line.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return need("timm.utils.model").reparameterize_model(model)
+    except Exception as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise MeasureError(f"timm cannot re-parameterise {type(model).__name__}: {reason}") from error
+
+
+def create(timm: Any, name: str, img_size: tuple[int, int], settings: dict[str, Any]) -> "nn.Module":
     """Create the model, telling those of fixed size which one it is."""
-    model = timm.create_model(name, pretrained=False, num_classes=NUM_CLASSES)
+    model = timm.create_model(name, pretrained=False, **settings)
     config = model.pretrained_cfg
     if config.get("fixed_input_size") and tuple(config["input_size"][1:]) != img_size:
-        model = timm.create_model(name, pretrained=False, num_classes=NUM_CLASSES, img_size=img_size)
+        model = timm.create_model(name, pretrained=False, img_size=img_size, **settings)
     return model
 
 

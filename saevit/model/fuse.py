@@ -120,6 +120,8 @@ def fuse(model: SAEViT) -> FusedSAEViT:
     """
     if not isinstance(model, SAEViT):
         raise OptionError(f"fuse cannot take a {type(model).__name__}: give it a SAEViT, as build returns it")
+    if not model.head.pools or len(model.stages) != len(model.spec.stages):
+        raise OptionError("fuse cannot take a part of a network: give it all stages and a head that pools")
     if any(module.training for module in model.modules()):
         raise OptionError("fuse cannot take a model in training mode: call model.eval() first")
     weight = model.head.norm.weight

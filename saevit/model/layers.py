@@ -83,15 +83,25 @@ class DropPath(nn.Module):
 
 
 class Head(nn.Module):
-    """BN, global average pool, linear. (B, C, H, W) -> (B, num_classes), or (B, C) for num_classes=0."""
+    """BN, global average pool, dropout, linear. (B, C, H, W) -> (B, num_classes); for num_classes=0 (B, C).
 
-    def __init__(self, dim: int, num_classes: int) -> None:
+    With `pools` off it ends at BN: (B, C, H, W) -> same.
+    """
+
+    def __init__(self, dim: int, num_classes: int, drop_rate: float = 0.0) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(dim)
+        self.pools = True
+        self.drop = nn.Dropout(drop_rate)
         self.fc = nn.Linear(dim, num_classes) if num_classes else nn.Identity()
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc(self.norm(x).mean((2, 3)))
+    def forward(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """Return logits, or with `pre_logits` what the classifier would take."""
+        x = self.norm(x)
+        if not self.pools:
+            return x
+        x = self.drop(x.mean((2, 3)))
+        return x if pre_logits else self.fc(x)
 
 
 def init_weights(module: nn.Module) -> None:

@@ -21,12 +21,12 @@ VIEWS = ("overview", "query", "pattern", "rollout")
 
 
 def visualize_attention(
-    model: own.Model = "saevit_tiny",
+    model: own.Model = None,
     width: options.Width = None,
     depth: options.Depth = None,
     sparsity: options.Sparsity = None,
     settings: options.Set = None,
-    img_size: options.ImgSize = "224",
+    img_size: own.ImgSize = None,
     checkpoint: own.Checkpoints = None,
     compare: own.Compare = None,
     image: own.Images = None,
@@ -54,11 +54,14 @@ def visualize_attention(
         own.read_positions(name, text)
         for name, text in (("--stage", stage), ("--block", block), ("--head", head))
     ]
-    threshold, size = own.read_similarity(similarity), options.read_size(img_size)
-    models = [options.read_model(model, width, depth, sparsity, settings or [])]
+    threshold, size = own.read_similarity(similarity), options.read_size(img_size) if img_size else None
+    first = checkpoint[0] if checkpoint else None
+    models = [
+        options.read_network(model, width, depth, sparsity, settings, checkpoint=first, default="saevit_tiny")
+    ]
     models += [options.read_model(compare, None, None, None, [])] if compare else []
     pairs = with_weights(models, checkpoint or [])
-    figure = own.target_of(target, tuple(str(one) for one, _ in pairs), chosen)
+    figure = own.target_of(target, tuple(own.name_of(*pair) for pair in pairs), chosen)
     outputs = Outputs(figure=figure, json=json, csv=csv, npz=npz)
     outputs.check(overwrite=overwrite)
     from saevit.attention.look import Choice
@@ -77,8 +80,8 @@ def visualize_attention(
 
 
 def with_weights(
-    models: "list[VariantSpec | str]", checkpoints: list[Path]
-) -> "list[tuple[VariantSpec | str, Path | None]]":
+    models: "list[VariantSpec | str | None]", checkpoints: list[Path]
+) -> "list[tuple[VariantSpec | str | None, Path | None]]":
     """Give each network its weights: two files for one network make two of it."""
     if len(checkpoints) > 2:
         raise OptionError(
@@ -90,9 +93,9 @@ def with_weights(
 
 
 def looked(
-    pairs: "list[tuple[VariantSpec | str, Path | None]]",
+    pairs: "list[tuple[VariantSpec | str | None, Path | None]]",
     paths: "Sequence[Path] | None",
-    img_size: tuple[int, int],
+    img_size: tuple[int, int] | None,
     choice: "Choice",
 ) -> "list[Attention]":
     """Run every network on every image."""
@@ -113,7 +116,7 @@ def looked(
             def on_image(done: int, name: str = net.name) -> None:
                 tell(name, done / len(files), None)
 
-            seen.append(look(net, files, img_size, choice, on_image))
+            seen.append(look(net, files, net.img_size, choice, on_image))
     for one in seen:
         if one.is_random:
             typer.echo(f"{one.model} has random weights, nothing was learned: --checkpoint FILE", err=True)

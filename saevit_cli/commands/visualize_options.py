@@ -7,17 +7,27 @@ from typing import Annotated
 import typer
 
 from saevit.errors import OptionError
+from saevit.spec import VariantSpec
 from saevit_cli import options
 
 LOOK, OUTPUT = "Looking", options.OUTPUT
 MOST_OF_NAME = 80  # characters of a variant in a file's name
 
 Model = Annotated[
-    str,
+    str | None,
     typer.Argument(
         metavar="[VARIANT|timm:NAME]",
-        help="A preset, PRESET:key=value,... (see `saevit list`), or a timm model with attention.",
+        help="A preset, PRESET:key=value,... (see `saevit list`), or a timm model with attention; by default "
+        "the one that --checkpoint names, or saevit_tiny.",
         autocompletion=options.complete_variant,
+    ),
+]
+ImgSize = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|H,W",
+        help="Input size in pixels, 32 or more; by default what --checkpoint was trained at, or 224.",
+        rich_help_panel=options.MODEL,
     ),
 ]
 Images = Annotated[
@@ -143,6 +153,16 @@ def read_similarity(text: str) -> float:
     if not 0 < value <= 1:
         raise OptionError(f"--similarity {text}: above 0 and at most 1, such as 0.9")
     return value
+
+
+def name_of(model: VariantSpec | str | None, checkpoint: Path | None) -> str:
+    """Return what a figure's file is named after."""
+    if model is not None or checkpoint is None:
+        return str(model)
+    from saevit.checkpoint import read_about
+
+    about = read_about(checkpoint)
+    return about.model if about else checkpoint.stem
 
 
 def target_of(output: Path | None, models: tuple[str, ...], view: str) -> Path:

@@ -89,7 +89,7 @@ def layout(name: str) -> Any:
     from saevit.errors import need
 
     with torch.device("meta"):
-        model = timm_models.create(need("timm"), name, (224, 224))
+        model = timm_models.trainable(name, (224, 224))
     return repr(model), {key: tuple(value.shape) for key, value in model.state_dict().items()}
 
 

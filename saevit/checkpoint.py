@@ -1,15 +1,82 @@
-"""Weights from a file into a network, or one line that says why they do not fit."""
+"""Weights to a file and back into a network, or one line that says why they do not fit."""
 
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from saevit.errors import OptionError, need
+from saevit.files import replace_file
 
 WRAPPERS = ("state_dict", "model", "model_state_dict", "module")  # where training scripts put the weights
 PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
+SAFETENSORS = ".safetensors"
+KEY = "saevit"  # of the file's header
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What a file of weights says of them: enough to build the network, feed it and read its classes."""
+
+    model: str  # variant with its number of classes, or timm:NAME
+    num_classes: int
+    img_size: tuple[int, int]  # (H, W) in pixels that it was trained at
+    mean: tuple[float, ...]  # of each channel of an image in [0, 1]
+    std: tuple[float, ...]
+    in_chans: int = 3
+    class_names: tuple[str, ...] = ()
+    data: str = ""  # what it was trained on
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `save_checkpoint` wrote; keys of later versions are left aside."""
+        known = {field.name for field in fields(cls)}
+        data: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in json.loads(text).items()
+            if name in known
+        }
+        return cls(**data)
+
+
+def save_checkpoint(weights: Mapping[str, Tensor], about: About, path: Path) -> None:
+    """Write a .safetensors file that appears only when it is complete.
+
+    Raises:
+        OptionError: another ending, or the disk or the folder refuses.
+    """
+    if path.suffix != SAFETENSORS:
+        raise OptionError(
+            f"{path}: weights are written as {SAFETENSORS}, such as {path.with_suffix(SAFETENSORS)}"
+        )
+    tensors = {name: w.detach().to("cpu", copy=True).contiguous() for name, w in weights.items()}
+    header = {"format": "pt", KEY: json.dumps(asdict(about))}
+    data = need("safetensors.torch").save(tensors, metadata=header)
+    replace_file(path, lambda temporary: temporary.write_bytes(data))
+
+
+def read_about(path: Path) -> About | None:
+    """Return what a file says of its weights; None: nothing, as files from elsewhere.
+
+    Raises:
+        OptionError: the file cannot be read, or what it says cannot.
+    """
+    check_file(path)
+    if path.suffix != SAFETENSORS:
+        return None
+    try:
+        with need("safetensors").safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(KEY)
+        return About.from_json(text) if text else None
+    except OptionError:
+        raise
+    except Exception as error:  # safetensors, json and missing fields raise all kinds
+        raise OptionError(f"--checkpoint {path} cannot be read as weights: {reason_of(error)}") from error
 
 
 def load_checkpoint(model: nn.Module, path: Path) -> None:
@@ -18,19 +85,16 @@ def load_checkpoint(model: nn.Module, path: Path) -> None:
     Raises:
         OptionError: the file cannot be read, or is of another network; names the first weights that differ.
     """
-    weights = read(path)
+    weights = read_weights(path)
     check(model, weights, path)
     model.load_state_dict(weights)
 
 
-def read(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a file by name, without wrappers and prefixes."""
-    if path.is_dir():
-        raise OptionError(f"--checkpoint {path} is a directory: name a file in it")
-    if not path.is_file():
-        raise OptionError(f"--checkpoint {path} does not exist: name a .pth, .pt or .safetensors file")
+    check_file(path)
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix == SAFETENSORS:
             data: Any = need("safetensors.torch").load_file(path)
         else:
             data = torch.load(path, map_location="cpu", weights_only=True)
@@ -45,6 +109,14 @@ def read(path: Path) -> dict[str, Tensor]:
     if not isinstance(data, dict) or not data or not all(isinstance(v, Tensor) for v in data.values()):
         raise OptionError(f"--checkpoint {path} has no state_dict: save model.state_dict() with torch.save")
     return {bare(name): value for name, value in data.items()}
+
+
+def check_file(path: Path) -> None:
+    """Refuse what is no file."""
+    if path.is_dir():
+        raise OptionError(f"--checkpoint {path} is a directory: name a file in it")
+    if not path.is_file():
+        raise OptionError(f"--checkpoint {path} does not exist: name a .pth, .pt or .safetensors file")
 
 
 def is_dict(value: object) -> bool:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from saevit.attention.checkpoint import load_checkpoint
+from saevit.checkpoint import load_checkpoint
 from saevit.errors import OptionError
 from saevit.model.pyramid import build
 from saevit.parse import parse

@@ -1,0 +1,79 @@
+"""SAEViT among timm's models: `import saevit.model.timm_registry`, then `timm.create_model("saevit_small")`.
+
+Any other variant goes by its text: `timm.create_model("saevit", variant="saevit_small:width=1.25")`, as timm
+splits names at a dot. There are no pretrained weights.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+
+from saevit.errors import OptionError
+from saevit.model.pyramid import SAEViT
+from saevit.parse import parse
+from saevit.presets import PRESETS
+from saevit.spec import MIN_IMG_SIZE
+
+ANY, DEFAULT = "saevit", "saevit_tiny"
+
+CONFIG = {
+    "num_classes": 1000,
+    "input_size": (3, 224, 224),
+    "min_input_size": (3, MIN_IMG_SIZE, MIN_IMG_SIZE),
+    "pool_size": (7, 7),
+    "crop_pct": 0.875,
+    "interpolation": "bicubic",
+    "first_conv": "stem.conv1",
+    "classifier": "head.fc",
+}
+default_cfgs = generate_default_cfgs({name: dict(CONFIG) for name in (ANY, *PRESETS)})
+
+
+def network(
+    text: str,
+    *,
+    num_classes: int | None = None,
+    in_chans: int | None = None,
+    drop_rate: float = 0.0,
+    drop_path_rate: float | None = None,
+    global_pool: str = "avg",
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+) -> SAEViT:
+    """Return a variant with timm's settings; None leaves what its text says.
+
+    Raises:
+        SaevitError: a text that names no variant, a setting that it cannot have.
+    """
+    spec = parse(text)
+    given = {"num_classes": num_classes, "in_chans": in_chans, "drop_path_rate": drop_path_rate}
+    known: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    model = SAEViT(replace(spec, **known), drop_rate=drop_rate)
+    if global_pool != "avg":
+        model.reset_classifier(model.spec.num_classes, global_pool)
+    return model.to(device=device, dtype=dtype)
+
+
+def entry(name: str) -> Callable[..., Any]:
+    """Return what timm calls for a name."""
+
+    def create(pretrained: bool = False, **settings: Any) -> Any:
+        if pretrained:
+            raise OptionError(f"{name}: there are no pretrained weights, pretrained=False is the choice")
+        text = settings.pop("variant", DEFAULT) if name == ANY else name
+        stages = {"out_indices": (0, 1, 2, 3), "flatten_sequential": True}
+        return build_model_with_cfg(partial(network, text), name, pretrained, feature_cfg=stages, **settings)
+
+    create.__name__ = create.__qualname__ = name
+    create.__doc__ = (
+        f"Build {name}." if name != ANY else "Build the variant whose text is given by `variant`."
+    )
+    return create
+
+
+for _name in (ANY, *PRESETS):
+    register_model(entry(_name))
