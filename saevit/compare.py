@@ -9,13 +9,14 @@ from saevit.candidates import candidate_of, of_training
 from saevit.count.subject import Counted
 from saevit.errors import MemoryLimitError, OptionError, SaevitError, nearest
 from saevit.measure.plan import Plan, Step, Tell, configurations, latency_of, timed_together, timings_of
+from saevit.measured import MeasuredOn
 from saevit.parse import parse
 from saevit.presets import PRESETS
 from saevit.results.comparison import Candidate, Comparison
 from saevit.results.profile import Timings
 from saevit.results.record import Conditions, Dtype
 from saevit.results.store import Writer
-from saevit.stored import WithFacts, facts
+from saevit.stored import WithFacts, facts, shown
 from saevit.subjects import check_img_size, counted_of, is_baseline
 
 
@@ -28,6 +29,7 @@ def compare(
     plan: Plan | None = None,
     on_step: Tell = lambda step: None,
     writer: Writer | None = None,
+    measured: MeasuredOn | None = None,
 ) -> Comparison:
     """Count models and, with a plan of one batch size and one runtime, time them in interleaved rounds.
 
@@ -41,6 +43,7 @@ def compare(
         plan: None times nothing.
         on_step: called before each step.
         writer: keeps what is measured, every round as soon as it is finished.
+        measured: accuracies that `saevit eval` measured here, in place of published ones.
 
     Raises:
         OptionError: no models, a reference that is none of them, a device or precision that is not here.
@@ -59,7 +62,9 @@ def compare(
         subjects, refused = conditioned(working, img_size, dtype, plan)
         networks |= {model: replace(networks[model], failure=why) for model, why in refused.items()}
         if subjects:
-            keeper = WithFacts(writer, facts(rows.values())) if writer else None
+            known = facts(rows.values())
+            known += measured.records(c.model for c in rows.values()) if measured else []
+            keeper = WithFacts(writer, known) if writer else None
             pairs = [(working[model], conditions) for model, conditions in subjects.items()]
             run = timed_together(pairs, plan, on_step, keeper)
             timings = timings_of(run, None)
@@ -68,11 +73,15 @@ def compare(
             if writer:
                 timings = ended(writer, timings, networks.values())
     return Comparison(
-        candidates=tuple(of_training(networks[same[model]], model, same, img_size) for model in rows),
+        candidates=tuple(
+            shown(of_training(networks[same[model]], model, same, img_size), measured, img_size)
+            for model in rows
+        ),
         reference=networks[first].model,
         img_size=img_size,
         dtype=dtype,
         timings=timings,
+        top1_on=measured.name if measured else None,
     )
 
 

@@ -8,7 +8,9 @@ from saevit.baselines import published
 from saevit.baselines.adapters import same_network
 from saevit.candidates import accuracy_of, family_of, of_training, published_only
 from saevit.errors import OptionError, nearest
+from saevit.measured import MeasuredOn
 from saevit.results.comparison import Candidate, Comparison
+from saevit.results.evaluation import MeasuredTop1, tops_of
 from saevit.results.profile import Latency
 from saevit.results.record import Record, Source, utc_now
 from saevit.results.replay import timings_of
@@ -66,23 +68,35 @@ def fact(c: Candidate, quantity: str, unit: str, value: float, source: Source, n
     )
 
 
-def comparison_of(run: StoredRun, models: Sequence[str] = (), reference: str | None = None) -> Comparison:
+def comparison_of(
+    run: StoredRun,
+    models: Sequence[str] = (),
+    reference: str | None = None,
+    measured: MeasuredOn | None = None,
+) -> Comparison:
     """Return a stored run as the comparison that it was, with the accuracies that are published today.
 
     Args:
         run: of models under one configuration each, or of one model under several, which then stand apart.
         models: those to show; none is all.
         reference: what ratios are to; None is the run's own.
+        measured: accuracies that were measured here, to show in place of the published ones.
 
     Raises:
-        OptionError: a model or reference that the run does not have.
+        OptionError: a model or reference that the run does not have, or a run of `saevit eval`.
     """
+    if run.is_evaluation:
+        raise OptionError(
+            f"run {run.path.stem} is an evaluation and has no times: saevit results show {run.path.stem}, "
+            "or name a run of compare"
+        )
     timings = timings_of(run)
     first = timings.latencies[0]
     size = first.conditions.img_size
     named = {subject.label: subject.name for subject in run.header.subjects}
     latencies = {latency.label: latency for latency in timings.latencies}
-    labels = dict.fromkeys([*(f.subject for f in run.facts), *latencies, *run.failures])
+    known = [fact.subject for fact in run.facts if not MeasuredTop1.of(fact)]
+    labels = dict.fromkeys([*known, *latencies, *run.failures])
     labels = {label: None for label in labels if label in latencies or label not in named.values()}
     for name in [*models, *([reference] if reference else [])]:
         if name not in labels:
@@ -94,7 +108,7 @@ def comparison_of(run: StoredRun, models: Sequence[str] = (), reference: str | N
         label: of_label(run, label, named.get(label, label), latencies.get(label), size) for label in labels
     }
     candidates = tuple(
-        of_training(rows[same[label]], label, same, size)
+        shown(of_training(rows[same[label]], label, same, size), measured, size)
         for label in labels
         if not models or label in models or label == reference
     )
@@ -104,7 +118,19 @@ def comparison_of(run: StoredRun, models: Sequence[str] = (), reference: str | N
         img_size=size,
         dtype=first.conditions.dtype,
         timings=timings,
+        top1_on=measured.name if measured else None,
     )
+
+
+def measured_then(run: StoredRun) -> MeasuredOn | None:
+    """Return the accuracies measured here that a run was shown with; None: published ones."""
+    found = tops_of(run.facts)
+    return MeasuredOn.of(found, found[-1].data, found[-1].split) if found else None
+
+
+def shown(candidate: Candidate, measured: MeasuredOn | None, img_size: tuple[int, int]) -> Candidate:
+    """Return a model with its measured accuracy in place of a published one, if such are shown."""
+    return measured.on(candidate, img_size) if measured else candidate
 
 
 def of_label(

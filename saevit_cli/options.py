@@ -94,8 +94,8 @@ Top1 = Annotated[
     typer.Option(
         "--top1",
         metavar="published|SOURCE[@SPLIT]",
-        help="Accuracies that `saevit eval` measured on these data here, such as digits, in place of published "
-        "ones; by default published, or what a stored run was shown with.",
+        help="Accuracies that `saevit eval` measured here on these data, such as digits, in place of "
+        "published ones; by default published, or what a stored run was shown with.",
         rich_help_panel=OUTPUT,
     ),
 ]

@@ -25,7 +25,8 @@ def title(panels: Sequence[Panel]) -> str:
     """Name the axes."""
     labels = [metric(panel.x).label for panel in panels]
     costs = " and ".join(filter(None, [", ".join(labels[:-1]), labels[-1]]))
-    return f"{metric(panels[0].y).label}, against {costs}"
+    name = panels[0].y_label
+    return f"{name[:1].upper()}{name[1:]}, against {costs}"
 
 
 def caption(comparison: Comparison, panels: Sequence[Panel]) -> str:
@@ -36,12 +37,24 @@ def caption(comparison: Comparison, panels: Sequence[Panel]) -> str:
     drawn = [mark.candidate for panel in panels for mark in panel.marks]
     texts = [f"{where[0].upper()}{where[1:]}, with random weights."]
     if panels[0].y == "top1":
-        texts = [f"Top-1: published, at the size of its evaluation; {where}, with random weights."]
+        texts = [f"Top-1: {basis(comparison)}; {where}, with random weights."]
         if any(is_elsewhere(c, comparison) for c in drawn):
             texts.append(f"@N: accuracy of N px, drawn at its cost at {height} x {width} px.")
     if is_timed:
         texts.append(conditions(comparison))
     return " ".join([*texts, *missing(comparison, panels, drawn)])
+
+
+def basis(comparison: Comparison) -> str:
+    """Say where accuracies are from; of how many images, where they were measured here."""
+    if not comparison.top1_on:
+        return "published, at the size of its evaluation"
+    counts = sorted({c.accuracy.images for c in comparison.candidates if c.accuracy and c.accuracy.images})
+    images = " to ".join(f"{n:,}" for n in dict.fromkeys((counts[0], counts[-1]))) if counts else "no"
+    return (
+        f"measured here by saevit eval on {comparison.top1_on}, n = {images} images, "
+        "bars are 95 % intervals (Wilson)"
+    )
 
 
 def conditions(comparison: Comparison) -> str:

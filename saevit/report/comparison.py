@@ -49,6 +49,8 @@ def comparison_table(comparison: Comparison, sort: str | None, axes: Sequence[st
                 ("images/s", "r"),
                 (f"ratio to {comparison.reference}", "l"),
                 ("top-1", "r"),
+                ("95 % interval", "l"),
+                ("images", "r"),
                 ("at px", "r"),
                 ("source", "l"),
                 ("Pareto-optimal by", "l"),
@@ -90,6 +92,10 @@ def row(comparison: Comparison, c: Candidate, found: Fronts) -> tuple[str, ...]:
         NONE if seconds is None else digits(batch / seconds),
         NONE if seen is None else f"{seen.median:.3f} [{seen.low:.3f}, {seen.high:.3f}] {seen.verdict}",
         NONE if c.accuracy is None else f"{c.accuracy.top1:.1f}",
+        NONE
+        if not c.accuracy or not c.accuracy.interval
+        else "[{:.1f}, {:.1f}]".format(*c.accuracy.interval),
+        NONE if not c.accuracy or not c.accuracy.images else f"{c.accuracy.images:,}",
         NONE if c.accuracy is None or c.accuracy.img_size is None else str(c.accuracy.img_size),
         NONE if c.accuracy is None else c.accuracy.mark,
         pareto_text(c, found),
@@ -109,7 +115,9 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
         for c in comparison.candidates
         if c.same_as
     ]
-    if any(c.accuracy for c in comparison.candidates):
+    if comparison.top1_on:
+        found += measured_notes(comparison)
+    elif any(c.accuracy for c in comparison.candidates):
         found.append(
             "top-1 (ImageNet-1k, %) is published for weights of that training, at the size beside it; "
             "the networks timed here have random weights"
@@ -118,7 +126,8 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
             "Pareto-optimal: no plain model here is at least as accurate and as cheap, and better in one; "
             "apart: distilled, extra data, a claim, or of another size than the costs beside it"
         )
-    if any(c.family == "SAEViT" for c in comparison.candidates):
+    found += [f"measured here too, by saevit eval: top-1 on {hint}" for hint in comparison.also_measured]
+    if not comparison.top1_on and any(c.family == "SAEViT" for c in comparison.candidates):
         found.append(
             "SAEViT variants are our reconstruction and have no accuracy: the paper's claims are not theirs"
         )
@@ -139,6 +148,27 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
             f"at {percent(floor.confidence, 0)} confidence"
         )
     return (*found, *(advice(timings) if timings else ()))
+
+
+def measured_notes(comparison: Comparison) -> list[str]:
+    """Say what measured accuracies are of, model by model."""
+    measured = [c for c in comparison.candidates if c.accuracy]
+    found = [
+        f"top-1 (%) was measured here by saevit eval on {comparison.top1_on}; published accuracies are "
+        "of other data and left out; the networks timed here have random weights"
+    ]
+    found += [f"{c.model}: {c.accuracy.source}" for c in measured if c.accuracy]
+    if any(not is_comparable(c) for c in measured):
+        found.append(
+            "apart: evaluated at another size than the costs beside it (--img-size), or on other images"
+        )
+    found.append(
+        "Pareto-optimal: among models measured on the same data and split, none is at least as accurate "
+        "and as cheap, and better in one; intervals are not considered"
+    )
+    if without := [c.model for c in comparison.candidates if not c.accuracy]:
+        found.append(f"not measured on {comparison.top1_on}: {', '.join(without)}")
+    return found
 
 
 def timing_notes(candidates: Sequence[Candidate]) -> list[str]:
@@ -170,6 +200,10 @@ def comparison_columns(comparison: Comparison, c: Candidate, found: Fronts) -> d
         "top1_img_size": c.accuracy.img_size if c.accuracy else None,
         "top1_mark": c.accuracy.mark if c.accuracy else None,
         "top1_source": c.accuracy.source if c.accuracy else None,
+        "top1_measured_on": c.accuracy.measured_on if c.accuracy else None,
+        "top1_low": c.accuracy.interval[0] if c.accuracy and c.accuracy.interval else None,
+        "top1_high": c.accuracy.interval[1] if c.accuracy and c.accuracy.interval else None,
+        "top1_images": c.accuracy.images if c.accuracy else None,
         "counted_by": c.counted_by,
         "pareto": ",".join(axis for axis, models in found.items() if models.get(c.model)) or None,
         "reference": comparison.reference,

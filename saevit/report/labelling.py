@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from saevit.report.labels import place
 from saevit.report.layout import SMALL
-from saevit.report.marks import STYLES, Kind, Mark
+from saevit.report.marks import FRONT, STYLES, Kind, Mark
 from saevit.report.panel import STRIP, Drawn
 from saevit.report.places import Box, Label, Place, Point, Surroundings, pieces
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MAIN, OTHER, CROWDED = 1000.0, 300.0, 9.0  # what a name's place may cost: see Label.most
 MANY = 30  # marks: from then on, all other names stand right beside their points, or nowhere
-ORDER: tuple[Kind, ...] = ("front", "claim", "variant", "apart", "plain")
+ORDER: tuple[Kind, ...] = ("front", "own_front", "claim", "variant", "own", "apart", "plain")
 PAD = 1.5  # pixels around a text
 POINTS = 72  # an inch
 
@@ -91,7 +91,7 @@ def label_of(axes: "Axes", spot: Spot, most: float, *, strong: bool) -> Label:
     text = axes.text(0, 0, spot.mark.name, size=SMALL, weight=weight_of(strong))
     extent = text.get_window_extent()
     text.remove()
-    is_main = strong or spot.mark.kind in ("front", "claim", "variant")
+    is_main = strong or spot.mark.kind in (*FRONT, "claim", "variant", "own")
     return Label(
         point=spot.point,
         radius=spot.radius,

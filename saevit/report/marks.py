@@ -9,12 +9,13 @@ from typing import Literal
 
 from saevit.errors import OptionError
 from saevit.report.agreement import TIMED
-from saevit.report.metrics import COSTS, check_axes, is_comparable, metric, on_front
+from saevit.report.metrics import COSTS, check_axes, is_comparable, label, metric, on_front
 from saevit.report.names import short_names
 from saevit.results.comparison import Candidate, Comparison, per_image
 from saevit.results.statistics import summarize
 
-Kind = Literal["front", "plain", "apart", "claim", "variant"]
+Kind = Literal["front", "plain", "apart", "claim", "variant", "own", "own_front"]
+FRONT: tuple[Kind, ...] = ("front", "own_front")
 SAEVIT = "SAEViT"  # the family of what is built here
 
 
@@ -35,6 +36,8 @@ STYLES: Mapping[Kind, Style] = {
     "apart": Style(marker="D", size=5.0, face="#f6d58f", edge="#b27a00"),
     "claim": Style(marker="s", size=9.5, face="none", edge="#D55E00", width=1.4),
     "variant": Style(marker="^", size=7.0, face="#009E73", edge="#00402f"),
+    "own": Style(marker="^", size=7.0, face="#009E73", edge="#00402f"),
+    "own_front": Style(marker="^", size=8.5, face="#004d38", edge="#000000", width=1.0),
 }
 LEGEND: Mapping[Kind, str] = {
     "plain": "plain ImageNet-1k training",
@@ -42,6 +45,15 @@ LEGEND: Mapping[Kind, str] = {
     "apart": "judged apart, on no front: distilled, extra data, or accuracy of another size (@)",
     "claim": "paper claim, not reproduced here",
     "variant": "SAEViT variants: no accuracy known",
+}
+MEASURED_LEGEND: Mapping[Kind, str] = {
+    **LEGEND,
+    "plain": "baselines, measured here",
+    "front": "baselines, measured here, on the Pareto front",
+    "own": "SAEViT variants, measured here",
+    "own_front": "SAEViT variants, measured here, on the Pareto front",
+    "apart": "judged apart, on no front: of another size than the costs (@), or of other images",
+    "variant": "SAEViT variants, not measured on these data",
 }
 COST_LEGEND: Mapping[Kind, str] = {**LEGEND, "plain": "baselines", "variant": "SAEViT variants"}
 
@@ -55,7 +67,7 @@ class Mark:
     name: str
     x: float
     y: float | None
-    x_range: tuple[float, float] | None  # quartiles, where it is measured
+    x_range: tuple[float, float] | None  # quartiles or an interval, where it is measured
     y_range: tuple[float, float] | None
 
 
@@ -65,6 +77,7 @@ class Panel:
 
     x: str
     y: str
+    y_label: str
     marks: tuple[Mark, ...]
 
 
@@ -113,13 +126,13 @@ def panel_of(comparison: Comparison, x: str, y: str, names: Mapping[str, str]) -
     marks = []
     for c in comparison.candidates:
         width, height = metric(x).of(c), metric(y).of(c)
-        below = y == "top1" and is_variant(c)
+        below = y == "top1" and is_variant(c) and c.accuracy is None
         if width is None or (height is None and not below) or (y != "top1" and c.same_as):
             continue  # the same network twice is one point of two costs, and one in their correlation
         marks.append(
             Mark(
                 candidate=c,
-                kind="front" if best.get(c.model) else kind_of(c, y),
+                kind=kind_of(c, y, on_front=best.get(c.model, False)),
                 name=names[c.model],
                 x=width,
                 y=height,
@@ -129,16 +142,20 @@ def panel_of(comparison: Comparison, x: str, y: str, names: Mapping[str, str]) -
         )
     if all(mark.y is None for mark in marks):
         raise nothing_to_draw(comparison, x, y)
-    return Panel(x=x, y=y, marks=tuple(marks))
+    return Panel(x=x, y=y, y_label=label(y, comparison), marks=tuple(marks))
 
 
-def kind_of(c: Candidate, y: str) -> Kind:
+def kind_of(c: Candidate, y: str, *, on_front: bool) -> Kind:
     """Return how a model may be judged; how it was trained matters only where accuracy is drawn."""
     if is_claim(c):
         return "claim"
-    if is_variant(c):
+    if is_variant(c) and (y != "top1" or c.accuracy is None):
         return "variant"
-    return "plain" if y != "top1" or is_comparable(c) else "apart"
+    if on_front:
+        return "own_front" if is_variant(c) else "front"
+    if y == "top1" and not is_comparable(c):
+        return "apart"
+    return "own" if is_variant(c) else "plain"
 
 
 def is_claim(c: Candidate) -> bool:
@@ -147,12 +164,14 @@ def is_claim(c: Candidate) -> bool:
 
 
 def is_variant(c: Candidate) -> bool:
-    """Is it one of ours, of which nobody knows an accuracy?"""
-    return c.family == SAEVIT and c.accuracy is None
+    """Is it one of ours, of which nobody published an accuracy?"""
+    return c.family == SAEVIT and not c.published_only
 
 
 def quartiles(c: Candidate, name: str) -> tuple[float, float] | None:
-    """Return the quartiles of what was measured, in the metric's unit, the lower value first."""
+    """Return quartiles of a time, or an accuracy's interval, in the metric's unit, the lower value first."""
+    if name == "top1" and c.accuracy:
+        return c.accuracy.interval
     if name not in TIMED or not c.samples:
         return None
     seen = summarize(per_image(c))
@@ -166,6 +185,11 @@ def nothing_to_draw(comparison: Comparison, x: str, y: str) -> OptionError:
     timed = [name for name in (x, y) if name in TIMED]
     if timed and not any(c.samples for c in comparison.candidates):
         return OptionError(f"no model has a {timed[0]}, nothing was timed: add --measure, or draw gmacs")
+    if y == "top1" and comparison.top1_on and not any(c.accuracy for c in comparison.candidates):
+        return OptionError(
+            f"no model here was measured on {comparison.top1_on}: saevit eval measures it, "
+            "or draw a cost on the y axis"
+        )
     if y == "top1" and not any(c.accuracy for c in comparison.candidates):
         return OptionError(
             "no model has a published top1: add one that has, such as efficientnet_b0, "

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from saevit.errors import OptionError, nearest
 from saevit.explore.pareto import Direction, front
-from saevit.results.comparison import Candidate
+from saevit.results.comparison import Candidate, Comparison
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +51,17 @@ def metric(name: str) -> Metric:
     if name not in METRICS:
         raise OptionError(f"metric {name!r} is not known: {nearest(name, METRICS)}")
     return METRICS[name]
+
+
+def label(name: str, comparison: Comparison) -> str:
+    """Return what a metric is called in a comparison: an accuracy that was measured here says on which data.
+
+    Raises:
+        OptionError: there is no such metric.
+    """
+    if name == "top1" and comparison.top1_on:
+        return f"top-1 (%) on {comparison.top1_on}, measured here"
+    return metric(name).label
 
 
 def check_axes(xs: Sequence[str], y: str) -> None:

@@ -6,6 +6,7 @@ from itertools import pairwise, zip_longest
 from typing import TYPE_CHECKING, Any
 
 from saevit.report.agreement import Discord
+from saevit.report.marks import FRONT as ON_FRONT
 from saevit.report.marks import STYLES, Mark, Panel
 from saevit.report.metrics import metric
 from saevit.report.places import Point
@@ -87,7 +88,7 @@ def draw_mark(axes: "Axes", mark: Mark, lane: Lane) -> None:
         "markeredgecolor": style.edge,
         "markeredgewidth": style.width,
         "linestyle": "none",
-        "zorder": 4 if mark.kind in ("front", "claim") else 3,
+        "zorder": 4 if mark.kind in (*ON_FRONT, "claim") else 3,
         "gid": mark.candidate.model,
     }
     if mark.y is not None:
@@ -117,7 +118,7 @@ def scale_y(axes: "Axes", panels: Sequence[Panel], lane: Lane) -> None:
     log = panels[0].y != "top1" and is_wide(ends)
     low, high = limits(ends, Y_MARGINS, log=log)
     scale(axes.yaxis, (low, high), log=log)
-    axes.set_ylabel(metric(panels[0].y).label, size=9, y=(1 + lane.top) / 2)
+    axes.set_ylabel(panels[0].y_label, size=9, y=(1 + lane.top) / 2)
     if lane.top:
         ticks = [tick for tick in axes.get_yticks() if low <= tick <= high]
         axes.set_ylim(high - (high - low) / (1 - lane.top), high)
@@ -126,7 +127,7 @@ def scale_y(axes: "Axes", panels: Sequence[Panel], lane: Lane) -> None:
 
 def front_steps(panel: Panel) -> list[Point]:
     """Return the corners of the best accuracy that is to be had up to each cost."""
-    points = sorted((mark.x, mark.y) for mark in panel.marks if mark.kind == "front" and mark.y is not None)
+    points = sorted((mark.x, mark.y) for mark in panel.marks if mark.kind in ON_FRONT and mark.y is not None)
     if metric(panel.x).better == "max":
         corners = [(x, y) for (x, _), (_, y) in pairwise(points)]
     else:

@@ -7,7 +7,8 @@ from saevit.report import captions
 from saevit.report.agreement import Discord, discords, finding
 from saevit.report.labelling import add_names, spots_of
 from saevit.report.layout import SMALL, arrange, figure_width
-from saevit.report.marks import COST_LEGEND, LEGEND, STYLES, Kind, Panel, panels_of
+from saevit.report.marks import COST_LEGEND, LEGEND, MEASURED_LEGEND, STYLES, Kind, Panel, panels_of
+from saevit.report.marks import FRONT as ON_FRONT
 from saevit.report.panel import DISCORD, FRONT, GREY, Drawn, Lane, draw, lane_of, scale_y
 from saevit.report.plots import DPI
 from saevit.results.comparison import Candidate, Comparison
@@ -27,8 +28,9 @@ def scatter_figure(comparison: Comparison, xs: Sequence[str], y: str = "top1") -
     """Draw one panel for each metric of `xs`, side by side, with a common y axis.
 
     With y = top1: published accuracies, their Pareto front, claims and other recipes apart; SAEViT variants,
-    of which no accuracy is known, stand in a strip of their own below the axis. With a cost as y: whether the
-    better by x is the better by y, and the pairs of models that contradict it most.
+    of which no accuracy is known, stand in a strip of their own below the axis. Accuracies that were measured
+    here stand in place of published ones, each with its interval. With a cost as y: whether the better by x
+    is the better by y, and the pairs of models that contradict it most.
 
     Args:
         comparison: what is known of the models.
@@ -57,7 +59,7 @@ def scatter_figure(comparison: Comparison, xs: Sequence[str], y: str = "top1") -
             *(captions.opposition(*each) for each in zip(panels, opposed, pairs, strict=True) if y != "top1"),
             captions.caption(comparison, panels),
         ],
-        handles=legend_handles(panels, has_pairs=any(pairs)),
+        handles=legend_handles(panels, has_pairs=any(pairs), is_measured=comparison.top1_on is not None),
         height=height,
     )
     for axes, panel, lines, those in zip(figure.axes, panels, drawn, pairs, strict=True):
@@ -94,7 +96,7 @@ def name_marks(axes: "Axes", panel: Panel, lane: Lane, drawn: Drawn, bold: set[s
     left, bottom, right, top = axes.bbox.extents
     border = bottom + lane.top * (top - bottom)
     inner = (left + INSIDE, border + INSIDE, right, top)
-    bold = bold | {mark.candidate.model for mark in panel.marks if mark.kind == "front"}
+    bold = bold | {mark.candidate.model for mark in panel.marks if mark.kind in ON_FRONT}
     spots = spots_of(axes, panel.marks, lane.marks)
     above = [spot for spot in spots if spot.mark.y is not None]
     below = [spot for spot in spots if spot.mark.y is None]
@@ -113,11 +115,11 @@ def end_axis(axes: "Axes", lane: Lane) -> None:
         axes.spines["left"].set_bounds(low + lane.top * (high - low), high)
 
 
-def legend_handles(panels: Sequence[Panel], *, has_pairs: bool) -> list["Line2D"]:
+def legend_handles(panels: Sequence[Panel], *, has_pairs: bool, is_measured: bool) -> list["Line2D"]:
     """Return an entry for each kind that is drawn."""
     from matplotlib.lines import Line2D
 
-    texts = LEGEND if panels[0].y == "top1" else COST_LEGEND
+    texts = COST_LEGEND if panels[0].y != "top1" else MEASURED_LEGEND if is_measured else LEGEND
     kinds: set[Kind] = {mark.kind for panel in panels for mark in panel.marks}
     handles = []
     for kind, style in STYLES.items():
@@ -125,7 +127,7 @@ def legend_handles(panels: Sequence[Panel], *, has_pairs: bool) -> list["Line2D"
             handle = Line2D([], [], marker=style.marker, linestyle="none", label=texts[kind])
             handle.set(markersize=style.size, markerfacecolor=style.face)
             handle.set(markeredgecolor=style.edge, markeredgewidth=style.width)
-            handle.set(**(FRONT | {"linestyle": "-"} if kind == "front" else {}))
+            handle.set(**(FRONT | {"linestyle": "-"} if kind in ON_FRONT else {}))
             handles.append(handle)
     if has_pairs:
         handles.append(Line2D([], [], label="axes disagree most on these pairs", **DISCORD))

@@ -57,6 +57,6 @@ def thousands(value: int) -> str:
     return f"{value:,}"
 
 
-def plural(count: int, noun: str) -> str:
-    """Write a number of things: 1 model, 2 models."""
-    return f"{count} {noun}" + "s" * (count != 1)
+def plural(count: int, noun: str, nouns: str | None = None) -> str:
+    """Write a number of things: 1 model, 2 models; or 2 batches, where an s is not enough."""
+    return f"{count} {noun if count == 1 else nouns or noun + 's'}"

@@ -9,14 +9,17 @@ from saevit.results.statistics import Ratio, median, ratio
 
 @dataclass(frozen=True, kw_only=True)
 class Accuracy:
-    """A published ImageNet-1k top-1; never one of a model that was built here."""
+    """A published ImageNet-1k top-1, never one of a model that was built here; or one measured here."""
 
     top1: float  # per cent
     img_size: int | None  # evaluated at, pixels
-    mark: str  # published or paper claim, distilled, extra data
+    mark: str  # published or paper claim, distilled, extra data; measured here
     claim: bool = False  # of SAEViT's paper, for a network that nobody can build
     source: str
     plain: bool  # neither distilled, nor from extra data, nor of another size than the costs beside it
+    measured_on: str | None = None  # data and split, where `saevit eval` measured it here
+    interval: tuple[float, float] | None = None  # Wilson's at 95 %, per cent
+    images: int | None = None  # that it is the share of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +71,10 @@ class Comparison:
     img_size: tuple[int, int]
     dtype: Dtype
     timings: Timings | None  # of the run: environment, noise floor, advice
+    top1_on: str | None = None  # data of which all accuracies were measured here; None: published ones
+    also_measured: tuple[
+        str, ...
+    ] = ()  # data on which some models were measured too, and the option to see it
 
     @property
     def failed(self) -> bool:

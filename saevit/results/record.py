@@ -26,6 +26,8 @@ class Environment:
     torch: str  # with its build tag, such as 2.11.0+cpu
     timm: str | None  # None: not installed
     birder: str | None = None
+    onnxruntime: str | None = None
+    openvino: str | None = None
     saevit: str
     os: str
     machine: str  # instruction set family, such as x86_64

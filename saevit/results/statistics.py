@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Literal
 
 Verdict = Literal["faster", "slower", "not resolved"]
@@ -31,6 +32,47 @@ class Ratio:
     confidence: float  # coverage that [low, high] guarantees; below what was asked if rounds are too few
     rounds: int
     verdict: Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """So many hits of so many trials.
+
+    Raises:
+        ValueError: counts that no trials can have.
+    """
+
+    hits: int
+    total: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.hits <= self.total or self.total < 1:
+            raise ValueError(f"{self.hits} hits of {self.total}: from 0 to all of 1 or more")
+
+    @property
+    def value(self) -> float:
+        """Hits over trials, 0 to 1."""
+        return self.hits / self.total
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's interval at 95 %."""
+        return wilson(self.hits, self.total)
+
+
+def wilson(hits: int, total: int, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the score interval of a share: the shares p that `hits` of `total` does not reject.
+
+    E. B. Wilson, JASA 22 (1927): the two p at which |hits / total - p| is z sqrt(p (1 - p) / total). It stays
+    within 0 and 1 and has a width at 0 and at all hits, where the normal interval has none.
+    """
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share, weight = hits / total, z * z / total
+    centre = (share + weight / 2) / (1 + weight)
+    half = z / (1 + weight) * math.sqrt(share * (1 - share) / total + weight / (4 * total))
+    return (0.0 if hits == 0 else max(0.0, centre - half)), (
+        1.0 if hits == total else min(1.0, centre + half)
+    )
 
 
 def quantile(samples: Sequence[float], share: float) -> float:

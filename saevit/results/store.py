@@ -126,8 +126,13 @@ def runs(folder: Path | None = None) -> list[RunSummary]:
     return [_summary(path) for path in _paths(folder)]
 
 
-def locate(text: str, folder: Path | None = None) -> Path:
+def locate(text: str, folder: Path | None = None, *, timed: bool = False) -> Path:
     """Return the file of a run: a path, `latest`, or the start of a name in the folder.
+
+    Args:
+        text: what the user says.
+        folder: of the runs; None is the default.
+        timed: `latest` is the last one that is no evaluation.
 
     Raises:
         OptionError: there is no such run, or several begin like this.
@@ -136,6 +141,8 @@ def locate(text: str, folder: Path | None = None) -> Path:
         return path
     folder = default_folder() if folder is None else folder
     names = [path.stem for path in _paths(folder)]
+    if timed and text == "latest":
+        names = [run.path.stem for run in runs(folder) if not run.is_evaluation]
     if not names:
         raise OptionError(
             f"run {text!r}: {folder} has no runs yet; saevit compare and saevit profile keep theirs"
@@ -277,6 +284,7 @@ def _summary(path: Path) -> RunSummary:
         torch=run.header.environment.torch,
         subjects=tuple(dict.fromkeys(subject.name for subject in run.header.subjects)),
         rounds=len(run.rounds),
+        is_evaluation=run.is_evaluation,
         ending=run.ending,
         warnings=run.warnings,
     )

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 
 from saevit.results.record import Conditions, Environment, Record
 
+EVALUATION = "evaluation"  # quantity of a subject that was not timed in rounds but judged on data
 Ending = Literal["finished", "interrupted", "lost"]  # lost: nobody wrote the end, as after kill -9
 
 
@@ -77,6 +78,12 @@ class StoredRun:
     ending: Ending = "lost"
     warnings: tuple[str, ...] = ()  # what of the file is not used, harmless for the rest
 
+    @property
+    def is_evaluation(self) -> bool:
+        """Does it tell what a trained network reached, and no rounds of timing?"""
+        subjects = self.header.subjects
+        return bool(subjects) and all(subject.quantity == EVALUATION for subject in subjects)
+
     def samples(self, label: str) -> tuple[float, ...]:
         """Return one sample a finished round; none if the subject failed."""
         return () if label in self.failures else tuple(samples[label] for samples in self.rounds)
@@ -121,6 +128,7 @@ class RunSummary:
     torch: str | None = None
     subjects: tuple[str, ...] = ()  # names, each once
     rounds: int = 0  # finished
+    is_evaluation: bool = False  # of a trained network, without rounds
     ending: Ending = "lost"
     warnings: tuple[str, ...] = ()
     problem: str | None = None

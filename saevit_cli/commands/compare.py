@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from saevit.errors import OptionError
 from saevit_cli import options, output
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from saevit.measure.plan import Plan
+    from saevit.measured import MeasuredOn
     from saevit.results.comparison import Comparison
     from saevit.results.record import Dtype
 
@@ -41,6 +43,7 @@ DEFAULT = (
 )
 
 
+PUBLISHED = "published"
 AXES = ("gmacs", "latency")  # what papers plot, and what this machine says
 
 
@@ -64,6 +67,7 @@ def compare(
     sort: options.Sort = None,
     x: options.AxisX = None,
     y: options.AxisY = "top1",
+    top1: options.Top1 = None,
     plot: options.Scatter = None,
     report: options.Report = None,
     json: options.Json = None,
@@ -85,8 +89,9 @@ def compare(
     )
     view.check(overwrite=overwrite)
     names = [*(models or ()), *(group or ())]
+    accuracies = Accuracies(text=top1, folder=store)
     if from_store:
-        found = stored(from_store, store, names, reference)
+        found = stored(from_store, store, names, reference, accuracies)
     else:
         plan = Plan(
             batch_sizes=(options.read_count("--batch-size", batch_size),),
@@ -100,7 +105,7 @@ def compare(
             force=force,
         )
         size, precision = options.read_size(img_size), options.read_dtype(dtype)
-        found = run(names or DEFAULT, reference, size, precision, plan if measure else None, store)
+        found = run(names or DEFAULT, reference, size, precision, plan if measure else None, accuracies)
     view.emit(found)
     interrupted = found.timings if not from_store else None
     raise typer.Exit(output.exit_code(interrupted, failed=found.failed))
@@ -112,15 +117,16 @@ def run(
     img_size: tuple[int, int],
     dtype: "Dtype",
     plan: "Plan | None",
-    store: "Path | None",
+    accuracies: "Accuracies",
 ) -> "Comparison":
     """Build, count and time the models, with a bar and a store."""
     from saevit.compare import compare, resolved
 
     models = resolved(names)
     base = resolved([reference])[0] if reference else None
-    with output.kept(store, wanted=plan is not None) as writer, output.progress() as tell:
-        return compare(
+    measured = accuracies.chosen()
+    with output.kept(accuracies.folder, wanted=plan is not None) as writer, output.progress() as tell:
+        found = compare(
             models,
             reference=base,
             img_size=img_size,
@@ -128,19 +134,54 @@ def run(
             plan=plan,
             on_step=lambda step: tell(step.text, step.done, step.eta),
             writer=writer,
+            measured=measured,
         )
+    return accuracies.hinted(found)
 
 
-def stored(run: str, folder: "Path | None", names: "Sequence[str]", reference: str | None) -> "Comparison":
-    """Read a comparison back."""
+def stored(
+    run: str, folder: "Path | None", names: "Sequence[str]", reference: str | None, accuracies: "Accuracies"
+) -> "Comparison":
+    """Read a comparison back, with the accuracies that it was shown with unless others are asked for."""
     from saevit.compare import resolved
     from saevit.results.store import locate, read
-    from saevit.stored import comparison_of
+    from saevit.stored import comparison_of, measured_then
 
-    found = read(locate(run, folder))
+    found = read(locate(run, folder, timed=True))
     for warning in found.warnings:
         typer.echo(f"warning: {warning}", err=True)
-    return comparison_of(found, resolved(names), resolved([reference])[0] if reference else None)
+    measured = accuracies.chosen() if accuracies.text else measured_then(found)
+    base = resolved([reference])[0] if reference else None
+    return accuracies.hinted(comparison_of(found, resolved(names), base, measured))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accuracies:
+    """Which accuracies are shown: published ones, or those of evaluations in a folder of runs."""
+
+    text: str | None
+    folder: "Path | None"
+
+    def chosen(self) -> "MeasuredOn | None":
+        """Return the measured ones that were asked for; None: published."""
+        from saevit.measured import chosen
+        from saevit.results.evaluation import measured_here
+
+        if self.text in (None, PUBLISHED):
+            return None
+        return chosen(str(self.text), measured_here(self.folder))
+
+    def hinted(self, found: "Comparison") -> "Comparison":
+        """Say what was measured here too, where published accuracies are shown and nothing was asked for."""
+        from saevit.measured import with_hints
+        from saevit.results.evaluation import measured_here
+
+        if found.top1_on or self.text:
+            return found
+        try:
+            return with_hints(found, measured_here(self.folder))
+        except OptionError:  # a store that cannot be read: the comparison is worth showing all the same
+            return found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,7 +86,6 @@ def layout(name: str) -> Any:
     import torch
 
     from saevit.baselines import timm_models
-    from saevit.errors import need
 
     with torch.device("meta"):
         model = timm_models.trainable(name, (224, 224))

@@ -15,6 +15,10 @@ LIGHT = ("saevit.spec", "saevit.parse", "saevit.presets", "saevit.count.formulas
 MAY_IMPORT = {
     "__init__": {"spec", "presets", "parse", "model"},  # model only on first use
     "errors": set(),
+    "files": {"errors"},
+    "image_files": {"errors"},
+    "checkpoint": {"errors", "files"},
+    "network": {"errors", "spec", "parse", "model", "baselines", "checkpoint", "subjects"},
     "spec": {"errors", "parse"},  # parse only inside __str__
     "presets": {"spec"},
     "parse": {"errors", "spec", "presets"},
@@ -24,9 +28,10 @@ MAY_IMPORT = {
     "count": {"errors", "spec", "model", "results"},
     "measure": {"errors", "spec", "model", "count", "results"},
     "candidates": {"baselines", "count", "results", "subjects"},
-    "stored": {"errors", "baselines", "candidates", "results"},
+    "measured": {"errors", "parse", "presets", "results"},
+    "stored": {"errors", "baselines", "candidates", "measured", "results"},
     "compare": {"errors", "parse", "presets", "baselines", "candidates", "count", "measure", "results"}
-    | {"stored", "subjects"},
+    | {"measured", "stored", "subjects"},
     "explore": {"errors", "spec", "parse", "presets", "count", "results"},
     "report": {
         "errors",
@@ -36,7 +41,11 @@ MAY_IMPORT = {
         "parse",
         "presets",
     },  # explore for fronts; count, parse and presets only for `saevit list`
-    "attention": {"errors", "spec", "model", "count", "measure", "baselines", "results", "subjects"},
+    "attention": {"errors", "spec", "model", "count", "measure", "baselines", "results", "network"}
+    | {"image_files"},
+    "train": {"errors", "files", "spec", "model", "baselines", "checkpoint", "network", "count", "measure"}
+    | {"results", "subjects", "image_files"},
+    "export": {"errors", "files", "spec", "model", "baselines", "checkpoint", "network", "count", "results"},
     "subjects": {"errors", "spec", "parse", "baselines", "count"},
     "profile": {"errors", "spec", "count", "measure", "results", "subjects"},
 }

@@ -190,7 +190,8 @@ def test_columns_of_numbers_sort_by_their_figures() -> None:
     """A new column of the text table has to say here what it sorts by."""
     columns = comparison_table(COMPARISON, None).columns
     assert {name for name, side in columns if side == "r"} <= {name for name, _ in columns if figure_of(name)}
-    assert {"ratio" if name.startswith("ratio to ") else name for name, _ in columns} >= FIGURES.keys()
+    known = {"ratio" if name.startswith("ratio to ") else name for name, _ in columns}
+    assert known >= FIGURES.keys() - {"images"}  # which are of accuracies that were measured here
 
 
 def test_cells_carry_raw_figures_and_unknown_ones_none() -> None:

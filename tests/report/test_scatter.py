@@ -380,3 +380,46 @@ def test_every_format_is_written(ending: str, tmp_path: Path) -> None:
     save(scatter_figure(ALL, ["gmacs", "latency"]), path)
     magic = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}[ending]
     assert path.read_bytes().startswith(magic)
+
+
+def measured(c: Candidate, top1: float, *, plain: bool = True) -> Candidate:
+    """The model with a top-1 that was measured here, two points to either side."""
+    accuracy = Accuracy(
+        top1=top1,
+        img_size=64,
+        mark="measured here",
+        source="saevit eval",
+        plain=plain,
+        measured_on="digits (validation)",
+        interval=(top1 - 2, top1 + 2),
+        images=359,
+    )
+    return replace(c, accuracy=accuracy)
+
+
+def test_measured_accuracies_are_points_of_their_own() -> None:
+    own = measured(model("saevit_pico", 0.2, None, 3, family="SAEViT"), 95)
+    baseline = measured(model("small", 0.3, None, 4), 90)
+    other = measured(model("large", 0.5, None, 4), 99, plain=False)
+    without = model("saevit_nano", 0.4, None, 5, family="SAEViT")
+    found = replace(compared(own, baseline, other, without), top1_on="digits (validation)")
+    figure = scatter_figure(found, ["gmacs"])
+    (axes,) = figure.axes
+    drawn = {line.get_gid(): line for line in axes.lines if line.get_gid()}
+    assert drawn["saevit_pico"].get_ydata() == [95]
+    assert (drawn["saevit_pico"].get_marker(), drawn["small"].get_marker()) == ("^", "o")
+    assert drawn["large"].get_marker() == "D"
+    bars = [line.get_ydata() for line in axes.lines if len(line.get_ydata()) == 2 and not line.get_gid()]
+    assert [list(bar) for bar in bars][-3:] == [[93, 97], [88, 92], [97, 101]]
+    assert axes.get_ylabel() == "top-1 (%) on digits (validation), measured here"
+    words = " ".join(text.get_text() for text in [*figure.texts, *figure.legends[0].get_texts()])
+    assert "n = 359 images" in words.replace("\n", " ")
+    assert "SAEViT variants, measured here, on the Pareto front" in words
+    assert "ImageNet" not in words
+
+
+def test_costs_know_nothing_of_accuracies() -> None:
+    own = measured(model("saevit_pico", 0.2, None, 3, family="SAEViT"), 95)
+    found = replace(compared(own, model("small", 0.3, 70, 4)), top1_on="digits (validation)")
+    figure = scatter_figure(found, ["gmacs"], "latency")
+    assert "SAEViT variants" in [text.get_text() for text in figure.legends[0].get_texts()]

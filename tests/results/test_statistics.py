@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saevit.results.statistics import median, quantile, ratio, rounds_needed, summarize
+from saevit.results.statistics import Share, median, quantile, ratio, rounds_needed, summarize, wilson
 
 seconds = st.floats(1e-6, 1e3)
 samples = st.lists(seconds, min_size=1, max_size=40)
@@ -140,3 +140,43 @@ def test_confidence_is_a_share(confidence: float) -> None:
 def test_no_samples_have_no_median() -> None:
     with pytest.raises(ValueError, match="at least one"):
         median([])
+
+
+@given(st.integers(1, 500), st.data())
+def test_wilsons_interval_is_what_the_score_test_does_not_reject(total: int, data: st.DataObject) -> None:
+    hits = data.draw(st.integers(0, total))
+    low, high = wilson(hits, total)
+    assert 0 <= low <= hits / total <= high <= 1
+    assert high - low > 0
+
+    def distance(p: float) -> float:
+        """How far p is from what was seen, in standard errors of p."""
+        spread = math.sqrt(p * (1 - p) / total)
+        return abs(hits / total - p) / spread if spread else (0.0 if p == hits / total else math.inf)
+
+    for p in np.linspace(0, 1, 401):
+        if distance(float(p)) < 1.9599:
+            assert low - 1e-9 <= p <= high + 1e-9
+        if distance(float(p)) > 1.9600:
+            assert not low + 1e-9 < p < high - 1e-9
+
+
+@given(st.integers(1, 500), st.data())
+def test_wilsons_interval_mirrors(total: int, data: st.DataObject) -> None:
+    hits = data.draw(st.integers(0, total))
+    low, high = wilson(hits, total)
+    assert wilson(total - hits, total) == pytest.approx((1 - high, 1 - low), abs=1e-12)
+    wide = wilson(hits, total, confidence=0.99)
+    assert wide[0] <= low
+    assert high <= wide[1]
+
+
+def test_wilsons_interval_in_numbers() -> None:
+    assert wilson(10, 10) == pytest.approx((0.72247, 1.0), abs=1e-5)
+    assert wilson(50, 100) == pytest.approx((0.40383, 0.59617), abs=1e-5)
+
+
+@pytest.mark.parametrize(("hits", "total"), [(-1, 3), (4, 3), (0, 0)])
+def test_a_share_is_of_something(hits: int, total: int) -> None:
+    with pytest.raises(ValueError, match="hits of"):
+        Share(hits=hits, total=total)

@@ -17,6 +17,7 @@ FIGURES = {  # column of the table: unrounded figure (`comparison_columns`); oth
     "images/s": "infer_samples_per_sec",
     "ratio": "ratio",
     "top-1": "top1",
+    "images": "top1_images",
     "at px": "top1_img_size",
 }
 

@@ -5,11 +5,11 @@ import re
 from typing import Any, Literal
 
 from saevit.report.comparison import comparison_csv, comparison_json
-from saevit.report.metrics import METRICS, is_comparable
+from saevit.report.metrics import METRICS, is_comparable, label
 from saevit.report.names import short_names
 from saevit.results.comparison import Candidate, Comparison
 
-Kind = Literal["plain", "apart", "claim", "none"]
+Kind = Literal["plain", "apart", "claim", "none", "measured", "measured-apart", "unmeasured"]
 
 
 def payload(comparison: Comparison) -> dict[str, Any]:
@@ -18,8 +18,12 @@ def payload(comparison: Comparison) -> dict[str, Any]:
     named = [name for name, metric in METRICS.items() if any(metric.of(c) is not None for c in candidates)]
     labels = short_names(c.model for c in candidates)
     return {
-        "metrics": {name: {"label": METRICS[name].label, "better": METRICS[name].better} for name in named},
-        "models": [entry(c, labels[c.model], named) for c in candidates],
+        "metrics": {
+            name: {"label": label(name, comparison), "better": METRICS[name].better} for name in named
+        },
+        "models": [
+            entry(c, labels[c.model], named, is_measured=comparison.top1_on is not None) for c in candidates
+        ],
         "files": [
             {"name": f"{file_stem(comparison)}.{ending}", "type": kind, "text": text}
             for ending, kind, text in (
@@ -30,13 +34,13 @@ def payload(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def entry(c: Candidate, label: str, metrics: list[str]) -> dict[str, Any]:
+def entry(c: Candidate, short: str, metrics: list[str], *, is_measured: bool) -> dict[str, Any]:
     """Return one model; metrics without a value are left out."""
     values = {name: METRICS[name].of(c) for name in metrics}
     return {
         "name": c.model,
-        "label": label,
-        "kind": kind_of(c),
+        "label": short,
+        "kind": kind_of(c, is_measured=is_measured),
         "comparable": is_comparable(c),
         "values": {name: value for name, value in values.items() if value is not None},
         "sources": {
@@ -50,8 +54,10 @@ def entry(c: Candidate, label: str, metrics: list[str]) -> dict[str, Any]:
     }
 
 
-def kind_of(c: Candidate) -> Kind:
+def kind_of(c: Candidate, *, is_measured: bool) -> Kind:
     """Return how a model's accuracy came about, which its mark in the plot shows."""
+    if is_measured:
+        return "unmeasured" if c.accuracy is None else "measured" if c.accuracy.plain else "measured-apart"
     if c.accuracy is None:
         return "none"
     if c.accuracy.claim:

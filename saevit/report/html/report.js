@@ -92,6 +92,9 @@
     apart: { text: "top-1 published, apart: distilled, extra data or another size", path: "M0 -6.5L6.5 0L0 6.5L-6.5 0Z" },
     claim: { text: "top-1 claimed by the paper, not reproduced", path: "M-5 -5H5V5H-5Z" },
     none: { text: "no published top-1", path: "M0 -6L6 4.5H-6Z" },
+    measured: { text: "top-1 measured here", path: "M-5 0A5 5 0 1 0 5 0A5 5 0 1 0 -5 0Z" },
+    "measured-apart": { text: "top-1 measured here, apart: another size or other images", path: "M0 -6.5L6.5 0L0 6.5L-6.5 0Z" },
+    unmeasured: { text: "no top-1 measured on these data", path: "M0 -6L6 4.5H-6Z" },
   };
   const TICKS = { x: "M0 0V-13", y: "M0 0H13" }; // a model that has no top-1, on the other axis
   const REACH = 28; // pixels from the pointer to a mark
@@ -282,14 +285,15 @@
     }
     const ticked = marks.find(({ rug }) => rug);
     const tick = ticked && ticked.rug === "x" ? "M0 6.5V-6.5" : "M-6.5 0H6.5";
-    if (ticked) sample("mark none rug", tick, "no published top-1: on the axis");
+    if (ticked) sample("mark none rug", tick, `${KINDS[models[ticked.index].kind].text}: on the axis`);
     if (hasFront) sample("front-sample", "M-8 0H8", "front: no other beats these");
   };
 
   const summarize = (both, front, x, y) => {
     const summary = byId("summary");
     const accuracy = x === "top1" || y === "top1";
-    const who = accuracy ? "front of the plainly trained" : "front";
+    const measured = models.some(({ kind }) => kind === "measured");
+    const who = accuracy ? `front of the ${measured ? "measured" : "plainly trained"}` : "front";
     const shown = `${both.length} of ${models.length} models have both figures`;
     summary.textContent = `${shown}; on the ${who}: ${front.length}.`;
     const value = accuracy ? null : spearman(...[x, y].map((metric) => both.map((m) => valueOf(m, metric))));

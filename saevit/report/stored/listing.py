@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from itertools import takewhile
 
 from saevit.report.names import short_names
-from saevit.report.stored.run import CUT_OFF, ENDINGS, without_column
+from saevit.report.stored.endings import CUT_OFF, ENDINGS
+from saevit.report.stored.run import without_column
 from saevit.report.tables import NONE, Table, without_empty_columns
 from saevit.report.units import plural
 from saevit.results.stored_run import RunSummary
@@ -52,7 +53,7 @@ def list_row(run: RunSummary, name: str) -> tuple[str, ...]:
         run.hardware or NONE,
         run.torch or NONE,
         models_text(run.subjects),
-        str(run.rounds),
+        "eval" if run.is_evaluation else str(run.rounds),
         ENDINGS[run.ending],
     )
 

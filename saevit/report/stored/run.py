@@ -6,6 +6,8 @@ from shlex import quote
 
 from saevit.report.html.environment import machine_fields
 from saevit.report.stored.conditions import TEXTS, shared, varying
+from saevit.report.stored.endings import CUT_OFF, ENDINGS
+from saevit.report.stored.evaluated import evaluation_table
 from saevit.report.stored.facts import facts_tables, samples_tables
 from saevit.report.tables import NONE, Table, without_empty_columns
 from saevit.report.units import digits, milliseconds, percent, plural
@@ -13,20 +15,19 @@ from saevit.results.profile import Latency, Timings
 from saevit.results.replay import timings_of
 from saevit.results.stability import advice
 from saevit.results.statistics import Ratio, ratio, summarize
-from saevit.results.stored_run import Ending, StoredRun
-
-ENDINGS: dict[Ending, str] = {"finished": "finished", "interrupted": "interrupted", "lost": "cut off"}
-CUT_OFF = "cut off: the run was killed, or it still runs; its finished rounds are here"
+from saevit.results.stored_run import StoredRun
 
 
 def run_tables(run: StoredRun) -> tuple[Table, ...]:
-    """Return everything of one run: its subjects, what was found once, the machine."""
+    """Return everything of one run: its subjects or what it evaluated, what was found once, the machine."""
     environment = Table(
         title="Machine and software",
         columns=(("", "l"), ("value", "l")),
         rows=tuple(machine_fields(run.header.environment).items()),
     )
-    return (subjects_table(run), *facts_tables(run), *samples_tables(run), environment)
+    first = evaluation_table(run) if run.is_evaluation else subjects_table(run)
+    facts = () if run.is_evaluation else facts_tables(run)
+    return (first, *facts, *samples_tables(run), environment)
 
 
 def subjects_table(run: StoredRun) -> Table:

@@ -1,0 +1,123 @@
+"""Accuracies that `saevit eval` measured here, as the top-1 of compared models in place of published ones."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+from saevit.errors import OptionError, SaevitError, nearest
+from saevit.parse import parse
+from saevit.presets import PRESETS
+from saevit.results.comparison import Accuracy, Candidate, Comparison
+from saevit.results.evaluation import SPLITS, MeasuredTop1
+from saevit.results.record import Record
+
+MARK, OTHER_IMAGES = "measured here", "measured here, other images"
+PREFIX = "timm:"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredOn:
+    """The newest top-1 of each network on one split of one dataset."""
+
+    data: str
+    split: str
+    newest: tuple[MeasuredTop1, ...]  # one a network, the newest of all last
+
+    @classmethod
+    def of(cls, found: Sequence[MeasuredTop1], data: str, split: str) -> Self:
+        """Choose from evaluations in the order of their time."""
+        chosen: dict[str, MeasuredTop1] = {}
+        for one in found:
+            if (one.data, one.split) == (data, split):
+                chosen.pop(one.model, None)
+                chosen[one.model] = one
+        return cls(data=data, split=split, newest=tuple(chosen.values()))
+
+    @property
+    def name(self) -> str:
+        """The data in a few words."""
+        return f"{Path(self.data).name if Path(self.data).is_absolute() else self.data} ({self.split})"
+
+    def find(self, model: str) -> MeasuredTop1 | None:
+        """Return the newest top-1 of a model: of its very text, or of its network with other classes."""
+        same = [one for one in self.newest if one.model == model]
+        return next(
+            reversed(same or [one for one in self.newest if network(one.model) == network(model)]), None
+        )
+
+    def on(self, candidate: Candidate, img_size: tuple[int, int]) -> Candidate:
+        """Return a model with what was measured of it, or without accuracy; published ones are left out."""
+        found = self.find(candidate.model)
+        return replace(candidate, accuracy=None if found is None else self.accuracy(found, img_size))
+
+    def accuracy(self, found: MeasuredTop1, img_size: tuple[int, int]) -> Accuracy:
+        """Return a measured top-1 to stand beside costs at (H, W)."""
+        share, size = found.share, found.img_size
+        same_images = images(found) == images(self.newest[-1])
+        low, high = (100 * end for end in share.interval)
+        return Accuracy(
+            top1=100 * share.value,
+            img_size=size[0] if size[0] == size[1] else None,
+            mark=MARK if same_images else OTHER_IMAGES,
+            source=f"saevit eval {found.record.time}: {found.model}, weights of {found.checkpoint} "
+            f"(SHA-256 {found.sha256[:12]}), {found.data} ({found.split})",
+            plain=same_images and size == img_size,
+            measured_on=self.name,
+            interval=(low, high),
+            images=share.total,
+        )
+
+    def records(self, models: Iterable[str]) -> list[Record]:
+        """Return the records that the accuracies of these models are from."""
+        found = [self.find(model) for model in models]
+        return list({one.model: one.record for one in found if one}.values())
+
+
+def images(found: MeasuredTop1) -> int:
+    """Return how many images the data had."""
+    return found.share.total + found.unreadable
+
+
+def network(model: str) -> str:
+    """Return what two texts share that are the same network but for its classes and its weights."""
+    if model.partition(":")[0] in PRESETS:
+        try:
+            return str(replace(parse(model), num_classes=1, drop_path_rate=0.0))
+        except SaevitError:
+            return model
+    return model.removeprefix(PREFIX).partition(".")[0]
+
+
+def chosen(text: str, found: Sequence[MeasuredTop1]) -> MeasuredOn:
+    """Return the evaluations on `SOURCE`, or on `SOURCE@SPLIT`; the split is validation otherwise.
+
+    Raises:
+        OptionError: there are none; names the data of which there are some.
+    """
+    source, at, split = text.rpartition("@")
+    if not at or split not in SPLITS:
+        source, split = text, SPLITS[0]
+    data = str(Path(source).resolve()) if Path(source).is_dir() and source != "digits" else source
+    on = MeasuredOn.of(found, data, split)
+    if not on.newest:
+        others = list(dict.fromkeys(written(one.data, one.split) for one in found))
+        ways = nearest(text, others) if others else "saevit eval measures it"
+        raise OptionError(f"--top1 {text}: nothing was measured on {data} ({split}) here; {ways}")
+    return on
+
+
+def written(data: str, split: str) -> str:
+    """Write data and split as --top1 takes them."""
+    return data if split == SPLITS[0] else f"{data}@{split}"
+
+
+def with_hints(comparison: Comparison, found: Sequence[MeasuredTop1]) -> Comparison:
+    """Return a comparison of published accuracies that says on what its models were measured here too."""
+    pairs = dict.fromkeys((one.data, one.split) for one in found)
+    hints = []
+    for data, split in pairs:
+        on = MeasuredOn.of(found, data, split)
+        if number := sum(on.find(c.model) is not None for c in comparison.candidates):
+            hints.append(f"{on.name}, {number} of these models: --top1 {written(data, split)}")
+    return replace(comparison, also_measured=tuple(hints))

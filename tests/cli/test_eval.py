@@ -1,0 +1,151 @@
+"""`saevit eval` as users type it, and what compare and results make of it."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from saevit.checkpoint import About, save_checkpoint
+from saevit.network import build_network
+from saevit_cli.app import run
+from tests.cli.conftest import Run
+
+VARIANT = "saevit_pico:dims=8-8-16-16,heads=1,depths=1"
+SIZE = (32, 32)
+
+
+def saved(path: Path, data: str, names: tuple[str, ...], model: str = f"{VARIANT},classes=2") -> None:
+    """Write a checkpoint of a network that was never trained; the file does not say so."""
+    net = build_network(model, SIZE, num_classes=len(names))
+    about = About(
+        model=model,
+        num_classes=len(names),
+        img_size=SIZE,
+        mean=(0.5,) * 3,
+        std=(0.5,) * 3,
+        class_names=names,
+        data=data,
+    )
+    save_checkpoint(net.state_dict(), about, path)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with data, a checkpoint and a store of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SAEVIT_STORE", str(tmp_path / "store"))
+    for i, name in enumerate(("cat", "dog")):
+        (tmp_path / "pets" / "val" / name).mkdir(parents=True)
+        for n in range(3):
+            Image.new("RGB", (40, 36), (80 * i + 9 * n,) * 3).save(
+                tmp_path / "pets" / "val" / name / f"{n}.png"
+            )
+    saved(tmp_path / "best.safetensors", str(tmp_path / "pets"), ("cat", "dog"))
+    return tmp_path
+
+
+def test_the_checkpoint_knows_the_rest(here: Path, saevit: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    done = saevit("eval", "--checkpoint", "best.safetensors", "--device", "cpu", check=True)
+    assert (
+        f"weights of best.safetensors, on {here / 'pets'} (validation): 6 images at 32 x 32 px" in done.stdout
+    )
+    assert "of 6, 95 % interval [" in done.stdout
+    assert done.stderr.startswith("kept ")
+    assert run(["results", "list"]) == 0
+    assert "eval" in capsys.readouterr().out
+    assert run(["results", "show", "latest"]) == 0
+    assert "top-1" in capsys.readouterr().out
+    assert run(["compare", "--from-store", "latest"]) == 2
+    assert "no runs yet" in capsys.readouterr().err
+
+
+def test_every_output(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "pets" / "val" / "dog" / "9.jpg").write_bytes(b"broken")
+    arguments = [
+        "eval",
+        "--checkpoint",
+        "best.safetensors",
+        "--json",
+        "a.json",
+        "--csv",
+        "-",
+        "--batch-size",
+        "2",
+    ]
+    assert run(arguments) == 0
+    told = capsys.readouterr()
+    (row,) = csv.DictReader(io.StringIO(told.out))
+    assert (row["images"], row["unreadable"], row["batch_size"]) == ("6", "1", "2")
+    assert "1 image could not be read" in told.err
+    data = json.loads((here / "a.json").read_text(encoding="utf-8"))
+    assert (data["top1"], data["images"]) == (float(row["top1"]), 6)
+    assert "9.jpg is not an image" in data["unreadable"][0]
+    assert run(arguments) == 2
+    assert "exists: choose another name, or add --overwrite" in capsys.readouterr().err
+    assert run([*arguments, "--overwrite", "--no-store"]) == 0
+    assert len(list((here / "store").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "eval needs --checkpoint FILE: random weights measure nothing"),
+        (["--checkpoint", "nowhere.safetensors"], "does not exist"),
+        (["--checkpoint", "best.safetensors", "--data", "nowhere"], "--data nowhere does not exist"),
+        (["--checkpoint", "best.safetensors", "--split", "test"], "--split test is not known"),
+        (["--checkpoint", "best.safetensors", "--split", "train"], "has val/ but no train/"),
+        (["--checkpoint", "best.safetensors", "--workers", "-1"], "--workers -1: a whole number"),
+        (["--checkpoint", "best.safetensors", "--batch-size", "0"], "--batch-size 0: a whole number"),
+        (["--checkpoint", "best.safetensors", "--device", "tpu"], "device 'tpu' is not known"),
+        (["saevit_nano", "--checkpoint", "best.safetensors"], "is of another network"),
+        (["--checkpoint", "best.safetensors", "--data", "three"], "has 2 classes and"),
+    ],
+)
+def test_bad_input_is_one_line(
+    arguments: list[str], message: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in "abc":
+        (here / "three" / "val" / name).mkdir(parents=True)
+        Image.new("RGB", (32, 32)).save(here / "three" / "val" / name / "0.png")
+    assert run(["eval", *arguments]) == 2
+    told = capsys.readouterr()
+    assert message in told.err
+    assert told.err.count("\n") == 1
+    assert not told.out
+    assert not (here / "store").exists()
+
+
+def test_weights_that_do_not_say_what_they_are(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import torch
+
+    torch.save(build_network(f"{VARIANT},classes=2", SIZE).state_dict(), here / "bare.pth")
+    assert run(["eval", "--checkpoint", "bare.pth"]) == 2
+    assert "does not say which network it is of" in capsys.readouterr().err
+    named = ["eval", f"{VARIANT},classes=2", "--checkpoint", "bare.pth", "--img-size", "32,64"]
+    assert run(named) == 2
+    assert "does not say what it was trained on: add --data SOURCE" in capsys.readouterr().err
+    assert run([*named, "--data", "pets", "--csv", "-"]) == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (row["img_size"], row["images"]) == ("32,64", "6")
+
+
+def test_compare_draws_it(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["eval", "--checkpoint", "best.safetensors", "--csv", "-"]) == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    models = ["compare", VARIANT, "timm:mobilenetv3_small_100", "--img-size", "32", "--no-measure"]
+    assert run(models) == 0
+    hint = f"top-1 on pets (validation), 1 of these models: --top1 {here / 'pets'}"
+    assert hint in capsys.readouterr().out
+    view = ["--top1", "pets", "--json", "-", "--plot", "a.svg", "--report", "a.html"]
+    assert run([*models, *view]) == 0
+    own, baseline = json.loads(capsys.readouterr().out)["candidates"]
+    assert (own["top1"], own["top1_mark"]) == (float(row["top1"]), "measured here")
+    assert "best.safetensors" in own["top1_source"]
+    assert baseline["top1"] is None
+    assert "measured here" in (here / "a.svg").read_text(encoding="utf-8")
+    assert "on pets (validation), measured here" in (here / "a.html").read_text(encoding="utf-8")
+    assert run([*models, "--top1", "dogs"]) == 2
+    assert "nothing was measured on dogs (validation) here" in capsys.readouterr().err

@@ -1,0 +1,347 @@
+"""Labelled images by name: digits, folders with everything that lies in folders, timm's readers offline."""
+
+import multiprocessing
+import os
+import pickle
+import socket
+import sys
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from saevit.errors import MissingPackageError, OptionError
+from saevit.train.data import Inputs, Split, UnreadableImage, drop_unreadable, eval_transform, open_data
+
+NETWORK = SimpleNamespace(img_size=(32, 48), mean=(0.5,) * 3, std=(0.25,) * 3, in_chans=3)
+
+
+def draw(path: Path, value: int = 128, mode: str = "RGB") -> None:
+    """Write one image of 12 x 10 px."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (12, 10), value).convert(mode).save(path)
+
+
+def filled(folder: Path, classes: str, count: int = 5) -> None:
+    """Write so many images into each class folder."""
+    for name in classes:
+        for i in range(count):
+            draw(folder / name / f"{i}.png")
+
+
+def kept(source: Path | str, split: Split) -> list[int]:
+    """Labels of a split."""
+    return list(open_data(str(source), split).labels)
+
+
+def test_digits_are_split_by_class_and_the_same_every_time() -> None:
+    pytest.importorskip("sklearn")
+    train, validation, everything = (open_data("digits", s) for s in ("train", "validation", "all"))
+    assert (len(train), len(validation), len(everything)) == (1438, 359, 1797)
+    assert train.class_names == tuple("0123456789")
+    whole, out = Counter(everything.labels), Counter(validation.labels)
+    assert all(out[c] == round(0.2 * whole[c]) for c in range(10))
+    assert Counter(train.labels) + out == whole
+    assert "359 of them, 20 % of each class" in train.statement
+    again = open_data("digits", "validation")
+    pairs = zip(validation, again, strict=False)
+    assert all(a[0].tobytes() == b[0].tobytes() and a[1] == b[1] for a, b in list(pairs)[:50])
+    image, _ = train[0]
+    assert (image.mode, image.size) == ("RGB", (8, 8))
+    shown = {data[i][0].tobytes() for data in (validation,) for i in range(len(data))}
+    assert sum(train[i][0].tobytes() in shown for i in range(len(train))) < 10  # scans that are alike, if any
+
+
+def test_digits_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "sklearn"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(MissingPackageError, match=r"pip install 'saevit\[train\]'"):
+        open_data("digits", "train")
+
+
+def test_train_and_val_folders(tmp_path: Path) -> None:
+    filled(tmp_path / "train", "ab", 4)
+    filled(tmp_path / "val", "b", 3)
+    assert kept(tmp_path, "train") == [0] * 4 + [1] * 4
+    assert kept(tmp_path, "validation") == [1] * 3
+    assert Counter(kept(tmp_path, "all")) == {0: 4, 1: 7}
+    data = open_data(str(tmp_path), "validation")
+    assert data.class_names == ("a", "b")
+    assert data.warnings == ("class a without an image (validation); each keeps its place among the classes",)
+    draw(tmp_path / "val" / "zebra" / "0.png")
+    with pytest.raises(OptionError, match="class zebra in val/ and not in train/"):
+        open_data(str(tmp_path), "validation")
+
+
+@pytest.mark.parametrize("name", ["validation", "valid", "test"])
+def test_other_names_of_the_validation_folder(name: str, tmp_path: Path) -> None:
+    filled(tmp_path / name, "ab", 2)
+    assert len(open_data(str(tmp_path), "validation")) == 4
+    with pytest.raises(OptionError, match=f"has {name}/ but no train/"):
+        open_data(str(tmp_path), "train")
+
+
+def test_class_folders_alone_are_split_in_each_class(tmp_path: Path) -> None:
+    filled(tmp_path, "ab", 10)
+    filled(tmp_path / "b", "n", 5)  # nested: still of class b
+    draw(tmp_path / "single" / "0.png")
+    train, validation = open_data(str(tmp_path), "train"), open_data(str(tmp_path), "validation")
+    assert train.class_names == ("a", "b", "single")
+    assert Counter(train.labels) == {0: 8, 1: 12, 2: 1}
+    assert Counter(validation.labels) == {0: 2, 1: 3}
+    assert "5 of 26, 20 % of each class" in train.statement
+    assert train.name == str(tmp_path.resolve())
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    filled(tmp_path, "ab", 5)
+    draw(tmp_path / "train" / "0.png")
+    assert open_data(str(tmp_path), "train").class_names == ("a", "b", "train")
+
+
+def test_classes_are_in_natural_order(tmp_path: Path) -> None:
+    for name in ("10", "9", "1"):
+        draw(tmp_path / name / "0.png")
+    assert open_data(str(tmp_path), "all").class_names == ("1", "9", "10")
+
+
+def test_an_empty_class_keeps_its_place(tmp_path: Path) -> None:
+    filled(tmp_path, "ac")
+    (tmp_path / "b").mkdir()
+    data = open_data(str(tmp_path), "train")
+    assert data.class_names == ("a", "b", "c")
+    assert set(data.labels) == {0, 2}
+    assert any("class b without an image" in line for line in data.warnings)
+
+
+def test_one_class_is_nothing_to_learn(tmp_path: Path) -> None:
+    filled(tmp_path, "a")
+    (tmp_path / "b").mkdir()
+    with pytest.raises(OptionError, match="one class only, 'a'"):
+        open_data(str(tmp_path), "train")
+    assert len(open_data(str(tmp_path), "validation")) == 1
+
+
+def test_nothing_to_open(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="does not exist"):
+        open_data(str(tmp_path / "nowhere"), "train")
+    with pytest.raises(OptionError, match="no class folders"):
+        open_data(str(tmp_path), "train")
+    draw(tmp_path / "loose.png")
+    with pytest.raises(OptionError, match="1 image and no class folders"):
+        open_data(str(tmp_path), "train")
+    with pytest.raises(OptionError, match="is not a folder"):
+        open_data(str(tmp_path / "loose.png"), "train")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "notes.txt").write_text("no image", encoding="utf-8")
+    with pytest.raises(OptionError, match="has no images"):
+        open_data(str(tmp_path), "train")
+
+
+def test_files_that_are_no_images(tmp_path: Path) -> None:
+    filled(tmp_path, "ab")
+    (tmp_path / "a" / "notes.txt").write_text("no image", encoding="utf-8")
+    (tmp_path / "a" / ".DS_Store").write_bytes(b"\0")
+    (tmp_path / "a" / "._0.png").write_bytes(b"\0")  # what macOS leaves beside files
+    draw(tmp_path / "loose.png")
+    data = open_data(str(tmp_path), "all")
+    assert len(data) == 10
+    assert any(line.startswith("1 file without the ending of an image") for line in data.warnings)
+    assert any(line.startswith("1 image beside the class folders") for line in data.warnings)
+
+
+def test_broken_images_are_dropped_and_counted(tmp_path: Path) -> None:
+    filled(tmp_path, "ab", 2)
+    (tmp_path / "a" / "9.jpg").write_bytes(b"no image")
+    half = (tmp_path / "b" / "0.png").read_bytes()[:40]
+    (tmp_path / "b" / "9.png").write_bytes(half)
+    data = open_data(str(tmp_path), "all")
+    with pytest.raises(UnreadableImage, match=r"9\.jpg is not an image"):
+        data[2]
+    inputs = Inputs(data, eval_transform(NETWORK))
+    x, labels, dropped = drop_unreadable([inputs[i] for i in range(len(inputs))])
+    assert (x.shape, labels.tolist()) == ((4, 3, 32, 48), [0, 0, 1, 1])
+    assert [Path(error.path).name for error in dropped] == ["9.jpg", "9.png"]
+    x, labels, dropped = drop_unreadable([inputs[2]])
+    assert (len(x), len(labels), len(dropped)) == (0, 0, 1)
+    assert str(pickle.loads(pickle.dumps(dropped[0]))) == str(dropped[0])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_forbidden_files_and_folders(tmp_path: Path) -> None:
+    check_forbidden(tmp_path)
+
+
+def check_forbidden(folder: Path) -> None:
+    """What may not be read is left out with its reason."""
+    filled(folder, "abc", 2)
+    (folder / "a" / "0.png").chmod(0)
+    (folder / "b").chmod(0)
+    try:
+        data = open_data(str(folder), "all")
+        assert [problem.endswith("b cannot be read: Permission denied") for problem in data.skipped] == [True]
+        with pytest.raises(UnreadableImage, match=r"0\.png cannot be read: Permission denied"):
+            data[0]
+    finally:
+        (folder / "b").chmod(0o755)
+
+
+def as_nobody(folder: Path) -> None:
+    """Run in a process of its own, which gives up root's rights."""
+    os.setuid(65534)
+    check_forbidden(folder)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="others are tested directly")
+def test_forbidden_files_and_folders_as_root(tmp_path: Path) -> None:
+    for folder in (tmp_path, *list(tmp_path.parents)[:3]):
+        if folder != Path("/tmp"):
+            folder.chmod(0o777)
+    process = multiprocessing.get_context("fork").Process(target=as_nobody, args=(tmp_path,))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+
+
+def test_links_are_followed_but_never_in_circles(tmp_path: Path) -> None:
+    filled(tmp_path / "data", "ab", 2)
+    filled(tmp_path / "elsewhere", "c", 3)
+    (tmp_path / "data" / "c").symlink_to(tmp_path / "elsewhere" / "c")
+    (tmp_path / "data" / "a" / "round").symlink_to(tmp_path / "data")
+    (tmp_path / "data" / "b" / "dead.png").symlink_to(tmp_path / "gone.png")
+    (tmp_path / "data" / "b" / "linked.png").symlink_to(tmp_path / "elsewhere" / "c" / "0.png")
+    data = open_data(str(tmp_path / "data"), "all")
+    assert Counter(data.labels) == {0: 2, 1: 3, 2: 3}
+    assert [text.rpartition("/")[2] for text in data.skipped] == [
+        "round is a link to a folder above it",
+        "dead.png is a link to nothing, or no file",
+    ]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16"])
+def test_every_mode_comes_as_rgb(mode: str, tmp_path: Path) -> None:
+    ending = {"CMYK": "tif", "I;16": "tif"}.get(mode, "png")
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        image = Image.fromarray(np.arange(120, dtype=np.uint16).reshape(10, 12) * 500)
+        (image if mode == "I;16" else Image.new("RGB", (12, 10), (200, 100, 50)).convert(mode)).save(
+            tmp_path / name / f"0.{ending}"
+        )
+    image, _ = open_data(str(tmp_path), "all")[0]
+    assert (image.mode, image.size) == ("RGB", (12, 10))
+
+
+def test_images_are_turned_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "a").mkdir()
+    Image.new("RGB", (12, 10)).save(tmp_path / "a" / "0.jpg", exif=exif)
+    image, _ = open_data(str(tmp_path), "all")[0]
+    assert image.size == (10, 12)
+
+
+def test_odd_names_stay_on_one_line(tmp_path: Path) -> None:
+    draw(tmp_path / "zwei Wörter=1" / "ä ö.png")
+    draw(tmp_path / "new\nline" / "0.png")
+    raw = os.fsencode(tmp_path) + b"/\xff\xfe"
+    Path(os.fsdecode(raw)).mkdir()
+    draw(Path(os.fsdecode(raw + b"/0.png")))
+    data = open_data(str(tmp_path), "all")
+    assert set(data.class_names) == {"zwei Wörter=1", "new\\nline", "\\udcff\\udcfe"}
+    assert len([data[i] for i in range(3)]) == 3
+    assert "\n" not in data.statement
+    "".join((*data.class_names, data.statement)).encode()
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any connection is a failure."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a connection was tried")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.mark.usefixtures("no_network")
+def test_torchvision_data_where_they_lie(tmp_path: Path) -> None:
+    pytest.importorskip("torchvision", exc_type=RuntimeError)
+    from torchvision.datasets import MNIST
+
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for stem, count in (("train", 4), ("t10k", 2)):
+        header = (2051).to_bytes(4) + count.to_bytes(4) + (28).to_bytes(4) * 2
+        (raw / f"{stem}-images-idx3-ubyte").write_bytes(header + bytes(range(256))[:1] * (count * 784))
+        labels = bytes(range(count))
+        (raw / f"{stem}-labels-idx1-ubyte").write_bytes((2049).to_bytes(4) + count.to_bytes(4) + labels)
+    data = open_data("torch/mnist", "train", root=tmp_path)
+    assert (len(data), list(data.labels), data.num_classes) == (4, [0, 1, 2, 3], len(MNIST.classes))
+    image, label = data[3]
+    assert (image.mode, image.size, label) == ("RGB", (28, 28), 3)
+    assert len(open_data("torch/mnist", "validation", root=tmp_path)) == 2
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize(
+    ("source", "has_root", "message"),
+    [
+        ("torch/cifar10", False, "needs --data-dir"),
+        ("torch/cifar10", True, "nothing is downloaded: Dataset not found"),
+        ("torch/cifar11", True, "Unknown torchvision dataset cifar11"),
+        ("tfds/mnist", True, "read as a stream"),
+        ("wds/x", True, "read as a stream"),
+        ("digits", True, "--data-dir is for torch/NAME and hfds/NAME"),
+    ],
+)
+def test_what_readers_refuse(source: str, has_root: bool, message: str, tmp_path: Path) -> None:
+    pytest.importorskip("torchvision", exc_type=RuntimeError)
+    with pytest.raises(OptionError, match=message):
+        open_data(source, "train", root=tmp_path if has_root else None)
+    with pytest.raises(OptionError):
+        open_data(source, "all", root=tmp_path)
+
+
+@pytest.mark.usefixtures("no_network")
+def test_hugging_face_data_where_they_lie(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    filled(tmp_path / "data" / "train", "ab", 2)
+    filled(tmp_path / "data" / "validation", "ab", 1)
+    (tmp_path / "data" / "train" / "a" / "0.png").write_bytes(b"broken")
+    data = open_data(f"hfds/{tmp_path / 'data'}", "train", root=tmp_path / "cache")
+    assert (data.class_names, Counter(data.labels)) == (("a", "b"), {0: 2, 1: 2})
+    found = [Inputs(data, lambda image: torch.zeros(1))[i] for i in range(4)]
+    assert sum(isinstance(one, UnreadableImage) for one in found) == 1  # and no other in its place
+    with pytest.raises(OptionError, match="nothing is downloaded"):
+        open_data("hfds/imagenet-1k", "train", root=tmp_path / "cache")
+
+
+@pytest.mark.parametrize("in_chans", [1, 3])
+def test_what_a_network_takes(in_chans: int) -> None:
+    about = SimpleNamespace(
+        img_size=(32, 48), mean=(0.5,) * in_chans, std=(0.25,) * in_chans, in_chans=in_chans
+    )
+    transform = eval_transform(about, 1.0)
+    for image in (Image.new("RGB", (100, 60), (255, 255, 255)), Image.new("L", (20, 90), 255)):
+        x = transform(image)
+        assert x.shape == (in_chans, 32, 48)
+        assert torch.allclose(x, torch.full_like(x, 2.0))
+
+
+def test_two_channels_are_no_image() -> None:
+    about = SimpleNamespace(img_size=(32, 32), mean=(0.5,) * 2, std=(0.5,) * 2, in_chans=2)
+    with pytest.raises(OptionError, match=r"1 channel \(grey\) or 3"):
+        eval_transform(about)
+
+
+def test_the_crop_is_timms() -> None:
+    image = Image.new("RGB", (64, 64))
+    image.paste((255, 255, 255), (4, 4, 60, 60))  # exactly what 7/8 of the side keep
+    about = SimpleNamespace(img_size=(56, 56), mean=(0.0,) * 3, std=(1.0,) * 3, in_chans=3)
+    assert torch.allclose(eval_transform(about)(image), torch.ones(3, 56, 56))
+    assert eval_transform(about, 1.0)(image)[0, 0, 0] < 0.1
