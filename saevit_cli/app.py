@@ -21,6 +21,11 @@ SUMMARIES = {
     "a budget.",
     "visualize-attention": "Show what attention looks at on your image: where samples are taken, what each "
     "pixel receives.",
+    "eval": "Measure what trained weights reach: top-1 and top-5 with intervals, calibration, throughput.",
+    "train": "Train a variant or any timm model by a well-known recipe; a run that was stopped goes on with "
+    "--resume.",
+    "export": "Write a network as ONNX, torch.export or OpenVINO files, each verified before it gets "
+    "its name.",
     "list": "Show the presets, and the keys that make variants of them.",
     "results": "List, show, compare and export the measured runs that are kept.",
 }
@@ -86,6 +91,18 @@ def load(made: typer.Typer, name: str) -> None:
         from saevit_cli.commands.visualize_attention import visualize_attention
 
         made.command(name)(visualize_attention)
+    elif name == "eval":
+        from saevit_cli.commands.evaluate import evaluate
+
+        made.command(name)(evaluate)
+    elif name == "train":
+        from saevit_cli.commands.train import train
+
+        made.command(name)(train)
+    elif name == "export":
+        from saevit_cli.commands.export import export
+
+        made.command(name)(export)
     elif name == "list":
         from saevit_cli.commands.list import list_variants
 

@@ -34,6 +34,8 @@ def environment() -> Environment:
         torch=torch.__version__,
         timm=_installed("timm"),
         birder=_installed("birder"),
+        onnxruntime=_installed("onnxruntime"),
+        openvino=_installed("openvino"),
         saevit=saevit.__version__,
         os=platform.platform(),
         machine=platform.machine(),

@@ -76,6 +76,8 @@ def configurations(
         for name in plan.runtimes
         for batch_size in plan.batch_sizes
     )
+    for conditions in found:
+        runtimes.runtime(conditions.runtime).check(conditions)
     if not plan.force:
         check_memory(counted, max(found, key=lambda c: c.batch_size))
     return found

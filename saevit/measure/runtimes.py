@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from saevit.count.tracing import placed_copy
 from saevit.errors import MeasureError, OptionError, nearest
 from saevit.measure.memory import is_out_of_memory
+from saevit.measure.onnxruntime_runtime import OnnxRuntime
+from saevit.measure.openvino_runtime import OpenVINORuntime
 from saevit.results.record import Conditions
 
 Call = Callable[[], object]
@@ -31,6 +33,14 @@ class Runtime(Protocol):
     def name(self) -> str:
         """What `Conditions.runtime` and the records show."""
 
+    def check(self, conditions: Conditions) -> None:
+        """Refuse, before any work, conditions that this runtime is never measured under.
+
+        Raises:
+            OptionError: a device, precision or layout that it does not take.
+            MissingPackageError: what it needs is not installed.
+        """
+
     def prepare(self, model: nn.Module, example: Tensor, conditions: Conditions) -> Call:
         """Return a call that runs `model` on `example` once and leaves the result on the device.
 
@@ -47,6 +57,9 @@ class Eager:
 
     name = "eager"
 
+    def check(self, conditions: Conditions) -> None:
+        """Nothing: it runs whatever torch runs."""
+
     def prepare(self, model: nn.Module, example: Tensor, conditions: Conditions) -> Call:
         """Return the forward pass itself."""
         return functools.partial(model, example)
@@ -56,6 +69,9 @@ class Compile:
     """`torch.compile` with its default mode, for exactly the shape that is measured."""
 
     name = "compile"
+
+    def check(self, conditions: Conditions) -> None:
+        """Nothing: it runs whatever torch runs."""
 
     def prepare(self, model: nn.Module, example: Tensor, conditions: Conditions) -> Call:
         """Compile now, so that no later call does.
@@ -78,7 +94,9 @@ class Compile:
         return call
 
 
-RUNTIMES: dict[str, Runtime] = {"eager": Eager(), "compile": Compile()}
+RUNTIMES: dict[str, Runtime] = {
+    made.name: made for made in (Eager(), Compile(), OnnxRuntime(), OpenVINORuntime())
+}
 
 
 def runtime(name: str) -> Runtime:

@@ -1,0 +1,50 @@
+"""OpenVINO on the CPU, running the graph that `saevit export` writes."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from saevit.errors import MeasureError, need
+from saevit.export.onnx import EXTRA, quiet, reason_of
+from saevit.export.openvino import compiled, openvino_model
+from saevit.measure.exchange import check_conditions, graph
+from saevit.measure.memory import is_out_of_memory
+from saevit.results.record import Conditions
+
+
+class OpenVINORuntime:
+    """A compiled model for exactly the shape that is measured, one request in one stream, in fp32."""
+
+    name = "openvino"
+
+    def check(self, conditions: Conditions) -> None:
+        """Refuse what it is not measured on."""
+        check_conditions(self.name, conditions, ("onnx", "onnxscript", "openvino"))
+
+    def prepare(self, model: nn.Module, example: Tensor, conditions: Conditions) -> Callable[[], object]:
+        """Write the graph, compile it, bind the images.
+
+        Raises:
+            MeasureError: the network cannot be written, or not be run here.
+        """
+        openvino = need("openvino", EXTRA)
+        data = graph(model, example)
+        try:
+            with quiet():
+                request = compiled(openvino_model(data), conditions.threads).create_infer_request()
+            request.set_input_tensor(openvino.Tensor(example.numpy(), shared_memory=True))
+            request.infer()
+        except MeasureError:
+            raise
+        except Exception as error:  # OpenVINO raises RuntimeError and kinds of its own
+            if is_out_of_memory(error):
+                raise
+            raise MeasureError(f"OpenVINO cannot run it: {reason_of(error)}; measure it eagerly") from error
+        return functools.partial(infer, request, example)
+
+
+def infer(request: Any, images: Tensor) -> object:
+    """Run a request; it does not own the memory of its images, whoever calls it does."""
+    return request.infer()

@@ -1,0 +1,87 @@
+"""`saevit export`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from saevit_cli import options, output
+from saevit_cli.commands import export_options as own
+
+if TYPE_CHECKING:
+    from saevit.export.export import Export
+    from saevit.spec import VariantSpec
+
+
+def export(
+    model: own.Model = None,
+    checkpoint: own.Checkpoint = None,
+    formats: own.Formats = None,
+    target: own.Output = None,
+    img_size: own.ImgSize = None,
+    batch: own.Batch = own.DYNAMIC,
+    opset: own.Opset = "20",
+    json: options.Json = None,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Write a network as ONNX, torch.export or OpenVINO files, each verified before it gets its name.
+
+    A variant is written with every exact fold, a timm model re-parameterised. Each file is read back in its
+    own runtime and compared on random and extreme images; one that is off by more than 1e-4 is not kept.
+    """
+    names = own.read_formats(formats, target)
+    subject = None if model is None else options.read_model(model, None, None, None, [])
+    size = None if img_size is None else options.read_size(img_size)
+    fixed, version = own.read_batch(batch), options.read_count("--opset", opset)
+    output.check_target("--json", json, overwrite=overwrite)
+    paths = own.paths_of(names, target, name_of(subject, checkpoint), overwrite=overwrite)
+    found = exported(subject, checkpoint, paths, size, fixed, version)
+    emit(found, json)
+    raise typer.Exit(output.FAILED if found.failures else 0)
+
+
+def name_of(model: "VariantSpec | str | None", checkpoint: Path | None) -> str:
+    """Return what files are named for."""
+    if model is not None or checkpoint is None:
+        return str(model)
+    from saevit.checkpoint import read_about
+
+    said = read_about(checkpoint)
+    return said.model if said else checkpoint.stem
+
+
+def exported(
+    model: "VariantSpec | str | None",
+    checkpoint: Path | None,
+    paths: dict[str, Path],
+    img_size: tuple[int, int] | None,
+    batch: int | None,
+    opset: int,
+) -> "Export":
+    """Build the network and write its files."""
+    from saevit.export.export import export
+    from saevit.export.formats import format_named
+    from saevit.export.onnx import check_opset
+    from saevit.network import weighted
+
+    check_opset(opset)
+    for name in paths:
+        format_named(name)
+    network = weighted(model, checkpoint, img_size)
+    with output.progress() as tell:
+        tell(f"exporting {network.about.model}", None, None)
+        return export(network, paths, img_size=img_size, batch=batch, opset=opset)
+
+
+def emit(found: "Export", json: str | None) -> None:
+    """Say what was written; the tables go to stdout unless data does."""
+    from saevit_cli.commands.export_view import export_json, export_tables
+
+    for one in found.written:
+        typer.echo(f"wrote {' and '.join(one.files)}", err=True)
+    for name, reason in found.failures.items():
+        typer.echo(f"error: {name}: {reason}", err=True)
+    if json:
+        output.write_text(json, export_json(found))
+    if json != output.STDOUT:
+        output.show(export_tables(found))

@@ -1,0 +1,111 @@
+"""`saevit export` as a user runs it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.cli.conftest import Run
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+pytest.importorskip("openvino")
+
+FLAT = "saevit_pico:depths=1,attention=none,ffn=mlp,classes=10"
+STEM = "saevit_pico-depths-1-attention-none-ffn-mlp-classes-10"
+SMALL = ("--img-size", "32,48")
+
+
+def test_a_file_and_what_is_in_it(saevit: Run, tmp_path: Path) -> None:
+    done = saevit("export", FLAT, *SMALL, "--format", "onnx,pt2", "--json", "a.json", check=True)
+    assert {p.name for p in tmp_path.iterdir()} >= {f"{STEM}.onnx", f"{STEM}.pt2", "a.json"}
+    assert f"wrote {STEM}.onnx" in done.stderr
+    assert "32 x 48 px, any batch" in done.stdout
+    assert "random weights, nothing was learned: --checkpoint FILE" in done.stdout
+    assert "opset 20" in done.stdout
+    data = json.loads((tmp_path / "a.json").read_text())
+    assert [one["format"] for one in data["written"]] == ["onnx", "pt2"]
+    assert len(data["written"][0]["differences"]) == 8
+    assert data["is_random"]
+    again = saevit("export", FLAT, *SMALL)
+    assert again.returncode == 2
+    assert again.stderr == f"error: --output {STEM}.onnx exists: choose another name, or add --overwrite\n"
+
+
+def test_a_checkpoint_needs_no_other_word(saevit: Run, tmp_path: Path) -> None:
+    from saevit.checkpoint import save_checkpoint
+    from saevit.network import about_of, build_network
+    from saevit.parse import parse
+
+    spec = parse(FLAT)
+    net = build_network(spec, (32, 48), seed=3)
+    save_checkpoint(net.state_dict(), about_of(net, spec, (32, 48)), tmp_path / "c.safetensors")
+    done = saevit("export", "--checkpoint", "c.safetensors", "--output", "a.pt2", "--batch", "2", check=True)
+    assert "32 x 48 px, batch 2" in done.stdout
+    assert "random weights" not in done.stdout
+    x = torch.randn(2, 3, 32, 48, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        y = torch.export.load(tmp_path / "a.pt2").module()(x)
+        torch.testing.assert_close(y, net(x), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "no network: name a variant such as saevit_tiny, or a --checkpoint"),
+        ([FLAT, "--format", "onxx"], "--format onxx is not known: did you mean onnx?"),
+        ([FLAT, "--output", "a.txt"], "--output a.txt has no known ending: choose from .onnx"),
+        ([FLAT, "--format", "onnx,pt2", "--output", "a"], "2 formats go into a folder that exists"),
+        ([FLAT, "--output", "no/a.onnx"], "the folder no does not exist, make it first"),
+        ([FLAT, "--batch", "many"], "--batch many: a whole number of 1 or more"),
+        ([FLAT, "--opset", "9"], "opset 9: from 18 to 23, nearest is 18"),
+        ([FLAT, "--img-size", "8"], "8 px is out of range, nearest is 32"),
+        (["saevit_pica"], "did you mean"),
+        (["--checkpoint", "no.safetensors"], "--checkpoint no.safetensors does not exist"),
+    ],
+)
+def test_bad_input_is_one_line(saevit: Run, tmp_path: Path, arguments: list[str], message: str) -> None:
+    done = saevit("export", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+    assert not list(tmp_path.glob("*.*"))
+
+
+def test_a_format_that_fails_is_one_line_and_the_others_are_kept(tmp_path: Path) -> None:
+    script = (
+        "import sys; from saevit.export import formats; from saevit.errors import MeasureError\n"
+        "def write(self, job, path): raise MeasureError('it cannot be written as ONNX: no')\n"
+        "formats.Onnx.write = write\n"
+        "from saevit_cli.app import run; sys.exit(run(sys.argv[1:]))"
+    )
+    arguments = ["export", FLAT, *SMALL, "--format", "onnx,pt2", "--overwrite"]
+    (tmp_path / f"{STEM}.onnx").write_text("mine")
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "error: onnx: it cannot be written as ONNX: no\n" in done.stderr
+    assert (tmp_path / f"{STEM}.onnx").read_text() == "mine"
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f"{STEM}.onnx", f"{STEM}.pt2"]
+
+
+def test_both_runtimes_stand_beside_eager(saevit: Run) -> None:
+    quick = ("--rounds", "2", "--min-time", "0.001", "--counters", "analytic", "--batch-size", "1")
+    done = saevit(
+        "profile", FLAT, *SMALL, *quick, "--runtime", "eager,onnxruntime,openvino", "--json", "-", check=True
+    )
+    latencies = json.loads(done.stdout)["timings"]["latencies"]
+    assert [one["conditions"]["runtime"] for one in latencies] == ["eager", "onnxruntime", "openvino"]
+    assert all(len(one["samples"]) == 2 for one in latencies)
+    refused = saevit("profile", FLAT, *SMALL, *quick, "--runtime", "openvino", "--dtype", "bf16")
+    assert refused.returncode == 2
+    assert refused.stderr == ("error: runtime openvino is measured in fp32, not in bf16: --dtype fp32\n")

@@ -1,0 +1,23 @@
+"""Networks to export, whose weights look trained."""
+
+from dataclasses import replace
+
+from saevit.network import Weighted, about_of, build_network
+from saevit.spec import VariantSpec
+from tests.model.test_fuse import SMALL, trained
+
+SIZE = (72, 50)  # no rate divides its maps
+
+
+def network_of(spec: VariantSpec = SMALL, img_size: tuple[int, int] = SIZE) -> Weighted:
+    """A variant with weights as a checkpoint would give."""
+    net = trained(spec, decades=0.5)
+    about = replace(about_of(net, spec, img_size), class_names=("a", "b, c"), data="made up")
+    return Weighted(model=net, about=about, is_random=False)
+
+
+def timm_network(name: str, img_size: tuple[int, int]) -> Weighted:
+    """A model of timm with random weights."""
+    text = f"timm:{name}"
+    net = build_network(text, img_size)
+    return Weighted(model=net, about=about_of(net, text, img_size), is_random=True)

@@ -1,0 +1,194 @@
+"""Files of every format compute what the fused network does, say what they are, and appear whole or not."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from saevit.errors import OptionError
+from saevit.export import export as export_module
+from saevit.export import formats, verify
+from saevit.export.export import Export, Exported, export
+from saevit.network import Weighted, for_inference
+from saevit.parse import parse
+from saevit.presets import PRESETS
+from tests.export.conftest import SIZE, network_of, timm_network
+from tests.model.test_fuse import SWITCHES, error, noise
+
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+openvino = pytest.importorskip("openvino")
+
+ENDINGS = {"onnx": ".onnx", "pt2": ".pt2", "openvino": ".xml"}
+SHALLOW = "saevit_tiny:dims=8-16-24-32,heads=1-2-3-4,depths=1-1-1-1,classes=10"
+FLAT = parse(f"{SHALLOW},attention=none,ffn=mlp")  # few operators: quick to write
+VARIANTS = {
+    "adaptive": parse(f"{SHALLOW},rates=4-3-2-1"),
+    "average, mlp": parse(f"{SHALLOW},rates=5-2-3-1,sampling=average,ffn=mlp"),
+}
+
+
+@dataclass(frozen=True)
+class Written:
+    """A variant in every format."""
+
+    folder: Path
+    network: Weighted
+    found: Export
+
+    @property
+    def of_format(self) -> dict[str, Exported]:
+        """What was written, by format."""
+        return {one.format: one for one in self.found.written}
+
+
+def write(network: Weighted, folder: Path, *names: str, **more: Any) -> Written:
+    paths = {name: folder / f"a{ENDINGS[name]}" for name in names or ENDINGS}
+    return Written(folder, network, export(network, paths, **more))
+
+
+@pytest.fixture(scope="module", params=list(VARIANTS.values()), ids=list(VARIANTS))
+def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Written:
+    return write(network_of(request.param), tmp_path_factory.mktemp("written"))
+
+
+def test_every_format_computes_what_the_fused_network_computes(written: Written) -> None:
+    assert not written.found.failures
+    fused = for_inference(written.network.model)
+    for name, one in written.of_format.items():
+        assert max(d.worst for d in one.differences) < 1e-5
+        run = formats.FORMATS[name].read(written.folder / f"a{ENDINGS[name]}")
+        for batch in (1, 2, 7):
+            x = noise(batch, 3, *SIZE)
+            assert error(torch.from_numpy(run(x)), fused(x)) < 1e-4
+    assert sorted(p.name for p in written.folder.iterdir()) == ["a.bin", "a.onnx", "a.pt2", "a.xml"]
+
+
+def test_what_the_files_hold_is_told(written: Written) -> None:
+    graph = onnx.load(written.folder / "a.onnx")
+    onnx.checker.check_model(graph)
+    contents = {name: one.content for name, one in written.of_format.items()}
+    assert sum(contents["onnx"].operators.values()) == len(graph.graph.node)
+    assert contents["onnx"].versions["opset"] == str(graph.opset_import[0].version) == "20"
+    assert contents["openvino"].versions["IR"] == "11"
+    assert "Convolution" in contents["openvino"].operators
+    for one in written.found.written:
+        for path, size in one.files.items():
+            assert Path(path).stat().st_size == size
+
+
+def test_every_file_says_what_it_is_of(written: Written) -> None:
+    graph = onnx.load(written.folder / "a.onnx")
+    said = {prop.key: prop.value for prop in graph.metadata_props}
+    assert said["model"] == written.network.about.model
+    assert (said["img_size"], said["weights"]) == ("72,50", "of a checkpoint")
+    assert said["mean"] == "0.485,0.456,0.406"
+    assert json.loads(said["class_names"]) == ["a", "b, c"]
+    model = openvino.Core().read_model(written.folder / "a.xml")
+    assert {key: model.get_rt_info(["saevit", key]).astype(str) for key in said} == said
+    extra = {formats.PROPERTIES: ""}
+    torch.export.load(written.folder / "a.pt2", extra_files=extra)
+    assert json.loads(extra[formats.PROPERTIES]) == said
+
+
+def test_inputs_and_outputs_have_names_and_any_batch(written: Written) -> None:
+    session = onnxruntime.InferenceSession(written.folder / "a.onnx")
+    (image,), (output,) = session.get_inputs(), session.get_outputs()
+    assert (image.name, image.shape) == ("image", ["batch", 3, *SIZE])
+    assert (output.name, output.shape) == ("output", ["batch", 10])
+
+
+def test_a_fixed_batch_is_the_only_one_and_the_opset_is_the_one_asked_for(tmp_path: Path) -> None:
+    found = write(network_of(FLAT), tmp_path, "onnx", batch=3, opset=18).found
+    assert found.batch == 3
+    assert found.written[0].content.versions["opset"] == "18"
+    session = onnxruntime.InferenceSession(tmp_path / "a.onnx")
+    assert session.get_inputs()[0].shape == [3, 3, *SIZE]
+
+
+def test_bad_settings_are_refused_before_any_work(tmp_path: Path) -> None:
+    for more, message in (
+        ({"opset": 12}, "opset 12: from 18 to 23, nearest is 18"),
+        ({"batch": 0}, "batch 0: from 1 to 65536, or dynamic"),
+    ):
+        with pytest.raises(OptionError, match=message):
+            write(network_of(FLAT), tmp_path, "onnx", **more)
+    with pytest.raises(OptionError, match="format 'onxx' is not known: did you mean onnx"):
+        export(network_of(FLAT), {"onxx": tmp_path / "a"})
+    assert not list(tmp_path.iterdir())
+
+
+class Off(formats.Onnx):
+    """ONNX files that are read back wrong."""
+
+    def read(self, path: Path) -> verify.Run:
+        run = super().read(path)
+        return lambda x: np.asarray(run(x) * 1.01)
+
+
+def test_a_file_that_is_off_is_not_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(formats.FORMATS, "onnx", Off())
+    (tmp_path / "a.onnx").write_text("mine")
+    found = write(network_of(FLAT), tmp_path, "onnx", "pt2").found
+    assert found.failures.keys() == {"onnx"}
+    assert "off by 0.01 of the outputs" in found.failures["onnx"]
+    assert [one.format for one in found.written] == ["pt2"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.onnx", "a.pt2"]
+    assert (tmp_path / "a.onnx").read_text() == "mine"
+
+
+def test_a_file_that_no_runtime_reads_is_not_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats.Onnx, "read", lambda self, path: 1 / 0)
+    found = write(network_of(FLAT), tmp_path, "onnx").found
+    assert found.failures["onnx"].startswith("what was written cannot be read back: ZeroDivisionError")
+    assert not list(tmp_path.iterdir())
+
+
+def test_both_files_of_openvino_or_neither(tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    new.mkdir()
+    for name in ("a.xml", "a.bin"):
+        (tmp_path / name).write_text("old")
+    (new / "a.bin").write_text("new")  # and no a.xml to rename
+    with pytest.raises(OSError, match=r"a\.xml"):
+        export_module.put(new / "a.xml", tmp_path / "a.xml", (".xml", ".bin"))
+    assert [(tmp_path / name).read_text() for name in ("a.xml", "a.bin")] == ["old", "old"]
+    (new / "a.xml").write_text("new")
+    (new / "a.bin").write_text("new")
+    (new / "replaced").rmdir()
+    export_module.put(new / "a.xml", tmp_path / "a.xml", (".xml", ".bin"))
+    assert [(tmp_path / name).read_text() for name in ("a.xml", "a.bin")] == ["new", "new"]
+
+
+def test_a_folder_that_refuses_is_one_line(tmp_path: Path) -> None:
+    found = export(network_of(FLAT), {"onnx": tmp_path / "missing" / "a.onnx"})
+    assert found.failures["onnx"].endswith("a.onnx cannot be written: No such file or directory")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("img_size", [(224, 224), (256, 192)])
+def test_every_preset(name: str, img_size: tuple[int, int], tmp_path: Path) -> None:
+    found = write(network_of(PRESETS[name], img_size), tmp_path).found
+    assert not found.failures
+    for one in found.written:  # noise x 10 makes attention so sharp that rounding alone moves it by 5e-4
+        assert max(d.worst for d in one.differences if d.image != "noise x 10") < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("switch", SWITCHES.values(), ids=SWITCHES.keys())
+def test_every_switch(switch: dict[str, Any], tmp_path: Path) -> None:
+    spec = replace(PRESETS["saevit_pico"], **switch)
+    assert not write(network_of(spec, (140, 100)), tmp_path).found.failures
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mobilenetv4_conv_medium", "efficientformer_l1", "repvit_m0_9"])
+def test_models_of_timm(name: str, tmp_path: Path) -> None:
+    assert not write(timm_network(name, (224, 224)), tmp_path).found.failures

@@ -1,0 +1,124 @@
+"""ONNX Runtime and OpenVINO run the graph that is exported, at exactly the shape that is measured."""
+
+import gc
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from saevit.errors import MeasureError, MissingPackageError, OptionError
+from saevit.measure import exchange, runtimes
+from saevit.measure.interleave import Subject, measure
+from saevit.measure.runtimes import example_input, place
+from saevit.model.fuse import fuse
+from saevit.parse import parse
+from tests.measure.conftest import CONDITIONS
+from tests.model.test_fuse import error, trained
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+pytest.importorskip("openvino")
+
+both = pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+FUSED = fuse(trained(parse("saevit_tiny:dims=8-16-24-32,heads=1-2-3-4,depths=1-1-1-1,classes=10")))
+HERE = replace(CONDITIONS, img_size=(50, 72), batch_size=3, fused=True)
+
+
+def outputs(name: str, made: Any) -> Tensor:
+    """What a call of a runtime left in memory."""
+    result = made()
+    values = result.get_outputs()[0].numpy() if name == "onnxruntime" else result[0]
+    return torch.from_numpy(values.copy())
+
+
+def prepared(name: str, model: nn.Module, **more: Any) -> Callable[[], object]:
+    conditions = replace(HERE, runtime=name, **more)
+    example = example_input(conditions, 3)
+    return runtimes.runtime(name).prepare(place(model, conditions), example, conditions)
+
+
+@both
+def test_it_computes_what_eager_computes_and_again(name: str) -> None:
+    with torch.inference_mode():
+        call = prepared(name, FUSED)
+        gc.collect()  # the images are the call's own to keep
+        expected = FUSED(example_input(HERE, 3))
+        assert error(outputs(name, call), expected) < 1e-4
+        assert error(outputs(name, call), expected) < 1e-4
+
+
+def test_one_graph_serves_both_and_goes_with_its_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def write(model: nn.Module, shape: tuple[int, ...], is_dynamic: bool) -> "Graph":
+        made.append(shape)
+        return Graph(shape)
+
+    monkeypatch.setattr(exchange, "onnx_model", write)
+    model, image = nn.Linear(2, 2), torch.zeros(1, 3, 4, 4)
+    assert exchange.graph(model, image) == exchange.graph(model, image)
+    exchange.graph(model, torch.zeros(2, 3, 4, 4))
+    exchange.graph(nn.Linear(2, 2), image)
+    assert made == [(1, 3, 4, 4), (2, 3, 4, 4), (1, 3, 4, 4)]
+
+
+class Graph:
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+
+    def SerializeToString(self) -> bytes:  # noqa: N802, protobuf's name
+        return bytes(self.shape)
+
+
+@both
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"dtype": "bf16"}, "is measured in fp32, not in bf16: --dtype fp32"),
+        ({"device": "cuda"}, "is measured on the CPU, not on cuda: --device cpu"),
+        ({"memory_format": "channels_last"}, "takes images in NCHW, not in channels_last: --memory-format"),
+    ],
+)
+def test_what_it_is_not_measured_on_is_refused(name: str, other: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=f"^runtime {name} {message}"):
+        runtimes.runtime(name).check(replace(HERE, **other))
+    runtimes.runtime(name).check(HERE)
+
+
+@both
+def test_a_package_that_is_absent_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(
+        MissingPackageError, match=rf"^{name} is not installed: pip install 'saevit\[export\]'"
+    ):
+        runtimes.runtime(name).check(HERE)
+
+
+class Refuses(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x + 1 if x.sum() > 0 else x  # branches on values: no graph has that
+
+
+@both
+def test_a_network_that_cannot_be_written_is_one_line(name: str) -> None:
+    with pytest.raises(MeasureError, match=r"^it cannot be written as ONNX: ") as caught:
+        prepared(name, Refuses())
+    assert "\n" not in str(caught.value)
+
+
+def test_runtimes_stand_in_one_interleaved_run() -> None:
+    def build() -> nn.Module:
+        return FUSED
+
+    names = ("eager", "onnxruntime", "openvino")
+    subjects = [Subject(name="a", build=build, conditions=replace(HERE, runtime=name)) for name in names]
+    failing = Subject(name="b", build=Refuses, conditions=replace(HERE, runtime="openvino"))
+    run = measure([*subjects, failing], rounds=2, min_time=0.001)
+    assert [len(timing.samples) for timing in run.timings] == [2, 2, 2, 0]
+    assert (run.timings[-1].failure or "").startswith("it cannot be written as ONNX: ")
+    assert run.environment.onnxruntime
+    assert run.environment.openvino
