@@ -25,7 +25,7 @@ import saevit.model.timm_registry  # noqa: F401 (puts SAEViT among timm's models
 
 CLASSES = ("ground", "disc", "square", "triangle")
 COLOURS = ListedColormap(["#e8e8e8", "#4477aa", "#ee6677", "#228833"])
-IMG_SIZE, BATCH_SIZE, WIDTH = 96, 16, 64
+IMG_SIZE, BATCH_SIZE, WIDTH = 64, 16, 64
 NUM_TEST = 200
 
 
@@ -53,7 +53,7 @@ def scene(rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.int
     image = rng.uniform(0, 1, 3) + rng.normal(0, 0.1, (IMG_SIZE, IMG_SIZE, 3))
     mask = np.zeros((IMG_SIZE, IMG_SIZE), np.int64)
     for _ in range(rng.integers(1, 5)):
-        kind, size = rng.integers(1, len(CLASSES)), rng.uniform(8, 22)
+        kind, size = rng.integers(1, len(CLASSES)), rng.uniform(7, 16)
         centre, angle = rng.uniform(10, IMG_SIZE - 10, 2), rng.uniform(0, 2 * math.pi)
         u = (x - centre[0]) * math.cos(angle) + (y - centre[1]) * math.sin(angle)
         v = (y - centre[1]) * math.cos(angle) - (x - centre[0]) * math.sin(angle)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from saevit.errors import MeasureError, OptionError, need
-from saevit.export.plain import plain
+from saevit.model.plain import plain
 
 OPSET = 20  # the first with GELU as one operator
 OPSETS = range(18, 24)  # what torch's exporter writes without converting

@@ -10,7 +10,7 @@ from torch import nn
 
 from saevit.errors import MeasureError
 from saevit.export.onnx import Shape, example, quiet, reason_of
-from saevit.export.plain import plain
+from saevit.model.plain import plain
 
 
 def exported_program(model: nn.Module, shape: Shape, *, is_dynamic: bool) -> torch.export.ExportedProgram:

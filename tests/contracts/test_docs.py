@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 import typer.main
 
+from saevit.checkpoint import save_checkpoint
 from saevit.count import subject
+from saevit.network import about_of, build_network
 from saevit.presets import PRESETS
 from saevit.results.store import Writer
 from saevit_cli.app import SUMMARIES, application, run
@@ -81,6 +83,14 @@ def keep_a_run(folder: Path) -> None:
         writer.end()
 
 
+def keep_a_checkpoint(path: Path) -> None:
+    """Leave the file that `saevit train` would leave, of random weights."""
+    net = build_network("saevit_pico", (32, 32), num_classes=10)
+    about = replace(about_of(net, "saevit_pico", (32, 32)), data="digits", class_names=tuple("0123456789"))
+    path.parent.mkdir(parents=True)
+    save_checkpoint(net.state_dict(), about, path)
+
+
 def readme_commands() -> list[list[str]]:
     """Every `saevit ...` line in README's code blocks."""
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
@@ -101,7 +111,15 @@ def test_readme_commands_run(
     monkeypatch.setattr("saevit.compare.counted_of", lambda model, img_size: (cheap, {}))
     monkeypatch.setenv("SAEVIT_STORE", str(tmp_path))
     keep_a_run(tmp_path)
+    if trained := next((argument for argument in arguments if argument.endswith(".safetensors")), None):
+        keep_a_checkpoint(Path(trained))
+    if arguments[0] == "export":
+        pytest.importorskip("openvino")
+    if "--top1" in arguments:
+        keep_a_checkpoint(tmp_path / "a" / "a.safetensors")
+        assert run(["eval", "--checkpoint", "a/a.safetensors"]) == 0
     more = {
+        "train": ["--epochs", "1", "--set", "batch_size=256"],
         "profile": ["--no-measure", "--counters", "torch" if timm else "analytic"],
         "compare": [] if "--from-store" in arguments else ["--no-measure"],
     }.get(arguments[0], [])

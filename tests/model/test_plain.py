@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from saevit.export.plain import plain
 from saevit.model.fuse import fuse
+from saevit.model.plain import plain
 from saevit.spec import VariantSpec
 from tests.model.test_fuse import SMALL, error, noise, trained
 from tests.strategies import img_sizes, specs

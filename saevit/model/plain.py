@@ -1,4 +1,4 @@
-"""A fused network in operators that every exchange format has, and that each runtime fuses further by itself.
+"""A fused network in operators that every exchange format has, and that compilers fuse further by themselves.
 
 B batch, C channels, D hidden channels, H W the map, r the rate, h w = ceil(H/r) ceil(W/r), n = h w tokens.
 
@@ -43,7 +43,7 @@ ACTS: dict[Act, Callable[[Tensor], Tensor]] = {
 
 
 def plain(model: nn.Module) -> nn.Module:
-    """Return the form of a network that is exported: what `fuse` returns anew, any other network as it is."""
+    """Return the form of a network to export or compile: what `fuse` returns anew, any other as it is."""
     return PlainSAEViT(model).eval() if isinstance(model, FusedSAEViT) else model
 
 

@@ -1,0 +1,172 @@
+"""What is to be trained, on what and how; and all of it opened, built and checked."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import nn
+
+from saevit.checkpoint import About
+from saevit.errors import MeasureError, OptionError, nearest, need
+from saevit.model.pyramid import SAEViT
+from saevit.network import about_of, build_network
+from saevit.parse import parse
+from saevit.train import batches
+from saevit.train.batches import Sizes
+from saevit.train.data import ImageData, open_data
+from saevit.train.loaders import train_transform
+from saevit.train.objective import Teacher, teacher_of
+from saevit.train.processes import Processes
+from saevit.train.recipe import Recipe, effective
+
+AMPS: dict[str, torch.dtype | None] = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One training, apart from its recipe."""
+
+    model: str  # a variant's text, or timm:NAME
+    data: str  # as `open_data` takes it
+    data_dir: str | None = None
+    teacher: str | None = None
+    teacher_checkpoint: str | None = None
+    amp: str = "none"
+    channels_last: bool = True
+    compile: bool = False
+    grad_checkpointing: bool = False
+    val_every: int = 1  # epochs
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read what a run folder says; keys of later versions are left aside."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in known})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A run with its recipe closed, its data open and its network built, on the CPU still."""
+
+    run: Run
+    recipe: Recipe
+    about: About
+    net: nn.Module
+    train: ImageData
+    validation: ImageData
+    sizes: Sizes
+    params: int
+    teacher: Teacher | None
+
+    @property
+    def updates(self) -> int:
+        """Updates of an epoch."""
+        return batches.updates_in(len(self.train), self.sizes)
+
+
+def prepare(run: Run, recipe: Recipe, processes: Processes) -> Job:
+    """Open the data, build the network and the teacher, close the recipe.
+
+    Raises:
+        SaevitError: data, network or teacher that cannot be had, or that do not fit together.
+    """
+    if run.amp not in AMPS:
+        raise OptionError(f"--amp {run.amp} is not known: {nearest(run.amp, AMPS)}")
+    root = Path(run.data_dir) if run.data_dir else None
+    train, validation = (open_data(run.data, split, root=root) for split in ("train", "validation"))
+    check_data(train, validation)
+    own_drop_path = check_model(run.model, train)
+    sizes = Sizes(batch_size=recipe.batch_size, processes=processes.count, accumulate=recipe.accumulate)
+    batches.check(len(train), sizes)
+    net = built(run, recipe, train.num_classes, own_drop_path or None)
+    params = sum(p.numel() for p in net.parameters())
+    closed = effective(recipe, params=params, own_drop_path=own_drop_path, processes=processes.count)
+    try:
+        net = built(run, closed, train.num_classes, closed.drop_path_rate)
+    except MeasureError:
+        if recipe.drop_path_rate is not None:
+            raise
+        closed = replace(closed, drop_path_rate=0.0)  # some of timm's networks know no such thing
+    recipe = closed
+    about = replace(
+        about_of(net, parse(run.model) if isinstance(net, SAEViT) else run.model, recipe.img_size),
+        class_names=train.class_names,
+        data=train.name,
+    )
+    check_names(recipe, about)
+    teacher = None
+    if run.teacher:
+        if not run.teacher_checkpoint:
+            raise OptionError(
+                f"--teacher {run.teacher} without weights teaches nothing: --teacher-checkpoint"
+            )
+        teacher = teacher_of(run.teacher, Path(run.teacher_checkpoint), about, processes.device)
+    return Job(
+        run=run,
+        recipe=recipe,
+        about=about,
+        net=net,
+        train=train,
+        validation=validation,
+        sizes=sizes,
+        params=params,
+        teacher=teacher,
+    )
+
+
+def check_data(train: ImageData, validation: ImageData) -> None:
+    """Refuse data from which nothing can be learned or told."""
+    if train.num_classes < 2:
+        raise OptionError(f"--data {train.name} has one class: there is nothing to tell apart")
+    if not len(validation):
+        raise OptionError(f"--data {train.name} has no validation images: nothing would tell what it learned")
+
+
+def check_names(recipe: Recipe, about: About) -> None:
+    """Refuse an optimizer or an augmentation that timm does not know."""
+    known = need("timm.optim").list_optimizers()
+    if recipe.opt not in known:
+        raise OptionError(f"opt={recipe.opt} is not an optimizer of timm: {nearest(recipe.opt, known)}")
+    try:
+        train_transform(about, recipe)
+    except (AssertionError, KeyError, ValueError) as error:
+        raise OptionError(
+            f"aa={recipe.aa} is no augmentation of timm, write one such as rand-m9-mstd0.5-inc1: {error!r}"
+        ) from error
+
+
+def check_model(model: str, train: ImageData) -> float:
+    """Refuse a variant for another number of classes; return the drop-path rate that it names."""
+    if model.partition(":")[0] == "timm":
+        return 0.0
+    spec = parse(model)
+    if "classes=" in model and spec.num_classes != train.num_classes:
+        raise OptionError(
+            f"{model} has {spec.num_classes} classes and --data {train.name} {train.num_classes}: "
+            "leave out classes, the data says it"
+        )
+    return spec.drop_path_rate
+
+
+def built(run: Run, recipe: Recipe, num_classes: int, drop_path_rate: float | None) -> nn.Module:
+    """Build the network; a rate of 0 is not named."""
+    net = build_network(
+        run.model,
+        recipe.img_size,
+        num_classes=num_classes,
+        drop_path_rate=drop_path_rate or None,
+        seed=recipe.seed,
+    )
+    if run.grad_checkpointing:
+        try:
+            net.set_grad_checkpointing(True)  # type: ignore[operator]  # ours and timm's have it
+        except (AssertionError, AttributeError) as error:
+            raise OptionError(f"--grad-checkpointing: {run.model} does not support it") from error
+    return net
+
+
+def run_values(run: Run) -> dict[str, object]:
+    """Return a run as plain values."""
+    return asdict(run)

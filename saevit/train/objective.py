@@ -1,0 +1,121 @@
+"""What is minimised: cross-entropy of mixed and smoothed labels, and what a teacher says of the images."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from saevit.checkpoint import About, load_checkpoint, read_about
+from saevit.errors import OptionError, need
+from saevit.network import about_of, build_network
+from saevit.train.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Teacher:
+    """A trained network in eval mode, fed the student's images in its own normalisation."""
+
+    model: nn.Module
+    scale: Tensor  # (1, C, 1, 1): x_teacher = x * scale + shift
+    shift: Tensor
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Return (B, num_classes), without gradients."""
+        with torch.no_grad():
+            return self.model(x * self.scale + self.shift)
+
+
+def teacher_of(model: str, checkpoint: Path, about: About, device: torch.device) -> Teacher:
+    """Build a teacher with its weights.
+
+    Raises:
+        OptionError: the weights are of another network, number of classes or channels.
+    """
+    said = read_about(checkpoint)
+    if said and said.class_names and about.class_names and said.class_names != about.class_names:
+        raise OptionError(
+            f"--teacher-checkpoint {checkpoint} knows other classes: {', '.join(said.class_names[:3])}, ... "
+            f"and the data has {', '.join(about.class_names[:3])}, ..."
+        )
+    net = build_network(model, about.img_size, num_classes=about.num_classes, in_chans=about.in_chans)
+    try:
+        load_checkpoint(net, checkpoint)
+    except OptionError as error:
+        raise OptionError(str(error).replace("--checkpoint", "--teacher-checkpoint", 1)) from error
+    own = said or about_of(net, model, about.img_size)
+    mean, std, own_mean, own_std = (
+        torch.tensor(values, device=device).view(1, -1, 1, 1)
+        for values in (about.mean, about.std, own.mean, own.std)
+    )
+    net.to(device).requires_grad_(False)
+    return Teacher(model=net, scale=std / own_std, shift=(mean - own_mean) / own_std)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """The loss of a batch, and the mixing of its images before."""
+
+    smoothing: float
+    mixup: Any  # timm's Mixup, or None
+    teacher: Teacher | None
+    weight: float
+    temperature: float
+
+    def mixed(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return images and targets, (B, classes) where mixed, else the labels; draws from numpy's generator.
+
+        timm mixes pairs, so the last image of an odd batch stays as it is.
+        """
+        if self.mixup is None:
+            return x, labels
+        even = len(x) // 2 * 2
+        x = x.clone()
+        head, target = self.mixup(x[:even], labels[:even])
+        if even < len(x):
+            alone = need("timm.data.mixup").mixup_target(
+                labels[even:], self.mixup.num_classes, 1.0, self.smoothing
+            )
+            head, target = torch.cat([head, x[even:]]), torch.cat([target, alone])
+        return head, target
+
+    def summed(self, logits: Tensor, target: Tensor, x: Tensor) -> Tensor:
+        """Return the loss summed over the batch, in fp32."""
+        smoothing = self.smoothing if target.ndim == 1 else 0.0
+        loss = F.cross_entropy(logits.float(), target, reduction="sum", label_smoothing=smoothing)
+        if self.teacher is None:
+            return loss
+        soft = distillation(logits.float(), self.teacher.logits(x).float(), self.temperature)
+        return (1 - self.weight) * loss + self.weight * soft
+
+
+def distillation(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
+    """Return T^2 KL(teacher || student) at temperature T, summed over the batch (arXiv 1503.02531)."""
+    student, teacher = (F.log_softmax(x / temperature, dim=-1) for x in (logits, taught))
+    return temperature**2 * F.kl_div(student, teacher, reduction="sum", log_target=True)
+
+
+def objective_of(recipe: Recipe, num_classes: int, teacher: Teacher | None) -> Objective:
+    """Return the recipe's loss."""
+    mixes = (recipe.mixup > 0 or recipe.cutmix > 0) and recipe.mixup_prob > 0
+    mixup = (
+        need("timm.data").Mixup(
+            mixup_alpha=recipe.mixup,
+            cutmix_alpha=recipe.cutmix,
+            prob=recipe.mixup_prob,
+            switch_prob=recipe.mixup_switch_prob,
+            label_smoothing=recipe.smoothing,
+            num_classes=num_classes,
+        )
+        if mixes
+        else None
+    )
+    return Objective(
+        smoothing=recipe.smoothing,
+        mixup=mixup,
+        teacher=teacher,
+        weight=recipe.teacher_weight,
+        temperature=recipe.teacher_temperature,
+    )

@@ -1,0 +1,230 @@
+"""`saevit train`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from saevit.errors import OptionError, SaevitError
+from saevit_cli import options, output
+from saevit_cli.commands import train_options as own
+
+if TYPE_CHECKING:
+    from saevit.train.folder import Folder
+    from saevit.train.job import Job
+    from saevit.train.processes import Processes
+    from saevit.train.recipe import Recipe
+    from saevit.train.state import State
+
+BAD_INPUT = 2
+PATHS = ("data", "data_dir", "teacher_checkpoint")  # of a run, so that it can go on from another folder
+
+
+def train(
+    model: own.Model = None,
+    width: options.Width = None,
+    depth: options.Depth = None,
+    sparsity: options.Sparsity = None,
+    data: own.Data = None,
+    data_dir: own.DataDir = None,
+    teacher: own.Teacher = None,
+    teacher_checkpoint: own.TeacherCheckpoint = None,
+    val_every: own.ValEvery = None,
+    recipe: own.RecipeName = None,
+    settings: own.Set = None,
+    epochs: own.Epochs = None,
+    batch_size: own.BatchSize = None,
+    accumulate: own.Accumulate = None,
+    lr: own.LearningRate = None,
+    seed: own.Seed = None,
+    img_size: own.ImgSize = None,
+    show_recipe: own.ShowRecipe = False,
+    device: own.Device = "auto",
+    workers: own.Workers = None,
+    amp: own.Amp = None,
+    channels_last: own.ChannelsLast = None,
+    compiled: own.Compile = None,
+    grad_checkpointing: own.GradCheckpointing = None,
+    target: own.Output = None,
+    resume: own.Resume = None,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Train a variant or any timm model by a well-known recipe; a run that was stopped goes on with --resume.
+
+    Alone, or with `torchrun --nproc-per-node N -m saevit_cli train ...` and `accelerate launch` in several
+    processes. Writes weights, log, learning curve and every value used into one folder.
+    """
+    values = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "accumulate": accumulate,
+        "lr": lr,
+        "seed": seed,
+        "img_size": img_size,
+    }
+    chosen = {
+        "data": data,
+        "data_dir": None if data_dir is None else str(data_dir),
+        "teacher": teacher,
+        "teacher_checkpoint": None if teacher_checkpoint is None else str(teacher_checkpoint),
+        "val_every": None if val_every is None else options.read_count("--val-every", val_every),
+        "amp": own.amp_of(amp),
+        "channels_last": channels_last,
+        "compile": compiled,
+        "grad_checkpointing": grad_checkpointing,
+    }
+    machine = Machine(device=device, workers=own.read_workers(workers))
+    texts = (width, depth, sparsity)
+    if resume is not None:
+        refuse_beside_resume(
+            {"MODEL": model, "--recipe": recipe, "--set": settings, "--output": target}
+            | {f"--{name.replace('_', '-')}": value for name, value in (values | chosen).items()}
+            | dict(zip(("--width", "--depth", "--sparsity"), texts, strict=True))
+            | {"--overwrite": overwrite or None, "--show-recipe": show_recipe or None}
+        )
+        raise typer.Exit(guarded(lambda: resumed(resume, machine)))
+    request = read_request(model, texts, recipe, settings or [], values, chosen)
+    if show_recipe:
+        from saevit_cli.commands.train_view import recipe_table
+
+        output.show([recipe_table(request.recipe, request.base)])
+        return
+    raise typer.Exit(guarded(lambda: started(request, target, machine, overwrite=overwrite)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What the results do not depend on."""
+
+    device: str
+    workers: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A run as the user asked for it."""
+
+    run: "dict[str, Any]"
+    recipe: "Recipe"
+    base: str
+
+
+def read_request(
+    model: str | None,
+    texts: tuple[str | None, str | None, str | None],
+    recipe: str | None,
+    settings: list[str],
+    values: dict[str, str | None],
+    chosen: dict[str, Any],
+) -> Request:
+    """Put defaults, the recipe's file and the options together, the later ones on top."""
+    from saevit.train.recipe import FIELDS
+    from saevit.train.recipe_text import BUILT_IN
+
+    of_recipe, of_variant = own.split_settings(settings, FIELDS)
+    default = own.DATA if chosen["data"] in (None, own.DATA) else "imagenet"
+    base, found, said = own.read_recipe(recipe or default, of_recipe, values)
+    known = {name: value for name, value in said.items() if name in chosen}
+    run = known | {name: value for name, value in chosen.items() if value is not None}
+    run["data"] = run.get("data", own.DATA)
+    run |= {name: located(run[name]) for name in PATHS if run.get(name)}
+    if recipe is None:
+        assert base in BUILT_IN
+    text = model or said.get("model") or own.MODEL
+    run["model"] = str(options.read_model(str(text), *texts, of_variant))
+    if run["model"].partition(":")[0] == "birder":
+        raise OptionError(f"{run['model']} cannot be trained here: name a SAEViT variant or timm:NAME")
+    return Request(run=run, recipe=found, base=base)
+
+
+def located(text: str) -> str:
+    """Write a path from the root, where it is one."""
+    path = Path(text)
+    return str(path.resolve()) if path.exists() and text != own.DATA else text
+
+
+def refuse_beside_resume(given: dict[str, Any]) -> None:
+    """Refuse what the folder of a run knows better."""
+    names = [name for name, value in given.items() if value is not None]
+    if names:
+        raise OptionError(
+            f"--resume takes model, data and recipe from its folder: leave {', '.join(names)} out"
+        )
+
+
+def guarded(work: Any) -> int:
+    """Let the first process of several tell what all of them find wrong."""
+    from saevit.train.engine import TrainingStopped
+    from saevit.train.processes import Elsewhere, is_first_of
+
+    try:
+        code: int = work()
+        return code
+    except Elsewhere:
+        return BAD_INPUT
+    except TrainingStopped as error:
+        typer.echo(f"error: {error}", err=True)
+        return output.FAILED
+    except SaevitError:
+        if is_first_of():
+            raise
+        return BAD_INPUT
+
+
+def started(request: Request, target: Path | None, machine: Machine, *, overwrite: bool) -> int:
+    """Begin a run."""
+    from saevit.measure.runtimes import resolve_device
+    from saevit.train.folder import Folder, claim, folder_for
+    from saevit.train.job import Run, prepare
+    from saevit.train.processes import joined
+    from saevit.train.state import State
+
+    run = Run.from_dict(request.run)
+    folder = Folder(target) if target else folder_for(run.model, run.data)
+    with joined(resolve_device(machine.device)) as processes:
+        job = prepare(run, request.recipe, processes)
+        processes.first_does(lambda: claim(folder, overwrite=overwrite))
+        state = State(run=run, recipe=job.recipe, base=request.base, processes=processes.count)
+        return followed(job, state, folder, processes, machine)
+
+
+def resumed(path: Path, machine: Machine) -> int:
+    """Go on with a run."""
+    from saevit.measure.runtimes import resolve_device
+    from saevit.train.folder import Folder
+    from saevit.train.job import prepare
+    from saevit.train.processes import joined
+    from saevit.train.state import load_state
+
+    folder = Folder(path)
+    state = load_state(folder.last)
+    with joined(resolve_device(machine.device)) as processes:
+        if processes.count != state.processes:
+            raise OptionError(
+                f"--resume {path}: the run is of {state.processes} processes and {processes.count} are here: "
+                "start as many, or its losses would be others"
+            )
+        job = prepare(state.run, state.recipe, processes)
+        return followed(job, state, folder, processes, machine)
+
+
+def followed(job: "Job", state: "State", folder: "Folder", processes: "Processes", machine: Machine) -> int:
+    """Train while the user watches, then say what came of it."""
+    from saevit.train.loop import train as run_training
+    from saevit_cli.commands import train_view as view
+    from saevit_cli.commands.train_signals import stop_requests
+
+    workers = own.workers_for(machine.workers, state.run.data)
+    if processes.is_first:
+        view.introduce(job, state, folder, processes, workers)
+    with stop_requests() as stopped, view.watcher(state) as watcher:
+        try:
+            state = run_training(job, state, folder, processes, watcher, workers=workers, stopped=stopped)
+        except SaevitError as error:
+            typer.echo(f"error: {error}{view.way_on(folder)}", err=True)
+            return output.FAILED
+    if processes.is_first:
+        view.draw_curve(state, job, folder)
+        view.conclude(state, job, folder)
+    return 0 if len(state.rows) == state.recipe.epochs else output.INTERRUPTED

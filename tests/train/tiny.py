@@ -1,0 +1,78 @@
+"""The smallest trainings that have every part: coloured squares, and a network of one block a stage."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from saevit.results.training import Epoch
+from saevit.train.folder import Folder, claim
+from saevit.train.job import Run, prepare
+from saevit.train.loop import train
+from saevit.train.processes import Processes
+from saevit.train.recipe import Recipe
+from saevit.train.state import State
+
+MODEL = "saevit_pico:width=0.25,depths=1"
+COLOURS = {"blue": (40, 60, 200), "green": (40, 180, 60), "red": (200, 50, 40)}
+SIDE = 36
+QUICK = ("--img-size", "32", "--batch-size", "8")
+RECIPE = Recipe(epochs=3, img_size=(32, 32), batch_size=8, drop_path_rate=0.1)  # all that is random is in it
+
+
+def squares(folder: Path, *, train: int = 11, validation: int = 5, classes: int = 3) -> Path:
+    """Write `train` and `validation` noisy squares of each colour as a folder with train/ and val/."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", train), ("val", validation)):
+        for name, colour in list(COLOURS.items())[:classes]:
+            (folder / split / name).mkdir(parents=True)
+            for i in range(count):
+                pixels = np.clip(rng.normal(colour, 60, (SIDE, SIDE, 3)), 0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / split / name / f"{i}.png")
+    return folder
+
+
+@dataclass
+class Told:
+    """Who remembers what a training told; it may ask for an end after some updates."""
+
+    stop_after: int | None = None
+    rows: list[Epoch] = field(default_factory=list)
+    updates: int = 0
+
+    def on_update(self, epoch: int, done: int, updates: int, images_per_s: float) -> None:
+        self.updates += 1
+
+    def on_epoch(self, row: Epoch) -> None:
+        self.rows.append(row)
+
+    def stopped(self) -> bool:
+        return self.stop_after is not None and self.updates >= self.stop_after
+
+
+def trained(
+    run: Run,
+    recipe: Recipe,
+    output: Path,
+    told: Told | None = None,
+    *,
+    state: State | None = None,
+    workers: int = 0,
+) -> State:
+    """Train in this process, from the start or from a state."""
+    told = told or Told()
+    alone = Processes(device=torch.device("cpu"))
+    job = prepare(run, recipe if state is None else state.recipe, alone)
+    if state is None:
+        claim(Folder(output), overwrite=False)
+        state = State(run=run, recipe=job.recipe, base="imagenet", processes=1)
+    return train(job, state, Folder(output), alone, told, workers=workers, stopped=told.stopped)
+
+
+def figures(rows: Iterable[Epoch]) -> list[dict[str, object]]:
+    """Return what does not depend on the clock."""
+    timed = ("seconds", "images_per_s")
+    return [{name: value for name, value in vars(row).items() if name not in timed} for row in rows]
