@@ -1,6 +1,6 @@
 """SAEViT as a backbone: features of four strides, a small segmentation head, trained on images that it draws.
 
-    python examples/segmentation.py [--variant saevit_pico] [--steps 300] [--output segmentation.png]
+    python examples/segmentation.py [--variant saevit_pico] [--steps 1000] [--output segmentation.png]
 
 Discs, squares and triangles on a noisy ground; each pixel belongs to one of them or to the ground. The
 backbone comes from timm's registry and starts from random weights, as there are no pretrained ones. Prints
@@ -26,6 +26,7 @@ import saevit.model.timm_registry  # noqa: F401 (puts SAEViT among timm's models
 CLASSES = ("ground", "disc", "square", "triangle")
 COLOURS = ListedColormap(["#e8e8e8", "#4477aa", "#ee6677", "#228833"])
 IMG_SIZE, BATCH_SIZE, WIDTH = 64, 16, 64
+LR = 5e-3
 NUM_TEST = 200
 
 
@@ -50,10 +51,10 @@ class Segmenter(nn.Module):
 def scene(rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Draw one image (H, W, 3) in [0, 1] and the class of each pixel (H, W)."""
     y, x = np.mgrid[:IMG_SIZE, :IMG_SIZE]
-    image = rng.uniform(0, 1, 3) + rng.normal(0, 0.1, (IMG_SIZE, IMG_SIZE, 3))
+    image = rng.uniform(0, 1, 3) + rng.normal(0, 0.05, (IMG_SIZE, IMG_SIZE, 3))
     mask = np.zeros((IMG_SIZE, IMG_SIZE), np.int64)
-    for _ in range(rng.integers(1, 5)):
-        kind, size = rng.integers(1, len(CLASSES)), rng.uniform(7, 16)
+    for _ in range(rng.integers(1, 4)):
+        kind, size = rng.integers(1, len(CLASSES)), rng.uniform(10, 18)
         centre, angle = rng.uniform(10, IMG_SIZE - 10, 2), rng.uniform(0, 2 * math.pi)
         u = (x - centre[0]) * math.cos(angle) + (y - centre[1]) * math.sin(angle)
         v = (y - centre[1]) * math.cos(angle) - (x - centre[0]) * math.sin(angle)
@@ -62,7 +63,7 @@ def scene(rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.int
             2: np.maximum(abs(u), abs(v)) < 0.85 * size,
             3: (v > -0.6 * size) & (v < 1.1 * size - 1.8 * abs(u)),
         }[int(kind)]
-        image[inside] = rng.uniform(0, 1, 3) + rng.normal(0, 0.1, (int(inside.sum()), 3))
+        image[inside] = rng.uniform(0, 1, 3) + rng.normal(0, 0.05, (int(inside.sum()), 3))
         mask[inside] = kind
     return image.clip(0, 1).astype(np.float32), mask
 
@@ -70,14 +71,15 @@ def scene(rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.int
 def batch(rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
     """Return images (B, 3, H, W) around 0 and masks (B, H, W)."""
     images, masks = zip(*(scene(rng) for _ in range(count)), strict=True)
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2) * 2 - 1, torch.from_numpy(np.stack(masks))
+    pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)  # channels_last in memory
+    return pixels * 2 - 1, torch.from_numpy(np.stack(masks))
 
 
 def train(model: Segmenter, steps: int, seed: int) -> None:
     """Train on images that are drawn as they are needed; the learning rate falls along a cosine."""
     rng = np.random.default_rng(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=2e-3, total_steps=steps, pct_start=0.1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LR, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=LR, total_steps=steps, pct_start=0.1)
     model.train()
     for step in range(1, steps + 1):
         images, masks = batch(rng, BATCH_SIZE)
@@ -86,7 +88,7 @@ def train(model: Segmenter, steps: int, seed: int) -> None:
         loss.backward()
         optimizer.step()
         schedule.step()
-        if step % 50 == 0 or step == steps:
+        if step % 100 == 0 or step == steps:
             print(f"step {step} of {steps}, loss {loss.item():.3f}")
 
 
@@ -121,12 +123,13 @@ def draw(images: Tensor, truth: Tensor, found: Tensor, title: str, path: Path) -
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--variant", default="saevit_pico")
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=Path("segmentation.png"))
     arguments = parser.parse_args()
     torch.manual_seed(arguments.seed)
-    model = Segmenter(arguments.variant)
+    layout = {"memory_format": torch.channels_last}  # the faster one on a CPU
+    model = Segmenter(arguments.variant).to(**layout)
     train(model, arguments.steps, arguments.seed)
     images, truth = batch(np.random.default_rng([arguments.seed, 1]), NUM_TEST)
     found = predict(model, images)
