@@ -1,19 +1,12 @@
-"""Options that several commands share, and the readers of their text."""
+"""Options that several commands share."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast, get_args
+from typing import Annotated
 
 import typer
 
-from saevit.baselines.adapters import split
-from saevit.errors import OptionError, nearest
-from saevit.parse import KEYS, pairs, parse, with_values
+from saevit.parse import KEYS
 from saevit.presets import PRESETS
-from saevit.spec import VariantSpec
-
-if TYPE_CHECKING:
-    from saevit.results.profile import By
-    from saevit.results.record import Dtype, MemoryFormat
 
 MODEL, TIME, OUTPUT = "Variant", "Measuring", "Output"
 
@@ -229,133 +222,3 @@ FromStore = Annotated[
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace output files that exist.", rich_help_panel=OUTPUT)
 ]
-
-
-def read_model(
-    model: str, width: str | None, depth: str | None, sparsity: str | None, settings: list[str]
-) -> VariantSpec | str:
-    """Return the variant with the options' keys set, or the text of another kind of model as it is."""
-    given = {"width": width, "depth": depth, "rates": sparsity.replace(",", "-") if sparsity else None}
-    values = {key: value for key, value in given.items() if value is not None}
-    for key, value in pairs(settings).items():
-        if key in values:
-            raise OptionError(
-                f"{key!r} is given as an option ({values[key]}) and by --set ({value}): keep one"
-            )
-        values[key] = value
-    if split(model):
-        if values:
-            raise OptionError(
-                f"{', '.join(values)} cannot be set on {model}: they are keys of SAEViT variants"
-            )
-        return model
-    return with_values(parse(model), values)
-
-
-def read_network(
-    model: str | None,
-    width: str | None,
-    depth: str | None,
-    sparsity: str | None,
-    settings: list[str] | None,
-    *,
-    checkpoint: Path | None,
-    default: str,
-) -> VariantSpec | str | None:
-    """Return the model of a command that takes weights: None is the one that the checkpoint names."""
-    if model is not None or checkpoint is None:
-        return read_model(model or default, width, depth, sparsity, settings or [])
-    if width or depth or sparsity or settings:
-        raise OptionError(
-            f"--checkpoint {checkpoint} is of one network: name its variant too, or leave "
-            "--width, --depth, --sparsity and --set out"
-        )
-    return None
-
-
-def read_size(text: str) -> tuple[int, int]:
-    """Read `N` or `H,W`."""
-    sides = read_numbers("--img-size", text)
-    if len(sides) > 2:
-        raise OptionError(f"--img-size {text}: {len(sides)} numbers, give N or H,W")
-    return sides[0], sides[-1]
-
-
-def read_batches(text: str) -> tuple[int, ...]:
-    """Read batch sizes, each once and 1 or more."""
-    sizes = read_numbers("--batch-size", text)
-    for batch_size in sizes:
-        if batch_size < 1:
-            raise OptionError(f"--batch-size {batch_size}: at least 1")
-    if len(set(sizes)) < len(sizes):
-        raise OptionError(f"--batch-size {text}: a size stands twice, once is enough")
-    return sizes
-
-
-def read_threads(text: str | None) -> int | None:
-    """Read a number of threads; None is left to the library."""
-    return None if text is None else read_count("--threads", text)
-
-
-def read_rounds(text: str) -> int:
-    """Read a number of rounds."""
-    return read_count("--rounds", text)
-
-
-def read_count(option: str, text: str) -> int:
-    """Read one whole number of 1 or more."""
-    if not text.strip().isdecimal() or int(text) < 1:
-        raise OptionError(f"{option} {text}: a whole number of 1 or more")
-    return int(text)
-
-
-def read_min_time(text: str) -> float:
-    """Read a sample's least time in seconds."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise OptionError(f"--min-time {text}: seconds above 0, such as 0.1")
-    return seconds
-
-
-def read_numbers(option: str, text: str) -> tuple[int, ...]:
-    """Read whole numbers joined by commas."""
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise OptionError(f"{option} {text}: whole numbers joined by commas, for example 224,224") from None
-
-
-def read_names(text: str) -> tuple[str, ...]:
-    """Read names joined by commas, each kept once."""
-    return tuple(dict.fromkeys(name.strip() for name in text.split(",")))
-
-
-def read_by(text: str) -> "By":
-    """Read the lines of a breakdown."""
-    from saevit.results.profile import By
-
-    return cast("By", one_of("--by", text, get_args(By)))
-
-
-def read_dtype(text: str) -> "Dtype":
-    """Read a precision."""
-    from saevit.results.record import Dtype
-
-    return cast("Dtype", one_of("--dtype", text, get_args(Dtype)))
-
-
-def read_layout(text: str) -> "MemoryFormat":
-    """Read a layout."""
-    from saevit.results.record import MemoryFormat
-
-    return cast("MemoryFormat", one_of("--memory-format", text, get_args(MemoryFormat)))
-
-
-def one_of(option: str, text: str, choices: tuple[str, ...]) -> str:
-    """Return the text if it is one of the choices."""
-    if text not in choices:
-        raise OptionError(f"{option} {text} is not known: {nearest(text, choices)}")
-    return text

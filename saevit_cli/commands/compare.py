@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from saevit.errors import OptionError
-from saevit_cli import options, output
+from saevit_cli import options, output, readers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +80,7 @@ def compare(
 
     view = View(
         sort=sort,
-        axes=options.read_names(x) if x else AXES if measure else AXES[:1],
+        axes=readers.read_names(x) if x else AXES if measure else AXES[:1],
         y=y,
         plot=plot,
         report=report,
@@ -94,17 +94,17 @@ def compare(
         found = stored(from_store, store, names, reference, accuracies)
     else:
         plan = Plan(
-            batch_sizes=(options.read_count("--batch-size", batch_size),),
+            batch_sizes=(readers.read_count("--batch-size", batch_size),),
             device=device,
             runtimes=(runtime,),
-            threads=options.read_threads(threads),
-            memory_format=options.read_layout(memory_format),
-            rounds=options.read_rounds(rounds),
-            min_time=options.read_min_time(min_time),
+            threads=readers.read_threads(threads),
+            memory_format=readers.read_layout(memory_format),
+            rounds=readers.read_rounds(rounds),
+            min_time=readers.read_min_time(min_time),
             fuse=fuse,
             force=force,
         )
-        size, precision = options.read_size(img_size), options.read_dtype(dtype)
+        size, precision = readers.read_size(img_size), readers.read_dtype(dtype)
         found = run(names or DEFAULT, reference, size, precision, plan if measure else None, accuracies)
     view.emit(found)
     interrupted = found.timings if not from_store else None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast, get_args
 import typer
 
 from saevit.errors import OptionError
-from saevit_cli import options, output
+from saevit_cli import options, output, readers
 from saevit_cli.commands import evaluate_options as own
 
 if TYPE_CHECKING:
@@ -46,11 +46,11 @@ def evaluate(
     if not workers.strip().isdecimal():
         raise OptionError(f"--workers {workers}: a whole number of 0 or more")
     check_outputs(json, csv, overwrite=overwrite)
-    size = options.read_size(img_size) if img_size else None
-    batches, limit = options.read_count("--batch-size", batch_size), options.read_threads(threads)
+    size = readers.read_size(img_size) if img_size else None
+    batches, limit = readers.read_count("--batch-size", batch_size), readers.read_threads(threads)
     named = None
     if model or width or depth or sparsity or settings:
-        named = options.read_model(model or "saevit_tiny", width, depth, sparsity, settings or [])
+        named = readers.read_model(model or "saevit_tiny", width, depth, sparsity, settings or [])
     from saevit.network import weighted
     from saevit.train.evaluate import EvalPlan
 
@@ -72,7 +72,7 @@ def opened(
     """Open the data that are named, or those that the weights were trained on."""
     from saevit.train.data import Split, open_data
 
-    chosen = cast("Split", options.one_of("--split", split, get_args(Split)))
+    chosen = cast("Split", readers.one_of("--split", split, get_args(Split)))
     source = source or net.about.data
     if not source:
         raise OptionError(f"--checkpoint {checkpoint} does not say what it was trained on: add --data SOURCE")

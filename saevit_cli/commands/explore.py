@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from saevit.errors import OptionError
-from saevit_cli import options, output
+from saevit_cli import options, output, readers
 from saevit_cli.commands import explore_options as own
 from saevit_cli.commands.explore_view import View
 
@@ -68,7 +68,7 @@ def explore(
 
     view = View(plot=plot, csv=csv, json=json, parquet=parquet)
     view.check(overwrite=overwrite, is_timed=measure_top is not None)
-    base, size = parse(model), options.read_size(img_size)
+    base, size = parse(model), readers.read_size(img_size)
     table, file_limits = own.read_file(space)
     texts = own.read_texts(width, depth, sparsity, settings or [], table)
     if solve or target_gmacs:
@@ -87,19 +87,19 @@ def explore(
     ask = Ask(
         base=base,
         img_size=size,
-        objectives=options.read_names(
+        objectives=readers.read_names(
             objectives or default_objectives(gmacs_band or file_limits.get("gmacs_band"))
         ),
         rank=rank_by,
-        top=options.read_count("--top", top),
+        top=readers.read_count("--top", top),
         method=method,
-        samples=options.read_count("--samples", samples),
+        samples=readers.read_count("--samples", samples),
         seed=read_seed(seed),
     )
     found = run(ask.job(texts, given, file_limits, monotone=monotone), jobs, engine, resume)
     view.emit(found)
     if measure_top:
-        plan = timing(options.read_count("--measure-top", measure_top), batch_size, threads, rounds, min_time)
+        plan = timing(readers.read_count("--measure-top", measure_top), batch_size, threads, rounds, min_time)
         raise typer.Exit(measure(found, *plan, reference, store))
     return None
 
@@ -170,7 +170,7 @@ def run(job: "Job", jobs: str | None, engine: str, journal: Path | None) -> "Exp
     from saevit.explore.rows import exploration_of
     from saevit.explore.sweep import answer, usable_cores
 
-    workers = options.read_count("--jobs", jobs) if jobs else usable_cores()
+    workers = readers.read_count("--jobs", jobs) if jobs else usable_cores()
     typer.echo(size_text(job.query.space, job), err=True)
     start = time.monotonic()
     with output.progress() as tell:
@@ -271,10 +271,10 @@ def timing(
     from saevit.measure.plan import Plan
 
     return count, Plan(
-        batch_sizes=(options.read_count("--batch-size", batch_size),),
-        threads=options.read_threads(threads),
-        rounds=options.read_rounds(rounds),
-        min_time=options.read_min_time(min_time),
+        batch_sizes=(readers.read_count("--batch-size", batch_size),),
+        threads=readers.read_threads(threads),
+        rounds=readers.read_rounds(rounds),
+        min_time=readers.read_min_time(min_time),
     )
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from saevit_cli import options, output
+from saevit_cli import options, output, readers
 from saevit_cli.commands import export_options as own
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ def export(
     own runtime and compared on random and extreme images; one that is off by more than 1e-4 is not kept.
     """
     names = own.read_formats(formats, target)
-    subject = None if model is None else options.read_model(model, None, None, None, [])
-    size = None if img_size is None else options.read_size(img_size)
-    fixed, version = own.read_batch(batch), options.read_count("--opset", opset)
+    subject = None if model is None else readers.read_model(model, None, None, None, [])
+    size = None if img_size is None else readers.read_size(img_size)
+    fixed, version = own.read_batch(batch), readers.read_count("--opset", opset)
     output.check_target("--json", json, overwrite=overwrite)
     paths = own.paths_of(names, target, name_of(subject, checkpoint), overwrite=overwrite)
     found = exported(subject, checkpoint, paths, size, fixed, version)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from saevit.errors import OptionError, nearest
-from saevit_cli import options, output
+from saevit_cli import options, output, readers
 
 FILES = "Files"
 
@@ -68,7 +68,7 @@ Opset = Annotated[
 
 def read_formats(texts: Sequence[str] | None, target: Path | None) -> tuple[str, ...]:
     """Return the formats, each once; none given are what the file's ending says."""
-    names = options.read_names(",".join(texts)) if texts else ()
+    names = readers.read_names(",".join(texts)) if texts else ()
     for name in names:
         if name not in ENDINGS:
             raise OptionError(f"--format {name} is not known: {nearest(name, ENDINGS)}")
@@ -78,7 +78,7 @@ def read_formats(texts: Sequence[str] | None, target: Path | None) -> tuple[str,
 
 def read_batch(text: str) -> int | None:
     """Read a batch; None is any."""
-    return None if text == DYNAMIC else options.read_count("--batch", text)
+    return None if text == DYNAMIC else readers.read_count("--batch", text)
 
 
 def paths_of(formats: Sequence[str], target: Path | None, model: str, *, overwrite: bool) -> dict[str, Path]:

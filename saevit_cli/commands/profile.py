@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from saevit_cli import options, output
+from saevit_cli import options, output, readers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,26 +42,26 @@ def profile(
     from saevit.measure.plan import Plan
     from saevit.profile import profile
 
-    subject = options.read_model(model, width, depth, sparsity, settings or [])
+    subject = readers.read_model(model, width, depth, sparsity, settings or [])
     check_outputs(str(plot) if plot else None, json, csv, overwrite=overwrite)
     plan = Plan(
-        batch_sizes=options.read_batches(batch_size),
+        batch_sizes=readers.read_batches(batch_size),
         device=device,
-        runtimes=options.read_names(runtime),
-        threads=options.read_threads(threads),
-        memory_format=options.read_layout(memory_format),
-        rounds=options.read_rounds(rounds),
-        min_time=options.read_min_time(min_time),
+        runtimes=readers.read_names(runtime),
+        threads=readers.read_threads(threads),
+        memory_format=readers.read_layout(memory_format),
+        rounds=readers.read_rounds(rounds),
+        min_time=readers.read_min_time(min_time),
         fuse=fuse,
         force=force,
     )
     with output.kept(store, wanted=measure) as writer, output.progress() as tell:
         found = profile(
             subject,
-            img_size=options.read_size(img_size),
-            dtype=options.read_dtype(dtype),
-            counters=options.read_names(counters) if counters is not None else None,
-            by=options.read_by(by),
+            img_size=readers.read_size(img_size),
+            dtype=readers.read_dtype(dtype),
+            counters=readers.read_names(counters) if counters is not None else None,
+            by=readers.read_by(by),
             plan=plan if measure else None,
             on_step=lambda step: tell(step.text, step.done, step.eta),
             writer=writer,

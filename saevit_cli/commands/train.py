@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from saevit.errors import OptionError, SaevitError
-from saevit_cli import options, output
+from saevit_cli import options, output, readers
 from saevit_cli.commands import train_options as own
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def train(
         "data_dir": None if data_dir is None else str(data_dir),
         "teacher": teacher,
         "teacher_checkpoint": None if teacher_checkpoint is None else str(teacher_checkpoint),
-        "val_every": None if val_every is None else options.read_count("--val-every", val_every),
+        "val_every": None if val_every is None else readers.read_count("--val-every", val_every),
         "amp": own.amp_of(amp),
         "channels_last": channels_last,
         "compile": compiled,
@@ -132,7 +132,7 @@ def read_request(
     if recipe is None:
         assert base in BUILT_IN
     text = model or said.get("model") or own.MODEL
-    run["model"] = str(options.read_model(str(text), *texts, of_variant))
+    run["model"] = str(readers.read_model(str(text), *texts, of_variant))
     if run["model"].partition(":")[0] == "birder":
         raise OptionError(f"{run['model']} cannot be trained here: name a SAEViT variant or timm:NAME")
     return Request(run=run, recipe=found, base=base)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 import typer
 
 from saevit.errors import OptionError
-from saevit_cli import options, output
+from saevit_cli import options, output, readers
 from saevit_cli.commands import visualize_options as own
 
 if TYPE_CHECKING:
@@ -47,19 +47,19 @@ def visualize_attention(
     Draws a figure and prints numbers. Stages, blocks and heads count from 1.
     """
     queries = tuple(own.read_query(text) for text in query or ())
-    chosen = options.one_of("--view", view or ("query" if queries else "overview"), VIEWS)
+    chosen = readers.one_of("--view", view or ("query" if queries else "overview"), VIEWS)
     if chosen == "query" and not queries:
         raise OptionError("--view query needs a pixel of the image: --query X,Y, such as --query 120,80")
     positions = [
         own.read_positions(name, text)
         for name, text in (("--stage", stage), ("--block", block), ("--head", head))
     ]
-    threshold, size = own.read_similarity(similarity), options.read_size(img_size) if img_size else None
+    threshold, size = own.read_similarity(similarity), readers.read_size(img_size) if img_size else None
     first = checkpoint[0] if checkpoint else None
     models = [
-        options.read_network(model, width, depth, sparsity, settings, checkpoint=first, default="saevit_tiny")
+        readers.read_network(model, width, depth, sparsity, settings, checkpoint=first, default="saevit_tiny")
     ]
-    models += [options.read_model(compare, None, None, None, [])] if compare else []
+    models += [readers.read_model(compare, None, None, None, [])] if compare else []
     pairs = with_weights(models, checkpoint or [])
     figure = own.target_of(target, tuple(own.name_of(*pair) for pair in pairs), chosen)
     outputs = Outputs(figure=figure, json=json, csv=csv, npz=npz)

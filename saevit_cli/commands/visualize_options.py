@@ -8,7 +8,7 @@ import typer
 
 from saevit.errors import OptionError
 from saevit.spec import VariantSpec
-from saevit_cli import options
+from saevit_cli import options, readers
 
 LOOK, OUTPUT = "Looking", options.OUTPUT
 MOST_OF_NAME = 80  # characters of a variant in a file's name
@@ -130,7 +130,7 @@ def read_positions(option: str, text: str | None) -> tuple[int, ...] | None:
     """Read numbers that count from 1."""
     if text is None:
         return None
-    numbers = options.read_numbers(option, text)
+    numbers = readers.read_numbers(option, text)
     if min(numbers) < 1:
         raise OptionError(f"{option} {text}: they count from 1")
     return numbers
@@ -138,7 +138,7 @@ def read_positions(option: str, text: str | None) -> tuple[int, ...] | None:
 
 def read_query(text: str) -> tuple[int, int]:
     """Read a pixel."""
-    numbers = options.read_numbers("--query", text)
+    numbers = readers.read_numbers("--query", text)
     if len(numbers) != 2 or min(numbers) < 0:
         raise OptionError(f"--query {text}: a pixel X,Y counted from the upper left corner, such as 120,80")
     return numbers[0], numbers[1]
