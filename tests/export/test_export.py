@@ -171,19 +171,14 @@ def test_a_folder_that_refuses_is_one_line(tmp_path: Path) -> None:
     assert found.failures["onnx"].endswith("a.onnx cannot be written: No such file or directory")
 
 
-FAR_OUT = ("constant 10", "constant -10", "noise x 10")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("img_size", [(224, 224), (256, 192)])
 def test_every_preset(name: str, img_size: tuple[int, int], tmp_path: Path) -> None:
     found = write(network_of(PRESETS[name], img_size), tmp_path).found
     assert not found.failures
-    for one in found.written:  # beyond the usual range attention is so sharp that rounding alone shows
-        usual = [d for d in one.differences if d.image not in FAR_OUT]
-        assert len(usual) == 5
-        assert max(d.worst for d in usual) < 1e-4
+    for one in found.written:  # noise x 10 makes attention so sharp that rounding alone moves it by 5e-4
+        assert max(d.worst for d in one.differences if d.image != "noise x 10") < 1e-4
 
 
 @pytest.mark.slow
