@@ -1,4 +1,4 @@
-"""A fused network in operators that every exchange format has, and that compilers fuse further by themselves.
+"""A fused network in operators that every exchange format has.
 
 B batch, C channels, D hidden channels, H W the map, r the rate, h w = ceil(H/r) ceil(W/r), n = h w tokens.
 
@@ -8,7 +8,7 @@ translation of attention with views and updates in place is wrong (torch 2.15). 
 in 1x1 convolutions on maps: 298 operators.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
 import torch
@@ -43,7 +43,7 @@ ACTS: dict[Act, Callable[[Tensor], Tensor]] = {
 
 
 def plain(model: nn.Module) -> nn.Module:
-    """Return the form of a network to export or compile: what `fuse` returns anew, any other as it is."""
+    """Return the form of a network to export: what `fuse` returns anew, any other as it is."""
     return PlainSAEViT(model).eval() if isinstance(model, FusedSAEViT) else model
 
 
@@ -194,7 +194,10 @@ class PlainHead(nn.Module):
         return F.linear(x.mean((2, 3)), self.weight, self.bias)
 
 
-BRANCHES: dict[type[nn.Module], Callable[..., nn.Module]] = {
+Branches = Mapping[type[nn.Module], Callable[..., nn.Module]]
+"""By the class of a fused branch, what makes its other form."""
+
+BRANCHES: Branches = {
     FusedDWSConv: PlainDWSConv,
     FusedDense: PlainDense,
     FusedSAA: PlainSAA,
@@ -203,7 +206,7 @@ BRANCHES: dict[type[nn.Module], Callable[..., nn.Module]] = {
 }
 
 
-def plain_stage(stage: FusedStage) -> nn.Sequential:
+def plain_stage(stage: FusedStage, branches_of: Branches) -> nn.Sequential:
     """Return one stage; the names are those of the variant's own layers."""
     layers = nn.Sequential()
     if isinstance(stage.downsample, FusedConv):
@@ -211,7 +214,7 @@ def plain_stage(stage: FusedStage) -> nn.Sequential:
     for i, block in enumerate(cast(Iterable[FusedBlock], stage.blocks)):
         branches = nn.Sequential()
         for name, branch in block.branches.items():
-            branches.add_module(name, BRANCHES[type(branch)](branch))
+            branches.add_module(name, branches_of[type(branch)](branch))
         layers.add_module(f"blocks_{i}", branches)
     return layers
 
@@ -219,10 +222,11 @@ def plain_stage(stage: FusedStage) -> nn.Sequential:
 class PlainSAEViT(nn.Module):
     """What a fused network computes, without views and updates in place. (B, in_chans, H, W) -> (B, C)."""
 
-    def __init__(self, fused: FusedSAEViT) -> None:
+    def __init__(self, fused: FusedSAEViT, branches_of: Branches = BRANCHES) -> None:
         super().__init__()
         self.stem = nn.Sequential(conv3x3(fused.stem.conv1), conv3x3(fused.stem.conv2))
-        self.stages = nn.Sequential(*map(plain_stage, cast(Iterable[FusedStage], fused.stages)))
+        stages = cast(Iterable[FusedStage], fused.stages)
+        self.stages = nn.Sequential(*(plain_stage(stage, branches_of) for stage in stages))
         self.head = PlainHead(fused.head) if isinstance(fused.head, FusedHead) else fused.head
 
     def forward(self, x: Tensor) -> Tensor:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from saevit.errors import MeasureError, OptionError
 from saevit.measure import runtimes
+from saevit.model.compilable import BroadcastSAA
 from saevit.model.fuse import FusedSAEViT, fuse
-from saevit.model.plain import PlainSAEViT
 from saevit.model.pyramid import build
 from saevit.parse import parse
 from tests.measure.conftest import CONDITIONS
@@ -157,7 +157,7 @@ def test_a_compiler_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # torch importing its own compiler
-def test_with_weights_frozen_the_plain_form_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_weights_frozen_the_form_for_compilers_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     from torch._inductor import config
 
     taken: list[nn.Module] = []
@@ -165,11 +165,12 @@ def test_with_weights_frozen_the_plain_form_is_compiled(monkeypatch: pytest.Monk
     fused = fuse(build(parse("saevit_pico:dims=16-24-32-40,heads=2,rates=8-4-2-1,ratios=2,depths=1")))
     conditions = replace(CONDITIONS, runtime="compile", img_size=(64, 64))
     x = runtimes.example_input(conditions, 3)
-    for freezing, form in ((False, FusedSAEViT), (True, PlainSAEViT)):
+    for freezing in (False, True):
         with config.patch(freezing=freezing), torch.inference_mode():
             y = runtimes.runtime("compile").prepare(fused, x, conditions)()
             torch.testing.assert_close(y, fused(x), rtol=1e-4, atol=1e-4)
-        assert type(taken[-1]) is form
+        assert isinstance(taken[-1], FusedSAEViT) is not freezing
+        assert any(isinstance(module, BroadcastSAA) for module in taken[-1].modules()) is freezing
 
 
 def test_running_out_of_memory_is_not_a_compiler_failure(monkeypatch: pytest.MonkeyPatch) -> None:
