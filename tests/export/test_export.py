@@ -13,7 +13,7 @@ from saevit.errors import OptionError
 from saevit.export import export as export_module
 from saevit.export import formats, verify
 from saevit.export.export import Export, Exported, export
-from saevit.network import Weighted, for_inference
+from saevit.network import IMAGENET_MEAN, IMAGENET_STD, Weighted, for_inference, weighted
 from saevit.parse import parse
 from saevit.presets import PRESETS
 from tests.export.conftest import SIZE, network_of, timm_network
@@ -169,6 +169,17 @@ def test_both_files_of_openvino_or_neither(tmp_path: Path) -> None:
 def test_a_folder_that_refuses_is_one_line(tmp_path: Path) -> None:
     found = export(network_of(FLAT), {"onnx": tmp_path / "missing" / "a.onnx"})
     assert found.failures["onnx"].endswith("a.onnx cannot be written: No such file or directory")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("img_size", [(224, 224), (256, 192)])
+def test_every_preset_as_it_is_built(name: str, img_size: tuple[int, int], tmp_path: Path) -> None:
+    found = write(weighted(PRESETS[name], None, img_size), tmp_path).found
+    assert not found.failures
+    for one in found.written:
+        assert len(one.differences) == len(verify.images(3, img_size, IMAGENET_MEAN, IMAGENET_STD))
+        assert max(d.worst for d in one.differences) < 1e-4
 
 
 @pytest.mark.slow
