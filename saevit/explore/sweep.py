@@ -297,10 +297,3 @@ def do_anywhere(job: Job, number: int) -> Part:
     if _JOB is None or _JOB[0] != job:
         _JOB = (job, work_of(job))
     return _JOB[1].do(number)
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -9,13 +9,13 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 import torch
 
 import saevit
-from saevit.measure import memory
+from saevit import cgroups
+from saevit.cgroups import usable_cores
 from saevit.results.record import Environment
 
 # Variables that change how fast the same code runs: thread pools, kernels, allocator, compiler.
@@ -70,14 +70,6 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def usable_cores() -> int:
-    """Return how many cores this process may keep busy: its affinity, cut by the quota of its container."""
-    linux = hasattr(os, "sched_getaffinity")
-    allowed = len(os.sched_getaffinity(0)) if linux else os.cpu_count() or 1
-    quotas = [quota for folder in memory.cgroup_folders("cpu") if (quota := _quota(folder)) is not None]
-    return max(1, min([allowed, *(int(quota) for quota in quotas)]))
-
-
 def load_average() -> float | None:
     """Return how many processes ran or waited in the last minute; None where the system does not say."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
@@ -90,19 +82,6 @@ def settings(variables: Mapping[str, str]) -> tuple[str, ...]:
         for name, value in sorted(variables.items())
         if _SETTINGS.fullmatch(name) and not name.endswith(("_DIR", "_HOME", "_PATH"))
     )
-
-
-def _quota(folder: Path) -> float | None:
-    """Return a control group's limit in cores, None where it has none."""
-    try:
-        if (folder / "cpu.max").exists():  # version 2: "quota period", in microseconds
-            quota, period = (folder / "cpu.max").read_text().split()
-        else:
-            quota = (folder / "cpu.cfs_quota_us").read_text()
-            period = (folder / "cpu.cfs_period_us").read_text()
-        return int(quota) / int(period) if int(quota) > 0 else None
-    except (OSError, ValueError):  # no such limit, or "max"
-        return None
 
 
 def _accelerator() -> str | None:
@@ -135,6 +114,6 @@ def _installed(package: str) -> str | None:
 
 def _text(path: str) -> str | None:
     try:
-        return (memory.ROOT / path).read_text(errors="replace").strip()
+        return (cgroups.ROOT / path).read_text(errors="replace").strip()
     except OSError:
         return None

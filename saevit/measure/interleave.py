@@ -15,6 +15,7 @@ from typing import Literal
 from saevit.errors import OptionError
 from saevit.measure.entry import Entry, Subject, entries_of, guarded, notes, prepare, sample
 from saevit.measure.environment import environment, load_average
+from saevit.measure.interrupts import held_back
 from saevit.measure.keeping import About, Keeper, Keeping
 from saevit.results.record import Conditions, Environment, utc_now
 from saevit.results.statistics import Ratio, ratio, rounds_needed
@@ -192,9 +193,10 @@ def _laps(
                 elif entry.failure is None:  # at half the batch now: samples so far are of another batch size
                     prepare(entry, min_time)
                     return _laps(plan, order, min_time, tell, keeping)
-            finished = number + 1
             working = {lap.label: lap.seconds for lap in laps if lap.round == number}
-            keeping.add_round(number, {k: v for k, v in working.items() if plan[k].failure is None})
+            with held_back():  # what is shown and what is kept are the same rounds
+                finished = number + 1
+                keeping.add_round(number, {k: v for k, v in working.items() if plan[k].failure is None})
     except KeyboardInterrupt:
         return [lap for lap in laps if lap.round < finished], False
     return laps, True

@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import torch
 
-ROOT = Path("/")  # where proc and sys are mounted
+from saevit.cgroups import cgroup_folders
 
 # control group version 1 and 2 name the same three things differently
 _LIMIT = ("memory.max", "memory.limit_in_bytes")
@@ -41,22 +41,6 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     text = str(error).lower()
     return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)
-
-
-def cgroup_folders(controller: str) -> list[Path]:
-    """Return the control groups this process is in, innermost first, as far as a container shows them."""
-    try:
-        lines = (ROOT / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return []  # not Linux
-    folders: list[Path] = []
-    for line in lines:
-        _, names, group = line.split(":", 2)
-        if names == "" or controller in names.split(","):
-            mount = ROOT / "sys/fs/cgroup" / names  # names is empty in version 2
-            inner = mount / group.lstrip("/")
-            folders += [path for path in (inner, *inner.parents) if path.is_relative_to(mount)]
-    return [folder for folder in folders if folder.is_dir()]
 
 
 def _left_in_groups() -> list[int]:

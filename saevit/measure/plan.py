@@ -55,8 +55,8 @@ def configurations(
         OptionError: a device, precision or runtime that is not here.
         MemoryLimitError: by the exact count it cannot fit in memory, and the plan does not force it.
     """
+    from saevit.cgroups import usable_cores
     from saevit.measure import runtimes
-    from saevit.measure.environment import usable_cores
 
     device = runtimes.resolve_device(plan.device)
     runtimes.check_dtype(device, dtype)

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from saevit.cgroups import usable_cores
 from saevit.checkpoint import About
 from saevit.errors import MeasureError, MemoryLimitError, OptionError
-from saevit.measure.environment import environment, usable_cores
+from saevit.measure.environment import environment
 from saevit.measure.memory import is_out_of_memory
 from saevit.measure.plan import Step, Tell
 from saevit.measure.runtimes import place, resolve_device, synchronizer, threads

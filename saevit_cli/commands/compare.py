@@ -44,10 +44,16 @@ DEFAULT = (
 
 
 PUBLISHED = "published"
+# What a stored run was measured with.
+MEASURED_WITH = (
+    *("img_size", "batch_size", "device", "dtype", "runtime", "threads", "memory_format", "rounds"),
+    *("min_time", "measure", "fuse", "force"),
+)
 AXES = ("gmacs", "latency")  # what papers plot, and what this machine says
 
 
 def compare(
+    context: typer.Context,
     models: options.Models = None,
     group: options.Group = None,
     reference: options.Reference = None,
@@ -91,6 +97,7 @@ def compare(
     names = [*(models or ()), *(group or ())]
     accuracies = Accuracies(text=top1, folder=store)
     if from_store:
+        check_as_measured(context)
         found = stored(from_store, store, names, reference, accuracies)
     else:
         plan = Plan(
@@ -137,6 +144,20 @@ def run(
             measured=measured,
         )
     return accuracies.hinted(found)
+
+
+def check_as_measured(context: typer.Context) -> None:
+    """Refuse options that say how to measure, given beside a run that is measured already."""
+    for param in context.command.params:
+        source = context.get_parameter_source(str(param.name))
+        if param.name in MEASURED_WITH and source is not None and source.name == "COMMANDLINE":
+            value = context.params[param.name]
+            given = f"{param.opts[0]} {value}"
+            if isinstance(value, bool):
+                given = (param.opts if value else param.secondary_opts)[0]
+            raise OptionError(
+                f"{given}: --from-store shows a run as it was measured; leave one of the two out"
+            )
 
 
 def stored(

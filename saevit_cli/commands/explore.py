@@ -167,8 +167,9 @@ class Ask:
 
 def run(job: "Job", jobs: str | None, engine: str, journal: Path | None) -> "Exploration":
     """Say how large the space is, search it with a bar, and say how long it took."""
+    from saevit.cgroups import usable_cores
     from saevit.explore.rows import exploration_of
-    from saevit.explore.sweep import answer, usable_cores
+    from saevit.explore.sweep import answer
 
     workers = readers.read_count("--jobs", jobs) if jobs else usable_cores()
     typer.echo(size_text(job.query.space, job), err=True)

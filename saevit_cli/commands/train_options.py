@@ -210,7 +210,7 @@ def read_workers(text: str | None) -> int | None:
 
 def workers_for(wanted: int | None, data: str) -> int:
     """Return how many processes read images; the digits are too small to be worth any."""
-    from saevit.measure.environment import usable_cores
+    from saevit.cgroups import usable_cores
 
     if wanted is not None:
         return wanted

@@ -15,6 +15,7 @@ LIGHT = ("saevit.spec", "saevit.parse", "saevit.presets", "saevit.count.formulas
 MAY_IMPORT = {
     "__init__": {"spec", "presets", "parse", "model"},  # model only on first use
     "errors": set(),
+    "cgroups": set(),
     "files": {"errors"},
     "image_files": {"errors"},
     "checkpoint": {"errors", "files"},
@@ -26,7 +27,7 @@ MAY_IMPORT = {
     "results": {"errors"},
     "baselines": {"errors", "spec", "results"},
     "count": {"errors", "spec", "model", "results"},
-    "measure": {"errors", "spec", "model", "count", "export", "results"},
+    "measure": {"errors", "cgroups", "spec", "model", "count", "export", "results"},
     "candidates": {"baselines", "count", "results", "subjects"},
     "measured": {"errors", "parse", "presets", "results"},
     "stored": {"errors", "baselines", "candidates", "measured", "results"},
@@ -44,7 +45,7 @@ MAY_IMPORT = {
     "attention": {"errors", "spec", "model", "count", "measure", "baselines", "results", "network"}
     | {"image_files"},
     "train": {"errors", "files", "spec", "model", "baselines", "checkpoint", "network", "count", "measure"}
-    | {"parse", "results", "subjects", "image_files"},
+    | {"cgroups", "parse", "results", "subjects", "image_files"},
     "export": {"errors", "model", "checkpoint", "network"},
     "subjects": {"errors", "spec", "parse", "baselines", "count"},
     "profile": {"errors", "spec", "count", "measure", "results", "subjects"},

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import saevit
+from saevit import cgroups
 from saevit.measure import environment as module
-from saevit.measure import memory
-from saevit.measure.environment import cpu_name, environment, load_average, settings, usable_cores
+from saevit.measure.environment import cpu_name, environment, load_average, settings
 from saevit.results.record import Environment
 
 
@@ -46,42 +46,17 @@ def test_without_timm_there_is_no_version(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_system_without_proc_still_has_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "ROOT", tmp_path)
+    monkeypatch.setattr(cgroups, "ROOT", tmp_path)
     assert cpu_name()
-    assert usable_cores() >= 1
+    assert environment.__wrapped__().usable_cores >= 1
     assert environment.__wrapped__().governor is None
 
 
 def test_the_cpu_is_named_as_the_kernel_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "ROOT", tmp_path)
+    monkeypatch.setattr(cgroups, "ROOT", tmp_path)
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/cpuinfo").write_text("processor\t: 0\nmodel name\t: Fast 3000 @ 3GHz\nflags\t: fpu\n")
     assert cpu_name() == "Fast 3000 @ 3GHz"
-
-
-@pytest.mark.parametrize(
-    ("files", "cores"),
-    [
-        ({}, 8),
-        ({"cpu.max": "max 100000\n"}, 8),
-        ({"cpu.max": "250000 100000\n"}, 2),
-        ({"cpu.max": "50000 100000\n"}, 1),
-        ({"cpu.max": "6400000 100000\n"}, 8),
-        ({"cpu.cfs_quota_us": "300000\n", "cpu.cfs_period_us": "100000\n"}, 3),
-        ({"cpu.cfs_quota_us": "-1\n", "cpu.cfs_period_us": "100000\n"}, 8),
-    ],
-)
-def test_usable_cores_are_the_affinity_cut_by_the_quota(
-    files: dict[str, str], cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(memory, "ROOT", tmp_path)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
-    (tmp_path / "proc/self").mkdir(parents=True)
-    (tmp_path / "proc/self/cgroup").write_text("0::/\n")
-    (tmp_path / "sys/fs/cgroup").mkdir(parents=True)
-    for name, text in files.items():
-        (tmp_path / "sys/fs/cgroup" / name).write_text(text)
-    assert usable_cores() == cores
 
 
 def test_settings_are_what_changes_speed_without_anyones_paths() -> None:
