@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from saevit.cgroups import usable_cores
 from saevit.count.subject import Counted
 from saevit.errors import MemoryLimitError
 from saevit.results.profile import BYTES, Latency, Timings
@@ -55,7 +56,6 @@ def configurations(
         OptionError: a device, precision or runtime that is not here.
         MemoryLimitError: by the exact count it cannot fit in memory, and the plan does not force it.
     """
-    from saevit.cgroups import usable_cores
     from saevit.measure import runtimes
 
     device = runtimes.resolve_device(plan.device)

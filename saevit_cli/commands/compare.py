@@ -46,8 +46,18 @@ DEFAULT = (
 PUBLISHED = "published"
 # What a stored run was measured with.
 MEASURED_WITH = (
-    *("img_size", "batch_size", "device", "dtype", "runtime", "threads", "memory_format", "rounds"),
-    *("min_time", "measure", "fuse", "force"),
+    "img_size",
+    "batch_size",
+    "device",
+    "dtype",
+    "runtime",
+    "threads",
+    "memory_format",
+    "rounds",
+    "min_time",
+    "measure",
+    "fuse",
+    "force",
 )
 AXES = ("gmacs", "latency")  # what papers plot, and what this machine says
 
