@@ -3,6 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from saevit.model.unwatched import conv1x1
+
 ACT_LAYERS: dict[str, type[nn.Module]] = {
     "hardswish": nn.Hardswish,
     "gelu": nn.GELU,
@@ -23,7 +25,7 @@ class DWSConv(nn.Module):
         self.norm2 = nn.BatchNorm2d(dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm2(self.pw(self.act(self.norm1(self.dw(x)))))
+        return self.norm2(conv1x1(self.pw, self.act(self.norm1(self.dw(x)))))
 
 
 class Stem(nn.Module):

@@ -52,9 +52,9 @@ def usable(x: Tensor) -> bool:
     """
     return bool(
         _HAS_OPERATORS
+        and type(x) is Tensor
         and x.device.type == "cpu"
         and (x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and _HAS_BFLOAT16))
-        and type(x) is Tensor
         and not torch.compiler.is_compiling()
         and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
         and torch._C._len_torch_dispatch_stack() == 0
@@ -63,7 +63,7 @@ def usable(x: Tensor) -> bool:
 
 
 def linear(t: Tensor, weight: Tensor, bias: Tensor | None, act: type[nn.Module] | None) -> Tensor:
-    """act(t W^T + b) of tokens (N, C) and a packed weight -> (N, C')."""
+    """act(t W^T + b) of tokens (..., C) and a weight (C', C), packed or as it is -> (..., C')."""
     name, form = ACTS[act]
     return torch.ops.mkldnn._linear_pointwise(t, weight, bias, name, [], form)
 

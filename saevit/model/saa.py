@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from saevit.model.layers import Attend
+from saevit.model.unwatched import conv1x1, recover
 
 
 class SAA(nn.Module):
@@ -37,9 +38,9 @@ class SAA(nn.Module):
         H, W = x.shape[2:]
         z = self.sample(self.norm(x))  # (B, C, h, w)
         # Fused attention wants each token's channels side by side; in channels_last they are already.
-        y = self.mix(self.qkv(z).flatten(2).transpose(1, 2).contiguous())  # (B, n, 3C) -> (B, C, n)
-        y = self.proj(y.reshape(z.shape))
-        return self.recover(y)[:, :, :H, :W]
+        y = self.mix(conv1x1(self.qkv, z).flatten(2).transpose(1, 2).contiguous())  # (B, n, 3C) -> (B, C, n)
+        y = conv1x1(self.proj, y.reshape(z.shape))
+        return recover(self.recover, y)[:, :, :H, :W]
 
     def mix(self, tokens: Tensor) -> Tensor:
         """Let every token attend to all, head by head. (B, n, 3C) of queries, keys, values -> (B, C, n)."""
@@ -63,8 +64,9 @@ class AdaptiveSampler(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         H, W = x.shape[2:]
-        weights = window_softmax(self.score(x), self.rate).flatten(4).flatten(2, 3)  # (B, 1, h r, w r)
-        weighted = x * weights[:, :, :H, :W].to(x.dtype)
+        weights = window_softmax(conv1x1(self.score, x), self.rate)
+        weights = weights.flatten(4).flatten(2, 3)[:, :, :H, :W]  # (B, 1, H, W)
+        weighted = x * weights.to(x.dtype)
         return F.avg_pool2d(weighted, self.rate, ceil_mode=True, divisor_override=1)  # the sum of each window
 
     def extra_repr(self) -> str:

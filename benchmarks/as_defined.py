@@ -1,0 +1,72 @@
+"""The network as it is defined beside its fused form, in inference: what does not folding cost?
+
+    python benchmarks/as_defined.py [--rounds 15] [--dtypes fp32,bf16] [--batch-sizes 1,16]
+
+The defined form in both memory layouts, of which the better one counts. One interleaved run, two threads, 224
+px. Prints Markdown. Five minutes on two cores.
+"""
+
+import argparse
+import functools
+from dataclasses import replace
+
+from saevit.measure.interleave import Subject, measure
+from saevit.model.fuse import fuse
+from saevit.model.pyramid import SAEViT, build
+from saevit.parse import parse
+from saevit.results.record import Conditions
+from saevit.results.statistics import median, ratio
+
+PRESETS = ("saevit_tiny", "saevit_small")
+LAYOUTS = ("contiguous", "channels_last")
+BASE = Conditions(
+    img_size=(224, 224),
+    batch_size=1,
+    dtype="fp32",
+    device="cpu",
+    runtime="eager",
+    threads=2,
+    memory_format="contiguous",
+)
+
+
+def defined(name: str) -> SAEViT:
+    """Return a preset as it is defined."""
+    return build(parse(name))
+
+
+def rows(name: str, conditions: Conditions, rounds: int) -> str:
+    """Measure one preset under one set of conditions."""
+    subjects = [Subject(name=name, build=lambda: fuse(defined(name)), conditions=conditions)]
+    for layout in LAYOUTS:
+        like = replace(conditions, memory_format=layout, fused=False)
+        subjects.append(Subject(name=name, build=functools.partial(defined, name), conditions=like))
+    run = measure(subjects, rounds=rounds, noise_floor=False)
+    fused, *forms = (timing.samples for timing in run.timings)
+    best = min(forms, key=median)
+    found = ratio(best, fused)
+    times = " | ".join(f"{median(samples) * 1e3:.1f}" for samples in (fused, *forms))
+    setting = f"{conditions.dtype}, batch {conditions.batch_size}"
+    return f"| {name} | {setting} | {times} | {found.median:.3f} [{found.low:.3f}, {found.high:.3f}] |"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--dtypes", default="fp32,bf16")
+    parser.add_argument("--batch-sizes", default="1,16")
+    options = parser.parse_args()
+    print(
+        "| model | setting | fused, ms | defined, NCHW, ms | defined, channels_last, ms | better to fused |"
+    )
+    print("| --- | --- | --- | --- | --- | --- |")
+    for dtype in options.dtypes.split(","):
+        for batch_size in options.batch_sizes.split(","):
+            conditions = replace(BASE, dtype=dtype, batch_size=int(batch_size), fused=True)
+            for name in PRESETS:
+                print(rows(name, conditions, options.rounds), flush=True)
+
+
+if __name__ == "__main__":
+    main()
