@@ -5,19 +5,18 @@
 The rule. A variant may stand for a preset if, at 224 px,
 - its MACs are within 1 % of the budget;
 - it has at least the blocks, the parameters and the channels of the last stage of the preset's first sizes;
-- channels grow from stage to stage, every FFN expands at least twice, and every stage has attention, in every
-  second block counted from its end, over 49 tokens (rates 8-4-2-1), as before.
-These are what accuracy is known to follow from at a given budget: fewer or narrower layers are faster for a
-reason that a user pays for. Among those that may stand, the score is the geometric mean of the latency of the
-fused network at batch 1 and at batch 16, each as a ratio to the first sizes: a network that is fast at one of
-them only is not fast.
+- channels grow from stage to stage, every FFN expands at least twice, and every stage has attention, at least
+  in every second block counted from its end, over at least 49 tokens (rates of 8-4-2-1 or less).
+These are what accuracy is known to follow from at a given budget: fewer or narrower layers, or less
+attention, are faster for a reason that a user pays for. Among those that may stand, the score is the
+geometric mean of the latency of the fused network at batch 1 and at batch 16, each as a ratio to the first
+sizes: a network that is fast at one of them only is not fast.
 
 The way. Every block, downsampling, stem and head of the grid is timed alone, three of a kind in a row so
 that weights are not always in the cache, in shuffled rounds at both batch sizes; their sums predict each
 variant of the grid. The best predicted ones, no more than two of each tuple of depths, are then built and
 timed beside the first sizes in interleaved runs, and the best of those again with more rounds. Predictions
-only choose what is measured. Prints Markdown for docs/benchmarks.md. Two to eight minutes a preset on two
-cores.
+only choose what is measured. Prints Markdown for docs/benchmarks.md. MINUTES minutes a preset on two cores.
 """
 
 import argparse
@@ -51,7 +50,8 @@ FIRST = {
     "saevit_small": (1.3e9, "dims=56-112-224-384,depths=2-2-8-3,heads=1-2-7-12,ratios=3"),
     "saevit_base": (2.6e9, "dims=72-144-288-504,depths=2-3-10-3,heads=2-4-8-14,ratios=3-3-3-4"),
 }
-RATES = (8, 4, 2, 1)
+RATES = ((8, 4), (4, 2), (2, 1), (1,))  # of each stage: 49 tokens at 224 px, or four times as many
+ATTN_EVERY = (2, 1)  # every second block has attention, or every one
 RATIOS = (2.0, 2.5, 3.0, 3.5, 4.0)
 SIZES = (56, 28, 14, 7)  # of the maps at 224 px
 BATCH_SIZES = (1, 16)
@@ -136,19 +136,20 @@ def total(costs: analytic.ByModule) -> analytic.Cost:
 
 
 def block_pieces(spec: VariantSpec, widths: list[list[Width]]) -> dict[object, Piece]:
-    """Time and count blocks: key (stage, width, attends)."""
+    """Time and count blocks: key (stage, width, rate), the rate 0 where the block has no attention."""
     modules, costs = {}, {}
     for i, options in enumerate(widths):
-        for width, attends in itertools.product(options, (False, True)):
+        for width, rate in itertools.product(options, (0, *RATES[i])):
+            attends = rate > 0
             stage = Stage(
                 dim=width.dim,
                 hidden_dim=width.hidden_dim,
                 num_heads=heads_of(width.dim),
-                rate=RATES[i],
+                rate=rate or 1,
                 attends=(attends,),
             )
             blocks = [Block(spec, stage, attends=attends, drop_path=0.0) for _ in range(COPIES)]
-            key = (i, width, attends)
+            key = (i, width, rate)
             modules[key] = (FusedStage(PyramidStage(None, blocks).eval()), (width.dim, SIZES[i], SIZES[i]))
             costs[key] = total(analytic.block(spec, stage, SIZES[i], SIZES[i], attends=attends))
     times = times_of(modules)
@@ -186,27 +187,43 @@ def depth_tuples(first: VariantSpec) -> Iterator[tuple[int, ...]]:
                 yield d1, d2, d3, d4
 
 
-def summed(pieces: list[Piece], depth: Callable[[int], float] = lambda place: 1.0) -> Floats:
+def summed(pieces: list[Piece]) -> Floats:
     """Return (4, len) of MACs, parameters and seconds at each batch size."""
     return np.array([[p.macs, p.params, *p.seconds] for p in pieces]).T
 
 
-def stage_costs(i: int, depth: int, options: list[Width], blocks: dict[object, Piece]) -> Floats:
-    """Return (4, len(options)): the blocks of a stage, with attention in every second from its end."""
-    attending = (depth + 1) // 2
-    with_it = summed([blocks[i, width, True] for width in options])
-    without = summed([blocks[i, width, False] for width in options])
-    return attending * with_it + (depth - attending) * without
+@dataclass(frozen=True)
+class Frame:
+    """What of a variant is not its widths."""
+
+    depths: tuple[int, ...]
+    rates: tuple[int, ...]
+    attn_every: int
+
+
+def frames(first: VariantSpec) -> Iterator[Frame]:
+    """Yield every one that is searched."""
+    for depths in depth_tuples(first):
+        for attn_every, *rates in itertools.product(ATTN_EVERY, *RATES):
+            yield Frame(depths, tuple(rates), attn_every)
+
+
+def stage_costs(i: int, frame: Frame, options: list[Width], blocks: dict[object, Piece]) -> Floats:
+    """Return (4, len(options)): the blocks of a stage."""
+    attending = -(-frame.depths[i] // frame.attn_every)
+    with_it = summed([blocks[i, width, frame.rates[i]] for width in options])
+    without = summed([blocks[i, width, 0] for width in options])
+    return attending * with_it + (frame.depths[i] - attending) * without
 
 
 def predictions(
     widths: list[list[Width]],
-    depths: tuple[int, ...],
+    frame: Frame,
     blocks: dict[object, Piece],
     joins: dict[object, Piece],
 ) -> Floats:
-    """Return MACs, parameters and seconds (4, n1, n2, n3, n4) of every choice of widths at these depths."""
-    parts = [stage_costs(i, depths[i], widths[i], blocks) for i in range(4)]
+    """Return MACs, parameters and seconds (4, n1, n2, n3, n4) of every choice of widths in this frame."""
+    parts = [stage_costs(i, frame, widths[i], blocks) for i in range(4)]
     grown = np.zeros((4, *(len(options) for options in widths)))
     for i, part in enumerate(parts):
         shape = [4, 1, 1, 1, 1]
@@ -231,38 +248,56 @@ def candidates(name: str, top: int) -> list[VariantSpec]:
     least_params = total(analytic.by_module(first, (224, 224))).params
     dims = np.meshgrid(*([w.dim for w in options] for options in widths), indexing="ij", sparse=True)
     grows = (dims[0] < dims[1]) & (dims[1] < dims[2]) & (dims[2] < dims[3]) & (dims[3] >= first.dims[3])
-    found: list[tuple[float, VariantSpec]] = []
+    found: list[tuple[float, Frame, VariantSpec]] = []
     allowed = 0
-    for depths in depth_tuples(first):
-        macs, params, *seconds = predictions(widths, depths, blocks, joins)
+    for frame in frames(first):
+        macs, params, *seconds = predictions(widths, frame, blocks, joins)
         fits = (abs(macs / budget - 1) <= 0.0099) & (params >= least_params) & grows
         allowed += int(fits.sum())
         score = np.where(fits, np.prod(seconds, axis=0), np.inf)
-        for place in np.argsort(score, axis=None)[:2]:
+        for place in np.argpartition(score, 1, axis=None)[:2]:
             where = np.unravel_index(place, score.shape)
             if fits[where]:
                 chosen = [options[k] for options, k in zip(widths, where, strict=True)]
-                found.append((float(score[where]), variant(name, chosen, depths)))
+                found.append((float(score[where]), frame, variant(name, chosen, frame)))
     print(
-        f"{name}: {allowed:,} variants of the grid may stand for it; the best {top} predicted are measured."
+        f"{name}: {allowed:,} variants of the grid may stand for it; the best {top} predicted are measured. "
+        "The best of each placement, as predicted, to the best of all:\n"
     )
-    return [spec for _, spec in sorted(found, key=lambda pair: pair[0])[:top]]
+    found.sort(key=lambda entry: entry[0])
+    print_placements(found)
+    picked: list[VariantSpec] = []
+    for _, frame, spec in found:
+        if sum(other.depths == frame.depths for other in picked) < 2:
+            picked.append(spec)
+    return picked[:top]
 
 
-def variant(name: str, widths: list[Width], depths: tuple[int, ...]) -> VariantSpec:
+def print_placements(found: list[tuple[float, Frame, VariantSpec]]) -> None:
+    """Print how slow the best variant of each placement and rates is predicted, beside the best of all."""
+    best: dict[str, float] = {}
+    for score, frame, _ in found:  # best first
+        rates = "-".join(map(str, frame.rates))
+        best.setdefault(f"attn_every={frame.attn_every},rates={rates}", score)
+    for placement, score in best.items():
+        print(f"- {placement}: {(score / found[0][0]) ** (1 / len(BATCH_SIZES)):.3f}")
+    print(flush=True)
+
+
+def variant(name: str, widths: list[Width], frame: Frame) -> VariantSpec:
     """Return the variant of these sizes."""
     dims = tuple(w.dim for w in widths)
     text = ",".join(
         f"{key}={'-'.join(f'{value:g}' for value in values)}"
         for key, values in {
             "dims": dims,
-            "depths": depths,
+            "depths": frame.depths,
             "heads": tuple(map(heads_of, dims)),
             "ratios": tuple(w.ratio for w in widths),
-            "rates": RATES,
+            "rates": frame.rates,
         }.items()
     )
-    return parse(f"{name}:{text}")
+    return parse(f"{name}:{text},attn_every={frame.attn_every}")
 
 
 def measured(specs: list[VariantSpec], first: VariantSpec, rounds: int) -> dict[str, tuple[float, ...]]:

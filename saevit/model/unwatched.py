@@ -46,6 +46,7 @@ def _unwatched(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor) -> bool:
         onednn.usable(x)
         and torch.is_inference_mode_enabled()
         and x.is_contiguous(memory_format=torch.channels_last)
+        and not x.is_contiguous()  # both at once: the layer settles which layout comes out
         and layer.weight.dtype == x.dtype
         and not torch.is_autocast_enabled("cpu")
         and not (layer._forward_hooks or layer._forward_pre_hooks or "forward" in vars(layer))

@@ -62,7 +62,7 @@ def test_a_convolution_is_what_the_layer_computes(
         y, wanted = conv1x1(layer, x), layer(x)
     assert y.shape == wanted.shape
     assert y.dtype == dtype
-    assert y.is_contiguous(memory_format=layout) or 1 in y.shape
+    assert y.stride() == wanted.stride() or 1 in y.shape
     torch.testing.assert_close(y, wanted)
 
 
@@ -80,7 +80,9 @@ def test_recovery_is_what_the_layer_computes(
     layer = nn.ConvTranspose2d(C, C, rate, stride=rate, groups=C, bias=False).to(dtype)
     y = noise(*shape).to(dtype).contiguous(memory_format=layout)
     with torch.inference_mode():
-        torch.testing.assert_close(recover(layer, y), layer(y))
+        z, wanted = recover(layer, y), layer(y)
+    assert z.stride() == wanted.stride() or 1 in z.shape
+    torch.testing.assert_close(z, wanted)
 
 
 @settings(max_examples=25, deadline=None)
