@@ -2,8 +2,8 @@
 
     python benchmarks/as_defined.py [--rounds 15] [--dtypes fp32,bf16] [--batch-sizes 1,16]
 
-The defined form in both memory layouts, of which the better one counts. One interleaved run, two threads, 224
-px. Prints Markdown. Five minutes on two cores.
+The defined form in both memory layouts, of which the better one counts. One interleaved run a row; two
+threads, 224 px. Prints Markdown. Three minutes on two cores.
 """
 
 import argparse

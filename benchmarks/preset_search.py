@@ -16,8 +16,8 @@ The way. Every block, downsampling, stem and head of the grid is timed alone, th
 that weights are not always in the cache, in shuffled rounds at both batch sizes; their sums predict each
 variant of the grid. The best predicted ones, no more than two of each tuple of depths, are then built and
 timed beside the first sizes in interleaved runs, and the best of those again with more rounds. Predictions
-only choose what is measured. Prints Markdown for docs/benchmarks.md. Eight minutes for
-saevit_small on two cores.
+only choose what is measured. Prints Markdown for docs/benchmarks.md. Eight minutes for saevit_small
+on two cores.
 """
 
 import argparse

@@ -7,7 +7,7 @@ Our decision: channel aggregation as in MogaNet (arXiv 2211.03295).
 import torch
 from torch import Tensor, nn
 
-from saevit.model.unwatched import conv1x1
+from saevit.model.unwatched import pointwise
 
 GAMMA_INIT = 1e-5  # the redistribution starts as almost nothing, as layer scale does (arXiv 2103.17239)
 
@@ -22,7 +22,7 @@ class Redistribute(nn.Module):
         self.gamma = nn.Parameter(torch.full((dim, 1, 1), GAMMA_INIT))
 
     def forward(self, u: Tensor) -> Tensor:
-        aggregate = self.act(conv1x1(self.decompose, u))  # (B, 1, H, W)
+        aggregate = self.act(pointwise(self.decompose, u))  # (B, 1, H, W)
         return torch.lerp(u, aggregate, -self.gamma.to(u.dtype))  # in one pass; -gamma of the way to it
 
 
@@ -39,7 +39,7 @@ class CIFFN(nn.Module):
         self.fc2 = nn.Conv2d(hidden_dim, dim, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return conv1x1(self.fc2, self.redistribute(self.act(self.dw(conv1x1(self.fc1, self.norm(x))))))
+        return pointwise(self.fc2, self.redistribute(self.act(self.dw(pointwise(self.fc1, self.norm(x))))))
 
 
 class MLP(nn.Module):
@@ -53,4 +53,4 @@ class MLP(nn.Module):
         self.fc2 = nn.Conv2d(hidden_dim, dim, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return conv1x1(self.fc2, self.act(conv1x1(self.fc1, self.norm(x))))
+        return pointwise(self.fc2, self.act(pointwise(self.fc1, self.norm(x))))

@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from saevit.model.unwatched import conv1x1
+from saevit.model.unwatched import pointwise
 
 ACT_LAYERS: dict[str, type[nn.Module]] = {
     "hardswish": nn.Hardswish,
@@ -25,7 +25,7 @@ class DWSConv(nn.Module):
         self.norm2 = nn.BatchNorm2d(dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm2(conv1x1(self.pw, self.act(self.norm1(self.dw(x)))))
+        return self.norm2(pointwise(self.pw, self.act(self.norm1(self.dw(x)))))
 
 
 class Stem(nn.Module):

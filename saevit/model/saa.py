@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from saevit.model.layers import Attend
-from saevit.model.unwatched import conv1x1, recover
+from saevit.model.unwatched import pointwise, recover
 
 
 class SAA(nn.Module):
@@ -37,9 +37,10 @@ class SAA(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         H, W = x.shape[2:]
         z = self.sample(self.norm(x))  # (B, C, h, w)
-        # Fused attention wants each token's channels side by side; in channels_last they are already.
-        y = self.mix(conv1x1(self.qkv, z).flatten(2).transpose(1, 2).contiguous())  # (B, n, 3C) -> (B, C, n)
-        y = conv1x1(self.proj, y.reshape(z.shape))
+        # (B, n, 3C) -> (B, C, n). Fused attention wants each token's channels side by side; in channels_last they
+        # are already.
+        y = self.mix(pointwise(self.qkv, z).flatten(2).transpose(1, 2).contiguous())
+        y = pointwise(self.proj, y.reshape(z.shape))
         return recover(self.recover, y)[:, :, :H, :W]
 
     def mix(self, tokens: Tensor) -> Tensor:
@@ -64,7 +65,7 @@ class AdaptiveSampler(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         H, W = x.shape[2:]
-        weights = window_softmax(conv1x1(self.score, x), self.rate)
+        weights = window_softmax(pointwise(self.score, x), self.rate)
         weights = weights.flatten(4).flatten(2, 3)[:, :, :H, :W]  # (B, 1, H, W)
         weighted = x * weights.to(x.dtype)
         return F.avg_pool2d(weighted, self.rate, ceil_mode=True, divisor_override=1)  # the sum of each window

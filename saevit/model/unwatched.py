@@ -17,7 +17,7 @@ from torch.nn.modules.module import _has_any_global_hook
 from saevit.model import onednn
 
 
-def conv1x1(layer: nn.Module, x: Tensor) -> Tensor:
+def pointwise(layer: nn.Module, x: Tensor) -> Tensor:
     """Return layer(x) of an `nn.Conv2d` of 1x1. (B, C, H, W) -> (B, C', H, W)."""
     if type(layer) is not nn.Conv2d or not _unwatched(layer, x):
         return cast(Tensor, layer(x))

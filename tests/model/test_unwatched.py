@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from saevit.model import onednn
 from saevit.model.pyramid import build
-from saevit.model.unwatched import conv1x1, recover
+from saevit.model.unwatched import pointwise, recover
 from saevit.spec import VariantSpec
 from tests.model.test_fuse import error, noise
 from tests.strategies import img_sizes, specs
@@ -59,7 +59,7 @@ def test_a_convolution_is_what_the_layer_computes(
     layer = nn.Conv2d(shape[1], out, 1, bias=has_bias).to(dtype)
     x = noise(*shape).to(dtype).contiguous(memory_format=layout)
     with torch.inference_mode():
-        y, wanted = conv1x1(layer, x), layer(x)
+        y, wanted = pointwise(layer, x), layer(x)
     assert y.shape == wanted.shape
     assert y.dtype == dtype
     assert y.stride() == wanted.stride() or 1 in y.shape
@@ -101,7 +101,7 @@ def test_unwatched_no_convolution_runs() -> None:
     conv, x = expand(), image(2, 6, 5, 7)
     deconv = nn.ConvTranspose2d(6, 6, 2, stride=2, groups=6, bias=False)
     with torch.inference_mode():
-        ran = called(lambda: (conv1x1(conv, x), recover(deconv, x)))
+        ran = called(lambda: (pointwise(conv, x), recover(deconv, x)))
     assert "mkldnn::_linear_pointwise" in ran
     assert not [name for name in ran if "conv" in name]
 
@@ -158,7 +158,7 @@ def test_an_onlooker_sees_the_layer_itself(look_on: Callable[[nn.Module], object
 
     def run() -> None:
         with look_on(layer):  # type: ignore[attr-defined]
-            conv1x1(layer, x)
+            pointwise(layer, x)
 
     with torch.inference_mode():
         assert "aten::conv2d" in called(run)
@@ -166,12 +166,12 @@ def test_an_onlooker_sees_the_layer_itself(look_on: Callable[[nn.Module], object
 
 def test_autocast_keeps_its_precision() -> None:
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-        assert conv1x1(expand(), image(2, 6, 5, 7)).dtype == torch.bfloat16
+        assert pointwise(expand(), image(2, 6, 5, 7)).dtype == torch.bfloat16
 
 
 def test_gradients_pass() -> None:
     layer, x = expand(), image(2, 6, 5, 7).requires_grad_()
-    conv1x1(layer, x).sum().backward()
+    pointwise(layer, x).sum().backward()
     assert x.grad is not None
     assert layer.weight.grad is not None
 
@@ -180,7 +180,7 @@ def test_gradients_pass() -> None:
 def test_forward_mode_gradients_pass_without_backward_ones() -> None:
     layer, x = expand(), image(2, 6, 5, 7)
     with torch.no_grad(), forward_ad.dual_level():
-        y = conv1x1(layer, forward_ad.make_dual(x, torch.ones_like(x)))
+        y = pointwise(layer, forward_ad.make_dual(x, torch.ones_like(x)))
         tangent = forward_ad.unpack_dual(y).tangent
     assert tangent is not None
     assert tangent.abs().sum() > 0
@@ -189,7 +189,7 @@ def test_forward_mode_gradients_pass_without_backward_ones() -> None:
 def test_a_weight_changed_behind_autograds_back_counts_at_once() -> None:
     layer, x = expand(), image(2, 6, 5, 7)
     with torch.inference_mode():
-        before = conv1x1(layer, x)
+        before = pointwise(layer, x)
         layer.weight.data.mul_(2)
         layer.bias.data.mul_(2)  # type: ignore[union-attr]
-        torch.testing.assert_close(conv1x1(layer, x), 2 * before)
+        torch.testing.assert_close(pointwise(layer, x), 2 * before)
