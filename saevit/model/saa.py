@@ -37,8 +37,8 @@ class SAA(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         H, W = x.shape[2:]
         z = self.sample(self.norm(x))  # (B, C, h, w)
-        # (B, n, 3C) -> (B, C, n). Fused attention wants each token's channels side by side; in channels_last they
-        # are already.
+        # (B, n, 3C) -> (B, C, n). Fused attention wants each token's channels side by side; in channels_last
+        # they are already.
         y = self.mix(pointwise(self.qkv, z).flatten(2).transpose(1, 2).contiguous())
         y = pointwise(self.proj, y.reshape(z.shape))
         return recover(self.recover, y)[:, :, :H, :W]
