@@ -10,7 +10,7 @@ from saevit.presets import PRESETS as PRESETS
 from saevit.spec import VariantSpec as VariantSpec
 
 if TYPE_CHECKING:
-    from saevit.model.fuse import fuse as fuse
+    from saevit.model.fold import fold as fold
     from saevit.model.pyramid import SAEViT as SAEViT
     from saevit.model.pyramid import build as build
 
@@ -22,8 +22,8 @@ def __getattr__(name: str) -> Any:
         from saevit.model import pyramid
 
         return getattr(pyramid, name)
-    if name == "fuse":
-        from saevit.model.fuse import fuse
+    if name == "fold":
+        from saevit.model.fold import fold
 
-        return fuse
+        return fold
     raise AttributeError(f"module 'saevit' has no attribute {name!r}")

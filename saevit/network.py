@@ -10,7 +10,7 @@ from torch import nn
 from saevit.baselines import timm_models
 from saevit.checkpoint import About, load_checkpoint, read_about, read_weights
 from saevit.errors import OptionError
-from saevit.model.fuse import fuse
+from saevit.model.fold import fold
 from saevit.model.pyramid import SAEViT, build
 from saevit.parse import parse
 from saevit.spec import VariantSpec
@@ -136,4 +136,4 @@ def for_inference(net: nn.Module) -> nn.Module:
     Raises:
         SaevitError: it is in training mode, or timm cannot.
     """
-    return fuse(net) if isinstance(net, SAEViT) else timm_models.reparameterized(net)
+    return fold(net) if isinstance(net, SAEViT) else timm_models.reparameterized(net)

@@ -120,21 +120,22 @@ def choice(values: tuple[str, ...]) -> str:
 FOUR = "a-b-c-d or a"
 INTS, FLOATS = per_stage(read_int), per_stage(read_float)
 KEYS = {
-    "width": Key("width", read_float, "number", "multiplies dims (to a multiple of 8 that heads divide)"),
+    "width": Key("width", read_float, "number", "multiplies dims and stem (to a multiple of 8 that heads divide)"),
     "depth": Key("depth", read_float, "number", "multiplies depths (at least 1 block a stage)"),
     "dims": Key("dims", INTS, FOUR, "channels of each stage"),
     "depths": Key("depths", INTS, FOUR, "blocks of each stage"),
     "rates": Key("rates", INTS, FOUR, "sampling rate r: one token for each r x r window"),
     "heads": Key("num_heads", INTS, FOUR, "attention heads of each stage; they divide dims"),
-    "ratios": Key("ratios", FLOATS, FOUR, "FFN expansion; hidden channels round to 8"),
-    "attn_every": Key(
-        "attn_every", read_int, "integer", "attention in every such block, from the stage's end"
-    ),
-    "act": Key("act", read_text, choice(ACTS), "activation outside the FFN"),
+    "ratios": Key("ratios", FLOATS, FOUR, "FFN expansion; hidden channels round to 16"),
+    "attn_blocks": Key("attn_blocks", INTS, FOUR, "attention in the last n blocks of each stage"),
+    "stem": Key("stem", read_int, "integer", "channels between the two convolutions of the stem"),
+    "key_dim": Key("key_dim", read_int, "integer", "channels of queries and of keys in each head"),
+    "kernel": Key("kernel", read_int, "3|5", "side of the FFN's depth-wise convolution"),
+    "act": Key("act", read_text, choice(ACTS), "activation of stem and FFN"),
     "attention": Key("attention", read_text, choice(ATTENTIONS), "dense: r = 1 in every stage"),
     "sampling": Key("sampling", read_text, choice(SAMPLINGS), "what represents a window"),
-    "ffn": Key("ffn", read_text, choice(FFNS), "mlp: no depth-wise 3x3, no redistribution"),
-    "local": Key("local", read_text, choice(LOCALS), "the convolution before attention"),
+    "ffn": Key("ffn", read_text, choice(FFNS), "mlp: no aggregates, no redistribution"),
+    "local": Key("local", read_text, choice(LOCALS), "none: no depth-wise convolution in the FFN"),
     "classes": Key("num_classes", read_int, "integer", "0: pooled features, no classifier"),
     "in_chans": Key("in_chans", read_int, "integer", "channels of the input image"),
     "drop_path": Key(

@@ -14,9 +14,12 @@ MAX_DEPTH = 4096
 MAX_RATE = 256
 MAX_RATIO = 64.0
 
-ACTS = ("hardswish", "gelu", "relu", "silu")
+MAX_KEY_DIM = 2**12
+NUM_GROUPS = 16  # of hidden channels in CIFFN, each with one aggregate
+
+ACTS = ("relu", "hardswish", "gelu", "silu")
 ATTENTIONS = ("saa", "dense", "none")
-SAMPLINGS = ("adaptive", "average", "stride")
+SAMPLINGS = ("adaptive", "mix", "average", "stride")
 FFNS = ("ciffn", "mlp")
 LOCALS = ("dwsconv", "none")
 
@@ -29,12 +32,13 @@ class Stage:
     hidden_dim: int
     num_heads: int
     rate: int
-    attends: tuple[bool, ...]  # one per block: does it carry attention?
+    depth: int  # blocks
+    attn_blocks: int  # the last of them, which carry attention
 
     @property
-    def depth(self) -> int:
-        """Number of blocks."""
-        return len(self.attends)
+    def attends(self) -> tuple[bool, ...]:
+        """Say of each block whether it carries attention."""
+        return tuple(j >= self.depth - self.attn_blocks for j in range(self.depth))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +52,15 @@ class VariantSpec:
     dims: tuple[int, ...]  # channels, before `width`
     depths: tuple[int, ...]  # blocks, before `depth`
     num_heads: tuple[int, ...]  # attention heads; they divide the channels
-    ratios: tuple[float, ...]  # FFN hidden channels over channels, rounded to a multiple of 8
+    ratios: tuple[float, ...]  # FFN hidden channels over channels, rounded to a multiple of 16
     rates: tuple[int, ...]  # SAA's sampling rate r: one token for each r x r window
-    width: float = 1.0  # multiplies dims
+    attn_blocks: tuple[int, ...]  # attention in the last so many blocks of the stage, at most all
+    width: float = 1.0  # multiplies dims and stem
     depth: float = 1.0  # multiplies depths
-    attn_every: int = 2  # attention in every attn_every-th block, counted from the stage's end
-    act: str = "hardswish"
+    stem: int = 32  # channels between the two convolutions of the stem, before `width`
+    key_dim: int = 16  # channels of queries and of keys in each head
+    kernel: int = 3  # side of the depth-wise convolution in the FFN
+    act: str = "relu"
     attention: str = "saa"
     sampling: str = "adaptive"
     ffn: str = "ciffn"
@@ -80,19 +87,18 @@ class VariantSpec:
 
     @property
     def stem_dim(self) -> int:
-        """Channels between the stem's two convolutions: half of the first stage's, at least 1."""
-        return max(1, self.stages[0].dim // 2)
+        """Channels between the stem's two convolutions, `width` applied."""
+        return self.stem if self.width == 1 else rounded(self.stem * self.width, 8)
 
     def _stage(self, i: int) -> Stage:
         dim, depth = self._dim(i), self._depth(i)
         return Stage(
             dim=dim,
-            hidden_dim=rounded(dim * self.ratios[i], 8),
+            hidden_dim=rounded(dim * self.ratios[i], NUM_GROUPS),
             num_heads=self.num_heads[i],
             rate=1 if self.attention == "dense" else self.rates[i],
-            attends=tuple(
-                self.attention != "none" and (depth - 1 - j) % self.attn_every == 0 for j in range(depth)
-            ),
+            depth=depth,
+            attn_blocks=0 if self.attention == "none" else min(self.attn_blocks[i], depth),
         )
 
     def _dim(self, i: int) -> int:
@@ -151,6 +157,17 @@ def whole(low: int, high: int) -> Any:
     return check
 
 
+def odd(*choices: int) -> Any:
+    """Return a check that a value is one of a few odd numbers."""
+
+    def check(name: str, value: object) -> int:
+        if isinstance(value, bool) or value not in choices:
+            raise SpecError(f"{name}={value} is not available: choose from {', '.join(map(str, choices))}")
+        return int(value)  # type: ignore[call-overload]
+
+    return check
+
+
 def number(low: float, high: float, *, above_low: bool = False) -> Any:
     """Return a check that a value is a finite number in [low, high], or in (low, high]."""
 
@@ -187,11 +204,14 @@ PER_STAGE_INTS = {
     "depths": (1, MAX_DEPTH),
     "num_heads": (1, MAX_DIM),
     "rates": (1, MAX_RATE),
+    "attn_blocks": (0, MAX_DEPTH),
 }
 SCALARS = {
     "width": number(0, 1024, above_low=True),
     "depth": number(0, 1024, above_low=True),
-    "attn_every": whole(1, MAX_DEPTH),
+    "stem": whole(1, MAX_DIM),
+    "key_dim": whole(1, MAX_KEY_DIM),
+    "kernel": odd(3, 5),
     "num_classes": whole(0, 2**24),
     "in_chans": whole(1, 2**16),
     "drop_path_rate": number(0, 0.99),

@@ -160,10 +160,10 @@ MinTime = Annotated[
 Measure = Annotated[
     bool, typer.Option("--measure/--no-measure", help="Time it, or count only.", rich_help_panel=TIME)
 ]
-Fuse = Annotated[
+Fold = Annotated[
     bool,
     typer.Option(
-        "--fuse/--no-fuse",
+        "--fold/--no-fold",
         help="Time variants with every exact fold, or as they are defined. Counts are of the definition.",
         rich_help_panel=TIME,
     ),

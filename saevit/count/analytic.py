@@ -6,18 +6,8 @@ N = H W pixels, n = ceil(H/r) ceil(W/r) sampled tokens. Sizes may be ints or int
 
 from dataclasses import dataclass
 
-from saevit.count.formulas import (
-    Cost,
-    Size,
-    attention,
-    conv,
-    dw_conv,
-    dw_transposed_conv,
-    elementwise,
-    linear,
-    norm,
-)
-from saevit.spec import Stage, VariantSpec
+from saevit.count.formulas import Cost, Size, attention, conv, dw_conv, elementwise, linear, norm
+from saevit.spec import NUM_GROUPS, Stage, VariantSpec
 
 ByModule = dict[str, Cost]
 
@@ -35,7 +25,7 @@ def by_module(spec: VariantSpec, img_size: tuple[int, int]) -> ByModule:
             costs |= under(f"stages.{i}.downsample", downsample(spec.stages[i - 1].dim, stage.dim, H * W))
         for j, attends in enumerate(stage.attends):
             costs |= under(f"stages.{i}.blocks.{j}", block(spec, stage, H, W, attends=attends))
-    costs |= under("head", head(spec.stages[-1].dim, spec.num_classes, H * W))
+    costs |= under("head", head(spec.stages[-1].dim, spec.num_classes))
     return {path: cost for path, cost in costs.items() if cost != Cost()}
 
 
@@ -65,88 +55,67 @@ def downsample(in_dim: Size, dim: Size, hw: Size) -> ByModule:
 def block(spec: VariantSpec, stage: Stage, H: Size, W: Size, *, attends: bool) -> ByModule:
     """`pyramid.Block`: its branches, and one addition for each."""
     N, dim = H * W, stage.dim
-    costs: ByModule = {}
-    if spec.local == "dwsconv":
-        costs |= under("local", dws_conv(dim, N))
-    if attends:
-        costs |= under("attn", saa(dim, stage.rate, H, W, spec.sampling))
-    costs |= under(
-        "ffn", ciffn(dim, stage.hidden_dim, N) if spec.ffn == "ciffn" else mlp(dim, stage.hidden_dim, N)
-    )
-    branches = (spec.local == "dwsconv") + attends + 1
-    return costs | {"": elementwise(branches * dim * N)}
+    costs = under("attn", saa(spec, stage, H, W)) if attends else {}
+    return costs | under("ffn", ffn(spec, stage, N)) | {"": elementwise((1 + attends) * dim * N)}
 
 
-def blocks(spec: VariantSpec, stage: Stage, H: Size, W: Size, *, depth: Size, attending: Size) -> Cost:
-    """All blocks of a stage together: `depth` of them, `attending` with attention.
-
-    Sizes of the stage (its `dim`, `hidden_dim`, `rate`) and both numbers may be arrays.
-    """
+def blocks(spec: VariantSpec, stage: Stage, H: Size, W: Size) -> Cost:
+    """All blocks of a stage together. Any size of the stage may be an array."""
     plain, attends = (add_up(block(spec, stage, H, W, attends=carries)) for carries in (False, True))
-    return plain * (depth - attending) + attends * attending
+    return plain * (stage.depth - stage.attn_blocks) + attends * stage.attn_blocks
 
 
-def dws_conv(dim: Size, N: Size) -> ByModule:
-    """`layers.DWSConv`."""
-    return {
-        "dw": dw_conv(dim, 3, N),
-        "norm1": norm(dim, N),
-        "act": elementwise(dim * N),
-        "pw": conv(dim, dim, 1, N),
-        "norm2": norm(dim, N),
-    }
-
-
-def saa(dim: Size, rate: Size, H: Size, W: Size, sampling: str) -> ByModule:
+def saa(spec: VariantSpec, stage: Stage, H: Size, W: Size) -> ByModule:
     """`saa.SAA`; where rate is 1 there is neither sampling nor recovery."""
-    N, n = H * W, num_tokens(H, W, rate)
-    sparse = (rate > 1) * 1
+    dim, N, n = stage.dim, H * W, num_tokens(H, W, stage.rate)
+    keys = stage.num_heads * spec.key_dim
+    sparse = (stage.rate > 1) * 1
+    sampling = sample(spec.sampling, dim, N, n, n * stage.rate * stage.rate)
     return {
         "norm": norm(dim, N),
-        **under("sample", {path: cost * sparse for path, cost in sample(dim, rate, N, n, sampling).items()}),
-        "qkv": conv(dim, 3 * dim, 1, n, bias=True),
-        "attend": attention(dim, n),
+        **under("sample", {path: cost * sparse for path, cost in sampling.items()}),
+        "qkv": conv(dim, 2 * keys + dim, 1, n, bias=True),
+        "attend": attention(dim, keys, n),
         "proj": conv(dim, dim, 1, n, bias=True),
-        "recover": dw_transposed_conv(dim, rate, n) * sparse,
+        "recover.dw": dw_conv(dim, 3, N, bias=True) * sparse,
     }
 
 
-def sample(dim: Size, rate: Size, N: Size, n: Size, sampling: str) -> ByModule:
+def sample(sampling: str, dim: Size, N: Size, n: Size, filled: Size) -> ByModule:
     """`saa.AdaptiveSampler` and its ablations; scores are filled up to n r^2 pixels."""
-    if sampling == "adaptive":
-        filled = n * rate * rate
+    if sampling == "adaptive":  # softmax, weighted map, sums
         return {"score": conv(dim, 1, 1, N), "": elementwise(filled + dim * N + dim * n)}
+    if sampling == "mix":  # mean, maximum, two products, two sums
+        return {"": Cost(params=3 * dim, elementwise=6 * dim * n)}
     return {"": elementwise(dim * n if sampling == "average" else 0)}
 
 
-def ciffn(dim: Size, hidden_dim: Size, N: Size) -> ByModule:
-    """`ciffn.CIFFN`."""
-    return {
+def ffn(spec: VariantSpec, stage: Stage, N: Size) -> ByModule:
+    """`ciffn.CIFFN`, and `ciffn.MLP` without its aggregates."""
+    dim, hidden_dim = stage.dim, stage.hidden_dim
+    costs = {"dw": dw_conv(dim, spec.kernel, N)} if spec.local == "dwsconv" else {}
+    costs |= {
         "norm": norm(dim, N),
-        "fc1": conv(dim, hidden_dim, 1, N, bias=True),
-        "dw": dw_conv(hidden_dim, 3, N, bias=True),
+        "fc1": conv(dim, hidden_dim, 1, N),
+        "norm1": norm(hidden_dim, N),
         "act": elementwise(hidden_dim * N),
-        "redistribute.decompose": conv(hidden_dim, 1, 1, N, bias=True),
-        "redistribute.act": elementwise(N),
-        "redistribute": Cost(params=hidden_dim, elementwise=hidden_dim * N),  # one interpolation
-        "fc2": conv(hidden_dim, dim, 1, N, bias=True),
+        "fc2": conv(hidden_dim, dim, 1, N),
+        "norm2": norm(dim, N),
+    }
+    if spec.ffn == "mlp":
+        return costs
+    return costs | {
+        "aggregate": conv(dim, NUM_GROUPS, 1, N),
+        "norm_a": norm(NUM_GROUPS, N),
+        "act_a": elementwise(NUM_GROUPS * N),
+        "redistribute": Cost(params=hidden_dim, elementwise=2 * hidden_dim * N),  # difference, multiply-add
     }
 
 
-def mlp(dim: Size, hidden_dim: Size, N: Size) -> ByModule:
-    """`ciffn.MLP`."""
-    return {
-        "norm": norm(dim, N),
-        "fc1": conv(dim, hidden_dim, 1, N, bias=True),
-        "act": elementwise(hidden_dim * N),
-        "fc2": conv(hidden_dim, dim, 1, N, bias=True),
-    }
-
-
-def head(dim: Size, num_classes: int, hw: Size) -> ByModule:
+def head(dim: Size, num_classes: int) -> ByModule:
     """`layers.Head`."""
     classifier = {"fc": linear(dim, num_classes)} if num_classes else {}
-    return {"norm": norm(dim, hw), "": elementwise(dim), **classifier}
+    return {"": elementwise(dim), **classifier}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +150,10 @@ def tokens(spec: VariantSpec, img_size: tuple[int, int]) -> tuple[StageTokens, .
 def dense_attention_macs(spec: VariantSpec, img_size: tuple[int, int]) -> int:
     """Return what the attention products alone would cost at r = 1 in every stage, in MACs."""
     per_stage = zip(spec.stages, tokens(spec, img_size), strict=True)
-    return sum(sum(stage.attends) * attention(stage.dim, seen.pixels).macs for stage, seen in per_stage)
+    return sum(
+        stage.attn_blocks * attention(stage.dim, stage.num_heads * spec.key_dim, seen.pixels).macs
+        for stage, seen in per_stage
+    )
 
 
 def num_tokens(H: Size, W: Size, rate: Size) -> Size:

@@ -48,20 +48,17 @@ def dw_conv(dim: Size, k: int, hw: Size, *, bias: bool = False) -> Cost:
     return conv(dim, dim, k, hw, groups=dim, bias=bias)
 
 
-def dw_transposed_conv(dim: Size, rate: Size, n: Size) -> Cost:
-    """Depth-wise transposed convolution, kernel = stride = rate, no bias, that reads n pixels."""
-    weight = rate * rate * dim
-    return Cost(params=weight, macs=weight * n, activations=weight * n)
-
-
 def linear(c_in: Size, c_out: Size) -> Cost:
     """Linear layer with bias, on one vector."""
     return Cost(params=(c_in + 1) * c_out, macs=c_in * c_out, activations=c_out)
 
 
-def attention(dim: Size, n: Size) -> Cost:
-    """The products q k^T and a v of n tokens with themselves, for any number of heads; it writes a v."""
-    return Cost(macs=2 * n * n * dim, activations=n * dim)
+def attention(dim: Size, key_dim: Size, n: Size) -> Cost:
+    """The products q k^T and a v of n tokens with themselves; it writes a v.
+
+    dim and key_dim are the channels of values and of keys, all heads together.
+    """
+    return Cost(macs=n * n * (dim + key_dim), activations=n * dim)
 
 
 def norm(dim: Size, hw: Size) -> Cost:

@@ -4,7 +4,7 @@ A shape is (channels, height, width) for one image.
 """
 
 from saevit.count.analytic import half, stem_size
-from saevit.spec import Stage, VariantSpec
+from saevit.spec import NUM_GROUPS, Stage, VariantSpec
 
 Shape = tuple[int, int, int]
 
@@ -22,26 +22,25 @@ def by_module(spec: VariantSpec, img_size: tuple[int, int]) -> dict[str, Shape]:
             shapes |= {f"stages.{i}.downsample{end}": (stage.dim, H, W) for end in ("", ".conv", ".norm")}
         shapes[f"stages.{i}"] = (stage.dim, H, W)
         for j in range(stage.depth):
-            within = block(stage, H, W)
+            within = block(spec, stage, H, W)
             shapes |= {f"stages.{i}.blocks.{j}{path}": shape for path, shape in within.items()}
     classes = spec.num_classes or spec.stages[-1].dim
-    head = {"head": (classes, 1, 1), "head.norm": (spec.stages[-1].dim, H, W), "head.fc": (classes, 1, 1)}
-    return shapes | head
+    return shapes | {"head": (classes, 1, 1), "head.fc": (classes, 1, 1)}
 
 
-def block(stage: Stage, H: int, W: int) -> dict[str, Shape]:
+def block(spec: VariantSpec, stage: Stage, H: int, W: int) -> dict[str, Shape]:
     """Return the shapes inside one block, by relative path with its leading dot."""
-    dim, hidden, r = stage.dim, stage.hidden_dim, stage.rate
-    pixels, one = (dim, H, W), (1, H, W)
-    tokens = (dim, -(-H // r), -(-W // r))
-    recovered = (dim, tokens[1] * r, tokens[2] * r)
-    wide = (hidden, H, W)
+    dim, r = stage.dim, stage.rate
+    n = (-(-H // r), -(-W // r))
+    pixels, one, groups = (dim, H, W), (1, H, W), (NUM_GROUPS, H, W)
+    tokens, qkv = (dim, *n), (2 * stage.num_heads * spec.key_dim + dim, *n)
+    wide = (stage.hidden_dim, H, W)
     return {
         "": pixels,
-        **{f".local{end}": pixels for end in ("", ".dw", ".norm1", ".act", ".pw", ".norm2")},
         **{".attn": pixels, ".attn.norm": pixels, ".attn.sample": tokens, ".attn.sample.score": one},
-        **{".attn.qkv": (3 * dim, *tokens[1:]), ".attn.attend": tokens, ".attn.proj": tokens},
-        **{".attn.recover": recovered, ".ffn": pixels, ".ffn.norm": pixels, ".ffn.fc2": pixels},
-        **{f".ffn.{name}": wide for name in ("fc1", "dw", "act", "redistribute")},
-        **{".ffn.redistribute.decompose": one, ".ffn.redistribute.act": one},
+        **{".attn.qkv": qkv, ".attn.attend": tokens, ".attn.proj": tokens},
+        **{".attn.recover": pixels, ".attn.recover.dw": pixels},
+        **{f".ffn{name}": pixels for name in ("", ".dw", ".norm", ".fc2", ".norm2")},
+        **{f".ffn.{name}": wide for name in ("fc1", "norm1", "act", "redistribute")},
+        **{f".ffn.{name}": groups for name in ("aggregate", "norm_a", "act_a")},
     }

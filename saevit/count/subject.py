@@ -39,7 +39,7 @@ class Counted:
     attention_macs: int | None
     dense_attention_macs: int | None
     build: Callable[[], "nn.Module"]  # the network as defined, in eval mode
-    fused: (
+    folded: (
         Callable[[], "nn.Module"] | None
     )  # the same function with every exact fold, if that is ours to fold
     skeleton: Callable[[], "nn.Module"]  # the network for counting; its weights may take no memory
@@ -64,7 +64,7 @@ def of_variant(spec: VariantSpec, img_size: tuple[int, int]) -> Counted:
         attention_macs=sum(cost.macs for path, cost in costs.items() if path.endswith(".attend")),
         dense_attention_macs=analytic.dense_attention_macs(spec, img_size),
         build=cache(lambda: build_variant(spec)),
-        fused=cache(lambda: fused_variant(spec)),
+        folded=cache(lambda: folded_variant(spec)),
         skeleton=lambda: variant_skeleton(spec),
     )
 
@@ -88,12 +88,12 @@ def build_variant(spec: VariantSpec) -> "nn.Module":
     return build(spec)
 
 
-def fused_variant(spec: VariantSpec) -> "nn.Module":
+def folded_variant(spec: VariantSpec) -> "nn.Module":
     """Build the network and fold all that folds exactly."""
-    from saevit.model.fuse import fuse
+    from saevit.model.fold import fold
     from saevit.model.pyramid import build
 
-    return fuse(build(spec))
+    return fold(build(spec))
 
 
 def variant_skeleton(spec: VariantSpec) -> "nn.Module":
@@ -133,6 +133,6 @@ def of_network(
         attention_macs=None,
         dense_attention_macs=None,
         build=lambda: model,
-        fused=None,
+        folded=None,
         skeleton=lambda: model,
     )

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from saevit.errors import MeasureError, OptionError, need
-from saevit.model.plain import plain
 
 OPSET = 20  # the first with GELU as one operator
 OPSETS = range(18, 24)  # what torch's exporter writes without converting
@@ -33,7 +32,7 @@ def onnx_model(
     """Return an `onnx.ModelProto` of a network for inference: `image` (B, C, H, W) to `output`.
 
     Args:
-        model: in eval mode, on the CPU, in fp32; what `fuse` returns is written in its plain form.
+        model: in eval mode, on the CPU, in fp32.
         shape: of the images.
         is_dynamic: take any batch, not that of the shape alone.
         opset: version of the standard operators, one of `OPSETS`.
@@ -52,7 +51,7 @@ def onnx_model(
     try:
         with quiet(), torch.inference_mode(False), torch.no_grad():
             program = torch.onnx.export(
-                plain(model),
+                model,
                 (example(shape, is_dynamic=is_dynamic),),
                 dynamo=True,
                 dynamic_shapes=sizes,

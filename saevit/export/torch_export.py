@@ -3,14 +3,12 @@
 import io
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import nn
 
 from saevit.errors import MeasureError
 from saevit.export.onnx import Shape, example, quiet, reason_of
-from saevit.model.plain import plain
 
 
 def exported_program(model: nn.Module, shape: Shape, *, is_dynamic: bool) -> torch.export.ExportedProgram:
@@ -20,13 +18,9 @@ def exported_program(model: nn.Module, shape: Shape, *, is_dynamic: bool) -> tor
         MeasureError: torch cannot trace this network, in one line.
     """
     sizes = ({0: torch.export.Dim("batch", min=1)},) if is_dynamic else None
-    layout: dict[str, Any] = {"memory_format": torch.channels_last}  # not in every torch's stubs
     try:
         with quiet(), torch.inference_mode(False), torch.no_grad():
-            form = plain(model)
-            if form is not model:  # maps follow the layout of the weights, and are faster so on a CPU
-                form = form.to(**layout)
-            return torch.export.export(form, (example(shape, is_dynamic=is_dynamic),), dynamic_shapes=sizes)
+            return torch.export.export(model, (example(shape, is_dynamic=is_dynamic),), dynamic_shapes=sizes)
     except Exception as error:  # networks and the tracer raise all kinds
         raise MeasureError(f"torch.export cannot trace it: {reason_of(error)}") from error
 

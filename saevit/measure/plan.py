@@ -43,7 +43,7 @@ class Plan:
     rounds: int = 15
     min_time: float = 0.1  # seconds a sample lasts at least
     seed: int = 0
-    fuse: bool = True  # run variants with every exact fold; False runs them as defined
+    fold: bool = True  # run variants with every exact fold; False runs them as defined
     force: bool = False  # run even what by the count cannot fit in memory
 
 
@@ -71,7 +71,7 @@ def configurations(
             runtime=name,
             threads=plan.threads or usable_cores(),
             memory_format=plan.memory_format,
-            fused=plan.fuse and counted.fused is not None,
+            folded=plan.fold and counted.folded is not None,
         )
         for name in plan.runtimes
         for batch_size in plan.batch_sizes
@@ -132,17 +132,17 @@ def timed_together(
 
 def form(counted: Counted, conditions: Conditions) -> "Callable[[], nn.Module]":
     """Return what builds the network that runs under these conditions: folded, or as defined."""
-    return counted.fused if conditions.fused and counted.fused else counted.build
+    return counted.folded if conditions.folded and counted.folded else counted.build
 
 
 def form_with(counted: Counted, lines: Sequence[str], conditions: Conditions) -> Conditions:
     """Return the conditions for timing modules: as defined, if the folded network lacks one of them."""
-    if not conditions.fused:
+    if not conditions.folded:
         return conditions
     defined, folded = (
-        dict(form(counted, c)().named_modules()) for c in (replace(conditions, fused=False), conditions)
+        dict(form(counted, c)().named_modules()) for c in (replace(conditions, folded=False), conditions)
     )
-    return replace(conditions, fused=all(path in folded for path in lines if path in defined))
+    return replace(conditions, folded=all(path in folded for path in lines if path in defined))
 
 
 def line_times(counted: Counted, eager: Conditions, lines: Sequence[str], plan: Plan) -> "ModuleTimes":

@@ -16,7 +16,6 @@ from saevit.errors import MeasureError, OptionError, nearest
 from saevit.measure.memory import is_out_of_memory
 from saevit.measure.onnxruntime_runtime import OnnxRuntime
 from saevit.measure.openvino_runtime import OpenVINORuntime
-from saevit.model.compilable import compilable
 from saevit.results.record import Conditions
 
 Call = Callable[[], object]
@@ -69,9 +68,7 @@ class Eager:
 class Compile:
     """`torch.compile` with its default mode, for exactly the shape that is measured.
 
-    With weights frozen (TORCHINDUCTOR_FREEZING=1) a fused variant is compiled in the form that
-    `compilable` gives, whose convolutions the compiler then packs and fuses with what follows; without, it
-    is faster as it is.
+    Weights are frozen where TORCHINDUCTOR_FREEZING=1 says so.
     """
 
     name = "compile"
@@ -85,11 +82,6 @@ class Compile:
         Raises:
             MeasureError: the compiler failed.
         """
-        from torch._inductor import config  # loading it takes a while
-
-        if config.freezing and (form := compilable(model)) is not model:
-            layout: dict[str, Any] = {"memory_format": torch.channels_last}  # not in every torch's stubs
-            model = form.to(example.device, example.dtype).to(**layout)
         # Every compiled model of a class, at every batch size, counts against one limit of 8: beyond it
         # dynamo runs eagerly with no more than a log line. Static, as a second batch size would otherwise
         # get kernels for any size.

@@ -1,10 +1,32 @@
-"""Folding arithmetic: BatchNorm in eval mode is a scale and a shift a channel, and products can take them in.
+"""The folded form: the same function for inference as a list of convolutions, products and attention.
 
-Everything is computed in the type of the weights; `fuse` hands over float64.
+B batch, C channels, D hidden channels, G groups, H W the map, r the rate, h w = ceil(H/r) ceil(W/r),
+n = h w tokens, e channels of a key, d channels of a value.
+
+BatchNorm in eval mode is a scale and a shift of each channel, which the neighbouring convolution takes in.
+Redistribution is linear in u and a, so that the last convolution of CIFFN takes it in:
+W2 v = W2 (1 + gamma) u - (sum over each group of W2 gamma) a, and one convolution gives u and a together.
+Folding is computed in float64. Modules keep the paths of the defined form.
 """
 
+import copy
+from collections.abc import Iterable
+from typing import cast
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from saevit.errors import OptionError
+from saevit.model.ciffn import CIFFN, MLP
+from saevit.model.layers import Head, Stem
+from saevit.model.packed_conv import Act, PackedConv
+from saevit.model.pyramid import Block, PyramidStage, SAEViT
+from saevit.model.saa import SAA, AdaptiveSampler, MixSampler, spread, window_max, window_mean
+
+# Bytes. glibc gives large blocks back to the kernel after each use, and they come back by page faults, so
+# that a large batch is faster in parts.
+LARGEST_MAP = 16 * 2**20
 
 
 def affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
@@ -20,25 +42,207 @@ def bias_of(conv: nn.Conv2d) -> Tensor:
     return conv.weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias
 
 
-def matrix(conv: nn.Conv2d) -> Tensor:
-    """Return the weights of a 1x1 convolution as a matrix (C', C)."""
-    return conv.weight[:, :, 0, 0]
-
-
 def norm_after(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Return weight and bias of BN(conv(x)) as one convolution."""
     scale, shift = affine(norm)
     return conv.weight * scale[:, None, None, None], bias_of(conv) * scale + shift
 
 
-def norm_before(conv: nn.Conv2d, norm: nn.BatchNorm2d, owed: Tensor) -> tuple[Tensor, Tensor]:
-    """Return weight (C', C) and bias (C',) of conv(BN(x + owed)) for a 1x1 convolution; owed is (C,)."""
-    scale, shift = affine(norm)
-    weight = matrix(conv)
-    return weight * scale, bias_of(conv) + weight @ (scale * owed + shift)
+def affine_before(weight: Tensor, bias: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+    """Return weight (C', C, 1, 1) and bias (C',) of a 1x1 convolution of scale x + shift."""
+    return weight * scale[:, None, None], bias + weight[:, :, 0, 0] @ shift
 
 
-def constant(value: Tensor) -> nn.Parameter:
-    """Return a parameter that is not trained, laid out as products and convolutions read it."""
-    layout = torch.channels_last if value.ndim == 4 else torch.contiguous_format
-    return nn.Parameter(value.detach().contiguous(memory_format=layout), requires_grad=False)
+def folded_conv(conv: nn.Conv2d, norm: nn.BatchNorm2d, act: Act = None) -> PackedConv:
+    """Return act(BN(conv(x)))."""
+    return PackedConv(*norm_after(conv, norm), stride=conv.stride[0], groups=conv.groups, act=act)
+
+
+class FoldedSampler(nn.Module):
+    """Windows to tokens, BN left to what follows. (B, C, H, W) -> (B, C, h, w).
+
+    `scale` and `shift` (C,) are what is left to apply: the sampler of the defined form after BN is
+    scale z + shift.
+    """
+
+    def __init__(self, layer: SAA) -> None:
+        super().__init__()
+        self.sampler = layer.sample
+        self.scale, self.shift = affine(layer.norm)
+        if isinstance(layer.sample, AdaptiveSampler):
+            rate = layer.sample.rate
+            self.score = PackedConv(layer.sample.score.weight * self.scale[:, None, None], None)
+            self.scale = self.scale * rate**2  # the pooling in `forward` divides
+        elif isinstance(layer.sample, MixSampler):
+            mix = layer.sample
+            self.alpha = nn.Parameter((mix.alpha * self.scale)[:, None, None])
+            self.beta = nn.Parameter((mix.beta * self.scale.abs())[:, None, None])
+            self.sign = nn.Parameter(torch.where(self.scale < 0, -1.0, 1.0).to(self.scale)[:, None, None])
+            self.shift = (mix.alpha + mix.beta) * self.shift + mix.bias
+            self.scale = torch.ones_like(self.scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if isinstance(self.sampler, AdaptiveSampler):
+            return weighted_mean(x, self.score(x), self.sampler.rate)
+        if isinstance(self.sampler, MixSampler):
+            r = self.sampler.rate
+            return self.alpha * window_mean(x, r) + self.beta * window_max(x * self.sign, r)
+        return self.sampler(x)
+
+
+def weighted_mean(x: Tensor, score: Tensor, rate: int) -> Tensor:
+    """Return the sum of softmax(score) x over each window, divided by r^2. -> (B, C, h, w)."""
+    H, W = x.shape[2:]
+    if H % rate or W % rate:
+        missing = (0, -W % rate, 0, -H % rate)
+        x, score = F.pad(x, missing), F.pad(score, missing, value=-torch.inf)
+    weights = F.pixel_unshuffle(score, rate).softmax(1, dtype=torch.float32).to(x.dtype)
+    return F.avg_pool2d(x * F.pixel_shuffle(weights, rate), rate)
+
+
+class FoldedSAA(nn.Module):
+    """x + SAA(x). (B, C, H, W) -> same."""
+
+    def __init__(self, layer: SAA) -> None:
+        super().__init__()
+        self.key_dim, self.head_dim = layer.key_dim, layer.proj.in_channels // layer.num_heads
+        self.sample = FoldedSampler(layer)
+        weight, bias = affine_before(
+            layer.qkv.weight, bias_of(layer.qkv), self.sample.scale, self.sample.shift
+        )
+        scale = torch.ones_like(bias).view(layer.num_heads, -1)
+        scale[:, : self.key_dim] = self.key_dim**-0.5  # of the queries
+        self.qkv = PackedConv(weight * scale.view(-1, 1, 1, 1), bias * scale.flatten())
+        self.proj = PackedConv(layer.proj.weight, bias_of(layer.proj))
+        self.recover = None
+        if layer.recover is not None:
+            self.rate, dw = layer.recover.rate, layer.recover.dw
+            self.recover = PackedConv(dw.weight, bias_of(dw), groups=dw.groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.sample(x)
+        C, h, w = z.shape[1:]
+        qkv = self.qkv(z).reshape(-1, 2 * self.key_dim + self.head_dim, h * w)  # (B heads, 2 e + d, n)
+        q, k, v = qkv.split((self.key_dim, self.key_dim, self.head_dim), 1)
+        scores = torch.bmm(k.transpose(1, 2), q)  # one column for each query
+        y = torch.bmm(v, scores.softmax(1)).reshape(-1, C, h, w)
+        if self.recover is None:
+            return self.proj(y, x)
+        return self.recover(spread(self.proj(y), self.rate, x.shape[2:]), x)
+
+
+class FoldedFFN(nn.Module):
+    """x + CIFFN(x), or x + MLP(x). (B, C, H, W) -> same."""
+
+    def __init__(self, layer: CIFFN | MLP) -> None:
+        super().__init__()
+        act = type(layer.act)
+        expand, project = norm_after(layer.fc1, layer.norm1), norm_after(layer.fc2, layer.norm2)
+        if isinstance(layer, CIFFN):
+            aggregate = norm_after(layer.aggregate, layer.norm_a)
+            expand = torch.cat((expand[0], aggregate[0])), torch.cat((expand[1], aggregate[1]))
+            gamma = layer.redistribute.gamma[:, None, None]
+            moved = (project[0] * gamma).unflatten(1, (layer.aggregate.out_channels, -1)).sum(2)
+            project = torch.cat((project[0] * (1 + gamma), -moved), 1), project[1]
+        self.dw = nn.Identity()
+        if isinstance(layer.dw, nn.Conv2d):
+            self.dw = folded_conv(layer.dw, layer.norm)
+        else:
+            expand = affine_before(*expand, *affine(layer.norm))
+        self.fc1 = PackedConv(*expand, act=act)  # (B, D + G, H, W): u and a
+        self.fc2 = PackedConv(*project)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(self.fc1(self.dw(x)), x)
+
+
+class FoldedBlock(nn.Module):
+    """Attention, if the block carries it, then the FFN. (B, C, H, W) -> same."""
+
+    def __init__(self, block: Block) -> None:
+        super().__init__()
+        self.attn = nn.Identity() if block.attn is None else FoldedSAA(block.attn)
+        self.ffn = FoldedFFN(block.ffn)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.ffn(self.attn(x))
+
+
+class FoldedStage(nn.Module):
+    """Downsampling (from the second stage on), then blocks. (B, C, H, W) -> (B, C', H', W')."""
+
+    def __init__(self, stage: PyramidStage) -> None:
+        super().__init__()
+        down = stage.downsample
+        self.downsample = nn.Identity() if down is None else folded_conv(down.conv, down.norm)
+        blocks = cast(Iterable[Block], stage.blocks)
+        self.blocks = nn.Sequential(*(FoldedBlock(block) for block in blocks))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.blocks(self.downsample(x))
+
+
+class FoldedStem(nn.Module):
+    """Two convolutions of stride 2. (B, in_chans, H, W) -> (B, C, ceil(H/4), ceil(W/4))."""
+
+    def __init__(self, stem: Stem) -> None:
+        super().__init__()
+        self.conv1 = folded_conv(stem.conv1, stem.norm1, type(stem.act))
+        self.conv2 = folded_conv(stem.conv2, stem.norm2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv2(self.conv1(x))
+
+
+class FoldedSAEViT(nn.Module):
+    """A SAEViT variant for inference. (B, in_chans, H, W) -> (B, num_classes).
+
+    Maps are in channels_last, as the weights are, whatever the layout of the images. On a CPU a large batch
+    is computed in parts.
+    """
+
+    def __init__(self, network: SAEViT) -> None:
+        super().__init__()
+        self.spec = network.spec
+        self.stem = FoldedStem(network.stem)
+        stages = cast(Iterable[PyramidStage], network.stages)
+        self.stages = nn.Sequential(*(FoldedStage(stage) for stage in stages))
+        self.head: Head = network.head
+        # Channels of the largest map, relative to a quarter of the image's height and width.
+        self.widest = max(network.spec.stages[0].hidden_dim, 4 * network.spec.stem_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        num_parts = self.num_parts(x)
+        if num_parts == 1:
+            return self.head(self.stages(self.stem(x)))
+        return torch.cat([self.head(self.stages(self.stem(part))) for part in x.tensor_split(num_parts)])
+
+    def num_parts(self, x: Tensor) -> int:
+        """Return the number of parts of a batch, so that no map of a part exceeds `LARGEST_MAP`."""
+        if x.device.type != "cpu" or torch.compiler.is_compiling():
+            return 1
+        B, _, H, W = x.shape
+        image = self.widest * -(-H // 4) * -(-W // 4) * x.element_size()  # bytes of its largest map
+        return -(-B // max(1, LARGEST_MAP // image))
+
+
+def fold(network: SAEViT) -> FoldedSAEViT:
+    """Return the folded form: equal outputs but for rounding, fewer operations.
+
+    The network is not touched, and shares nothing with the result, whose parameters are not trained.
+
+    Raises:
+        OptionError: the network is in training mode, cut short, or none of ours.
+    """
+    if not isinstance(network, SAEViT):
+        raise OptionError(f"fold cannot take a {type(network).__name__}: give it a SAEViT, as build returns it")
+    if not network.head.pools or len(network.stages) != len(network.spec.stages):
+        raise OptionError("fold cannot take a part of a network: give it all stages and a head that pools")
+    if any(module.training for module in network.modules()):
+        raise OptionError("fold cannot take a network in training mode: call network.eval() first")
+    weight = network.stem.conv1.weight
+    device = "cpu" if weight.device.type == "mps" else weight.device  # mps has no float64
+    with torch.inference_mode(False), torch.no_grad():
+        exact = copy.deepcopy(network).to(device, torch.float64)
+        folded = FoldedSAEViT(exact).to(weight.device, weight.dtype).to(memory_format=torch.channels_last)
+        return folded.requires_grad_(False).eval()

@@ -1,31 +1,14 @@
-"""The building blocks that are not SAEViT's own. B batch, C channels, H W height and width."""
+"""Layers that are not SAEViT's own. B batch, C channels, H W height and width of the map."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from saevit.model.unwatched import pointwise
-
 ACT_LAYERS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
     "hardswish": nn.Hardswish,
     "gelu": nn.GELU,
-    "relu": nn.ReLU,
     "silu": nn.SiLU,
 }
-
-
-class DWSConv(nn.Module):
-    """Depth-wise separable convolution: 3x3 depth-wise, BN, act, 1x1, BN. (B, C, H, W) -> same shape."""
-
-    def __init__(self, dim: int, act: str) -> None:
-        super().__init__()
-        self.dw = nn.Conv2d(dim, dim, 3, padding=1, groups=dim, bias=False)
-        self.norm1 = nn.BatchNorm2d(dim)
-        self.act = ACT_LAYERS[act]()
-        self.pw = nn.Conv2d(dim, dim, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.norm2(pointwise(self.pw, self.act(self.norm1(self.dw(x)))))
 
 
 class Stem(nn.Module):
@@ -59,7 +42,11 @@ class Attend(nn.Module):
     """Scaled dot-product attention as a module of its own, so that it can be hooked, counted and timed."""
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Return softmax(q k^T / sqrt(d)) v. q: (B, heads, n, d); k, v: (B, heads, m, d) -> as q."""
+        """Return softmax(q k^T / sqrt(e)) v. q: (B, heads, n, e); k: (B, heads, m, e); v: (B, heads, m, d).
+
+        Returns:
+            (B, heads, n, d).
+        """
         return F.scaled_dot_product_attention(q, k, v)
 
 
@@ -85,21 +72,19 @@ class DropPath(nn.Module):
 
 
 class Head(nn.Module):
-    """BN, global average pool, dropout, linear. (B, C, H, W) -> (B, num_classes); for num_classes=0 (B, C).
+    """Global average pool, dropout, linear. (B, C, H, W) -> (B, num_classes); for num_classes=0 (B, C).
 
-    With `pools` off it ends at BN: (B, C, H, W) -> same.
+    With `pools` off it returns the map.
     """
 
     def __init__(self, dim: int, num_classes: int, drop_rate: float = 0.0) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm2d(dim)
         self.pools = True
         self.drop = nn.Dropout(drop_rate)
         self.fc = nn.Linear(dim, num_classes) if num_classes else nn.Identity()
 
     def forward(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """Return logits, or with `pre_logits` what the classifier would take."""
-        x = self.norm(x)
+        """Return logits, or with `pre_logits` the input of the classifier."""
         if not self.pools:
             return x
         x = self.drop(x.mean((2, 3)))
@@ -107,16 +92,13 @@ class Head(nn.Module):
 
 
 def init_weights(module: nn.Module) -> None:
-    """Initialise one layer, as `Module.apply` calls it.
+    """Initialise one layer, as `Module.apply` calls it. Biases start at 0.
 
-    | layer | weight | bias |
-    | 3x3 convolution | normal, sqrt(2 / fan_out) with groups (arXiv 1502.01852) | 0 |
-    | 1x1 convolution, linear | truncated normal, 0.02 (arXiv 2010.11929) | 0 |
-    | transposed convolution | 1: at first, recovery copies a token to its window | - |
+    | layer | weight |
+    | 3x3 and 5x5 convolution | normal, sqrt(2 / fan_out) with groups (arXiv 1502.01852) |
+    | 1x1 convolution, linear | truncated normal, 0.02 (arXiv 2010.11929) |
     """
-    if isinstance(module, nn.ConvTranspose2d):
-        nn.init.ones_(module.weight)
-    elif isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1):
+    if isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1):
         fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
         nn.init.normal_(module.weight, std=(2 / fan_out) ** 0.5)
     elif isinstance(module, nn.Conv2d | nn.Linear):

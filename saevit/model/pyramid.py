@@ -10,25 +10,23 @@ from torch.utils.checkpoint import checkpoint
 
 from saevit.errors import OptionError
 from saevit.model.ciffn import CIFFN, MLP
-from saevit.model.layers import Downsample, DropPath, DWSConv, Head, Stem, init_weights
-from saevit.model.saa import SAA
+from saevit.model.layers import Downsample, DropPath, Head, Stem, init_weights
+from saevit.model.saa import SAA, Recover
 from saevit.spec import Stage, VariantSpec
 
 
 class Block(nn.Module):
-    """x += DWSConv(x); x += SAA(x) where the block carries attention; x += CIFFN(x). (B, C, H, W) -> same."""
+    """x += SAA(x) where the block carries attention; x += CIFFN(x). (B, C, H, W) -> same."""
 
     def __init__(self, spec: VariantSpec, stage: Stage, *, attends: bool, drop_path: float) -> None:
         super().__init__()
         ffn = CIFFN if spec.ffn == "ciffn" else MLP
-        self.local = DWSConv(stage.dim, spec.act) if spec.local == "dwsconv" else None
-        self.attn = SAA(stage.dim, stage.num_heads, stage.rate, spec.sampling) if attends else None
-        self.ffn = ffn(stage.dim, stage.hidden_dim)
+        heads = (stage.num_heads, spec.key_dim)
+        self.attn = SAA(stage.dim, *heads, stage.rate, spec.sampling) if attends else None
+        self.ffn = ffn(stage.dim, stage.hidden_dim, spec.act, spec.local, spec.kernel)
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.local is not None:
-            x = x + self.drop_path(self.local(x))
         if self.attn is not None:
             x = x + self.drop_path(self.attn(x))
         return x + self.drop_path(self.ffn(x))
@@ -57,7 +55,7 @@ class PyramidStage(nn.Module):
 class SAEViT(nn.Module):
     """A SAEViT variant. (B, in_chans, H, W) -> (B, num_classes); H and W of 32 px or more, square or not.
 
-    Weights are initialised for training (`init_weights`); gamma starts at 1e-5 and recovery at ones. The
+    Weights are initialised for training (`init_weights`); gamma starts at 1e-5 and recovery as a copy. The
     methods beside `forward` are those that timm's tools call on any backbone, with timm's names.
 
     Args:
@@ -77,6 +75,9 @@ class SAEViT(nn.Module):
             for i, stage in enumerate(spec.stages)
         ]
         self.apply(init_weights)
+        for module in self.modules():
+            if isinstance(module, Recover):
+                module.reset_parameters()
 
     @property
     def num_classes(self) -> int:
@@ -111,7 +112,7 @@ class SAEViT(nn.Module):
         Args:
             x: images.
             indices: the last so many stages, or these from 0, negative from the end; None is all.
-            norm: let the head's BN act on the last stage's map among the intermediates.
+            norm: no effect, as there is no norm behind the stages.
             stop_early: compute no stage behind the last that is wanted.
             output_fmt: NCHW.
             intermediates_only: leave out the last map.
@@ -127,7 +128,7 @@ class SAEViT(nn.Module):
         for i, stage in enumerate(self.stages[:end]):
             x = stage(x)
             if i in wanted:
-                found.append(self.head.norm(x) if norm and i == len(self.spec.stages) - 1 else x)
+                found.append(x)
         return found if intermediates_only else (x, found)
 
     def prune_intermediate_layers(
@@ -137,15 +138,13 @@ class SAEViT(nn.Module):
 
         Args:
             indices: as of `forward_intermediates`.
-            prune_norm: drop the head's BN too.
+            prune_norm: no effect, as there is no norm behind the stages.
             prune_head: drop the classifier and pooling; a head whose stage is gone always goes.
         """
         wanted = self.stage_indices(indices)
         last = max(wanted)
         cut = last < len(self.stages) - 1
         self.stages = self.stages[: last + 1]
-        if prune_norm or cut:
-            self.head.norm = nn.Identity()  # type: ignore[assignment]
         if cut:
             self.num_features = self.head_hidden_size = self.spec.stages[last].dim
         if prune_head or cut:
@@ -170,7 +169,7 @@ class SAEViT(nn.Module):
 
         Args:
             num_classes: 0 is none: the head returns pooled features.
-            global_pool: "avg", or "" for a head that returns the normalised map; None leaves it.
+            global_pool: "avg", or "" for a head that returns the map; None leaves it.
 
         Raises:
             OptionError: another pooling, or classes without pooling.
@@ -197,16 +196,12 @@ class SAEViT(nn.Module):
             assert isinstance(stage, PyramidStage)
             stage.grad_checkpointing = enable
 
-    def no_weight_decay(self) -> set[str]:
-        """Return the scales of more than one dimension; timm leaves out the others itself."""
-        return {name for name, _ in self.named_parameters() if name.endswith(".gamma")}
-
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """Return patterns of the weights' names in order of depth, for layer-wise learning rates."""
         blocks = [(r"^stages\.(\d+)\.downsample", (0,)), (r"^stages\.(\d+)\.blocks\.(\d+)", None)]
         return {
             "stem": r"^stem",
-            "blocks": r"^stages\.(\d+)" if coarse else [*blocks, (r"^head\.norm", (99999,))],
+            "blocks": r"^stages\.(\d+)" if coarse else blocks,
         }
 
 

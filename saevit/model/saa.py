@@ -1,6 +1,7 @@
 """Sparsely Aggregated Attention.
 
-B batch, C channels, H W the map, r the rate, h w = ceil(H/r) ceil(W/r), d = C/heads.
+B batch, C channels, H W the map, r the rate, h w = ceil(H/r) ceil(W/r), n = h w tokens, e channels of a key,
+d = C/heads channels of a value.
 
 From the abstract of arXiv 2508.16884: adaptive sparse sampling, attention on the samples, recovery by
 deconvolution. Our decision: the form of each (precedent: EdgeViT, arXiv 2205.03436, which samples uniformly).
@@ -11,51 +12,68 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from saevit.model.layers import Attend
-from saevit.model.unwatched import pointwise, recover
 
 
 class SAA(nn.Module):
     """Attention over one token for each r x r window, then recovery to every pixel. (B, C, H, W) -> same.
 
-    With rate=1 it is dense attention: neither score nor recovery exists.
+    With rate=1 it is dense attention without sampling and recovery.
     """
 
-    def __init__(self, dim: int, num_heads: int, rate: int, sampling: str) -> None:
+    def __init__(self, dim: int, num_heads: int, key_dim: int, rate: int, sampling: str) -> None:
         super().__init__()
-        self.num_heads = num_heads
+        self.num_heads, self.key_dim = num_heads, key_dim
         self.norm = nn.BatchNorm2d(dim)
         self.sample = make_sampler(dim, rate, sampling)
-        self.qkv = nn.Conv2d(dim, 3 * dim, 1)
+        self.qkv = nn.Conv2d(dim, 2 * num_heads * key_dim + dim, 1)  # head by head: query, key, value
         self.attend = Attend()
         self.proj = nn.Conv2d(dim, dim, 1)
-        self.recover = (
-            nn.Identity()
-            if rate == 1
-            else nn.ConvTranspose2d(dim, dim, rate, stride=rate, groups=dim, bias=False)
-        )
+        self.recover = None if rate == 1 else Recover(dim, rate)
 
     def forward(self, x: Tensor) -> Tensor:
-        H, W = x.shape[2:]
         z = self.sample(self.norm(x))  # (B, C, h, w)
-        # (B, n, 3C) -> (B, C, n). Fused attention wants each token's channels side by side; in channels_last
-        # they are already.
-        y = self.mix(pointwise(self.qkv, z).flatten(2).transpose(1, 2).contiguous())
-        y = pointwise(self.proj, y.reshape(z.shape))
-        return recover(self.recover, y)[:, :, :H, :W]
+        heads = self.qkv(z).flatten(2).unflatten(1, (self.num_heads, -1)).transpose(2, 3)
+        q, k, v = heads.split((self.key_dim, self.key_dim, z.shape[1] // self.num_heads), 3)
+        y = self.attend(q, k, v).transpose(2, 3)  # (B, heads, d, n)
+        y = self.proj(y.reshape(z.shape))
+        return y if self.recover is None else self.recover(y, x.shape[2:])
 
-    def mix(self, tokens: Tensor) -> Tensor:
-        """Let every token attend to all, head by head. (B, n, 3C) of queries, keys, values -> (B, C, n)."""
-        B, n, C3 = tokens.shape
-        q, k, v = tokens.reshape(B, n, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)  # (B, heads, n, d) each
-        y = self.attend(q, k, v)
-        return y.transpose(1, 2).reshape(B, n, C3 // 3).transpose(1, 2)
+
+class Recover(nn.Module):
+    """Copy each token to its window, then a depth-wise 3x3 convolution. (B, C, h, w) -> (B, C, H, W).
+
+    Where r divides H and W, this is a depth-wise transposed convolution of stride r and padding 1, whose
+    kernel of side r + 2 is a box of r x r convolved with the 3x3.
+    """
+
+    def __init__(self, dim: int, rate: int) -> None:
+        super().__init__()
+        self.rate = rate
+        self.dw = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
+
+    def forward(self, y: Tensor, size: tuple[int, int]) -> Tensor:
+        return self.dw(spread(y, self.rate, size))
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Start as the identity: every pixel gets the token of its window."""
+        nn.init.dirac_(self.dw.weight, groups=self.dw.groups)
+
+    def extra_repr(self) -> str:
+        return f"rate={self.rate}"
+
+
+def spread(y: Tensor, rate: int, size: tuple[int, int]) -> Tensor:
+    """Copy each token to its r x r window. (B, C, h, w) -> (B, C, H, W) of the size (H, W)."""
+    H, W = size
+    wide = F.interpolate(y, scale_factor=float(rate), mode="nearest")
+    return wide if H % rate == W % rate == 0 else wide[:, :, :H, :W]
 
 
 class AdaptiveSampler(nn.Module):
     """Content-weighted mean of each window: z = sum_i a_i x_i with a = softmax(w_s . x) over the window.
 
-    A uniform, redundant window is averaged, a varied one is picked from. Padding never gets weight.
-    (B, C, H, W) -> (B, C, h, w).
+    Padding never gets weight. (B, C, H, W) -> (B, C, h, w).
     """
 
     def __init__(self, dim: int, rate: int) -> None:
@@ -64,25 +82,40 @@ class AdaptiveSampler(nn.Module):
         self.score = nn.Conv2d(dim, 1, 1, bias=False)  # a bias would cancel in the softmax
 
     def forward(self, x: Tensor) -> Tensor:
-        H, W = x.shape[2:]
-        weights = window_softmax(pointwise(self.score, x), self.rate)
-        weights = weights.flatten(4).flatten(2, 3)[:, :, :H, :W]  # (B, 1, H, W)
-        weighted = x * weights.to(x.dtype)
-        return F.avg_pool2d(weighted, self.rate, ceil_mode=True, divisor_override=1)  # the sum of each window
+        weights = window_softmax(self.score(x), self.rate)
+        return F.avg_pool2d(x * weights, self.rate, ceil_mode=True, divisor_override=1)  # sums of windows
+
+    def extra_repr(self) -> str:
+        return f"rate={self.rate}"
+
+
+class MixSampler(nn.Module):
+    """A mean and a maximum of each window, mixed by channel: alpha mean + beta max + bias. As above."""
+
+    def __init__(self, dim: int, rate: int) -> None:
+        super().__init__()
+        self.rate = rate
+        self.alpha = nn.Parameter(torch.ones(dim))
+        self.beta = nn.Parameter(torch.zeros(dim))
+        self.bias = nn.Parameter(torch.zeros(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        alpha, beta, bias = (p[:, None, None] for p in (self.alpha, self.beta, self.bias))
+        return alpha * window_mean(x, self.rate) + beta * window_max(x, self.rate) + bias
 
     def extra_repr(self) -> str:
         return f"rate={self.rate}"
 
 
 class AverageSampler(nn.Module):
-    """Mean of each window's real pixels, padding left out. (B, C, H, W) -> (B, C, h, w)."""
+    """Mean of each window's real pixels. (B, C, H, W) -> (B, C, h, w)."""
 
     def __init__(self, rate: int) -> None:
         super().__init__()
         self.rate = rate
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.avg_pool2d(x, self.rate, ceil_mode=True, count_include_pad=False)
+        return window_mean(x, self.rate)
 
     def extra_repr(self) -> str:
         return f"rate={self.rate}"
@@ -108,20 +141,26 @@ def make_sampler(dim: int, rate: int, sampling: str) -> nn.Module:
         return nn.Identity()
     if sampling == "adaptive":
         return AdaptiveSampler(dim, rate)
+    if sampling == "mix":
+        return MixSampler(dim, rate)
     return AverageSampler(rate) if sampling == "average" else StrideSampler(rate)
 
 
-def windows(x: Tensor, rate: int, fill: float) -> Tensor:
-    """Cut a map into r x r windows, filled up at the right and bottom. (B, C, H, W) -> (B, C, h, r, w, r)."""
-    B, C, H, W = x.shape
-    if H % rate or W % rate:  # padding by nothing would still copy the map
-        x = F.pad(x, (0, -W % rate, 0, -H % rate), value=fill)
-    return x.reshape(B, C, -(-H // rate), rate, -(-W // rate), rate)
+def window_mean(x: Tensor, rate: int) -> Tensor:
+    """Mean of each window, padding left out. (B, C, H, W) -> (B, C, h, w)."""
+    return F.avg_pool2d(x, rate, ceil_mode=True, count_include_pad=False)
+
+
+def window_max(x: Tensor, rate: int) -> Tensor:
+    """Maximum of each window. (B, C, H, W) -> (B, C, h, w)."""
+    return F.max_pool2d(x, rate, ceil_mode=True)
 
 
 def window_softmax(score: Tensor, rate: int) -> Tensor:
-    """Softmax over each r x r window, in fp32, maximum subtracted. (B, 1, H, W) -> (B, 1, h, r, w, r)."""
-    cut = windows(score.float(), rate, -torch.inf)
-    B, _, h, _, w, _ = cut.shape
-    s = F.pixel_unshuffle(cut.reshape(B, 1, h * rate, w * rate), rate)  # (B, r r, h, w)
-    return F.pixel_shuffle(s.softmax(1), rate).reshape(cut.shape)
+    """Softmax over each r x r window, in fp32, in the type of the scores. (B, 1, H, W) -> same."""
+    H, W = score.shape[2:]
+    s = score.float()
+    if H % rate or W % rate:  # padding by nothing would still copy the map
+        s = F.pad(s, (0, -W % rate, 0, -H % rate), value=-torch.inf)
+    weights = F.pixel_unshuffle(s, rate).softmax(1)  # (B, r r, h, w); the maximum is subtracted
+    return F.pixel_shuffle(weights.to(score.dtype), rate)[:, :, :H, :W]

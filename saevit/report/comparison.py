@@ -18,8 +18,8 @@ from saevit.results.stability import MOST_LINES, advice
 from saevit.results.statistics import median
 
 AXES = ("gmacs", "latency")  # of the fronts that a table names: what papers plot, and what this machine says
-FUSED = (
-    "SAEViT variants run with every exact fold (--no-fuse: as defined); baselines are re-parameterised where "
+FOLDED = (
+    "SAEViT variants run with every exact fold (--no-fold: as defined); baselines are re-parameterised where "
     "their family has that; counts are of the definition"
 )
 Fronts = dict[str, dict[str, bool]]  # axis: model: is it on the front of top-1 against that axis?
@@ -133,8 +133,8 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
         )
     timings = comparison.timings
     if timings:
-        found += [FUSED] if any(latency.conditions.fused for latency in timings.latencies) else []
-        conditions = replace(timings.latencies[0].conditions, fused=False)
+        found += [FOLDED] if any(latency.conditions.folded for latency in timings.latencies) else []
+        conditions = replace(timings.latencies[0].conditions, folded=False)
         found.append(
             f"{timings.rounds} interleaved rounds, begun {timings.started}: {conditions}; "
             "a ratio below 1 is faster than the reference"

@@ -75,6 +75,6 @@ def measured_columns(latency: Latency) -> dict[str, Any]:
         "dtype": c.dtype,
         "threads": c.threads,
         "memory_format": c.memory_format,
-        "fused": c.fused,
+        "folded": c.folded,
         "failure": latency.failure,
     }

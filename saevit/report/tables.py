@@ -62,8 +62,8 @@ def speed_table(profile: Profile) -> Table:
     assert timings is not None
     conditions = timings.latencies[0].conditions
     notes = [note for latency in timings.latencies for note in latency.notes]
-    if conditions.fused:
-        notes.append("run with every exact fold (--no-fuse: as defined); counts are of the definition")
+    if conditions.folded:
+        notes.append("run with every exact fold (--no-fold: as defined); counts are of the definition")
     floor = timings.noise_floor
     if floor:
         notes.append(
@@ -204,7 +204,7 @@ def breakdown_notes(profile: Profile) -> tuple[str, ...]:
     assert timings is not None
     assert timings.breakdown is not None
     hooked, plain = median(timings.breakdown_total), median(timings.breakdown_plain)
-    folded = timings.latencies[0].conditions.fused and not timings.breakdown.fused
+    folded = timings.latencies[0].conditions.folded and not timings.breakdown.folded
     form = ("the network as it is defined: folding leaves none of these modules alone",) if folded else ()
     return (
         *form,

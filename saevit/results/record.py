@@ -64,7 +64,7 @@ class Conditions:
     runtime: str
     threads: int
     memory_format: MemoryFormat
-    fused: bool = (
+    folded: bool = (
         False  # run with every exact fold, not as defined; baselines are re-parameterised either way
     )
 
@@ -85,7 +85,7 @@ class Conditions:
         height, width = self.img_size
         return (
             f"{height}x{width}, batch {self.batch_size}, {self.dtype}, {self.device}, {self.runtime}, "
-            f"{self.threads} thread{'s' * (self.threads > 1)}, {self.memory_format}{', fused' * self.fused}"
+            f"{self.threads} thread{'s' * (self.threads > 1)}, {self.memory_format}{', folded' * self.folded}"
         )
 
     @classmethod

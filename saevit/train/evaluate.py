@@ -29,7 +29,7 @@ from saevit.train.loaders import loader
 from saevit.train.transform import eval_transform
 
 TOP = 5
-FUSED = "run fused, with every exact fold"
+FOLDED = "run folded, with every exact fold"
 MERGED = "run re-parameterised, where its family has that"
 
 
@@ -76,7 +76,7 @@ def evaluate(
         runtime="eager",
         threads=plan.threads or usable_cores(),
         memory_format="contiguous",
-        fused=isinstance(net.model, SAEViT),
+        folded=isinstance(net.model, SAEViT),
     )
     started = utc_now()
     tally = Tally(num_classes=data.num_classes)
@@ -222,7 +222,7 @@ def result(
         model=net.about.model,
         checkpoint=checkpoint.name,
         sha256=hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
-        form=FUSED if conditions.fused else MERGED,
+        form=FOLDED if conditions.folded else MERGED,
         data=data.name,
         split=data.split,
         statement=data.statement,

@@ -56,7 +56,7 @@ MEASURED_WITH = (
     "rounds",
     "min_time",
     "measure",
-    "fuse",
+    "fold",
     "force",
 )
 AXES = ("gmacs", "latency")  # what papers plot, and what this machine says
@@ -78,7 +78,7 @@ def compare(
     min_time: options.MinTime = "0.1",
     measure: options.Measure = True,
     from_store: options.FromStore = None,
-    fuse: options.Fuse = True,
+    fold: options.Fold = True,
     force: options.Force = False,
     sort: options.Sort = None,
     x: options.AxisX = None,
@@ -118,7 +118,7 @@ def compare(
             memory_format=readers.read_layout(memory_format),
             rounds=readers.read_rounds(rounds),
             min_time=readers.read_min_time(min_time),
-            fuse=fuse,
+            fold=fold,
             force=force,
         )
         size, precision = readers.read_size(img_size), readers.read_dtype(dtype)

@@ -28,7 +28,7 @@ def profile(
     rounds: options.Rounds = "15",
     min_time: options.MinTime = "0.1",
     measure: options.Measure = True,
-    fuse: options.Fuse = True,
+    fold: options.Fold = True,
     force: options.Force = False,
     counters: options.Counters = None,
     by: options.ByName = "stage",
@@ -52,7 +52,7 @@ def profile(
         memory_format=readers.read_layout(memory_format),
         rounds=readers.read_rounds(rounds),
         min_time=readers.read_min_time(min_time),
-        fuse=fuse,
+        fold=fold,
         force=force,
     )
     with output.kept(store, wanted=measure) as writer, output.progress() as tell:

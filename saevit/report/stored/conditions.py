@@ -12,7 +12,7 @@ TEXTS: dict[str, Callable[[Conditions], str]] = {
     "runtime": lambda c: c.runtime,
     "threads": lambda c: str(c.threads),
     "layout": lambda c: c.memory_format,
-    "form": lambda c: "fused" if c.fused else "as defined",
+    "form": lambda c: "folded" if c.folded else "as defined",
 }
 
 

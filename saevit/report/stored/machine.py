@@ -40,7 +40,7 @@ RECORD = (
     "dtype",
     "threads",
     "memory_format",
-    "fused",
+    "folded",
     *(field.name for field in fields(Environment)),
     "samples",
     "notes",
