@@ -22,7 +22,7 @@ def by_module(spec: VariantSpec, img_size: tuple[int, int]) -> ByModule:
     for i, stage in enumerate(spec.stages):
         if i:
             H, W = half(H), half(W)
-            costs |= under(f"stages.{i}.downsample", downsample(spec.stages[i - 1].dim, stage.dim, H * W))
+            costs |= under(f"stages.{i}.downsample", conv_norm(spec.stages[i - 1].dim, stage.dim, 3, H * W))
         for j, attends in enumerate(stage.attends):
             costs |= under(f"stages.{i}.blocks.{j}", block(spec, stage, H, W, attends=attends))
     costs |= under("head", head(spec.stages[-1].dim, spec.num_classes))
@@ -39,17 +39,15 @@ def stem(in_chans: Size, mid_dim: Size, dim: Size, img_size: tuple[Size, Size]) 
     H, W = half(img_size[0]), half(img_size[1])
     hw = half(H) * half(W)
     return {
-        "conv1": conv(in_chans, mid_dim, 3, H * W),
-        "norm1": norm(mid_dim, H * W),
+        **under("conv1", conv_norm(in_chans, mid_dim, 3, H * W)),
         "act": elementwise(mid_dim * H * W),
-        "conv2": conv(mid_dim, dim, 3, hw),
-        "norm2": norm(dim, hw),
+        **under("conv2", conv_norm(mid_dim, dim, 3, hw)),
     }
 
 
-def downsample(in_dim: Size, dim: Size, hw: Size) -> ByModule:
-    """`layers.Downsample`, writing hw pixels."""
-    return {"conv": conv(in_dim, dim, 3, hw), "norm": norm(dim, hw)}
+def conv_norm(in_dim: Size, dim: Size, kernel: int, hw: Size, *, groups: Size = 1) -> ByModule:
+    """`layers.ConvNorm`, writing hw pixels."""
+    return {"conv": conv(in_dim, dim, kernel, hw, groups=groups), "norm": norm(dim, hw)}
 
 
 def block(spec: VariantSpec, stage: Stage, H: Size, W: Size, *, attends: bool) -> ByModule:
@@ -93,20 +91,17 @@ def sample(sampling: str, dim: Size, N: Size, n: Size, filled: Size) -> ByModule
 def ffn(spec: VariantSpec, stage: Stage, N: Size) -> ByModule:
     """`ciffn.CIFFN`, and `ciffn.MLP` without its aggregates."""
     dim, hidden_dim = stage.dim, stage.hidden_dim
-    costs = {"dw": dw_conv(dim, spec.kernel, N)} if spec.local == "dwsconv" else {}
-    costs |= {
-        "norm": norm(dim, N),
-        "fc1": conv(dim, hidden_dim, 1, N),
-        "norm1": norm(hidden_dim, N),
+    depth_wise = conv_norm(dim, dim, spec.kernel, N, groups=dim)
+    costs = {
+        **under("local", depth_wise if spec.local == "dwsconv" else {"": norm(dim, N)}),
+        **under("fc1", conv_norm(dim, hidden_dim, 1, N)),
         "act": elementwise(hidden_dim * N),
-        "fc2": conv(hidden_dim, dim, 1, N),
-        "norm2": norm(dim, N),
+        **under("fc2", conv_norm(hidden_dim, dim, 1, N)),
     }
     if spec.ffn == "mlp":
         return costs
     return costs | {
-        "aggregate": conv(dim, NUM_GROUPS, 1, N),
-        "norm_a": norm(NUM_GROUPS, N),
+        **under("aggregate", conv_norm(dim, NUM_GROUPS, 1, N)),
         "act_a": elementwise(NUM_GROUPS * N),
         "redistribute": Cost(params=hidden_dim, elementwise=2 * hidden_dim * N),  # difference, multiply-add
     }

@@ -8,18 +8,20 @@ from saevit.spec import NUM_GROUPS, Stage, VariantSpec
 
 Shape = tuple[int, int, int]
 
+CONV_NORM = ("", ".conv", ".norm")  # paths in a `layers.ConvNorm`
+
 
 def by_module(spec: VariantSpec, img_size: tuple[int, int]) -> dict[str, Shape]:
     """Return the output shape of every module that `analytic.by_module` names, and of its parents."""
     H, W = stem_size(img_size)
     first = (spec.stem_dim, half(img_size[0]), half(img_size[1]))
     last = (spec.stages[0].dim, H, W)
-    shapes = {f"stem.{name}": first for name in ("conv1", "norm1", "act")}
-    shapes |= {f"stem.{name}": last for name in ("conv2", "norm2")} | {"stem": last}
+    shapes = {f"stem.conv1{end}": first for end in CONV_NORM} | {"stem.act": first}
+    shapes |= {f"stem.conv2{end}": last for end in CONV_NORM} | {"stem": last}
     for i, stage in enumerate(spec.stages):
         if i:
             H, W = half(H), half(W)
-            shapes |= {f"stages.{i}.downsample{end}": (stage.dim, H, W) for end in ("", ".conv", ".norm")}
+            shapes |= {f"stages.{i}.downsample{end}": (stage.dim, H, W) for end in CONV_NORM}
         shapes[f"stages.{i}"] = (stage.dim, H, W)
         for j in range(stage.depth):
             within = block(spec, stage, H, W)
@@ -40,7 +42,8 @@ def block(spec: VariantSpec, stage: Stage, H: int, W: int) -> dict[str, Shape]:
         **{".attn": pixels, ".attn.norm": pixels, ".attn.sample": tokens, ".attn.sample.score": one},
         **{".attn.qkv": qkv, ".attn.attend": tokens, ".attn.proj": tokens},
         **{".attn.recover": pixels, ".attn.recover.dw": pixels},
-        **{f".ffn{name}": pixels for name in ("", ".dw", ".norm", ".fc2", ".norm2")},
-        **{f".ffn.{name}": wide for name in ("fc1", "norm1", "act", "redistribute")},
-        **{f".ffn.{name}": groups for name in ("aggregate", "norm_a", "act_a")},
+        ".ffn": pixels,
+        **{f".ffn.{name}{end}": pixels for name in ("local", "fc2") for end in CONV_NORM},
+        **{f".ffn.{name}": wide for name in ("fc1", "fc1.conv", "fc1.norm", "act", "redistribute")},
+        **{f".ffn.{name}": groups for name in ("aggregate", "aggregate.conv", "aggregate.norm", "act_a")},
     }

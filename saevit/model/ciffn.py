@@ -8,7 +8,7 @@ channels (MogaNet, arXiv 2211.03295, aggregates all channels into one).
 import torch
 from torch import Tensor, nn
 
-from saevit.model.layers import ACT_LAYERS
+from saevit.model.layers import ACT_LAYERS, ConvNorm
 from saevit.spec import NUM_GROUPS
 
 GAMMA_INIT = 1e-5  # redistribution starts as almost nothing, as layer scale does (arXiv 2103.17239)
@@ -30,53 +30,37 @@ class Redistribute(nn.Module):
         return torch.addcmul(u, self.gamma[:, None, None], distance.flatten(1, 2))
 
 
-class CIFFN(nn.Module):
-    """Depth-wise convolution, expansion beside aggregation, redistribution, projection. (B, C, H, W) -> same.
+class MLP(nn.Module):
+    """The plain FFN, for ablation: t = BN(DW(x)), u = act(BN(W1 t)), y = BN(W2 u). (B, C, H, W) -> same.
 
-    t = BN(DW(x)), u = act(BN(W1 t)), a = act(BN(Wa t)), v = redistributed u, y = BN(W2 v). The depth-wise
-    convolution and the expansion are the depth-wise separable convolution. `local=none` leaves the first out.
+    The depth-wise convolution DW and the expansion W1 are the depth-wise separable convolution; `local=none`
+    leaves DW out.
     """
 
     def __init__(self, dim: int, hidden_dim: int, act: str, local: str, kernel: int) -> None:
         super().__init__()
-        self.dw = depth_wise(dim, local, kernel)
-        self.norm = nn.BatchNorm2d(dim)
-        self.fc1 = nn.Conv2d(dim, hidden_dim, 1, bias=False)
-        self.norm1 = nn.BatchNorm2d(hidden_dim)
+        depth_wise = local == "dwsconv"
+        self.local = ConvNorm(dim, dim, kernel, groups=dim) if depth_wise else nn.BatchNorm2d(dim)
+        self.fc1 = ConvNorm(dim, hidden_dim, 1)
         self.act = ACT_LAYERS[act]()
-        self.aggregate = nn.Conv2d(dim, NUM_GROUPS, 1, bias=False)
-        self.norm_a = nn.BatchNorm2d(NUM_GROUPS)
-        self.act_a = ACT_LAYERS[act]()
-        self.redistribute = Redistribute(hidden_dim)
-        self.fc2 = nn.Conv2d(hidden_dim, dim, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(dim)
+        self.fc2 = ConvNorm(hidden_dim, dim, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        t = self.norm(self.dw(x))
-        u = self.act(self.norm1(self.fc1(t)))
-        a = self.act_a(self.norm_a(self.aggregate(t)))
-        return self.norm2(self.fc2(self.redistribute(u, a)))
+        return self.fc2(self.hidden(self.local(x)))
+
+    def hidden(self, t: Tensor) -> Tensor:
+        """Return the hidden channels. (B, C, H, W) -> (B, D, H, W)."""
+        return self.act(self.fc1(t))
 
 
-class MLP(nn.Module):
-    """The plain FFN, for ablation: CIFFN without aggregates. (B, C, H, W) -> same."""
+class CIFFN(MLP):
+    """The FFN with a = act(BN(Wa t)) beside u, and redistributed u in place of u. (B, C, H, W) -> same."""
 
     def __init__(self, dim: int, hidden_dim: int, act: str, local: str, kernel: int) -> None:
-        super().__init__()
-        self.dw = depth_wise(dim, local, kernel)
-        self.norm = nn.BatchNorm2d(dim)
-        self.fc1 = nn.Conv2d(dim, hidden_dim, 1, bias=False)
-        self.norm1 = nn.BatchNorm2d(hidden_dim)
-        self.act = ACT_LAYERS[act]()
-        self.fc2 = nn.Conv2d(hidden_dim, dim, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(dim)
+        super().__init__(dim, hidden_dim, act, local, kernel)
+        self.aggregate = ConvNorm(dim, NUM_GROUPS, 1)
+        self.act_a = ACT_LAYERS[act]()
+        self.redistribute = Redistribute(hidden_dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.norm2(self.fc2(self.act(self.norm1(self.fc1(self.norm(self.dw(x)))))))
-
-
-def depth_wise(dim: int, local: str, kernel: int) -> nn.Module:
-    """Return the depth-wise convolution of an FFN, or nothing for `local=none`."""
-    if local == "none":
-        return nn.Identity()
-    return nn.Conv2d(dim, dim, kernel, padding=kernel // 2, groups=dim, bias=False)
+    def hidden(self, t: Tensor) -> Tensor:
+        return self.redistribute(super().hidden(t), self.act_a(self.aggregate(t)))

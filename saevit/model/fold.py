@@ -10,6 +10,7 @@ Folding is computed in float64. Modules keep the paths of the defined form.
 """
 
 import copy
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import cast
 
@@ -19,10 +20,11 @@ from torch import Tensor, nn
 
 from saevit.errors import OptionError
 from saevit.model.ciffn import CIFFN, MLP
-from saevit.model.layers import Head, Stem
+from saevit.model.layers import ConvNorm, Head, Stem
 from saevit.model.packed_conv import Act, PackedConv
 from saevit.model.pyramid import Block, PyramidStage, SAEViT
 from saevit.model.saa import SAA, AdaptiveSampler, MixSampler, spread, window_max, window_mean
+from saevit.spec import NUM_GROUPS
 
 # Bytes. glibc gives large blocks back to the kernel after each use, and they come back by page faults, so
 # that a large batch is faster in parts.
@@ -37,25 +39,21 @@ def affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     return scale, norm.bias - norm.running_mean * scale
 
 
-def bias_of(conv: nn.Conv2d) -> Tensor:
-    """Return the bias (C',) of a convolution, zeros where it has none."""
-    return conv.weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias
-
-
-def norm_after(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+def norm_after(layer: ConvNorm) -> tuple[Tensor, Tensor]:
     """Return weight and bias of BN(conv(x)) as one convolution."""
-    scale, shift = affine(norm)
-    return conv.weight * scale[:, None, None, None], bias_of(conv) * scale + shift
+    scale, shift = affine(layer.norm)
+    return layer.conv.weight * scale[:, None, None, None], shift
 
 
-def affine_before(weight: Tensor, bias: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+def affine_before(weight: Tensor, bias: Tensor | None, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
     """Return weight (C', C, 1, 1) and bias (C',) of a 1x1 convolution of scale x + shift."""
-    return weight * scale[:, None, None], bias + weight[:, :, 0, 0] @ shift
+    moved = weight[:, :, 0, 0] @ shift
+    return weight * scale[:, None, None], moved if bias is None else bias + moved
 
 
-def folded_conv(conv: nn.Conv2d, norm: nn.BatchNorm2d, act: Act = None) -> PackedConv:
+def folded_conv(layer: ConvNorm, act: Act = None) -> PackedConv:
     """Return act(BN(conv(x)))."""
-    return PackedConv(*norm_after(conv, norm), stride=conv.stride[0], groups=conv.groups, act=act)
+    return PackedConv(*norm_after(layer), stride=layer.conv.stride[0], groups=layer.conv.groups, act=act)
 
 
 class FoldedSampler(nn.Module):
@@ -96,7 +94,8 @@ def weighted_mean(x: Tensor, score: Tensor, rate: int) -> Tensor:
     if H % rate or W % rate:
         missing = (0, -W % rate, 0, -H % rate)
         x, score = F.pad(x, missing), F.pad(score, missing, value=-torch.inf)
-    weights = F.pixel_unshuffle(score, rate).softmax(1, dtype=torch.float32).to(x.dtype)
+    exact = torch.promote_types(x.dtype, torch.float32)
+    weights = F.pixel_unshuffle(score, rate).softmax(1, dtype=exact).to(x.dtype)
     return F.avg_pool2d(x * F.pixel_shuffle(weights, rate), rate)
 
 
@@ -107,17 +106,15 @@ class FoldedSAA(nn.Module):
         super().__init__()
         self.key_dim, self.head_dim = layer.key_dim, layer.proj.in_channels // layer.num_heads
         self.sample = FoldedSampler(layer)
-        weight, bias = affine_before(
-            layer.qkv.weight, bias_of(layer.qkv), self.sample.scale, self.sample.shift
-        )
+        weight, bias = affine_before(layer.qkv.weight, layer.qkv.bias, self.sample.scale, self.sample.shift)
         scale = torch.ones_like(bias).view(layer.num_heads, -1)
         scale[:, : self.key_dim] = self.key_dim**-0.5  # of the queries
         self.qkv = PackedConv(weight * scale.view(-1, 1, 1, 1), bias * scale.flatten())
-        self.proj = PackedConv(layer.proj.weight, bias_of(layer.proj))
+        self.proj = PackedConv(layer.proj.weight, layer.proj.bias)
         self.recover = None
         if layer.recover is not None:
             self.rate, dw = layer.recover.rate, layer.recover.dw
-            self.recover = PackedConv(dw.weight, bias_of(dw), groups=dw.groups)
+            self.recover = PackedConv(dw.weight, dw.bias, groups=dw.groups)
 
     def forward(self, x: Tensor) -> Tensor:
         z = self.sample(x)
@@ -134,64 +131,49 @@ class FoldedSAA(nn.Module):
 class FoldedFFN(nn.Module):
     """x + CIFFN(x), or x + MLP(x). (B, C, H, W) -> same."""
 
-    def __init__(self, layer: CIFFN | MLP) -> None:
+    def __init__(self, layer: MLP) -> None:
         super().__init__()
-        act = type(layer.act)
-        expand, project = norm_after(layer.fc1, layer.norm1), norm_after(layer.fc2, layer.norm2)
+        expand, project = norm_after(layer.fc1), norm_after(layer.fc2)
         if isinstance(layer, CIFFN):
-            aggregate = norm_after(layer.aggregate, layer.norm_a)
-            expand = torch.cat((expand[0], aggregate[0])), torch.cat((expand[1], aggregate[1]))
+            expand = tuple(map(torch.cat, zip(expand, norm_after(layer.aggregate), strict=True)))
             gamma = layer.redistribute.gamma[:, None, None]
-            moved = (project[0] * gamma).unflatten(1, (layer.aggregate.out_channels, -1)).sum(2)
+            moved = (project[0] * gamma).unflatten(1, (NUM_GROUPS, -1)).sum(2)
             project = torch.cat((project[0] * (1 + gamma), -moved), 1), project[1]
-        self.dw = nn.Identity()
-        if isinstance(layer.dw, nn.Conv2d):
-            self.dw = folded_conv(layer.dw, layer.norm)
+        self.local = nn.Identity()
+        if isinstance(layer.local, ConvNorm):
+            self.local = folded_conv(layer.local)
         else:
-            expand = affine_before(*expand, *affine(layer.norm))
-        self.fc1 = PackedConv(*expand, act=act)  # (B, D + G, H, W): u and a
+            expand = affine_before(*expand, *affine(layer.local))
+        self.fc1 = PackedConv(*expand, act=type(layer.act))  # (B, D + G, H, W): u and a
         self.fc2 = PackedConv(*project)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(self.fc1(self.dw(x)), x)
+        return self.fc2(self.fc1(self.local(x)), x)
 
 
-class FoldedBlock(nn.Module):
-    """Attention, if the block carries it, then the FFN. (B, C, H, W) -> same."""
-
-    def __init__(self, block: Block) -> None:
-        super().__init__()
-        self.attn = nn.Identity() if block.attn is None else FoldedSAA(block.attn)
-        self.ffn = FoldedFFN(block.ffn)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.ffn(self.attn(x))
+def folded_stem(stem: Stem) -> nn.Sequential:
+    """Return two convolutions. (B, in_chans, H, W) -> (B, C, ceil(H/4), ceil(W/4))."""
+    conv1 = folded_conv(stem.conv1, type(stem.act))
+    return nn.Sequential(OrderedDict(conv1=conv1, conv2=folded_conv(stem.conv2)))
 
 
-class FoldedStage(nn.Module):
-    """Downsampling (from the second stage on), then blocks. (B, C, H, W) -> (B, C', H', W')."""
-
-    def __init__(self, stage: PyramidStage) -> None:
-        super().__init__()
-        down = stage.downsample
-        self.downsample = nn.Identity() if down is None else folded_conv(down.conv, down.norm)
-        blocks = cast(Iterable[Block], stage.blocks)
-        self.blocks = nn.Sequential(*(FoldedBlock(block) for block in blocks))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.blocks(self.downsample(x))
+def folded_stage(stage: PyramidStage) -> nn.Sequential:
+    """Return downsampling (from the second stage on), then blocks. (B, C, H, W) -> (B, C', H', W')."""
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    if stage.downsample is not None:
+        layers["downsample"] = folded_conv(stage.downsample)
+    blocks = cast(Iterable[Block], stage.blocks)
+    layers["blocks"] = nn.Sequential(*(folded_block(block) for block in blocks))
+    return nn.Sequential(layers)
 
 
-class FoldedStem(nn.Module):
-    """Two convolutions of stride 2. (B, in_chans, H, W) -> (B, C, ceil(H/4), ceil(W/4))."""
-
-    def __init__(self, stem: Stem) -> None:
-        super().__init__()
-        self.conv1 = folded_conv(stem.conv1, stem.norm1, type(stem.act))
-        self.conv2 = folded_conv(stem.conv2, stem.norm2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv2(self.conv1(x))
+def folded_block(block: Block) -> nn.Sequential:
+    """Return attention, if the block carries it, then the FFN. (B, C, H, W) -> same."""
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    if block.attn is not None:
+        layers["attn"] = FoldedSAA(block.attn)
+    layers["ffn"] = FoldedFFN(block.ffn)
+    return nn.Sequential(layers)
 
 
 class FoldedSAEViT(nn.Module):
@@ -204,9 +186,9 @@ class FoldedSAEViT(nn.Module):
     def __init__(self, network: SAEViT) -> None:
         super().__init__()
         self.spec = network.spec
-        self.stem = FoldedStem(network.stem)
+        self.stem = folded_stem(network.stem)
         stages = cast(Iterable[PyramidStage], network.stages)
-        self.stages = nn.Sequential(*(FoldedStage(stage) for stage in stages))
+        self.stages = nn.Sequential(*(folded_stage(stage) for stage in stages))
         self.head: Head = network.head
         # Channels of the largest map, relative to a quarter of the image's height and width.
         self.widest = max(network.spec.stages[0].hidden_dim, 4 * network.spec.stem_dim)
@@ -235,12 +217,14 @@ def fold(network: SAEViT) -> FoldedSAEViT:
         OptionError: the network is in training mode, cut short, or none of ours.
     """
     if not isinstance(network, SAEViT):
-        raise OptionError(f"fold cannot take a {type(network).__name__}: give it a SAEViT, as build returns it")
+        raise OptionError(
+            f"fold cannot take a {type(network).__name__}: give it a SAEViT, as build returns it"
+        )
     if not network.head.pools or len(network.stages) != len(network.spec.stages):
         raise OptionError("fold cannot take a part of a network: give it all stages and a head that pools")
     if any(module.training for module in network.modules()):
         raise OptionError("fold cannot take a network in training mode: call network.eval() first")
-    weight = network.stem.conv1.weight
+    weight = next(network.parameters())
     device = "cpu" if weight.device.type == "mps" else weight.device  # mps has no float64
     with torch.inference_mode(False), torch.no_grad():
         exact = copy.deepcopy(network).to(device, torch.float64)

@@ -11,31 +11,26 @@ ACT_LAYERS: dict[str, type[nn.Module]] = {
 }
 
 
+class ConvNorm(nn.Sequential):
+    """BN(convolution) without bias. (B, C, H, W) -> (B, C', ceil(H/stride), ceil(W/stride))."""
+
+    def __init__(self, in_dim: int, dim: int, kernel: int, *, stride: int = 1, groups: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_dim, dim, kernel, stride, kernel // 2, groups=groups, bias=False)
+        self.norm = nn.BatchNorm2d(dim)
+
+
 class Stem(nn.Module):
     """Two 3x3 convolutions of stride 2. (B, in_chans, H, W) -> (B, dim, ceil(H/4), ceil(W/4))."""
 
     def __init__(self, in_chans: int, mid_dim: int, dim: int, act: str) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_chans, mid_dim, 3, stride=2, padding=1, bias=False)
-        self.norm1 = nn.BatchNorm2d(mid_dim)
+        self.conv1 = ConvNorm(in_chans, mid_dim, 3, stride=2)
         self.act = ACT_LAYERS[act]()
-        self.conv2 = nn.Conv2d(mid_dim, dim, 3, stride=2, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(dim)
+        self.conv2 = ConvNorm(mid_dim, dim, 3, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm2(self.conv2(self.act(self.norm1(self.conv1(x)))))
-
-
-class Downsample(nn.Module):
-    """Dense 3x3 convolution of stride 2 and BN. (B, C, H, W) -> (B, C', ceil(H/2), ceil(W/2))."""
-
-    def __init__(self, in_dim: int, dim: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(in_dim, dim, 3, stride=2, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(x))
+        return self.conv2(self.act(self.conv1(x)))
 
 
 class Attend(nn.Module):
@@ -63,12 +58,7 @@ class DropPath(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.drop_prob == 0 or not self.training:
             return x
-        keep = 1 - self.drop_prob
-        mask = x.new_empty((x.shape[0],) + (1,) * (x.ndim - 1)).bernoulli_(keep)
-        return x * mask.div_(keep)
-
-    def extra_repr(self) -> str:
-        return f"drop_prob={self.drop_prob:g}"
+        return x * F.dropout(x.new_ones(x.shape[0], *[1] * (x.ndim - 1)), self.drop_prob)
 
 
 class Head(nn.Module):

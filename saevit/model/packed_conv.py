@@ -56,81 +56,69 @@ class PackedConv(nn.Module):
             if self.kernel is None or self.packed_for != key:
                 self.packed_for, self.kernel = key, self.pack(x)
             return self.kernel(x, to)
+        return self.plain(x, to)
+
+    def pack(self, x: Tensor) -> Kernel:
+        """Return a call that computes maps of the size of x, whatever the batch."""
+        is_product = self.weight.shape[-1] == self.stride == self.groups == 1
+        if min(self.weight.shape[0], x.shape[1]) < MIN_CHANNELS:
+            return self.few_channels if is_product else self.plain
+        return self.product() if is_product else self.convolution([1, *x.shape[1:]])
+
+    def plain(self, x: Tensor, to: Tensor | None) -> Tensor:
+        """Compute by torch's usual operator."""
         y = F.conv2d(x, self.weight, self.bias, self.stride, self.weight.shape[-1] // 2, 1, self.groups)
         return ACTS[self.act][0](y) if to is None else to + y
 
-    def pack(self, x: Tensor) -> Kernel:
-        """Return a call of oneDNN for maps of the size of x and any batch."""
-        weight = self.weight.detach()
-        _, *act = ACTS[self.act]
-        if min(weight.shape[0], x.shape[1]) < MIN_CHANNELS:
-            return conv_unpacked(weight, self.bias, self.stride, self.groups, self.act)
-        if weight.shape[-1] == 1 and self.stride == 1 and self.groups == 1:
-            return pointwise(weight, self.bias, act)
-        return spatial(weight, self.bias, self.stride, self.groups, act, x.shape[1:])
+    def few_channels(self, x: Tensor, to: Tensor | None) -> Tensor:
+        """Compute a 1x1 convolution as torch's product with the channels of each pixel."""
+        y = F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+        return ACTS[self.act][0](y) if to is None else to + y
+
+    def product(self) -> Kernel:
+        """Return a 1x1 convolution as oneDNN's product with the channels of each pixel."""
+        weight = torch.ops.mkldnn._reorder_linear_weight(self.weight.flatten(1).contiguous())
+        bias, (_, name, algorithm) = self.bias, ACTS[self.act]
+        alone, added = (getattr(torch.ops.mkldnn._linear_pointwise, way) for way in ("default", "binary"))
+
+        def run(x: Tensor, to: Tensor | None) -> Tensor:
+            pixels = x.permute(0, 2, 3, 1)
+            if to is None:
+                y = alone(pixels, weight, bias, name, [], algorithm)
+            else:
+                y = added(pixels, to.permute(0, 2, 3, 1), weight, bias, "add")
+            return y.permute(0, 3, 1, 2)
+
+        return run
+
+    def convolution(self, size: list[int]) -> Kernel:
+        """Return oneDNN's convolution for maps of a size (1, C, H, W).
+
+        Without the size, oneDNN may choose an order of the weight that the kernel then undoes at every call:
+        14 times slower for 96 -> 192 channels at 28 x 28.
+        """
+        settings = ([self.weight.shape[-1] // 2] * 2, [self.stride] * 2, [1, 1], self.groups)
+        weight = torch.ops.mkldnn._reorder_convolution_weight(self.weight, *settings, size)
+        bias, (_, name, algorithm) = self.bias, ACTS[self.act]
+        alone, added = (
+            getattr(torch.ops.mkldnn._convolution_pointwise, way) for way in ("default", "binary")
+        )
+
+        def run(x: Tensor, to: Tensor | None) -> Tensor:
+            if to is None:
+                return alone(x, weight, bias, *settings, name, [], algorithm)
+            return added(x, to, weight, bias, *settings, "add", 1.0, None, [], None)
+
+        return run
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "packed_for": (), "kernel": None}  # for copies and files
-
-    def extra_repr(self) -> str:
-        act = self.act.__name__ if self.act else None
-        return f"{tuple(self.weight.shape)}, stride={self.stride}, groups={self.groups}, act={act}"
-
-
-def conv_unpacked(weight: Tensor, bias: Tensor | None, stride: int, groups: int, act: Act) -> Kernel:
-    """Return a convolution of few channels; one of 1x1 is a product."""
-    if weight.shape[-1] == 1 and stride == 1 and groups == 1:
-        matrix = weight.flatten(1)
-        run = lambda x: F.linear(x.permute(0, 2, 3, 1), matrix, bias).permute(0, 3, 1, 2)
-    else:
-        run = lambda x: F.conv2d(x, weight, bias, stride, weight.shape[-1] // 2, 1, groups)
-    apply = ACTS[act][0]
-    return lambda x, to: apply(run(x)) if to is None else to + run(x)
-
-
-def pointwise(weight: Tensor, bias: Tensor | None, act: list[str]) -> Kernel:
-    """Return a convolution of 1x1 as a product with each pixel's channels."""
-    packed = torch.ops.mkldnn._reorder_linear_weight(weight.flatten(1).contiguous())
-    alone, added = (getattr(torch.ops.mkldnn._linear_pointwise, name) for name in ("default", "binary"))
-    name, algorithm = act
-
-    def run(x: Tensor, to: Tensor | None) -> Tensor:
-        pixels = x.permute(0, 2, 3, 1)
-        if to is None:
-            y = alone(pixels, packed, bias, name, [], algorithm)
-        else:
-            y = added(pixels, to.permute(0, 2, 3, 1), packed, bias, "add")
-        return y.permute(0, 3, 1, 2)
-
-    return run
-
-
-def spatial(
-    weight: Tensor, bias: Tensor | None, stride: int, groups: int, act: list[str], size: tuple[int, ...]
-) -> Kernel:
-    """Return any convolution for maps of a size (C, H, W).
-
-    Without the size, oneDNN may choose an order of the weight that the kernel then undoes at every call: 14
-    times slower for 96 -> 192 channels at 28 x 28.
-    """
-    settings = ([weight.shape[-1] // 2] * 2, [stride] * 2, [1, 1], groups)
-    packed = torch.ops.mkldnn._reorder_convolution_weight(weight, *settings, [1, *size])
-    alone, added = (getattr(torch.ops.mkldnn._convolution_pointwise, name) for name in ("default", "binary"))
-    name, algorithm = act
-
-    def run(x: Tensor, to: Tensor | None) -> Tensor:
-        if to is None:
-            return alone(x, packed, bias, *settings, name, [], algorithm)
-        return added(x, to, packed, bias, *settings, "add", 1.0, None, [], None)
-
-    return run
 
 
 def has_kernels(x: Tensor) -> bool:
     """Say whether oneDNN's operators take this input.
 
-    Never while a graph is recorded, as the recorder has passes of its own, nor where a counter or fake tensors
-    intercept operators: they know the usual ones.
+    Graph recorders, counters and fake tensors know the usual operators only.
     """
     return bool(
         not torch.compiler.is_compiling()
@@ -145,12 +133,9 @@ def has_kernels(x: Tensor) -> bool:
 
 def _dtypes() -> tuple[torch.dtype, ...]:
     """Return the types that this build of torch has the operators for."""
-    names = ("_linear_pointwise", "_reorder_linear_weight")
-    names += ("_convolution_pointwise", "_reorder_convolution_weight")
-    available = torch.backends.mkldnn.is_available() and all(  # type: ignore[no-untyped-call]
-        torch._C._dispatch_has_kernel_for_dispatch_key(f"mkldnn::{name}", "CPU") for name in names
-    )
-    if not available:
+    names = ("_linear_pointwise", "_reorder_linear_weight", "_convolution_pointwise")
+    has = torch._C._dispatch_has_kernel_for_dispatch_key
+    if not all(has(f"mkldnn::{name}", "CPU") for name in (*names, "_reorder_convolution_weight")):
         return ()
     has_bf16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return (torch.float32, torch.bfloat16) if has_bf16 else (torch.float32,)

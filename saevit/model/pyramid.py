@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from saevit.errors import OptionError
 from saevit.model.ciffn import CIFFN, MLP
-from saevit.model.layers import Downsample, DropPath, Head, Stem, init_weights
+from saevit.model.layers import ConvNorm, DropPath, Head, Stem, init_weights
 from saevit.model.saa import SAA, Recover
 from saevit.spec import Stage, VariantSpec
 
@@ -35,7 +35,7 @@ class Block(nn.Module):
 class PyramidStage(nn.Module):
     """Downsampling (from the second stage on), then blocks. (B, C, H, W) -> (B, C', H', W')."""
 
-    def __init__(self, downsample: Downsample | None, blocks: list[Block]) -> None:
+    def __init__(self, downsample: ConvNorm | None, blocks: list[Block]) -> None:
         super().__init__()
         self.downsample = downsample
         self.blocks = nn.ModuleList(blocks)
@@ -109,38 +109,23 @@ class SAEViT(nn.Module):
     ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
         """Return the last map and the maps of chosen stages, (B, Ci, ceil(H/4/2^i), ceil(W/4/2^i)).
 
-        Args:
-            x: images.
-            indices: the last so many stages, or these from 0, negative from the end; None is all.
-            norm: no effect, as there is no norm behind the stages.
-            stop_early: compute no stage behind the last that is wanted.
-            output_fmt: NCHW.
-            intermediates_only: leave out the last map.
-
-        Raises:
-            OptionError: a stage that is not there, another format.
+        Args as timm's: `indices` are the last n stages or a list of stages from 0, `stop_early` computes no
+        stage behind them, `norm` has no effect.
         """
         if output_fmt != "NCHW":
             raise OptionError(f"output_fmt {output_fmt!r}: maps are NCHW")
         wanted = self.stage_indices(indices)
         end = max(wanted) + 1 if stop_early else len(self.stages)
-        x, found = self.stem(x), []
+        x, chosen = self.stem(x), []
         for i, stage in enumerate(self.stages[:end]):
             x = stage(x)
-            if i in wanted:
-                found.append(x)
-        return found if intermediates_only else (x, found)
+            chosen += [x] if i in wanted else []
+        return chosen if intermediates_only else (x, chosen)
 
     def prune_intermediate_layers(
         self, indices: int | Sequence[int] = 1, prune_norm: bool = False, prune_head: bool = True
     ) -> list[int]:
-        """Drop the stages behind the last that is wanted, and the head; return the stages wanted.
-
-        Args:
-            indices: as of `forward_intermediates`.
-            prune_norm: no effect, as there is no norm behind the stages.
-            prune_head: drop the classifier and pooling; a head whose stage is gone always goes.
-        """
+        """Drop the stages behind the last of `indices`, and the head; return the stages wanted."""
         wanted = self.stage_indices(indices)
         last = max(wanted)
         cut = last < len(self.stages) - 1
@@ -152,7 +137,7 @@ class SAEViT(nn.Module):
         return wanted
 
     def stage_indices(self, indices: int | Sequence[int] | None) -> list[int]:
-        """Return stages from 0: the last so many, or those given, negative ones from the end; None is all."""
+        """Return stages from 0: the last n or those given, negative from the end; None is all."""
         count = len(self.stages)
         given = count if indices is None else indices
         wanted = list(range(-given, 0) if isinstance(given, int) else given)
@@ -165,15 +150,7 @@ class SAEViT(nn.Module):
         return self.head.fc
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Put a fresh classifier in place.
-
-        Args:
-            num_classes: 0 is none: the head returns pooled features.
-            global_pool: "avg", or "" for a head that returns the map; None leaves it.
-
-        Raises:
-            OptionError: another pooling, or classes without pooling.
-        """
+        """Put a fresh classifier in place; num_classes 0 returns pooled features, global_pool "" the map."""
         pools = self.head.pools if global_pool is None else bool(global_pool)
         if global_pool not in (None, "", "avg"):
             raise OptionError(f"global_pool {global_pool!r}: choose from 'avg', ''")
@@ -211,7 +188,7 @@ def make_stages(spec: VariantSpec) -> list[PyramidStage]:
     rates = iter(torch.linspace(0, spec.drop_path_rate, total, device="cpu").tolist())
     made = []
     for i, stage in enumerate(spec.stages):
-        downsample = Downsample(spec.stages[i - 1].dim, stage.dim) if i else None
+        downsample = ConvNorm(spec.stages[i - 1].dim, stage.dim, 3, stride=2) if i else None
         blocks = [Block(spec, stage, attends=a, drop_path=next(rates)) for a in stage.attends]
         made.append(PyramidStage(downsample, blocks))
     return made

@@ -24,7 +24,7 @@ class SAA(nn.Module):
         super().__init__()
         self.num_heads, self.key_dim = num_heads, key_dim
         self.norm = nn.BatchNorm2d(dim)
-        self.sample = make_sampler(dim, rate, sampling)
+        self.sample = nn.Identity() if rate == 1 else SAMPLERS[sampling](dim, rate)
         self.qkv = nn.Conv2d(dim, 2 * num_heads * key_dim + dim, 1)  # head by head: query, key, value
         self.attend = Attend()
         self.proj = nn.Conv2d(dim, dim, 1)
@@ -59,9 +59,6 @@ class Recover(nn.Module):
         """Start as the identity: every pixel gets the token of its window."""
         nn.init.dirac_(self.dw.weight, groups=self.dw.groups)
 
-    def extra_repr(self) -> str:
-        return f"rate={self.rate}"
-
 
 def spread(y: Tensor, rate: int, size: tuple[int, int]) -> Tensor:
     """Copy each token to its r x r window. (B, C, h, w) -> (B, C, H, W) of the size (H, W)."""
@@ -70,31 +67,37 @@ def spread(y: Tensor, rate: int, size: tuple[int, int]) -> Tensor:
     return wide if H % rate == W % rate == 0 else wide[:, :, :H, :W]
 
 
-class AdaptiveSampler(nn.Module):
-    """Content-weighted mean of each window: z = sum_i a_i x_i with a = softmax(w_s . x) over the window.
-
-    Padding never gets weight. (B, C, H, W) -> (B, C, h, w).
-    """
+class Sampler(nn.Module):
+    """A way to turn each r x r window into one token. (B, C, H, W) -> (B, C, h, w)."""
 
     def __init__(self, dim: int, rate: int) -> None:
         super().__init__()
         self.rate = rate
+
+    def extra_repr(self) -> str:
+        return f"rate={self.rate}"
+
+
+class AdaptiveSampler(Sampler):
+    """Content-weighted mean of each window: z = sum_i a_i x_i with a = softmax(w_s . x) over the window.
+
+    Padding never gets weight.
+    """
+
+    def __init__(self, dim: int, rate: int) -> None:
+        super().__init__(dim, rate)
         self.score = nn.Conv2d(dim, 1, 1, bias=False)  # a bias would cancel in the softmax
 
     def forward(self, x: Tensor) -> Tensor:
         weights = window_softmax(self.score(x), self.rate)
         return F.avg_pool2d(x * weights, self.rate, ceil_mode=True, divisor_override=1)  # sums of windows
 
-    def extra_repr(self) -> str:
-        return f"rate={self.rate}"
 
-
-class MixSampler(nn.Module):
-    """A mean and a maximum of each window, mixed by channel: alpha mean + beta max + bias. As above."""
+class MixSampler(Sampler):
+    """Mean and maximum of each window, mixed by channel: alpha mean + beta max + bias."""
 
     def __init__(self, dim: int, rate: int) -> None:
-        super().__init__()
-        self.rate = rate
+        super().__init__(dim, rate)
         self.alpha = nn.Parameter(torch.ones(dim))
         self.beta = nn.Parameter(torch.zeros(dim))
         self.bias = nn.Parameter(torch.zeros(dim))
@@ -103,47 +106,27 @@ class MixSampler(nn.Module):
         alpha, beta, bias = (p[:, None, None] for p in (self.alpha, self.beta, self.bias))
         return alpha * window_mean(x, self.rate) + beta * window_max(x, self.rate) + bias
 
-    def extra_repr(self) -> str:
-        return f"rate={self.rate}"
 
-
-class AverageSampler(nn.Module):
-    """Mean of each window's real pixels. (B, C, H, W) -> (B, C, h, w)."""
-
-    def __init__(self, rate: int) -> None:
-        super().__init__()
-        self.rate = rate
+class AverageSampler(Sampler):
+    """Mean of each window."""
 
     def forward(self, x: Tensor) -> Tensor:
         return window_mean(x, self.rate)
 
-    def extra_repr(self) -> str:
-        return f"rate={self.rate}"
 
-
-class StrideSampler(nn.Module):
-    """The upper left pixel of each window. (B, C, H, W) -> (B, C, h, w)."""
-
-    def __init__(self, rate: int) -> None:
-        super().__init__()
-        self.rate = rate
+class StrideSampler(Sampler):
+    """The upper left pixel of each window."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x[:, :, :: self.rate, :: self.rate]
 
-    def extra_repr(self) -> str:
-        return f"rate={self.rate}"
 
-
-def make_sampler(dim: int, rate: int, sampling: str) -> nn.Module:
-    """Return the module that turns each r x r window into one token."""
-    if rate == 1:
-        return nn.Identity()
-    if sampling == "adaptive":
-        return AdaptiveSampler(dim, rate)
-    if sampling == "mix":
-        return MixSampler(dim, rate)
-    return AverageSampler(rate) if sampling == "average" else StrideSampler(rate)
+SAMPLERS: dict[str, type[Sampler]] = {
+    "adaptive": AdaptiveSampler,
+    "mix": MixSampler,
+    "average": AverageSampler,
+    "stride": StrideSampler,
+}
 
 
 def window_mean(x: Tensor, rate: int) -> Tensor:
@@ -157,9 +140,9 @@ def window_max(x: Tensor, rate: int) -> Tensor:
 
 
 def window_softmax(score: Tensor, rate: int) -> Tensor:
-    """Softmax over each r x r window, in fp32, in the type of the scores. (B, 1, H, W) -> same."""
+    """Softmax over each r x r window, in fp32 or better, in the type of the scores. (B, 1, H, W) -> same."""
     H, W = score.shape[2:]
-    s = score.float()
+    s = score.to(torch.promote_types(score.dtype, torch.float32))
     if H % rate or W % rate:  # padding by nothing would still copy the map
         s = F.pad(s, (0, -W % rate, 0, -H % rate), value=-torch.inf)
     weights = F.pixel_unshuffle(s, rate).softmax(1)  # (B, r r, h, w); the maximum is subtracted

@@ -27,7 +27,7 @@ CONFIG = {
     "pool_size": (7, 7),
     "crop_pct": 0.875,
     "interpolation": "bicubic",
-    "first_conv": "stem.conv1",
+    "first_conv": "stem.conv1.conv",
     "classifier": "head.fc",
 }
 default_cfgs = generate_default_cfgs({name: dict(CONFIG) for name in (ANY, *PRESETS)})
