@@ -1,4 +1,4 @@
-"""The network as it is defined beside its fused form, in inference: what does not folding cost?
+"""The network as it is defined beside its folded form, in inference: what does not folding cost?
 
     python benchmarks/as_defined.py [--rounds 15] [--dtypes fp32,bf16] [--batch-sizes 1,16]
 
@@ -11,7 +11,7 @@ import functools
 from dataclasses import replace
 
 from saevit.measure.interleave import Subject, measure
-from saevit.model.fuse import fuse
+from saevit.model.fold import fold
 from saevit.model.pyramid import SAEViT, build
 from saevit.parse import parse
 from saevit.results.record import Conditions
@@ -37,15 +37,15 @@ def defined(name: str) -> SAEViT:
 
 def rows(name: str, conditions: Conditions, rounds: int) -> str:
     """Measure one preset under one set of conditions."""
-    subjects = [Subject(name=name, build=lambda: fuse(defined(name)), conditions=conditions)]
+    subjects = [Subject(name=name, build=lambda: fold(defined(name)), conditions=conditions)]
     for layout in LAYOUTS:
-        like = replace(conditions, memory_format=layout, fused=False)
+        like = replace(conditions, memory_format=layout, folded=False)
         subjects.append(Subject(name=name, build=functools.partial(defined, name), conditions=like))
     run = measure(subjects, rounds=rounds, noise_floor=False)
-    fused, *forms = (timing.samples for timing in run.timings)
+    folded, *forms = (timing.samples for timing in run.timings)
     best = min(forms, key=median)
-    found = ratio(best, fused)
-    times = " | ".join(f"{median(samples) * 1e3:.1f}" for samples in (fused, *forms))
+    found = ratio(best, folded)
+    times = " | ".join(f"{median(samples) * 1e3:.1f}" for samples in (folded, *forms))
     setting = f"{conditions.dtype}, batch {conditions.batch_size}"
     return f"| {name} | {setting} | {times} | {found.median:.3f} [{found.low:.3f}, {found.high:.3f}] |"
 
@@ -58,12 +58,12 @@ def main() -> None:
     parser.add_argument("--batch-sizes", default="1,16")
     options = parser.parse_args()
     print(
-        "| model | setting | fused, ms | defined, NCHW, ms | defined, channels_last, ms | better to fused |"
+        "| model | setting | folded, ms | defined, NCHW, ms | defined, channels_last, ms | better / folded |"
     )
     print("| --- | --- | --- | --- | --- | --- |")
     for dtype in options.dtypes.split(","):
         for batch_size in options.batch_sizes.split(","):
-            conditions = replace(BASE, dtype=dtype, batch_size=int(batch_size), fused=True)
+            conditions = replace(BASE, dtype=dtype, batch_size=int(batch_size), folded=True)
             for name in PRESETS:
                 print(rows(name, conditions, options.rounds), flush=True)
 

@@ -1,12 +1,13 @@
-"""The presets beside the leaders of their classes, in interleaved runs: is a light network also a fast one?
+"""The presets beside the leaders of their classes, in every runtime: is a light network also a fast one?
 
-    python benchmarks/leaders.py [--rounds 11] [--quick] [--only "batch 1"] [--write docs/benchmarks.md]
+    python benchmarks/leaders.py [--only onnxruntime-1 ...] [--rounds 15] [--write docs/benchmarks.md]
 
-Rivals are timed as timm builds them (re-parameterised where the family has it), and once more with every
-BatchNorm after a convolution folded by torch.fx, so that both sides are fused; all in both memory layouts, of
-which the better one counts. Compiled models have their weights frozen (TORCHINDUCTOR_FREEZING=1, set here).
-Prints Markdown; --write puts it between the marks of a page. --quick leaves compiling out. Two cores: 25
-minutes, 10 with --quick.
+One interleaved run for each setting: a runtime and a batch size, and bf16 too in eager and compiled torch.
+Every model is timed in its best form. Rivals are timed as timm builds them (re-parameterised where the family
+has it) and, in eager torch, once more with each BatchNorm folded into its convolution by torch.fx, in both
+layouts. Compiled models are in channels_last and have their weights frozen. Beside each time is the rate of
+multiply-accumulates (GMAC/s), and that of a product of two 1024 x 1024 matrices in the same rounds. Prints
+Markdown; --write puts it between the marks of a page. Two cores: 30 minutes, half of it compiling.
 """
 
 import os
@@ -15,30 +16,38 @@ os.environ["TORCHINDUCTOR_FREEZING"] = "1"  # before torch is loaded
 
 import argparse
 import functools
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from saevit.baselines import timm_models
-from saevit.baselines.groups import is_core
-from saevit.baselines.published import load
 from saevit.count.analytic import total
-from saevit.measure.interleave import Run, Subject, measure
-from saevit.model.fuse import fuse
+from saevit.count.torch_counter import count_torch
+from saevit.measure.interleave import Subject, measure
+from saevit.model.fold import fold
 from saevit.model.pyramid import build
 from saevit.parse import parse
 from saevit.results.record import Conditions
 from saevit.results.statistics import Ratio, median, ratio
 
+OURS = ("saevit_tiny", "saevit_small")
+RIVALS = (
+    "mobilenetv4_conv_medium",
+    "efficientformer_l1",
+    "efficientvit_b1",
+    "repvit_m1_0",
+    "fastvit_t8",
+    "mobilenetv4_hybrid_medium",
+    "shvit_s4",
+)
 PAIRS = {"saevit_tiny": "mobilenetv4_conv_medium", "saevit_small": "efficientformer_l1"}
-LEAST_TOP1 = {"saevit_tiny": 76.0, "saevit_small": 79.0}
-LAYOUTS = ("contiguous", "channels_last")
+MATRIX, SIDE = "1024 x 1024 product", 1024
+IMG_SIZE = (224, 224)
 BASE = Conditions(
-    img_size=(224, 224),
+    img_size=IMG_SIZE,
     batch_size=1,
     dtype="fp32",
     device="cpu",
@@ -47,80 +56,108 @@ BASE = Conditions(
     memory_format="contiguous",
 )
 SETTINGS = {
-    "batch 1": BASE,
-    "batch 16": replace(BASE, batch_size=16),
-    "batch 1, 1 thread": replace(BASE, threads=1),
-    "batch 1, bf16": replace(BASE, dtype="bf16"),
-    "batch 16, bf16": replace(BASE, dtype="bf16", batch_size=16),
+    f"{runtime}-{batch}{'-bf16' * (dtype == 'bf16')}": replace(
+        BASE, runtime=runtime, batch_size=batch, dtype=dtype
+    )
+    for runtime, dtypes in (
+        ("onnxruntime", ("fp32",)),
+        ("openvino", ("fp32",)),
+        ("compile", ("fp32", "bf16")),
+        ("eager", ("fp32", "bf16")),
+    )
+    for dtype in dtypes
+    for batch in (1, 16)
 }
-COMPILED = {
-    "batch 1, compiled": replace(BASE, runtime="compile"),
-    "batch 16, compiled": replace(BASE, runtime="compile", batch_size=16),
-}
+
+Samples = dict[str, tuple[float, ...]]
 
 
-def ours(name: str) -> nn.Module:
-    """Return a variant, fused."""
-    return fuse(build(parse(name)))
+class Product(nn.Module):
+    """A product of two square matrices, whatever the input."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("a", torch.randn(SIDE, SIDE))
+        self.register_buffer("b", torch.randn(SIDE, SIDE))
 
-def rival(name: str) -> nn.Module:
-    """Return a model as `saevit compare` times it."""
-    return timm_models.build(name, (224, 224)).eval()
-
-
-def folded(name: str) -> nn.Module:
-    """Return a model with each BatchNorm after a convolution folded into it."""
-    from torch.fx.experimental.optimization import fuse as fold
-
-    return fold(rival(name))
+    def forward(self, _: Tensor) -> Tensor:
+        return self.a @ self.b
 
 
 @dataclass(frozen=True)
 class Form:
-    """A model in the form that is timed."""
+    """A model in one of the forms that are timed."""
 
     name: str
     build: Callable[[], nn.Module]
-    fused: bool = False
+    folded: bool = False
 
 
-def forms(compiled: bool) -> list[Form]:
-    """Return every model of the comparison; a compiler folds by itself."""
-    found = [Form(name, functools.partial(ours, name), fused=True) for name in PAIRS]
-    for name in PAIRS.values():
+def ours(name: str) -> nn.Module:
+    """Return a preset as it is timed."""
+    return fold(build(parse(name)))
+
+
+def rival(name: str) -> nn.Module:
+    """Return a model as `saevit compare` times it."""
+    return timm_models.build(name, IMG_SIZE).eval()
+
+
+def rival_folded(name: str) -> nn.Module:
+    """Return a model with each BatchNorm after a convolution folded into it."""
+    from torch.fx.experimental.optimization import fuse
+
+    return fuse(rival(name))
+
+
+def forms(conditions: Conditions) -> list[Form]:
+    """Return the forms of every model; other runtimes than eager torch fold by themselves."""
+    found = [Form(name, functools.partial(ours, name), folded=True) for name in OURS]
+    for name in RIVALS:
         found.append(Form(name, functools.partial(rival, name)))
-        if not compiled:
-            found.append(Form(f"{name}, folded", functools.partial(folded, name)))
+        if conditions.runtime == "eager":
+            try:
+                rival_folded(name)
+            except Exception as error:  # torch.fx cannot trace every network
+                print(f"{name} is timed as built: {str(error).splitlines()[0]}")
+                continue
+            found.append(Form(name, functools.partial(rival_folded, name)))
     return found
 
 
-def subjects(settings: dict[str, Conditions], compiled: bool) -> Iterator[tuple[tuple[str, str], Subject]]:
-    """Yield (form, setting) and what to time, in both layouts: ours takes its own, but has to get there."""
-    for form in forms(compiled):
-        for setting, conditions in settings.items():
-            for layout in LAYOUTS:
-                like = replace(conditions, memory_format=layout, fused=form.fused)
-                yield (form.name, setting), Subject(name=form.name, build=form.build, conditions=like)
-
-
-def times(run: Run, keys: list[tuple[str, str]]) -> dict[tuple[str, str], tuple[float, ...]]:
-    """Return the samples of each form in each setting, in its better layout."""
-    best: dict[tuple[str, str], tuple[float, ...]] = {}
-    for key, timing in zip(keys, run.timings, strict=True):
+def samples_of(conditions: Conditions, rounds: int) -> Samples:
+    """Measure all models in one interleaved run; return the samples of each in its best form."""
+    both = ("contiguous", "channels_last")
+    layouts = both if conditions.runtime in ("eager", "compile") else both[:1]
+    subjects = [
+        Subject(
+            name=form.name,
+            build=form.build,
+            conditions=replace(conditions, memory_format=layout, folded=form.folded),
+        )
+        for form in forms(conditions)
+        for layout in (layouts[-1:] if conditions.runtime == "compile" else layouts)
+    ]
+    product = replace(conditions, runtime="eager", batch_size=1, dtype="fp32", memory_format="contiguous")
+    subjects.append(Subject(name=MATRIX, build=Product, conditions=product))
+    best: Samples = {}
+    timings = measure(subjects, rounds=rounds, min_time=0.1, noise_floor=False).timings
+    for subject, timing in zip(subjects, timings, strict=True):
         if timing.failure:
-            raise SystemExit(f"{timing.label}: {timing.failure}")
-        if key not in best or median(timing.samples) < median(best[key]):
-            best[key] = timing.samples
+            print(f"{timing.label} is left out: {timing.failure}", flush=True)
+        elif subject.name not in best or median(timing.samples) < median(best[subject.name]):
+            best[subject.name] = timing.samples
     return best
 
 
-def timed(
-    pairs: list[tuple[tuple[str, str], Subject]], rounds: int
-) -> dict[tuple[str, str], tuple[float, ...]]:
-    """Measure in one interleaved run."""
-    run = measure([subject for _, subject in pairs], rounds=rounds, noise_floor=False)
-    return times(run, [key for key, _ in pairs])
+@functools.cache
+def macs_of(name: str) -> int:
+    """Return the MACs of a model for one image."""
+    if name == MATRIX:
+        return SIDE**3
+    if name in OURS:
+        return int(total(parse(name), IMG_SIZE).macs)
+    return sum(count_torch(rival(name), (1, 3, *IMG_SIZE)).macs.values())
 
 
 def cell(r: Ratio) -> str:
@@ -128,91 +165,26 @@ def cell(r: Ratio) -> str:
     return f"{r.median:.3f} [{r.low:.3f}, {r.high:.3f}]"
 
 
-def class_table(rounds: int, compiled: bool) -> str:
-    """Return the table of the two pairs in every setting."""
-    settings = SETTINGS | (COMPILED if compiled else {})
-    pairs = [
-        *subjects(SETTINGS, compiled=False),
-        *(subjects(COMPILED, compiled=True) if compiled else ()),
-    ]
-    samples = timed(pairs, rounds)
-    lines = ["| setting | ours | ms | rival | ms | ratio | to the rival folded |"]
-    lines.append("| --- | --- | --- | --- | --- | --- | --- |")
-    for setting in settings:
-        for name, against in PAIRS.items():
-            mine, theirs = samples[name, setting], samples[against, setting]
-            fold = samples.get((f"{against}, folded", setting))
-            lines.append(
-                f"| {setting} | {name} | {median(mine) * 1e3:.1f} | {against} | {median(theirs) * 1e3:.1f} "
-                f"| {cell(ratio(mine, theirs))} | {cell(ratio(mine, fold)) if fold else 'by the compiler'} |"
-            )
-    rate = matrix_rate()
-    lines += [
-        "",
-        f"Share of the floor, at the measured {rate / 1e9:.0f} GMAC/s of a 1024 x 1024 x 1024 product:",
-    ]
-    for name in PAIRS:
-        macs = int(total(parse(name), (224, 224)).macs)
-        shares = [
-            f"{setting} {macs * SETTINGS[setting].batch_size / median(samples[name, setting]) / rate:.0%}"
-            for setting in ("batch 1", "batch 16")
+def table(conditions: Conditions, samples: Samples) -> str:
+    """Return one setting as a table, the fastest model first."""
+    lines = [f"| model | GMACs | ms | GMAC/s | {' | '.join(f'{name} relative to it' for name in OURS)} |"]
+    lines.append("| --- | --- | --- | --- | --- | --- |")
+    for name in sorted(samples, key=lambda name: median(samples[name])):
+        seconds, macs = median(samples[name]), macs_of(name)
+        images = 1 if name == MATRIX else conditions.batch_size
+        relative = [
+            "" if name in (mine, MATRIX) else cell(ratio(samples[mine], samples[name])) for mine in OURS
         ]
-        lines.append(f"{name} {', '.join(shares)}.")
-    return "\n".join(lines)
-
-
-def one_setting(setting: str, rounds: int) -> str:
-    """Return the ratios of the two pairs in one setting."""
-    like = (SETTINGS | COMPILED)[setting]
-    samples = timed(list(subjects({setting: like}, compiled=setting in COMPILED)), rounds)
-    lines = ["| ours | rival | ratio |", "| --- | --- | --- |"]
-    for name, against in PAIRS.items():
-        for form in (against, f"{against}, folded"):
-            if (form, setting) in samples:  # folding is the compiler's own work
-                both = samples[name, setting], samples[form, setting]
-                lines.append(f"| {name} | {form} | {cell(ratio(*both))} |")
-    return "\n".join(lines)
-
-
-def matrix_rate() -> float:
-    """Return multiply-adds a second of a large fp32 product on both threads."""
-    n, best = 1024, 0.0
-    a, b = torch.randn(n, n), torch.randn(n, n)
-    for _ in range(20):
-        start = time.perf_counter()
-        a @ b
-        best = max(best, n**3 / (time.perf_counter() - start))
-    return best
-
-
-def core_table(rounds: int) -> str:
-    """Return, for each of ours, every core baseline of at least its class's accuracy, and their ratio."""
-    wanted: dict[str, float] = {}
-    for row in filter(is_core, load()):
-        plain = row.distilled != "yes" and not row.uses_extra_data
-        if plain and row.timm_name and row.top1 and row.top1 >= min(LEAST_TOP1.values()):
-            name = timm_models.network(row.timm_name)
-            wanted[name] = max(row.top1, wanted.get(name, 0.0))
-    pairs = [(("ours", k[0]), s) for k, s in subjects({"": BASE}, False) if k[0] in PAIRS]
-    for name in wanted:
-        for layout in LAYOUTS:
-            like = replace(BASE, memory_format=layout)
-            subject = Subject(name=name, build=functools.partial(rival, name), conditions=like)
-            pairs.append((("core", name), subject))
-    samples = timed(pairs, rounds)
-    lines = ["| model | top-1 % | to saevit_tiny | to saevit_small |", "| --- | --- | --- | --- |"]
-    for name in sorted(wanted, key=lambda name: median(samples["core", name])):
-        theirs = samples["core", name]
-        cells = [
-            cell(ratio(theirs, samples["ours", preset])) if wanted[name] >= LEAST_TOP1[preset] else "-"
-            for preset in PAIRS
-        ]
-        lines.append(f"| {name} | {wanted[name]:.1f} | {' | '.join(cells)} |")
+        shown = f"`{name}`" if name in OURS else name
+        lines.append(
+            f"| {shown} | {macs / 1e9:.3f} | {seconds * 1e3:.2f} | {macs * images / seconds / 1e9:.0f} "
+            f"| {' | '.join(relative)} |"
+        )
     return "\n".join(lines)
 
 
 def written(page: Path, mark: str, text: str) -> None:
-    """Replace what stands between the marks of a page."""
+    """Replace what is between the marks of a page."""
     begin, end = f"<!-- {mark} -->", f"<!-- end of {mark} -->"
     head, _, rest = page.read_text(encoding="utf-8").partition(begin)
     _, found, tail = rest.partition(end)
@@ -224,24 +196,27 @@ def written(page: Path, mark: str, text: str) -> None:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=11)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument(
-        "--only", choices=SETTINGS | COMPILED, help="time the two pairs in one setting, nothing else"
-    )
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--only", choices=SETTINGS, nargs="+", default=list(SETTINGS))
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
-    if options.only:
-        print(one_setting(options.only, options.rounds))
-        return
-    found = {
-        "classes": class_table(options.rounds, not options.quick),
-        "core": core_table(options.rounds),
-    }
-    for mark, text in found.items():
-        print(f"\n{text}", flush=True)
-        if options.write:
-            written(options.write, mark, text)
+    summary = [
+        f"| setting | {' | '.join(f'{a} relative to {b}' for a, b in PAIRS.items())} | share of the rate |"
+    ]
+    summary.append("| --- | --- | --- | --- |")
+    tables = []
+    for name in options.only:
+        samples = samples_of(SETTINGS[name], options.rounds)
+        tables.append(f"{name}:\n\n{table(SETTINGS[name], samples)}")
+        print(f"\n{tables[-1]}", flush=True)
+        rate = macs_of(MATRIX) / median(samples[MATRIX])
+        pairs = [cell(ratio(samples[a], samples[b])) for a, b in PAIRS.items()]
+        shares = [f"{SETTINGS[name].batch_size * macs_of(a) / median(samples[a]) / rate:.0%}" for a in OURS]
+        summary.append(f"| {name} | {' | '.join(pairs)} | {', '.join(shares)} |")
+    print("\n" + "\n".join(summary))
+    if options.write:
+        written(options.write, "leaders", "\n".join(summary))
+        written(options.write, "leaders in full", "\n\n".join(tables))
 
 
 if __name__ == "__main__":

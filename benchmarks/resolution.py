@@ -2,7 +2,7 @@
 
     python benchmarks/resolution.py [--rounds 5]
 
-Batch 1, fp32, two threads; the variants fused, the leader in channels_last. Memory is the most that
+Batch 1, fp32, two threads; the variants folded, the leader in channels_last. Memory is the most that
 activations hold at once, the input included, traced over a pass of the very network that is timed. Dense
 attention is timed up to 512 px and traced at every size: at 1024 px it has 65,536 tokens in its first stage.
 Prints Markdown.
@@ -17,7 +17,7 @@ from saevit.baselines import timm_models
 from saevit.count.analytic import total
 from saevit.count.peak import traced_peak
 from saevit.measure.interleave import Subject, measure
-from saevit.model.fuse import fuse
+from saevit.model.fold import fold
 from saevit.model.pyramid import build
 from saevit.parse import parse
 from saevit.results.record import Conditions
@@ -32,7 +32,7 @@ def model_of(name: str) -> nn.Module:
     """Return the network, in the form that is timed."""
     if name == LEADER:
         return timm_models.build(name, (224, 224)).eval()
-    return fuse(build(parse(name)))
+    return fold(build(parse(name)))
 
 
 def main() -> None:
@@ -55,7 +55,7 @@ def main() -> None:
                 runtime="eager",
                 threads=2,
                 memory_format="channels_last",
-                fused=name != LEADER,
+                folded=name != LEADER,
             ),
         )
         for name, size in keys
