@@ -1,6 +1,6 @@
 """SAEViT, a light hybrid of convolution and sparse attention: built, counted exactly, timed honestly.
 
-`parse`, `PRESETS` and `VariantSpec` need no torch: the first use of `SAEViT`, `build` or `fuse` loads it.
+`parse`, `PRESETS` and `VariantSpec` need no torch: the first use of `SAEViT`, `build` or `fold` loads it.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from saevit.model.pyramid import SAEViT as SAEViT
     from saevit.model.pyramid import build as build
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
+NETWORK = 2  # definition of the network; version 0.1 had another one, and files of it say no number
 
 
 def __getattr__(name: str) -> Any:

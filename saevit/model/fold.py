@@ -26,10 +26,6 @@ from saevit.model.pyramid import Block, PyramidStage, SAEViT
 from saevit.model.saa import SAA, AdaptiveSampler, MixSampler, spread, window_max, window_mean
 from saevit.spec import NUM_GROUPS
 
-# Bytes. glibc gives large blocks back to the kernel after each use, and they come back by page faults, so
-# that a large batch is faster in parts.
-LARGEST_MAP = 16 * 2**20
-
 
 def affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Return scale and shift, (C,) each, with BN(x) = scale x + shift in eval mode."""
@@ -71,6 +67,7 @@ class FoldedSampler(nn.Module):
             rate = layer.sample.rate
             self.score = PackedConv(layer.sample.score.weight * self.scale[:, None, None], None)
             self.scale = self.scale * rate**2  # the pooling in `forward` divides
+            del layer.sample.score
         elif isinstance(layer.sample, MixSampler):
             mix = layer.sample
             self.alpha = nn.Parameter((mix.alpha * self.scale)[:, None, None])
@@ -78,6 +75,7 @@ class FoldedSampler(nn.Module):
             self.sign = nn.Parameter(torch.where(self.scale < 0, -1.0, 1.0).to(self.scale)[:, None, None])
             self.shift = (mix.alpha + mix.beta) * self.shift + mix.bias
             self.scale = torch.ones_like(self.scale)
+            del mix.alpha, mix.beta, mix.bias
 
     def forward(self, x: Tensor) -> Tensor:
         if isinstance(self.sampler, AdaptiveSampler):
@@ -92,7 +90,7 @@ def weighted_mean(x: Tensor, score: Tensor, rate: int) -> Tensor:
     """Return the sum of softmax(score) x over each window, divided by r^2. -> (B, C, h, w)."""
     H, W = x.shape[2:]
     if H % rate or W % rate:
-        missing = (0, -W % rate, 0, -H % rate)
+        missing = (0, (rate - W % rate) % rate, 0, (rate - H % rate) % rate)
         x, score = F.pad(x, missing), F.pad(score, missing, value=-torch.inf)
     exact = torch.promote_types(x.dtype, torch.float32)
     weights = F.pixel_unshuffle(score, rate).softmax(1, dtype=exact).to(x.dtype)
@@ -110,6 +108,7 @@ class FoldedSAA(nn.Module):
         scale = torch.ones_like(bias).view(layer.num_heads, -1)
         scale[:, : self.key_dim] = self.key_dim**-0.5  # of the queries
         self.qkv = PackedConv(weight * scale.view(-1, 1, 1, 1), bias * scale.flatten())
+        del self.sample.scale, self.sample.shift
         self.proj = PackedConv(layer.proj.weight, layer.proj.bias)
         self.recover = None
         if layer.recover is not None:
@@ -121,8 +120,8 @@ class FoldedSAA(nn.Module):
         C, h, w = z.shape[1:]
         qkv = self.qkv(z).reshape(-1, 2 * self.key_dim + self.head_dim, h * w)  # (B heads, 2 e + d, n)
         q, k, v = qkv.split((self.key_dim, self.key_dim, self.head_dim), 1)
-        scores = torch.bmm(k.transpose(1, 2), q)  # one column for each query
-        y = torch.bmm(v, scores.softmax(1)).reshape(-1, C, h, w)
+        weights = torch.bmm(q.transpose(1, 2), k).softmax(2)  # (B heads, n, n), one row for each query
+        y = torch.bmm(v, weights.transpose(1, 2)).reshape(-1, C, h, w)
         if self.recover is None:
             return self.proj(y, x)
         return self.recover(spread(self.proj(y), self.rate, x.shape[2:]), x)
@@ -179,8 +178,7 @@ def folded_block(block: Block) -> nn.Sequential:
 class FoldedSAEViT(nn.Module):
     """A SAEViT variant for inference. (B, in_chans, H, W) -> (B, num_classes).
 
-    Maps are in channels_last, as the weights are, whatever the layout of the images. On a CPU a large batch
-    is computed in parts.
+    Maps are in channels_last, as the weights are, whatever the layout of the images.
     """
 
     def __init__(self, network: SAEViT) -> None:
@@ -190,22 +188,9 @@ class FoldedSAEViT(nn.Module):
         stages = cast(Iterable[PyramidStage], network.stages)
         self.stages = nn.Sequential(*(folded_stage(stage) for stage in stages))
         self.head: Head = network.head
-        # Channels of the largest map, relative to a quarter of the image's height and width.
-        self.widest = max(network.spec.stages[0].hidden_dim, 4 * network.spec.stem_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        num_parts = self.num_parts(x)
-        if num_parts == 1:
-            return self.head(self.stages(self.stem(x)))
-        return torch.cat([self.head(self.stages(self.stem(part))) for part in x.tensor_split(num_parts)])
-
-    def num_parts(self, x: Tensor) -> int:
-        """Return the number of parts of a batch, so that no map of a part exceeds `LARGEST_MAP`."""
-        if x.device.type != "cpu" or torch.compiler.is_compiling():
-            return 1
-        B, _, H, W = x.shape
-        image = self.widest * -(-H // 4) * -(-W // 4) * x.element_size()  # bytes of its largest map
-        return -(-B // max(1, LARGEST_MAP // image))
+        return self.head(self.stages(self.stem(x)))
 
 
 def fold(network: SAEViT) -> FoldedSAEViT:

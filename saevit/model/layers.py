@@ -85,13 +85,18 @@ def init_weights(module: nn.Module) -> None:
     """Initialise one layer, as `Module.apply` calls it. Biases start at 0.
 
     | layer | weight |
-    | 3x3 and 5x5 convolution | normal, sqrt(2 / fan_out) with groups (arXiv 1502.01852) |
+    | depth-wise convolution with bias (recovery) | identity: each pixel gets the token of its window |
+    | other 3x3 and 5x5 convolutions | normal, sqrt(2 / fan_out) with groups (arXiv 1502.01852) |
     | 1x1 convolution, linear | truncated normal, 0.02 (arXiv 2010.11929) |
     """
-    if isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1):
+    if not isinstance(module, nn.Conv2d | nn.Linear):
+        return
+    if isinstance(module, nn.Linear) or module.kernel_size == (1, 1):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+    elif module.bias is not None:
+        nn.init.dirac_(module.weight, module.groups)
+    else:
         fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
         nn.init.normal_(module.weight, std=(2 / fan_out) ** 0.5)
-    elif isinstance(module, nn.Conv2d | nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
-    if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
+    if module.bias is not None:
         nn.init.zeros_(module.bias)

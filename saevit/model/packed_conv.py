@@ -1,8 +1,7 @@
 """A convolution for inference that takes in its activation and the map that it is added to.
 
-On a CPU it calls the operators of oneDNN that torch.compile calls for frozen weights, so that eager inference
-has them too: the weight is put once into the order that the kernel reads, and activation and addition happen
-before the result leaves the cache. Everywhere else it calls the operators that anyone would write.
+In eager torch on a CPU it calls the operators of oneDNN that torch.compile calls for frozen weights: the
+weight is put once into the order that the kernel reads; activation and addition happen in the cache.
 """
 
 from collections.abc import Callable
@@ -29,13 +28,8 @@ MIN_CHANNELS = 16  # with fewer, the weight in its usual order is faster
 class PackedConv(nn.Module):
     """act(convolution), or convolution + to. (B, C, H, W) -> (B, C', ceil(H/stride), ceil(W/stride)).
 
-    The packed weight is no parameter: copies and files of a network leave it out. It is made again where the
-    weight or the size of the map is another one. A weight that is overwritten through `.data` or within
-    inference mode leaves no trace, and is not noticed.
-
-    Args:
-        weight: (C', C/groups, k, k).
-        bias: (C',).
+    The packed weight is no parameter: copies and files leave it out. It is made again when the weight or the
+    size of the map changes; a change of the weight through `.data` or within inference mode is not noticed.
     """
 
     def __init__(

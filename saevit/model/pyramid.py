@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from saevit.errors import OptionError
 from saevit.model.ciffn import CIFFN, MLP
 from saevit.model.layers import ConvNorm, DropPath, Head, Stem, init_weights
-from saevit.model.saa import SAA, Recover
+from saevit.model.saa import SAA
 from saevit.spec import Stage, VariantSpec
 
 
@@ -55,12 +55,7 @@ class PyramidStage(nn.Module):
 class SAEViT(nn.Module):
     """A SAEViT variant. (B, in_chans, H, W) -> (B, num_classes); H and W of 32 px or more, square or not.
 
-    Weights are initialised for training (`init_weights`); gamma starts at 1e-5 and recovery as a copy. The
-    methods beside `forward` are those that timm's tools call on any backbone, with timm's names.
-
-    Args:
-        spec: the variant.
-        drop_rate: dropout before the classifier, in training.
+    The methods beside `forward` are those that timm's tools call on any backbone, with timm's names.
     """
 
     def __init__(self, spec: VariantSpec, *, drop_rate: float = 0.0) -> None:
@@ -75,9 +70,6 @@ class SAEViT(nn.Module):
             for i, stage in enumerate(spec.stages)
         ]
         self.apply(init_weights)
-        for module in self.modules():
-            if isinstance(module, Recover):
-                module.reset_parameters()
 
     @property
     def num_classes(self) -> int:
@@ -164,10 +156,9 @@ class SAEViT(nn.Module):
         self.spec = replace(self.spec, num_classes=num_classes)
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """In training, keep no activation inside of a block: compute it again for the gradient.
+        """Compute the activations of a block again for the gradient, instead of keeping them, in training.
 
-        Less memory for about a third more work (arXiv 1604.06174). BN sees a batch twice, so that its
-        running statistics move as with twice the momentum.
+        Running statistics of BN then move twice a step (arXiv 1604.06174).
         """
         for stage in self.stages:
             assert isinstance(stage, PyramidStage)
@@ -176,10 +167,7 @@ class SAEViT(nn.Module):
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """Return patterns of the weights' names in order of depth, for layer-wise learning rates."""
         blocks = [(r"^stages\.(\d+)\.downsample", (0,)), (r"^stages\.(\d+)\.blocks\.(\d+)", None)]
-        return {
-            "stem": r"^stem",
-            "blocks": r"^stages\.(\d+)" if coarse else blocks,
-        }
+        return {"stem": r"^stem", "blocks": r"^stages\.(\d+)" if coarse else blocks}
 
 
 def make_stages(spec: VariantSpec) -> list[PyramidStage]:
@@ -195,10 +183,7 @@ def make_stages(spec: VariantSpec) -> list[PyramidStage]:
 
 
 def build(spec: VariantSpec, *, seed: int = 0) -> SAEViT:
-    """Return the network of a variant, in eval mode, its random weights fixed by `seed`.
-
-    The global random state is left as it was.
-    """
+    """Return the network of a variant in eval mode; its random weights depend on `seed` alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return SAEViT(spec).eval()

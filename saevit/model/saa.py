@@ -54,11 +54,6 @@ class Recover(nn.Module):
     def forward(self, y: Tensor, size: tuple[int, int]) -> Tensor:
         return self.dw(spread(y, self.rate, size))
 
-    @torch.no_grad()
-    def reset_parameters(self) -> None:
-        """Start as the identity: every pixel gets the token of its window."""
-        nn.init.dirac_(self.dw.weight, groups=self.dw.groups)
-
 
 def spread(y: Tensor, rate: int, size: tuple[int, int]) -> Tensor:
     """Copy each token to its r x r window. (B, C, h, w) -> (B, C, H, W) of the size (H, W)."""

@@ -69,9 +69,7 @@ def entry(name: str) -> Callable[..., Any]:
         return build_model_with_cfg(partial(network, text), name, pretrained, feature_cfg=stages, **settings)
 
     create.__name__ = create.__qualname__ = name
-    create.__doc__ = (
-        f"Build {name}." if name != ANY else "Build the variant whose text is given by `variant`."
-    )
+    create.__doc__ = f"Build {name}." if name != ANY else "Build the variant whose text is `variant`."
     return create
 
 
