@@ -19,7 +19,8 @@ reflection_pad2d repeat repeat_interleave replication_pad1d replication_pad2d re
 reshape_alias reshape_copy resize roll rot90 scalar_tensor scatter select select_scatter size slice
 slice_scatter split split_with_sizes squeeze stack swapaxes t take_along_dim tensor_split tile to
 to_copy transpose tril tril_indices triu triu_indices type_as unbind unflatten unfold unsafe_chunk
-unsafe_index unsafe_split unsafe_view unsqueeze view view_as vstack where zero zeros zeros_like Bool
+unsafe_index unsafe_split unsafe_view unsqueeze upsample_nearest1d upsample_nearest2d
+upsample_nearest_exact2d view view_as vstack where zero zeros zeros_like Bool
 Float Int IntImplicit ScalarImplicit Size __getitem__ dim len numel device layout
 """
 
@@ -35,9 +36,8 @@ max_pool2d_with_indices max_pool3d max_pool3d_with_indices mean median min mish 
 native_batch_norm native_batch_norm_legit native_batch_norm_legit_no_training native_group_norm
 native_layer_norm norm normalize prelu prelu_kernel prod relu relu6 rms_norm rrelu safe_softmax selu
 silu softmax softmin softplus softshrink softsign sort std std_mean sum threshold topk
-upsample_bicubic2d upsample_bilinear2d upsample_linear1d upsample_nearest1d upsample_nearest2d
-upsample_nearest_exact2d upsample_trilinear3d upsample_bicubic2d_aa upsample_bilinear2d_aa var
-var_mean weight_norm weight_norm_interface
+upsample_bicubic2d upsample_bilinear2d upsample_linear1d upsample_trilinear3d upsample_bicubic2d_aa
+upsample_bilinear2d_aa var var_mean weight_norm weight_norm_interface
 """
 
 

@@ -39,9 +39,7 @@ class Counted:
     attention_macs: int | None
     dense_attention_macs: int | None
     build: Callable[[], "nn.Module"]  # the network as defined, in eval mode
-    folded: (
-        Callable[[], "nn.Module"] | None
-    )  # the same function with every exact fold, if that is ours to fold
+    folded: Callable[[], "nn.Module"] | None  # the same function for inference, if that is ours to fold
     skeleton: Callable[[], "nn.Module"]  # the network for counting; its weights may take no memory
 
 

@@ -1,13 +1,16 @@
 """Counter 2: PyTorch's own formulas, applied to every operator that runs."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from math import prod
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.overrides import TorchFunctionMode
 from torch.utils import flop_counter
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -88,8 +91,8 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does 
     ) -> Any:
         kwargs = kwargs or {}
         packet = func._overloadpacket
-        if packet not in self.formulas and func.namespace != "prim":
-            with self:  # what it is made of may have formulas
+        if packet not in self.formulas and kind_of(func._schema.name) != "movement":
+            with self:  # what it is made of may have formulas; indices of a copy are no work
                 out = func.decompose(*args, **kwargs)
             if out is not NotImplemented:
                 return out
@@ -99,6 +102,14 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does 
         elif not on_weights_alone(args):
             self.enter_other(func._schema.name, out)
         return out
+
+    @contextmanager
+    def one_operator(self) -> Iterator[list[Any]]:
+        """Book what runs inside as one contraction that writes what the caller puts in the list."""
+        written, apart, results = self.written.copy(), self.apart.copy(), []
+        yield results
+        self.written, self.apart = written, apart
+        self.written[self.running[-1]] += sum(map(elements, results))
 
     def enter_contraction(self, packet: Any, flops: int, out: Any) -> None:
         """Book a contraction: half its FLOPs, and its result's elements."""
@@ -116,6 +127,23 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does 
             self.apart[short_name(name)] += elements(out)
         elif kind == "unknown":
             self.uncounted[name] += 1
+
+
+class AttentionAsOne(TorchFunctionMode):
+    """Books scaled_dot_product_attention as one operator, whether a fused kernel runs or products do."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__()
+        self.ledger = ledger
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if func is not F.scaled_dot_product_attention:
+            return func(*args, **(kwargs or {}))
+        with self.ledger.one_operator() as results:
+            results.append(func(*args, **(kwargs or {})))
+        return results[0]
 
 
 def on_weights_alone(args: tuple[Any, ...]) -> bool:
@@ -151,7 +179,7 @@ def run_torch(model: nn.Module, input_shape: Shape, notes: tuple[str, ...]) -> C
     """Count a model that may be changed, on the kind of tensors it holds."""
     x = torch.zeros(input_shape, dtype=input_dtype(model))
     proof = flop_counter.FlopCounterMode(display=False)
-    with module_paths(model) as running, proof, Ledger(running) as ledger:
+    with module_paths(model) as running, proof, Ledger(running) as ledger, AttentionAsOne(ledger):
         model(x)
     out_of_box = proof.get_total_flops() // 2
     unknown = ledger.unknown_to_torch

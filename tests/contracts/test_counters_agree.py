@@ -11,7 +11,8 @@ from saevit.presets import PRESETS
 from saevit.spec import VariantSpec
 from tests.strategies import img_sizes, specs
 
-SHARDS, EXAMPLES = 6, 50  # 300 random variants, in parts that run side by side
+EXAMPLES = 60  # random variants and sizes; test-slow takes 360 more, in parts that run side by side
+SHARDS = 6
 
 
 def closed_form(spec: VariantSpec, img_size: tuple[int, int]) -> dict[str, int]:
@@ -19,12 +20,8 @@ def closed_form(spec: VariantSpec, img_size: tuple[int, int]) -> dict[str, int]:
     return {path: cost.macs for path, cost in analytic.by_module(spec, img_size).items() if cost.macs}
 
 
-@pytest.mark.parametrize("shard", range(SHARDS))
-@settings(max_examples=EXAMPLES, deadline=None)
-@given(spec=specs(), img_size=img_sizes())
-def test_four_counters_give_the_same_integers(
-    shard: int, spec: VariantSpec, img_size: tuple[int, int]
-) -> None:
+def check_counters(spec: VariantSpec, img_size: tuple[int, int]) -> None:
+    """Count one variant four times."""
     model = variant_skeleton(spec)
     expected = closed_form(spec, img_size)
     assert analytic.total(spec, img_size).params == sum(p.numel() for p in model.parameters())
@@ -32,6 +29,22 @@ def test_four_counters_give_the_same_integers(
         count = counter(model, (1, spec.in_chans, *img_size))
         assert count.macs == expected, name
         assert count.uncounted == {}, name
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(spec=specs(), img_size=img_sizes())
+def test_four_counters_give_the_same_integers(spec: VariantSpec, img_size: tuple[int, int]) -> None:
+    check_counters(spec, img_size)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shard", range(SHARDS))
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(spec=specs(), img_size=img_sizes())
+def test_four_counters_give_the_same_integers_on_hundreds(
+    shard: int, spec: VariantSpec, img_size: tuple[int, int]
+) -> None:
+    check_counters(spec, img_size)
 
 
 @settings(max_examples=60, deadline=None)

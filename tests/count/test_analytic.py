@@ -1,6 +1,8 @@
 """The closed form against the network that it describes."""
 
 from collections import Counter
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from torch import nn
 from saevit.count import analytic, formulas, shapes
 from saevit.model.pyramid import SAEViT
 from saevit.presets import PRESETS
-from saevit.spec import VariantSpec
+from saevit.spec import Stage, VariantSpec
 from tests.strategies import img_sizes, specs
 
 BUDGETS = {
@@ -73,10 +75,15 @@ def test_shapes_path_by_path(spec: VariantSpec, img_size: tuple[int, int]) -> No
 
 
 def test_formulas_take_arrays() -> None:
-    dims, rates = np.array([8, 16, 24], dtype=np.int64), np.array([1, 2, 3], dtype=np.int64)
-    together = analytic.add_up(analytic.saa(dims, rates, 14, 9, "adaptive"))
-    for i, (dim, rate) in enumerate(zip(dims.tolist(), rates.tolist(), strict=True)):
-        alone = analytic.add_up(analytic.saa(dim, rate, 14, 9, "adaptive"))
+    sizes = {
+        **{"dim": [8, 16, 24], "hidden_dim": [16, 32, 64], "num_heads": [1, 2, 3]},
+        **{"rate": [1, 2, 3], "depth": [1, 3, 2], "attn_blocks": [1, 2, 0]},
+    }
+    arrays: dict[str, Any] = {name: np.array(values, dtype=np.int64) for name, values in sizes.items()}
+    together = analytic.blocks(PRESETS["saevit_tiny"], Stage(**arrays), 14, 9)
+    for i in range(3):
+        stage = Stage(**{name: values[i] for name, values in sizes.items()})
+        alone = analytic.blocks(PRESETS["saevit_tiny"], stage, 14, 9)
         assert [together.params[i], together.macs[i]] == [alone.params, alone.macs]
         assert [together.activations[i], together.elementwise[i]] == [alone.activations, alone.elementwise]
 
@@ -91,8 +98,6 @@ def test_sparsity_is_the_share_of_scores_never_computed(spec: VariantSpec, img_s
 
 @given(specs(), img_sizes())
 def test_dense_attention_is_what_rate_one_would_cost(spec: VariantSpec, img_size: tuple[int, int]) -> None:
-    from dataclasses import replace
-
     costs = analytic.by_module(replace(spec, rates=(1, 1, 1, 1)), img_size)
     attended = sum(cost.macs for path, cost in costs.items() if path.endswith(".attend"))
     assert analytic.dense_attention_macs(spec, img_size) == attended
@@ -101,8 +106,9 @@ def test_dense_attention_is_what_rate_one_would_cost(spec: VariantSpec, img_size
 def test_textbook_layers() -> None:
     assert formulas.conv(3, 64, 7, 112 * 112).macs == 118_013_952  # ResNet-50's first convolution
     assert formulas.linear(2048, 1000).params == 2_049_000  # and its classifier
-    assert formulas.attention(384, 197).macs == 2 * 197 * 197 * 384  # DeiT-S, one block
-    assert formulas.dw_transposed_conv(48, 8, 49).macs == 48 * 56 * 56
+    assert formulas.attention(384, 384, 197).macs == 2 * 197 * 197 * 384  # DeiT-S, one block
+    assert formulas.attention(384, 96, 49).macs == 49 * 49 * (96 + 384)  # six heads, keys of 16, values of 64
+    assert formulas.dw_conv(48, 3, 56 * 56, bias=True).macs == 48 * 9 * 56 * 56
 
 
 @given(st.integers(1, 50), st.integers(1, 50), st.integers(1, 9))

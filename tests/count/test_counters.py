@@ -80,6 +80,14 @@ def test_attention_module_with_cross_lengths(counter: str) -> None:
         assert count.activations == {"attend": 2 * 3 * 9 * 4}  # the output, not the 9 x 7 scores
 
 
+def test_attention_writes_its_output_alone_whatever_kernel_runs() -> None:
+    net = Call(lambda self, x: self.attend(x.mT, x.mT, x[:, :, :3].mT), attend=Attend())  # no fused kernel
+    count = count_torch(net, (2, 6, 9, 4))
+    assert count.macs == {"attend": 2 * 6 * 4 * 4 * (9 + 3)}
+    assert count.activations == {"attend": 2 * 6 * 4 * 3}
+    assert count.apart == {}
+
+
 @pytest.mark.parametrize("counter", FUNCTIONAL)
 def test_functional_attention(counter: str) -> None:
     assert COUNTERS[counter](Call(crossed), (2, 6, 9, 4)).macs == {"": 2 * (2 * 3 * 9 * 7 * 4)}

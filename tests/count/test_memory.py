@@ -19,6 +19,8 @@ FP32 = 4  # bytes
 @example(parse("saevit_tiny:ffn=mlp,ratios=0.5,rates=1"), (97, 131))
 @example(parse("saevit_tiny:ffn=mlp,ratios=0.5,sampling=stride"), (97, 131))
 @example(parse("saevit_tiny:ffn=mlp,ratios=0.5,rates=3"), (97, 131))
+@example(parse("saevit_tiny:ffn=mlp,ratios=0.5,sampling=mix,dims=96,heads=1"), (97, 131))
+@example(parse("saevit_tiny:ffn=mlp,ratios=0.5,dims=64,heads=4,rates=256,attn_blocks=9"), (64, 48))
 def test_closed_form_equals_the_trace(spec: VariantSpec, img_size: tuple[int, int]) -> None:
     traced = traced_peak(variant_skeleton(spec), (1, spec.in_chans, *img_size))
     assert peak_elements(spec, img_size) * FP32 == traced.bytes
