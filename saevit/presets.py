@@ -15,10 +15,10 @@ PRESETS = {
         attn_blocks=(1, 1, 3, 1),
     ),
     "saevit_nano": VariantSpec(
-        dims=(32, 80, 128, 384),
+        dims=(32, 80, 128, 352),
         depths=(1, 1, 6, 2),
-        num_heads=(1, 1, 2, 6),
-        ratios=(3, 4, 3, 3),
+        num_heads=(1, 1, 2, 8),
+        ratios=(2, 4, 3, 4),
         rates=(8, 4, 2, 1),
         attn_blocks=(1, 1, 3, 1),
     ),

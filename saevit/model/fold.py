@@ -3,10 +3,9 @@
 B batch, C channels, D hidden channels, G groups, H W the map, r the rate, h w = ceil(H/r) ceil(W/r),
 n = h w tokens, e channels of a key, d channels of a value.
 
-BatchNorm in eval mode is a scale and a shift of each channel, which the neighbouring convolution takes in.
-Redistribution is linear in u and a, so that the last convolution of CIFFN takes it in:
-W2 v = W2 (1 + gamma) u - (sum over each group of W2 gamma) a, and one convolution gives u and a together.
-Folding is computed in float64. Modules keep the paths of the defined form.
+A BN in eval mode is a scale and a shift of each channel, which the neighbouring convolution takes in. One
+convolution gives u and a of CIFFN together, and the last one takes in the redistribution:
+W2 v = W2 (1 + gamma) u - (sum over each group of W2 gamma) a. Modules keep the paths of the defined form.
 """
 
 import copy
@@ -23,7 +22,7 @@ from saevit.model.ciffn import CIFFN, MLP
 from saevit.model.layers import ConvNorm, Head, Stem
 from saevit.model.packed_conv import Act, PackedConv
 from saevit.model.pyramid import Block, PyramidStage, SAEViT
-from saevit.model.saa import SAA, AdaptiveSampler, MixSampler, spread, window_max, window_mean
+from saevit.model.saa import SAA, AdaptiveSampler, MixSampler, spread, window_max, window_mean, window_softmax
 from saevit.spec import NUM_GROUPS
 
 
@@ -53,11 +52,7 @@ def folded_conv(layer: ConvNorm, act: Act = None) -> PackedConv:
 
 
 class FoldedSampler(nn.Module):
-    """Windows to tokens, BN left to what follows. (B, C, H, W) -> (B, C, h, w).
-
-    `scale` and `shift` (C,) are what is left to apply: the sampler of the defined form after BN is
-    scale z + shift.
-    """
+    """Windows to tokens z; those of the defined form are scale z + shift. (B, C, H, W) -> (B, C, h, w)."""
 
     def __init__(self, layer: SAA) -> None:
         super().__init__()
@@ -88,13 +83,10 @@ class FoldedSampler(nn.Module):
 
 def weighted_mean(x: Tensor, score: Tensor, rate: int) -> Tensor:
     """Return the sum of softmax(score) x over each window, divided by r^2. -> (B, C, h, w)."""
-    H, W = x.shape[2:]
+    weighted, (H, W) = x * window_softmax(score, rate), x.shape[2:]
     if H % rate or W % rate:
-        missing = (0, (rate - W % rate) % rate, 0, (rate - H % rate) % rate)
-        x, score = F.pad(x, missing), F.pad(score, missing, value=-torch.inf)
-    exact = torch.promote_types(x.dtype, torch.float32)
-    weights = F.pixel_unshuffle(score, rate).softmax(1, dtype=exact).to(x.dtype)
-    return F.avg_pool2d(x * F.pixel_shuffle(weights, rate), rate)
+        weighted = F.pad(weighted, (0, -W % rate, 0, -H % rate))
+    return F.avg_pool2d(weighted, rate)
 
 
 class FoldedSAA(nn.Module):
@@ -176,10 +168,7 @@ def folded_block(block: Block) -> nn.Sequential:
 
 
 class FoldedSAEViT(nn.Module):
-    """A SAEViT variant for inference. (B, in_chans, H, W) -> (B, num_classes).
-
-    Maps are in channels_last, as the weights are, whatever the layout of the images.
-    """
+    """A SAEViT variant for inference, its maps in channels_last. (B, in_chans, H, W) -> (B, num_classes)."""
 
     def __init__(self, network: SAEViT) -> None:
         super().__init__()
@@ -194,9 +183,7 @@ class FoldedSAEViT(nn.Module):
 
 
 def fold(network: SAEViT) -> FoldedSAEViT:
-    """Return the folded form: equal outputs but for rounding, fewer operations.
-
-    The network is not touched, and shares nothing with the result, whose parameters are not trained.
+    """Return the folded form of a network, computed in float64; the network is not touched.
 
     Raises:
         OptionError: the network is in training mode, cut short, or none of ours.

@@ -37,19 +37,12 @@ class Attend(nn.Module):
     """Scaled dot-product attention as a module of its own, so that it can be hooked, counted and timed."""
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Return softmax(q k^T / sqrt(e)) v. q: (B, heads, n, e); k: (B, heads, m, e); v: (B, heads, m, d).
-
-        Returns:
-            (B, heads, n, d).
-        """
+        """Return softmax(q k^T / sqrt(e)) v, (B, heads, n, d) of q and k (B, heads, n, e), v (B, heads, n, d)."""
         return F.scaled_dot_product_attention(q, k, v)
 
 
 class DropPath(nn.Module):
-    """Stochastic depth (arXiv 1603.09382): in training, drops the branch of a whole sample.
-
-    A kept branch is scaled by 1 / (1 - drop_prob), so that its expectation stays. Any shape (B, ...).
-    """
+    """Drop the branch of a whole sample in training, scaled to keep its mean (arXiv 1603.09382). Any shape."""
 
     def __init__(self, drop_prob: float) -> None:
         super().__init__()

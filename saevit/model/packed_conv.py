@@ -43,8 +43,8 @@ class PackedConv(nn.Module):
         self.kernel: Kernel | None = None
 
     def forward(self, x: Tensor, to: Tensor | None = None) -> Tensor:
-        if has_kernels(x):
-            weight = self.weight
+        weight = self.weight
+        if has_kernels(x, weight):
             version = 0 if weight.is_inference() else weight._version  # changed in place?
             key = (weight.data_ptr(), version, x.dtype, x.shape[2:])
             if self.kernel is None or self.packed_for != key:
@@ -109,16 +109,18 @@ class PackedConv(nn.Module):
         return {**self.__dict__, "packed_for": (), "kernel": None}  # for copies and files
 
 
-def has_kernels(x: Tensor) -> bool:
+def has_kernels(x: Tensor, weight: Tensor) -> bool:
     """Say whether oneDNN's operators take this input.
 
-    Graph recorders, counters and fake tensors know the usual operators only.
+    Graph recorders, counters, fake tensors, autograd and autocast know the usual operators only.
     """
     return bool(
         not torch.compiler.is_compiling()
         and type(x) is Tensor
         and x.dtype in _DTYPES
         and x.device.type == "cpu"
+        and not (torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad))
+        and not torch.is_autocast_enabled("cpu")
         and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
         and torch._C._len_torch_dispatch_stack() == 0
         and torch.backends.mkldnn.enabled

@@ -99,11 +99,7 @@ class SAEViT(nn.Module):
         output_fmt: str = "NCHW",
         intermediates_only: bool = False,
     ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
-        """Return the last map and the maps of chosen stages, (B, Ci, ceil(H/4/2^i), ceil(W/4/2^i)).
-
-        Args as timm's: `indices` are the last n stages or a list of stages from 0, `stop_early` computes no
-        stage behind them, `norm` has no effect.
-        """
+        """Return the last map and those of the stages `indices`, (B, Ci, ceil(H/4/2^i), ceil(W/4/2^i))."""
         if output_fmt != "NCHW":
             raise OptionError(f"output_fmt {output_fmt!r}: maps are NCHW")
         wanted = self.stage_indices(indices)
@@ -156,10 +152,7 @@ class SAEViT(nn.Module):
         self.spec = replace(self.spec, num_classes=num_classes)
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Compute the activations of a block again for the gradient, instead of keeping them, in training.
-
-        Running statistics of BN then move twice a step (arXiv 1604.06174).
-        """
+        """Recompute activations for the gradient; running statistics of BN then move twice a step."""
         for stage in self.stages:
             assert isinstance(stage, PyramidStage)
             stage.grad_checkpointing = enable

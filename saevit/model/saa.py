@@ -74,10 +74,7 @@ class Sampler(nn.Module):
 
 
 class AdaptiveSampler(Sampler):
-    """Content-weighted mean of each window: z = sum_i a_i x_i with a = softmax(w_s . x) over the window.
-
-    Padding never gets weight.
-    """
+    """Content-weighted mean of each window: z = sum_i a_i x_i with a = softmax(w_s . x) over its pixels."""
 
     def __init__(self, dim: int, rate: int) -> None:
         super().__init__(dim, rate)

@@ -44,11 +44,7 @@ def network(
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
 ) -> SAEViT:
-    """Return a variant with timm's settings; None leaves what its text says.
-
-    Raises:
-        SaevitError: a text that names no variant, a setting that it cannot have.
-    """
+    """Return a variant with timm's settings; None keeps the value of the variant."""
     spec = parse(text)
     given = {"num_classes": num_classes, "in_chans": in_chans, "drop_path_rate": drop_path_rate}
     known: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
