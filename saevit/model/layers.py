@@ -37,12 +37,12 @@ class Attend(nn.Module):
     """Scaled dot-product attention as a module of its own, so that it can be hooked, counted and timed."""
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Return softmax(q k^T / sqrt(e)) v, (B, heads, n, d) of q and k (B, heads, n, e), v (B, heads, n, d)."""
+        """Return softmax(q k^T / sqrt(e)) v. q and k: (B, heads, n, e); v: (B, heads, n, d) -> as v."""
         return F.scaled_dot_product_attention(q, k, v)
 
 
 class DropPath(nn.Module):
-    """Drop the branch of a whole sample in training, scaled to keep its mean (arXiv 1603.09382). Any shape."""
+    """Drop the branch of a whole sample in training and keep its mean (arXiv 1603.09382). Any shape."""
 
     def __init__(self, drop_prob: float) -> None:
         super().__init__()
@@ -77,7 +77,6 @@ class Head(nn.Module):
 def init_weights(module: nn.Module) -> None:
     """Initialise one layer, as `Module.apply` calls it. Biases start at 0.
 
-    | layer | weight |
     | depth-wise convolution with bias (recovery) | identity: each pixel gets the token of its window |
     | other 3x3 and 5x5 convolutions | normal, sqrt(2 / fan_out) with groups (arXiv 1502.01852) |
     | 1x1 convolution, linear | truncated normal, 0.02 (arXiv 2010.11929) |
