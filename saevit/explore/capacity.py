@@ -10,13 +10,12 @@ Gaussian weights and linear layers, and grows with depth and width. rho, depth o
 hard information gets through: beyond some rho, larger H no longer means a better network.
 
 Stated for our blocks, the layers are those that the signal passes on its way: both convolutions of the stem;
-each downsampling; of each block the depth-wise 3x3 and the 1x1 of DWSConv, qkv and projection of SAA where
-the block carries it, and the convolutions of the FFN (1x1, depth-wise 3x3, 1x1; without the 3x3 for
-`ffn=mlp`). Side paths (window score, redistribution), the recovery (one input for each output: log 1) and the
-classifier are none of them.
+each downsampling; of each block qkv and projection of SAA where the block carries it, and the convolutions of
+the FFN (depth-wise, 1x1, 1x1; without the first for `local=none`). Side paths (window score, aggregates), the
+recovery (it copies tokens to pixels and mixes at most four of them) and the classifier are none of them.
 
 Limits. The score is no accuracy, and comparable only within one kind of block and input size. It is blind to
-the sampling rate, the sampling mode, the number of heads, activation, normalisation, residuals and training,
+the sampling rate, the sampling mode, heads and their keys, activation, normalisation, residuals and training,
 and counts an attention's two products as nothing; so it never tells whether sparser attention costs accuracy,
 and rates should not be chosen by it. It gives depth more than experiments do: keep rho at or below that of a
 network known to train.
@@ -57,28 +56,25 @@ def downsample(in_dim: Size) -> Any:
     return log(9 * in_dim)
 
 
-def blocks(spec: VariantSpec, stage: Stage, *, depth: Size, attending: Size) -> Any:
-    """Sum of logarithms over a stage's blocks; sizes and numbers may be arrays."""
+def blocks(spec: VariantSpec, stage: Stage) -> Any:
+    """Sum of logarithms over a stage's blocks; sizes of the stage may be arrays."""
     each = log(stage.dim) + log(stage.hidden_dim)
-    if spec.ffn == "ciffn":
-        each = each + log(9)
     if spec.local == "dwsconv":
-        each = each + log(9) + log(stage.dim)
-    return each * depth + 2 * log(stage.dim) * attending
+        each = each + log(spec.kernel**2)
+    return each * stage.depth + 2 * log(stage.dim) * stage.attn_blocks
 
 
-def block_layers(spec: VariantSpec, *, depth: Size, attending: Size) -> Any:
+def block_layers(spec: VariantSpec, stage: Stage) -> Any:
     """Number of layers in a stage's blocks."""
-    return depth * (2 + (spec.ffn == "ciffn") + 2 * (spec.local == "dwsconv")) + 2 * attending
+    return stage.depth * (2 + (spec.local == "dwsconv")) + 2 * stage.attn_blocks
 
 
 def of(spec: VariantSpec) -> tuple[int, int]:
     """Return a variant's sum of logarithms, in units of 10^-9, and its number of layers."""
     logs, layers, before = stem(spec.in_chans, spec.stem_dim), STEM_LAYERS, 0
     for stage in spec.stages:
-        number = {"depth": stage.depth, "attending": sum(stage.attends)}
-        logs = logs + blocks(spec, stage, **number)
-        layers += block_layers(spec, **number)
+        logs = logs + blocks(spec, stage)
+        layers += block_layers(spec, stage)
         if before:
             logs, layers = logs + downsample(before), layers + DOWNSAMPLE_LAYERS
         before = stage.dim

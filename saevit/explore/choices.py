@@ -7,7 +7,7 @@ from saevit.errors import OptionError, SpecError, nearest
 from saevit.parse import KEYS
 from saevit.spec import NUM_STAGES
 
-PER_STAGE = ("dims", "depths", "heads", "ratios", "rates")  # keys that hold a value for each stage
+PER_STAGE = ("dims", "depths", "heads", "ratios", "rates", "attn_blocks")  # keys with a value for each stage
 STAGE_KEYS = {f"{key}{i + 1}": (key, i) for i in range(NUM_STAGES) for key in PER_STAGE}
 MOST_CHOICES = 100_000  # of one key
 

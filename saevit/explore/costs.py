@@ -6,7 +6,7 @@ table of (choice of the whole network's keys, channels of the stage before, choi
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,13 +19,15 @@ from saevit.explore import capacity
 from saevit.explore.choices import PER_STAGE
 from saevit.explore.space import Axis, Space
 from saevit.parse import KEYS
-from saevit.spec import MAX_DEPTH, MAX_DIM, NUM_STAGES, Stage, VariantSpec
+from saevit.spec import MAX_DEPTH, MAX_DIM, NUM_GROUPS, NUM_STAGES, Stage, VariantSpec
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 Digits = Mapping[str, Ints]  # by key: which of its choices
 
-SWITCHES = ("attention", "sampling", "ffn", "local", "classes", "in_chans")  # evaluated one setting at a time
+# Evaluated one setting at a time.
+NUMBERS = ("key_dim", "kernel", "classes", "in_chans")
+SWITCHES = (*NUMBERS, "attention", "sampling", "ffn", "local")
 EXACT = 2**53  # up to here int64 and float64 say the same
 BUDGET = 2**19  # entries of one table that are held at a time
 MOST_ENTRIES = 2**22
@@ -44,25 +46,6 @@ def picked(axis: Axis, digits: Ints, stage: int | None = None) -> Any:
     return np.array(values)[digits]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fields:
-    """One stage of many variants, every multiplier applied. Arrays that broadcast."""
-
-    dim: Ints
-    hidden_dim: Ints
-    rate: Ints
-    depth: Ints
-    attending: Ints
-    first: Ints  # 1 where the first block carries attention
-    valid: Flags
-
-    @property
-    def stage(self) -> Stage:
-        """The sizes as the formulas take them; they do not look at what has no cost."""
-        sizes: dict[str, Any] = {"dim": self.dim, "hidden_dim": self.hidden_dim, "rate": self.rate}
-        return Stage(num_heads=1, attends=(), **sizes)
-
-
 class Evaluator:
     """Partials of a space's stages at one image size."""
 
@@ -72,10 +55,10 @@ class Evaluator:
         self.own = [[a for a in space.axes if a.stage == i] for i in range(NUM_STAGES)]
         self.whole = [a for a in space.axes if a.stage is None]
         H, W = stem_size(img_size)
-        self.sizes = [(H, W)]
+        self.maps = [(H, W)]
         for _ in range(NUM_STAGES - 1):
             H, W = half(H), half(W)
-            self.sizes.append((H, W))
+            self.maps.append((H, W))
 
     def raw(self, key: str, stage: int, digits: Digits) -> Any:
         """Return a stage's value of a key that has one for each stage, before multipliers."""
@@ -104,24 +87,26 @@ class Evaluator:
         multiple = np.lcm(8, self.heads(stage, digits))
         return np.where(width == 1, dims, rounded(dims * width, multiple))
 
-    def fields(self, stage: int, digits: Digits, switches: VariantSpec) -> Fields:
-        """Return one stage of all variants that digits stand for."""
-        dim = self.dim(stage, digits)
-        raw_dims, raw_depths = self.raw("dims", stage, digits), self.raw("depths", stage, digits)
-        depth = rounded(raw_depths * self.scalar("depth", digits), 1)
-        every = self.scalar("attn_every", digits)
-        has_attention = switches.attention != "none"
-        rate = self.raw("rates", stage, digits)
-        valid = (raw_dims % self.heads(stage, digits) == 0) & (dim <= MAX_DIM) & (depth <= MAX_DEPTH)
-        return Fields(
-            dim=dim,
-            hidden_dim=rounded(dim * self.raw("ratios", stage, digits), 8),
-            rate=rate * 0 + 1 if switches.attention == "dense" else rate,
-            depth=depth,
-            attending=-(-depth // every) * has_attention,
-            first=((depth - 1) % every == 0) * has_attention,
-            valid=valid,
-        )
+    def stem_dim(self, digits: Digits) -> Ints:
+        """Return the channels inside the stem, `width` applied as `VariantSpec` does."""
+        stem, width = self.scalar("stem", digits), self.scalar("width", digits)
+        return np.where(width == 1, stem, rounded(stem * width, 8))
+
+    def sizes(self, stage: int, digits: Digits, switches: VariantSpec) -> tuple[Stage, Flags]:
+        """Return one stage of all variants that digits stand for, in arrays, and which are networks."""
+        dim, heads = self.dim(stage, digits), self.heads(stage, digits)
+        depth = rounded(self.raw("depths", stage, digits) * self.scalar("depth", digits), 1)
+        rate, attn_blocks = self.raw("rates", stage, digits), self.raw("attn_blocks", stage, digits)
+        arrays: dict[str, Any] = {
+            "dim": dim,
+            "hidden_dim": rounded(dim * self.raw("ratios", stage, digits), NUM_GROUPS),
+            "num_heads": heads,
+            "rate": rate * 0 + 1 if switches.attention == "dense" else rate,
+            "depth": depth,
+            "attn_blocks": np.minimum(attn_blocks, depth) * (switches.attention != "none"),
+        }
+        divides = self.raw("dims", stage, digits) % heads == 0
+        return Stage(**arrays), divides & (dim <= MAX_DIM) & (depth <= MAX_DEPTH)
 
     def switched(self, setting: tuple[Any, ...]) -> VariantSpec:
         """Return the base variant with one setting of the switches."""
@@ -174,61 +159,63 @@ class Evaluator:
         self, i: int, digits: Digits, before: Digits, spec: VariantSpec
     ) -> tuple[dict[str, Ints], Flags, Ints]:
         """Evaluate the formulas on one setting of the switches."""
-        fields = self.fields(i, digits, spec)
-        in_dim = self.dim(i - 1, before) if i else None
-        sums = self.partials_of(i, spec, fields, in_dim)
+        stage, valid = self.sizes(i, digits, spec)
+        # What comes first: the stem with channels of its own, or downsampling from the stage before.
+        sums = self.partials_of(i, spec, stage, self.dim(i - 1, before) if i else self.stem_dim(digits))
         shape = np.broadcast_shapes(
             *(d.shape for d in (*digits.values(), *before.values(), np.zeros((1, 1, 1))))
         )
         found = {name: np.broadcast_to(np.asarray(value, np.int64), shape) for name, value in sums.items()}
-        return found, np.broadcast_to(fields.valid, shape), np.broadcast_to(fields.dim, shape)
+        return found, np.broadcast_to(valid, shape), np.broadcast_to(stage.dim, shape)
 
-    def partials_of(self, i: int, spec: VariantSpec, f: Fields, in_dim: Any) -> dict[str, Any]:
-        """Return the partials of one stage; in_dim is None for the first. Sizes may be ints."""
-        H, W = self.sizes[i]
-        stage, number = f.stage, {"depth": f.depth, "attending": f.attending}
-        is_last = i == NUM_STAGES - 1
-        mid_dim = np.maximum(1, f.dim // 2)
+    def partials_of(self, i: int, spec: VariantSpec, stage: Stage, in_dim: Any) -> dict[str, Any]:
+        """Return the partials of one stage. Sizes may be ints.
+
+        Args:
+            i: the stage.
+            spec: has the switches.
+            stage: its sizes.
+            in_dim: channels of the stage before; for the first stage, those inside the stem.
+        """
+        H, W = self.maps[i]
+        dim, is_first, is_last = stage.dim, i == 0, i == NUM_STAGES - 1
         found: dict[str, Any] = {}
         if {"macs", "params", "activations"} & set(self.partials):
-            cost = analytic.blocks(spec, stage, H, W, **number)
-            if in_dim is None:
-                cost += analytic.add_up(analytic.stem(spec.in_chans, mid_dim, f.dim, self.img_size))
+            cost = analytic.blocks(spec, stage, H, W)
+            if is_first:
+                cost += analytic.add_up(analytic.stem(spec.in_chans, in_dim, dim, self.img_size))
             else:
-                cost += analytic.add_up(analytic.downsample(in_dim, f.dim, H * W))
+                cost += analytic.add_up(analytic.conv_norm(in_dim, dim, 3, H * W))
             if is_last:
-                cost += analytic.add_up(analytic.head(f.dim, spec.num_classes, H * W))
+                cost += analytic.add_up(analytic.head(dim, spec.num_classes))
             found |= {"macs": cost.macs, "params": cost.params, "activations": cost.activations}
         if "traffic" in self.partials:
-            moved = traffic.blocks(spec, stage, H, W, **number)
-            if in_dim is None:
-                moved = moved + traffic.stem(spec.in_chans, mid_dim, f.dim, self.img_size)
+            moved = traffic.blocks(spec, stage, H, W)
+            if is_first:
+                moved = moved + traffic.stem(spec.in_chans, in_dim, dim, self.img_size)
             else:
-                moved = moved + traffic.downsample(in_dim, f.dim, math.prod(self.sizes[i - 1]), H * W)
-            found["traffic"] = moved + (traffic.head(f.dim, spec.num_classes, H * W) if is_last else 0)
+                moved = moved + traffic.conv_norm(in_dim, dim, 3, H * W, in_hw=math.prod(self.maps[i - 1]))
+            found["traffic"] = moved + (traffic.head(dim, spec.num_classes, H * W) if is_last else 0)
         if "logs" in self.partials:
-            before = capacity.stem(spec.in_chans, mid_dim) if in_dim is None else capacity.downsample(in_dim)
-            found["logs"] = capacity.blocks(spec, stage, **number) + before
+            before = capacity.stem(spec.in_chans, in_dim) if is_first else capacity.downsample(in_dim)
+            found["logs"] = capacity.blocks(spec, stage) + before
         if "layers" in self.partials:
-            extra = capacity.STEM_LAYERS if in_dim is None else capacity.DOWNSAMPLE_LAYERS
-            found["layers"] = capacity.block_layers(spec, **number) + extra
+            extra = capacity.STEM_LAYERS if is_first else capacity.DOWNSAMPLE_LAYERS
+            found["layers"] = capacity.block_layers(spec, stage) + extra
         if "peak" in self.partials:
-            found["peak"] = self.peak_of(i, spec, f, in_dim)
+            found["peak"] = self.peak_of(i, spec, stage, in_dim)
         return {name: found[name] for name in self.partials}
 
-    def peak_of(self, i: int, spec: VariantSpec, f: Fields, in_dim: Any) -> Any:
+    def peak_of(self, i: int, spec: VariantSpec, stage: Stage, in_dim: Any) -> Any:
         """Return the most elements alive while one stage runs, and before or after it at the ends."""
-        H, W = self.sizes[i]
+        H, W = self.maps[i]
         image = spec.in_chans * math.prod(self.img_size)
-        inside = memory.stage_peak(
-            spec, f.stage, H, W, downsamples=i > 0, depth=f.depth, attending=f.attending, first=f.first
-        )
-        held = f.dim * H * W if in_dim is None else in_dim * math.prod(self.sizes[i - 1])
-        peaks = [image + held + inside]
-        if in_dim is None:
-            peaks.append(image + memory.stem_peak(np.maximum(1, f.dim // 2), f.dim, self.img_size))
+        held = in_dim * math.prod(self.maps[i - 1]) if i else stage.dim * H * W
+        peaks = [image + held + memory.stage_peak(spec, stage, H, W, downsamples=i > 0)]
+        if not i:
+            peaks.append(image + memory.stem_peak(in_dim, stage.dim, self.img_size))
         if i == NUM_STAGES - 1:
-            peaks.append(image + memory.head_peak(f.dim, spec.num_classes, H * W))
+            peaks.append(image + memory.head_peak(stage.dim, spec.num_classes, H * W))
         return memory.largest(*peaks)
 
     def check_exact(self) -> None:
@@ -239,25 +226,22 @@ class Evaluator:
         Raises:
             OptionError: names the size of the largest partial.
         """
-        settings = {key: values_of(self, key) for key in ("attention", "sampling", "ffn", "local")}
-        spec = replace(
-            self.space.base,
-            num_classes=max(values_of(self, "classes")),
-            in_chans=max(values_of(self, "in_chans")),
-            sampling="adaptive",
-            ffn="ciffn",
-            local="dwsconv",
-        )
-        total, in_dim = 0, None
+        largest = {KEYS[k].field: max(values_of(self, k)) for k in NUMBERS}
+        spec = replace(self.space.base, **largest, sampling="adaptive", ffn="ciffn", local="dwsconv")
+        width = max(1.0, *values_of(self, "width"))
+        total, in_dim = 0, int(max(values_of(self, "stem")) * width) + 8
         for i in range(NUM_STAGES):
             dims, ratios, depths = (stage_values(self, key, i) for key in ("dims", "ratios", "depths"))
-            heads = max(stage_values(self, "heads", i)) if not self.space.follows(i) else 1
-            top = math.lcm(8, heads) if heads <= MAX_DIM else 8
-            dim = int(max(dims) * max(1.0, *values_of(self, "width"))) + top
+            follow = self.space.follows(i)
+            heads = [self.space.heads_for(i, d) for d in dims] if follow else stage_values(self, "heads", i)
+            rates = {*stage_values(self, "rates", i), *[1] * ("dense" in values_of(self, "attention"))}
+            dim = int(max(dims) * width) + max(math.lcm(8, h) for h in heads)
             depth = int(max(depths) * max(1.0, *values_of(self, "depth"))) + 1
-            rates = {*stage_values(self, "rates", i), *([1] if "dense" in settings["attention"] else [])}
-            hidden = int(dim * max(ratios)) + 8
-            total += max(self.bound(i, spec, dim, hidden, int(rate), depth, in_dim) for rate in rates)
+            sizes = {"dim": dim, "hidden_dim": int(dim * max(ratios)) + NUM_GROUPS, "num_heads": max(heads)}
+            total += max(
+                self.bound(i, spec, Stage(**sizes, rate=int(r), depth=depth, attn_blocks=depth), in_dim)
+                for r in rates
+            )
             in_dim = dim
         if total >= EXACT:
             raise OptionError(
@@ -265,20 +249,15 @@ class Evaluator:
                 "stay exact here; take smaller dims, width, depths, ratios or img_size"
             )
 
-    def bound(
-        self, i: int, spec: VariantSpec, dim: int, hidden: int, rate: int, depth: int, in_dim: int | None
-    ) -> int:
+    def bound(self, i: int, spec: VariantSpec, stage: Stage, in_dim: int) -> int:
         """Return a number that no partial of a stage exceeds, nor any step on the way to it."""
-        H, W = self.sizes[i]
-        stage = Stage(dim=dim, hidden_dim=hidden, num_heads=1, rate=rate, attends=())
-        cost = analytic.blocks(spec, stage, H, W, depth=depth, attending=depth)
-        ends = analytic.add_up(analytic.stem(spec.in_chans, dim, dim, self.img_size))
-        ends += analytic.add_up(analytic.downsample(in_dim or dim, dim, H * W))
-        ends += analytic.add_up(analytic.head(dim, spec.num_classes, H * W))
-        both = cost + ends
-        moved = traffic.blocks(spec, stage, H, W, depth=depth, attending=depth) + traffic.stem(
-            spec.in_chans, dim, dim, self.img_size
-        )
+        H, W = self.maps[i]
+        both = analytic.blocks(spec, stage, H, W)
+        both += analytic.add_up(analytic.stem(spec.in_chans, in_dim, stage.dim, self.img_size))
+        both += analytic.add_up(analytic.conv_norm(in_dim, stage.dim, 3, H * W))
+        both += analytic.add_up(analytic.head(stage.dim, spec.num_classes))
+        moved = traffic.blocks(spec, stage, H, W)
+        moved += traffic.stem(spec.in_chans, in_dim, stage.dim, self.img_size)
         return int(4 * (both.macs + both.params + both.activations + both.elementwise + moved))
 
 

@@ -14,7 +14,7 @@ from saevit.explore.capacity import least_logs
 from saevit.explore.quantities import QUANTITIES, Sums
 
 BAND = re.compile(r"([0-9.]+)\s*(?:±|\+-|\+/-)\s*([0-9.]+)\s*(%?)")
-MOST_LAYERS = 2**17  # 4 stages of 4096 blocks of 7 layers, and the rest
+MOST_LAYERS = 2**17  # 4 stages of 4096 blocks of 5 layers, and the rest
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """The largest value of a key that fits a budget, and what one step of each key costs."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from saevit.count import analytic
@@ -40,7 +40,8 @@ def solve(base: VariantSpec, key: str, target: int, img_size: tuple[int, int]) -
     """Return the largest value of a key with which a variant has at most so many MACs.
 
     MACs never fall when one of these keys grows, so halving finds it: width and depth to 0.001, channels in
-    steps of 8 (heads follow), ratios in steps of 1/8.
+    steps of 8, ratios in steps of 1/8. Only heads, which follow channels, may be fewer in a wider stage: what
+    halving leaves out is looked at one by one, as far as variants without attention fit.
 
     Raises:
         OptionError: a key that cannot be solved for, or even its least value costs more.
@@ -54,24 +55,32 @@ def solve(base: VariantSpec, key: str, target: int, img_size: tuple[int, int]) -
         value = number * step if isinstance(step, int) else round(number * step, 6)
         return with_value(base, key, value)
 
-    def macs(number: int) -> float:
+    def macs(number: int, **changes: str) -> float:
         try:
-            return analytic.total(at(number), img_size).macs
+            return analytic.total(replace(at(number), **changes), img_size).macs  # type: ignore[arg-type]
         except SpecError:  # beyond the largest width
             return float("inf")
+
+    def last(low: int, **changes: str) -> int:
+        """The last number that fits, given one that does."""
+        high = 2 * low
+        while high <= count and macs(high, **changes) <= target:
+            low, high = high, 2 * high
+        high = min(high, count + 1)
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if macs(middle, **changes) <= target else (low, middle)
+        return low
 
     if macs(1) > target:
         raise OptionError(
             f"--target-gmacs {target / 1e9:g} cannot be met by {key}: {at(1)} has {macs(1) / 1e9:.4f} GMACs"
         )
-    low, high = 1, 2
-    while high <= count and macs(high) <= target:
-        low, high = high, 2 * high
-    high = min(high, count + 1)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if macs(middle) <= target else (low, middle)
-    beyond = high if high <= count and macs(high) < float("inf") else None
+    low = last(1)
+    if kind == "dims":
+        most = last(low, attention="none")
+        low = next((number for number in range(most, low, -1) if macs(number) <= target), low)
+    beyond = low + 1 if low < count and macs(low + 1) < float("inf") else None
     return Solution(
         key=key,
         value=value_text(at(low), key),
@@ -128,22 +137,19 @@ class Sensitivity:
 def sensitivity(base: VariantSpec, img_size: tuple[int, int]) -> Sensitivity:
     """Return what one step of each key up and down costs, every other key as it is.
 
-    Steps: channels 8, blocks 1, ratios 1 and twice or half the rate, stage by stage; attn_every 1; width and
-    depth the first multiple of 0.05 that changes the network. A step that no variant can take is left out.
+    Steps: channels 8 (in the stem and of keys, too), kernel 3 or 5; stage by stage blocks and those with
+    attention 1, ratios 1, twice or half the rate; width and depth the first multiple of 0.05 that changes a
+    cost. A step that no variant can take, or that costs nothing, is left out.
     """
     row = row_of(base, img_size)
-    keys = [
-        "width",
-        "depth",
-        "attn_every",
-        *sorted(STAGE_KEYS, key=lambda k: (k[-1], PER_STAGE.index(k[:-1]))),
-    ]
+    of_stages = sorted(STAGE_KEYS, key=lambda k: (k[-1], PER_STAGE.index(k[:-1])))
+    keys = [*MULTIPLIERS, "stem", "key_dim", "kernel", *of_stages]
     found = [
         Step(key=key, old=value_text(base, key), new=value_text(spec, key), row=row_of(spec, img_size), up=up)
         for key in keys
         if not key.startswith("heads")
         for up in (True, False)
-        if (spec := stepped(base, key, up=up)) is not None
+        if (spec := stepped(base, key, img_size, up=up)) is not None
     ]
     most: dict[str, int] = {}
     for step in found:
@@ -153,28 +159,31 @@ def sensitivity(base: VariantSpec, img_size: tuple[int, int]) -> Sensitivity:
 
 
 STEPPED: dict[str, Callable[[Any, int], Any]] = {
-    "attn_every": lambda value, sign: value + sign,
+    "stem": lambda value, sign: value + 8 * sign,
+    "key_dim": lambda value, sign: value + 8 * sign,
+    "kernel": lambda value, sign: value + 2 * sign,
     "dims": lambda value, sign: value + 8 * sign,
     "depths": lambda value, sign: value + sign,
+    "attn_blocks": lambda value, sign: value + sign,
     "ratios": lambda value, sign: value + sign,
     "rates": lambda value, sign: value * 2 if sign > 0 else value // 2,
 }
 
 
-def stepped(base: VariantSpec, key: str, *, up: bool) -> VariantSpec | None:
-    """Return a variant with one key a step further, or None where it cannot go."""
-    sign = 1 if up else -1
+def stepped(base: VariantSpec, key: str, img_size: tuple[int, int], *, up: bool) -> VariantSpec | None:
+    """Return a variant with one key a step further, or None where it cannot go or costs the same."""
+    sign, kind = 1 if up else -1, key.rstrip("1234")
     if key in MULTIPLIERS:
         values = [round(value_of(base, key) + 0.05 * sign * i, 6) for i in range(1, MOST_TRIED)]
     else:
-        values = [STEPPED[key if key == "attn_every" else key[:-1]](value_of(base, key), sign)]
+        values = [STEPPED[kind](value_of(base, key), sign)]
     for value in values:
         try:
             check(base, Axis(key=key, values=(value,)), value)
             spec = with_value(base, key, value)
         except (OptionError, SpecError):
             return None
-        if spec.stages != base.stages:
+        if row_of(spec, img_size) != replace(row_of(base, img_size), model=str(spec)):
             return spec
     return None
 

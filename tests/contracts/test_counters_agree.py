@@ -11,8 +11,8 @@ from saevit.presets import PRESETS
 from saevit.spec import VariantSpec
 from tests.strategies import img_sizes, specs
 
-EXAMPLES = 60  # random variants and sizes; test-slow takes 360 more, in parts that run side by side
-SHARDS = 6
+EXAMPLES = 30  # random variants and sizes
+SHARDS, MANY = 6, 60  # test-slow takes 360 more, in parts that run side by side
 
 
 def closed_form(spec: VariantSpec, img_size: tuple[int, int]) -> dict[str, int]:
@@ -39,7 +39,7 @@ def test_four_counters_give_the_same_integers(spec: VariantSpec, img_size: tuple
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shard", range(SHARDS))
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=MANY, deadline=None)
 @given(spec=specs(), img_size=img_sizes())
 def test_four_counters_give_the_same_integers_on_hundreds(
     shard: int, spec: VariantSpec, img_size: tuple[int, int]

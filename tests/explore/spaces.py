@@ -18,6 +18,7 @@ BASE = VariantSpec(
     num_heads=(1, 2, 2, 3),
     ratios=(2, 2, 3, 3),
     rates=(8, 4, 2, 1),
+    attn_blocks=(1, 1, 2, 1),
 )
 IMG_SIZE = (64, 96)
 MIDDLE = VariantSpec(  # of a preset's size, whatever the presets are
@@ -26,6 +27,7 @@ MIDDLE = VariantSpec(  # of a preset's size, whatever the presets are
     num_heads=(1, 3, 6, 10),
     ratios=(3, 3, 3, 4),
     rates=(8, 4, 2, 1),
+    attn_blocks=(1, 1, 3, 1),
 )
 
 CHOICES: dict[str, tuple[Any, ...]] = {
@@ -33,9 +35,12 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "depth": (0.5, 1.0, 1.5),
     "rates": ((8, 4, 2, 1), (4, 4, 4, 4), (1, 1, 1, 1)),
     "ratios": ((2.0,) * 4, (3.0, 2.5, 2.0, 4.0)),
-    "attn_every": (1, 2, 3),
+    "attn_blocks": ((0, 0, 0, 0), (1, 1, 2, 1), (9, 9, 9, 9)),
+    "stem": (8, 12, 32),
+    "key_dim": (4, 12, 16),
+    "kernel": (3, 5),
     "attention": ("saa", "dense", "none"),
-    "sampling": ("adaptive", "average", "stride"),
+    "sampling": ("adaptive", "mix", "average", "stride"),
     "ffn": ("ciffn", "mlp"),
     "local": ("dwsconv", "none"),
     "act": ("hardswish", "relu"),
@@ -53,6 +58,8 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "ratios4": (2.0, 3.0),
     "rates1": (1, 4, 7),
     "rates4": (1, 2),
+    "attn_blocks1": (0, 1, 2),
+    "attn_blocks3": (0, 1, 3),
 }
 
 

@@ -19,13 +19,16 @@ CHOICES = {
     "depth": (0.5, 1.0, 1.5),
     "rates": ((8, 4, 2, 1), (4, 2, 2, 1), (7, 3, 1, 1)),
     "attention": ("saa", "dense", "none"),
-    "sampling": ("adaptive", "stride"),
+    "sampling": ("adaptive", "mix", "stride"),
     "ffn": ("ciffn", "mlp"),
     "local": ("dwsconv", "none"),
-    "attn_every": (1, 2, 3),
+    "stem": (16, 24, 32),
+    "key_dim": (8, 16),
+    "kernel": (3, 5),
     **{f"dims{i}": tuple(range(16 * i, 48 * i + 1, 8)) for i in range(1, 5)},
     **{f"depths{i}": (1, 2, 3, 4) for i in range(1, 5)},
     **{f"ratios{i}": (1.5, 2.0, 3.0, 4.0) for i in range(1, 5)},
+    **{f"attn_blocks{i}": (0, 1, 2) for i in range(1, 5)},
 }
 
 

@@ -1,10 +1,13 @@
 """The largest value that fits, and what one step of each key costs."""
 
+from dataclasses import replace
+
 import pytest
 
 from saevit.count import analytic
 from saevit.errors import OptionError
 from saevit.explore.solve import SOLVABLE, sensitivity, solve
+from saevit.explore.space import read_space
 from saevit.parse import parse
 from tests.explore.spaces import MIDDLE
 
@@ -43,10 +46,13 @@ def test_every_step_is_the_difference_of_two_counts() -> None:
     assert {step.key for step in found.steps} >= {
         "width",
         "depth",
-        "attn_every",
+        "stem",
+        "key_dim",
+        "kernel",
         "dims1",
         "depths4",
         "rates3",
+        "attn_blocks3",
     }
     for step in found.steps:
         after = analytic.total(parse(step.row.model), SIZE)
@@ -61,6 +67,28 @@ def test_every_step_is_the_difference_of_two_counts() -> None:
 
 
 def test_a_step_that_no_variant_takes_is_left_out() -> None:
-    smallest = sensitivity(parse("saevit_tiny:dims=8,heads=1,depths=1,ratios=1,rates=1,attn_every=1"), SIZE)
+    text = "saevit_tiny:dims=8,heads=1,depths=1,ratios=1,rates=1,attn_blocks=0,stem=8,key_dim=8,kernel=3"
+    smallest = sensitivity(parse(text), SIZE)
     down = {step.key for step in smallest.steps if not step.up}
-    assert not down & {"dims1", "depths1", "rates1", "attn_every"}
+    assert not down & {"dims1", "depths1", "rates1", "attn_blocks1", "stem", "key_dim", "kernel"}
+
+
+def test_a_step_that_costs_nothing_is_left_out() -> None:
+    full = sensitivity(parse("saevit_tiny:depths=2,attn_blocks=9,local=none"), SIZE)
+    assert not {step.key for step in full.steps} & {"attn_blocks1", "kernel"}
+    plain = sensitivity(parse("saevit_tiny:attention=none"), SIZE)
+    assert not {step.key for step in plain.steps} & {"attn_blocks1", "key_dim", "rates1"}
+
+
+@pytest.mark.parametrize("rate", [1, 4])
+def test_the_largest_width_of_a_stage_is_found_though_heads_follow_it(rate: int) -> None:
+    base = replace(MIDDLE, rates=(rate,) * 4, attn_blocks=(9,) * 4)
+    target = int(analytic.total(base, SIZE).macs * 1.3)
+    found = solve(base, "dims3", target, SIZE)
+    space = read_space(base, {"dims3": "8:1024:8"})
+    fitting = [
+        spec.dims[2]
+        for spec in map(space.spec_at, range(space.size))
+        if analytic.total(spec, SIZE).macs <= target
+    ]
+    assert found.value == str(max(fitting))

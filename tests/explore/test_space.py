@@ -33,7 +33,9 @@ TINY = PRESETS["saevit_tiny"]
         ("ratios", "3,4", ((3.0,) * 4, (4.0,) * 4)),
         ("dims", "8:24:8", ((8,) * 4, (16,) * 4, (24,) * 4)),
         ("ffn", "ciffn,mlp", ("ciffn", "mlp")),
-        ("attn_every", "1,2,1", (1, 2)),
+        ("kernel", "3,5,3", (3, 5)),
+        ("attn_blocks", "1-1-3-2,2", ((1, 1, 3, 2), (2, 2, 2, 2))),
+        ("attn_blocks3", "0:4:2", (0, 2, 4)),
     ],
 )
 def test_choices(key: str, text: str, values: tuple[object, ...]) -> None:
@@ -58,6 +60,8 @@ def test_choices(key: str, text: str, values: tuple[object, ...]) -> None:
         ("dims1", "0", "dims1: dims[0]=0 is out of range: nearest is 1"),
         ("act", "swish", "act: act=swish is unknown: did you mean hardswish?"),
         ("heads2", "0", "heads2: num_heads[1]=0 is out of range"),
+        ("kernel", "3:5", "kernel: kernel=4 is not available: choose from 3, 5"),
+        ("attn_blocks1", "-1", "attn_blocks1=-1 is not a number"),
     ],
 )
 def test_a_wrong_choice_is_named(key: str, text: str, message: str) -> None:

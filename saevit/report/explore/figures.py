@@ -19,7 +19,7 @@ FRONT, TOP, BASE = "#004c78", "#56B4E9", "#D55E00"  # Okabe and Ito's palette
 MARGINS = (0.06, 0.08)
 MEASURES = {"macs": "MACs", "params": "parameters", "activations": "activations"}
 UP, DOWN = "#0072B2", "#E69F00"
-MOST_KEYS = 24
+MOST_KEYS = 28
 
 
 def front_figure(found: Exploration) -> "Figure":
