@@ -85,7 +85,8 @@ def weighted_mean(x: Tensor, score: Tensor, rate: int) -> Tensor:
     """Return the sum of softmax(score) x over each window, divided by r^2. -> (B, C, h, w)."""
     weighted, (H, W) = x * window_softmax(score, rate), x.shape[2:]
     if H % rate or W % rate:
-        weighted = F.pad(weighted, (0, -W % rate, 0, -H % rate))
+        # torch.compile cannot evaluate -W % rate where the size varies.
+        weighted = F.pad(weighted, (0, (rate - W % rate) % rate, 0, (rate - H % rate) % rate))
     return F.avg_pool2d(weighted, rate)
 
 

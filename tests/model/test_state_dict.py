@@ -1,23 +1,25 @@
 """Names and shapes of weights: a checkpoint of today must load tomorrow."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from saevit.count.subject import variant_skeleton
-from saevit.parse import parse
+from tests.model.networks import SMALL
 
 
-def test_keys_are_stable(golden: Callable[[str, Any], None]) -> None:
-    state = variant_skeleton(parse("saevit_tiny")).state_dict()
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("small", {}),
+        ("mix", {"sampling": "mix", "kernel": 5, "key_dim": 4}),
+        ("ablation", {"sampling": "average", "ffn": "mlp", "local": "none", "num_classes": 0}),
+    ],
+)
+def test_keys_are_stable(name: str, changes: dict[str, Any], golden: Callable[[str, Any], None]) -> None:
+    state = variant_skeleton(replace(SMALL, **changes)).state_dict()
     golden(
-        "state_dict_saevit_tiny.json",
-        {name: "x".join(map(str, tensor.shape)) for name, tensor in state.items()},
-    )
-
-
-def test_ablations_are_stable(golden: Callable[[str, Any], None]) -> None:
-    spec = parse("saevit_tiny:depths=2,sampling=average,ffn=mlp,local=none,classes=0,rates=2-1-2-1")
-    state = variant_skeleton(spec).state_dict()
-    golden(
-        "state_dict_ablation.json", {name: "x".join(map(str, tensor.shape)) for name, tensor in state.items()}
+        f"state_dict_{name}.json", {name: "x".join(map(str, tensor.shape)) for name, tensor in state.items()}
     )

@@ -11,22 +11,18 @@ from torch import Tensor, nn
 
 import saevit.model.timm_registry  # noqa: F401
 from saevit.errors import OptionError
-from saevit.model.fuse import fuse
+from saevit.model.fold import fold
 from saevit.model.pyramid import SAEViT, build
 from saevit.parse import parse
 from saevit.presets import PRESETS
-from tests.model.test_fuse import error
+from tests.model.networks import error, noise
 
-SMALL = "saevit_pico:dims=16-24-32-40,heads=2,rates=8-4-2-1,ratios=2,depths=1-1-2-1"
+SMALL = "saevit_pico:dims=16-24-32-40,heads=2,rates=8-4-2-1,ratios=2,depths=1-1-2-1,stem=16,attn_blocks=1"
 presets = pytest.mark.parametrize("name", PRESETS)
 
 
 def small(**settings: Any) -> Any:
     return timm.create_model("saevit", variant=SMALL, **settings)
-
-
-def noise(*shape: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
 
 @presets
@@ -109,7 +105,7 @@ def test_intermediates() -> None:
         assert torch.equal(found[-1], last)
         two = model.forward_intermediates(x, 2, norm=True, intermediates_only=True)
         assert torch.equal(two[0], found[2])
-        assert torch.equal(two[1], model.head.norm(last))
+        assert torch.equal(two[1], last)
         early, _ = model.forward_intermediates(x, [1], stop_early=True)
         assert torch.equal(early, found[1])
         for wrong in ([4], [-5], [], 5):
@@ -128,7 +124,7 @@ def test_stages_can_be_pruned() -> None:
     assert model.num_features == model(x).shape[1] == 24
     assert not any(name.startswith(("stages.2", "head")) for name in model.state_dict())
     with pytest.raises(OptionError, match="give it all stages"):
-        fuse(model)
+        fold(model)
 
 
 def test_the_classifier_can_be_replaced() -> None:
@@ -140,7 +136,7 @@ def test_the_classifier_can_be_replaced() -> None:
     assert model.get_classifier().weight.dtype == torch.float64
     assert model.get_classifier().weight.std().item() == pytest.approx(0.02, rel=0.3)
     assert (model.num_classes, model.spec.num_classes, model(x.double()).shape) == (3, 3, (2, 3))
-    assert error(fuse(model)(x.double()), model(x.double())) < 1e-9
+    assert error(fold(model)(x.double()), model(x.double())) < 1e-9
     with pytest.raises(OptionError, match="a map has no classes"):
         model.reset_classifier(3, "")
     with pytest.raises(OptionError, match="choose from 'avg', ''"):
@@ -148,11 +144,12 @@ def test_the_classifier_can_be_replaced() -> None:
     headless = small(num_classes=0, global_pool="")
     assert headless(noise(1, 3, 64, 64)).shape == (1, 40, 2, 2)
     with pytest.raises(OptionError, match="a head that pools"):
-        fuse(headless.eval())
+        fold(headless.eval())
 
 
 def test_checkpointing_changes_memory_not_gradients() -> None:
-    plain, saving = small(drop_path_rate=0.5).train(), small(drop_path_rate=0.5).train()
+    deep = SMALL.replace("depths=1-1-2-1", "depths=3")  # maps between blocks are kept
+    plain, saving = (timm.create_model("saevit", variant=deep, drop_path_rate=0.5).train() for _ in range(2))
     saving.load_state_dict(plain.state_dict())
     saving.set_grad_checkpointing()
     x, kept = noise(4, 3, 64, 64), []
@@ -190,9 +187,9 @@ def test_layers_in_order_of_depth() -> None:
     stem, first, last, head = (
         rate[id(named[n])]
         for n in (
-            "stem.conv1.weight",
-            "stages.0.blocks.0.ffn.fc1.weight",
-            "stages.3.blocks.0.ffn.fc1.weight",
+            "stem.conv1.conv.weight",
+            "stages.0.blocks.0.ffn.fc1.conv.weight",
+            "stages.3.blocks.0.ffn.fc1.conv.weight",
             "head.fc.weight",
         )
     )
