@@ -120,6 +120,11 @@ class VariantSpec:
                 )
 
     def _check_size(self) -> None:
+        if self.stem_dim > MAX_DIM:
+            raise SpecError(
+                f"width={self.width:g} makes {self.stem_dim} channels in the stem: at most {MAX_DIM}, "
+                f"that is width={MAX_DIM / self.stem:.4g}"
+            )
         for i in range(NUM_STAGES):
             if self._dim(i) > MAX_DIM:
                 raise SpecError(
@@ -163,7 +168,7 @@ def odd(*choices: int) -> Any:
     def check(name: str, value: object) -> int:
         if isinstance(value, bool) or value not in choices:
             raise SpecError(f"{name}={value} is not available: choose from {', '.join(map(str, choices))}")
-        return int(value)  # type: ignore[call-overload]
+        return int(value)
 
     return check
 

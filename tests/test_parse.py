@@ -48,6 +48,13 @@ def test_one_value_stands_for_all_stages() -> None:
     assert parse("saevit_tiny:rates=2").rates == (2, 2, 2, 2)
 
 
+def test_every_new_value_is_written() -> None:
+    text = "saevit_tiny:attn_blocks=9,stem=20,key_dim=7,kernel=5,act=silu,sampling=mix"
+    spec = parse(text)
+    assert (spec.attn_blocks, spec.stem, spec.key_dim, spec.kernel) == ((9, 9, 9, 9), 20, 7, 5)
+    assert str(spec) == text
+
+
 def test_spaces_are_forgiven() -> None:
     assert parse(" saevit_tiny: width = 0.5 , rates=2 ") == parse("saevit_tiny:width=0.5,rates=2")
 
@@ -81,6 +88,11 @@ def test_with_values_replaces() -> None:
         ("saevit_tiny:rates=0", "rates[0]=0 is out of range: nearest is 1"),
         ("saevit_tiny:rates=3-3", "rates=3-3 has 2 values"),
         ("saevit_tiny:width=nan", "width=nan is not a number"),
+        ("saevit_tiny:attn_every=2", "'attn_every' is not a key"),
+        ("saevit_tiny:attn_blocks=1-2", "attn_blocks=1-2 has 2 values"),
+        ("saevit_tiny:kernel=4", "kernel=4 is not available: choose from 3, 5"),
+        ("saevit_tiny:kernel=three", "kernel=three is not a whole number: for example kernel=2"),
+        ("saevit_tiny:sampling=max", "sampling=max is unknown"),
     ],
 )
 def test_refuses(text: str, message: str) -> None:

@@ -7,11 +7,17 @@ import pytest
 from hypothesis import given
 
 from saevit.errors import SpecError
-from saevit.presets import PRESETS
 from saevit.spec import VariantSpec
 from tests.strategies import specs
 
-TINY = PRESETS["saevit_tiny"]
+SPEC = VariantSpec(
+    dims=(48, 96, 192, 384),
+    depths=(1, 2, 6, 3),
+    num_heads=(1, 2, 3, 6),
+    ratios=(3, 3, 3, 4),
+    rates=(8, 4, 2, 1),
+    attn_blocks=(1, 1, 3, 2),
+)
 
 
 @given(specs())
@@ -19,7 +25,7 @@ def test_stages_are_buildable(spec: VariantSpec) -> None:
     for stage, dim in zip(spec.stages, spec.dims, strict=True):
         assert stage.dim % stage.num_heads == 0
         assert stage.depth >= 1
-        assert stage.hidden_dim % 8 == 0
+        assert stage.hidden_dim % 16 == 0
         if spec.width == 1:
             assert stage.dim == dim  # a width of 1 never rounds what was asked for
         else:
@@ -27,43 +33,56 @@ def test_stages_are_buildable(spec: VariantSpec) -> None:
 
 
 @given(specs())
-def test_attention_ends_each_stage(spec: VariantSpec) -> None:
-    for stage in spec.stages:
-        assert stage.attends[-1] == (spec.attention != "none")
+def test_the_last_blocks_of_a_stage_carry_attention(spec: VariantSpec) -> None:
+    for stage, given_blocks in zip(spec.stages, spec.attn_blocks, strict=True):
+        assert len(stage.attends) == stage.depth
+        assert stage.attends == tuple(sorted(stage.attends))
+        wanted = 0 if spec.attention == "none" else min(given_blocks, stage.depth)
+        assert sum(stage.attends) == stage.attn_blocks == wanted
 
 
-def test_attn_every_counts_from_the_end() -> None:
-    spec = replace(TINY, depths=(1, 2, 5, 6), attn_every=3)
+def test_attn_blocks_count_from_the_end_and_are_at_most_all() -> None:
+    spec = replace(SPEC, depths=(1, 2, 5, 3), attn_blocks=(4, 0, 2, 3))
     assert [stage.attends for stage in spec.stages] == [
         (True,),
-        (False, True),
-        (False, True, False, False, True),
-        (False, False, True, False, False, True),
+        (False, False),
+        (False, False, False, True, True),
+        (True, True, True),
     ]
 
 
 def test_width_rounds_to_a_multiple_of_8_that_the_heads_divide() -> None:
-    assert [stage.dim for stage in replace(TINY, width=1.25).stages] == [64, 184, 240, 440]
-    assert [stage.dim for stage in replace(TINY, width=0.01).stages] == [8, 8, 24, 88]
+    assert [stage.dim for stage in replace(SPEC, width=1.25).stages] == [64, 120, 240, 480]
+    assert [stage.dim for stage in replace(SPEC, width=0.01).stages] == [8, 8, 24, 24]
+
+
+def test_width_multiplies_the_stem() -> None:
+    assert [replace(SPEC, width=w, stem=20).stem_dim for w in (0.01, 0.5, 1, 1.3)] == [8, 8, 20, 24]
+
+
+def test_hidden_channels_are_whole_groups() -> None:
+    assert [stage.hidden_dim for stage in replace(SPEC, ratios=(2.2, 0.125, 2.7, 3)).stages] == [
+        *[112, 16, 512, 1152]
+    ]
 
 
 def test_depth_keeps_one_block() -> None:
-    assert [stage.depth for stage in replace(TINY, depth=0.1).stages] == [1, 1, 1, 1]
-    assert [stage.depth for stage in replace(TINY, depth=1.5).stages] == [2, 2, 11, 5]
+    assert [stage.depth for stage in replace(SPEC, depth=0.1).stages] == [1, 1, 1, 1]
+    assert [stage.depth for stage in replace(SPEC, depth=1.5).stages] == [2, 3, 9, 5]
 
 
 def test_dense_attention_samples_nothing() -> None:
-    assert [stage.rate for stage in replace(TINY, attention="dense").stages] == [1, 1, 1, 1]
+    assert [stage.rate for stage in replace(SPEC, attention="dense").stages] == [1, 1, 1, 1]
 
 
 def test_frozen_and_hashable() -> None:
     with pytest.raises(FrozenInstanceError):
-        TINY.width = 2.0  # type: ignore[misc]
-    assert len({TINY, replace(TINY), replace(TINY, width=2.0)}) == 2
+        SPEC.width = 2.0  # type: ignore[misc]
+    assert len({SPEC, replace(SPEC), replace(SPEC, width=2.0)}) == 2
 
 
 def test_lists_become_tuples() -> None:
-    assert replace(TINY, rates=[8, 4, 2, 1]) == TINY  # type: ignore[arg-type]
+    assert replace(SPEC, rates=[8, 4, 2, 1]) == SPEC  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -75,21 +94,28 @@ def test_lists_become_tuples() -> None:
         ({"rates": (1.5, 1, 1, 1)}, "rates[0]=1.5 is not a whole number: choose from 1 to 256"),
         ({"rates": (257, 1, 1, 1)}, "rates[0]=257 is out of range: nearest is 256"),
         (
-            {"num_heads": (5, 3, 6, 10)},
+            {"num_heads": (5, 2, 3, 6)},
             "num_heads[0]=5 does not divide dims[0]=48: nearest are 4 or 6 heads, or 50",
         ),
-        ({"num_heads": (1, 3, 6, 0)}, "num_heads[3]=0 is out of range: nearest is 1"),
+        ({"num_heads": (1, 2, 3, 0)}, "num_heads[3]=0 is out of range: nearest is 1"),
         ({"width": float("nan")}, "width=nan is not a number"),
         ({"width": float("inf")}, "width=inf is out of range: nearest is 1024"),
         ({"width": 0.0}, "width=0 must be above 0"),
         ({"width": True}, "width=True is not a number"),
         ({"depth": 0}, "depth=0 must be above 0"),
         ({"depth": -1}, "depth=-1 must be above 0"),
-        ({"dims": (2**20, 144, 192, 352), "width": 2.0}, "at most 1048576, that is width=1"),
+        ({"dims": (2**20, 96, 192, 384), "width": 2.0}, "at most 1048576, that is width=1"),
         ({"depths": (4096, 2, 6, 2), "depth": 2.0}, "at most 4096, that is depth=1"),
         ({"depths": (0, 2, 6, 2)}, "depths[0]=0 is out of range: nearest is 1"),
         ({"ratios": (0, 3, 3, 3)}, "ratios[0]=0 is out of range: nearest is 0.125"),
-        ({"attn_every": 0}, "attn_every=0 is out of range: nearest is 1"),
+        ({"attn_blocks": (-1, 1, 1, 1)}, "attn_blocks[0]=-1 is out of range: nearest is 0"),
+        ({"attn_blocks": (1, 1)}, "attn_blocks=1-1 has 2 values: give 4, one per stage, or one"),
+        ({"stem": 0}, "stem=0 is out of range: nearest is 1"),
+        ({"stem": 2**20, "width": 2.0}, "at most 1048576, that is width=1"),
+        ({"key_dim": 0}, "key_dim=0 is out of range: nearest is 1"),
+        ({"key_dim": 8.0}, "key_dim=8.0 is not a whole number: choose from 1 to 4096"),
+        ({"kernel": 4}, "kernel=4 is not available: choose from 3, 5"),
+        ({"kernel": True}, "kernel=True is not available: choose from 3, 5"),
         ({"act": "swish"}, "act=swish is unknown: did you mean hardswish?"),
         ({"attention": "sparse"}, "attention=sparse is unknown: choose from saa, dense, none"),
         ({"sampling": "avg"}, "sampling=avg is unknown: did you mean average?"),
@@ -101,5 +127,5 @@ def test_lists_become_tuples() -> None:
 )
 def test_refuses(changes: dict[str, object], message: str) -> None:
     with pytest.raises(SpecError, match=re.escape(message)) as caught:
-        replace(TINY, **changes)  # type: ignore[arg-type]
+        replace(SPEC, **changes)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)

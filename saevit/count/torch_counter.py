@@ -1,8 +1,7 @@
 """Counter 2: PyTorch's own formulas, applied to every operator that runs."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from math import prod
 from typing import Any
 
@@ -103,14 +102,6 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does 
             self.enter_other(func._schema.name, out)
         return out
 
-    @contextmanager
-    def one_operator(self) -> Iterator[list[Any]]:
-        """Book what runs inside as one contraction that writes what the caller puts in the list."""
-        written, apart, results = self.written.copy(), self.apart.copy(), []
-        yield results
-        self.written, self.apart = written, apart
-        self.written[self.running[-1]] += sum(map(elements, results))
-
     def enter_contraction(self, packet: Any, flops: int, out: Any) -> None:
         """Book a contraction: half its FLOPs, and its result's elements."""
         macs, odd = divmod(flops, 2)
@@ -141,9 +132,12 @@ class AttentionAsOne(TorchFunctionMode):
     ) -> Any:
         if func is not F.scaled_dot_product_attention:
             return func(*args, **(kwargs or {}))
-        with self.ledger.one_operator() as results:
-            results.append(func(*args, **(kwargs or {})))
-        return results[0]
+        ledger = self.ledger
+        written, apart = ledger.written.copy(), ledger.apart.copy()
+        out = func(*args, **(kwargs or {}))
+        ledger.written, ledger.apart = written, apart
+        ledger.written[ledger.running[-1]] += elements(out)
+        return out
 
 
 def on_weights_alone(args: tuple[Any, ...]) -> bool:

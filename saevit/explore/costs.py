@@ -160,8 +160,9 @@ class Evaluator:
     ) -> tuple[dict[str, Ints], Flags, Ints]:
         """Evaluate the formulas on one setting of the switches."""
         stage, valid = self.sizes(i, digits, spec)
-        # What comes first: the stem with channels of its own, or downsampling from the stage before.
-        sums = self.partials_of(i, spec, stage, self.dim(i - 1, before) if i else self.stem_dim(digits))
+        in_dim = self.dim(i - 1, before) if i else self.stem_dim(digits)
+        valid = valid & ((i > 0) | (in_dim <= MAX_DIM))
+        sums = self.partials_of(i, spec, stage, in_dim)
         shape = np.broadcast_shapes(
             *(d.shape for d in (*digits.values(), *before.values(), np.zeros((1, 1, 1))))
         )

@@ -133,7 +133,7 @@ def timed(model: str, seconds: float) -> Candidate:
         runtime="eager",
         threads=1,
         memory_format="contiguous",
-        fused=True,
+        folded=True,
     )
     samples = tuple(seconds * (1 + i / 1000) for i in range(8))
     return Candidate(model=model, latency=Latency(conditions=conditions, label=model, samples=samples))
