@@ -1,6 +1,6 @@
 """Attention of a SAEViT as it runs, recorded through hooks; the network is left as it was.
 
-The reference form is captured (`saevit.model.pyramid.build`): the fused one has no modules left to hook.
+The defined form is captured (`saevit.model.pyramid.build`): the folded one has no such modules to hook.
 """
 
 from collections.abc import Collection, Iterator
@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from saevit.attention.layer import Layer, Products
 from saevit.attention.selection import Place, select, with_heads
 from saevit.model.pyramid import SAEViT
-from saevit.model.saa import SAA, AdaptiveSampler, window_softmax, windows
+from saevit.model.saa import SAA, AdaptiveSampler, MixSampler, Sampler, StrideSampler, spread, window_softmax
 from saevit.spec import STRIDES
 
 
@@ -24,8 +25,8 @@ class Seen:
     """What the hooks of one attention module have seen in the last pass."""
 
     map: tuple[int, int] | None = None
-    score: Tensor | None = None  # (B, 1, H, W)
-    q: Tensor | None = None  # (B, heads, n, d)
+    weights: Tensor | None = None  # (B, 1, H, W); None: every pixel is a token
+    q: Tensor | None = None  # (B, heads, n, e)
     k: Tensor | None = None
     normed: Tensor | None = None  # (B, C, H, W)
 
@@ -63,7 +64,7 @@ def capture(
     The network's outputs are those that it gives without. Its mode is not touched: use it in eval mode.
 
     Args:
-        model: the reference form, not the fused one.
+        model: the defined form, not the folded one.
         stages, blocks, heads: which to record, counted from 1; None is all. Blocks count in their stage,
             those without attention too.
         inputs: also keep the input of each recorded stage.
@@ -89,12 +90,18 @@ def capture(
 
 def hooks(attention: SAA, seen: Seen, *, normed: bool) -> list[RemovableHandle]:
     """Record copies: a network may write over what it has used."""
+    sampler = attention.sample
 
     def enter(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
         seen.map = tuple(args[0].shape[2:])  # type: ignore[assignment]
 
     def score(_module: nn.Module, _args: Any, output: Tensor) -> None:
-        seen.score = output.detach().clone()
+        assert isinstance(sampler, Sampler)
+        seen.weights = window_softmax(output.detach(), sampler.rate).float()
+
+    def sample(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        assert isinstance(sampler, Sampler)
+        seen.weights = pixel_weights(sampler, args[0].detach())
 
     def attend(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
         seen.q, seen.k = args[0].detach().clone(), args[1].detach().clone()
@@ -103,8 +110,10 @@ def hooks(attention: SAA, seen: Seen, *, normed: bool) -> list[RemovableHandle]:
         seen.normed = output.detach().clone()
 
     handles = [attention.register_forward_pre_hook(enter), attention.attend.register_forward_pre_hook(attend)]
-    if isinstance(attention.sample, AdaptiveSampler):
-        handles.append(attention.sample.score.register_forward_hook(score))
+    if isinstance(sampler, AdaptiveSampler):
+        handles.append(sampler.score.register_forward_hook(score))
+    elif isinstance(sampler, Sampler):
+        handles.append(sampler.register_forward_pre_hook(sample))
     return [*handles, attention.norm.register_forward_hook(norm)] if normed else handles
 
 
@@ -125,7 +134,6 @@ def layer_of(model: SAEViT, place: Place, seen: Seen, image: int) -> Layer:
     stage, block = place
     H, W = seen.map
     spec = model.spec.stages[stage - 1]
-    sampling = model.spec.sampling if spec.rate > 1 else "none"
     token = window_of_pixels(H, W, spec.rate)
     stride = float(STRIDES[stage - 1])
     return Layer(
@@ -137,13 +145,13 @@ def layer_of(model: SAEViT, place: Place, seen: Seen, image: int) -> Layer:
         width=W,
         stride=(stride, stride),
         rate=spec.rate,
-        sampling=sampling,
+        sampling=model.spec.sampling if spec.rate > 1 else "none",
         scores=Products(
             q=seen.q[image : image + 1], k=seen.k[image : image + 1], scale=seen.q.shape[3] ** -0.5
         ),
         row=token,
         column=token,
-        weights=window_weights(seen, image, sampling, spec.rate),
+        weights=torch.ones(H * W) if seen.weights is None else seen.weights[image].flatten(),
         normed=None if seen.normed is None else seen.normed[image],
     )
 
@@ -155,23 +163,38 @@ def window_of_pixels(height: int, width: int, rate: int) -> Tensor:
     return (rows[:, None] * across + columns).flatten()
 
 
-def window_weights(seen: Seen, image: int, sampling: str, rate: int) -> Tensor:
-    """Return the share that each pixel has in its window's token. (N,), fp32; sums to one in each window."""
-    assert seen.map
-    H, W = seen.map
-    if sampling == "none":
-        return torch.ones(H * W)
-    if sampling == "stride":
-        first = torch.zeros(H, W)
-        first[::rate, ::rate] = 1
-        return first.flatten()
-    if sampling == "average":
-        real = windows(torch.ones(1, 1, H, W), rate, 0.0)
-        weights = real / real.sum((3, 5), keepdim=True)
-    else:
-        assert seen.score is not None
-        weights = window_softmax(seen.score[image : image + 1], rate)
-    return weights.flatten(4, 5).flatten(2, 3)[0, 0, :H, :W].flatten()
+@torch.no_grad()
+def pixel_weights(sampler: Sampler, x: Tensor) -> Tensor:
+    """Return the share that each pixel has in its window's token, fp32; it sums to one in each window.
+
+    `mix` weighs each channel apart: the gradient of token z_c by pixel x_ci is alpha_c / m, m the window's
+    pixels, and beta_c more where x_ci is the maximum. A pixel's share is the mean over channels of |alpha_c|
+    / m + |beta_c| [x_ci is the maximum], scaled to sum to one. Of equal maxima the first counts.
+
+    Args:
+        sampler: not an adaptive one, whose weights are its scores'.
+        x: what it takes, (B, C, H, W).
+
+    Returns:
+        (B, 1, H, W).
+    """
+    B, _, H, W = x.shape
+    if isinstance(sampler, StrideSampler):
+        corners = torch.zeros(B, 1, H, W)
+        corners[:, :, :: sampler.rate, :: sampler.rate] = 1
+        return corners
+    sizes = F.avg_pool2d(torch.ones(B, 1, H, W), sampler.rate, ceil_mode=True, divisor_override=1)
+    even = 1 / spread(sizes, sampler.rate, (H, W))
+    if not isinstance(sampler, MixSampler):
+        return even
+    alpha, beta = sampler.alpha.abs().float(), sampler.beta.abs().float()
+    if not alpha.sum() + beta.sum():
+        return even
+    _, places = F.max_pool2d(x.float(), sampler.rate, ceil_mode=True, return_indices=True)  # in H W
+    of_channel = beta[:, None, None].expand_as(places)
+    largest = torch.zeros(B, H * W).scatter_add_(1, places.flatten(1), of_channel.flatten(1))
+    shares = alpha.sum() * even + largest.view(B, 1, H, W)
+    return shares / (alpha.sum() + beta.sum())
 
 
 def attention_places(model: SAEViT) -> dict[Place, int]:

@@ -7,7 +7,8 @@ makes up the share a[i]. With P the softmax over the keys of a group, what reach
     E[p, i] = P[row(p), column(i)] a[i]   where both are of one group, else 0.
 
 In SAA row(p) and column(p) are p's window and a its weights; the projections' channel mixing and the
-recovery's kernel are left aside. Rows of E sum to one.
+recovery's 3x3 are left aside. `sampling=mix` weighs each channel apart, and a is a mean over channels
+(`capture.pixel_weights`). Rows of E sum to one.
 """
 
 from collections.abc import Iterator
@@ -85,7 +86,7 @@ class Layer:
         height, width: H and W.
         stride: image pixels in a pixel of the map, down and across.
         rate: r; a key stands for r x r pixels.
-        sampling: adaptive, average or stride; none where every pixel is a key.
+        sampling: adaptive, mix, average or stride; none where every pixel is a key.
         row, column: (N,) the query and the key of each pixel, of G nq and of G nk.
         weights: (N,) a.
         elsewhere: share of the attention that goes to tokens which are no pixels, class tokens; not in P.

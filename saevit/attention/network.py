@@ -20,6 +20,11 @@ from saevit.network import IMG_SIZE, SEED, for_inference, weighted
 from saevit.results.attention import Photo
 from saevit.spec import VariantSpec
 
+MIX_NOTE = (
+    "sampling=mix weighs each channel apart: a pixel's weight is the mean over channels of |alpha| / m, m "
+    "the pixels of the window, and |beta| more where it is the maximum, scaled to 1 in each window"
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
@@ -99,7 +104,9 @@ def passed(net: Network, photo: Photo, *, normed: bool) -> tuple[list[Layer], di
         raise MeasureError(f"{net.name} cannot run on {x.shape[2]} x {x.shape[3]} px: {reason}") from error
     layers = recording.layers()
     if isinstance(recording, Recording):
-        return layers, {stage: value[0] for stage, value in recording.inputs.items()}, []
+        mixes = any(layer.sampling == "mix" for layer in layers)
+        inputs = {stage: value[0] for stage, value in recording.inputs.items()}
+        return layers, inputs, [MIX_NOTE] if mixes else []
     notes = [f"left out: {path} ({why})" for path, why in recording.left_out.items()]
     elsewhere = [layer.elsewhere for layer in layers if layer.elsewhere]
     if elsewhere:

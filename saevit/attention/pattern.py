@@ -69,13 +69,14 @@ def dense_rows(layer: Layer, attention: SAA, pixels: Tensor) -> Tensor:
     """Return dense attention between some pixels, as if every pixel were a token: mean over heads, (m, m)."""
     assert layer.normed is not None
     assert attention.qkv.bias is not None
-    dim = attention.qkv.out_channels // 3
-    d = dim // attention.num_heads
-    with torch.no_grad():
-        qk = F.conv2d(layer.normed[None], attention.qkv.weight[: 2 * dim], attention.qkv.bias[: 2 * dim])
-    q, k = qk[0].flatten(1).view(2, attention.num_heads, d, -1).transpose(2, 3)  # (heads, N, d) each
+    heads, e = attention.num_heads, attention.key_dim
+    weight, bias = (  # of queries and keys
+        parameter.detach().view(heads, -1, *parameter.shape[1:])[:, : 2 * e].flatten(0, 1)
+        for parameter in (attention.qkv.weight, attention.qkv.bias)
+    )
+    qk = F.conv2d(layer.normed[None], weight, bias).view(heads, 2, e, -1).transpose(2, 3)
     total = torch.zeros(len(pixels), len(pixels))
     for head in layer.heads:
-        scores = q[head - 1, pixels] @ k[head - 1].T * d**-0.5
-        total += scores.softmax(1)[:, pixels]
+        q, k = qk[head - 1]  # (N, e) each
+        total += (q[pixels] @ k.T * e**-0.5).softmax(1)[:, pixels]
     return total / len(layer.heads)

@@ -35,7 +35,7 @@ class Place:
     width: int
     stride: tuple[float, float]
     rate: int  # r
-    sampling: str  # adaptive, average, stride; none: every pixel is a key
+    sampling: str  # adaptive, mix, average, stride; none: every pixel is a key
     tokens: int  # n, of all groups
     keys: int  # that a pixel attends to: n, or the tokens of its group
     sparsity: float  # share of the dense N x N scores that is never computed

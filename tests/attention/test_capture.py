@@ -4,16 +4,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from saevit.attention.capture import capture
+from saevit.attention.capture import capture, pixel_weights
 from saevit.errors import OptionError
 from saevit.model.pyramid import SAEViT, build
+from saevit.model.saa import AverageSampler, MixSampler
 from saevit.parse import parse
 
+PICO = "saevit_pico:dims=24-24-48-48,heads=1-2-3-6,depths=1-1-2-2,rates=8-4-2-1,attn_blocks=1,classes=7"
 TEXTS = (
-    "saevit_pico:classes=7",
-    "saevit_pico:classes=7,sampling=average,attn_every=1",
-    "saevit_pico:classes=7,sampling=stride,ffn=mlp,local=none",
-    "saevit_pico:classes=7,attention=dense,depths=1",
+    PICO,
+    f"{PICO},sampling=mix,key_dim=5",
+    PICO.replace("attn_blocks=1", "attn_blocks=2") + ",sampling=average",
+    f"{PICO},sampling=stride,ffn=mlp,local=none",
+    f"{PICO},attention=dense",
 )
 
 
@@ -54,7 +57,7 @@ def test_the_attention_is_the_one_that_the_network_uses(text: str) -> None:
 
 
 def test_the_window_weights_are_the_ones_that_the_network_uses() -> None:
-    model, x = build(parse("saevit_pico:rates=4-4-3-2")), torch.randn(1, 3, 70, 97)
+    model, x = build(parse(PICO.replace("8-4-2-1", "4-4-3-2"))), torch.randn(1, 3, 70, 97)
     tokens: list[Tensor] = []
     for name, module in model.named_modules():
         if name.endswith(".attn.qkv"):
@@ -68,8 +71,45 @@ def test_the_window_weights_are_the_ones_that_the_network_uses() -> None:
         torch.testing.assert_close(sampled, z[0].flatten(1), rtol=1e-5, atol=1e-5)
 
 
+def of_gradient(sampler: MixSampler, x: Tensor) -> Tensor:
+    """The mean over channels of |dz_c / dx_ci| for each pixel's own token, scaled to one in each window."""
+    image = x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(sampler(image).sum(), image)  # windows share no pixel
+    found = torch.zeros(x.shape[2:])
+    for i in range(0, x.shape[2], sampler.rate):
+        for j in range(0, x.shape[3], sampler.rate):
+            window = (slice(None), slice(i, i + sampler.rate), slice(j, j + sampler.rate))
+            share = gradient[0].abs()[window].sum(0)
+            found[window[1:]] = share / share.sum()
+    return found.flatten()
+
+
+@pytest.mark.parametrize("size", [(8, 12), (7, 5)])
+def test_weights_of_mix_are_its_gradients_mean_over_channels(size: tuple[int, int]) -> None:
+    sampler, x = MixSampler(6, 3), torch.randn(2, 6, *size)
+    for sign in (1, -1):
+        nn.init.uniform_(sampler.alpha, 0.1, 1)
+        nn.init.uniform_(sampler.beta, 0.1, 1)  # of one sign, so that |alpha / m + beta| is the sum of both
+        sampler.alpha.data *= sign
+        sampler.beta.data *= sign
+        weights = pixel_weights(sampler, x)
+        for image in (0, 1):
+            expected = of_gradient(sampler, x[image : image + 1])
+            torch.testing.assert_close(weights[image].flatten(), expected)
+
+
+def test_weights_of_mix_are_those_of_the_mean_where_nothing_is_weighed() -> None:
+    sampler, average, x = MixSampler(6, 3), AverageSampler(6, 3), torch.randn(2, 6, 8, 7)
+    for alpha in (1.0, 0.0):
+        nn.init.constant_(sampler.alpha, alpha)
+        torch.testing.assert_close(pixel_weights(sampler, x), pixel_weights(average, x))
+    nn.init.ones_(sampler.beta)
+    one = pixel_weights(sampler, x[:, :1].expand(-1, 6, -1, -1))
+    assert set(one.unique().tolist()) == {0, 1}  # the maximum of all channels is one pixel
+
+
 def test_training_mode_is_left_as_it_was() -> None:
-    model = build(parse("saevit_pico")).train()
+    model = build(parse(PICO)).train()
     model.head.eval()
     modes = [module.training for module in model.modules()]
     with capture(model) as recording:
@@ -79,7 +119,7 @@ def test_training_mode_is_left_as_it_was() -> None:
 
 
 def test_an_exception_leaves_no_hooks() -> None:
-    model = build(parse("saevit_pico"))
+    model = build(parse(PICO))
     with pytest.raises(ZeroDivisionError), capture(model):
         raise ZeroDivisionError
     with pytest.raises(RuntimeError), torch.no_grad(), capture(model):
@@ -88,7 +128,7 @@ def test_an_exception_leaves_no_hooks() -> None:
 
 
 def test_a_user_hook_stays() -> None:
-    model = build(parse("saevit_pico"))
+    model = build(parse(PICO))
     model.stages[0].register_forward_hook(lambda *_: None)
     with capture(model):
         pass
@@ -96,7 +136,7 @@ def test_a_user_hook_stays() -> None:
 
 
 def test_stages_blocks_and_heads_are_chosen() -> None:
-    model = build(parse("saevit_pico:dims=24,depths=2,heads=1-3-6-8,attn_every=1"))
+    model = build(parse("saevit_pico:dims=24,depths=2,heads=1-3-6-8,attn_blocks=2"))
     with torch.no_grad(), capture(model, stages=[1, 3], blocks=[2], heads=[1, 5]) as recording:
         model(torch.randn(1, 3, 64, 64))
     heads = model.spec.num_heads
@@ -113,14 +153,18 @@ def test_stages_blocks_and_heads_are_chosen() -> None:
     ("text", "asked", "message"),
     [
         ("saevit_pico:attention=none", {}, "no attention to look at: attention=saa"),
-        ("saevit_pico", {"stages": [5]}, "stage 5: there is attention in 1, 2, 3 or 4"),
+        ("saevit_pico:attn_blocks=1", {"stages": [5]}, "stage 5: there is attention in 1, 2, 3 or 4"),
         (
-            "saevit_pico:depths=2",
+            "saevit_pico:depths=2,attn_blocks=1",
             {"stages": [2], "blocks": [1]},
             "block 1 has no attention: stage 2 has it in block 2",
         ),
-        ("saevit_pico:dims=24,heads=1-2-3-4", {"stages": [1], "heads": [2]}, "head 2: there is only head 1"),
-        ("saevit_pico:dims=24,heads=1-2-3-4", {"heads": [9]}, "head 9: there are 1 to 4"),
+        (
+            "saevit_pico:dims=24,heads=1-2-3-4,attn_blocks=1",
+            {"stages": [1], "heads": [2]},
+            "head 2: there is only head 1",
+        ),
+        ("saevit_pico:dims=24,heads=1-2-3-4,attn_blocks=1", {"heads": [9]}, "head 9: there are 1 to 4"),
     ],
 )
 def test_what_is_not_there_is_refused(text: str, asked: dict[str, list[int]], message: str) -> None:

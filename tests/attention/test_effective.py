@@ -1,5 +1,6 @@
 """The effective map against autograd on the real module, and its factorised forms against the whole of it."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,23 +10,26 @@ from torch import Tensor, nn
 from saevit.attention import sparsity
 from saevit.attention.capture import capture
 from saevit.attention.layer import Layer
+from saevit.attention.pattern import pattern
 from saevit.model.pyramid import SAEViT, build
 from saevit.model.saa import SAA
 from saevit.parse import parse
+from saevit.spec import SAMPLINGS
 
 RATES = (1, 2, 4, 8)
-SAMPLINGS = ("adaptive", "average", "stride")
+LINEAR = ("adaptive", "average", "stride")  # one weight a pixel, whatever the channel
 
 
 def network(rate: int, heads: int, sampling: str, seed: int = 0) -> SAEViT:
     """A small network whose first stage has the rate, with norms and scores that are far from uniform."""
     text = (
-        f"saevit_pico:dims=12,heads={heads}-1-1-1,depths=1,rates={rate}-2-1-1,sampling={sampling},classes=4"
+        f"saevit_pico:dims=12,heads={heads}-1-1-1,depths=1,rates={rate}-2-1-1,attn_blocks=1,ratios=1,stem=16,"
+        f"key_dim=4,sampling={sampling},classes=4"
     )
     model = build(parse(text), seed=seed)
     torch.manual_seed(seed)
     for name, parameter in model.named_parameters():
-        if name.endswith(("qkv.weight", "score.weight")):
+        if name.endswith(("qkv.weight", "score.weight", "sample.beta")):
             parameter.data.normal_(0, 1.5)
     return model
 
@@ -43,17 +47,21 @@ def linear_in_its_values(attention: SAA, head: int, x: Tensor) -> Tensor:
 
     Values and projection pass channels on unchanged, recovery copies, and q, k and scores are held constant.
     """
-    dim, heads = attention.qkv.out_channels // 3, attention.num_heads
-    attention.qkv.weight.data[2 * dim :] = torch.eye(dim)[:, :, None, None]
-    attention.qkv.bias.data[2 * dim :] = 0
-    attention.proj.weight.data = torch.eye(dim)[:, :, None, None]
-    attention.proj.bias.data.zero_()
-    if not isinstance(attention.recover, nn.Identity):
-        attention.recover.weight.data.fill_(1)
+    dim, heads = attention.proj.in_channels, attention.num_heads
+    d = dim // heads
+    with torch.no_grad():
+        for parameter in (attention.qkv.weight, attention.qkv.bias):
+            parameter.unflatten(0, (heads, -1))[:, -d:] = 0
+        values = attention.qkv.weight.unflatten(0, (heads, -1))[:, -d:]  # (heads, d, dim, 1, 1)
+        values.copy_(torch.eye(dim).view(heads, d, dim, 1, 1))
+        attention.proj.weight.copy_(torch.eye(dim)[:, :, None, None])
+        attention.proj.bias.zero_()
+        if attention.recover is not None:
+            nn.init.dirac_(attention.recover.dw.weight, groups=dim)
     handles = [attention.attend.register_forward_pre_hook(lambda _, a: (a[0].detach(), a[1].detach(), a[2]))]
     if hasattr(attention.sample, "score"):
         handles.append(attention.sample.score.register_forward_hook(lambda _m, _a, out: out.detach()))
-    channel = head * dim // heads
+    channel = head * d
 
     def of_channel(values: Tensor) -> Tensor:
         full = x.clone()
@@ -67,7 +75,7 @@ def linear_in_its_values(attention: SAA, head: int, x: Tensor) -> Tensor:
     return jacobian.reshape(n, n)
 
 
-@pytest.mark.parametrize("sampling", SAMPLINGS)
+@pytest.mark.parametrize("sampling", LINEAR)
 @pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize(("heads", "size"), [(1, (64, 64)), (3, (52, 83)), (2, (33, 100))])
 def test_autograd_of_the_real_module_is_the_effective_map(
@@ -152,3 +160,15 @@ def test_sparsity_is_what_the_design_says() -> None:
     layer = captured(network(8, 1, "adaptive"), torch.randn(1, 3, 224, 224))
     assert (layer.pixels, layer.tokens) == (3136, 49)
     assert layer.sparsity == pytest.approx(1 - (49 / 3136) ** 2)
+
+
+def test_dense_attention_is_the_layers_own_where_every_pixel_is_a_token() -> None:
+    model = network(1, 3, "adaptive")
+    with torch.no_grad(), capture(model, stages=[1], normed=True) as recording:
+        model(torch.randn(1, 3, 64, 80))
+    (layer,) = recording.layers()
+    attention = model.get_submodule(layer.path)
+    assert isinstance(attention, SAA)
+    found = pattern(layer, attention)
+    assert found.dense is not None
+    np.testing.assert_allclose(found.dense, found.sampled, rtol=1e-4, atol=1e-5)

@@ -11,7 +11,7 @@ from saevit.parse import parse
 
 
 def test_rollout_is_the_product_of_the_blocks() -> None:
-    model = build(parse("saevit_pico:depths=1-2-2-1,attn_every=1,rates=4-3-2-1"))
+    model = build(parse("saevit_pico:dims=24,heads=2,depths=1-2-2-1,attn_blocks=2,rates=4-3-2-1"))
     with torch.no_grad(), capture(model) as recording:
         model(torch.randn(1, 3, 68, 90))
     layers = recording.layers()

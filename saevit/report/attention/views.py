@@ -37,7 +37,7 @@ def weights_cell(block: BlockMaps) -> Cell:
     if place.rate == 1:
         return Cell(words="every pixel is a token")
     values = block.weights * window_sizes(place)
-    title = {"average": "average sampling", "stride": "stride sampling"}.get(place.sampling, "")
+    title = "" if place.sampling == "adaptive" else f"{place.sampling} sampling"
     return Cell(
         panels=(
             Panel(
