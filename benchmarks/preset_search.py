@@ -1,11 +1,13 @@
 """Search the sizes of a preset: the variant at its budget that is fastest where people deploy.
 
     python benchmarks/preset_search.py saevit_small [--sample 32] [--top 6] [--rounds 7]
+    python benchmarks/preset_search.py saevit_small --beside VARIANT ...
 
-The rule. At 224 px, rates 8-4-2-1 and attention in half of the blocks of each stage (rounded up), a variant
-is allowed if
+The rule. At 224 px, rates 8-4-2-1 and attention in half of the blocks of each stage (rounded down, at least
+one), a variant is allowed if
 - its MACs are within 1 % of the budget;
-- it has at least the parameters, the blocks and the channels of the last stage of one of the first sizes;
+- it has at least the parameters, the blocks and the channels of the last stage that the first sizes have (the
+  lower of each where there are two);
 - channels grow from stage to stage, each stage has at least 0.85 of the channels of the narrowest first
   sizes, and every FFN expands at least twice.
 Accuracy at a given budget is known to follow from these: a variant with fewer or narrower layers is faster
@@ -16,7 +18,8 @@ The way. Of the allowed variants a random sample is measured in one interleaved 
 which takes minutes). A linear model with non-negative coefficients (a constant; blocks, attention blocks and
 MACs of each stage; MACs of stem and downsampling) predicts all others in each runtime and batch. The best
 predicted ones, at most two of each tuple of depths, are measured beside the first sizes in all four runtimes.
-Predictions only choose what is measured. Prints Markdown for docs/benchmarks.md.
+Predictions only choose what is measured. --beside measures given variants in their place. Prints Markdown for
+docs/benchmarks.md.
 """
 
 import os
@@ -119,7 +122,7 @@ def first(name: str) -> list[VariantSpec]:
 
 def with_attention(spec: VariantSpec) -> VariantSpec:
     """Return a variant with attention in half of its blocks."""
-    return replace(spec, attn_blocks=tuple(-(-depth // 2) for depth in spec.depths))
+    return replace(spec, attn_blocks=tuple(max(1, depth // 2) for depth in spec.depths))
 
 
 def stage_of(sizes: Sizes, i: int) -> Stage:
@@ -128,7 +131,7 @@ def stage_of(sizes: Sizes, i: int) -> Stage:
     hidden = np.maximum(1, (dim * sizes.ratios[:, i] / NUM_GROUPS + 0.5).astype(np.int64)) * NUM_GROUPS
     heads = np.array([heads_of(int(d)) for d in np.unique(dim)])[np.searchsorted(np.unique(dim), dim)]
     values: dict[str, Any] = {"dim": dim, "hidden_dim": hidden, "num_heads": heads, "depth": depth}
-    return Stage(**values, rate=RATES[i], attn_blocks=-(-depth // 2))
+    return Stage(**values, rate=RATES[i], attn_blocks=np.maximum(1, depth // 2))
 
 
 def costs(spec: VariantSpec, sizes: Sizes) -> tuple[Ints, Ints, Ints]:
@@ -161,18 +164,16 @@ def candidates(name: str, rng: np.random.Generator) -> Sizes:
     )
     sizes = sizes[(np.diff(sizes.dims, axis=1) > 0).all(1)]
     params, macs, _ = costs(spec, sizes)
-    fits = np.zeros(len(macs), dtype=bool)
-    for row in rows:
-        least = analytic.total(row, (224, 224)).params
-        deep = sizes.depths.sum(1) >= sum(row.depths)
-        fits |= (params >= least) & deep & (sizes.dims[:, 3] >= row.dims[3])
+    fits = params >= min(analytic.total(row, (224, 224)).params for row in rows)
+    fits &= sizes.depths.sum(1) >= min(sum(row.depths) for row in rows)
+    fits &= sizes.dims[:, 3] >= min(row.dims[3] for row in rows)
     return sizes[fits & (abs(macs - budget) <= 0.01 * budget)]
 
 
 def features(spec: VariantSpec, sizes: Sizes) -> NDArray[np.float64]:
     """Return what latency is predicted from: a constant, MACs of the parts, blocks, attention blocks."""
     _, _, macs = costs(spec, sizes)
-    attention = -(-sizes.depths // 2)
+    attention = np.maximum(1, sizes.depths // 2)
     return np.concatenate([np.ones((len(macs), 1)), macs / 1e9, sizes.depths, attention], 1).astype(float)
 
 
@@ -275,8 +276,12 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=32)
     parser.add_argument("--top", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--beside", nargs="+", type=parse, help="measure these variants, search nothing")
     options = parser.parse_args()
     for name in options.presets:
+        if options.beside:
+            print(table(name, [*first(name), *options.beside], options.rounds))
+            continue
         rng, start = np.random.default_rng(0), time.perf_counter()
         sizes = candidates(name, rng)
         print(f"\n{name}: {len(sizes.dims):,} allowed of {DRAWS:,} points drawn", flush=True)
