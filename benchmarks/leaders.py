@@ -1,6 +1,6 @@
 """The presets beside the leaders of their classes, in every runtime: is a light network also a fast one?
 
-    python benchmarks/leaders.py [--only onnxruntime-1 ...] [--rounds 15] [--write docs/benchmarks.md]
+    python benchmarks/leaders.py [--only SETTING ...] [--rivals NAME ...] [--rounds 15] [--write PAGE]
 
 One interleaved run for each setting: a runtime and a batch size, and bf16 too in eager and compiled torch.
 Every model is timed in its best form. Rivals are timed as timm builds them (re-parameterised where the family
@@ -16,7 +16,7 @@ os.environ["TORCHINDUCTOR_FREEZING"] = "1"  # before torch is loaded
 
 import argparse
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -110,10 +110,10 @@ def rival_folded(name: str) -> nn.Module:
     return fuse(rival(name))
 
 
-def forms(conditions: Conditions) -> list[Form]:
+def forms(conditions: Conditions, rivals: Sequence[str]) -> list[Form]:
     """Return the forms of every model; other runtimes than eager torch fold by themselves."""
     found = [Form(name, functools.partial(ours, name), folded=True) for name in OURS]
-    for name in RIVALS:
+    for name in rivals:
         found.append(Form(name, functools.partial(rival, name)))
         if conditions.runtime == "eager":
             try:
@@ -125,7 +125,7 @@ def forms(conditions: Conditions) -> list[Form]:
     return found
 
 
-def samples_of(conditions: Conditions, rounds: int) -> Samples:
+def samples_of(conditions: Conditions, rivals: Sequence[str], rounds: int) -> Samples:
     """Measure all models in one interleaved run; return the samples of each in its best form."""
     both = ("contiguous", "channels_last")
     layouts = both if conditions.runtime in ("eager", "compile") else both[:1]
@@ -135,7 +135,7 @@ def samples_of(conditions: Conditions, rounds: int) -> Samples:
             build=form.build,
             conditions=replace(conditions, memory_format=layout, folded=form.folded),
         )
-        for form in forms(conditions)
+        for form in forms(conditions, rivals)
         for layout in (layouts[-1:] if conditions.runtime == "compile" else layouts)
     ]
     product = replace(conditions, runtime="eager", batch_size=1, dtype="fp32", memory_format="contiguous")
@@ -198,6 +198,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--only", choices=SETTINGS, nargs="+", default=list(SETTINGS))
+    parser.add_argument("--rivals", choices=RIVALS, nargs="+", default=RIVALS)
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
     summary = [
@@ -206,11 +207,11 @@ def main() -> None:
     summary.append("| --- | --- | --- | --- |")
     tables = []
     for name in options.only:
-        samples = samples_of(SETTINGS[name], options.rounds)
+        samples = samples_of(SETTINGS[name], options.rivals, options.rounds)
         tables.append(f"{name}:\n\n{table(SETTINGS[name], samples)}")
         print(f"\n{tables[-1]}", flush=True)
         rate = macs_of(MATRIX) / median(samples[MATRIX])
-        pairs = [cell(ratio(samples[a], samples[b])) for a, b in PAIRS.items()]
+        pairs = [cell(ratio(samples[a], samples[b])) if b in samples else "" for a, b in PAIRS.items()]
         shares = [f"{SETTINGS[name].batch_size * macs_of(a) / median(samples[a]) / rate:.0%}" for a in OURS]
         summary.append(f"| {name} | {' | '.join(pairs)} | {', '.join(shares)} |")
     print("\n" + "\n".join(summary))
