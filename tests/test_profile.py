@@ -100,21 +100,21 @@ def test_times_of_rows_add_up_to_the_pass(by: str) -> None:
         assert sum(row.seconds[i] for row in found.rows if row.seconds) == pytest.approx(whole, rel=1e-6)
 
 
-@pytest.mark.parametrize("fuse", [True, False])
-def test_the_form_that_runs_is_said(fuse: bool) -> None:
-    plan = replace(PLAN, batch_sizes=(1,), fuse=fuse)
+@pytest.mark.parametrize("fold", [True, False])
+def test_the_form_that_runs_is_said(fold: bool) -> None:
+    plan = replace(PLAN, batch_sizes=(1,), fold=fold)
     found = profile(SMALL, img_size=(64, 64), counters=["analytic"], plan=plan).timings
     assert found is not None
     assert found.breakdown is not None
-    assert (found.latencies[0].conditions.fused, found.breakdown.fused) == (fuse, fuse)
+    assert (found.latencies[0].conditions.folded, found.breakdown.folded) == (fold, fold)
 
 
 def test_modules_that_folding_leaves_none_of_are_timed_as_defined() -> None:
     found = profile(SMALL, img_size=(64, 64), counters=["analytic"], by="module", plan=PLAN)
     assert found.timings is not None
     assert found.timings.breakdown is not None
-    assert found.timings.latencies[0].conditions.fused
-    assert not found.timings.breakdown.fused
+    assert found.timings.latencies[0].conditions.folded
+    assert not found.timings.breakdown.folded
     assert {row.path for row in found.rows if row.seconds} >= {"stages.0.blocks.0.ffn.fc1"}
     notes = next(table for table in profile_tables(found) if table.title == "By module").notes
     assert any("as it is defined" in note for note in notes)
@@ -122,7 +122,7 @@ def test_modules_that_folding_leaves_none_of_are_timed_as_defined() -> None:
 
 def test_counts_do_not_move_with_the_form() -> None:
     forms = [
-        profile(SMALL, img_size=(64, 64), counters=["analytic"], plan=replace(PLAN, fuse=f))
+        profile(SMALL, img_size=(64, 64), counters=["analytic"], plan=replace(PLAN, fold=f))
         for f in (True, False)
     ]
     assert forms[0].macs == forms[1].macs

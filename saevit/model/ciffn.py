@@ -25,9 +25,8 @@ class Redistribute(nn.Module):
         self.gamma = nn.Parameter(torch.full((dim,), GAMMA_INIT))
 
     def forward(self, u: Tensor, a: Tensor) -> Tensor:
-        groups = u.unflatten(1, (a.shape[1], -1))  # (B, G, D/G, H, W)
-        distance = groups - a.unsqueeze(2)
-        return torch.addcmul(u, self.gamma[:, None, None], distance.flatten(1, 2))
+        groups = u.view(-1, a.shape[1], u.shape[1] // a.shape[1], *u.shape[2:])  # (B, G, D/G, H, W)
+        return torch.addcmul(u, self.gamma[:, None, None], (groups - a.unsqueeze(2)).flatten(1, 2))
 
 
 class MLP(nn.Module):

@@ -127,11 +127,12 @@ class FoldedFFN(nn.Module):
         super().__init__()
         expand, project = norm_after(layer.fc1), norm_after(layer.fc2)
         if isinstance(layer, CIFFN):
-            expand = tuple(map(torch.cat, zip(expand, norm_after(layer.aggregate), strict=True)))
+            aggregate = norm_after(layer.aggregate)
+            expand = torch.cat((expand[0], aggregate[0])), torch.cat((expand[1], aggregate[1]))
             gamma = layer.redistribute.gamma[:, None, None]
-            moved = (project[0] * gamma).unflatten(1, (NUM_GROUPS, -1)).sum(2)
+            moved = (project[0] * gamma).view(len(project[0]), NUM_GROUPS, -1, 1, 1).sum(2)
             project = torch.cat((project[0] * (1 + gamma), -moved), 1), project[1]
-        self.local = nn.Identity()
+        self.local: nn.Module = nn.Identity()
         if isinstance(layer.local, ConvNorm):
             self.local = folded_conv(layer.local)
         else:
@@ -190,9 +191,7 @@ def fold(network: SAEViT) -> FoldedSAEViT:
         OptionError: the network is in training mode, cut short, or none of ours.
     """
     if not isinstance(network, SAEViT):
-        raise OptionError(
-            f"fold cannot take a {type(network).__name__}: give it a SAEViT, as build returns it"
-        )
+        raise OptionError(f"fold cannot take a {type(network).__name__}: give it a SAEViT from build")
     if not network.head.pools or len(network.stages) != len(network.spec.stages):
         raise OptionError("fold cannot take a part of a network: give it all stages and a head that pools")
     if any(module.training for module in network.modules()):

@@ -45,10 +45,8 @@ class PyramidStage(nn.Module):
         if self.downsample is not None:
             x = self.downsample(x)
         for block in self.blocks:
-            if self.grad_checkpointing and self.training:
-                x = checkpoint(block, x, use_reentrant=False)
-            else:
-                x = block(x)
+            recompute = self.grad_checkpointing and self.training
+            x = checkpoint(block, x, use_reentrant=False) if recompute else block(x)
         return x
 
 

@@ -7,6 +7,8 @@ From the abstract of arXiv 2508.16884: adaptive sparse sampling, attention on th
 deconvolution. Our decision: the form of each (precedent: EdgeViT, arXiv 2205.03436, which samples uniformly).
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -51,11 +53,11 @@ class Recover(nn.Module):
         self.rate = rate
         self.dw = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
 
-    def forward(self, y: Tensor, size: tuple[int, int]) -> Tensor:
+    def forward(self, y: Tensor, size: Sequence[int]) -> Tensor:
         return self.dw(spread(y, self.rate, size))
 
 
-def spread(y: Tensor, rate: int, size: tuple[int, int]) -> Tensor:
+def spread(y: Tensor, rate: int, size: Sequence[int]) -> Tensor:
     """Copy each token to its r x r window. (B, C, h, w) -> (B, C, H, W) of the size (H, W)."""
     H, W = size
     wide = F.interpolate(y, scale_factor=float(rate), mode="nearest")

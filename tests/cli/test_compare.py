@@ -72,7 +72,7 @@ def test_a_picture_that_cannot_be_drawn_loses_no_page(saevit: Run, tmp_path: Pat
         (["saevit_tiny", "--report", "a.pdf"], "has no known ending"),
         (["--from-store", "latest"], "has no runs yet"),
         (["--from-store", "latest", "--rounds", "50"], "--rounds 50: --from-store shows a run as it was"),
-        (["--from-store", "latest", "--no-fuse"], "--no-fuse: --from-store shows a run as it was"),
+        (["--from-store", "latest", "--no-fold"], "--no-fold: --from-store shows a run as it was"),
     ],
 )
 def test_bad_input_is_one_line(saevit: Run, arguments: list[str], message: str) -> None:

@@ -38,7 +38,7 @@ QUICK = (
 def test_default_variant(saevit: Run) -> None:
     done = saevit("profile", *COUNT, check=True)
     assert done.stdout.startswith("saevit_tiny, one image of 224 x 224 px, counted by analytic\n")
-    assert "792,712,576 MACs" in done.stdout
+    assert "793,232,224 MACs" in done.stdout
     assert done.stderr == ""
 
 
@@ -124,7 +124,7 @@ def test_version_and_list(saevit: Run) -> None:
     assert saevit("--version", check=True).stdout == f"saevit {__version__}\n"
     listed = saevit("list", check=True).stdout
     assert all(name in listed for name in PRESETS)
-    assert "attn_every" in listed
+    assert "attn_blocks" in listed
 
 
 def ask_shell(**variables: str) -> str:

@@ -16,7 +16,7 @@ from saevit_cli.app import run
 from tests.cli.conftest import Run
 
 SMALL = "saevit_pico:depths=1,classes=4"
-DEEP = "saevit_pico:dims=24,depths=1-1-4-1,heads=2,attn_every=1"
+DEEP = "saevit_pico:dims=24,depths=1-1-4-1,heads=2,attn_blocks=4"
 QUICK = ("--img-size", "64")
 
 

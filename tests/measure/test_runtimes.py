@@ -13,11 +13,6 @@ from torch import Tensor, nn
 
 from saevit.errors import MeasureError, OptionError
 from saevit.measure import runtimes
-from saevit.model.compilable import BroadcastSAA
-from saevit.model.fuse import FusedSAEViT, fuse
-from saevit.model.plain import PlainSAEViT
-from saevit.model.pyramid import build
-from saevit.parse import parse
 from tests.measure.conftest import CONDITIONS
 
 ACCELERATED = torch.accelerator.is_available()
@@ -155,23 +150,6 @@ def test_a_compiler_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> N
     )
     with pytest.raises(MeasureError, match=r"^torch.compile failed: no kernel; measure it eagerly$"):
         prepared("compile", Net(4), 1)
-
-
-@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # torch importing its own compiler
-def test_with_weights_frozen_the_form_for_compilers_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    from torch._inductor import config
-
-    taken: list[nn.Module] = []
-    monkeypatch.setattr(torch, "compile", lambda model, dynamic: taken.append(model) or model)
-    fused = fuse(build(parse("saevit_pico:dims=16-24-32-40,heads=2,rates=8-4-2-1,ratios=2,depths=1")))
-    conditions = replace(CONDITIONS, runtime="compile", img_size=(64, 64))
-    x = runtimes.example_input(conditions, 3)
-    for freezing, form in ((False, FusedSAEViT), (True, PlainSAEViT)):
-        with config.patch(freezing=freezing), torch.inference_mode():
-            y = runtimes.runtime("compile").prepare(fused, x, conditions)()
-            torch.testing.assert_close(y, fused(x), rtol=1e-4, atol=1e-4)
-        assert type(taken[-1]) is form
-        assert any(isinstance(module, BroadcastSAA) for module in taken[-1].modules()) is freezing
 
 
 def test_running_out_of_memory_is_not_a_compiler_failure(monkeypatch: pytest.MonkeyPatch) -> None:

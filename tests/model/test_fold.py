@@ -36,12 +36,16 @@ LAYOUTS = [torch.contiguous_format, torch.channels_last]
 def test_any_variant_at_any_size(
     spec: VariantSpec, img_size: tuple[int, int], seed: int, batch: int, layout: torch.memory_format
 ) -> None:
-    """Compared before the head, which is the same module: one logit alone may be a small difference."""
+    """Compared before the head, which is the same module: one logit alone may be a small difference.
+
+    So may a map of one channel: there the rounding of the defined form itself is the measure.
+    """
     network = trained(spec, seed)
     x = noise(batch, spec.in_chans, *img_size).contiguous(memory_format=layout)
     with torch.inference_mode():
         folded, features = fold(network), network.forward_features(x)
-        assert error(folded.stages(folded.stem(x)), features) < 1e-5
+        rounding = error(features, trained(spec, seed).double().forward_features(x.double()))
+        assert error(folded.stages(folded.stem(x)), features) < max(1e-5, 4 * rounding)
         assert torch.allclose(folded(x), network.forward_head(features), rtol=1e-3, atol=1e-3)
 
 
