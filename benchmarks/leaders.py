@@ -90,7 +90,8 @@ class Form:
 
     name: str
     build: Callable[[], nn.Module]
-    folded: bool = False
+    folded: bool = False  # ours
+    label: str = ""  # beside the name
 
 
 def ours(name: str) -> nn.Module:
@@ -121,7 +122,7 @@ def forms(conditions: Conditions, rivals: Sequence[str]) -> list[Form]:
             except Exception as error:  # torch.fx cannot trace every network
                 print(f"{name} is timed as built: {str(error).splitlines()[0]}")
                 continue
-            found.append(Form(name, functools.partial(rival_folded, name)))
+            found.append(Form(name, functools.partial(rival_folded, name), label=", BN folded"))
     return found
 
 
@@ -131,7 +132,7 @@ def samples_of(conditions: Conditions, rivals: Sequence[str], rounds: int) -> Sa
     layouts = both if conditions.runtime in ("eager", "compile") else both[:1]
     subjects = [
         Subject(
-            name=form.name,
+            name=f"{form.name}{form.label}",
             build=form.build,
             conditions=replace(conditions, memory_format=layout, folded=form.folded),
         )
@@ -145,8 +146,10 @@ def samples_of(conditions: Conditions, rivals: Sequence[str], rounds: int) -> Sa
     for subject, timing in zip(subjects, timings, strict=True):
         if timing.failure:
             print(f"{timing.label} is left out: {timing.failure}", flush=True)
-        elif subject.name not in best or median(timing.samples) < median(best[subject.name]):
-            best[subject.name] = timing.samples
+            continue
+        name = subject.name.partition(",")[0]
+        if name not in best or median(timing.samples) < median(best[name]):
+            best[name] = timing.samples
     return best
 
 
