@@ -1,6 +1,7 @@
 """Weights to a file and back into a network, or one line that says why they do not fit."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+import saevit
 from saevit.errors import OptionError, need
 from saevit.files import replace_file
 
@@ -16,6 +18,11 @@ WRAPPERS = ("state_dict", "model", "model_state_dict", "module")  # where traini
 PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
 SAFETENSORS = ".safetensors"
 KEY = "saevit"  # of the file's header
+NETWORK = "network"  # in it, the number of the network's definition
+# Weights that the network of saevit 0.1 had.
+OLD_WEIGHT = re.compile(
+    r"stages\.\d+\.blocks\.\d+\.(ffn\.redistribute\.decompose|local\.dw|attn\.recover)\.weight"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +62,7 @@ def save_checkpoint(weights: Mapping[str, Tensor], about: About, path: Path) -> 
             f"{path}: weights are written as {SAFETENSORS}, such as {path.with_suffix(SAFETENSORS)}"
         )
     tensors = {name: w.detach().to("cpu", copy=True).contiguous() for name, w in weights.items()}
-    header = {"format": "pt", KEY: json.dumps(asdict(about))}
+    header = {"format": "pt", KEY: json.dumps({NETWORK: saevit.NETWORK} | asdict(about))}
     data = need("safetensors.torch").save(tensors, metadata=header)
     replace_file(path, lambda temporary: temporary.write_bytes(data))
 
@@ -64,7 +71,7 @@ def read_about(path: Path) -> About | None:
     """Return what a file says of its weights; None: nothing, as files from elsewhere.
 
     Raises:
-        OptionError: the file cannot be read, or what it says cannot.
+        OptionError: the file cannot be read, what it says cannot, or it is of another definition of SAEViT.
     """
     check_file(path)
     if path.suffix != SAFETENSORS:
@@ -72,11 +79,32 @@ def read_about(path: Path) -> About | None:
     try:
         with need("safetensors").safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get(KEY)
-        return About.from_json(text) if text else None
+        if not text:
+            return None
+        about = About.from_json(text)
+        check_network(f"--checkpoint {path}", about.model, json.loads(text).get(NETWORK))
+        return about
     except OptionError:
         raise
     except Exception as error:  # safetensors, json and missing fields raise all kinds
         raise OptionError(f"--checkpoint {path} cannot be read as weights: {reason_of(error)}") from error
+
+
+def check_network(file: str, model: str, number: int | None) -> None:
+    """Refuse weights of a variant whose network is defined otherwise than today's.
+
+    Args:
+        file: for the message.
+        model: a variant's text, or timm:NAME, which is not concerned.
+        number: of the definition; None: the file says none.
+
+    Raises:
+        OptionError: they are.
+    """
+    if number == saevit.NETWORK or model.startswith("timm:"):
+        return
+    version = "version 0.1" if number is None else "another version"
+    raise OptionError(f"{file} holds a SAEViT of {version}, whose network was another one: train it again")
 
 
 def load_checkpoint(model: nn.Module, path: Path) -> None:
@@ -108,7 +136,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         data = inner
     if not isinstance(data, dict) or not data or not all(isinstance(v, Tensor) for v in data.values()):
         raise OptionError(f"--checkpoint {path} has no state_dict: save model.state_dict() with torch.save")
-    return {bare(name): value for name, value in data.items()}
+    weights = {bare(name): value for name, value in data.items()}
+    if any(map(OLD_WEIGHT.fullmatch, weights)):
+        check_network(f"--checkpoint {path}", "", None)
+    return weights
 
 
 def check_file(path: Path) -> None:

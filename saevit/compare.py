@@ -9,7 +9,7 @@ from saevit.candidates import candidate_of, of_training
 from saevit.count.subject import Counted
 from saevit.errors import MemoryLimitError, OptionError, SaevitError, nearest
 from saevit.measure.plan import Plan, Step, Tell, configurations, latency_of, timed_together, timings_of
-from saevit.measured import MeasuredOn
+from saevit.measured import MeasuredOn, left_out_note
 from saevit.parse import parse
 from saevit.presets import PRESETS
 from saevit.results.comparison import Candidate, Comparison
@@ -82,6 +82,7 @@ def compare(
         dtype=dtype,
         timings=timings,
         top1_on=measured.name if measured else None,
+        top1_left_out=left_out_note(measured) if measured and measured.left_out else None,
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+import saevit
 from saevit.errors import OptionError, SaevitError, nearest
 from saevit.parse import parse
 from saevit.presets import PRESETS
@@ -23,16 +24,25 @@ class MeasuredOn:
     data: str
     split: str
     newest: tuple[MeasuredTop1, ...]  # one a network, the newest of all last
+    left_out: tuple[str, ...] = ()  # variants that were evaluated when their network was another one
 
     @classmethod
-    def of(cls, found: Sequence[MeasuredTop1], data: str, split: str) -> Self:
-        """Choose from evaluations in the order of their time."""
-        chosen: dict[str, MeasuredTop1] = {}
-        for one in found:
-            if (one.data, one.split) == (data, split):
-                chosen.pop(one.model, None)
-                chosen[one.model] = one
-        return cls(data=data, split=split, newest=tuple(chosen.values()))
+    def of(cls, found: Sequence[MeasuredTop1], data: str, split: str, definition: int) -> Self:
+        """Choose from evaluations in the order of their time.
+
+        Args:
+            found: all evaluations.
+            data: of which.
+            split: of which.
+            definition: number of the network's definition that variants are of; others are left out.
+        """
+        newest: dict[str, MeasuredTop1] = {}
+        here = [one for one in found if (one.data, one.split) == (data, split)]
+        for one in (one for one in here if is_of(one, definition)):
+            newest.pop(one.model, None)
+            newest[one.model] = one
+        left_out = dict.fromkeys(one.model for one in here if one.model not in newest)
+        return cls(data=data, split=split, newest=tuple(newest.values()), left_out=tuple(left_out))
 
     @property
     def name(self) -> str:
@@ -89,8 +99,19 @@ def network(model: str) -> str:
     return model.removeprefix(PREFIX).partition(".")[0]
 
 
-def chosen(text: str, found: Sequence[MeasuredTop1]) -> MeasuredOn:
+def is_of(one: MeasuredTop1, definition: int) -> bool:
+    """Say whether an evaluation is of a network as a definition has it; only variants have one."""
+    assert one.record.environment is not None
+    return one.model.partition(":")[0] not in PRESETS or one.record.environment.network == definition
+
+
+def chosen(text: str, found: Sequence[MeasuredTop1], definition: int = saevit.NETWORK) -> MeasuredOn:
     """Return the evaluations on `SOURCE`, or on `SOURCE@SPLIT`; the split is validation otherwise.
+
+    Args:
+        text: what the user says.
+        found: all evaluations.
+        definition: number of the network's definition that the compared variants are of.
 
     Raises:
         OptionError: there are none; names the data of which there are some.
@@ -99,12 +120,22 @@ def chosen(text: str, found: Sequence[MeasuredTop1]) -> MeasuredOn:
     if not at or split not in SPLITS:
         source, split = text, SPLITS[0]
     data = str(Path(source).resolve()) if Path(source).is_dir() and source != "digits" else source
-    on = MeasuredOn.of(found, data, split)
+    on = MeasuredOn.of(found, data, split, definition)
+    if not on.newest and on.left_out:
+        raise OptionError(f"--top1 {text}: {left_out_note(on)}; run saevit eval again")
     if not on.newest:
         others = list(dict.fromkeys(written(one.data, one.split) for one in found))
         ways = nearest(text, others) if others else "saevit eval measures it"
         raise OptionError(f"--top1 {text}: nothing was measured on {data} ({split}) here; {ways}")
     return on
+
+
+def left_out_note(on: MeasuredOn) -> str:
+    """Say which evaluations are left out and why."""
+    return (
+        f"evaluations of {', '.join(on.left_out)} on {on.name} are left out: they were made with another "
+        "version of saevit, in which a variant of that name was another network"
+    )
 
 
 def written(data: str, split: str) -> str:
@@ -115,9 +146,10 @@ def written(data: str, split: str) -> str:
 def with_hints(comparison: Comparison, found: Sequence[MeasuredTop1]) -> Comparison:
     """Return a comparison of published accuracies that says on what its models were measured here too."""
     pairs = dict.fromkeys((one.data, one.split) for one in found)
+    definition = comparison.timings.environment.network if comparison.timings else saevit.NETWORK
     hints = []
     for data, split in pairs:
-        on = MeasuredOn.of(found, data, split)
+        on = MeasuredOn.of(found, data, split, definition)
         if number := sum(on.find(c.model) is not None for c in comparison.candidates):
             hints.append(f"{on.name}, {number} of these models: --top1 {written(data, split)}")
     return replace(comparison, also_measured=tuple(hints))

@@ -8,7 +8,7 @@ from saevit.baselines import published
 from saevit.baselines.adapters import same_network
 from saevit.candidates import accuracy_of, family_of, of_training, published_only
 from saevit.errors import OptionError, nearest
-from saevit.measured import MeasuredOn
+from saevit.measured import MeasuredOn, left_out_note
 from saevit.results.comparison import Candidate, Comparison
 from saevit.results.evaluation import MeasuredTop1, tops_of
 from saevit.results.profile import Latency
@@ -119,13 +119,16 @@ def comparison_of(
         dtype=first.conditions.dtype,
         timings=timings,
         top1_on=measured.name if measured else None,
+        top1_left_out=left_out_note(measured) if measured and measured.left_out else None,
     )
 
 
 def measured_then(run: StoredRun) -> MeasuredOn | None:
     """Return the accuracies measured here that a run was shown with; None: published ones."""
     found = tops_of(run.facts)
-    return MeasuredOn.of(found, found[-1].data, found[-1].split) if found else None
+    if not found:
+        return None
+    return MeasuredOn.of(found, found[-1].data, found[-1].split, run.header.environment.network)
 
 
 def shown(candidate: Candidate, measured: MeasuredOn | None, img_size: tuple[int, int]) -> Candidate:

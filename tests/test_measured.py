@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import saevit
 from saevit.compare import compare, resolved
 from saevit.errors import OptionError
 from saevit.measure.plan import Plan
@@ -20,16 +21,29 @@ from saevit.results.store import Writer, read
 from saevit.stored import comparison_of, measured_then
 from tests.results.test_evaluation import FOUND
 
-SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1"
-LARGE = "saevit_pico:dims=16-16-32-32,heads=1,depths=2"
+SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1,attn_blocks=1,stem=8"
+LARGE = "saevit_pico:dims=16-16-32-32,heads=1,depths=2,attn_blocks=1,stem=8"
 BASELINE = "timm:mobilenetv3_small_100"
 
 
 def top1(
-    model: str, hits: int, *, data: str = "digits", split: str = "validation", total: int = 199
+    model: str,
+    hits: int,
+    *,
+    data: str = "digits",
+    split: str = "validation",
+    total: int = 199,
+    version: str = saevit.__version__,
 ) -> MeasuredTop1:
     """An evaluation that was read back."""
-    made = replace(FOUND, model=model, data=data, split=split, top1=Share(hits=hits, total=total))
+    made = replace(
+        FOUND,
+        model=model,
+        data=data,
+        split=split,
+        top1=Share(hits=hits, total=total),
+        environment=replace(FOUND.environment, saevit=version),
+    )
     back = MeasuredTop1.of(records_of(made)[0])
     assert back is not None
     return back
@@ -81,10 +95,39 @@ def test_the_very_text_comes_before_its_network() -> None:
         [top1(SMALL + ",classes=10", 1), top1(SMALL, 2), top1(SMALL + ",classes=7", 3)],
         "digits",
         "validation",
+        saevit.NETWORK,
     )
     found = on.find(SMALL)
     assert found is not None
     assert found.share.hits == 2
+
+
+def test_evaluations_of_variants_whose_network_was_another_are_left_out() -> None:
+    old = [top1(SMALL, 198, version="0.1.0"), top1(LARGE, 197, version="0.1.0")]
+    old.append(top1(BASELINE, 196, version="0.1.0"))
+    on = chosen("digits", [*old, top1(SMALL, 7)])
+    (small, baseline) = (on.find(SMALL), on.find(BASELINE))
+    assert small is not None
+    assert baseline is not None
+    assert (small.share.hits, baseline.share.hits) == (7, 196)  # timm's network is the same
+    assert on.find(LARGE) is None
+    assert on.left_out == (LARGE,)
+    found = compare([SMALL, LARGE, BASELINE], img_size=(64, 64), measured=on)
+    assert [c.accuracy is None for c in found.candidates] == [False, True, False]
+    note = f"evaluations of {LARGE} on digits (validation) are left out: they were made with another version"
+    assert [text for text in comparison_table(found, "top1").notes if text.startswith(note)]
+    with pytest.raises(
+        OptionError, match=r"--top1 digits: evaluations of .* are left out: .*; run saevit eval again"
+    ):
+        chosen("digits", old[:2])
+    assert with_hints(compare([SMALL], img_size=(64, 64)), old).also_measured == ()
+
+
+def test_a_stored_run_has_the_accuracies_of_its_own_networks() -> None:
+    old = top1(SMALL, 198, version="0.1.0")
+    on = chosen("digits", [old, top1(LARGE, 7)], definition=1)
+    assert on.find(SMALL) == old
+    assert on.find(LARGE) is None
 
 
 def test_measured_accuracies_replace_published_ones_together() -> None:

@@ -56,6 +56,7 @@ class Diff:
     changes: tuple[Change, ...]  # in the order of the first run
     not_comparable: tuple[NotComparable, ...]
     environment: tuple[str, ...]  # what differs between the machines, such as "torch: 2.11.0 -> 2.15.0"
+    same_saevit: bool  # else variants of the same name may be different networks
 
 
 def diff(
@@ -98,6 +99,7 @@ def diff(
         changes=tuple(_change(key, base, run_a, run_b, confidence) for key in shared if base and key != base),
         not_comparable=tuple(NotComparable(**vars(key), reason=why) for key, why in reasons.items() if why),
         environment=_differences(run_a, run_b),
+        same_saevit=run_a.header.environment.saevit == run_b.header.environment.saevit,
     )
 
 

@@ -72,9 +72,8 @@ class Comparison:
     dtype: Dtype
     timings: Timings | None  # of the run: environment, noise floor, advice
     top1_on: str | None = None  # data of which all accuracies were measured here; None: published ones
-    also_measured: tuple[
-        str, ...
-    ] = ()  # data on which some models were measured too, and the option to see it
+    top1_left_out: str | None = None  # which evaluations do not count, and why
+    also_measured: tuple[str, ...] = ()  # data of further evaluations, and the option to see them
 
     @property
     def failed(self) -> bool:

@@ -6,7 +6,10 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Self, get_args
 
-SCHEMA_VERSION = 1
+import saevit
+
+SCHEMA_VERSION = 2
+READABLE = (1, SCHEMA_VERSION)
 
 Dtype = Literal["fp32", "bf16", "fp16"]
 MemoryFormat = Literal["contiguous", "channels_last"]
@@ -43,6 +46,11 @@ class Environment:
     accelerator_toolkit: str | None  # what torch was built with, such as cuda 13.0
     settings: tuple[str, ...]  # NAME=value of every set variable known to change speed
 
+    @property
+    def network(self) -> int:
+        """Number of the definition by which its saevit built variants."""
+        return 1 if self.saevit.startswith("0.1.") else saevit.NETWORK
+
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """Read what `Record.to_dict` wrote."""
@@ -64,9 +72,7 @@ class Conditions:
     runtime: str
     threads: int
     memory_format: MemoryFormat
-    folded: bool = (
-        False  # run with every exact fold, not as defined; baselines are re-parameterised either way
-    )
+    folded: bool = False  # not as defined; baselines are re-parameterised either way
 
     def __post_init__(self) -> None:
         if len(self.img_size) != 2 or not all(_positive(side) for side in self.img_size):
@@ -90,7 +96,8 @@ class Conditions:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Read what `Record.to_dict` wrote."""
+        """Read what `Record.to_dict` wrote; in schema version 1 `folded` was called `fused`."""
+        data = {"folded" if name == "fused" else name: value for name, value in data.items()}
         return cls(**_known(cls, data) | {"img_size": tuple(data["img_size"])})
 
 
@@ -151,6 +158,7 @@ class Record:
                 "notes": tuple(data["notes"]),
                 "conditions": None if conditions is None else Conditions.from_dict(conditions),
                 "environment": None if environment is None else Environment.from_dict(environment),
+                "schema_version": SCHEMA_VERSION,
             }
         )
 
@@ -165,9 +173,9 @@ def _known(cls: type[Any], data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_version(version: object) -> None:
-    if version != SCHEMA_VERSION:
+    if version not in READABLE:
         raise ValueError(
-            f"record of schema version {version}: this saevit reads version {SCHEMA_VERSION}, "
+            f"record of schema version {version}: this saevit reads up to version {SCHEMA_VERSION}, "
             "use the saevit that wrote it or a newer one"
         )
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from saevit.errors import OptionError, nearest
-from saevit.results.record import SCHEMA_VERSION, Record
+from saevit.results.record import READABLE, SCHEMA_VERSION, Record
 from saevit.results.stored_run import Header, RunSummary, StoredRun, StoredSubject
 
 __all__ = [
@@ -251,9 +251,9 @@ def _taken(path: Path, run: StoredRun | None, line: dict[str, Any] | None, *, la
 
 def _begun(path: Path, run: StoredRun | None, line: dict[str, Any]) -> StoredRun:
     version = line.get("schema_version")
-    if version != SCHEMA_VERSION:
+    if version not in READABLE:
         raise ValueError(
-            f"run of schema version {version}: this saevit reads version {SCHEMA_VERSION}, "
+            f"run of schema version {version}: this saevit reads up to version {SCHEMA_VERSION}, "
             "use the saevit that wrote it or a newer one"
         )
     header = Header.from_dict({key: line[key] for key in line.keys() - {"kind", "schema_version"}})

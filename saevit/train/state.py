@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+import saevit
+from saevit.checkpoint import NETWORK, check_network
 from saevit.errors import OptionError
 from saevit.files import replace_file
 from saevit.results.training import Epoch
@@ -68,6 +70,7 @@ def save_state(state: State, path: Path) -> None:
         "processes": state.processes,
         "rows": [asdict(row) for row in state.rows],
         "part": asdict(state.part),
+        NETWORK: saevit.NETWORK,
     }
     data = io.BytesIO()  # torch turns a full disk into an error of another kind
     torch.save({"saevit": VERSION, "facts": json.dumps(facts), **(state.tensors or {})}, data)
@@ -78,7 +81,7 @@ def load_state(path: Path) -> State:
     """Read a file back, with `weights_only=True`; JSON gives every float back to the last bit.
 
     Raises:
-        OptionError: there is none, it cannot be read, or another program wrote it.
+        OptionError: there is none, it cannot be read, another program wrote it, or its network is no more.
     """
     if not path.is_file():
         raise OptionError(f"--resume {path.parent}: there is no {path.name} in it, name the folder of a run")
@@ -87,6 +90,7 @@ def load_state(path: Path) -> State:
         facts = json.loads(data.pop("facts"))
         if data.pop("saevit") != VERSION:
             raise OptionError(f"--resume: {path} is of another version of saevit")
+        check_network(f"--resume: {path}", facts["run"]["model"], facts.get(NETWORK))
         return State(
             run=Run.from_dict(facts["run"]),
             recipe=Recipe(**facts["recipe"]),

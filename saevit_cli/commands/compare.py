@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+import saevit
 from saevit.errors import OptionError
 from saevit_cli import options, output, readers
 
@@ -181,7 +182,8 @@ def stored(
     found = read(locate(run, folder, timed=True))
     for warning in found.warnings:
         typer.echo(f"warning: {warning}", err=True)
-    measured = accuracies.chosen() if accuracies.text else measured_then(found)
+    definition = found.header.environment.network
+    measured = accuracies.chosen(definition) if accuracies.text else measured_then(found)
     base = resolved([reference])[0] if reference else None
     return accuracies.hinted(comparison_of(found, resolved(names), base, measured))
 
@@ -193,14 +195,14 @@ class Accuracies:
     text: str | None
     folder: "Path | None"
 
-    def chosen(self) -> "MeasuredOn | None":
-        """Return the measured ones that were asked for; None: published."""
+    def chosen(self, definition: int = saevit.NETWORK) -> "MeasuredOn | None":
+        """Return the measured ones that were asked for, of a definition of the network; None: published."""
         from saevit.measured import chosen
         from saevit.results.evaluation import measured_here
 
         if self.text in (None, PUBLISHED):
             return None
-        return chosen(str(self.text), measured_here(self.folder))
+        return chosen(str(self.text), measured_here(self.folder), definition)
 
     def hinted(self, found: "Comparison") -> "Comparison":
         """Say what was measured here too, where published accuracies are shown and nothing was asked for."""

@@ -204,6 +204,9 @@ def test_what_differs_between_the_machines_is_said() -> None:
     other = replace(one, header=replace(one.header, environment=replace(ENVIRONMENT, torch="2.15.0")))
     assert diff(one, other).environment == ("torch: 2.11.0+cpu -> 2.15.0",)
     assert diff(one, one).environment == ()
+    assert diff(one, one).same_saevit
+    older = replace(one, header=replace(one.header, environment=replace(ENVIRONMENT, saevit="0.1.0")))
+    assert not diff(older, one).same_saevit
 
 
 @pytest.mark.parametrize("confidence", [0.0, 1.0, -1.0, 95])

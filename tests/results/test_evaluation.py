@@ -22,7 +22,7 @@ FOUND = Evaluation(
     model="saevit_pico:classes=10",
     checkpoint="best of=all.safetensors",
     sha256="ab" * 32,
-    form="run fused, with every exact fold",
+    form="run in the folded form",
     data="/data/a=b",
     split="validation",
     statement="a=b: 200 images",

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import saevit
 from saevit.results.record import Conditions, Environment, Record, utc_now
 
 ENVIRONMENT = Environment(
     python="3.13.0",
     torch="2.11.0+cpu",
     timm=None,
-    saevit="0.1.0",
+    saevit="0.2.0",
     os="Linux",
     machine="x86_64",
     cpu="a processor",
@@ -123,7 +124,7 @@ def test_a_dict_is_what_json_would_make_of_it(record: Record) -> None:
         ({"time": "yesterday"}, "ISO-8601 in UTC"),
         ({"time": "2026-01-31T12:00:00"}, "ISO-8601 in UTC"),
         ({"time": "2026-01-31T12:00:00+02:00"}, "ISO-8601 in UTC"),
-        ({"schema_version": 2}, "schema version 2: this saevit reads version 1"),
+        ({"schema_version": 3}, "schema version 3: this saevit reads up to version 2"),
     ],
 )
 def test_a_record_that_says_nothing_true_is_refused(change: dict[str, Any], message: str) -> None:
@@ -164,6 +165,17 @@ def test_conditions_read_as_one_line() -> None:
 def test_a_newer_schema_is_named_before_anything_else_is_read() -> None:
     with pytest.raises(ValueError, match="schema version 7"):
         Record.from_dict({"schema_version": 7, "hologram": True})
+
+
+def test_a_record_of_version_1_is_read_as_one_of_today() -> None:
+    data = MEASURED.to_dict() | {"schema_version": 1}
+    data["conditions"]["fused"] = data["conditions"].pop("folded")
+    assert Record.from_dict(data) == MEASURED
+
+
+def test_an_environment_says_which_definition_of_the_network_it_built() -> None:
+    versions = {"0.1.0": 1, "0.1.7": 1, "0.2.0": 2, "0.10.0": 2, saevit.__version__: saevit.NETWORK}
+    assert {v: replace(ENVIRONMENT, saevit=v).network for v in versions} == versions
 
 
 def test_missing_and_unknown_keys_are_named() -> None:

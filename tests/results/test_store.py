@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from saevit.errors import OptionError
 from saevit.results import store
+from saevit.results.record import Record
 from saevit.results.store import Header, StoredSubject, Writer, locate, read, runs
 from tests.results.test_record import CONDITIONS, COUNTED, ENVIRONMENT, MEASURED
 
@@ -261,7 +262,7 @@ def test_folders_merge_by_copying(tmp_path: Path) -> None:
 def test_a_broken_file_is_named_and_the_others_load(tmp_path: Path) -> None:
     good, broken, other, empty = (written(tmp_path) for _ in range(4))
     edit(broken, lambda lines: [lines[0], lines[1][:-5], *lines[2:]])
-    edit(other, lambda lines: [lines[0].replace(b'"schema_version": 1', b'"schema_version": 99'), *lines[1:]])
+    edit(other, lambda lines: [lines[0].replace(b'"schema_version": 2', b'"schema_version": 99'), *lines[1:]])
     empty.write_bytes(b"")
     (tmp_path / "folder.jsonl").mkdir()
     (tmp_path / "notes.txt").write_text("not ours")
@@ -270,7 +271,7 @@ def test_a_broken_file_is_named_and_the_others_load(tmp_path: Path) -> None:
     assert problems[good] is None
     assert problems[broken] == f"{broken}, line 2: cut off or edited: only the last line of a file may be"
     assert problems[other] == (
-        f"{other}, line 1: run of schema version 99: this saevit reads version 1, "
+        f"{other}, line 1: run of schema version 99: this saevit reads up to version 2, "
         "use the saevit that wrote it or a newer one"
     )
     assert "line 1: not the first line of a stored run: it is cut off" in str(problems[empty])
@@ -287,7 +288,7 @@ def test_a_broken_file_is_named_and_the_others_load(tmp_path: Path) -> None:
         ({"kind": "round", "number": 1, "samples": {"a": float("nan")}}, "nan is no sample"),
         ({"kind": "round", "number": 1, "samples": {"a": 0}}, "0 is no sample, a number above 0 is"),
         ({"kind": "round", "number": 1, "samples": [1.0]}, "not as saevit writes it"),
-        ({"kind": "record", "record": {"schema_version": 2}}, "record of schema version 2"),
+        ({"kind": "record", "record": {"schema_version": 3}}, "record of schema version 3"),
         ({"kind": "record", "record": None}, "not as saevit writes it"),
         ({"kind": "verdict"}, "kind 'verdict': a whole line is of kind run, round, record or end"),
         ({"kind": "end"}, "kind 'end'"),
@@ -301,6 +302,38 @@ def test_a_whole_line_that_is_wrong_is_named(tmp_path: Path, line: dict[str, Any
         file.write(json.dumps(line) + "\n")
     with pytest.raises(OptionError, match=f"line 3: .*{message}"):
         read(path)
+
+
+VERSION_1 = """\
+{"kind": "run", "schema_version": 1, "subjects": [{"label": "saevit_tiny:attn_every=1", "name": \
+"saevit_tiny:attn_every=1", "conditions": {"img_size": [224, 224], "batch_size": 1, "dtype": "fp32", \
+"device": "cpu", "runtime": "eager", "threads": 2, "memory_format": "contiguous", "fused": true}, \
+"quantity": "latency", "unit": "s", "calls_per_sample": 4, "warmup_s": 0.5, "notes": []}], "environment": \
+{"python": "3.13.0", "torch": "2.15.0", "timm": "1.0.31", "birder": null, "onnxruntime": null, \
+"openvino": null, "saevit": "0.1.0", "os": "Linux", "machine": "x86_64", "cpu": "a processor", \
+"cpu_capability": "AVX512", "governor": null, "physical_cores": 2, "logical_cores": 2, "usable_cores": 2, \
+"memory_bytes": 8589934592, "accelerator": null, "accelerator_driver": null, "accelerator_toolkit": null, \
+"settings": []}, "started": "2026-11-25T12:00:00+00:00", "seed": 0, "min_time": 0.1, "load_before": 0.5}
+{"kind": "record", "record": {"subject": "saevit_tiny:attn_every=1", "quantity": "macs", "unit": "MACs", \
+"value": 806000000, "samples": [], "source": "analytic", "conditions": null, "environment": null, "time": \
+"2026-11-25T12:00:00+00:00", "notes": ["analytic"], "schema_version": 1}}
+{"kind": "round", "number": 0, "samples": {"saevit_tiny:attn_every=1": 0.025}}
+{"kind": "end", "interrupted": false, "failures": {}}
+"""
+
+
+def test_a_run_of_schema_version_1_stays_readable(tmp_path: Path) -> None:
+    path = tmp_path / "old.jsonl"
+    path.write_text(VERSION_1)
+    run = read(path)
+    (subject,) = run.header.subjects
+    assert subject.conditions.folded
+    assert (run.header.environment.network, run.ending, run.warnings) == (1, "finished", ())
+    assert run.samples(subject.label) == (0.025,)
+    assert [record.quantity for record in run.records()] == ["latency", "macs"]
+    assert Record.from_dict(run.records()[0].to_dict()) == run.records()[0]
+    (summary,) = runs(tmp_path)
+    assert summary.problem is None
 
 
 def test_files_that_were_joined_are_refused(tmp_path: Path) -> None:

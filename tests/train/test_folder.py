@@ -1,5 +1,6 @@
 """A run's folder: nothing in it is lost by accident, and a full disk leaves what was there."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,6 +83,24 @@ def test_a_file_that_is_no_state_is_one_line(content: bytes, tmp_path: Path) -> 
     with pytest.raises(OptionError, match=r"--resume: .*last.pt cannot be read") as caught:
         load_state(tmp_path / "last.pt")
     assert "\n" not in str(caught.value)
+
+
+def test_a_state_of_version_0_1_is_refused_if_it_is_of_a_variant(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    for model in (STATE.run.model, "saevit_pico:attn_every=1", "timm:resnet18"):
+        save_state(replace(STATE, run=replace(STATE.run, model=model)), path)
+        data = torch.load(path, weights_only=True)
+        facts = json.loads(data["facts"])
+        assert facts.pop("network") == 2
+        torch.save(data | {"facts": json.dumps(facts)}, path)
+        if model.startswith("timm:"):
+            assert load_state(path).run.model == model
+            continue
+        with pytest.raises(OptionError) as caught:
+            load_state(path)
+        assert str(caught.value) == (
+            f"--resume: {path} holds a SAEViT of version 0.1, whose network was another one: train it again"
+        )
 
 
 def test_a_folder_without_a_state_is_no_run(tmp_path: Path) -> None:

@@ -123,7 +123,10 @@ def environment_notes(found: Diff) -> list[str]:
     """How the machines and their software differ."""
     if not found.environment:
         return ["machine and software are the same"]
-    return [f"differs between the runs: {difference}" for difference in found.environment]
+    notes = [f"differs between the runs: {difference}" for difference in found.environment]
+    if not found.same_saevit:
+        notes.append("variants of the same name may be different networks in different versions of saevit")
+    return notes
 
 
 def not_comparable_table(found: Diff) -> Table:
