@@ -11,7 +11,7 @@ from saevit.checkpoint import About
 from saevit.errors import MeasureError, OptionError
 from saevit.export.formats import Content, Format, Job, format_named
 from saevit.export.onnx import OPSET, check_opset, reason_of
-from saevit.export.verify import Difference, images, verified
+from saevit.export.verify import Difference, extremes, images, verified
 from saevit.network import SEED, Weighted, for_inference
 
 LARGEST_BATCH = 2**16
@@ -92,14 +92,15 @@ def export(
 
 def written_as(name: str, form: Format, job: Job, about: About, path: Path) -> Exported:
     """Write one format beside its place, read it back, compare, and put it there."""
-    named = images(about.in_chans, job.shape[2:], about.mean, about.std)
+    judged = images(about.in_chans, job.shape[2:], about.mean, about.std)
+    told = extremes(about.in_chans, job.shape[2:])
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saevit-") as folder:
             temporary = Path(folder) / path.name
             content = form.write(job, temporary)
             try:
                 run = form.read(temporary)
-                found = verified(job.model, run, named, None if job.is_dynamic else job.shape[0])
+                found = verified(job.model, run, judged, told, None if job.is_dynamic else job.shape[0])
             except MeasureError:
                 raise
             except Exception as error:  # runtimes raise all kinds

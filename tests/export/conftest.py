@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from saevit.network import Weighted, about_of, build_network
 from saevit.spec import VariantSpec
-from tests.model.test_fuse import SMALL, trained
+from tests.model.networks import SMALL, trained
 
 SIZE = (72, 50)  # no rate divides its maps
 
