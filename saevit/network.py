@@ -131,7 +131,7 @@ def first_channels(net: nn.Module) -> int:
 
 
 def for_inference(net: nn.Module) -> nn.Module:
-    """Return a copy that computes the same faster: every exact fold of ours, timm's branches merged.
+    """Return a copy that computes the same faster: our folded form, timm's branches merged.
 
     Raises:
         SaevitError: it is in training mode, or timm cannot.

@@ -16,7 +16,7 @@ from saevit.report.metrics import sorted_by
 from saevit.results.comparison import Candidate, Comparison, per_image
 from saevit.results.statistics import ratio
 
-SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1,classes=10"
+SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1,stem=8,classes=10"
 LARGE = "saevit_pico:dims=16-16-32-32,heads=1,depths=4,classes=10"
 PLAN = Plan(batch_sizes=(1,), rounds=7, min_time=0.002, threads=1, device="cpu")
 
@@ -145,12 +145,12 @@ def test_what_is_odd_about_many_timings_is_one_line(found: Comparison) -> None:
     assert odd(5) == ["net0: not steady after 0.5 s, and so 4 more"]
 
 
-def test_variants_are_fused_unless_asked_otherwise(found: Comparison) -> None:
-    assert all(c.latency and c.latency.conditions.fused for c in found.candidates)
-    assert any("every exact fold" in note for note in comparison_table(found, None).notes)
-    plain = compare([SMALL], img_size=(64, 64), plan=replace(PLAN, fuse=False))
-    assert not any(c.latency and c.latency.conditions.fused for c in plain.candidates)
-    assert not any("every exact fold" in note for note in comparison_table(plain, None).notes)
+def test_variants_are_folded_unless_asked_otherwise(found: Comparison) -> None:
+    assert all(c.latency and c.latency.conditions.folded for c in found.candidates)
+    assert any("in the folded form" in note for note in comparison_table(found, None).notes)
+    plain = compare([SMALL], img_size=(64, 64), plan=replace(PLAN, fold=False))
+    assert not any(c.latency and c.latency.conditions.folded for c in plain.candidates)
+    assert not any("in the folded form" in note for note in comparison_table(plain, None).notes)
 
 
 def test_csv_has_a_row_a_model(found: Comparison) -> None:

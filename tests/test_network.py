@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from saevit.checkpoint import About, read_about, save_checkpoint
 from saevit.errors import OptionError
-from saevit.model.fuse import FusedSAEViT
+from saevit.model.fold import FoldedSAEViT
 from saevit.model.pyramid import SAEViT
 from saevit.network import about_of, build_network, for_inference, weighted
 
@@ -31,7 +31,7 @@ def test_a_checkpoint_names_its_network(text: str, tmp_path: Path) -> None:
         assert torch.equal(found.model(x), trained(x))
         fast = for_inference(found.model)
         assert torch.allclose(fast(x), trained(x), rtol=1e-4, atol=1e-5)
-    assert isinstance(fast, FusedSAEViT) == isinstance(trained, SAEViT)
+    assert isinstance(fast, FoldedSAEViT) == isinstance(trained, SAEViT)
     assert weighted(about.model, path).about == about
 
 

@@ -20,7 +20,7 @@ from saevit.results.store import Writer, read
 from saevit.spec import VariantSpec
 from tests.strategies import img_sizes, specs
 
-SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1-1-2-1,classes=10"
+SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1-1-2-1,rates=8-4-2-1,attn_blocks=1,classes=10"
 PLAN = Plan(batch_sizes=(1, 2), rounds=7, min_time=0.002, threads=1, device="cpu")
 
 
@@ -56,18 +56,18 @@ def test_what_a_tool_says_unaided_is_explained_to_the_last_mac(counter: str) -> 
 
 
 def test_rows_show_what_sampling_leaves() -> None:
-    rows = {row.path: row for row in profile("saevit_tiny", counters=["analytic"]).rows}
+    rows = {row.path: row for row in profile(SMALL, counters=["analytic"]).rows}
     first = rows["stages.0"]
-    assert (first.channels, first.height, first.width, first.pixels, first.tokens) == (48, 56, 56, 3136, 49)
+    assert (first.channels, first.height, first.width, first.pixels, first.tokens) == (8, 56, 56, 3136, 49)
     assert first.sparsity == 1 - (49 / 3136) ** 2
     assert rows["stem"].tokens is None
     assert rows["stages.3"].sparsity == 0
 
 
 def test_blocks_without_attention_show_no_tokens() -> None:
-    rows = {row.path: row for row in profile("saevit_tiny", counters=["analytic"], by="block").rows}
-    assert rows["stages.2.blocks.1"].tokens is None
-    assert rows["stages.2.blocks.0"].tokens == 49
+    rows = {row.path: row for row in profile(SMALL, counters=["analytic"], by="block").rows}
+    assert rows["stages.2.blocks.0"].tokens is None
+    assert rows["stages.2.blocks.1"].tokens == 49
 
 
 def test_precision_changes_bytes_and_nothing_else() -> None:
@@ -115,7 +115,7 @@ def test_modules_that_folding_leaves_none_of_are_timed_as_defined() -> None:
     assert found.timings.breakdown is not None
     assert found.timings.latencies[0].conditions.folded
     assert not found.timings.breakdown.folded
-    assert {row.path for row in found.rows if row.seconds} >= {"stages.0.blocks.0.ffn.fc1"}
+    assert {row.path for row in found.rows if row.seconds} >= {"stages.0.blocks.0.ffn.fc1.conv"}
     notes = next(table for table in profile_tables(found) if table.title == "By module").notes
     assert any("as it is defined" in note for note in notes)
 

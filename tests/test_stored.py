@@ -13,7 +13,7 @@ from saevit.report.comparison import comparison_json
 from saevit.results.store import Writer, read
 from saevit.stored import comparison_of, facts
 
-SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1,classes=10"
+SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1,stem=8,classes=10"
 LARGE = "saevit_pico:dims=16-16-32-32,heads=1,depths=2,classes=10"
 PLAN = Plan(batch_sizes=(1,), rounds=7, min_time=0.002, threads=1, device="cpu")
 

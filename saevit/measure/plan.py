@@ -43,7 +43,7 @@ class Plan:
     rounds: int = 15
     min_time: float = 0.1  # seconds a sample lasts at least
     seed: int = 0
-    fold: bool = True  # run variants with every exact fold; False runs them as defined
+    fold: bool = True  # run variants in the folded form; False runs them as defined
     force: bool = False  # run even what by the count cannot fit in memory
 
 

@@ -19,8 +19,8 @@ from saevit.results.statistics import median
 
 AXES = ("gmacs", "latency")  # of the fronts that a table names: what papers plot, and what this machine says
 FOLDED = (
-    "SAEViT variants run with every exact fold (--no-fold: as defined); baselines are re-parameterised where "
-    "their family has that; counts are of the definition"
+    "SAEViT variants are timed in the folded form (--no-fold: as defined); baselines are re-parameterised "
+    "where their family has that; counts are of the definition"
 )
 Fronts = dict[str, dict[str, bool]]  # axis: model: is it on the front of top-1 against that axis?
 
@@ -166,6 +166,8 @@ def measured_notes(comparison: Comparison) -> list[str]:
         "Pareto-optimal: among models measured on the same data and split, none is at least as accurate "
         "and as cheap, and better in one; intervals are not considered"
     )
+    if comparison.top1_left_out:
+        found.append(comparison.top1_left_out)
     if without := [c.model for c in comparison.candidates if not c.accuracy]:
         found.append(f"not measured on {comparison.top1_on}: {', '.join(without)}")
     return found

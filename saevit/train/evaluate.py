@@ -29,7 +29,7 @@ from saevit.train.loaders import loader
 from saevit.train.transform import eval_transform
 
 TOP = 5
-FOLDED = "run folded, with every exact fold"
+FOLDED = "run in the folded form"
 MERGED = "run re-parameterised, where its family has that"
 
 

@@ -14,18 +14,18 @@ from saevit.errors import MeasureError, MissingPackageError, OptionError
 from saevit.measure import exchange, runtimes
 from saevit.measure.interleave import Subject, measure
 from saevit.measure.runtimes import example_input, place
-from saevit.model.fuse import fuse
+from saevit.model.fold import fold
 from saevit.parse import parse
 from tests.measure.conftest import CONDITIONS
-from tests.model.test_fuse import error, trained
+from tests.model.networks import error, trained
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("openvino")
 
 both = pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
-FUSED = fuse(trained(parse("saevit_tiny:dims=8-16-24-32,heads=1-2-3-4,depths=1-1-1-1,classes=10")))
-HERE = replace(CONDITIONS, img_size=(50, 72), batch_size=3, fused=True)
+FOLDED = fold(trained(parse("saevit_tiny:dims=8-16-24-32,heads=1-2-3-4,depths=1-1-1-1,classes=10")))
+HERE = replace(CONDITIONS, img_size=(50, 72), batch_size=3, folded=True)
 
 
 def outputs(name: str, made: Any) -> Tensor:
@@ -44,9 +44,9 @@ def prepared(name: str, model: nn.Module, **more: Any) -> Callable[[], object]:
 @both
 def test_it_computes_what_eager_computes_and_again(name: str) -> None:
     with torch.inference_mode():
-        call = prepared(name, FUSED)
+        call = prepared(name, FOLDED)
         gc.collect()  # the images are the call's own to keep
-        expected = FUSED(example_input(HERE, 3))
+        expected = FOLDED(example_input(HERE, 3))
         assert error(outputs(name, call), expected) < 1e-4
         assert error(outputs(name, call), expected) < 1e-4
 
@@ -112,7 +112,7 @@ def test_a_network_that_cannot_be_written_is_one_line(name: str) -> None:
 
 def test_runtimes_stand_in_one_interleaved_run() -> None:
     def build() -> nn.Module:
-        return FUSED
+        return FOLDED
 
     names = ("eager", "onnxruntime", "openvino")
     subjects = [Subject(name="a", build=build, conditions=replace(HERE, runtime=name)) for name in names]

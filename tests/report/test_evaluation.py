@@ -22,7 +22,7 @@ def test_the_table_says_what_every_figure_is_of() -> None:
     assert "95 % interval [68.95, 80.84] (Wilson)" in cells["top-1 (%)150 of "][2]
     assert "15 bins of equal width, 199 images" in cells["calibration errorexpecte"][2]
     notes = " ".join(summary.notes)
-    for part in ("1 image could not be read", "not interleaved", "fused", "SHA-256 abababababab"):
+    for part in ("1 image could not be read", "not interleaved", "folded", "SHA-256 abababababab"):
         assert part in notes
     assert [row[0] for row in worst.rows] == ["b", "a"]
 

@@ -146,11 +146,11 @@ def test_few_classes_have_no_top5(tmp_path: Path, file: Path) -> None:
     data = open_data(str(tmp_path), "all")
     found = evaluate(Weighted(model=net, about=about, is_random=False), data, file, PLAN)
     assert found.top5 is None
-    assert found.conditions.fused
+    assert found.conditions.folded
 
 
 def test_it_runs_what_it_loads(tmp_path: Path) -> None:
-    """Fused, in batches, and the same as the plain network in one."""
+    """Folded, in batches, and the same as the defined form in one."""
     pytest.importorskip("sklearn")
     model = "saevit_pico:dims=8-8-16-16,heads=1,depths=1,classes=10"
     net = build_network(model, (32, 32), seed=5)
