@@ -120,7 +120,9 @@ def choice(values: tuple[str, ...]) -> str:
 FOUR = "a-b-c-d or a"
 INTS, FLOATS = per_stage(read_int), per_stage(read_float)
 KEYS = {
-    "width": Key("width", read_float, "number", "multiplies dims and stem (to a multiple of 8 that heads divide)"),
+    "width": Key(
+        "width", read_float, "number", "multiplies dims and stem (to a multiple of 8 that heads divide)"
+    ),
     "depth": Key("depth", read_float, "number", "multiplies depths (at least 1 block a stage)"),
     "dims": Key("dims", INTS, FOUR, "channels of each stage"),
     "depths": Key("depths", INTS, FOUR, "blocks of each stage"),

@@ -26,6 +26,15 @@ def pytest_configure(config: pytest.Config) -> None:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs an accelerator where there is none."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.accelerator.is_available():
+            pytest.skip("needs an accelerator")
+
+
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Callable[[str, Any], None]:
     """Return a check that a value, text or plain data, equals the golden file of that name."""

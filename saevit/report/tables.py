@@ -63,7 +63,7 @@ def speed_table(profile: Profile) -> Table:
     conditions = timings.latencies[0].conditions
     notes = [note for latency in timings.latencies for note in latency.notes]
     if conditions.folded:
-        notes.append("run with every exact fold (--no-fold: as defined); counts are of the definition")
+        notes.append("timed in the folded form (--no-fold: as defined); MACs are of the network as defined")
     floor = timings.noise_floor
     if floor:
         notes.append(

@@ -61,10 +61,11 @@ def trained(
     *,
     state: State | None = None,
     workers: int = 0,
+    device: str = "cpu",
 ) -> State:
     """Train in this process, from the start or from a state."""
     told = told or Told()
-    alone = Processes(device=torch.device("cpu"))
+    alone = Processes(device=torch.device(device))
     job = prepare(run, recipe if state is None else state.recipe, alone)
     if state is None:
         claim(Folder(output), overwrite=False)
