@@ -164,7 +164,7 @@ Fold = Annotated[
     bool,
     typer.Option(
         "--fold/--no-fold",
-        help="Time variants in the folded form for inference, or as defined. MACs are of the network as defined.",
+        help="Time variants in the folded form, or as defined. MACs are of the network as defined.",
         rich_help_panel=TIME,
     ),
 ]
