@@ -125,12 +125,13 @@ SAMPLERS: dict[str, type[Sampler]] = {
 
 def window_mean(x: Tensor, rate: int) -> Tensor:
     """Mean of each window, padding left out. (B, C, H, W) -> (B, C, h, w)."""
-    return F.avg_pool2d(x, rate, ceil_mode=True, count_include_pad=False)
+    sides = [min(rate, side) for side in x.shape[2:]]  # OpenVINO refuses a window larger than the map
+    return F.avg_pool2d(x, sides, ceil_mode=True, count_include_pad=False)
 
 
 def window_max(x: Tensor, rate: int) -> Tensor:
     """Maximum of each window. (B, C, H, W) -> (B, C, h, w)."""
-    return F.max_pool2d(x, rate, ceil_mode=True)
+    return F.max_pool2d(x, [min(rate, side) for side in x.shape[2:]], ceil_mode=True)
 
 
 def window_softmax(score: Tensor, rate: int) -> Tensor:
