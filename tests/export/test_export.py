@@ -175,7 +175,7 @@ def test_a_folder_that_refuses_is_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PRESETS)
-@pytest.mark.parametrize("img_size", [(224, 224), (256, 192)])
+@pytest.mark.parametrize("img_size", [(224, 224), (256, 192)], ids=str)
 def test_every_preset_as_it_is_built(name: str, img_size: tuple[int, int], tmp_path: Path) -> None:
     found = write(weighted(PRESETS[name], None, img_size), tmp_path).found
     assert not found.failures
@@ -187,7 +187,7 @@ def test_every_preset_as_it_is_built(name: str, img_size: tuple[int, int], tmp_p
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PRESETS)
-@pytest.mark.parametrize("img_size", [(224, 224), (256, 192)])
+@pytest.mark.parametrize("img_size", [(224, 224), (256, 192)], ids=str)
 def test_every_preset_trained(name: str, img_size: tuple[int, int], tmp_path: Path) -> None:
     found = write(network_of(PRESETS[name], img_size), tmp_path).found
     assert not found.failures
@@ -207,7 +207,7 @@ def test_every_opset(opset: int, sampling: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("img_size", [(32, 32), (33, 47), (64, 223), (97, 32)])
+@pytest.mark.parametrize("img_size", [(32, 32), (33, 47), (64, 223), (97, 32)], ids=str)
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 def test_every_sampling_at_odd_sizes(sampling: str, img_size: tuple[int, int], tmp_path: Path) -> None:
     for rates in ((8, 4, 2, 1), (7, 5, 3, 2)):
