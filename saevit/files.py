@@ -1,36 +1,142 @@
-"""Files that appear only when they are complete."""
+"""One door for files: what a path is, bounded reading, replacing by a rename, one owner for an output."""
 
+import contextlib
 import os
+import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from saevit.errors import OptionError
+from saevit.text import printable
+
+FileType = Literal["file", "folder", "other", "missing"]  # other: a device, a pipe, a socket
+MIB = 2**20
+TEMPORARY = ".saevit-"  # how the names of unfinished files begin
+
+
+def expand(text: str) -> Path:
+    """Return a path with `~` expanded."""
+    path = Path(text)
+    with contextlib.suppress(RuntimeError):  # no such user, no home: the text is the name
+        path = path.expanduser()
+    return path
+
+
+def file_type(path: Path) -> FileType:
+    """Return what a path leads to, through links.
+
+    Raises:
+        OptionError: the path cannot be looked up: a closed folder, a name too long, a circle of links.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "missing"
+    except (OSError, ValueError) as error:  # ValueError: a null character
+        raise unusable(path, error) from error
+    return "file" if stat.S_ISREG(mode) else "folder" if stat.S_ISDIR(mode) else "other"
+
+
+def unusable(path: Path, error: Exception, what: str = "used") -> OptionError:
+    """Return the one-line error for a path that the system refuses."""
+    reason = getattr(error, "strerror", None) or str(error)
+    return OptionError(f"{printable(str(path))} cannot be {what}: {reason}")
+
+
+def read_bytes(path: Path, *, most: int = 256 * MIB) -> bytes:
+    """Read a regular file of bounded size.
+
+    Raises:
+        OptionError: it is missing, no regular file, larger than `most` bytes, or cannot be read.
+    """
+    found = file_type(path)
+    if found != "file":
+        kinds = {"missing": "does not exist", "folder": "is a folder", "other": "is no regular file"}
+        raise OptionError(f"{printable(str(path))} {kinds[found]}: name a regular file")
+    try:
+        size = path.stat().st_size
+        if size > most:
+            raise OptionError(f"{printable(str(path))} has {size:,} bytes: at most {most:,} are read")
+        return path.read_bytes()
+    except OSError as error:
+        raise unusable(path, error, "read") from error
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then rename it; a device or pipe is written directly.
 
-    Until the rename an existing file stays as it was, and nothing half-written is left behind.
+    Until the rename an existing file stays as it was, and nothing half-written is left behind. A link keeps
+    its name: the file that it leads to is replaced. An existing file's permissions stay.
 
     Raises:
         OptionError: the disk or the folder refuses.
     """
+    kind = file_type(path)
     try:
-        if path.exists() and not path.is_file():
+        if kind == "other":
             write(path)
             return
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".saevit-", suffix=path.suffix)
+        target = path.resolve()
+        mode = target.stat().st_mode & 0o777 if kind == "file" else 0o666 & ~_umask()
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=TEMPORARY, suffix=target.suffix)
         os.close(handle)
         temporary = Path(name)
         try:
             write(temporary)
-            temporary.chmod(0o666 & ~_umask())
-            temporary.replace(path)
+            temporary.chmod(mode)
+            temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise OptionError(f"{path} cannot be written: {error.strerror or error}") from error
+        raise unusable(path, error, "written") from error
+
+
+@contextmanager
+def owned(path: Path) -> Iterator[None]:
+    """Own an output file or folder while the block runs: a second process that wants it is refused.
+
+    The lock is a hidden file beside a file, or within a folder that exists. A process that dies leaves the
+    file but not the lock: the next one takes it over.
+
+    Raises:
+        OptionError: another process owns it, or the lock file cannot be made.
+    """
+    lock = path / f"{TEMPORARY}lock" if path.is_dir() else path.parent / f"{TEMPORARY}{path.name[:200]}.lock"
+    try:
+        handle = _locked(lock)
+        owner = lock.read_text() if handle is None else ""
+    except OSError as error:
+        raise unusable(path, error, "written") from error
+    if handle is None:
+        raise OptionError(
+            f"{printable(str(path))} is in use by process {printable(owner)}: wait until it ends"
+        )
+    try:
+        os.write(handle, str(os.getpid()).encode())
+        yield
+    finally:
+        lock.unlink(missing_ok=True)  # before the lock is given up, so that nobody locks a file that goes
+        os.close(handle)
+
+
+def _locked(lock: Path) -> int | None:
+    """Return the descriptor of a lock file that this process has locked; None: another one has."""
+    import fcntl
+
+    while True:
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if lock.exists() and lock.stat().st_ino == os.fstat(handle).st_ino:
+                os.ftruncate(handle, 0)
+                return handle
+        except BlockingIOError:
+            os.close(handle)
+            return None
+        os.close(handle)  # its owner removed the file in between
 
 
 def _umask() -> int:

@@ -1,0 +1,58 @@
+"""Text from elsewhere: shown without control characters, and read as numbers of bounded size."""
+
+import math
+import unicodedata
+
+MOST_DIGITS = 18  # of a whole number: every one of these fits in 64 bits
+MOST_CHARACTERS = 40  # of a number with a fraction or an exponent
+UNPRINTABLE = (
+    "Cc",
+    "Cf",
+    "Cs",
+    "Zl",
+    "Zp",
+)  # control, format (bidirectional too), surrogate, line separators
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal, a table or a file must not receive: control characters, lone surrogates."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(escaped(c) if unicodedata.category(c) in UNPRINTABLE else c for c in text)
+
+
+def escaped(character: str) -> str:
+    """Return a character as `\\n`, `\\x1b` or `\\udce9`."""
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def read_whole(text: str) -> int:
+    """Read a whole number.
+
+    Raises:
+        ValueError: other text, or more than 18 digits.
+    """
+    stripped = text.strip()
+    digits = stripped.removeprefix("-").removeprefix("+")
+    if not (digits.isascii() and digits.isdecimal()) or len(digits) > MOST_DIGITS:
+        raise ValueError(f"{abbreviated(text)} is not a whole number of at most {MOST_DIGITS} digits")
+    return int(stripped)
+
+
+def read_number(text: str) -> float:
+    """Read a finite number that a double holds without underflow.
+
+    Raises:
+        ValueError: other text, or a number beyond those.
+    """
+    if len(text) > MOST_CHARACTERS:
+        raise ValueError(f"{abbreviated(text)} is not a number of at most {MOST_CHARACTERS} characters")
+    value = float(text)  # its error names the text
+    if not math.isfinite(value) or 0 < abs(value) < 1e-300:
+        raise ValueError(f"{text} is not a number between 1e-300 and 1e300")
+    return value
+
+
+def abbreviated(text: str, most: int = 60) -> str:
+    """Return printable text of a bounded length for a message."""
+    return printable(text if len(text) <= most else f"{text[:most]}...")
