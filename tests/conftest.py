@@ -2,11 +2,14 @@
 
 import json
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+from hypothesis import settings
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -18,7 +21,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Side by side, the workers share the cores."""
+    """Share the cores among the workers, and make the tests independent of the machine's load and shell."""
+    settings.register_profile("any_load", deadline=None)
+    settings.load_profile("any_load")
+    # A shell that starts the tests in the background has SIGINT ignored; their children would inherit that.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if workers > 1:
         import torch
@@ -33,6 +41,26 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
         if not torch.accelerator.is_available():
             pytest.skip("needs an accelerator")
+
+
+@pytest.fixture(autouse=True)
+def no_process_left() -> Iterator[None]:
+    """End the processes that a test started and left, as one that fails may do."""
+    own = psutil.Process()
+    before = set(own.children(recursive=True))
+    yield
+    for process in set(own.children(recursive=True)) - before:
+        if not is_shared(process):
+            process.kill()
+
+
+def is_shared(process: psutil.Process) -> bool:
+    """Tell whether a child serves the whole test run: a helper of multiprocessing or torch's compile pool."""
+    try:
+        command = " ".join(process.cmdline())
+    except psutil.Error:  # it ended
+        return True
+    return any(name in command for name in ("resource_tracker", "forkserver", "compile_worker"))
 
 
 @pytest.fixture
