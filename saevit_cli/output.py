@@ -2,17 +2,19 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from saevit.errors import OptionError, nearest
+from saevit.errors import OptionError, SaevitError, nearest
 from saevit.files import replace_file
+from saevit.text import printable
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from rich.progress import Progress
 
     from saevit.report.tables import Table
@@ -71,6 +73,33 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
     """
     replace_file(path, write)
     typer.echo(f"wrote {path}", err=True)
+
+
+def write_all(writes: Mapping[str, Callable[[], object]]) -> bool:
+    """Do every write, whatever becomes of the others, in order: data before pictures. Were all done?
+
+    Args:
+        writes: what to do, by the option that asks for it; a line on stderr names the ones that failed.
+    """
+    sys.stdout.flush()  # what was shown is not lost, whatever happens
+    done = True
+    for option, write in writes.items():
+        try:
+            write()
+        except BrokenPipeError:  # nobody reads on: no failure
+            raise
+        except Exception as error:
+            reason = str(error) if isinstance(error, SaevitError) else f"{type(error).__name__}: {error}"
+            typer.echo(f"error: {option}: {' '.join(printable(reason).split())}", err=True)
+            done = False
+    return done
+
+
+def write_figure(path: Path, make: "Callable[[], Figure]") -> None:
+    """Draw a figure into a file that appears only when it is complete."""
+    from saevit.report.figure import save
+
+    write_file(path, lambda target: save(make(), target))
 
 
 def show(tables: "Iterable[Table]") -> None:

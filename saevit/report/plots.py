@@ -1,8 +1,8 @@
 """Figures. Colours differ in lightness as well as in hue, and bars are hatched: grey print stays readable."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from saevit.report.figure import own_settings
 from saevit.report.tables import machine_name, time_share
 from saevit.report.units import giga, milliseconds, scaled
 from saevit.results.profile import Profile, Row
@@ -12,16 +12,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FORMATS = (".png", ".svg", ".pdf")
 MEASURES = {  # label: colour (Okabe and Ito's palette, colour-blind safe), hatch
     "parameters": ("#999999", ""),
     "MACs": ("#56B4E9", "//"),
     "time": ("#D55E00", ""),
 }
 MOST_ROWS = 40
-DPI = 150
 
 
+@own_settings()
 def breakdown_figure(profile: Profile) -> "Figure":
     """Draw the share of parameters, MACs and (if measured) time of each line of the breakdown."""
     from matplotlib.figure import Figure
@@ -99,11 +98,3 @@ def caption(profile: Profile, shown: int) -> str:
     if shown < len(profile.rows):
         lines.append(f"the {shown} of {len(profile.rows)} modules with most MACs")
     return "\n".join(lines)
-
-
-def save(figure: "Figure", path: Path) -> None:
-    """Write a figure in the format of the file's name (see FORMATS)."""
-    metadata = (
-        {"Date": None} if path.suffix == ".svg" else {"CreationDate": None} if path.suffix == ".pdf" else None
-    )
-    figure.savefig(path, dpi=DPI, metadata=metadata)

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 from saevit.report import captions
 from saevit.report.agreement import Discord, discords, finding
+from saevit.report.figure import DPI, own_settings
 from saevit.report.labelling import add_names, spots_of
 from saevit.report.layout import SMALL, arrange, figure_width
 from saevit.report.marks import COST_LEGEND, LEGEND, MEASURED_LEGEND, STYLES, Kind, Panel, panels_of
 from saevit.report.marks import FRONT as ON_FRONT
 from saevit.report.panel import DISCORD, FRONT, GREY, Drawn, Lane, draw, lane_of, scale_y
-from saevit.report.plots import DPI
 from saevit.results.comparison import Candidate, Comparison
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ MOST_DISCORDS = 2
 INSIDE = 3.0  # pixels between a name and the panel's edge
 
 
+@own_settings()
 def scatter_figure(comparison: Comparison, xs: Sequence[str], y: str = "top1") -> "Figure":
     """Draw one panel for each metric of `xs`, side by side, with a common y axis.
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from saevit.report.figure import DPI, own_settings
 from saevit.report.panel import GREY, GRID
-from saevit.report.plots import DPI
 from saevit.results.training import Epoch, best_of
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ TRAIN, VALIDATION, RATE = "#E69F00", "#0072B2", "#999999"  # Okabe and Ito's pal
 MANY = 40  # epochs beyond which a marker each is too much
 
 
+@own_settings()
 def learning_curve(rows: Sequence[Epoch], caption: str) -> "Figure":
     """Draw losses and validation accuracy over epochs.
 

@@ -12,7 +12,7 @@ from saevit.errors import OptionError
 from saevit_cli import options, output, readers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from saevit.measure.plan import Plan
@@ -124,9 +124,9 @@ def compare(
         )
         size, precision = readers.read_size(img_size), readers.read_dtype(dtype)
         found = run(names or DEFAULT, reference, size, precision, plan if measure else None, accuracies)
-    view.emit(found)
+    written = view.emit(found)
     interrupted = found.timings if not from_store else None
-    raise typer.Exit(output.exit_code(interrupted, failed=found.failed))
+    raise typer.Exit(output.exit_code(interrupted, failed=found.failed or not written))
 
 
 def run(
@@ -232,7 +232,7 @@ class View:
     def check(self, *, overwrite: bool) -> None:
         """Refuse, before any work, what cannot be shown or written."""
         from saevit.report import metrics
-        from saevit.report.plots import FORMATS
+        from saevit.report.figure import FORMATS
 
         metrics.sorted_by((), self.sort)
         metrics.check_axes(self.axes, self.y)
@@ -242,27 +242,25 @@ class View:
         output.check_target("--plot", self.plot, overwrite=overwrite, endings=FORMATS)
         output.check_target("--report", self.report, overwrite=overwrite, endings=(".html",))
 
-    def emit(self, found: "Comparison") -> None:
-        """Write what was asked for; the table goes to stdout unless data does."""
+    def emit(self, found: "Comparison") -> bool:
+        """Show the table, unless data go to stdout, then write what was asked for. Was all of it written?"""
         from saevit.report import comparison
-
-        if self.json:
-            output.write_text(self.json, comparison.comparison_json(found))
-        if self.csv:
-            output.write_text(self.csv, comparison.comparison_csv(found))
-        if output.STDOUT not in (self.json, self.csv):
-            output.show((comparison.comparison_table(found, self.sort, self.axes),))
-        if self.report:
-            output.write_text(str(self.report), page(found))
-        if self.plot:
-            self.draw(found, self.plot)
-
-    def draw(self, found: "Comparison", path: "Path") -> None:
-        """Draw the scatter plot."""
-        from saevit.report.plots import save
         from saevit.report.scatter import scatter_figure
 
-        output.write_file(path, lambda target: save(scatter_figure(found, self.axes, self.y), target))
+        if output.STDOUT not in (self.json, self.csv):
+            output.show((comparison.comparison_table(found, self.sort, self.axes),))
+        writes: dict[str, Callable[[], object]] = {}
+        if json := self.json:
+            writes["--json"] = lambda: output.write_text(json, comparison.comparison_json(found))
+        if csv := self.csv:
+            writes["--csv"] = lambda: output.write_text(csv, comparison.comparison_csv(found))
+        if report := self.report:
+            writes["--report"] = lambda: output.write_text(str(report), page(found))
+        if plot := self.plot:
+            writes["--plot"] = lambda: output.write_figure(
+                plot, lambda: scatter_figure(found, self.axes, self.y)
+            )
+        return output.write_all(writes)
 
 
 def page(found: "Comparison") -> str:

@@ -23,7 +23,7 @@ class View:
 
     def check(self, *, overwrite: bool, is_timed: bool) -> None:
         """Refuse, before any work, what cannot be written."""
-        from saevit.report.plots import FORMATS
+        from saevit.report.figure import FORMATS
 
         if is_timed and output.STDOUT in (self.csv, self.json):
             raise OptionError("--measure-top prints tables: give --csv or --json a file instead of -")
@@ -71,7 +71,7 @@ class View:
             self._draw(draw())
 
     def _draw(self, figure: Any) -> None:
-        from saevit.report.plots import save
+        from saevit.report.figure import save
 
         assert self.plot is not None
         output.write_file(self.plot, lambda path: save(figure, path))

@@ -74,7 +74,8 @@ def profile(
 def emit(found: "Profile", plot: "Path | None", json: str | None, csv: str | None) -> None:
     """Write what was asked for; the tables go to stdout unless data does."""
     from saevit.report import machine
-    from saevit.report.plots import breakdown_figure, save
+    from saevit.report.figure import save
+    from saevit.report.plots import breakdown_figure
     from saevit.report.tables import profile_tables
 
     if plot:
@@ -89,7 +90,7 @@ def emit(found: "Profile", plot: "Path | None", json: str | None, csv: str | Non
 
 def check_outputs(plot: str | None, json: str | None, csv: str | None, *, overwrite: bool) -> None:
     """Refuse what cannot be written before any work starts."""
-    from saevit.report.plots import FORMATS
+    from saevit.report.figure import FORMATS
 
     output.check_one_stdout(json=json, csv=csv)
     output.check_target("--plot", plot, overwrite=overwrite, endings=FORMATS)

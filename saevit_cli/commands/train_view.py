@@ -183,7 +183,7 @@ def draw_curve(state: "State", job: "Job", folder: "Folder") -> None:
     if not state.rows:
         return
     from saevit.files import replace_file
-    from saevit.report.plots import save
+    from saevit.report.figure import save
     from saevit.report.training import learning_curve
 
     caption = (

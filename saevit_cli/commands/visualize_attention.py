@@ -136,7 +136,7 @@ class Outputs:
 
     def check(self, *, overwrite: bool) -> None:
         """Refuse, before any work, what cannot be written."""
-        from saevit.report.plots import FORMATS
+        from saevit.report.figure import FORMATS
 
         if str(self.figure) == output.STDOUT:
             raise OptionError("--output -: a figure is a file, name one such as attention.png")
@@ -151,7 +151,7 @@ class Outputs:
         from saevit.report.attention import machine
         from saevit.report.attention.draw import attention_figure
         from saevit.report.attention.numbers import attention_tables
-        from saevit.report.plots import save
+        from saevit.report.figure import save
 
         if self.json:
             output.write_text(self.json, machine.attention_json(seen))

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from saevit.profile import profile
-from saevit.report.plots import FORMATS, MOST_ROWS, breakdown_figure, save
+from saevit.report.figure import FORMATS, save
+from saevit.report.plots import MOST_ROWS, breakdown_figure
 from saevit.results.profile import Profile
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from saevit.errors import OptionError
-from saevit.report.plots import FORMATS, save
+from saevit.report.figure import FORMATS, save
 from saevit.report.scatter import scatter_figure
 from saevit.results.comparison import Accuracy, Candidate, Comparison
 from saevit.results.profile import Latency, Timings

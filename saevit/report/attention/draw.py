@@ -11,8 +11,8 @@ from saevit.report.attention import words
 from saevit.report.attention.maps import GREY, draw_panel, edges_of, mark
 from saevit.report.attention.sheet import SCALES, Cell, Row, Sheet, flat, ranges
 from saevit.report.attention.views import VIEWS, shown
+from saevit.report.figure import DPI, own_settings
 from saevit.report.layout import LINE_HEIGHT, height_of, wrapped
-from saevit.report.plots import DPI
 from saevit.report.scales import plain_number
 from saevit.results.attention import Attention
 
@@ -58,6 +58,7 @@ class Canvas:
         self.figure.text(left / self.width, 1 - top / self.height, text, size=size, **style)
 
 
+@own_settings()
 def attention_figure(view: str, seen: Sequence[Attention]) -> "Figure":
     """Draw a view of one network, or of two side by side with one scale of colours.
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from saevit.explore.quantities import QUANTITIES
 from saevit.explore.rows import Exploration, Row
 from saevit.explore.solve import Sensitivity
+from saevit.report.figure import DPI, own_settings
 from saevit.report.panel import GREY, GRID
-from saevit.report.plots import DPI
 from saevit.report.scales import is_wide, limits, scale
 from saevit.report.units import giga, plural, scaled
 
@@ -22,6 +22,7 @@ UP, DOWN = "#0072B2", "#E69F00"
 MOST_KEYS = 28
 
 
+@own_settings()
 def front_figure(found: Exploration) -> "Figure":
     """Draw the front: the first objective across, a panel for each other one (for the ranking if none)."""
     from matplotlib.figure import Figure
@@ -122,6 +123,7 @@ def caption(found: Exploration) -> str:
     return "\n".join(lines)
 
 
+@own_settings()
 def tornado_figure(found: Sensitivity) -> "Figure":
     """Draw what a step up and a step down of each key costs, in per cent, a panel for each measure."""
     from matplotlib.figure import Figure

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from saevit.report.attention.draw import attention_figure
 from saevit.report.attention.sheet import range_of
-from saevit.report.plots import FORMATS, save
+from saevit.report.figure import FORMATS, save
 from saevit.results.attention import Attention
 from tests.report.attention.conftest import QUERY, Look
 

@@ -20,7 +20,7 @@ from saevit.report.explore.figures import front_figure, tornado_figure
 from saevit.report.explore.machine import explore_csv, explore_json, sensitivity_rows, write_parquet
 from saevit.report.explore.measured import predicted_table, spearman
 from saevit.report.explore.tables import MOST_ROWS, explore_tables, sensitivity_table, solution_table, thinned
-from saevit.report.plots import save
+from saevit.report.figure import save
 from saevit.results.comparison import Candidate, Comparison
 from saevit.results.profile import Latency
 from saevit.results.record import Conditions
