@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,12 +14,13 @@ from saevit.files import replace_file
 from saevit.text import printable
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from rich.progress import Progress
 
     from saevit.report.tables import Table
     from saevit.results.profile import Timings
     from saevit.results.store import Writer
+
+Output = tuple[str, str | Path | None, Callable[[], str | Callable[[Path], object]]]  # see write_all
 
 STDOUT = "-"
 GAP = "  "
@@ -75,17 +76,24 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
     typer.echo(f"wrote {path}", err=True)
 
 
-def write_all(writes: Mapping[str, Callable[[], object]]) -> bool:
-    """Do every write, whatever becomes of the others, in order: data before pictures. Were all done?
+def write_all(*outputs: Output) -> bool:
+    """Write every output that is asked for, whatever becomes of the others. Were all of them written?
 
     Args:
-        writes: what to do, by the option that asks for it; a line on stderr names the ones that failed.
+        outputs: the option that asks for it, its file (None: not asked for), and what makes its text, or
+            else what fills a file; data before pictures. A line on stderr names each that fails.
     """
     sys.stdout.flush()  # what was shown is not lost, whatever happens
     done = True
-    for option, write in writes.items():
+    for option, target, make in outputs:
+        if target is None:
+            continue
         try:
-            write()
+            content = make()
+            if isinstance(content, str):
+                write_text(str(target), content)
+            else:
+                write_file(Path(target), content)
         except BrokenPipeError:  # nobody reads on: no failure
             raise
         except Exception as error:
@@ -93,13 +101,6 @@ def write_all(writes: Mapping[str, Callable[[], object]]) -> bool:
             typer.echo(f"error: {option}: {' '.join(printable(reason).split())}", err=True)
             done = False
     return done
-
-
-def write_figure(path: Path, make: "Callable[[], Figure]") -> None:
-    """Draw a figure into a file that appears only when it is complete."""
-    from saevit.report.figure import save
-
-    write_file(path, lambda target: save(make(), target))
 
 
 def show(tables: "Iterable[Table]") -> None:

@@ -3,6 +3,7 @@
 import shlex
 import sys
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import typer
@@ -12,7 +13,7 @@ from saevit.errors import OptionError
 from saevit_cli import options, output, readers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from saevit.measure.plan import Plan
@@ -245,22 +246,17 @@ class View:
     def emit(self, found: "Comparison") -> bool:
         """Show the table, unless data go to stdout, then write what was asked for. Was all of it written?"""
         from saevit.report import comparison
+        from saevit.report.figure import save
         from saevit.report.scatter import scatter_figure
 
         if output.STDOUT not in (self.json, self.csv):
             output.show((comparison.comparison_table(found, self.sort, self.axes),))
-        writes: dict[str, Callable[[], object]] = {}
-        if json := self.json:
-            writes["--json"] = lambda: output.write_text(json, comparison.comparison_json(found))
-        if csv := self.csv:
-            writes["--csv"] = lambda: output.write_text(csv, comparison.comparison_csv(found))
-        if report := self.report:
-            writes["--report"] = lambda: output.write_text(str(report), page(found))
-        if plot := self.plot:
-            writes["--plot"] = lambda: output.write_figure(
-                plot, lambda: scatter_figure(found, self.axes, self.y)
-            )
-        return output.write_all(writes)
+        return output.write_all(
+            ("--json", self.json, lambda: comparison.comparison_json(found)),
+            ("--csv", self.csv, lambda: comparison.comparison_csv(found)),
+            ("--report", self.report, lambda: page(found)),
+            ("--plot", self.plot, lambda: partial(save, scatter_figure(found, self.axes, self.y))),
+        )
 
 
 def page(found: "Comparison") -> str:

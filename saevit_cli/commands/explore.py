@@ -72,9 +72,9 @@ def explore(
     table, file_limits = own.read_file(space)
     texts = own.read_texts(width, depth, sparsity, settings or [], table)
     if solve or target_gmacs:
-        return fit(base, solve, target_gmacs, texts, size, view)
+        raise typer.Exit(fit(base, solve, target_gmacs, texts, size, view))
     if sensitivity:
-        return show_steps(base, texts, size, view)
+        raise typer.Exit(show_steps(base, texts, size, view))
     given = {
         "--max-gmacs": max_gmacs,
         "--gmacs-band": gmacs_band,
@@ -97,11 +97,11 @@ def explore(
         seed=read_seed(seed),
     )
     found = run(ask.job(texts, given, file_limits, monotone=monotone), jobs, engine, resume)
-    view.emit(found)
+    code = 0 if view.emit(found) else output.FAILED
     if measure_top:
         plan = timing(readers.read_count("--measure-top", measure_top), batch_size, threads, rounds, min_time)
-        raise typer.Exit(measure(found, *plan, reference, store))
-    return None
+        code = measure(found, *plan, reference, store) or code
+    raise typer.Exit(code)
 
 
 def read_seed(text: str) -> int:
@@ -223,7 +223,7 @@ def fit(
     texts: dict[str, str],
     img_size: tuple[int, int],
     view: View,
-) -> None:
+) -> int:
     """Find the largest value of a key that fits a budget."""
     from saevit.explore.limits import positive
     from saevit.explore.solve import solve
@@ -236,10 +236,11 @@ def fit(
     refuse_choices("--solve", texts)
     check_img_size(img_size)
     found = solve(base, key, int(positive("--target-gmacs", target) * 10**9), img_size)
-    view.emit_rows(solution_rows(found, img_size), solution_table(found), None)
+    written = view.emit_rows(solution_rows(found, img_size), solution_table(found), None)
+    return 0 if written else output.FAILED
 
 
-def show_steps(base: "VariantSpec", texts: dict[str, str], img_size: tuple[int, int], view: View) -> None:
+def show_steps(base: "VariantSpec", texts: dict[str, str], img_size: tuple[int, int], view: View) -> int:
     """Show what a step of each key costs."""
     from saevit.explore.solve import sensitivity
     from saevit.report.explore.machine import sensitivity_rows
@@ -255,7 +256,8 @@ def show_steps(base: "VariantSpec", texts: dict[str, str], img_size: tuple[int, 
 
         return tornado_figure(found)
 
-    view.emit_rows(sensitivity_rows(found), sensitivity_table(found), draw)
+    written = view.emit_rows(sensitivity_rows(found), sensitivity_table(found), draw)
+    return 0 if written else output.FAILED
 
 
 def refuse_choices(option: str, texts: dict[str, str]) -> None:

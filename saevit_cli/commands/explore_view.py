@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,43 +36,37 @@ class View:
         if self.parquet:
             need("pyarrow")
 
-    def emit(self, found: "Exploration") -> None:
-        """Write a front and the best; the tables go to stdout unless data does."""
+    def emit(self, found: "Exploration") -> bool:
+        """Show a front and the best, unless data go to stdout, and write them. Was all of it written?"""
         from saevit.report.explore import machine
+        from saevit.report.explore.figures import front_figure
         from saevit.report.explore.tables import explore_tables
+        from saevit.report.figure import save
 
-        if self.csv:
-            output.write_text(self.csv, machine.explore_csv(found))
-        if self.json:
-            output.write_text(self.json, machine.explore_json(found))
-        if self.parquet:
-            output.write_file(self.parquet, lambda path: machine.write_parquet(found, path))
         if output.STDOUT not in (self.csv, self.json):
             output.show(explore_tables(found))
-        if self.plot:
-            from saevit.report.explore.figures import front_figure
+        return output.write_all(
+            ("--csv", self.csv, lambda: machine.explore_csv(found)),
+            ("--json", self.json, lambda: machine.explore_json(found)),
+            ("--parquet", self.parquet, lambda: partial(machine.write_parquet, found)),
+            ("--plot", self.plot, lambda: partial(save, front_figure(found))),
+        )
 
-            self._draw(front_figure(found))
-
-    def emit_rows(self, rows: list[dict[str, Any]], table: Any, draw: Callable[[], Any] | None) -> None:
-        """Write one table, as data too where that is wanted."""
+    def emit_rows(self, rows: list[dict[str, Any]], table: Any, draw: Callable[[], Any] | None) -> bool:
+        """Show one table, unless data go to stdout, and write it. Was all of it written?"""
         from saevit.report.explore import machine
+        from saevit.report.figure import save
 
         if self.parquet:
             raise OptionError("--parquet is for fronts: take --csv here")
         if self.plot and draw is None:
             raise OptionError("--plot is for fronts and --sensitivity: there is nothing to draw here")
-        if self.csv:
-            output.write_text(self.csv, machine.csv_text(rows))
-        if self.json:
-            output.write_text(self.json, machine.rows_json(rows))
         if output.STDOUT not in (self.csv, self.json):
             output.show((table,))
-        if self.plot and draw:
-            self._draw(draw())
-
-    def _draw(self, figure: Any) -> None:
-        from saevit.report.figure import save
-
-        assert self.plot is not None
-        output.write_file(self.plot, lambda path: save(figure, path))
+        outputs: list[output.Output] = [
+            ("--csv", self.csv, lambda: machine.csv_text(rows)),
+            ("--json", self.json, lambda: machine.rows_json(rows)),
+        ]
+        if draw is not None:
+            outputs.append(("--plot", self.plot, lambda: partial(save, draw())))
+        return output.write_all(*outputs)

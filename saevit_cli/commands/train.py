@@ -224,7 +224,10 @@ def followed(job: "Job", state: "State", folder: "Folder", processes: "Processes
         except SaevitError as error:
             typer.echo(f"error: {error}{view.way_on(folder)}", err=True)
             return output.FAILED
+    drawn = True
     if processes.is_first:
-        view.draw_curve(state, job, folder)
         view.conclude(state, job, folder)
-    return 0 if len(state.rows) == state.recipe.epochs else output.INTERRUPTED
+        drawn = view.draw_curve(state, job, folder)
+    if len(state.rows) < state.recipe.epochs:
+        return output.INTERRUPTED
+    return 0 if drawn else output.FAILED

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -178,19 +179,16 @@ def watcher(state: "State") -> Iterator[Watcher]:
         yield Watcher(state.recipe.epochs, state.rows, bar)
 
 
-def draw_curve(state: "State", job: "Job", folder: "Folder") -> None:
-    """Draw the learning curve, if there is an epoch to draw."""
-    if not state.rows:
-        return
-    from saevit.files import replace_file
+def draw_curve(state: "State", job: "Job", folder: "Folder") -> bool:
+    """Draw the learning curve, if there is an epoch to draw. Was it drawn?"""
     from saevit.report.figure import save
     from saevit.report.training import learning_curve
 
     caption = (
         f"{job.about.model} on {Path(job.train.name).name}, recipe {state.base}, seed {state.recipe.seed}"
     )
-    figure = learning_curve(state.rows, caption)
-    replace_file(folder.curve, lambda path: save(figure, path))
+    target = folder.curve if state.rows else None
+    return output.write_all(("curve", target, lambda: partial(save, learning_curve(state.rows, caption))))
 
 
 def conclude(state: "State", job: "Job", folder: "Folder") -> None:
