@@ -35,6 +35,7 @@ class Evaluation:
     sha256: str  # of the file
     form: str  # in which the network ran
     data: str  # the source, a folder with its whole path
+    fingerprint: str = ""  # of the data: SHA-256 of class names, relative file names, sizes; "": not known
     split: str
     statement: str  # what the data are and how they were split
     unreadable: tuple[str, ...]  # images that could not be read, one line each; they count nowhere
@@ -80,6 +81,7 @@ class MeasuredTop1:
 
     record: Record
     data: str
+    fingerprint: str  # of the data; "": of a version that kept none
     split: str
     share: Share
     unreadable: int
@@ -109,6 +111,7 @@ class MeasuredTop1:
                 record=record,
                 share=share,
                 data=said["data"],
+                fingerprint=said.get("fingerprint", ""),
                 split=said["split"],
                 unreadable=int(said["unreadable"]),
                 checkpoint=said["checkpoint"],
@@ -122,6 +125,7 @@ def records_of(found: Evaluation) -> list[Record]:
     """Return an evaluation as records; each says of which data, split, file and how many images it is."""
     common = (
         f"data={found.data}",
+        *([f"fingerprint={found.fingerprint}"] if found.fingerprint else []),
         f"split={found.split}",
         f"images={found.images}",
         f"unreadable={len(found.unreadable)}",

@@ -35,7 +35,7 @@ def row(fact: Record, tops: list[MeasuredTop1]) -> tuple[str, ...]:
 
 def is_own(note: str) -> bool:
     """Is it said of one figure, and not of data and weights?"""
-    return not note.startswith(("data=", "split=", "images=", "unreadable="))
+    return not note.startswith(("data=", "fingerprint=", "split=", "images=", "unreadable="))
 
 
 def notes(run: StoredRun, tops: list[MeasuredTop1]) -> tuple[str, ...]:
