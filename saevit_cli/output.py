@@ -79,27 +79,30 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
 def write_all(*outputs: Output) -> bool:
     """Write every output that is asked for, whatever becomes of the others. Were all of them written?
 
+    What nobody foresaw is raised when all the others are written.
+
     Args:
         outputs: the option that asks for it, its file (None: not asked for), and what makes its text, or
             else what fills a file; data before pictures. A line on stderr names each that fails.
     """
     sys.stdout.flush()  # what was shown is not lost, whatever happens
-    done = True
+    done, unforeseen = True, []
     for option, target, make in outputs:
-        if target is None:
-            continue
         try:
+            if target is None:
+                continue
             content = make()
             if isinstance(content, str):
                 write_text(str(target), content)
             else:
                 write_file(Path(target), content)
-        except BrokenPipeError:  # nobody reads on: no failure
-            raise
-        except Exception as error:
-            reason = str(error) if isinstance(error, SaevitError) else f"{type(error).__name__}: {error}"
-            typer.echo(f"error: {option}: {' '.join(printable(reason).split())}", err=True)
+        except SaevitError as error:
+            typer.echo(f"error: {option}: {printable(' '.join(str(error).split()))}", err=True)
             done = False
+        except Exception as error:
+            unforeseen.append(error)
+    if unforeseen:
+        raise unforeseen[0]
     return done
 
 
