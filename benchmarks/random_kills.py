@@ -3,7 +3,7 @@
     python benchmarks/random_kills.py [--kills 500] [--seed 0] [--only train]
 
 Each kill is a signal (SIGKILL, SIGTERM or SIGINT) at a uniformly drawn moment of a command's life. An
-exploration or a training is continued after each kill until it ends, and must then equal an uninterrupted one.
+search or a training is continued after each kill until it ends, and must then equal an uninterrupted one.
 Prints one line per problem and a table in Markdown; exits with 1 if there is a problem.
 """
 
