@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from saevit.errors import SpecError, nearest
 from saevit.presets import PRESETS
 from saevit.spec import ACTS, ATTENTIONS, FFNS, LOCALS, NUM_STAGES, SAMPLINGS, VariantSpec
+from saevit.text import abbreviated, read_number, read_whole
 
 
 class Key(NamedTuple):
@@ -84,17 +85,17 @@ def shown(value: Any) -> str:
 def read_int(key: str, text: str) -> int:
     """Read a whole number."""
     try:
-        return int(text)
+        return read_whole(text)
     except ValueError:
-        raise SpecError(f"{key}={text} is not a whole number: for example {key}=2") from None
+        raise SpecError(f"{key}={abbreviated(text)} is not a whole number: for example {key}=2") from None
 
 
 def read_float(key: str, text: str) -> float:
     """Read a number."""
     try:
-        return float(text)
+        return read_number(text)
     except ValueError:
-        raise SpecError(f"{key}={text} is not a number: for example {key}=0.5") from None
+        raise SpecError(f"{key}={abbreviated(text)} is not a number: for example {key}=0.5") from None
 
 
 def read_text(_key: str, text: str) -> str:

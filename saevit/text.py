@@ -47,6 +47,8 @@ def read_number(text: str) -> float:
     """
     if len(text) > MOST_CHARACTERS:
         raise ValueError(f"{abbreviated(text)} is not a number of at most {MOST_CHARACTERS} characters")
+    if not text.isascii() or "_" in text:  # what Python reads, and no other program
+        raise ValueError(f"{printable(text)} is not a number written with digits 0 to 9")
     value = float(text)  # its error names the text
     if not math.isfinite(value) or 0 < abs(value) < 1e-300:
         raise ValueError(f"{text} is not a number between 1e-300 and 1e300")

@@ -1,17 +1,27 @@
 """`saevit`: the application, and the one place where an error becomes a line on stderr and an exit code."""
 
+import contextlib
+import errno
 import os
 import sys
 from collections.abc import Collection, Sequence
 from typing import Annotated
 
 import typer
+import typer.main
 
 from saevit import __version__
 from saevit.errors import SaevitError
-from saevit_cli.output import INTERRUPTED
+from saevit.files import expand
+from saevit.text import abbreviated
+from saevit_cli import terminal
+from saevit_cli.output import FAILED, INTERRUPTED, STDOUT, say
 
 BAD_INPUT = 2
+TRACEBACK = "--traceback"
+COMPLETING = "_SAEVIT_COMPLETE"  # the variable by which a shell asks
+STDOUT_PATHS = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # no path would be right
 
 # What `saevit --help` lists, and no more of a command is loaded until it is asked for.
 SUMMARIES = {
@@ -42,6 +52,9 @@ def callback(
     version: Annotated[
         bool,
         typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+    traceback: Annotated[  # taken out of the arguments before they are read, wherever it stands
+        bool, typer.Option(TRACEBACK, help="Show where an error comes from, and what libraries warn of.")
     ] = False,
 ) -> None:
     """Explore SAEViT, a light hybrid of convolution and sparse attention.
@@ -115,35 +128,100 @@ def load(made: typer.Typer, name: str) -> None:
 
 def asked_for(arguments: Sequence[str]) -> Collection[str]:
     """Return the commands that may be needed: the one that is named, or all while a shell completes."""
-    if any(variable.endswith("_COMPLETE") for variable in os.environ):
+    if COMPLETING in os.environ:
         return SUMMARIES
     return [argument for argument in arguments if not argument.startswith("-")][:1]
 
 
 def main() -> None:
     """Run the command line; the exit code is 0, 1 (something failed), 2 (bad input) or 130 (interrupted)."""
-    sys.exit(run(sys.argv[1:]))
+    stdout = terminal.open_streams()
+    terminal.obey_signals()
+    if TRACEBACK not in sys.argv:
+        terminal.catch_strays(lambda error: explain(error, sys.argv[1:]))
+    if stdout is None:
+        sys.exit(complain("stdout is closed: send it to a file, or to /dev/null", FAILED))
+    code = run(sys.argv[1:])
+    sys.stdout.flush()
+    if stdout.problem and not isinstance(stdout.problem, BrokenPipeError):  # who reads may stop: `| head`
+        code = complain(f"stdout cannot be written: {stdout.problem.strerror}", code or FAILED)
+    sys.exit(code)
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; every error is one line on stderr."""
+    is_traced = TRACEBACK in arguments
+    words = [expanded(word) for word in arguments if word != TRACEBACK]
     try:
-        code = application(asked_for(arguments))(arguments, standalone_mode=False)
-    except SaevitError as error:
+        with contextlib.nullcontext() if is_traced else terminal.quiet_libraries():
+            return invoke(words)
+    except SystemExit:  # a shell's completion ends so
+        raise
+    except BaseException as error:
+        return explain(error, words, is_traced=is_traced)
+
+
+def invoke(arguments: list[str]) -> int:
+    """Run one command and return its exit code; errors are raised."""
+    command = typer.main.get_command(application(asked_for(arguments)))
+    if COMPLETING in os.environ:
+        command.main(arguments, "saevit")
+    try:
+        with command.make_context("saevit", arguments) as context:
+            command.invoke(context)
+    except typer.Exit as done:
+        return int(done.exit_code)
+    return 0
+
+
+def expanded(word: str) -> str:
+    """Expand `~` where a shell leaves it, in quotes and in `--store=~/x`; every name of stdout is `-`."""
+    name, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    if value in STDOUT_PATHS:
+        value = STDOUT
+    return f"{name}{equals}{expand(value) if value.startswith('~') else value}"
+
+
+def explain(error: BaseException, arguments: Sequence[str], *, is_traced: bool = False) -> int:
+    """Say on stderr, in one line, what went wrong, and return the exit code."""
+    if is_traced:
+        from traceback import print_exception
+
+        print_exception(error)
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
+        return complain("interrupted", INTERRUPTED)
+    if isinstance(error, SaevitError):
         return complain(str(error))
-    except typer.TyperException as error:
+    if isinstance(error, typer.TyperException):
         return complain(error.format_message() if hasattr(error, "format_message") else str(error))
-    except (KeyboardInterrupt, typer.Abort):
-        complain("interrupted")
-        return INTERRUPTED
-    except BrokenPipeError:  # the reader has seen enough (`| head`); what is left has nowhere to go
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    return code or 0
+    if isinstance(error, OSError) and error.filename is not None:
+        code = FAILED if error.errno in MACHINE else BAD_INPUT
+        return complain(f"{os.fsdecode(error.filename)} cannot be used: {error.strerror}", code)
+    said = abbreviated(" ".join(f"{type(error).__name__}: {error}".split()), 200)
+    where = "" if is_traced else f"; {kept_traceback(error, arguments)}"
+    return complain(f"{said} (not foreseen{where})", FAILED)
 
 
-def complain(message: str) -> int:
-    """Write one line on stderr and return the exit code for bad input; help alone needs no line."""
+def kept_traceback(error: BaseException, arguments: Sequence[str]) -> str:
+    """Keep traceback, arguments and versions in a file, and say where they are."""
+    import platform
+    import tempfile
+    from importlib import metadata
+    from traceback import format_exception
+
+    versions = f"saevit {__version__}, Python {platform.python_version()}, torch {metadata.version('torch')}"
+    lines = [f"arguments: {list(arguments)}", f"{versions}, {platform.platform()}", *format_exception(error)]
+    try:
+        handle, name = tempfile.mkstemp(prefix="saevit-", suffix=".txt")
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write("\n".join(lines))
+    except OSError:
+        return f"{TRACEBACK} shows where it comes from"
+    return f"traceback and versions are in {name}"
+
+
+def complain(message: str, code: int = BAD_INPUT) -> int:
+    """Write one line on stderr and return the exit code; help alone needs no line."""
     if message:
-        typer.echo("error: " + " ".join(message.split()), err=True)
-    return BAD_INPUT
+        say("error: " + " ".join(message.split()))
+    return code

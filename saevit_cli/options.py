@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from saevit.files import expand
 from saevit.parse import KEYS
 from saevit.presets import PRESETS
 
@@ -205,6 +206,7 @@ Store = Annotated[
     Path | None,
     typer.Option(
         "--store",
+        parser=expand,  # what the variable holds, no shell has expanded
         metavar="DIR",
         envvar="SAEVIT_STORE",
         help="Where measured runs are kept; by default the user's data folder. `saevit results` reads it.",

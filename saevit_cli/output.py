@@ -2,15 +2,16 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import typer
 
 from saevit.errors import OptionError, SaevitError, nearest
-from saevit.files import replace_file
+from saevit.files import file_type, replace_file
 from saevit.text import printable
 
 if TYPE_CHECKING:
@@ -28,34 +29,104 @@ FAILED = 1
 INTERRUPTED = 130
 
 
-def check_target(
-    option: str, target: str | Path | None, *, overwrite: bool, endings: tuple[str, ...] = ()
+def check_targets(
+    outputs: Iterable[tuple[str, str | Path | None]],
+    *,
+    overwrite: bool,
+    inputs: Iterable[tuple[str, str | Path | None]] = (),
+    endings: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
 ) -> None:
-    """Refuse, before any work, a file that cannot or should not be written.
+    """Refuse, before any work, a file that cannot or should not be written, and one that has two roles.
+
+    Args:
+        outputs: each option with its file; None is not asked for, `-` is stdout.
+        overwrite: may files be replaced that exist?
+        inputs: each option with a file or folder that is read.
+        endings: what an option's file ends with, where that matters; such a one cannot go to stdout.
 
     Raises:
-        OptionError: a directory, a missing or closed folder, a file that exists, an unknown ending.
+        OptionError: a folder, a missing or closed one around it, a file that exists, another ending, two
+            outputs on stdout or in one file, an output that is an input.
     """
-    if target is None or target == STDOUT:
-        return
-    path = Path(target)
-    if path.is_dir():
-        raise OptionError(f"{option} {target} is a directory: name a file in it, such as {path / 'profile'}")
+    wanted = [(option, target) for option, target in outputs if target is not None]
+    for option, target in wanted:
+        if str(target) != STDOUT or option in endings:
+            check_target(option, Path(target), overwrite=overwrite, endings=endings.get(option, ()))
+    check_roles(wanted, inputs)
+
+
+def check_roles(
+    outputs: Iterable[tuple[str, str | Path]], inputs: Iterable[tuple[str, str | Path | None]]
+) -> None:
+    """Refuse two outputs in one file, whatever its names, and an output that is read too.
+
+    Raises:
+        OptionError: as said.
+    """
+    written: dict[object, tuple[str, str | Path]] = {}
+    for option, target in outputs:
+        key = _identity(target)
+        if key in written and not (key != STDOUT and Path(target).is_char_device()):
+            where = "stdout" if key == STDOUT else target
+            raise OptionError(
+                f"{written[key][0]} and {option} cannot both go to {where}: give one of them a file"
+            )
+        written[key] = option, target
+    for option, source in inputs:
+        if source is None:
+            continue
+        clash = written.get(_identity(source)) or _image_in(Path(source), written.values())
+        if clash:
+            raise OptionError(f"{clash[0]} {clash[1]}: {option} {source} is read, write elsewhere")
+
+
+def _image_in(source: Path, outputs: Iterable[tuple[str, str | Path]]) -> tuple[str, str | Path] | None:
+    """Return the output that would be one more image in a folder of images."""
+    if not source.is_dir():
+        return None
+    from saevit.image_files import ENDINGS
+
+    inside = (o for o in outputs if Path(o[1]).resolve().is_relative_to(source.resolve()))
+    return next((o for o in inside if Path(o[1]).suffix.lower() in ENDINGS), None)
+
+
+def check_target(option: str, path: Path, *, overwrite: bool, endings: tuple[str, ...]) -> None:
+    """Refuse a file that cannot or should not be written; devices and pipes can."""
+    try:
+        kind = file_type(path)
+    except OptionError as error:
+        raise OptionError(f"{option} {error}: choose another file") from error
+    if kind == "folder":
+        raise OptionError(f"{option} {path} is a directory: name a file in it, such as {path / 'profile'}")
     if endings and path.suffix not in endings:
-        raise OptionError(f"{option} {target} has no known ending: {nearest(path.suffix, endings)}")
-    if not path.parent.is_dir():
-        raise OptionError(f"{option} {target}: the folder {path.parent} does not exist, make it first")
-    if not os.access(path.parent, os.W_OK):
-        raise OptionError(f"{option} {target}: the folder {path.parent} cannot be written to, choose another")
-    if path.is_file() and not overwrite:
-        raise OptionError(f"{option} {target} exists: choose another name, or add --overwrite")
+        raise OptionError(f"{option} {path} has no known ending: {nearest(path.suffix, endings)}")
+    if kind == "other":
+        if path.is_block_device() or not os.access(path, os.W_OK):
+            raise OptionError(f"{option} {path} is a device that is not written to: choose a file")
+        return
+    folder = path.resolve().parent if path.is_symlink() else path.parent
+    if not folder.is_dir():
+        raise OptionError(f"{option} {path}: the folder {folder} does not exist, make it first")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OptionError(f"{option} {path}: the folder {folder} cannot be written to, choose another")
+    if kind == "file" and not overwrite:
+        raise OptionError(f"{option} {path} exists: choose another name, or add --overwrite")
 
 
-def check_one_stdout(**targets: str | None) -> None:
-    """Refuse two outputs on stdout."""
-    names = [f"--{name}" for name, target in targets.items() if target == STDOUT]
-    if len(names) > 1:
-        raise OptionError(f"{' and '.join(names)} cannot both go to stdout: give one of them a file")
+def _identity(target: str | Path) -> object:
+    """Return what all names of a file share: its inode, or the place where it would be made."""
+    if str(target) == STDOUT:
+        return STDOUT
+    try:
+        found = Path(target).stat()
+        return found.st_dev, found.st_ino
+    except (OSError, ValueError):
+        return os.path.realpath(target)
+
+
+def say(text: str) -> None:
+    """Write one line on stderr; control characters of foreign text are escaped."""
+    typer.echo(printable(text), err=True)
 
 
 def write_text(target: str, text: str) -> None:
@@ -63,7 +134,8 @@ def write_text(target: str, text: str) -> None:
     if target == STDOUT:
         sys.stdout.write(text)
     else:
-        write_file(Path(target), lambda path: path.write_text(text, encoding="utf-8"))
+        data = text.encode("utf-8", "backslashreplace")  # names of files may be no Unicode
+        write_file(Path(target), lambda path: path.write_bytes(data))
 
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:
@@ -73,7 +145,7 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
         OptionError: the disk or the folder refuses.
     """
     replace_file(path, write)
-    typer.echo(f"wrote {path}", err=True)
+    say(f"wrote {path}")
 
 
 def write_all(*outputs: Output) -> bool:
@@ -97,7 +169,7 @@ def write_all(*outputs: Output) -> bool:
             else:
                 write_file(Path(target), content)
         except SaevitError as error:
-            typer.echo(f"error: {option}: {printable(' '.join(str(error).split()))}", err=True)
+            say(f"error: {option}: {' '.join(str(error).split())}")
             done = False
         except Exception as error:
             unforeseen.append(error)
@@ -117,7 +189,8 @@ def show(tables: "Iterable[Table]") -> None:
 
 def plain(table: "Table") -> str:
     """Write a table as aligned text without colours, the same on every terminal width."""
-    lines = [tuple(name for name, _ in table.columns), *table.rows]
+    rows = [tuple(map(printable, row)) for row in table.rows]
+    lines = [tuple(name for name, _ in table.columns), *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(table.columns))]
     sides = [side for _, side in table.columns]
 
@@ -126,11 +199,11 @@ def plain(table: "Table") -> str:
         return GAP.join(text.rjust(n) if side == "r" else text.ljust(n) for text, n, side in cells).rstrip()
 
     rule = GAP.join("-" * width for width in widths)
-    body = [align(line) for line in table.rows]
+    body = [align(line) for line in rows]
     if table.total:
         body.insert(len(body) - 1, rule)
-    notes = [f"* {note}" for note in table.notes]
-    return "\n".join([table.title, "", align(lines[0]), rule, *body, *notes, ""])
+    notes = [f"* {printable(note)}" for note in table.notes]
+    return "\n".join([printable(table.title), "", align(lines[0]), rule, *body, *notes, ""])
 
 
 def draw(table: "Table") -> None:
@@ -139,15 +212,17 @@ def draw(table: "Table") -> None:
     from rich.console import Console
     from rich.table import Table as RichTable
 
-    drawn = RichTable(title=table.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    drawn = RichTable(
+        title=printable(table.title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
+    )
     for name, side in table.columns:
         drawn.add_column(name, justify="right" if side == "r" else "left", overflow="fold")
     for i, row in enumerate(table.rows):
-        drawn.add_row(*row, end_section=table.total and i == len(table.rows) - 2)
+        drawn.add_row(*map(printable, row), end_section=table.total and i == len(table.rows) - 2)
     console = Console(highlight=False, markup=False)
     console.print(drawn)
     for note in table.notes:
-        console.print(f"  • {note}", style="dim")
+        console.print(f"  • {printable(note)}", style="dim")
     console.print()
 
 
@@ -167,13 +242,13 @@ def kept(folder: Path | None, *, wanted: bool) -> "Iterator[Writer | None]":
     except OptionError as error:
         if folder is not None:
             raise
-        typer.echo(f"warning: samples are not kept: {error}, by --store", err=True)
+        say(f"warning: samples are not kept: {error}, by --store")
         yield None
         return
     with writer:
         yield writer
         if not writer.is_empty:
-            typer.echo(f"kept {writer.path}", err=True)
+            say(f"kept {writer.path}")
 
 
 def exit_code(timings: "Timings | None", *, failed: bool) -> int:
@@ -195,7 +270,11 @@ def progress() -> Iterator[Callable[[str, float | None, float | None], None]]:
         def tell(text: str, done: float | None, eta: float | None) -> None:
             left = "" if eta is None else f"{eta:.0f} s left"
             bar.update(
-                task, description=text, total=None if done is None else 1.0, completed=done or 0.0, left=left
+                task,
+                description=printable(text),
+                total=None if done is None else 1.0,
+                completed=done or 0.0,
+                left=left,
             )
 
         yield tell

@@ -7,10 +7,17 @@ from saevit.baselines.adapters import split
 from saevit.errors import OptionError, nearest
 from saevit.parse import pairs, parse, with_values
 from saevit.spec import VariantSpec
+from saevit.text import abbreviated, read_number, read_whole
 
 if TYPE_CHECKING:
     from saevit.results.profile import By
     from saevit.results.record import Dtype, MemoryFormat
+
+MOST = 10**6  # of what is counted, unless a reader says otherwise
+MOST_ROUNDS = 10**4
+MOST_SECONDS = 600
+MOST_THREADS = 1024
+MOST_PROCESSES = 256
 
 
 def read_model(
@@ -67,47 +74,59 @@ def read_batches(text: str) -> tuple[int, ...]:
     """Read batch sizes, each once and 1 or more."""
     sizes = read_numbers("--batch-size", text)
     for batch_size in sizes:
-        if batch_size < 1:
-            raise OptionError(f"--batch-size {batch_size}: at least 1")
+        if not 1 <= batch_size <= MOST:
+            raise OptionError(f"--batch-size {batch_size}: at least 1 and at most {MOST:,}")
     if len(set(sizes)) < len(sizes):
-        raise OptionError(f"--batch-size {text}: a size stands twice, once is enough")
+        raise OptionError(f"--batch-size {abbreviated(text)}: a size stands twice, once is enough")
     return sizes
 
 
 def read_threads(text: str | None) -> int | None:
     """Read a number of threads; None is left to the library."""
-    return None if text is None else read_count("--threads", text)
+    return None if text is None else read_count("--threads", text, most=MOST_THREADS)
 
 
 def read_rounds(text: str) -> int:
     """Read a number of rounds."""
-    return read_count("--rounds", text)
+    return read_count("--rounds", text, most=MOST_ROUNDS)
 
 
-def read_count(option: str, text: str) -> int:
-    """Read one whole number of 1 or more."""
-    if not text.strip().isdecimal() or int(text) < 1:
-        raise OptionError(f"{option} {text}: a whole number of 1 or more")
-    return int(text)
+def read_count(option: str, text: str, *, least: int = 1, most: int = MOST) -> int:
+    """Read one whole number between bounds."""
+    try:
+        count = read_whole(text)
+    except ValueError:
+        count = least - 1
+    if not least <= count <= most:
+        raise OptionError(
+            f"{option} {abbreviated(text)}: a whole number of {least} or more, at most {most:,}"
+        )
+    return count
 
 
 def read_min_time(text: str) -> float:
     """Read a sample's least time in seconds."""
+    return read_positive("--min-time", text, MOST_SECONDS, "seconds above 0, such as 0.1")
+
+
+def read_positive(option: str, text: str, most: float, rule: str) -> float:
+    """Read a number above 0 and up to a bound."""
     try:
-        seconds = float(text)
+        value = read_number(text)
     except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise OptionError(f"--min-time {text}: seconds above 0, such as 0.1")
-    return seconds
+        value = 0.0
+    if not 0 < value <= most:
+        raise OptionError(f"{option} {abbreviated(text)}: {rule}, at most {most:g}")
+    return value
 
 
 def read_numbers(option: str, text: str) -> tuple[int, ...]:
     """Read whole numbers joined by commas."""
     try:
-        return tuple(int(part) for part in text.split(","))
+        return tuple(map(read_whole, text.split(",")))
     except ValueError:
-        raise OptionError(f"{option} {text}: whole numbers joined by commas, for example 224,224") from None
+        shown = abbreviated(text)
+        raise OptionError(f"{option} {shown}: whole numbers joined by commas, for example 224,224") from None
 
 
 def read_names(text: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Ctrl-C in the middle of what has to be whole."""
+"""Ctrl-C, SIGTERM or SIGHUP in the middle of what has to be whole."""
 
 import signal
 import threading
@@ -6,22 +6,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Let Ctrl-C wait until the block is through, and then do what it would have done.
+    """Let these signals wait until the block is through, and then do what they would have done.
 
-    Elsewhere than in the main thread, and where it is ignored, there is none to wait.
+    Elsewhere than in the main thread, and where they are ignored or the system's, there is none to wait.
     """
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
+    before = {number: signal.getsignal(number) for number in ENDING}
+    waiting = {number: handler for number, handler in before.items() if callable(handler)}
+    if threading.current_thread() is not threading.main_thread() or not waiting:
         yield
         return
-    came: list[FrameType | None] = []
-    signal.signal(signal.SIGINT, lambda number, frame: came.append(frame))
+    came: list[tuple[int, FrameType | None]] = []
+    for number in waiting:
+        signal.signal(number, lambda number, frame: came.append((number, frame)))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in waiting.items():
+            signal.signal(number, handler)
     if came:
-        before(signal.SIGINT, came[0])
+        number, frame = came[0]
+        waiting[number](number, frame)

@@ -105,12 +105,13 @@ def compare(
         json=json,
         csv=csv,
     )
-    view.check(overwrite=overwrite)
+    source = located(from_store, store) if from_store else None
+    view.check(overwrite=overwrite, source=source)
     names = [*(models or ()), *(group or ())]
     accuracies = Accuracies(text=top1, folder=store)
-    if from_store:
+    if source:
         check_as_measured(context)
-        found = stored(from_store, store, names, reference, accuracies)
+        found = stored(source, names, reference, accuracies)
     else:
         plan = Plan(
             batch_sizes=(readers.read_count("--batch-size", batch_size),),
@@ -172,17 +173,24 @@ def check_as_measured(context: typer.Context) -> None:
             )
 
 
+def located(run: str, folder: "Path | None") -> "Path":
+    """Return the file of a stored run that was timed."""
+    from saevit.results.store import locate
+
+    return locate(run, folder, timed=True)
+
+
 def stored(
-    run: str, folder: "Path | None", names: "Sequence[str]", reference: str | None, accuracies: "Accuracies"
+    run: "Path", names: "Sequence[str]", reference: str | None, accuracies: "Accuracies"
 ) -> "Comparison":
     """Read a comparison back, with the accuracies that it was shown with unless others are asked for."""
     from saevit.compare import resolved
-    from saevit.results.store import locate, read
+    from saevit.results.store import read
     from saevit.stored import comparison_of, measured_then
 
-    found = read(locate(run, folder, timed=True))
+    found = read(run)
     for warning in found.warnings:
-        typer.echo(f"warning: {warning}", err=True)
+        output.say(f"warning: {warning}")
     definition = found.header.environment.network
     measured = accuracies.chosen(definition) if accuracies.text else measured_then(found)
     base = resolved([reference])[0] if reference else None
@@ -230,18 +238,19 @@ class View:
     json: str | None
     csv: str | None
 
-    def check(self, *, overwrite: bool) -> None:
-        """Refuse, before any work, what cannot be shown or written."""
+    def check(self, *, overwrite: bool, source: "Path | None") -> None:
+        """Refuse, before any work, what cannot be shown or written; `source` is a run that is read."""
         from saevit.report import metrics
         from saevit.report.figure import FORMATS
 
         metrics.sorted_by((), self.sort)
         metrics.check_axes(self.axes, self.y)
-        output.check_one_stdout(json=self.json, csv=self.csv)
-        output.check_target("--json", self.json, overwrite=overwrite)
-        output.check_target("--csv", self.csv, overwrite=overwrite)
-        output.check_target("--plot", self.plot, overwrite=overwrite, endings=FORMATS)
-        output.check_target("--report", self.report, overwrite=overwrite, endings=(".html",))
+        output.check_targets(
+            (("--json", self.json), ("--csv", self.csv), ("--plot", self.plot), ("--report", self.report)),
+            overwrite=overwrite,
+            inputs=[("--from-store", source)],
+            endings={"--plot": FORMATS, "--report": (".html",)},
+        )
 
     def emit(self, found: "Comparison") -> bool:
         """Show the table, unless data go to stdout, then write what was asked for. Was all of it written?"""

@@ -12,6 +12,7 @@ from saevit_cli.commands import evaluate_options as own
 if TYPE_CHECKING:
     from saevit.network import Weighted
     from saevit.results.evaluation import Evaluation
+    from saevit.results.store import Writer
     from saevit.train.data import ImageData, Split
     from saevit.train.evaluate import EvalPlan
 
@@ -43,27 +44,35 @@ def evaluate(
     """
     if checkpoint is None:
         raise OptionError("eval needs --checkpoint FILE: random weights measure nothing")
-    if not workers.strip().isdecimal():
-        raise OptionError(f"--workers {workers}: a whole number of 0 or more")
-    check_outputs(json, csv, overwrite=overwrite)
+    output.check_targets(
+        (("--json", json), ("--csv", csv)),
+        overwrite=overwrite,
+        inputs=[("--checkpoint", checkpoint), ("--data", data if Path(data or "").is_dir() else None)],
+    )
     size = readers.read_size(img_size) if img_size else None
     batches, limit = readers.read_count("--batch-size", batch_size), readers.read_threads(threads)
+    readers_of_images = readers.read_count("--workers", workers, least=0, most=readers.MOST_PROCESSES)
     named = None
     if model or width or depth or sparsity or settings:
         named = readers.read_model(model or "saevit_tiny", width, depth, sparsity, settings or [])
     from saevit.network import weighted
+    from saevit.report import evaluation
     from saevit.train.evaluate import EvalPlan
 
     net = weighted(named, checkpoint, size)
-    found = evaluated(
-        net,
-        opened(net, checkpoint, data, split, data_dir),
-        checkpoint,
-        EvalPlan(img_size=size, batch_size=batches, device=device, threads=limit, workers=int(workers)),
-        None if no_store else store,
-        is_kept=not no_store,
+    images = opened(net, checkpoint, data, split, data_dir)
+    plan = EvalPlan(
+        img_size=size, batch_size=batches, device=device, threads=limit, workers=readers_of_images
     )
-    emit(found, json, csv)
+    with output.kept(None if no_store else store, wanted=not no_store) as writer:
+        found = evaluated(net, images, checkpoint, plan)
+        show(found, json, csv)  # before anything is written that may fail
+        is_kept = writer is None or was_kept(found, writer)
+    is_written = output.write_all(
+        ("--json", json, lambda: evaluation.evaluation_json(found)),
+        ("--csv", csv, lambda: evaluation.evaluation_csv(found)),
+    )
+    raise typer.Exit(0 if is_kept and is_written else output.FAILED)
 
 
 def opened(
@@ -79,48 +88,35 @@ def opened(
     return open_data(source, chosen, root=data_dir)
 
 
-def evaluated(
-    net: "Weighted",
-    images: "ImageData",
-    checkpoint: Path,
-    plan: "EvalPlan",
-    store: Path | None,
-    *,
-    is_kept: bool,
-) -> "Evaluation":
-    """Evaluate with a bar, and keep the result."""
-    from saevit.results.evaluation import keep
+def evaluated(net: "Weighted", images: "ImageData", checkpoint: Path, plan: "EvalPlan") -> "Evaluation":
+    """Evaluate with a bar."""
     from saevit.train.evaluate import evaluate
 
-    with output.kept(store, wanted=is_kept) as writer:
-        with output.progress() as tell:
-            found = evaluate(
-                net, images, checkpoint, plan, on_step=lambda step: tell(step.text, step.done, step.eta)
-            )
-        if writer:
-            keep(found, writer)
-    return found
+    with output.progress() as tell:
+        return evaluate(
+            net, images, checkpoint, plan, on_step=lambda step: tell(step.text, step.done, step.eta)
+        )
 
 
-def emit(found: "Evaluation", json: str | None, csv: str | None) -> None:
-    """Write what was asked for; the tables go to stdout unless data does."""
-    from saevit.report import evaluation
+def show(found: "Evaluation", json: str | None, csv: str | None) -> None:
+    """Show the tables, unless data go to stdout."""
+    from saevit.report.evaluation import evaluation_tables
+    from saevit.report.units import plural
 
-    if json:
-        output.write_text(json, evaluation.evaluation_json(found))
-    if csv:
-        output.write_text(csv, evaluation.evaluation_csv(found))
     if output.STDOUT not in (json, csv):
-        output.show(evaluation.evaluation_tables(found))
+        output.show(evaluation_tables(found))
     elif found.unreadable:
-        from saevit.report.units import plural
-
         count = plural(len(found.unreadable), "image")
-        typer.echo(f"warning: {count} could not be read, first {found.unreadable[0]}", err=True)
+        output.say(f"warning: {count} could not be read, first {found.unreadable[0]}")
 
 
-def check_outputs(json: str | None, csv: str | None, *, overwrite: bool) -> None:
-    """Refuse, before any work, what cannot be written."""
-    output.check_one_stdout(json=json, csv=csv)
-    output.check_target("--json", json, overwrite=overwrite)
-    output.check_target("--csv", csv, overwrite=overwrite)
+def was_kept(found: "Evaluation", writer: "Writer") -> bool:
+    """Keep the result, or say why not."""
+    from saevit.results.evaluation import keep
+
+    try:
+        keep(found, writer)
+    except OptionError as error:
+        output.say(f"error: --store: {error}")
+        return False
+    return True

@@ -67,7 +67,8 @@ def explore(
     from saevit.parse import parse
 
     view = View(plot=plot, csv=csv, json=json, parquet=parquet)
-    view.check(overwrite=overwrite, is_timed=measure_top is not None)
+    read = {"--space": space, "--resume": resume}
+    view.check(overwrite=overwrite, is_timed=measure_top is not None, inputs=read)
     base, size = parse(model), readers.read_size(img_size)
     table, file_limits = own.read_file(space)
     texts = own.read_texts(width, depth, sparsity, settings or [], table)

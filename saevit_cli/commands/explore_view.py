@@ -22,17 +22,18 @@ class View:
     json: str | None
     parquet: Path | None
 
-    def check(self, *, overwrite: bool, is_timed: bool) -> None:
+    def check(self, *, overwrite: bool, is_timed: bool, inputs: dict[str, Path | None]) -> None:
         """Refuse, before any work, what cannot be written."""
         from saevit.report.figure import FORMATS
 
         if is_timed and output.STDOUT in (self.csv, self.json):
             raise OptionError("--measure-top prints tables: give --csv or --json a file instead of -")
-        output.check_one_stdout(json=self.json, csv=self.csv)
-        output.check_target("--plot", self.plot, overwrite=overwrite, endings=FORMATS)
-        output.check_target("--csv", self.csv, overwrite=overwrite)
-        output.check_target("--json", self.json, overwrite=overwrite)
-        output.check_target("--parquet", self.parquet, overwrite=overwrite, endings=(".parquet",))
+        output.check_targets(
+            (("--plot", self.plot), ("--csv", self.csv), ("--json", self.json), ("--parquet", self.parquet)),
+            overwrite=overwrite,
+            inputs=inputs.items(),
+            endings={"--plot": FORMATS, "--parquet": (".parquet",)},
+        )
         if self.parquet:
             need("pyarrow")
 

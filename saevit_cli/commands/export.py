@@ -34,11 +34,11 @@ def export(
     subject = None if model is None else readers.read_model(model, None, None, None, [])
     size = None if img_size is None else readers.read_size(img_size)
     fixed, version = own.read_batch(batch), readers.read_count("--opset", opset)
-    output.check_target("--json", json, overwrite=overwrite)
-    paths = own.paths_of(names, target, name_of(subject, checkpoint), overwrite=overwrite)
+    paths = own.paths_of(names, target, name_of(subject, checkpoint))
+    own.check_outputs(paths, json, checkpoint, overwrite=overwrite)
     found = exported(subject, checkpoint, paths, size, fixed, version)
-    emit(found, json)
-    raise typer.Exit(output.FAILED if found.failures else 0)
+    is_written = emit(found, json)
+    raise typer.Exit(output.FAILED if found.failures or not is_written else 0)
 
 
 def name_of(model: "VariantSpec | str | None", checkpoint: Path | None) -> str:
@@ -74,15 +74,14 @@ def exported(
         return export(network, paths, img_size=img_size, batch=batch, opset=opset)
 
 
-def emit(found: "Export", json: str | None) -> None:
-    """Say what was written; the tables go to stdout unless data does."""
+def emit(found: "Export", json: str | None) -> bool:
+    """Say what was written, show tables unless data go to stdout, then write data. Was that done?"""
     from saevit_cli.commands.export_view import export_json, export_tables
 
     for one in found.written:
-        typer.echo(f"wrote {' and '.join(one.files)}", err=True)
+        output.say(f"wrote {' and '.join(one.files)}")
     for name, reason in found.failures.items():
-        typer.echo(f"error: {name}: {reason}", err=True)
-    if json:
-        output.write_text(json, export_json(found))
+        output.say(f"error: {name}: {reason}")
     if json != output.STDOUT:
         output.show(export_tables(found))
+    return output.write_all(("--json", json, lambda: export_json(found)))

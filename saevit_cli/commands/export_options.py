@@ -81,19 +81,28 @@ def read_batch(text: str) -> int | None:
     return None if text == DYNAMIC else readers.read_count("--batch", text)
 
 
-def paths_of(formats: Sequence[str], target: Path | None, model: str, *, overwrite: bool) -> dict[str, Path]:
-    """Return the file of each format, and refuse, before any work, what cannot be written."""
+def paths_of(formats: Sequence[str], target: Path | None, model: str) -> dict[str, Path]:
+    """Return the file of each format."""
     folder = target if target is not None else Path()
     if folder.is_dir():
         stem = re.sub(r"[^A-Za-z0-9._]+", "-", model)[:LONGEST_NAME].strip("-")
-        paths = {name: folder / f"{stem}{ENDINGS[name]}" for name in formats}
-    elif len(formats) > 1:
+        return {name: folder / f"{stem}{ENDINGS[name]}" for name in formats}
+    if len(formats) > 1:
         raise OptionError(f"--output {target}: {len(formats)} formats go into a folder that exists")
-    else:
-        paths = {formats[0]: folder}
-    for name, path in paths.items():
-        output.check_target("--output", path, overwrite=overwrite, endings=(ENDINGS[name],))
-        if name in COMPANIONS:
-            companion = path.with_suffix(COMPANIONS[name])
-            output.check_target("--output", companion, overwrite=overwrite)
-    return paths
+    if folder.suffix != ENDINGS[formats[0]]:
+        near = nearest(folder.suffix, [ENDINGS[formats[0]]])
+        raise OptionError(f"--output {target} has no known ending: {near}")
+    return {formats[0]: folder}
+
+
+def check_outputs(
+    paths: dict[str, Path], json: str | None, checkpoint: Path | None, *, overwrite: bool
+) -> None:
+    """Refuse, before any work, what cannot be written, OpenVINO's second file too."""
+    files = [*paths.values()]
+    files += [path.with_suffix(COMPANIONS[name]) for name, path in paths.items() if name in COMPANIONS]
+    output.check_targets(
+        [("--json", json), *(("--output", path) for path in files)],
+        overwrite=overwrite,
+        inputs=[("--checkpoint", checkpoint)],
+    )

@@ -1,5 +1,6 @@
 """`saevit profile`."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import typer
@@ -41,9 +42,12 @@ def profile(
     """Count one model exactly, time it honestly, and show where both go."""
     from saevit.measure.plan import Plan
     from saevit.profile import profile
+    from saevit.report.figure import FORMATS
 
     subject = readers.read_model(model, width, depth, sparsity, settings or [])
-    check_outputs(str(plot) if plot else None, json, csv, overwrite=overwrite)
+    output.check_targets(
+        (("--plot", plot), ("--json", json), ("--csv", csv)), overwrite=overwrite, endings={"--plot": FORMATS}
+    )
     plan = Plan(
         batch_sizes=readers.read_batches(batch_size),
         device=device,
@@ -66,33 +70,23 @@ def profile(
             on_step=lambda step: tell(step.text, step.done, step.eta),
             writer=writer,
         )
-    emit(found, plot, json, csv)
-    failed = found.timings is not None and any(latency.failure for latency in found.timings.latencies)
+    is_written = emit(found, plot, json, csv)
+    latencies = found.timings.latencies if found.timings else ()
+    failed = not is_written or any(latency.failure for latency in latencies)
     raise typer.Exit(output.exit_code(found.timings, failed=failed))
 
 
-def emit(found: "Profile", plot: "Path | None", json: str | None, csv: str | None) -> None:
-    """Write what was asked for; the tables go to stdout unless data does."""
+def emit(found: "Profile", plot: "Path | None", json: str | None, csv: str | None) -> bool:
+    """Show the tables, unless data go to stdout, then write what was asked for. Was all of it written?"""
     from saevit.report import machine
     from saevit.report.figure import save
     from saevit.report.plots import breakdown_figure
     from saevit.report.tables import profile_tables
 
-    if plot:
-        output.write_file(plot, lambda path: save(breakdown_figure(found), path))
-    if json:
-        output.write_text(json, machine.profile_json(found))
-    if csv:
-        output.write_text(csv, machine.profile_csv(found))
     if output.STDOUT not in (json, csv):
         output.show(profile_tables(found))
-
-
-def check_outputs(plot: str | None, json: str | None, csv: str | None, *, overwrite: bool) -> None:
-    """Refuse what cannot be written before any work starts."""
-    from saevit.report.figure import FORMATS
-
-    output.check_one_stdout(json=json, csv=csv)
-    output.check_target("--plot", plot, overwrite=overwrite, endings=FORMATS)
-    output.check_target("--json", json, overwrite=overwrite)
-    output.check_target("--csv", csv, overwrite=overwrite)
+    return output.write_all(
+        ("--json", json, lambda: machine.profile_json(found)),
+        ("--csv", csv, lambda: machine.profile_csv(found)),
+        ("--plot", plot, lambda: partial(save, breakdown_figure(found))),
+    )

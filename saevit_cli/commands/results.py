@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from saevit.errors import OptionError
+from saevit.text import printable
 from saevit_cli import options, output
 
 if TYPE_CHECKING:
@@ -67,18 +68,17 @@ def list_runs(
     from saevit.report.stored.listing import list_table
     from saevit.results.store import runs
 
-    check_outputs(json, csv, overwrite=overwrite)
+    output.check_targets((("--json", json), ("--csv", csv)), overwrite=overwrite)
     found = runs(store)
-    if json:
-        output.write_text(json, machine.list_json(found))
-    if csv:
-        output.write_text(csv, machine.list_csv(found))
     if output.STDOUT not in (json, csv):
         if found:
             output.show((list_table(found, str(folder_of(store))),))
         else:
-            typer.echo(nothing_in(store))
-    raise typer.Exit(output.FAILED if any(run.problem for run in found) else 0)
+            typer.echo(printable(nothing_in(store)))
+    is_written = output.write_all(
+        ("--json", json, lambda: machine.list_json(found)), ("--csv", csv, lambda: machine.list_csv(found))
+    )
+    raise typer.Exit(output.FAILED if not is_written or any(run.problem for run in found) else 0)
 
 
 @results.command("show")
@@ -94,14 +94,16 @@ def show_run(
     from saevit.report.stored.run import run_tables
     from saevit.results.store import locate, read
 
-    check_outputs(json, csv, overwrite=overwrite)
-    found = read(locate(run, store))
-    if json:
-        output.write_text(json, machine.run_json(found))
-    if csv:
-        output.write_text(csv, machine.records_csv([found]))
+    path = locate(run, store)
+    output.check_targets((("--json", json), ("--csv", csv)), overwrite=overwrite, inputs=[("RUN", path)])
+    found = read(path)
     if output.STDOUT not in (json, csv):
         output.show(run_tables(found))
+    is_written = output.write_all(
+        ("--json", json, lambda: machine.run_json(found)),
+        ("--csv", csv, lambda: machine.records_csv([found])),
+    )
+    raise typer.Exit(0 if is_written else output.FAILED)
 
 
 @results.command("diff")
@@ -127,21 +129,22 @@ def export_runs(
     """Write the records of one, several or all runs to one file."""
     from saevit.report.stored import machine
 
-    if target == output.STDOUT:
-        raise OptionError(
-            f"--output {target}: the ending says the form, name a file such as runs{ENDINGS[0]}"
-        )
-    output.check_target("--output", target, overwrite=overwrite, endings=ENDINGS)
     found, problems = chosen(runs, store)
+    output.check_targets(
+        [("--output", target)],
+        overwrite=overwrite,
+        inputs=[("RUN", run.path) for run in found],
+        endings={"--output": ENDINGS},
+    )
     write = {
         ".csv": machine.records_csv,
         ".json": machine.runs_json,
         ".jsonl": machine.records_lines,
     }[Path(target).suffix]
-    output.write_text(target, write(found))
+    is_written = output.write_all(("--output", target, lambda: write(found)))
     for line in [*problems, *(told for run in found for told in missing(run))]:
-        typer.echo(f"warning: {line}", err=True)
-    raise typer.Exit(output.FAILED if problems else 0)
+        output.say(f"warning: {line}")
+    raise typer.Exit(output.FAILED if problems or not is_written else 0)
 
 
 def chosen(texts: list[str] | None, store: Path | None) -> "tuple[list[StoredRun], list[str]]":
@@ -177,10 +180,3 @@ def nothing_in(store: Path | None) -> str:
     return (
         f"{folder_of(store)} has no runs yet: saevit profile and saevit compare keep what they measure there"
     )
-
-
-def check_outputs(json: str | None, csv: str | None, *, overwrite: bool) -> None:
-    """Refuse what cannot be written before any work starts."""
-    output.check_one_stdout(json=json, csv=csv)
-    output.check_target("--json", json, overwrite=overwrite)
-    output.check_target("--csv", csv, overwrite=overwrite)

@@ -90,7 +90,7 @@ def train(
 
         output.show([recipe_table(request.recipe, request.base)])
         return
-    raise typer.Exit(guarded(lambda: started(request, target, machine, overwrite=overwrite)))
+    raise typer.Exit(guarded(lambda: started(request, target, machine, recipe, overwrite=overwrite)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +172,9 @@ def guarded(work: Any) -> int:
         return BAD_INPUT
 
 
-def started(request: Request, target: Path | None, machine: Machine, *, overwrite: bool) -> int:
+def started(
+    request: Request, target: Path | None, machine: Machine, recipe: str | None, *, overwrite: bool
+) -> int:
     """Begin a run."""
     from saevit.measure.runtimes import resolve_device
     from saevit.train.folder import Folder, claim, folder_for
@@ -182,6 +184,9 @@ def started(request: Request, target: Path | None, machine: Machine, *, overwrit
 
     run = Run.from_dict(request.run)
     folder = Folder(target) if target else folder_for(run.model, run.data)
+    read = {"--data": run.data if Path(run.data).is_absolute() else None, "--recipe": recipe}
+    read["--teacher-checkpoint"] = run.teacher_checkpoint
+    output.check_roles((("--output", file) for file in (folder.path, *folder.files)), read.items())
     with joined(resolve_device(machine.device)) as processes:
         job = prepare(run, request.recipe, processes)
         processes.first_does(lambda: claim(folder, overwrite=overwrite))

@@ -5,10 +5,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from saevit.measure.interrupts import ENDING
+
 
 @contextmanager
 def stop_requests() -> Iterator[Callable[[], bool]]:
-    """Yield a function that says whether a user or a scheduler (SIGTERM) wants an end; twice is at once."""
+    """Yield a function that says whether a user or a scheduler (SIGTERM) wants an end; twice is at once.
+
+    What is ignored, as nohup and a shell's `&` set it, stays ignored.
+    """
     asked = False
 
     def remember(number: int, frame: FrameType | None) -> None:
@@ -17,7 +22,8 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         asked = True
 
-    before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    obeyed = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, remember) for number in obeyed}
     try:
         yield lambda: asked
     finally:

@@ -1,6 +1,7 @@
 """`saevit visualize-attention`."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -63,8 +64,11 @@ def visualize_attention(
     pairs = with_weights(models, checkpoint or [])
     figure = own.target_of(target, tuple(own.name_of(*pair) for pair in pairs), chosen)
     outputs = Outputs(figure=figure, json=json, csv=csv, npz=npz)
-    outputs.check(overwrite=overwrite)
+    from saevit.attention import images
     from saevit.attention.look import Choice
+
+    files = images.found(image) if image else []
+    outputs.check(checkpoint or [], files, overwrite=overwrite)
 
     choice = Choice(
         stages=positions[0],
@@ -74,9 +78,9 @@ def visualize_attention(
         threshold=threshold,
         views=(cast("View", chosen),),
     )
-    seen = looked(pairs, image, size, choice)
-    outputs.emit(seen, chosen)
-    raise typer.Exit(output.FAILED if any(one.failures for one in seen) else 0)
+    seen = looked(pairs, files, size, choice)
+    is_written = outputs.emit(seen, chosen)
+    raise typer.Exit(output.FAILED if not is_written or any(one.failures for one in seen) else 0)
 
 
 def with_weights(
@@ -94,7 +98,7 @@ def with_weights(
 
 def looked(
     pairs: "list[tuple[VariantSpec | str | None, Path | None]]",
-    paths: "Sequence[Path] | None",
+    files: "Sequence[Path]",
     img_size: tuple[int, int] | None,
     choice: "Choice",
 ) -> "list[Attention]":
@@ -103,11 +107,9 @@ def looked(
     from saevit.attention.look import look
     from saevit.attention.network import network
 
-    if paths:
-        files = images.found(paths)
-    else:
+    if not files:
         files = [images.shipped_photo()]
-        typer.echo(f"no --image: using {files[0].name}, which matplotlib ships", err=True)
+        output.say(f"no --image: using {files[0].name}, which matplotlib ships")
     seen = []
     with output.progress() as tell:
         for model, checkpoint in pairs:
@@ -119,9 +121,9 @@ def looked(
             seen.append(look(net, files, net.img_size, choice, on_image))
     for one in seen:
         if one.is_random:
-            typer.echo(f"{one.model} has random weights, nothing was learned: --checkpoint FILE", err=True)
+            output.say(f"{one.model} has random weights, nothing was learned: --checkpoint FILE")
         for failure in one.failures:
-            typer.echo(f"warning: left out: {failure}", err=True)
+            output.say(f"warning: left out: {failure}")
     return seen
 
 
@@ -134,32 +136,32 @@ class Outputs:
     csv: str | None
     npz: Path | None
 
-    def check(self, *, overwrite: bool) -> None:
+    def check(self, checkpoints: "Sequence[Path]", images: "Sequence[Path]", *, overwrite: bool) -> None:
         """Refuse, before any work, what cannot be written."""
         from saevit.report.figure import FORMATS
 
-        if str(self.figure) == output.STDOUT:
-            raise OptionError("--output -: a figure is a file, name one such as attention.png")
-        output.check_one_stdout(json=self.json, csv=self.csv)
-        output.check_target("--output", self.figure, overwrite=overwrite, endings=FORMATS)
-        output.check_target("--json", self.json, overwrite=overwrite)
-        output.check_target("--csv", self.csv, overwrite=overwrite)
-        output.check_target("--npz", self.npz, overwrite=overwrite, endings=(".npz",))
+        output.check_targets(
+            (("--output", self.figure), ("--json", self.json), ("--csv", self.csv), ("--npz", self.npz)),
+            overwrite=overwrite,
+            inputs=[
+                *(("--checkpoint", path) for path in checkpoints),
+                *(("--image", path) for path in images),
+            ],
+            endings={"--output": FORMATS, "--npz": (".npz",)},
+        )
 
-    def emit(self, seen: "Sequence[Attention]", view: str) -> None:
-        """Write what was asked for; tables go to stdout unless data does."""
+    def emit(self, seen: "Sequence[Attention]", view: str) -> bool:
+        """Show tables, unless data go to stdout, then write what was asked for. Was all of it written?"""
         from saevit.report.attention import machine
         from saevit.report.attention.draw import attention_figure
         from saevit.report.attention.numbers import attention_tables
         from saevit.report.figure import save
 
-        if self.json:
-            output.write_text(self.json, machine.attention_json(seen))
-        if self.csv:
-            output.write_text(self.csv, machine.attention_csv(seen))
-        if self.npz:
-            output.write_file(self.npz, lambda path: machine.save_arrays(seen, path))
         if output.STDOUT not in (self.json, self.csv):
-            for one in seen:
-                output.show(attention_tables(one))
-        output.write_file(self.figure, lambda path: save(attention_figure(view, seen), path))
+            output.show(table for one in seen for table in attention_tables(one))
+        return output.write_all(
+            ("--json", self.json, lambda: machine.attention_json(seen)),
+            ("--csv", self.csv, lambda: machine.attention_csv(seen)),
+            ("--npz", self.npz, lambda: partial(machine.save_arrays, seen)),
+            ("--output", self.figure, lambda: partial(save, attention_figure(view, seen))),
+        )

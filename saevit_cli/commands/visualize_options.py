@@ -146,13 +146,7 @@ def read_query(text: str) -> tuple[int, int]:
 
 def read_similarity(text: str) -> float:
     """Read a cosine similarity."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 1:
-        raise OptionError(f"--similarity {text}: above 0 and at most 1, such as 0.9")
-    return value
+    return readers.read_positive("--similarity", text, 1, "a number above 0, such as 0.9")
 
 
 def name_of(model: VariantSpec | str | None, checkpoint: Path | None) -> str:
