@@ -180,11 +180,13 @@ def started(
     from saevit.train.folder import Folder, claim, folder_for
     from saevit.train.job import Run, prepare
     from saevit.train.processes import joined
+    from saevit.train.recipe_text import BUILT_IN
     from saevit.train.state import State
 
     run = Run.from_dict(request.run)
     folder = Folder(target) if target else folder_for(run.model, run.data)
-    read = {"--data": run.data if Path(run.data).is_absolute() else None, "--recipe": recipe}
+    read = {"--data": run.data if Path(run.data).is_absolute() else None}
+    read["--recipe"] = None if recipe in BUILT_IN else recipe
     read["--teacher-checkpoint"] = run.teacher_checkpoint
     output.check_roles((("--output", file) for file in (folder.path, *folder.files)), read.items())
     with joined(resolve_device(machine.device)) as processes:
