@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from saevit.errors import need
+from saevit.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,5 +68,12 @@ def import_matplotlib() -> ModuleType:
 @own_settings()
 def save(figure: "Figure", path: Path) -> None:
     """Write a figure in the format of the file's name (see FORMATS)."""
+    from matplotlib.text import Text
+
+    for artist in figure.findobj():  # what the format cannot hold would stop it
+        if gid := artist.get_gid():
+            artist.set_gid(printable(gid))
+        if isinstance(artist, Text):
+            artist.set_text("\n".join(map(printable, artist.get_text().split("\n"))))
     dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
     figure.savefig(path, backend=BACKENDS[path.suffix], dpi=DPI, metadata=dates.get(path.suffix))

@@ -6,6 +6,9 @@ Everything but the panels has the size of its text; lengths are in inches.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from saevit.report.names import cut
+from saevit.text import printable
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.legend import Legend
@@ -20,6 +23,7 @@ LINE_HEIGHT = 1.35  # of the text's size
 PANEL_WIDTHS = {1: 6.4, 2: 4.8}
 NARROWEST = 4.2
 TITLE, SMALL = 11.0, 7.5  # points
+LONGEST_WORD = 120  # characters
 POINTS = 72  # an inch
 
 
@@ -37,7 +41,7 @@ def renderer_of(figure: "Figure") -> Any:
     """Return what measures text, in pixels of the figure's resolution."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    canvas: Any = FigureCanvasAgg(figure)
+    canvas: Any = figure.canvas if isinstance(figure.canvas, FigureCanvasAgg) else FigureCanvasAgg(figure)
     return canvas.get_renderer()
 
 
@@ -51,14 +55,23 @@ def text_width(figure: "Figure", text: str, size: float, weight: str = "normal")
 
 
 def wrapped(figure: "Figure", text: str, width: float, size: float, weight: str = "normal") -> str:
-    """Break a text into lines of no more than a width; a longer word stands alone."""
-    lines: list[str] = []
-    for word in text.split():
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and text_width(figure, longer, size, weight) <= width:
+    """Break a text into lines of no more than a width, also within words that are longer."""
+
+    def fits(line: str) -> bool:
+        return text_width(figure, line, size, weight) <= width
+
+    lines = [""]
+    for whole in text.split():
+        word = cut(printable(whole), LONGEST_WORD)
+        longer = f"{lines[-1]} {word}".lstrip()
+        if fits(longer):
             lines[-1] = longer
-        else:
-            lines.append(word)
+            continue
+        lines += [""] * bool(lines[-1])
+        while not fits(word) and len(word) > 1:
+            end = next((end for end in range(len(word) - 1, 1, -1) if fits(word[:end])), 1)
+            lines[-1:], word = [word[:end], ""], word[end:]
+        lines[-1] = word
     return "\n".join(lines)
 
 

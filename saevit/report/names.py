@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable
 
+from saevit.text import printable
+
 PREFIXES = ("timm:", "birder:")  # of other libraries' models
 LONGEST = 26
 TAIL = 10
@@ -16,7 +18,7 @@ def short_names(models: Iterable[str]) -> dict[str, str]:
     """
     heads = {model: head_of(model) for model in dict.fromkeys(models)}
     count = Counter(heads.values())
-    short = {m: cut(head if count[head] == 1 else bare(m)) for m, head in heads.items()}
+    short = {m: cut(printable(head if count[head] == 1 else bare(m))) for m, head in heads.items()}
     equal = {name for name, times in Counter(short.values()).items() if times > 1}
     numbers = dict.fromkeys(equal, 0)
     for model, name in short.items():
@@ -36,8 +38,8 @@ def bare(model: str) -> str:
     return model.partition(":")[2] if model.startswith(PREFIXES) else model
 
 
-def cut(name: str) -> str:
-    """Return a name of at most LONGEST characters."""
-    if len(name) <= LONGEST:
+def cut(name: str, longest: int = LONGEST) -> str:
+    """Return a name of at most so many characters."""
+    if len(name) <= longest:
         return name
-    return f"{name[: LONGEST - TAIL - 1]}\N{HORIZONTAL ELLIPSIS}{name[-TAIL:]}"
+    return f"{name[: longest - TAIL - 1]}\N{HORIZONTAL ELLIPSIS}{name[-TAIL:]}"

@@ -3,10 +3,13 @@
 from typing import TYPE_CHECKING
 
 from saevit.report.figure import own_settings
+from saevit.report.layout import text_width, wrapped
+from saevit.report.names import cut
 from saevit.report.tables import machine_name, time_share
 from saevit.report.units import giga, milliseconds, scaled
 from saevit.results.profile import Profile, Row
 from saevit.results.statistics import median
+from saevit.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +21,8 @@ MEASURES = {  # label: colour (Okabe and Ito's palette, colour-blind safe), hatc
     "time": ("#D55E00", ""),
 }
 MOST_ROWS = 40
+WIDTH = 8.0  # inches
+LONGEST_PATH = 50  # characters
 
 
 @own_settings()
@@ -28,13 +33,14 @@ def breakdown_figure(profile: Profile) -> "Figure":
     rows = largest_rows(profile)
     timed = profile.timings is not None and bool(profile.timings.breakdown_total)
     names = list(MEASURES) if timed else list(MEASURES)[:2]
-    figure = Figure(figsize=(8, 1.5 + len(rows) * 0.19 * (len(names) + 0.7)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.5 + len(rows) * 0.19 * (len(names) + 0.7)), layout="constrained")
     axes = figure.add_subplot()
     for i, name in enumerate(names):
         draw_bars(
             axes, profile, rows, name, offset=(i - (len(names) - 1) / 2) * 0.8 / len(names), count=len(names)
         )
-    axes.set_yticks(range(len(rows)), [row.path or "(elsewhere)" for row in rows])
+    labels = [cut(printable(row.path), LONGEST_PATH) or "(elsewhere)" for row in rows]
+    axes.set_yticks(range(len(rows)), labels)
     axes.invert_yaxis()
     axes.set_xlabel("share of the whole network (%)")
     axes.set_xlim(0, axes.get_xlim()[1] * 1.12)
@@ -43,7 +49,9 @@ def breakdown_figure(profile: Profile) -> "Figure":
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(y=0.02)
     figure.legend(loc="outside lower right", ncols=len(names), frameon=False)
-    axes.set_title(caption(profile, len(rows)), loc="left", fontsize=10)
+    room = WIDTH - 0.3 - max(text_width(figure, label, 10) for label in labels)
+    title = [wrapped(figure, line, room, 10) for line in caption(profile, len(rows))]
+    axes.set_title("\n".join(title), loc="left", fontsize=10)
     return figure
 
 
@@ -85,8 +93,8 @@ def largest_rows(profile: Profile) -> list[Row]:
     return [row for row in profile.rows if row in keep]
 
 
-def caption(profile: Profile, shown: int) -> str:
-    """Say what is drawn and under which conditions."""
+def caption(profile: Profile, shown: int) -> list[str]:
+    """Say what is drawn and under which conditions, a line each."""
     height, width = profile.img_size
     counts = f"{scaled(profile.params)} parameters, {giga(profile.macs)} GMACs"
     lines = [f"{profile.model}: {counts}, {height} x {width} px"]
@@ -97,4 +105,4 @@ def caption(profile: Profile, shown: int) -> str:
         lines.append(f"{machine_name(profile.timings)}, torch {environment.torch}, median of {rounds} rounds")
     if shown < len(profile.rows):
         lines.append(f"the {shown} of {len(profile.rows)} modules with most MACs")
-    return "\n".join(lines)
+    return lines

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from saevit.report.figure import DPI, own_settings
+from saevit.report.layout import wrapped
 from saevit.report.panel import GREY, GRID
 from saevit.results.training import Epoch, best_of
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TRAIN, VALIDATION, RATE = "#E69F00", "#0072B2", "#999999"  # Okabe and Ito's palette
+WIDTH = 10.0  # inches
 MANY = 40  # epochs beyond which a marker each is too much
 
 
@@ -25,13 +27,13 @@ def learning_curve(rows: Sequence[Epoch], caption: str) -> "Figure":
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 4.2), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(WIDTH, 4.2), dpi=DPI, layout="constrained")
     losses, accuracy = figure.subplots(1, 2)
     draw_losses(losses, rows)
     draw_accuracy(accuracy, rows)
     for axes in (losses, accuracy):
         plain_axes(axes, rows)
-    figure.suptitle(caption, x=0.01, ha="left", fontsize=10)
+    figure.suptitle(wrapped(figure, caption, WIDTH - 0.2, 10), x=0.01, ha="left", fontsize=10)
     return figure
 
 

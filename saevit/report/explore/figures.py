@@ -7,6 +7,7 @@ from saevit.explore.quantities import QUANTITIES
 from saevit.explore.rows import Exploration, Row
 from saevit.explore.solve import Sensitivity
 from saevit.report.figure import DPI, own_settings
+from saevit.report.layout import wrapped
 from saevit.report.panel import GREY, GRID
 from saevit.report.scales import is_wide, limits, scale
 from saevit.report.units import giga, plural, scaled
@@ -36,7 +37,7 @@ def front_figure(found: Exploration) -> "Figure":
         draw_front(axes, found, x, y)
     handles = figure.axes[0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
-    figure.suptitle(caption(found), x=0.01, ha="left", fontsize=9)
+    add_title(figure, caption(found))
     return figure
 
 
@@ -105,8 +106,15 @@ def mark_base(axes: "Axes", base: Row, x: str, y: str) -> None:
     )
 
 
-def caption(found: Exploration) -> str:
-    """Say what was searched."""
+def add_title(figure: "Figure", lines: Sequence[str]) -> None:
+    """Write lines above the panels, broken where they are too long."""
+    room = figure.get_figwidth() - 0.2
+    title = "\n".join(wrapped(figure, line, room, 9) for line in lines)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=9)
+
+
+def caption(found: Exploration) -> list[str]:
+    """Say what was searched, a line each."""
     query, said = found.query, found.answer
     height, width = query.img_size
     how = {
@@ -120,7 +128,7 @@ def caption(found: Exploration) -> str:
         lines.append(f"within {', '.join(bounds)}")
     if "capacity" in (*query.objectives, query.rank):
         lines.append("capacity: training-free entropy (DeepMAD, arXiv 2303.02165), no accuracy")
-    return "\n".join(lines)
+    return lines
 
 
 @own_settings()
@@ -142,12 +150,13 @@ def tornado_figure(found: Sensitivity) -> "Figure":
     )
     height, width = found.img_size
     base = found.base
-    figure.suptitle(
-        f"{base.model}: one step of each key, the others as they are, at {height} x {width} px\n"
-        f"{giga(base.macs)} GMACs, {scaled(base.params)} parameters, {scaled(base.activations)} activations",
-        x=0.01,
-        ha="left",
-        fontsize=9,
+    counts = (giga(base.macs), scaled(base.params), scaled(base.activations))
+    add_title(
+        figure,
+        [
+            f"{base.model}: one step of each key, the others as they are, at {height} x {width} px",
+            "{} GMACs, {} parameters, {} activations".format(*counts),
+        ],
     )
     return figure
 
