@@ -40,8 +40,8 @@ def refuse_constant(name: str) -> NoReturn:
     raise DecodeError(f"{name} is not a finite number")
 
 
-def check_values(data: Any, field: str = "", depth: int = 0) -> None:
-    """Refuse numbers beyond 64 bits or 1e300, text with control characters, and endless nesting.
+def check_values(data: Any, field: str = "", depth: int = 0, *, bits: int = 63) -> None:
+    """Refuse numbers of more bits or beyond 1e300, text with control characters, and endless nesting.
 
     Raises:
         DecodeError: names the field, such as `subjects.0.name`.
@@ -51,39 +51,45 @@ def check_values(data: Any, field: str = "", depth: int = 0) -> None:
     if isinstance(data, dict):
         for key, value in data.items():
             check_values(str(key), field, depth + 1)
-            check_values(value, f"{field}.{key}".lstrip("."), depth + 1)
+            check_values(value, f"{field}.{key}".lstrip("."), depth + 1, bits=bits)
     elif isinstance(data, list | tuple):
         for i, value in enumerate(data):
-            check_values(value, f"{field}.{i}".lstrip("."), depth + 1)
+            check_values(value, f"{field}.{i}".lstrip("."), depth + 1, bits=bits)
     elif isinstance(data, str):
         if printable(data) != data:
             raise DecodeError(f"{field or 'text'}: {abbreviated(data)} has control characters")
     elif isinstance(data, int):
-        if abs(data) >= 2**63:
-            raise DecodeError(f"{field or 'number'}: a whole number beyond 64 bits")
+        if abs(data) >= 2**bits:
+            raise DecodeError(f"{field or 'number'}: a whole number beyond {bits + 1} bits")
     elif isinstance(data, float) and not abs(data) <= LARGEST:
         raise DecodeError(f"{field or 'number'}: {data} is not a finite number up to {LARGEST}")
 
 
-def decode(kind: type[T], data: Any) -> T:
+def decode(kind: type[T], data: Any, *, bits: int = 63) -> T:
     """Build a dataclass from plain data (dicts, lists, text, numbers) of exactly its fields' types.
 
     Text is not read as a number, nor 1 as a bool; a list becomes a tuple where the field is one. Keys that
     the class does not have are ignored, because later versions may write them. Its own checks apply.
+
+    Args:
+        kind: the class.
+        data: what to build it from.
+        bits: how long whole numbers may be.
 
     Raises:
         DecodeError: names the field, its value and the rule.
     """
     from pydantic import ValidationError
 
-    check_values(data)
+    check_values(data, bits=bits)
     try:
         found: T = _adapter(cast(Any, kind)).validate_json(json.dumps(data, default=str), strict=True)
         return found
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(map(str, first["loc"]))
-        value = "" if first["type"] == "missing" else f" = {abbreviated(repr(first['input']))}"
+        is_whole = first["type"] in ("missing", "value_error")  # the input is all that holds the field
+        value = "" if is_whole else f" = {abbreviated(repr(first['input']))}"
         rule = first["msg"].removeprefix("Value error, ")
         raise DecodeError(f"{printable(field)}{value}: {printable(rule)}".lstrip(" :=")) from error
 

@@ -129,6 +129,11 @@ def say(text: str) -> None:
     typer.echo(printable(text), err=True)
 
 
+def warn(text: str) -> None:
+    """Say on stderr what is not used, and why."""
+    say(f"warning: {text}")
+
+
 def write_text(target: str, text: str) -> None:
     """Write to stdout, or to a file that appears only when it is complete."""
     if target == STDOUT:
@@ -242,7 +247,7 @@ def kept(folder: Path | None, *, wanted: bool) -> "Iterator[Writer | None]":
     except OptionError as error:
         if folder is not None:
             raise
-        say(f"warning: samples are not kept: {error}, by --store")
+        warn(f"samples are not kept: {error}, by --store")
         yield None
         return
     with writer:

@@ -1,5 +1,6 @@
 """What a trained network reached on labelled images, and the records that keep it. Only data."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -9,8 +10,9 @@ from typing import Self
 from saevit.results.calibration import BINS
 from saevit.results.record import Conditions, Environment, Record
 from saevit.results.statistics import Share, median
-from saevit.results.store import Writer, read, runs
+from saevit.results.store import Tell, Writer, read_all
 from saevit.results.stored_run import EVALUATION, Header, StoredRun, StoredSubject
+from saevit.text import read_whole
 
 TOP1 = "top1"
 SPLITS = ("validation", "train", "all")
@@ -106,14 +108,16 @@ class MeasuredTop1:
             return None
         said = dict(note.split("=", 1) for note in record.notes if "=" in note)
         try:
-            share = Share(hits=int(said["correct"]), total=int(said["images"]))
+            share = Share(hits=read_whole(said["correct"]), total=read_whole(said["images"]))
+            if not math.isclose(100 * share.value, record.value or 0.0):  # a record of another figure
+                return None
             return cls(
                 record=record,
                 share=share,
                 data=said["data"],
                 fingerprint=said.get("fingerprint", ""),
                 split=said["split"],
-                unreadable=int(said["unreadable"]),
+                unreadable=read_whole(said["unreadable"]),
                 checkpoint=said["checkpoint"],
                 sha256=said["sha256"],
             )
@@ -198,10 +202,10 @@ def tops_of(facts: Iterable[Record]) -> list[MeasuredTop1]:
     return [one for fact in facts if (one := MeasuredTop1.of(fact))]
 
 
-def measured_here(folder: Path | None = None) -> list[MeasuredTop1]:
-    """Return every top-1 that is kept in a folder of runs, the oldest first; unreadable files have none.
+def measured_here(folder: Path | None = None, on_skip: Tell = lambda line: None) -> list[MeasuredTop1]:
+    """Return every top-1 that is kept in a folder of runs, the oldest first; skip files that cannot be read.
 
     Raises:
-        OptionError: the folder is a file.
+        OptionError: the folder is a file, or cannot be read.
     """
-    return measured_in(read(run.path) for run in runs(folder) if run.is_evaluation and not run.problem)
+    return measured_in(read_all(folder, on_skip))

@@ -1,15 +1,18 @@
 """One fact with its provenance: what was found, how, under which conditions, on which machine."""
 
-import math
 import re
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
 import saevit
+from saevit.decode import LARGEST, DecodeError, decode
+from saevit.text import abbreviated
 
 SCHEMA_VERSION = 2
-READABLE = (1, SCHEMA_VERSION)
+MOST = 2**31  # pixels of a side, images of a batch, threads
+SHORTEST, LONGEST = 1e-12, 1e12  # a sample, in its unit: ratios of samples stay finite
+COUNTS = {"params": "parameters", "macs": "MACs", "activations": "elements", "peak_bytes": "bytes"}  # units
 
 Dtype = Literal["fp32", "bf16", "fp16"]
 MemoryFormat = Literal["contiguous", "channels_last"]
@@ -51,11 +54,6 @@ class Environment:
         """Number of the definition by which its saevit built variants."""
         return 1 if self.saevit.startswith("0.1.") else saevit.NETWORK
 
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Read what `Record.to_dict` wrote."""
-        return cls(**_known(cls, data) | {"settings": tuple(data["settings"])})
-
 
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
@@ -75,15 +73,14 @@ class Conditions:
     folded: bool = False  # not as defined; baselines are re-parameterised either way
 
     def __post_init__(self) -> None:
-        if len(self.img_size) != 2 or not all(_positive(side) for side in self.img_size):
-            raise ValueError(f"img_size {self.img_size!r}: two positive integers, such as (224, 224)")
-        for name in ("batch_size", "threads"):
-            if not _positive(getattr(self, name)):
-                raise ValueError(f"{name} {getattr(self, name)!r}: an integer of 1 or more")
-        _one_of("dtype", self.dtype, get_args(Dtype))
-        _one_of("memory_format", self.memory_format, get_args(MemoryFormat))
-        if not re.fullmatch(r"(cpu|cuda|mps)(:\d+)?", self.device):
-            raise ValueError(f"device {self.device!r}: cpu, cuda or mps, or one of several such as cuda:1")
+        sizes = {"img_size": min(self.img_size), "batch_size": self.batch_size, "threads": self.threads}
+        for name, value in (*sizes.items(), ("img_size", max(self.img_size))):
+            if not 1 <= value <= MOST:
+                raise ValueError(f"{name} {value}: a whole number from 1 to {MOST}")
+        if not re.fullmatch(r"(cpu|cuda|mps)(:[0-9]{1,3})?", self.device):
+            raise ValueError(
+                f"device {abbreviated(self.device)}: cpu, cuda, mps, or one of several such as cuda:1"
+            )
         if not self.runtime:
             raise ValueError("runtime '': a runtime has a name, such as eager")
 
@@ -93,12 +90,6 @@ class Conditions:
             f"{height}x{width}, batch {self.batch_size}, {self.dtype}, {self.device}, {self.runtime}, "
             f"{self.threads} thread{'s' * (self.threads > 1)}, {self.memory_format}{', folded' * self.folded}"
         )
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Read what `Record.to_dict` wrote; in schema version 1 `folded` was called `fused`."""
-        data = {"folded" if name == "fused" else name: value for name, value in data.items()}
-        return cls(**_known(cls, data) | {"img_size": tuple(data["img_size"])})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,20 +113,33 @@ class Record:
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
-        _check_version(self.schema_version)
+        check_version(self.schema_version, SCHEMA_VERSION, "record")
         for name in ("subject", "quantity", "unit"):
             if not getattr(self, name):
                 raise ValueError(f"record without a {name}: subject, quantity and unit are never empty")
-        if (self.value is None) == (not self.samples):
-            raise ValueError(f"{self.subject}, {self.quantity}: a record has either a value or samples")
-        if not all(map(_finite, self.samples if self.value is None else (self.value,))):
-            raise ValueError(f"{self.subject}, {self.quantity}: only finite numbers can be recorded")
-        _one_of("source", self.source, get_args(Source))
+        check_time(self.time)
+        if rule := self._broken_rule():
+            raise ValueError(f"{abbreviated(self.subject)}, {abbreviated(self.quantity)}: {rule}")
+
+    def _broken_rule(self) -> str | None:
+        """Return what keeps the record from being shown as a figure."""
+        value = self.value
+        if (value is None) == (not self.samples):
+            return "a record has either a value or samples"
+        if not all(0 <= sample <= LONGEST for sample in self.samples):
+            return f"samples are from 0 to {LONGEST:g}"
+        if value is not None and not abs(value) <= LARGEST:
+            return f"only finite numbers up to {LARGEST} can be recorded"
         if self.source == "measured" and self.environment is None:
-            raise ValueError(f"{self.subject}, {self.quantity}: a measured record names its environment")
+            return "a measured record names its environment"
         if self.samples and self.source != "measured":
-            raise ValueError(f"{self.subject}, {self.quantity}: samples are measured, not {self.source}")
-        _check_time(self.time)
+            return f"samples are measured, not {self.source}"
+        unit = COUNTS.get(self.quantity)
+        if unit and (self.unit != unit or not isinstance(value, int) or value < 0):
+            return f"a whole number of {unit}, 0 or more"
+        if self.unit == "%" and value is not None and not 0 <= value <= 100:
+            return f"{value} % is not within 0 and 100"
+        return None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values; `from_dict` gives back an equal record."""
@@ -143,63 +147,50 @@ class Record:
         return data
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Read what `to_dict` wrote.
+    def from_dict(cls, data: Any) -> Self:
+        """Read what `to_dict` wrote, in this version or an earlier one.
 
         Raises:
-            ValueError: another schema version, a missing or unknown key, or a value out of its range.
+            DecodeError: a later schema version, a missing key, a value of another type or out of its range.
         """
-        _check_version(data.get("schema_version"))
-        conditions, environment = data.get("conditions"), data.get("environment")
-        return cls(
-            **_known(cls, data)
-            | {
-                "samples": tuple(data["samples"]),
-                "notes": tuple(data["notes"]),
-                "conditions": None if conditions is None else Conditions.from_dict(conditions),
-                "environment": None if environment is None else Environment.from_dict(environment),
-                "schema_version": SCHEMA_VERSION,
-            }
+        if isinstance(data, dict):
+            check_version(data.get("schema_version"), SCHEMA_VERSION, "record")
+            data = of_today(data) | {"schema_version": SCHEMA_VERSION}
+        return decode(cls, data)
+
+
+def of_today(data: Any) -> Any:
+    """Return the data of an earlier version as this one writes them: version 1 called `folded` `fused`."""
+    if isinstance(data, dict):
+        return {"folded" if key == "fused" else key: of_today(value) for key, value in data.items()}
+    return [of_today(value) for value in data] if isinstance(data, list) else data
+
+
+def check_version(version: object, newest: int, what: str) -> None:
+    """Refuse what a later saevit wrote.
+
+    Raises:
+        DecodeError: this version is not known.
+    """
+    if type(version) is not int or not 1 <= version <= newest:
+        raise DecodeError(
+            f"{what} of schema version {abbreviated(repr(version))}: this saevit reads up to "
+            f"version {newest}, use the saevit that wrote it or a newer one"
         )
 
 
-def _known(cls: type[Any], data: dict[str, Any]) -> dict[str, Any]:
-    names = {field.name for field in fields(cls)}
-    needed = {f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING}
-    if wrong := (needed - data.keys()) | (data.keys() - names):
-        kinds = [f"{name} is {'missing' if name in names else 'unknown'}" for name in sorted(wrong)]
-        raise ValueError(f"not a {cls.__name__} of schema version {SCHEMA_VERSION}: {', '.join(kinds)}")
-    return data
+def check_time(text: str) -> None:
+    """Refuse what is no time in UTC of the years from 1970 to 2999, which every calendar can show.
 
-
-def _check_version(version: object) -> None:
-    if version not in READABLE:
-        raise ValueError(
-            f"record of schema version {version}: this saevit reads up to version {SCHEMA_VERSION}, "
-            "use the saevit that wrote it or a newer one"
-        )
-
-
-def _check_time(text: str) -> None:
+    Raises:
+        DecodeError: it is none.
+    """
     try:
-        offset = datetime.fromisoformat(text).utcoffset()
+        time = datetime.fromisoformat(text)
     except ValueError:
-        offset = None
-    if offset != timedelta(0):
-        raise ValueError(f"time {text!r}: ISO-8601 in UTC, such as 2026-01-31T12:00:00+00:00")
-
-
-def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} {value!r}: choose from {', '.join(choices)}")
-
-
-def _positive(value: object) -> bool:
-    return type(value) is int and value >= 1
-
-
-def _finite(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+        time = datetime.min
+    if time.utcoffset() != timedelta(0) or not 1970 <= time.year < 3000:
+        raise DecodeError(f"time {abbreviated(text)}: ISO-8601 in UTC, such as 2026-01-31T12:00:00+00:00")
 
 
 def _listed(value: Any) -> Any:

@@ -1,14 +1,17 @@
 """What a stored run says: its subjects and conditions, its rounds, and how it ended. Only data."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal
 
-from saevit.results.record import Conditions, Environment, Record
+from saevit.results.record import LONGEST, Conditions, Environment, Record, check_time
+from saevit.text import abbreviated
 
-EVALUATION = "evaluation"  # quantity of a subject that was not timed in rounds but judged on data
+Quantity = Literal["latency", "latency_again", "evaluation"]
+EVALUATION: Quantity = "evaluation"  # of a subject that was not timed in rounds but judged on data
+UNITS: dict[Quantity, str] = {"latency": "s", "latency_again": "s", EVALUATION: "%"}
 Ending = Literal["finished", "interrupted", "lost"]  # lost: nobody wrote the end, as after kill -9
 
 
@@ -19,17 +22,21 @@ class StoredSubject:
     label: str  # unique in the run
     name: str  # variant string or model id
     conditions: Conditions  # as run
-    quantity: str = "latency"
+    quantity: Quantity = "latency"
     unit: str = "s"
     calls_per_sample: int = 1  # at least
     warmup_s: float = 0.0  # seconds from the placed model to steady speed, compiling included
     notes: tuple[str, ...] = ()  # what a reader of the samples has to know
 
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Read what `Writer.begin` wrote."""
-        conditions = Conditions.from_dict(data["conditions"])
-        return cls(**data | {"conditions": conditions, "notes": tuple(data["notes"])})
+    def __post_init__(self) -> None:
+        if not self.label or not self.name:
+            raise ValueError("a subject has a label and a name")
+        if self.unit != UNITS[self.quantity]:
+            raise ValueError(f"unit {abbreviated(self.unit)}: {self.quantity} is in {UNITS[self.quantity]}")
+        if self.calls_per_sample < 1 or not 0 <= self.warmup_s <= LONGEST:
+            raise ValueError(
+                f"calls_per_sample {self.calls_per_sample}, warmup_s {self.warmup_s}: 1 or more, 0 or more"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +44,7 @@ class Header:
     """All of a run that its rounds do not say.
 
     Raises:
-        ValueError: two subjects under one label, or a time that is none.
+        ValueError: two subjects under one label, subjects of which no table is, a time that is none.
     """
 
     subjects: tuple[StoredSubject, ...]  # the reference first
@@ -48,22 +55,23 @@ class Header:
     load_before: float | None = None  # processes running or waiting, mean over the minute before
 
     def __post_init__(self) -> None:
-        labels = [subject.label for subject in self.subjects]
-        if twice := [label for label in labels if labels.count(label) > 1]:
-            raise ValueError(f"label {twice[0]!r} is given twice: a label stands for one subject")
-        datetime.fromisoformat(self.started)
+        for label, count in Counter(subject.label for subject in self.subjects).items():
+            if count > 1:
+                raise ValueError(f"label {abbreviated(label)} is given twice: a label stands for one subject")
+        quantities = [subject.quantity for subject in self.subjects]
+        is_timed = "latency" in quantities and EVALUATION not in quantities
+        if not is_timed and quantities != [EVALUATION]:
+            raise ValueError("subjects: a run is of timed ones, or of one evaluation")
+        for name, value in {"min_time": self.min_time, "load_before": self.load_before or 0.0}.items():
+            if not 0 <= value <= LONGEST:
+                raise ValueError(f"{name} {value}: from 0 to {LONGEST:g}")
+        check_time(self.started)
 
     @property
     def hardware(self) -> str:
         """Name the processor, or the accelerator if anything ran on one."""
         elsewhere = [s.conditions.device for s in self.subjects if s.conditions.device != "cpu"]
         return self.environment.accelerator or elsewhere[0] if elsewhere else self.environment.cpu
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Read what `Writer.begin` wrote."""
-        subjects = tuple(map(StoredSubject.from_dict, data["subjects"]))
-        return cls(**data | {"subjects": subjects, "environment": Environment.from_dict(data["environment"])})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -177,7 +177,7 @@ def located(run: str, folder: "Path | None") -> "Path":
     """Return the file of a stored run that was timed."""
     from saevit.results.store import locate
 
-    return locate(run, folder, timed=True)
+    return locate(run, folder, timed=True, on_skip=output.warn)
 
 
 def stored(
@@ -190,7 +190,7 @@ def stored(
 
     found = read(run)
     for warning in found.warnings:
-        output.say(f"warning: {warning}")
+        output.warn(warning)
     definition = found.header.environment.network
     measured = accuracies.chosen(definition) if accuracies.text else measured_then(found)
     base = resolved([reference])[0] if reference else None
@@ -211,7 +211,7 @@ class Accuracies:
 
         if self.text in (None, PUBLISHED):
             return None
-        return chosen(str(self.text), measured_here(self.folder), definition)
+        return chosen(str(self.text), measured_here(self.folder, output.warn), definition)
 
     def hinted(self, found: "Comparison") -> "Comparison":
         """Say what was measured here too, where published accuracies are shown and nothing was asked for."""
@@ -221,7 +221,7 @@ class Accuracies:
         if found.top1_on or self.text:
             return found
         try:
-            return with_hints(found, measured_here(self.folder))
+            return with_hints(found, measured_here(self.folder, output.warn))
         except OptionError:  # a store that cannot be read: the comparison is worth showing all the same
             return found
 

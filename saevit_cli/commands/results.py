@@ -94,7 +94,7 @@ def show_run(
     from saevit.report.stored.run import run_tables
     from saevit.results.store import locate, read
 
-    path = locate(run, store)
+    path = locate(run, store, on_skip=output.warn)
     output.check_targets((("--json", json), ("--csv", csv)), overwrite=overwrite, inputs=[("RUN", path)])
     found = read(path)
     if output.STDOUT not in (json, csv):
@@ -115,7 +115,9 @@ def diff_runs(
     from saevit.results.compare import diff
     from saevit.results.store import locate, read
 
-    first, second = read(locate(run_a, store)), read(locate(run_b, store))
+    first, second = read(locate(run_a, store, on_skip=output.warn)), read(locate(run_b, store))
+    for line in dict.fromkeys((*first.warnings, *second.warnings)):
+        output.warn(line)
     output.show(diff_tables(diff(first, second, reference=reference), first, second))
 
 
@@ -129,7 +131,7 @@ def export_runs(
     """Write the records of one, several or all runs to one file."""
     from saevit.report.stored import machine
 
-    found, problems = chosen(runs, store)
+    found, skipped = chosen(runs, store)
     output.check_targets(
         [("--output", target)],
         overwrite=overwrite,
@@ -142,25 +144,27 @@ def export_runs(
         ".jsonl": machine.records_lines,
     }[Path(target).suffix]
     is_written = output.write_all(("--output", target, lambda: write(found)))
-    for line in [*problems, *(told for run in found for told in missing(run))]:
-        output.say(f"warning: {line}")
-    raise typer.Exit(output.FAILED if problems or not is_written else 0)
+    for line in [*skipped, *(told for run in found for told in missing(run))]:
+        output.warn(line)
+    raise typer.Exit(output.FAILED if skipped or not is_written else 0)
 
 
 def chosen(texts: list[str] | None, store: Path | None) -> "tuple[list[StoredRun], list[str]]":
-    """Return the runs that are named, each once; without names all that can be read, and why others cannot.
+    """Return the runs that are named, each once; without names all that can be read, and what is skipped.
 
     Raises:
         OptionError: a run that is not there or cannot be read, or no runs at all.
     """
-    from saevit.results.store import locate, read, runs
+    from saevit.results.store import locate, read, read_all
 
     if texts:
-        return [read(path) for path in dict.fromkeys(locate(text, store) for text in texts)], []
-    summaries = runs(store)
-    if not summaries:
+        named = dict.fromkeys(locate(text, store, on_skip=output.warn) for text in texts)
+        return [read(path) for path in named], []
+    skipped: list[str] = []
+    found = list(read_all(store, skipped.append))
+    if not found and not skipped:
         raise OptionError(nothing_in(store))
-    return [read(s.path) for s in summaries if not s.problem], [s.problem for s in summaries if s.problem]
+    return found, skipped
 
 
 def missing(run: "StoredRun") -> list[str]:

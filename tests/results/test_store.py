@@ -2,6 +2,8 @@
 
 import errno
 import json
+import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,7 +22,7 @@ from hypothesis import strategies as st
 from saevit.errors import OptionError
 from saevit.results import store
 from saevit.results.record import Record
-from saevit.results.store import Header, StoredSubject, Writer, locate, read, runs
+from saevit.results.store import Header, StoredSubject, Writer, locate, read, read_all, runs
 from tests.results.test_record import CONDITIONS, COUNTED, ENVIRONMENT, MEASURED
 
 A = StoredSubject(label="a", name="saevit_tiny", conditions=CONDITIONS, notes=("warm",))
@@ -66,7 +68,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
 
 
 @settings(deadline=None, max_examples=25)  # every line waits for the disk
-@given(st.lists(st.floats(min_value=0, exclude_min=True, allow_infinity=False), min_size=1, max_size=5))
+@given(st.lists(st.floats(1e-12, 1e12), min_size=1, max_size=5))
 def test_samples_are_kept_to_the_last_bit(samples: list[float]) -> None:
     with tempfile.TemporaryDirectory() as folder, Writer(Path(folder)) as writer:
         writer.begin(HEADER)
@@ -176,7 +178,7 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path) -> None:
         writer.add_round(0, round_of(0))
         file = writer._file
         writer._file = Full(file)  # type: ignore[assignment]
-        with pytest.raises(OptionError, match=r"cannot be written \(No space left on device\): choose"):
+        with pytest.raises(OptionError, match="cannot be written: No space left on device"):
             writer.add_round(1, round_of(1))
         writer._file = file
         writer.add_round(1, round_of(1))
@@ -248,7 +250,7 @@ def test_a_taken_name_is_not_written_to(tmp_path: Path, monkeypatch: pytest.Monk
     path = written(tmp_path)
     assert path.name == "20260131T120000.000000Z-00000000.jsonl"
     before = path.read_bytes()
-    with pytest.raises(OptionError, match="cannot keep runs"):
+    with pytest.raises(OptionError, match="exists: run again"):
         Writer(tmp_path)
     assert path.read_bytes() == before
 
@@ -262,20 +264,51 @@ def test_folders_merge_by_copying(tmp_path: Path) -> None:
 def test_a_broken_file_is_named_and_the_others_load(tmp_path: Path) -> None:
     good, broken, other, empty = (written(tmp_path) for _ in range(4))
     edit(broken, lambda lines: [lines[0], lines[1][:-5], *lines[2:]])
-    edit(other, lambda lines: [lines[0].replace(b'"schema_version": 2', b'"schema_version": 99'), *lines[1:]])
+    edit(other, lambda lines: [lines[0].replace(b'"schema_version": 3', b'"schema_version": 99'), *lines[1:]])
     empty.write_bytes(b"")
     (tmp_path / "folder.jsonl").mkdir()
     (tmp_path / "notes.txt").write_text("not ours")
-    problems = {summary.path: summary.problem for summary in runs(tmp_path)}
-    assert problems.keys() == {good, broken, other, empty, tmp_path / "folder.jsonl"}
-    assert problems[good] is None
-    assert problems[broken] == f"{broken}, line 2: cut off or edited: only the last line of a file may be"
-    assert problems[other] == (
-        f"{other}, line 1: run of schema version 99: this saevit reads up to version 2, "
+    for name in (".saevit-x.jsonl", "._copy.jsonl"):
+        (tmp_path / name).write_text("unfinished, or another system's")
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    (tmp_path / "device.jsonl").symlink_to("/dev/zero")
+    (tmp_path / "loop.jsonl").symlink_to("loop.jsonl")
+    with (tmp_path / "huge.jsonl").open("wb") as file:
+        file.truncate(2**40)
+    problems = {summary.path.name: summary.problem or "" for summary in runs(tmp_path)}
+    assert problems.pop(good.name) == ""
+    assert problems.pop(other.name) == (
+        f"{other}, line 1: run of schema version 99: this saevit reads up to version 3, "
         "use the saevit that wrote it or a newer one"
     )
-    assert "line 1: not the first line of a stored run: it is cut off" in str(problems[empty])
-    assert "cannot be read (Is a directory)" in str(problems[tmp_path / "folder.jsonl"])
+    said = {
+        broken.name: "line 2: is not JSON",
+        empty.name: "line 1: not the first line of a stored run: is not JSON",
+        "folder.jsonl": "is a folder",
+        "pipe.jsonl": "is no regular file",
+        "device.jsonl": "is no regular file",
+        "loop.jsonl": "cannot be used: Too many levels of symbolic links",
+        "huge.jsonl": "at most 268,435,456 are read",
+    }
+    assert problems.keys() == said.keys()
+    for name, problem in problems.items():
+        assert problem.startswith(str(tmp_path / name))
+        assert said[name] in problem
+        assert "\n" not in problem
+    skipped: list[str] = []
+    assert [run.path for run in read_all(tmp_path, skipped.append)] == [good]
+    assert len(skipped) == len(said) + 1
+    assert locate("latest", tmp_path, on_skip=skipped.append) == good
+
+
+def without_checks(path: Path, *more: dict[str, Any]) -> None:
+    """Write a run as version 2 did, and further lines behind."""
+    lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+    for line in lines:
+        del line["check"]
+        if line["kind"] == "run":
+            line["schema_version"] = 2
+    path.write_text("".join(json.dumps(line) + "\n" for line in (*lines, *more)))
 
 
 @pytest.mark.parametrize(
@@ -283,25 +316,67 @@ def test_a_broken_file_is_named_and_the_others_load(tmp_path: Path) -> None:
     [
         ({"kind": "round", "number": 5, "samples": {"a": 1.0}}, "round 5 where round 1 is due"),
         ({"kind": "round", "number": 1, "samples": {}}, "round 1 has no samples"),
-        ({"kind": "round", "number": 1, "samples": {"c": 1.0}}, r"round 1, 'c': the subjects are a, b"),
-        ({"kind": "round", "number": 1, "samples": {"a": "1"}}, "'1' is no sample"),
-        ({"kind": "round", "number": 1, "samples": {"a": float("nan")}}, "nan is no sample"),
-        ({"kind": "round", "number": 1, "samples": {"a": 0}}, "0 is no sample, a number above 0 is"),
-        ({"kind": "round", "number": 1, "samples": [1.0]}, "not as saevit writes it"),
+        ({"kind": "round", "number": 1, "samples": {"c": 1.0}}, r"round 1, samples.c is of no subject: "),
+        ({"kind": "round", "number": 1, "samples": {"a": "1"}}, "samples.a = '1'"),
+        ({"kind": "round", "number": 1, "samples": {"a": True}}, "samples.a = True"),
+        ({"kind": "round", "number": True, "samples": {"a": 1.0}}, "number = True"),
+        ({"kind": "round", "number": 1, "samples": {"a": float("nan")}}, "NaN is not a finite number"),
+        ({"kind": "round", "number": 1, "samples": {"a": 0}}, "samples.a = 0.0: a sample is from 1e-12"),
+        ({"kind": "round", "number": 1, "samples": {"a": 1e308}}, r"samples\.a: 1e\+308 is not a finite"),
+        ({"kind": "round", "number": 1, "samples": {"a": 1e299}}, r"samples\.a = 1e\+299: a sample is from"),
+        ({"kind": "round", "number": 1, "samples": {"a": 10**400}}, "samples.a: a whole number beyond 64"),
+        ({"kind": "round", "number": 1, "samples": [1.0]}, "samples"),
         ({"kind": "record", "record": {"schema_version": 3}}, "record of schema version 3"),
-        ({"kind": "record", "record": None}, "not as saevit writes it"),
-        ({"kind": "verdict"}, "kind 'verdict': a whole line is of kind run, round, record or end"),
-        ({"kind": "end"}, "kind 'end'"),
-        ({"kind": "run", "schema_version": 1}, "not as saevit writes it .*'subjects'"),
+        ({"kind": "record", "record": None}, "object"),
+        ({"kind": "record"}, "object"),
+        ({"kind": "verdict"}, "kind 'verdict': a line is of kind run, round, record or end"),
+        ({"kind": ["end"]}, r"kind \['end'\]"),
+        ({"kind": "end"}, "interrupted: Field required"),
+        ({"kind": "end", "interrupted": 0, "failures": {}}, "interrupted = 0"),
+        ({"kind": "end", "interrupted": False, "failures": {"a": 1}}, "failures.a = 1"),
+        ({"kind": "run", "schema_version": 1}, "subjects: Field required"),
         ({}, "kind None"),
     ],
 )
 def test_a_whole_line_that_is_wrong_is_named(tmp_path: Path, line: dict[str, Any], message: str) -> None:
     path = written(tmp_path, rounds=1, end=False)
-    with path.open("a") as file:
-        file.write(json.dumps(line) + "\n")
-    with pytest.raises(OptionError, match=f"line 3: .*{message}"):
+    without_checks(path, line)
+    with pytest.raises(OptionError, match=f"^{path}, line 3: .*{message}"):
         read(path)
+
+
+def test_an_edited_file_is_refused(tmp_path: Path) -> None:
+    """Whatever was changed: a figure, a label, the order of lines, their number, or the check itself."""
+    edits: list[Callable[[list[bytes]], list[bytes]]] = [
+        lambda lines: [*lines[:2], lines[2].replace(b"1.1", b"1.2"), *lines[3:]],
+        lambda lines: [lines[0].replace(b"a processor", b"a faster one"), *lines[1:]],
+        lambda lines: [lines[0].replace(b'version": 3', b'version": 2'), *lines[1:]],
+        lambda lines: [lines[0], *lines[2:]],
+        lambda lines: [lines[0], lines[2], lines[1], *lines[3:]],
+        lambda lines: [*lines[:2], *lines[1:]],
+        lambda lines: [*lines[:2], lines[2].replace(b'"check": "', b'"check": "0'), *lines[3:]],
+        lambda lines: [*lines[:2], re.sub(rb', "check": ".*"', b"", lines[2]), *lines[3:]],
+        lambda lines: [re.sub(rb', "check": ".*"', b"", line) for line in lines],
+    ]
+    for number, change in enumerate(edits):
+        path = written(tmp_path)
+        edit(path, change)
+        with pytest.raises(OptionError) as caught:
+            read(path)
+        assert "not as it was written" in str(caught.value), number
+
+
+def test_text_that_no_terminal_takes_is_escaped_on_its_way_to_the_disk(tmp_path: Path) -> None:
+    odd = replace(A, label="a\x1b[2J", name="caf\udce9", notes=("one\ntwo",))
+    with Writer(tmp_path) as writer:
+        writer.begin(replace(HEADER, subjects=(odd,)))
+        writer.add_round(0, {odd.label: 1.0})
+        writer.end(failures={"b\r": "\u202e"})
+    run = read(writer.path)
+    (subject,) = run.header.subjects
+    assert (subject.label, subject.name, subject.notes) == ("a\\x1b[2J", "caf\\udce9", ("one\\ntwo",))
+    assert run.samples(subject.label) == (1.0,)
+    assert run.failures == {"b\\r": "\\u202e"}
 
 
 VERSION_1 = """\
@@ -343,11 +418,14 @@ def test_files_that_were_joined_are_refused(tmp_path: Path) -> None:
     doubled.write_bytes(one.read_bytes() + one.read_bytes().split(b"\n")[1] + b"\n")
     with pytest.raises(OptionError, match="line 6: a second run: copy files into one folder"):
         read(joined)
-    with pytest.raises(OptionError, match="line 6: after the end of the run"):
+    with pytest.raises(OptionError, match="line 6: not as it was written"):
         read(doubled)
 
 
-@pytest.mark.parametrize("text", [b"[" * 10**5, b"\xff\xfe", b"\x00" * 64, b"12", b"{}", b""])
+@pytest.mark.parametrize(
+    "text",
+    [b"[" * 10**5, b"\xff\xfe", b"\x00" * 64, b"12", b"{}", b"", b"\n", b"\n\n", b"<html>", b"1" * 5000],
+)
 def test_a_file_that_never_was_a_run(tmp_path: Path, text: bytes) -> None:
     path = tmp_path / "other.jsonl"
     path.write_bytes(text)
@@ -357,7 +435,7 @@ def test_a_file_that_never_was_a_run(tmp_path: Path, text: bytes) -> None:
 
 def test_rounds_that_were_not_measured_are_not_written(tmp_path: Path) -> None:
     with Writer(tmp_path) as writer:
-        with pytest.raises(ValueError, match="the subjects are not given yet"):
+        with pytest.raises(ValueError, match="is of no subject"):
             writer.add_round(0, {"a": 1.0})
         writer.begin(HEADER)
         for number, samples in [(1, {"a": 1.0}), (0, {"c": 1.0}), (0, {"a": float("inf")}), (0, {})]:
@@ -367,16 +445,29 @@ def test_rounds_that_were_not_measured_are_not_written(tmp_path: Path) -> None:
 
 
 def test_a_label_stands_for_one_subject() -> None:
-    with pytest.raises(ValueError, match="label 'a' is given twice"):
+    with pytest.raises(ValueError, match="label a is given twice"):
         replace(HEADER, subjects=(A, A))
     with pytest.raises(ValueError, match="yesterday"):
         replace(HEADER, started="yesterday")
 
 
-def test_a_run_that_never_began_leaves_nothing(tmp_path: Path) -> None:
+def test_a_file_appears_with_its_first_line(tmp_path: Path) -> None:
+    """So that a run which is killed while it prepares leaves nothing that could block another one."""
     with Writer(tmp_path) as writer:
-        assert writer.path.exists()
-    assert list(tmp_path.iterdir()) == []
+        assert list(tmp_path.iterdir()) == []
+        writer.begin(HEADER)
+        assert list(tmp_path.iterdir()) == [writer.path]
+        assert read(writer.path).header == HEADER
+
+
+def test_what_a_dead_process_left_is_taken_away_once_it_is_old(tmp_path: Path) -> None:
+    old, new, lock = (tmp_path / name for name in (".saevit-a.jsonl", ".saevit-b.jsonl", ".saevit-c.lock"))
+    for path in (old, new, lock):
+        path.touch()
+    for path in (old, lock):
+        os.utime(path, (0, 0))
+    written(tmp_path)
+    assert [path.exists() for path in (old, new, lock)] == [False, True, True]
 
 
 def test_where_runs_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -397,7 +488,7 @@ def test_a_folder_that_is_none(tmp_path: Path) -> None:
         runs(file)
     with pytest.raises(OptionError, match=r"cannot keep runs \(.*\): choose another folder"):
         Writer(file)
-    with pytest.raises(OptionError, match=r"cannot be read \(No such file"):
+    with pytest.raises(OptionError, match="does not exist: name a regular file"):
         read(tmp_path / "absent.jsonl")
 
 
