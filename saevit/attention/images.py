@@ -1,5 +1,6 @@
 """Image files to inputs of a network: upright, RGB, cropped in the middle, resized and normalised."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,11 @@ import torch
 from torch import Tensor
 
 from saevit.errors import OptionError, need
+from saevit.files import file_type, unusable
 from saevit.image_files import ENDINGS, opened, upright_rgb
 from saevit.network import IMAGENET_MEAN, IMAGENET_STD
 from saevit.results.attention import Photo, Query
+from saevit.text import printable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -49,24 +52,28 @@ def shipped_photo() -> Path:
 
 
 def found(paths: Iterable[Path]) -> list[Path]:
-    """Return image files, a folder being all image files in it, by name.
+    """Return image files, a folder being all image files in it, by name; hidden files are no images.
 
     Raises:
-        OptionError: a path that is not there, or a folder without images.
+        OptionError: a path that is no file or folder, or cannot be looked into; a folder without images.
     """
     files: list[Path] = []
     for path in paths:
-        if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in ENDINGS and p.is_file())
+        shown, kind = printable(str(path)), file_type(path)
+        if kind == "folder":
+            try:
+                names = sorted(path.iterdir())
+            except OSError as error:
+                raise unusable(path, error, "read") from error
+            images = [p for p in names if p.suffix.lower() in ENDINGS and not p.name.startswith(".")]
+            inside = [p for p in images if file_type(p) == "file"]
             if not inside:
-                raise OptionError(f"{path} has no image in it: name a file ({', '.join(ENDINGS)})")
+                raise OptionError(f"{shown} has no image in it: name a file ({', '.join(ENDINGS)})")
             files += inside
-        elif not path.exists():
-            raise OptionError(f"{path} does not exist: name an image file")
-        elif not path.is_file():
-            raise OptionError(f"{path} is not a file: name an image file")
+        elif kind == "missing":
+            raise OptionError(f"{shown} does not exist: name an image file")
         else:
-            files.append(path)
+            files.append(path)  # what is no regular file is refused when it is opened
     return files
 
 
@@ -74,14 +81,14 @@ def load(path: Path, img_size: tuple[int, int]) -> Photo:
     """Read an image as the network will see it: its middle, of the input's shape and size (H, W), RGB.
 
     Args:
-        path: a file of any format that Pillow reads.
+        path: a file of one of `image_files.FORMATS`.
         img_size: (H, W) of the input.
 
     Raises:
         OptionError: it is no image, broken, or too large to be read, in one line.
     """
     with opened(path, str(path)) as image:
-        return seen(image, path.name, img_size)
+        return seen(image, printable(path.name), img_size)
 
 
 def seen(image: "Image.Image", name: str, img_size: tuple[int, int]) -> Photo:
@@ -98,12 +105,19 @@ def seen(image: "Image.Image", name: str, img_size: tuple[int, int]) -> Photo:
 
 
 def middle(size: tuple[int, int], img_size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """Return the largest box (left, top, right, bottom) of the input's shape in the middle of an image."""
+    """Return the largest box (left, top, right, bottom) of the input's shape in the middle of an image.
+
+    One side of the box is the image's own, and the other cannot exceed it, even by rounding.
+    """
     width, height = size
     H, W = img_size
-    scale = min(width / W, height / H)
-    left, top = (width - W * scale) / 2, (height - H * scale) / 2
-    return left, top, left + W * scale, top + H * scale
+    across, down = float(width), float(height)
+    if width * H > height * W:
+        across = height * W / H
+    else:
+        down = width * H / W
+    left, top = (width - across) / 2, (height - down) / 2
+    return left, top, width - left, height - top
 
 
 def as_input(photo: Photo, normalisation: Normalisation, in_chans: int) -> Tensor:
@@ -119,20 +133,24 @@ def place(query: tuple[int, int], photo: Photo) -> Query:
     Raises:
         OptionError: the network does not see it; names the range that it sees.
     """
-    x, y = query
     left, top, right, bottom = photo.crop
     H, W = photo.pixels.shape[:2]
-    across, down = (x + 0.5 - left) * W / (right - left), (y + 0.5 - top) * H / (bottom - top)
-    if not (0 <= across < W and 0 <= down < H):
-        columns, rows = inside(left, right), inside(top, bottom)
+    columns, rows = inside(left, right), inside(top, bottom)
+    x, y = query
+    if not (columns[0] <= x <= columns[1] and rows[0] <= y <= rows[1]):
         raise OptionError(
             f"query {x},{y} is outside what the network sees of {photo.name}, "
             f"{photo.size[0]} x {photo.size[1]} px: X {columns[0]} to {columns[1]}, Y {rows[0]} to {rows[1]}"
         )
-    return Query(image=query, input=(across, down))
+    return Query(image=query, input=(within(x, left, right, W), within(y, top, bottom, H)))
+
+
+def within(pixel: int, low: float, high: float, length: int) -> float:
+    """Map a pixel's centre from an interval of the image to the input, [0, length); the ends are included."""
+    return min(max(0.0, (pixel + 0.5 - low) * length / (high - low)), math.nextafter(length, 0))
 
 
 def inside(low: float, high: float) -> tuple[int, int]:
-    """Return the first and the last pixel whose centre is in an interval."""
+    """Return the first and the last pixel whose centre is in an interval; at least one, the nearest."""
     first, last = int(np.ceil(low - 0.5)), int(np.ceil(high - 0.5)) - 1
     return max(0, first), max(first, last)

@@ -94,7 +94,7 @@ def look(
         queries = [] if first else [images.place(query, photo) for query in choice.queries]
         every, inputs, notes = passed(net, photo, normed=first is None and "pattern" in choice.views)
         layers = kept(every, choice)
-        tally.add(path.name, layers, inputs)
+        tally.add(photo.name, layers, inputs)
         first = first or First(photo=photo, queries=queries, every=every, layers=layers, notes=notes)
         if on_image:
             on_image(count + 1)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 MODES = {1: "L", 3: "RGB"}
 INTERPOLATION = "bicubic"
+MOST_ASPECT = 64
 
 
 class Input(Protocol):
@@ -73,5 +74,13 @@ def eval_transform(about: Input, crop_pct: float = CROP_PCT) -> Callable[["Image
 
 def converted(mode: str, inner: Any, image: "Image") -> Tensor:
     """Convert an image to grey or RGB, then transform it."""
-    x: Tensor = inner(image if image.mode == mode else image.convert(mode))
+    x: Tensor = inner(without_ends(image if image.mode == mode else image.convert(mode)))
     return x
+
+
+def without_ends(image: "Image") -> "Image":
+    """Cut off what is never seen of a very long image: resized by its short side it would fill the memory."""
+    width, height = image.size
+    w, h = min(width, MOST_ASPECT * height), min(height, MOST_ASPECT * width)
+    left, top = (width - w) // 2, (height - h) // 2
+    return image if (w, h) == image.size else image.crop((left, top, left + w, top + h))

@@ -1,5 +1,6 @@
 """Image files of every kind: read as they look, or refused in one line."""
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -7,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
 from saevit.attention import images
-from saevit.attention.images import Normalisation, as_input, found, load, middle, place
+from saevit.attention.images import Normalisation, as_input, found, inside, load, middle, place
 from saevit.errors import OptionError
+from saevit.image_files import UnreadableImage
+from saevit.results.attention import Photo
 
 SIZE = (32, 32)
 
@@ -27,7 +30,7 @@ def picture(width: int = 60, height: int = 40) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def corner(photo: images.Photo, y: int, x: int) -> list[int]:
+def corner(photo: Photo, y: int, x: int) -> list[int]:
     """The colour at a pixel of the input."""
     return [int(v) for v in photo.pixels[y, x]]
 
@@ -53,6 +56,52 @@ def test_exif_orientation(orientation: int, tmp_path: Path) -> None:
     assert corner(photo, 29, 20) == [0, 0, 255]
     assert corner(photo, 16, 1) == [0, 255, 0]
     assert bool(photo.notes) == (orientation > 1)
+
+
+def entry(kind: int, count: int, value: bytes, tag: int = 0x0112) -> bytes:
+    """An entry of little-endian EXIF."""
+    return struct.pack("<HHI", tag, kind, count) + value.ljust(4, b"\0")
+
+
+JUNK = entry(2, 9, b"\xff" * 4, 0x010F), entry(9, 1, struct.pack("<i", -7), 0xA001)
+ORIENTATIONS = {
+    "six": (entry(3, 1, b"\6"), True),
+    "six, LONG": (entry(4, 1, b"\6"), True),
+    "six behind broken entries": (b"".join(JUNK) + entry(3, 1, b"\6"), True),
+    "six before broken entries": (entry(3, 1, b"\6") + b"".join(JUNK), True),
+    "one": (entry(3, 1, b"\1"), False),
+    "zero": (entry(3, 1, b"\0"), False),
+    "nine": (entry(3, 1, b"\x09"), False),
+    "text": (entry(2, 2, b"6"), False),
+    "rational": (entry(5, 1, b"\6"), False),
+    "none": (b"", False),
+    "cut off": (entry(3, 1, b"\6")[:7], False),
+}
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp"])
+@pytest.mark.parametrize("name", ORIENTATIONS)
+def test_the_orientation_is_read_whatever_else_is_broken(name: str, ending: str, tmp_path: Path) -> None:
+    entries, turns = ORIENTATIONS[name]
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", -(-len(entries) // 12)) + entries + bytes(4)
+    stored = picture().transpose(Image.Transpose.ROTATE_90) if turns else picture()
+    stored.save(tmp_path / f"a.{ending}", exif=exif)
+    photo = load(tmp_path / f"a.{ending}", SIZE)
+    assert photo.size == (60, 40)
+    assert (np.abs(np.array(corner(photo, 2, 20)) - (255, 0, 0)) < 9).all()
+    assert ("turned upright by its EXIF orientation" in photo.notes) is turns
+
+
+@pytest.mark.parametrize("orientation", range(10))
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])  # Pillow maps files of the first and the last
+def test_orientation_of_tiff(mode: str, orientation: int, tmp_path: Path) -> None:
+    back = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
+    stored = picture().convert(mode)
+    turned = stored.transpose(Image.Transpose(back[orientation])) if orientation in back else stored
+    turned.save(tmp_path / "a.tif", tiffinfo={0x0112: orientation})
+    photo = load(tmp_path / "a.tif", (40, 60))
+    assert (photo.pixels == np.asarray(stored.convert("RGB"))).all()
+    assert ("turned upright by its EXIF orientation" in photo.notes) is (orientation in back)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr", "LAB"])
@@ -133,8 +182,8 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     giant_png(tmp_path / "giant.png", 20_000)
     for name, message in {
         "half.jpg": "half.jpg is broken: image file is truncated",
-        "empty.png": "empty.png is not an image",
-        "text.png": "text.png is not an image",
+        "empty.png": "empty.png is not a PNG, JPEG, WebP, GIF, BMP or TIFF image: convert it",
+        "text.png": "text.png is not a PNG, JPEG, WebP, GIF, BMP or TIFF image: convert it",
         "giant.png": "giant.png has 400,000,000 pixels, at most 178,956,970 are read: shrink it first",
     }.items():
         with pytest.raises(OptionError, match=message) as caught:
@@ -142,29 +191,151 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("kind", ["EPS", "PDF", "ICNS", "ICO", "PPM", "TGA", "JPEG2000", "PCX", "DDS", "SGI"])
+def test_other_formats_are_refused_whatever_their_name(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture(64, 64).save(tmp_path / "a.png", kind)
+    monkeypatch.setattr("subprocess.Popen", None)  # what calls a program fails otherwise
+    monkeypatch.setattr("shutil.which", None)
+    with pytest.raises(OptionError, match="is not a PNG, JPEG, WebP, GIF, BMP or TIFF image"):
+        load(tmp_path / "a.png", SIZE)
+
+
+@pytest.mark.parametrize("chunk", ["zTXt", "iTXt", "iCCP"])
+def test_a_png_may_carry_much_text(chunk: str, tmp_path: Path) -> None:
+    between = {"zTXt": b"\0\0", "iTXt": b"\0\1\0\0\0", "iCCP": b"\0\0"}[chunk]
+    body = chunk.encode() + b"name" + between + zlib.compress(bytes(3_000_000))
+    picture().save(tmp_path / "a.png")
+    data = (tmp_path / "a.png").read_bytes()
+    more = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    (tmp_path / "a.png").write_bytes(data[:33] + more + data[33:])  # 33: behind the header
+    assert load(tmp_path / "a.png", SIZE).size == (60, 40)
+
+
+def test_a_huge_range_of_values(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[-3e38, 3e38], [0, 0]], np.float32)).save(tmp_path / "a.tif")
+    assert load(tmp_path / "a.tif", SIZE).pixels.max() == 255
+
+
 def test_folders_and_files(tmp_path: Path) -> None:
     for name in ("b.png", "a.jpg"):
         picture().save(tmp_path / name)
     (tmp_path / "notes.txt").write_text("")
     (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "folder.png").mkdir()
+    for name in (".hidden.png", "._a.jpg", "none/._a.jpg"):
+        (tmp_path / name).write_bytes(b"a resource fork")
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "gone_too.png").symlink_to("nowhere")
+    (tmp_path / "circle").symlink_to("circle")
     assert [p.name for p in found([tmp_path])] == ["a.jpg", "b.png"]
-    for name, message in {"none": "has no image in it", "gone.png": "does not exist"}.items():
+    for name, message in {
+        "none": "has no image in it",
+        "gone.png": "does not exist",
+        "gone_too.png": "does not exist",
+        "a.jpg/b.png": "does not exist",
+        "circle": "circle cannot be used: Too many levels of symbolic links",
+        "x" * 300: "cannot be used: File name too long",
+        "a\0b": r"a\\x00b cannot be used: ",
+    }.items():
         with pytest.raises(OptionError, match=message):
             found([tmp_path / name])
+
+
+@pytest.mark.parametrize("name", ["pipe", "/dev/zero", "folder", "gone"])
+def test_what_is_no_regular_file_is_refused_at_once(name: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UnreadableImage, match=r"is no regular file|cannot be read: No such file"):
+        load(tmp_path / name, SIZE)
+
+
+@pytest.mark.parametrize("where", ["stat", "iterdir"])
+def test_a_closed_folder_is_one_line(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, where, closed)
+        with pytest.raises(OptionError, match=r"closed cannot be (used|read): Permission denied$"):
+            found([tmp_path / "closed"] if where == "stat" else [made(tmp_path / "closed")])
+
+
+def made(folder: Path) -> Path:
+    """Make a folder."""
+    folder.mkdir()
+    return folder
 
 
 def test_the_shipped_photograph_is_there() -> None:
     assert load(images.shipped_photo(), SIZE).size == (512, 600)
 
 
-@given(st.integers(1, 3000), st.integers(1, 3000), st.integers(32, 300), st.integers(32, 300))
-def test_the_crop_has_the_shape_of_the_input(width: int, height: int, H: int, W: int) -> None:
+def check_middle(width: int, height: int, H: int, W: int) -> None:
+    """The box is in the image as Pillow sees it, in fp32 too, and has the input's shape."""
     left, top, right, bottom = middle((width, height), (H, W))
-    assert left >= -1e-9
-    assert right <= width + 1e-9
+    assert 0 <= left < right <= width
+    assert 0 <= top < bottom <= height
+    assert np.float32(left) >= 0
+    assert np.float32(top) >= 0
+    assert np.float32(right) <= np.float32(width)
+    assert np.float32(bottom) <= np.float32(height)
     assert (right - left) * H == pytest.approx((bottom - top) * W)
-    assert right - left == pytest.approx(width) or bottom - top == pytest.approx(height)
+    assert (left, right) == (0, width) or (top, bottom) == (0, height)
     assert left == pytest.approx(width - right)
+    assert top == pytest.approx(height - bottom)
+
+
+sides, targets = st.integers(1, 4000), st.integers(32, 2**14)
+
+
+@given(sides, sides, targets, targets)
+@example(1600, 900, 224, 224)
+@example(1200, 900, 224, 224)
+@example(178_956_970, 1, 224, 224)
+@example(1, 178_956_970, 32, 2**14)
+def test_the_crop_has_the_shape_of_the_input(width: int, height: int, H: int, W: int) -> None:
+    check_middle(width, height, H, W)
+
+
+@pytest.mark.parametrize("target", [32, 97, 224, 256, 299, 384, 1000])
+def test_the_crop_is_inside_the_image_at_many_sizes(target: int) -> None:
+    draw = np.random.default_rng(target)
+    for width, height in draw.integers(1, 4001, (1000, 2)).tolist():
+        check_middle(width, height, target, target)
+
+
+@given(sides, sides, st.integers(32, 400), st.integers(32, 400), st.data())
+def test_pixels_map_in_order_and_all_that_the_range_names(
+    width: int, height: int, H: int, W: int, data: st.DataObject
+) -> None:
+    box = middle((width, height), (H, W))
+    pixels = np.zeros((H, W, 3), np.uint8)
+    photo = Photo(name="a", size=(width, height), crop=box, pixels=pixels, notes=())
+    (left, right), (top, bottom) = inside(box[0], box[2]), inside(box[1], box[3])
+    assert 0 <= left <= right < width
+    assert 0 <= top <= bottom < height
+    columns = sorted({left, right, *data.draw(st.lists(st.integers(left, right), max_size=5))})
+    across = [place((x, bottom), photo).input[0] for x in columns]
+    assert across == sorted(set(across))
+    assert 0 <= across[0] <= across[-1] < W
+    for x, y in ((left - 1, top), (right + 1, top), (left, top - 1), (left, bottom + 1)):
+        with pytest.raises(OptionError, match=f"X {left} to {right}, Y {top} to {bottom}"):
+            place((x, y), photo)
+
+
+@pytest.mark.parametrize(
+    "size", [(1600, 900), (1200, 900), (900, 1600), (1, 1), (1, 4000), (4000, 1), (3, 2)]
+)
+@pytest.mark.parametrize("target", [(224, 224), (97, 97), (299, 299), (32, 320)])
+def test_pictures_of_every_shape_are_resized(
+    size: tuple[int, int], target: tuple[int, int], tmp_path: Path
+) -> None:
+    Image.new("RGB", size, (10, 200, 30)).save(tmp_path / "a.png")
+    pixels = load(tmp_path / "a.png", target).pixels
+    assert pixels.shape == (*target, 3)
+    assert (pixels == (10, 200, 30)).all()
 
 
 def test_queries_are_pixels_of_the_image_as_given(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_every_output(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "1 image could not be read" in told.err
     data = json.loads((here / "a.json").read_text(encoding="utf-8"))
     assert (data["top1"], data["images"]) == (float(row["top1"]), 6)
-    assert "9.jpg is not an image" in data["unreadable"][0]
+    assert "9.jpg is not a PNG" in data["unreadable"][0]
     assert run(arguments) == 2
     assert "exists: choose another name, or add --overwrite" in capsys.readouterr().err
     assert run([*arguments, "--overwrite", "--no-store"]) == 0

@@ -108,7 +108,7 @@ def test_several_images_are_averaged_and_a_broken_one_is_left_out(
     assert run([*arguments, "photos", "--overwrite"]) == 1
     told = capsys.readouterr()
     assert "2 images" in told.out
-    assert "warning: left out: photos/3.png is not an image" in told.err
+    assert "warning: left out: photos/3.png is not a PNG" in told.err
 
 
 def test_chosen_stages_blocks_and_heads(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,7 +143,7 @@ def test_chosen_stages_blocks_and_heads(here: Path, capsys: pytest.CaptureFixtur
         (["--img-size", "8"], "8 px is out of range, nearest is 32"),
         (["--width", "100"], "GB are free: nearest is a smaller --img-size or --width"),
         (["--image", "gone.png"], "gone.png does not exist"),
-        (["--image", "text.png"], "text.png is not an image"),
+        (["--image", "text.png"], "text.png is not a PNG"),
         (["--checkpoint", "gone.pth"], "--checkpoint gone.pth does not exist"),
         (["--checkpoint", "text.png"], "cannot be read as weights"),
         (["--output", "a.gif"], "--output a.gif has no known ending"),

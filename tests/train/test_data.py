@@ -161,7 +161,7 @@ def test_broken_images_are_dropped_and_counted(tmp_path: Path) -> None:
     half = (tmp_path / "b" / "0.png").read_bytes()[:40]
     (tmp_path / "b" / "9.png").write_bytes(half)
     data = open_data(str(tmp_path), "all")
-    with pytest.raises(UnreadableImage, match=r"9\.jpg is not an image"):
+    with pytest.raises(UnreadableImage, match=r"9\.jpg is not a PNG"):
         data[2]
     inputs = Inputs(data, eval_transform(NETWORK))
     x, labels, dropped = drop_unreadable([inputs[i] for i in range(len(inputs))])

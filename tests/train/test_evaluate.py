@@ -99,7 +99,7 @@ def test_broken_images_count_nowhere(greys: ImageData, file: Path) -> None:
         (folder / "b" / f"{n}.png").write_bytes(b"broken")
     found = evaluate(trained(Oracle(0.9)), greys, file, PLAN)
     assert (found.top1.total, len(found.unreadable)) == (11, 3)
-    assert "a/0.png is not an image" in found.unreadable[0]
+    assert "a/0.png is not a PNG" in found.unreadable[0]
     assert [c.name for c in found.classes] == ["a", *NAMES[2:]]
     for path in folder.rglob("*.png"):
         path.write_bytes(b"broken")
