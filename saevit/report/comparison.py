@@ -1,17 +1,14 @@
 """A comparison as a table and for other programs."""
 
-import csv
-import io
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from saevit.report.machine import measured_columns
+from saevit.report.machine import csv_text, json_text, measured_columns
 from saevit.report.metrics import COSTS, is_comparable, on_front, sorted_by
 from saevit.report.tables import NONE, Table, machine_name, without_empty_columns
-from saevit.report.units import digits, giga, milliseconds, percent, plural, scaled, size
+from saevit.report.units import digits, giga, interval, milliseconds, percent, plural, scaled, size
 from saevit.results.comparison import Candidate, Comparison
 from saevit.results.record import SCHEMA_VERSION
 from saevit.results.stability import MOST_LINES, advice
@@ -90,7 +87,7 @@ def row(comparison: Comparison, c: Candidate, found: Fronts) -> tuple[str, ...]:
         NONE if c.peak_bytes is None else size(c.peak_bytes),
         ("failed" if c.reason else NONE) if seconds is None else milliseconds(seconds),
         NONE if seconds is None else digits(batch / seconds),
-        NONE if seen is None else f"{seen.median:.3f} [{seen.low:.3f}, {seen.high:.3f}] {seen.verdict}",
+        NONE if seen is None else f"{interval(seen.median, seen.low, seen.high)} {seen.verdict}",
         NONE if c.accuracy is None else f"{c.accuracy.top1:.1f}",
         NONE
         if not c.accuracy or not c.accuracy.interval
@@ -143,8 +140,7 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
     floor = timings.noise_floor if timings else None
     if floor:
         found.append(
-            f"noise floor: the reference against itself, {floor.median:.3f} "
-            f"[{floor.low:.3f}, {floor.high:.3f}] "
+            f"noise floor: the reference against itself, {interval(floor.median, floor.low, floor.high)} "
             f"at {percent(floor.confidence, 0)} confidence"
         )
     return (*found, *(advice(timings) if timings else ()))
@@ -227,16 +223,11 @@ def comparison_json(comparison: Comparison) -> str:
         data["timings"]["advice"] = list(advice(comparison.timings))
     for entry, c in zip(data["candidates"], comparison.candidates, strict=True):
         entry |= comparison_columns(comparison, c, found)
-    return json.dumps(data, indent=2) + "\n"
+    return json_text(data)
 
 
 def comparison_csv(comparison: Comparison) -> str:
     """Write one row a model."""
     found = fronts(comparison, COSTS)
     rows = [comparison_columns(comparison, c, found) for c in comparison.candidates]
-    text = io.StringIO()
-    names = list(dict.fromkeys(name for columns in rows for name in columns))
-    writer = csv.DictWriter(text, fieldnames=names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text(rows)

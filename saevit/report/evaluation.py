@@ -1,13 +1,11 @@
 """An evaluation as tables and for other programs."""
 
-import csv
-import io
-import json
 from dataclasses import asdict
 from typing import Any
 
+from saevit.report.machine import csv_text, json_text
 from saevit.report.tables import NONE, Table
-from saevit.report.units import digits, plural
+from saevit.report.units import digits, fixed, plural
 from saevit.results.evaluation import NOT_INTERLEAVED, Evaluation
 from saevit.results.record import SCHEMA_VERSION
 from saevit.results.statistics import Share
@@ -34,10 +32,10 @@ def summary_table(found: Evaluation) -> Table:
         ),
         (
             "calibration error",
-            f"{found.calibration_error:.4f}",
+            fixed(found.calibration_error, 4),
             f"expected, {found.bins} bins of equal width, {found.images:,} images",
         ),
-        ("mean loss", f"{found.loss:.4f}", "cross-entropy, nat"),
+        ("mean loss", fixed(found.loss, 4), "cross-entropy, nat"),
         (
             "images/s",
             digits(found.throughput),
@@ -148,14 +146,9 @@ def evaluation_json(found: Evaluation) -> str:
     ]
     data = {"schema_version": SCHEMA_VERSION} | asdict(found) | evaluation_columns(found)
     data |= {"unreadable": list(found.unreadable), "classes": classes}
-    return json.dumps(data, indent=2) + "\n"
+    return json_text(data)
 
 
 def evaluation_csv(found: Evaluation) -> str:
     """Write one row."""
-    row = evaluation_columns(found)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(row), lineterminator="\n")
-    writer.writeheader()
-    writer.writerow(row)
-    return text.getvalue()
+    return csv_text([evaluation_columns(found)])

@@ -7,6 +7,8 @@ milliseconds for one batch.
 import csv
 import io
 import json
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,11 +16,14 @@ from saevit.results.profile import Latency, Profile
 from saevit.results.record import SCHEMA_VERSION
 from saevit.results.stability import advice
 from saevit.results.statistics import summarize
+from saevit.text import printable
+
+FORMULA = ("=", "+", "-", "@")  # how text begins that a spreadsheet takes for one
 
 
 def profile_json(profile: Profile) -> str:
     """Write everything known, raw samples included, as one JSON object."""
-    return json.dumps(profile_dict(profile), indent=2) + "\n"
+    return json_text(profile_dict(profile))
 
 
 def profile_dict(profile: Profile) -> dict[str, Any]:
@@ -39,11 +44,38 @@ def profile_csv(profile: Profile) -> str:
     latencies = profile.timings.latencies if profile.timings else ()
     rows = [counted_columns(profile) | measured_columns(latency) for latency in latencies]
     rows = rows or [counted_columns(profile)]
+    return csv_text(rows)
+
+
+def json_text(data: Any) -> str:
+    """Write JSON, which has no NaN and no infinity: null stands for them."""
+    return json.dumps(finite(data), indent=2, allow_nan=False) + "\n"
+
+
+def finite(data: Any) -> Any:
+    """Return plain values without numbers that are not finite."""
+    if isinstance(data, dict):
+        return {name: finite(value) for name, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
+
+
+def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> str:
+    """Write rows under their names (None: those of all rows); text is printable and no formula."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    names = columns or list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(text, fieldnames=names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)
     return text.getvalue()
+
+
+def csv_cell(value: Any) -> Any:
+    """Return numbers as they are, and text that a spreadsheet would compute behind an apostrophe."""
+    if not isinstance(value, str):
+        return value
+    return "'" * value.startswith(FORMULA) + printable(value)
 
 
 def counted_columns(profile: Profile) -> dict[str, Any]:

@@ -41,5 +41,7 @@ def scale(axis: "Axis", ends: tuple[float, float], *, log: bool) -> None:
 
 
 def plain_number(value: float) -> str:
-    """Write a tick without exponent: 0.05, 20, 1,000."""
-    return f"{value:,.6f}".rstrip("0").rstrip(".")
+    """Write a tick: 0.05, 20, 1,000; with an exponent where that would be longer: 2e-07, 1e+12."""
+    if value and not 1e-4 <= abs(value) < 1e10:
+        return f"{value:.6g}"
+    return f"{value:z,.6f}".rstrip("0").rstrip(".")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from saevit.report.units import digits, flops, giga, milliseconds, percent, scaled, size, thousands
+from saevit.report.units import digits, flops, giga, interval, milliseconds, percent, scaled, size, thousands
 from saevit.results.profile import Latency, Profile, ReceiptLine, Row, Timings
 from saevit.results.stability import advice
 from saevit.results.statistics import median, ratio, summarize
@@ -67,8 +67,8 @@ def speed_table(profile: Profile) -> Table:
     floor = timings.noise_floor
     if floor:
         notes.append(
-            f"noise floor: the first line against itself, {floor.median:.3f} "
-            f"[{floor.low:.3f}, {floor.high:.3f}] at {percent(floor.confidence, 0)} confidence"
+            f"noise floor: the first line against itself, {interval(floor.median, floor.low, floor.high)} "
+            f"at {percent(floor.confidence, 0)} confidence"
         )
     if timings.interrupted:
         notes.append(f"interrupted: the figures are of the {timings.rounds} rounds that were finished")
@@ -115,7 +115,7 @@ def ratio_text(latency: Latency, all_of_them: tuple[Latency, ...]) -> str:
     if not same or same[0] is latency or not same[0].samples:
         return NONE
     seen = ratio(latency.samples, same[0].samples)
-    return f"{seen.median:.3f} [{seen.low:.3f}, {seen.high:.3f}] {seen.verdict}"
+    return f"{interval(seen.median, seen.low, seen.high)} {seen.verdict}"
 
 
 def machine_name(timings: Timings) -> str:

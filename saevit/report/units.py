@@ -2,28 +2,43 @@
 
 FLOPS_PER_MAC = 2
 PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+ENDLESS = 1e15  # a number as large is written with an exponent
 BINARY = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
 def digits(value: float, significant: int = 3) -> str:
-    """Write a number with so many significant digits, never in exponent form."""
+    """Write a number with so many digits; with an exponent only where it would be 0 or endless without."""
     if value == 0:
         return "0"
-    magnitude = len(str(int(abs(value)))) if abs(value) >= 1 else 0
-    return f"{value:.{max(0, significant - magnitude)}f}"
+    decimals = significant
+    if 1 <= abs(value) < ENDLESS:
+        decimals = max(0, significant - len(str(int(abs(value)))))
+    return fixed(value, decimals, significant)
+
+
+def fixed(value: float, decimals: int, significant: int = 2) -> str:
+    """Write a number with so many decimals; with an exponent only where it would be 0 or endless without."""
+    text = f"{value:z.{decimals}f}"
+    is_lost = value and not text.strip("-0.")
+    return f"{value:.{significant}g}" if is_lost or abs(value) >= ENDLESS else text
+
+
+def interval(value: float, low: float, high: float) -> str:
+    """Write a ratio with its interval."""
+    return f"{fixed(value, 3)} [{fixed(low, 3)}, {fixed(high, 3)}]"
 
 
 def scaled(value: float, significant: int = 3) -> str:
     """Write a count with a decimal prefix: 5681756 -> 5.68 M."""
     for factor, prefix in PREFIXES:
-        if abs(value) >= factor:
+        if factor <= abs(value) < ENDLESS:
             return f"{digits(value / factor, significant)} {prefix}"
-    return digits(value, significant) if value != int(value) else str(int(value))
+    return str(int(value)) if abs(value) < ENDLESS and value == int(value) else digits(value, significant)
 
 
 def giga(macs: float) -> str:
     """Write MACs as GMACs' number, with the four decimals of published tables' better half."""
-    return f"{macs / 1e9:.4f}"
+    return fixed(macs / 1e9, 4)
 
 
 def flops(macs: float) -> float:
@@ -36,7 +51,7 @@ def size(num_bytes: float) -> str:
     for factor, unit in BINARY:
         if num_bytes >= factor:
             return f"{digits(num_bytes / factor)} {unit}"
-    return f"{int(num_bytes)} B"
+    return f"{fixed(num_bytes, 0)} B"
 
 
 def milliseconds(seconds: float) -> str:
@@ -46,7 +61,7 @@ def milliseconds(seconds: float) -> str:
 
 def percent(share: float, decimals: int = 1) -> str:
     """Write a share as per cent; what is not all never reads 100."""
-    text = f"{share * 100:.{decimals}f}"
+    text = fixed(share * 100, decimals) if abs(share) >= ENDLESS else f"{share * 100:z.{decimals}f}"
     if share < 1 and float(text) == 100:
         text = f"{100 - 10**-decimals:.{decimals}f}"
     return f"{text} %"

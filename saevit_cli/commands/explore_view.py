@@ -55,8 +55,9 @@ class View:
 
     def emit_rows(self, rows: list[dict[str, Any]], table: Any, draw: Callable[[], Any] | None) -> bool:
         """Show one table, unless data go to stdout, and write it. Was all of it written?"""
-        from saevit.report.explore import machine
+        from saevit.report.explore.machine import rows_json
         from saevit.report.figure import save
+        from saevit.report.machine import csv_text
 
         if self.parquet:
             raise OptionError("--parquet is for fronts: take --csv here")
@@ -65,8 +66,8 @@ class View:
         if output.STDOUT not in (self.csv, self.json):
             output.show((table,))
         outputs: list[output.Output] = [
-            ("--csv", self.csv, lambda: machine.csv_text(rows)),
-            ("--json", self.json, lambda: machine.rows_json(rows)),
+            ("--csv", self.csv, lambda: csv_text(rows)),
+            ("--json", self.json, lambda: rows_json(rows)),
         ]
         if draw is not None:
             outputs.append(("--plot", self.plot, lambda: partial(save, draw())))

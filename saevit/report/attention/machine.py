@@ -1,14 +1,12 @@
 """Attention for other programs: every number unrounded, and the maps as arrays."""
 
-import csv
-import io
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
+from saevit.report.machine import csv_text, finite, json_text
 from saevit.results.attention import METRICS, Attention, HeadNumbers, Place
 from saevit.results.record import SCHEMA_VERSION
 
@@ -18,9 +16,7 @@ if TYPE_CHECKING:
 
 def attention_json(seen: Sequence[Attention]) -> str:
     """Write all numbers, one value an image, as one JSON object with one entry a network."""
-    return (
-        json.dumps({"schema_version": SCHEMA_VERSION, "networks": [entry(a) for a in seen]}, indent=2) + "\n"
-    )
+    return json_text({"schema_version": SCHEMA_VERSION, "networks": [entry(a) for a in seen]})
 
 
 def entry(attention: Attention) -> dict[str, Any]:
@@ -40,7 +36,7 @@ def entry(attention: Attention) -> dict[str, Any]:
         "heads": [
             place_columns(numbers.place)
             | {"head": numbers.head}
-            | {name: [finite(value) for value in numbers.samples[name]] for name in METRICS}
+            | {name: list(numbers.samples[name]) for name in METRICS}
             for numbers in attention.numbers
         ],
         "redundancy": [
@@ -79,11 +75,7 @@ def place_columns(place: Place) -> dict[str, Any]:
 def attention_csv(seen: Sequence[Attention]) -> str:
     """Write one row a head: means over images and, where there are several, standard deviations."""
     rows = [csv_row(attention, numbers) for attention in seen for numbers in attention.numbers]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text(rows)
 
 
 def csv_row(attention: Attention, numbers: HeadNumbers) -> dict[str, Any]:
@@ -102,11 +94,6 @@ def csv_row(attention: Attention, numbers: HeadNumbers) -> dict[str, Any]:
         row[name] = finite(fmean(values))
         row[f"{name}_std"] = finite(stdev(values)) if len(values) > 1 else None
     return row
-
-
-def finite(value: float) -> float | None:
-    """Return a number, or None for what does not apply."""
-    return value if math.isfinite(value) else None
 
 
 def save_arrays(seen: Sequence[Attention], path: Path) -> None:

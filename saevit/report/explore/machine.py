@@ -1,8 +1,5 @@
 """An exploration for other programs: full precision, timm's column names where timm has one."""
 
-import csv
-import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +7,7 @@ from typing import Any
 from saevit.errors import need
 from saevit.explore.rows import Exploration, Row
 from saevit.explore.solve import Sensitivity, Solution
+from saevit.report.machine import csv_text, json_text
 from saevit.results.record import SCHEMA_VERSION
 
 
@@ -69,7 +67,7 @@ def explore_json(found: Exploration) -> str:
         "within_limits": said.kept,
         "variants": rows_of(found),
     }
-    return json.dumps(data, indent=2) + "\n"
+    return json_text(data)
 
 
 def write_parquet(found: Exploration, path: Path) -> None:
@@ -107,13 +105,4 @@ def sensitivity_rows(found: Sensitivity) -> list[dict[str, Any]]:
 
 def rows_json(rows: Sequence[dict[str, Any]]) -> str:
     """Write rows as a JSON object."""
-    return json.dumps({"schema_version": SCHEMA_VERSION, "rows": list(rows)}, indent=2) + "\n"
-
-
-def csv_text(rows: Sequence[dict[str, Any]]) -> str:
-    """Write rows under their names."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return json_text({"schema_version": SCHEMA_VERSION, "rows": rows})

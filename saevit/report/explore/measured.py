@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from saevit.explore.rows import Exploration
 from saevit.report.tables import NONE, Table
-from saevit.report.units import milliseconds
+from saevit.report.units import interval, milliseconds
 from saevit.results.comparison import Candidate, Comparison
 
 PREDICTORS = ("gmacs", "activations", "traffic", "params")
@@ -48,7 +48,7 @@ def predicted_table(found: Exploration, timed: Comparison) -> Table:
 def ratio_text(timed: Comparison, candidate: Candidate) -> str:
     """Write the ratio to the reference."""
     seen = timed.ratio(candidate)
-    return NONE if seen is None else f"{seen.median:.3f} [{seen.low:.3f}, {seen.high:.3f}]"
+    return NONE if seen is None else interval(seen.median, seen.low, seen.high)
 
 
 def agreement(name: str, predicted: Sequence[float], measured: Sequence[float]) -> str:

@@ -1,21 +1,23 @@
-"""HTML as elements: text and attributes are escaped wherever they come from."""
+"""HTML as elements: text and attributes are escaped and printable wherever they come from."""
 
 from collections.abc import Mapping
 from xml.etree.ElementTree import Element, tostring
 
+from saevit.text import printable
+
 
 def element(tag: str, attributes: Mapping[str, str], *children: Element | str) -> Element:
     """Return an element of HTML or SVG with texts and elements in it."""
-    made = Element(tag, dict(attributes))
+    made = Element(tag, {name: printable(value) for name, value in attributes.items()})
     last = None
     for child in children:
         if isinstance(child, Element):
             made.append(child)
             last = child
         elif last is None:
-            made.text = (made.text or "") + child
+            made.text = (made.text or "") + printable(child)
         else:
-            last.tail = (last.tail or "") + child
+            last.tail = (last.tail or "") + printable(child)
     return made
 
 

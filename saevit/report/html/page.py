@@ -15,6 +15,7 @@ from saevit.report.html.models import models_table
 from saevit.report.html.payload import payload, script_text
 from saevit.report.html.strips import strips
 from saevit.results.comparison import Comparison
+from saevit.text import printable
 
 
 def report_html(comparison: Comparison, command: str | None = None) -> str:
@@ -30,7 +31,7 @@ def report_html(comparison: Comparison, command: str | None = None) -> str:
     style, script = asset("report.css"), asset("report.js")
     return Template(asset("report.html")).substitute(
         policy=html.escape(policy(style, script)),
-        title=html.escape(table.title),
+        title=html.escape(printable(table.title)),
         style=style,
         script=script,
         header=rendered(*header(comparison, table, command)),

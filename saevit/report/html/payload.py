@@ -8,6 +8,7 @@ from saevit.report.comparison import comparison_csv, comparison_json
 from saevit.report.metrics import METRICS, is_comparable, label
 from saevit.report.names import short_names
 from saevit.results.comparison import Candidate, Comparison
+from saevit.text import printable
 
 Kind = Literal["plain", "apart", "claim", "none", "measured", "measured-apart", "unmeasured"]
 
@@ -38,13 +39,13 @@ def entry(c: Candidate, short: str, metrics: list[str], *, is_measured: bool) ->
     """Return one model; metrics without a value are left out."""
     values = {name: METRICS[name].of(c) for name in metrics}
     return {
-        "name": c.model,
+        "name": printable(c.model),
         "label": short,
         "kind": kind_of(c, is_measured=is_measured),
         "comparable": is_comparable(c),
         "values": {name: value for name, value in values.items() if value is not None},
         "sources": {
-            name: text
+            name: printable(text)
             for name, text in (
                 ("top-1 from", c.accuracy.source if c.accuracy else None),
                 ("counted by", c.counted_by),

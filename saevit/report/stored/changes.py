@@ -6,7 +6,7 @@ from dataclasses import replace
 from saevit.report.stored.conditions import TEXTS, shared, varying
 from saevit.report.stored.listing import short_ids
 from saevit.report.tables import Table
-from saevit.report.units import percent
+from saevit.report.units import fixed, interval, percent
 from saevit.results.compare import Change, Diff
 from saevit.results.statistics import rounds_needed
 from saevit.results.stored_run import StoredRun
@@ -43,9 +43,9 @@ def changes_table(found: Diff) -> Table:
             (
                 name_of(change.subject, change.quantity),
                 *(TEXTS[name](change.conditions) for name in apart),
-                f"{change.before.median:.3f}",
-                f"{change.after.median:.3f}",
-                f"{change.ratio:.3f} [{change.low:.3f}, {change.high:.3f}]",
+                fixed(change.before.median, 3),
+                fixed(change.after.median, 3),
+                interval(change.ratio, change.low, change.high),
                 change.verdict,
             )
             for change in found.changes
@@ -77,7 +77,7 @@ def change_notes(found: Diff) -> list[str]:
     notes = [
         f"first and second run: time of a batch over that of {found.reference} in the same rounds "
         f"({found.reference_conditions}); change: second over first, below 1 is faster",
-        f"{found.reference} itself took {found.reference_seconds_ratio:.3f} times the seconds of the "
+        f"{found.reference} itself took {fixed(found.reference_seconds_ratio, 3)} times the seconds of the "
         "first run; that moves with the machine and its load: no finding",
     ]
     if not found.changes:

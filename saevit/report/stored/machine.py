@@ -1,13 +1,11 @@
 """Stored runs for other programs: full precision, timm's column names where timm has one."""
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from saevit.report.machine import measured_columns
+from saevit.report.machine import csv_text, json_text, measured_columns
 from saevit.results.profile import Latency
 from saevit.results.record import SCHEMA_VERSION, Environment, Record
 from saevit.results.replay import timings_of
@@ -49,15 +47,14 @@ RECORD = (
 
 def list_json(runs: Sequence[RunSummary]) -> str:
     """Write one object a run."""
-    return written({"schema_version": SCHEMA_VERSION, "runs": [list_entry(run) for run in runs]})
+    return json_text({"schema_version": SCHEMA_VERSION, "runs": [list_entry(run) for run in runs]})
 
 
 def list_csv(runs: Sequence[RunSummary]) -> str:
     """Write one row a run; models are joined by spaces, which no name has."""
     entries = [list_entry(run) for run in runs]
-    return table(
-        LIST, [{k: v for k, v in e.items() if k in LIST} | {"models": " ".join(e["models"])} for e in entries]
-    )
+    rows = [{k: v for k, v in e.items() if k in LIST} | {"models": " ".join(e["models"])} for e in entries]
+    return csv_text(rows, LIST)
 
 
 def list_entry(run: RunSummary) -> dict[str, Any]:
@@ -71,12 +68,12 @@ def list_entry(run: RunSummary) -> dict[str, Any]:
 
 def runs_json(runs: Iterable[StoredRun]) -> str:
     """Write several runs as one JSON object."""
-    return written({"schema_version": SCHEMA_VERSION, "runs": [run_entry(run) for run in runs]})
+    return json_text({"schema_version": SCHEMA_VERSION, "runs": [run_entry(run) for run in runs]})
 
 
 def run_json(run: StoredRun) -> str:
     """Write one run, raw samples included, as one JSON object."""
-    return written({"schema_version": SCHEMA_VERSION} | run_entry(run))
+    return json_text({"schema_version": SCHEMA_VERSION} | run_entry(run))
 
 
 def run_entry(run: StoredRun) -> dict[str, Any]:
@@ -99,7 +96,7 @@ def run_entry(run: StoredRun) -> dict[str, Any]:
 
 def records_csv(runs: Iterable[StoredRun]) -> str:
     """Write one row a record; samples are joined by spaces."""
-    return table(RECORD, (record_row(run, record) for run in runs for record in run.records()))
+    return csv_text([record_row(run, record) for run in runs for record in run.records()], RECORD)
 
 
 def records_lines(runs: Iterable[StoredRun]) -> str:
@@ -132,17 +129,3 @@ def condition_columns(record: Record) -> dict[str, Any]:
     if record.quantity not in PASSES:
         columns = {k: v for k, v in columns.items() if not k.startswith(("infer_step", "infer_samples"))}
     return {"infer_img_size": height if height == width else f"{height},{width}"} | columns
-
-
-def table(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
-    """Write CSV with all columns, whatever rows there are."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def written(data: dict[str, Any]) -> str:
-    """Write JSON."""
-    return json.dumps(data, indent=2) + "\n"

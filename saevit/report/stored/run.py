@@ -10,7 +10,7 @@ from saevit.report.stored.endings import CUT_OFF, ENDINGS
 from saevit.report.stored.evaluated import evaluation_table
 from saevit.report.stored.facts import facts_tables, samples_tables
 from saevit.report.tables import NONE, Table, without_empty_columns
-from saevit.report.units import digits, milliseconds, percent, plural
+from saevit.report.units import digits, interval, milliseconds, percent, plural
 from saevit.results.profile import Latency, Timings
 from saevit.results.replay import timings_of
 from saevit.results.stability import advice
@@ -106,7 +106,7 @@ def per_image(latency: Latency, base: Latency) -> Ratio:
 
 def ratio_text(seen: Ratio) -> str:
     """Write a ratio with its interval and what it says."""
-    return f"{seen.median:.3f} [{seen.low:.3f}, {seen.high:.3f}] {seen.verdict}"
+    return f"{interval(seen.median, seen.low, seen.high)} {seen.verdict}"
 
 
 def notes(run: StoredRun, timings: Timings, apart: Sequence[str] | None) -> tuple[str, ...]:
