@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote_to_bytes
 
 from saevit.errors import OptionError
 from saevit.text import printable
@@ -15,14 +16,23 @@ from saevit.text import printable
 FileType = Literal["file", "folder", "other", "missing"]  # other: a device, a pipe, a socket
 MIB = 2**20
 TEMPORARY = ".saevit-"  # how the names of unfinished files begin
+ADDRESS = "file://"  # before the path of a name with unprintable characters, each written as %XX
 
 
 def expand(text: str) -> Path:
-    """Return a path with `~` expanded."""
+    """Return a path with `~` expanded, or the one that `as_text` wrote."""
+    if text.startswith(ADDRESS):
+        return Path(os.fsdecode(unquote_to_bytes(text.removeprefix(ADDRESS))))
     path = Path(text)
     with contextlib.suppress(RuntimeError):  # no such user, no home: the text is the name
         path = path.expanduser()
     return path
+
+
+def as_text(path: Path) -> str:
+    """Write an absolute path as text without unprintable characters, which `expand` reads back."""
+    text = str(path)
+    return text if printable(text) == text else path.as_uri()
 
 
 def file_type(path: Path) -> FileType:
