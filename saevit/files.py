@@ -124,10 +124,12 @@ def owned(path: Path) -> Iterator[None]:
         raise OptionError(
             f"{printable(str(path))} is in use by process {printable(owner)}: wait until it ends"
         )
+    _held.add(handle)
     try:
         os.write(handle, str(os.getpid()).encode())
         yield
     finally:
+        _held.discard(handle)
         lock.unlink(missing_ok=True)  # before the lock is given up, so that nobody locks a file that goes
         os.close(handle)
 
@@ -147,6 +149,19 @@ def _locked(lock: Path) -> int | None:
             os.close(handle)
             return None
         os.close(handle)  # its owner removed the file in between
+
+
+_held: set[int] = set()  # descriptors of the lock files that this process has locked
+
+
+def _release_in_child() -> None:
+    """Close them in a forked process, which would keep the locks when this one is killed."""
+    while _held:
+        os.close(_held.pop())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_release_in_child)
 
 
 def _umask() -> int:
