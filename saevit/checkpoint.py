@@ -1,33 +1,52 @@
 """Weights to a file and back into a network, or one line that says why they do not fit."""
 
+import hashlib
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import saevit
+from saevit.decode import decode, parse_json
 from saevit.errors import OptionError, need
-from saevit.files import replace_file
+from saevit.files import expand, read_bytes, replace_file
+from saevit.text import abbreviated, printable
+from saevit.weight_files import EXPANSION, read_contents, reason_of
 
-WRAPPERS = ("state_dict", "model", "model_state_dict", "module")  # where training scripts put the weights
-PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
 SAFETENSORS = ".safetensors"
 KEY = "saevit"  # of the file's header
 NETWORK = "network"  # in it, the number of the network's definition
+DIGEST = "sha256"  # in it, of all else in it and of the tensors
+LARGEST = 8 * 2**30  # bytes of a file
+LARGEST_SIDE = 4096  # px that a header may say
+NESTING = 4  # dictionaries in dictionaries, until one holds tensors
+MOST_PREFIXES = 16  # that are tried
+
+WRAPPERS = ("state_dict", "model", "model_state_dict", "module")  # where training scripts put the weights
+AVERAGES = {"ema", "swa", "averaged", "shadow"}  # words in the names of averaged weights
+PARTS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}  # of wrapped networks
+COUNTERS = ("num_batches_tracked", "n_averaged", "total_ops", "total_params")  # not used in inference
+FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 # Weights that the network of saevit 0.1 had.
 OLD_WEIGHT = re.compile(
-    r"stages\.\d+\.blocks\.\d+\.(ffn\.redistribute\.decompose|local\.dw|attn\.recover)\.weight"
+    r"stages\.\d+\.blocks\.\d+\.(ffn\.redistribute\.decompose|local\.dw|attn\.recover)\.weight$"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class About:
-    """What a file of weights says of them: enough to build the network, feed it and read its classes."""
+    """What a file of weights says of them: enough to build the network, feed it and read its classes.
+
+    Control characters in its texts are escaped.
+
+    Raises:
+        OptionError: a value that no network can have; names the field.
+    """
 
     model: str  # variant with its number of classes, or timm:NAME
     num_classes: int
@@ -39,16 +58,49 @@ class About:
     data: str = ""  # what it was trained on
     notes: tuple[str, ...] = ()
 
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Read what `save_checkpoint` wrote; keys of later versions are left aside."""
-        known = {field.name for field in fields(cls)}
-        data: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in json.loads(text).items()
-            if name in known
-        }
-        return cls(**data)
+    def __post_init__(self) -> None:
+        for name in ("model", "data"):
+            object.__setattr__(self, name, printable(getattr(self, name)))
+        for name in ("class_names", "notes"):
+            object.__setattr__(self, name, tuple(map(printable, getattr(self, name))))
+        channels, names = self.in_chans, len(self.class_names)
+        for name, rule, is_kept in (
+            ("in_chans", "from 1 to 65,536", 1 <= channels <= 2**16),
+            ("num_classes", "from 0 to 16,777,216", 0 <= self.num_classes <= 2**24),
+            ("img_size", "sides of 32 px or more", min(self.img_size) >= 32),
+            ("mean", f"{channels} numbers from -1e4 to 1e4", are_within(self.mean, channels, -1e4)),
+            ("std", f"{channels} numbers from 1e-4 to 1e4", are_within(self.std, channels, 1e-4)),
+            ("class_names", f"{self.num_classes} or none", names in (0, self.num_classes)),
+        ):
+            if not is_kept:
+                raise OptionError(f"{name} = {abbreviated(str(getattr(self, name)))}: {rule}")
+
+
+def are_within(values: tuple[float, ...], count: int, low: float) -> bool:
+    """Are there so many values, from `low` to 1e4?"""
+    return len(values) == count and all(low <= value <= 1e4 for value in values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A file of weights, read once."""
+
+    label: str  # option and path, for messages
+    path: Path
+    about: About | None  # None: files from elsewhere say nothing
+    arch: str = ""  # timm's name of the network, which its training files hold
+    sets: Mapping[str, Mapping[str, Tensor]]  # place in the file to weights by name
+    size: int  # bytes
+    sha256: str  # of the file
+
+    @property
+    def name(self) -> str:
+        """What outputs are named for: the model, else the file."""
+        return self.about.model if self.about else self.path.stem
+
+
+class MisfitError(OptionError):
+    """Weights with other names or shapes than the network's."""
 
 
 def save_checkpoint(weights: Mapping[str, Tensor], about: About, path: Path) -> None:
@@ -62,35 +114,82 @@ def save_checkpoint(weights: Mapping[str, Tensor], about: About, path: Path) -> 
             f"{path}: weights are written as {SAFETENSORS}, such as {path.with_suffix(SAFETENSORS)}"
         )
     tensors = {name: w.detach().to("cpu", copy=True).contiguous() for name, w in weights.items()}
-    header = {"format": "pt", KEY: json.dumps({NETWORK: saevit.NETWORK} | asdict(about))}
+    said = {NETWORK: saevit.NETWORK} | asdict(about)
+    header = {"format": "pt", KEY: json.dumps(said | {DIGEST: digest(said, tensors)})}
     data = need("safetensors.torch").save(tensors, metadata=header)
     replace_file(path, lambda temporary: temporary.write_bytes(data))
 
 
-def read_about(path: Path) -> About | None:
-    """Return what a file says of its weights; None: nothing, as files from elsewhere.
+def digest(said: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of what a header says and of tensors, by which a damaged file is known."""
+    found = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode("utf-8", "backslashreplace"))
+        found.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def read_checkpoint(path: Path, option: str = "--checkpoint") -> Checkpoint:
+    """Read a .safetensors file, or one of torch.save; code that a file names is not run.
+
+    Args:
+        path: a regular file, whatever its ending.
+        option: that named it, for messages.
 
     Raises:
         OptionError: the file cannot be read, what it says cannot, or it is of another definition of SAEViT.
     """
-    check_file(path)
-    if path.suffix != SAFETENSORS:
-        return None
+    label = f"{option} {printable(str(path))}"
     try:
-        with need("safetensors").safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(KEY)
-        if not text:
-            return None
-        about = About.from_json(text)
-        check_network(f"--checkpoint {path}", about.model, json.loads(text).get(NETWORK))
-        return about
+        data = read_bytes(expand(str(path)), most=LARGEST)
+    except OptionError as error:
+        raise OptionError(f"{option} {error}") from error
+    try:
+        found, texts = read_contents(data)
+        about = read_about(label, texts[KEY], found) if texts.get(KEY) else None
     except OptionError:
         raise
-    except Exception as error:  # safetensors, json and missing fields raise all kinds
-        raise OptionError(f"--checkpoint {path} cannot be read as weights: {reason_of(error)}") from error
+    except Exception as error:  # pickle, zip, safetensors and json raise all kinds
+        raise OptionError(f"{label} cannot be read as weights: {reason_of(error)}") from error
+    sets = dict(weight_sets(found))
+    if not sets:
+        raise OptionError(f"{label} has no state_dict: save model.state_dict() with torch.save")
+    if any(OLD_WEIGHT.search(name) for weights in sets.values() for name in weights):
+        check_network(label, "", None)
+    arch = found.get("arch") if isinstance(found, dict) else None
+    return Checkpoint(
+        label=label,
+        path=path,
+        about=about,
+        arch=abbreviated(arch) if isinstance(arch, str) else "",
+        sets=sets,
+        size=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+    )
 
 
-def check_network(file: str, model: str, number: int | None) -> None:
+def read_about(label: str, text: str, tensors: Mapping[str, Tensor]) -> About:
+    """Read what `save_checkpoint` wrote; keys of later versions are left aside.
+
+    Raises:
+        OptionError: a value of another kind, another definition of SAEViT, or a damaged file.
+    """
+    try:
+        said = parse_json(text)
+        about = decode(About, said)
+        if max(about.img_size) > LARGEST_SIDE:
+            raise ValueError(f"img_size = {about.img_size}: sides of at most {LARGEST_SIDE} px")
+    except ValueError as error:
+        raise OptionError(f"{label} says of its weights what cannot be: {error}") from error
+    written = said.pop(DIGEST, None)  # of files since version 0.3
+    if written is not None and written != digest(said, tensors):
+        raise OptionError(f"{label} is damaged: its contents do not match the SHA-256 in it, copy it again")
+    check_network(label, about.model, said.get(NETWORK))
+    return about
+
+
+def check_network(file: str, model: str, number: object) -> None:
     """Refuse weights of a variant whose network is defined otherwise than today's.
 
     Args:
@@ -107,96 +206,111 @@ def check_network(file: str, model: str, number: int | None) -> None:
     raise OptionError(f"{file} holds a SAEViT of {version}, whose network was another one: train it again")
 
 
-def load_checkpoint(model: nn.Module, path: Path) -> None:
-    """Load a .safetensors file, or a torch file with nothing but tensors in it (`weights_only=True`).
+def weight_sets(data: Any) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Yield each dictionary of nested data that holds tensors, with its place; each once."""
+    waiting, seen = [("", data, 0)], set()
+    while waiting:
+        place, value, depth = waiting.pop(0)
+        if not isinstance(value, dict) or id(value) in seen:
+            continue
+        seen.add(id(value))
+        inner = {key: v for key, v in value.items() if isinstance(key, str)}
+        if tensors := {key: v for key, v in inner.items() if isinstance(v, Tensor)}:
+            yield place, tensors
+        if depth < NESTING:
+            waiting += [(f"{place}.{key}".lstrip("."), v, depth + 1) for key, v in inner.items()]
+
+
+def fit_weights(checkpoint: Checkpoint, wanted: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
+    """Return the weights that fit a network, and which they are where the file has several: averages first.
+
+    Args:
+        checkpoint: as it was read.
+        wanted: state of the network; its values are not looked at, so it may be on the meta device.
 
     Raises:
-        OptionError: the file cannot be read, or is of another network; names the first weights that differ.
+        MisfitError: none have its names and shapes; names the first that differ.
+        OptionError: they do, and their values cannot be used.
     """
-    weights = read_weights(path)
-    check(model, weights, path)
-    model.load_state_dict(weights)
+    wanted = {name: value for name, value in wanted.items() if not name.endswith(COUNTERS)}
+    found = sorted(candidates(checkpoint, wanted), key=lambda one: preference(one[0]))
+    fits = [(place, weights) for place, weights in found if not problems(weights, wanted)]
+    if not fits:
+        raise MisfitError(problems(found[0][1], wanted))
+    place, weights = fits[0]
+    for name, value in weights.items():
+        if fault := fault_of(name, value, wanted[name]):
+            raise OptionError(f"{checkpoint.label} {fault}, first in {name}")
+    total = sum(value.nbytes for value in weights.values())
+    if total > EXPANSION * checkpoint.size:
+        raise OptionError(f"{checkpoint.label} names {total:,} bytes of weights and has {checkpoint.size:,}")
+    others = " or ".join(other or "those around them" for other, _ in fits[1:])
+    if not others and preference(place):
+        return weights, ""
+    note = f"{checkpoint.label}: the weights in {place or 'no wrapper'} are taken"
+    return weights, f"{note}, not {others}" if others else note
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a file by name, without wrappers and prefixes."""
-    check_file(path)
-    try:
-        if path.suffix == SAFETENSORS:
-            data: Any = need("safetensors.torch").load_file(path)
-        else:
-            data = torch.load(path, map_location="cpu", weights_only=True)
-    except OptionError:
-        raise
-    except Exception as error:  # pickle, zip, safetensors and the file system raise all kinds
-        raise OptionError(f"--checkpoint {path} cannot be read as weights: {reason_of(error)}") from error
-    while isinstance(data, dict) and (
-        inner := next((data[w] for w in WRAPPERS if is_dict(data.get(w))), None)
-    ):
-        data = inner
-    if not isinstance(data, dict) or not data or not all(isinstance(v, Tensor) for v in data.values()):
-        raise OptionError(f"--checkpoint {path} has no state_dict: save model.state_dict() with torch.save")
-    weights = {bare(name): value for name, value in data.items()}
-    if any(map(OLD_WEIGHT.fullmatch, weights)):
-        check_network(f"--checkpoint {path}", "", None)
-    return weights
+def candidates(
+    checkpoint: Checkpoint, wanted: Mapping[str, Tensor]
+) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Yield what may be a network's weights with its place: what stands under one prefix of one set."""
+    anchor = max(wanted, key=len)
+    parts = PARTS.difference(part for name in wanted for part in name.split("."))
+    for place, raw in checkpoint.sets.items():
+        used = [name for name in raw if not name.endswith(COUNTERS)]
+        weights = {".".join(p for p in name.split(".") if p not in parts): raw[name] for name in used}
+        ends = [name.removesuffix(anchor) for name in weights if name.endswith(anchor)]
+        prefixes = sorted((p for p in ends if not p or p.endswith(".")), key=len)[:MOST_PREFIXES]
+        for prefix in prefixes if len(weights) == len(used) else ():  # else two have one name
+            longer = tuple(p for p in prefixes if len(p) > len(prefix))
+            yield (
+                f"{place} {prefix}".strip(" ."),
+                {
+                    name.removeprefix(prefix): value
+                    for name, value in weights.items()
+                    if name.startswith(prefix) and not name.startswith(longer)
+                },
+            )
+        if not prefixes:
+            yield place, weights
 
 
-def check_file(path: Path) -> None:
-    """Refuse what is no file."""
-    if path.is_dir():
-        raise OptionError(f"--checkpoint {path} is a directory: name a file in it")
-    if not path.is_file():
-        raise OptionError(f"--checkpoint {path} does not exist: name a .pth, .pt or .safetensors file")
+def preference(place: str) -> int:
+    """Return the rank of a set by its place: averaged weights, then the usual places, then others."""
+    if AVERAGES & set(re.split(r"[._ ]", place.lower())):
+        return 0
+    return 1 if not place or place.rpartition(".")[2] in WRAPPERS else 2
 
 
-def is_dict(value: object) -> bool:
-    """Is this what a wrapper holds?"""
-    return isinstance(value, dict)
-
-
-def bare(name: str) -> str:
-    """Take wrappers' prefixes off a name."""
-    for prefix in PREFIXES:
-        name = name.removeprefix(prefix)
-    return name
-
-
-def check(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
-    """Refuse weights with other names or shapes, or with values that are not finite."""
-    wanted = model.state_dict()
-    counters = {name for name in wanted if name.endswith("num_batches_tracked")}
-    for name in counters - weights.keys():
-        weights[name] = wanted[name]
-    missing = [name for name in wanted if name not in weights]
-    unknown = [name for name in weights if name not in wanted]
-    other = [name for name, w in wanted.items() if name in weights and weights[name].shape != w.shape]
-    problems = []
+def problems(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    """Say which names or shapes differ; nothing where they fit."""
+    shapes = {n: () if w.is_nested else tuple(w.shape) for n, w in weights.items()}
+    missing, unknown = [n for n in wanted if n not in shapes], [n for n in shapes if n not in wanted]
+    other = [n for n, w in wanted.items() if n in shapes and shapes[n] != tuple(w.shape)]
+    found = []
     if missing:
-        problems.append(f"{len(missing)} missing, first {missing[0]}")
+        found.append(f"{len(missing)} missing, first {missing[0]}")
     if unknown:
-        problems.append(f"{len(unknown)} unknown, first {unknown[0]}")
+        found.append(f"{len(unknown)} unknown, first {abbreviated(unknown[0])}")
     if other:
-        first = other[0]
-        shapes = f"{tuple(weights[first].shape)} instead of {tuple(wanted[first].shape)}"
-        problems.append(f"{len(other)} of another shape, first {first}: {shapes}")
-    if problems:
-        raise OptionError(f"--checkpoint {path} is of another network: {'; '.join(problems)}{hint(other)}")
-    broken = [name for name, value in weights.items() if not value.isfinite().all()]
-    if broken:
-        raise OptionError(f"--checkpoint {path} has values that are not finite, first in {broken[0]}")
+        first = f"{shapes[other[0]]} instead of {tuple(wanted[other[0]].shape)}"
+        found.append(f"{len(other)} of another shape, first {other[0]}: {first}")
+    return "; ".join(found)
 
 
-def hint(other: list[str]) -> str:
-    """Say what helps where the classifier alone differs."""
-    classifier = ("head.", "fc.", "classifier.")
-    if other and all(name.startswith(classifier) for name in other):
-        return " (another number of classes: add classes=N to the variant)"
+def fault_of(name: str, value: Tensor, wanted: Tensor) -> str:
+    """Say what is wrong with the values of a tensor; nothing where the network can have them."""
+    if value.is_nested or value.layout != torch.strided:
+        return "has sparse or nested tensors"
+    if value.is_quantized or value.device.type == "meta" or type(value) not in (Tensor, torch.nn.Parameter):
+        return "has tensors without plain values"
+    if value.nbytes > value.untyped_storage().nbytes():
+        return "has tensors that repeat their values"
+    if wanted.is_floating_point() and value.dtype not in FLOATS:
+        return f"has values of the type {str(value.dtype).removeprefix('torch.')}"
+    if not value.to(wanted.dtype).isfinite().all():
+        return "has values that are not finite"
+    if name.endswith("running_var") and (value < 0).any():
+        return "has negative variances"
     return ""
-
-
-def reason_of(error: Exception) -> str:
-    """Return the first line of an error, or what the library's long advice means."""
-    if "Weights only load failed" in str(error):
-        return "it holds more than tensors, and running a file's code is refused"
-    return str(error).partition("\n")[0] or type(error).__name__

@@ -1,6 +1,9 @@
 """From the text that names a network to the network with its weights: a variant, or a model of timm."""
 
+import contextlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +11,20 @@ import torch
 from torch import nn
 
 from saevit.baselines import timm_models
-from saevit.checkpoint import About, load_checkpoint, read_about, read_weights
-from saevit.errors import OptionError
+from saevit.cgroups import free_memory
+from saevit.checkpoint import About, Checkpoint, MisfitError, fit_weights, read_checkpoint
+from saevit.count.analytic import total
+from saevit.count.memory import peak_elements
+from saevit.errors import MemoryLimitError, OptionError, SaevitError
 from saevit.model.fold import fold
 from saevit.model.pyramid import SAEViT, build
 from saevit.parse import parse
+from saevit.presets import PRESETS
 from saevit.spec import VariantSpec
 from saevit.subjects import check_img_size
 
 SEED = 0
+BYTES = 4  # fp32
 IMG_SIZE = (224, 224)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -28,42 +36,170 @@ class Weighted:
     model: nn.Module
     about: About
     is_random: bool
+    sha256: str = ""  # of the file that the weights were read from
+    notes: tuple[str, ...] = ()  # on which weights were taken, and of what network the file says it is
 
 
 def weighted(
-    model: VariantSpec | str | None, checkpoint: Path | None, img_size: tuple[int, int] | None = None
+    model: VariantSpec | str | None,
+    checkpoint: Checkpoint | Path | None,
+    img_size: tuple[int, int] | None = None,
 ) -> Weighted:
     """Build a network and give it a file's weights, or random ones (seed 0).
 
     Args:
         model: a variant, its text, or `timm:NAME`; None is what the checkpoint names.
-        checkpoint: a file of weights.
+        checkpoint: a file of weights, or what `read_checkpoint` read of it.
         img_size: (H, W) that a network of fixed size is built for; None is the checkpoint's, or 224 px.
 
     Raises:
         SaevitError: neither is given, nothing of that name can be built, or the weights are another's.
     """
-    said = read_about(checkpoint) if checkpoint else None
-    if model is None and said is None:
-        if checkpoint is None:
-            raise OptionError("no network: name a variant such as saevit_tiny, or a --checkpoint")
-        read_weights(checkpoint)  # what is no file of weights is told so first
-        raise OptionError(f"--checkpoint {checkpoint} does not say which network it is of: name it too")
-    named = model if model is not None else (said.model if said else "")
+    if checkpoint is not None:
+        file = read_checkpoint(checkpoint) if isinstance(checkpoint, Path) else checkpoint
+        try:
+            return with_weights(model, file, img_size)
+        except SaevitError as error:
+            if str(error).startswith(file.label):
+                raise
+            raise type(error)(f"{file.label}: {error}") from error
+    if model is None:
+        raise OptionError("no network: name a variant such as saevit_tiny, or a --checkpoint")
+    size = img_size or IMG_SIZE
+    check_memory(model, size)
+    net = build_network(model, size)
+    return Weighted(model=net, about=about_of(net, model, size), is_random=True)
+
+
+def with_weights(
+    model: VariantSpec | str | None, file: Checkpoint, img_size: tuple[int, int] | None
+) -> Weighted:
+    """Build a network, by default the one that a file is of, and give it the file's weights."""
+    said = file.about
+    named = model if model is not None else named_in(file)
     size = img_size or (said.img_size if said else IMG_SIZE)
-    same = said is not None and said.model == str(named)
-    net = build_network(
-        named,
-        size,
-        num_classes=said.num_classes if said and same else None,
-        in_chans=said.in_chans if said and same else None,
-    )
-    if checkpoint:
-        load_checkpoint(net, checkpoint)
+    same = said if said and said.model == str(named) else None
+    classes, channels = (same.num_classes, same.in_chans) if same else (classes_in(file, named), None)
+    net, note = trained(named, file, size, num_classes=classes, in_chans=channels)
     about = about_of(net, named, size)
+    notes = [note] if note else []
     if said:
+        if not same and about.model != said.model:
+            notes.append(f"{file.label} is of {said.model}: its weights are used in {about.model}")
         about = replace(said, model=about.model, num_classes=about.num_classes, in_chans=about.in_chans)
-    return Weighted(model=net, about=about, is_random=checkpoint is None)
+    return Weighted(model=net, about=about, is_random=False, sha256=file.sha256, notes=tuple(notes))
+
+
+def trained(
+    model: VariantSpec | str,
+    checkpoint: Checkpoint,
+    img_size: tuple[int, int],
+    *,
+    num_classes: int | None,
+    in_chans: int | None,
+) -> tuple[nn.Module, str]:
+    """Return a network with a file's weights, and which they are where the file has several.
+
+    Nothing is built before the file is known to hold weights of its names and shapes.
+
+    Raises:
+        SaevitError: the weights are another network's, or none of that name can be built.
+    """
+    built = partial(build_network, model, img_size, num_classes=num_classes, in_chans=in_chans)
+    try:
+        check_blocks(model, checkpoint)
+        weights, note = fit_weights(checkpoint, skeleton(built).state_dict())
+    except MisfitError as error:
+        held = checkpoint.about.model if checkpoint.about else fitting_preset(checkpoint)
+        reason = f"it holds {held}, not {model}" if held not in ("", str(model)) else str(error)
+        raise OptionError(f"{checkpoint.label} is of another network: {reason}") from error
+    check_memory(model, img_size)
+    net = built()
+    net.load_state_dict(weights, strict=False)  # counters of updates are left out
+    return net, note
+
+
+def check_blocks(model: VariantSpec | str, checkpoint: Checkpoint) -> None:
+    """Refuse a variant with more blocks than the file has tensors: even its skeleton could be large."""
+    spec = spec_of(model)
+    blocks = sum(stage.depth for stage in spec.stages) if spec else 0
+    if blocks > (tensors := max(map(len, checkpoint.sets.values()))):
+        raise MisfitError(f"{tensors} tensors, and {spec} has {blocks} blocks")
+
+
+def check_memory(model: VariantSpec | str, img_size: tuple[int, int]) -> None:
+    """Refuse a variant that by its exact count cannot fit, before any of it is built.
+
+    Raises:
+        MemoryLimitError: its weights and one image's activations need more than is free.
+    """
+    check_img_size(img_size)
+    spec = spec_of(model)
+    needed = BYTES * (total(spec, img_size).params + peak_elements(spec, img_size)) if spec else 0
+    if needed > (free := free_memory()):
+        raise MemoryLimitError(
+            f"{spec} at {img_size[0]} x {img_size[1]} px needs {needed / 1e9:.3g} GB, and "
+            f"{free / 1e9:.3g} GB are free: nearest is a smaller size or width"
+        )
+
+
+def skeleton(built: Callable[[], nn.Module]) -> nn.Module:
+    """Return a network without memory for its weights."""
+    with torch.device("meta"):
+        return built()
+
+
+def spec_of(model: VariantSpec | str) -> VariantSpec | None:
+    """Return a variant; None: it is a model of timm."""
+    if isinstance(model, VariantSpec):
+        return model
+    return None if model.startswith(timm_models.PREFIX) else parse(model)
+
+
+def named_in(checkpoint: Checkpoint) -> str:
+    """Return the network that a file says it is of, in our header or as timm's training files do.
+
+    Raises:
+        OptionError: it says none; names a preset whose weights it holds.
+    """
+    if checkpoint.about:
+        return checkpoint.about.model
+    if checkpoint.arch:
+        return f"{timm_models.PREFIX}{checkpoint.arch}"
+    fitting = fitting_preset(checkpoint)
+    near = f", such as {fitting}, which fits" if fitting else ""
+    raise OptionError(f"{checkpoint.label} does not say which network it is of: name it too{near}")
+
+
+def fitting_preset(checkpoint: Checkpoint) -> str:
+    """Return the preset, with its number of classes, whose weights a file holds; nothing: there is none."""
+    classes = rows_of("head.fc.weight", checkpoint) or 0
+    for preset in PRESETS.values():
+        spec = replace(preset, num_classes=classes)
+        with contextlib.suppress(OptionError):
+            fit_weights(checkpoint, skeleton(partial(build, spec)).state_dict())
+            return str(spec)
+    return ""
+
+
+def classes_in(checkpoint: Checkpoint, model: VariantSpec | str) -> int | None:
+    """Return the number of classes that weights of a model of timm have; None: that is not known."""
+    if spec_of(model):
+        return None
+    net: Any = skeleton(partial(build_network, model, IMG_SIZE))
+    name = net.pretrained_cfg.get("classifier") or ""
+    return rows_of(f"{name if isinstance(name, str) else name[0]}.weight", checkpoint)
+
+
+def rows_of(weight: str, checkpoint: Checkpoint) -> int | None:
+    """Return the length of a weight whose name ends so; None: there is none, or several differ."""
+    found = {
+        len(value)
+        for weights in checkpoint.sets.values()
+        for name, value in weights.items()
+        if f".{name}".endswith(f".{weight}") and value.ndim
+    }
+    return found.pop() if len(found) == 1 else None
 
 
 def build_network(
@@ -119,10 +255,20 @@ def about_of(net: nn.Module, model: VariantSpec | str, img_size: tuple[int, int]
         timm_model: Any = net  # any class of timm's
         config = timm_model.pretrained_cfg
         text, num_classes = str(model), timm_model.num_classes
-        mean, std = tuple(config["mean"]), tuple(config["std"])
+        mean, std = config["mean"], config["std"]
     return About(
-        model=text, num_classes=num_classes, img_size=img_size, mean=mean, std=std, in_chans=in_chans
+        model=text,
+        num_classes=num_classes,
+        img_size=img_size,
+        mean=of_channels(mean, in_chans),
+        std=of_channels(std, in_chans),
+        in_chans=in_chans,
     )
+
+
+def of_channels(values: Sequence[float], channels: int) -> tuple[float, ...]:
+    """Return a value for each channel: their mean where they are of another number of channels."""
+    return tuple(values) if len(values) == channels else (sum(values) / len(values),) * channels
 
 
 def first_channels(net: nn.Module) -> int:

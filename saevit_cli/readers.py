@@ -1,5 +1,6 @@
 """From the text of an option to its value, or one line that says what it may be."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
@@ -10,13 +11,14 @@ from saevit.spec import VariantSpec
 from saevit.text import abbreviated, read_number, read_whole
 
 if TYPE_CHECKING:
+    from saevit.checkpoint import Checkpoint
     from saevit.results.profile import By
     from saevit.results.record import Dtype, MemoryFormat
 
 MOST = 10**6  # of what is counted, unless a reader says otherwise
 MOST_ROUNDS = 10**4
 MOST_SECONDS = 600
-MOST_THREADS = 1024
+MOST_THREADS = 8 * (os.cpu_count() or 1)  # OpenMP ends the process where it cannot start them
 MOST_PROCESSES = 256
 
 
@@ -60,6 +62,20 @@ def read_network(
             "--width, --depth, --sparsity and --set out"
         )
     return None
+
+
+def read_weights(path: Path | None) -> "Checkpoint | None":
+    """Read a file of weights, if one is named."""
+    if path is None:
+        return None
+    from saevit.checkpoint import read_checkpoint
+
+    return read_checkpoint(path)
+
+
+def name_of(model: VariantSpec | str | None, weights: "Checkpoint | None") -> str:
+    """Return what outputs are named for: the model that the user named, else what the weights say."""
+    return weights.name if model is None and weights else str(model)
 
 
 def read_size(text: str) -> tuple[int, int]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from saevit.checkpoint import About, read_about, save_checkpoint
+from saevit.checkpoint import About, read_checkpoint, save_checkpoint
 from saevit.errors import OptionError
 from saevit.model.fold import FoldedSAEViT
 from saevit.model.pyramid import SAEViT
@@ -23,7 +23,7 @@ def test_a_checkpoint_names_its_network(text: str, tmp_path: Path) -> None:
     trained = build_network(text, size, num_classes=7, in_chans=1, drop_path_rate=0.2, seed=3)
     about = about_of(trained, text, size)
     save_checkpoint(trained.state_dict(), about, path)
-    assert read_about(path) == about
+    assert read_checkpoint(path).about == about
     found = weighted(None, path)
     assert (found.about, found.is_random) == (about, False)
     x = torch.randn(2, 1, *size)
@@ -49,7 +49,7 @@ def test_what_is_said_of_weights_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     shared = torch.arange(6.0).view(2, 3)
     save_checkpoint({"w": shared, "t": shared.T, "n": torch.tensor(3)}, about, path)
-    assert read_about(path) == about
+    assert read_checkpoint(path).about == about
     assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
     with pytest.raises(OptionError, match=r"written as \.safetensors"):
         save_checkpoint({}, about, tmp_path / "a.pth")
@@ -82,7 +82,7 @@ def test_what_names_no_network_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="name a variant such as saevit_tiny, or a --checkpoint"):
         weighted(None, None)
     save_file({"w": torch.ones(1)}, path, metadata={"saevit": "{"})
-    with pytest.raises(OptionError, match="cannot be read as weights"):
+    with pytest.raises(OptionError, match="says of its weights what cannot be: is not JSON"):
         weighted(None, path)
     with pytest.raises(OptionError, match="20 px is out of range"):
         build_network(TEXT, (20, 64))

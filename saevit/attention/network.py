@@ -2,7 +2,6 @@
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +13,7 @@ from saevit.attention.limits import check_memory
 from saevit.attention.timm_capture import Recording as TimmRecording
 from saevit.attention.timm_capture import capture_timm
 from saevit.baselines import timm_models
+from saevit.checkpoint import Checkpoint
 from saevit.errors import MeasureError, OptionError
 from saevit.model.pyramid import SAEViT
 from saevit.network import IMG_SIZE, SEED, for_inference, weighted
@@ -37,6 +37,7 @@ class Network:
     img_size: tuple[int, int]
     in_chans: int
     normalisation: images.Normalisation
+    notes: tuple[str, ...] = ()  # on which weights were taken
 
     @property
     def is_variant(self) -> bool:
@@ -51,7 +52,9 @@ class Network:
 
 
 def network(
-    model: VariantSpec | str | None, img_size: tuple[int, int] | None, checkpoint: Path | None = None
+    model: VariantSpec | str | None,
+    img_size: tuple[int, int] | None,
+    checkpoint: Checkpoint | None = None,
 ) -> Network:
     """Build a variant or `timm:NAME`, with a file's weights or random ones (seed 0).
 
@@ -74,11 +77,12 @@ def network(
     return Network(
         model=net.model if isinstance(net.model, SAEViT) else for_inference(net.model),
         name=about.model,
-        weights=f"weights of {checkpoint.name}" if checkpoint else f"random weights, seed {SEED}",
+        weights=f"weights of {checkpoint.path.name}" if checkpoint else f"random weights, seed {SEED}",
         is_random=net.is_random,
         img_size=img_size or about.img_size,
         in_chans=about.in_chans,
         normalisation=images.Normalisation(mean=about.mean, std=about.std),
+        notes=net.notes,
     )
 
 

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from saevit.checkpoint import About, load_checkpoint, read_about
+from saevit.checkpoint import About, read_checkpoint
 from saevit.errors import OptionError, need
-from saevit.network import about_of, build_network
+from saevit.network import about_of, trained
 from saevit.train.recipe import Recipe
 
 
@@ -21,6 +21,7 @@ class Teacher:
     model: nn.Module
     scale: Tensor  # (1, C, 1, 1): x_teacher = x * scale + shift
     shift: Tensor
+    note: str = ""  # which weights of the file were taken, if it has several sets
 
     def logits(self, x: Tensor) -> Tensor:
         """Return (B, num_classes), without gradients."""
@@ -34,24 +35,21 @@ def teacher_of(model: str, checkpoint: Path, about: About, device: torch.device)
     Raises:
         OptionError: the weights are of another network, number of classes or channels.
     """
-    said = read_about(checkpoint)
+    file = read_checkpoint(checkpoint, "--teacher-checkpoint")
+    said = file.about
     if said and said.class_names and about.class_names and said.class_names != about.class_names:
         raise OptionError(
             f"--teacher-checkpoint {checkpoint} knows other classes: {', '.join(said.class_names[:3])}, ... "
             f"and the data has {', '.join(about.class_names[:3])}, ..."
         )
-    net = build_network(model, about.img_size, num_classes=about.num_classes, in_chans=about.in_chans)
-    try:
-        load_checkpoint(net, checkpoint)
-    except OptionError as error:
-        raise OptionError(str(error).replace("--checkpoint", "--teacher-checkpoint", 1)) from error
+    net, note = trained(model, file, about.img_size, num_classes=about.num_classes, in_chans=about.in_chans)
     own = said or about_of(net, model, about.img_size)
     mean, std, own_mean, own_std = (
         torch.tensor(values, device=device).view(1, -1, 1, 1)
         for values in (about.mean, about.std, own.mean, own.std)
     )
     net.to(device).requires_grad_(False)
-    return Teacher(model=net, scale=std / own_std, shift=(mean - own_mean) / own_std)
+    return Teacher(model=net, scale=std / own_std, shift=(mean - own_mean) / own_std, note=note)
 
 
 @dataclass(frozen=True, kw_only=True)

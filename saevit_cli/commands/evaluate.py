@@ -52,20 +52,28 @@ def evaluate(
     size = readers.read_size(img_size) if img_size else None
     batches, limit = readers.read_count("--batch-size", batch_size), readers.read_threads(threads)
     readers_of_images = readers.read_count("--workers", workers, least=0, most=readers.MOST_PROCESSES)
-    named = None
-    if model or width or depth or sparsity or settings:
-        named = readers.read_model(model or "saevit_tiny", width, depth, sparsity, settings or [])
+    named = readers.read_network(
+        model, width, depth, sparsity, settings, checkpoint=checkpoint, default="saevit_tiny"
+    )
     from saevit.network import weighted
     from saevit.report import evaluation
     from saevit.train.evaluate import EvalPlan
+    from saevit.train.loaders import WorkersFailed
 
     net = weighted(named, checkpoint, size)
+    for note in net.notes:
+        output.say(note)
     images = opened(net, checkpoint, data, split, data_dir)
+    output.say(f"data: {images.statement}")
     plan = EvalPlan(
         img_size=size, batch_size=batches, device=device, threads=limit, workers=readers_of_images
     )
     with output.kept(None if no_store else store, wanted=not no_store) as writer:
-        found = evaluated(net, images, checkpoint, plan)
+        try:
+            found = evaluated(net, images, checkpoint, plan)
+        except WorkersFailed as error:
+            output.say(f"error: {error}")
+            raise typer.Exit(output.FAILED) from error
         show(found, json, csv)  # before anything is written that may fail
         is_kept = writer is None or was_kept(found, writer)
     is_written = output.write_all(

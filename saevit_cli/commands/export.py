@@ -9,6 +9,7 @@ from saevit_cli import options, output, readers
 from saevit_cli.commands import export_options as own
 
 if TYPE_CHECKING:
+    from saevit.checkpoint import Checkpoint
     from saevit.export.export import Export
     from saevit.spec import VariantSpec
 
@@ -34,26 +35,17 @@ def export(
     subject = None if model is None else readers.read_model(model, None, None, None, [])
     size = None if img_size is None else readers.read_size(img_size)
     fixed, version = own.read_batch(batch), readers.read_count("--opset", opset)
-    paths = own.paths_of(names, target, name_of(subject, checkpoint))
+    weights = readers.read_weights(checkpoint)
+    paths = own.paths_of(names, target, readers.name_of(subject, weights))
     own.check_outputs(paths, json, checkpoint, overwrite=overwrite)
-    found = exported(subject, checkpoint, paths, size, fixed, version)
+    found = exported(subject, weights, paths, size, fixed, version)
     is_written = emit(found, json)
     raise typer.Exit(output.FAILED if found.failures or not is_written else 0)
 
 
-def name_of(model: "VariantSpec | str | None", checkpoint: Path | None) -> str:
-    """Return what files are named for."""
-    if model is not None or checkpoint is None:
-        return str(model)
-    from saevit.checkpoint import read_about
-
-    said = read_about(checkpoint)
-    return said.model if said else checkpoint.stem
-
-
 def exported(
     model: "VariantSpec | str | None",
-    checkpoint: Path | None,
+    weights: "Checkpoint | None",
     paths: dict[str, Path],
     img_size: tuple[int, int] | None,
     batch: int | None,
@@ -68,7 +60,9 @@ def exported(
     check_opset(opset)
     for name in paths:
         format_named(name)
-    network = weighted(model, checkpoint, img_size)
+    network = weighted(model, weights, img_size)
+    for note in network.notes:
+        output.say(note)
     with output.progress() as tell:
         tell(f"exporting {network.about.model}", None, None)
         return export(network, paths, img_size=img_size, batch=batch, opset=opset)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from saevit.results.training import Epoch, best_of
+from saevit.text import printable
 from saevit_cli import output
 
 if TYPE_CHECKING:
@@ -44,9 +45,11 @@ def introduce(job: "Job", state: "State", folder: "Folder", processes: "Processe
 
     for data in (job.train, job.validation):
         for warning in data.warnings:
-            typer.echo(f"warning: {warning}", err=True)
+            output.warn(warning)
         if data.skipped:
-            typer.echo(f"warning: {len(data.skipped)} files left out, the first: {data.skipped[0]}", err=True)
+            output.warn(f"{len(data.skipped)} files left out, the first: {data.skipped[0]}")
+    for warning in job.warnings:
+        output.warn(warning)
     rows = [
         ("data", job.train.statement),
         ("images", f"{len(job.train):,} to train on, {len(job.validation):,} to validate on"),
@@ -58,7 +61,9 @@ def introduce(job: "Job", state: "State", folder: "Folder", processes: "Processe
     ]
     if state.run.teacher:
         rows.insert(3, ("teacher", f"{state.run.teacher}, weights of {state.run.teacher_checkpoint}"))
-    if state.rows or state.part.updates:
+    if job.teacher and job.teacher.note:
+        typer.echo(job.teacher.note, err=True)
+    if state.is_begun:
         rows.append(("resumed", f"after epoch {len(state.rows)}, update {state.part.updates} of the next"))
     title = f"Training {job.about.model} on {Path(job.train.name).name}"
     output.show([Table(title=title, columns=(("", "l"), ("value", "l")), rows=tuple(rows))])
@@ -202,7 +207,7 @@ def conclude(state: "State", job: "Job", folder: "Folder") -> None:
             rows.append(("last", reached(state.rows[-1], job)))
     if state.rows:
         rows.append(("time", f"{sum(row.seconds for row in state.rows):.1f} s in epochs"))
-    rows += [(file.name, str(file)) for file in folder.files if file.is_file()]
+    rows += [(file.name, str(file)) for file in folder.files if state.is_begun and file.is_file()]
     note = "the best epoch was chosen by the images it is judged on: the last one's top-1 is no such choice"
     output.show(
         [
@@ -216,8 +221,8 @@ def conclude(state: "State", job: "Job", folder: "Folder") -> None:
     )
     commands = next_commands(job, folder) if best else []
     if len(state.rows) < state.recipe.epochs:
-        commands.insert(0, f"saevit train --resume {folder.path}")
-    typer.echo("\n".join(["Next:", *commands]))  # whole lines, to be copied
+        commands.insert(0, way_on(folder, state))
+    typer.echo("\n".join(["Next:", *map(printable, commands)]))  # whole lines, to be copied
 
 
 def ended(state: "State", job: "Job") -> str:
@@ -246,6 +251,10 @@ def next_commands(job: "Job", folder: "Folder") -> list[str]:
     return [f"saevit {command} --checkpoint {folder.best}" for command in commands]
 
 
-def way_on(folder: "Folder") -> str:
-    """Say how to go on from what is written."""
-    return f"; go on with: saevit train --resume {folder.path}" if folder.last.is_file() else ""
+def way_on(folder: "Folder", state: "State") -> str:
+    """Say how to go on from what is written of this run."""
+    from saevit.train.folder import is_of
+
+    if state.is_begun or is_of(folder, state):
+        return f"saevit train --resume {folder.path}"
+    return f"{folder.path} is as it was: run the same command again"

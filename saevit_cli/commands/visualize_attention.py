@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from saevit.attention.look import Choice, View
+    from saevit.checkpoint import Checkpoint
     from saevit.results.attention import Attention
     from saevit.spec import VariantSpec
 
@@ -62,7 +63,7 @@ def visualize_attention(
     ]
     models += [readers.read_model(compare, None, None, None, [])] if compare else []
     pairs = with_weights(models, checkpoint or [])
-    figure = own.target_of(target, tuple(own.name_of(*pair) for pair in pairs), chosen)
+    figure = own.target_of(target, tuple(readers.name_of(*pair) for pair in pairs), chosen)
     outputs = Outputs(figure=figure, json=json, csv=csv, npz=npz)
     from saevit.attention import images
     from saevit.attention.look import Choice
@@ -85,7 +86,7 @@ def visualize_attention(
 
 def with_weights(
     models: "list[VariantSpec | str | None]", checkpoints: list[Path]
-) -> "list[tuple[VariantSpec | str | None, Path | None]]":
+) -> "list[tuple[VariantSpec | str | None, Checkpoint | None]]":
     """Give each network its weights: two files for one network make two of it."""
     if len(checkpoints) > 2:
         raise OptionError(
@@ -93,11 +94,11 @@ def with_weights(
         )
     if len(checkpoints) == 2 and len(models) == 1:
         models = models * 2
-    return list(zip(models, [*checkpoints, None, None], strict=False))
+    return list(zip(models, [*map(readers.read_weights, checkpoints), None, None], strict=False))
 
 
 def looked(
-    pairs: "list[tuple[VariantSpec | str | None, Path | None]]",
+    pairs: "list[tuple[VariantSpec | str | None, Checkpoint | None]]",
     files: "Sequence[Path]",
     img_size: tuple[int, int] | None,
     choice: "Choice",
@@ -114,6 +115,8 @@ def looked(
     with output.progress() as tell:
         for model, checkpoint in pairs:
             net = network(model, img_size, checkpoint)
+            for note in net.notes:
+                output.say(note)
 
             def on_image(done: int, name: str = net.name) -> None:
                 tell(name, done / len(files), None)

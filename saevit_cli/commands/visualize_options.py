@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from saevit.errors import OptionError
-from saevit.spec import VariantSpec
 from saevit_cli import options, readers
 
 LOOK, OUTPUT = "Looking", options.OUTPUT
@@ -45,7 +44,7 @@ Checkpoints = Annotated[
     typer.Option(
         "--checkpoint",
         metavar="FILE",
-        help="Weights: .safetensors, or a torch file of tensors alone. Twice: the second is of --compare's "
+        help="Weights: .safetensors, or a file of torch.save. Twice: the second is of --compare's "
         "network, or of the same one.",
         rich_help_panel=options.MODEL,
     ),
@@ -147,16 +146,6 @@ def read_query(text: str) -> tuple[int, int]:
 def read_similarity(text: str) -> float:
     """Read a cosine similarity."""
     return readers.read_positive("--similarity", text, 1, "a number above 0, such as 0.9")
-
-
-def name_of(model: VariantSpec | str | None, checkpoint: Path | None) -> str:
-    """Return what a figure's file is named after."""
-    if model is not None or checkpoint is None:
-        return str(model)
-    from saevit.checkpoint import read_about
-
-    about = read_about(checkpoint)
-    return about.model if about else checkpoint.stem
 
 
 def target_of(output: Path | None, models: tuple[str, ...], view: str) -> Path:

@@ -21,8 +21,10 @@ MAY_IMPORT = {
     "decode": {"errors", "text"},
     "cgroups": set(),
     "image_files": set(),
-    "checkpoint": set(),
-    "network": {"spec", "parse", "model", "baselines", "checkpoint", "subjects"},
+    "weight_files": set(),
+    "checkpoint": {"weight_files"},
+    "network": {"spec", "parse", "presets", "model", "count", "baselines", "checkpoint", "subjects"}
+    | {"cgroups"},
     "spec": {"parse"},  # parse only inside __str__
     "presets": {"spec"},
     "parse": {"spec", "presets"},
@@ -36,7 +38,7 @@ MAY_IMPORT = {
     "stored": {"baselines", "candidates", "measured", "results"},
     "compare": {"parse", "presets", "baselines", "candidates", "count", "measure", "results"}
     | {"measured", "stored", "subjects"},
-    "explore": {"spec", "parse", "presets", "count", "results"},
+    "explore": {"spec", "parse", "presets", "count", "results"} | {"measure"},  # for its signals
     "report": {
         "results",
         "count",
@@ -44,9 +46,10 @@ MAY_IMPORT = {
         "parse",
         "presets",
     },  # explore for fronts; count, parse and presets only for `saevit list`
-    "attention": {"spec", "model", "count", "measure", "baselines", "results", "network"} | {"image_files"},
+    "attention": {"spec", "model", "count", "measure", "baselines", "results", "network"}
+    | {"checkpoint", "image_files"},
     "train": {"spec", "model", "baselines", "checkpoint", "network", "count", "measure"}
-    | {"cgroups", "parse", "results", "subjects", "image_files"},
+    | {"cgroups", "parse", "results", "subjects", "image_files", "weight_files"},
     "export": {"model", "checkpoint", "network"},
     "subjects": {"spec", "parse", "baselines", "count"},
     "profile": {"spec", "count", "measure", "results", "subjects"},
