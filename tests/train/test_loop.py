@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from saevit.checkpoint import read_about
+from saevit.checkpoint import read_checkpoint
 from saevit.errors import MeasureError, OptionError
 from saevit.network import weighted
 from saevit.results.training import best_of
@@ -51,7 +51,7 @@ def test_the_best_weights_reach_what_the_log_says(run: Run, tmp_path: Path) -> N
     best = best_of(state.rows)
     assert best is not None
     net = weighted(None, tmp_path / "run" / "best.safetensors")
-    about = read_about(tmp_path / "run" / "best.safetensors")
+    about = read_checkpoint(tmp_path / "run" / "best.safetensors").about
     assert about is not None
     assert about.class_names == ("blue", "green", "red")
     assert about.num_classes == 3
