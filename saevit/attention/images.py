@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,9 +44,8 @@ def shipped_photo() -> Path:
     Raises:
         OptionError: this matplotlib was installed without its sample data.
     """
-    import matplotlib
-
-    path = Path(matplotlib.get_data_path()) / "sample_data" / SHIPPED
+    spec = find_spec("matplotlib")  # not imported: that would obey the user's settings
+    path = Path(spec.origin if spec and spec.origin else "").parent / "mpl-data" / "sample_data" / SHIPPED
     if not path.is_file():
         raise OptionError(f"matplotlib has no sample image {SHIPPED} here: name one with --image")
     return path

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from saevit.errors import OptionError, nearest
 from saevit.explore.pareto import Direction, front
+from saevit.report.names import cut
 from saevit.results.comparison import Candidate, Comparison
+from saevit.text import printable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,7 @@ METRICS = {
         of=lambda c: c.accuracy.top1 if c.accuracy else None,
     ),
 }
+LONGEST_DATA = 40  # characters, in a label
 COSTS = tuple(name for name in METRICS if name != "top1")
 
 
@@ -60,7 +63,7 @@ def label(name: str, comparison: Comparison) -> str:
         OptionError: there is no such metric.
     """
     if name == "top1" and comparison.top1_on:
-        return f"top-1 (%) on {comparison.top1_on}, measured here"
+        return f"top-1 (%) on {cut(printable(comparison.top1_on), LONGEST_DATA)}, measured here"
     return metric(name).label
 
 

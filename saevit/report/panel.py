@@ -6,6 +6,7 @@ from itertools import pairwise, zip_longest
 from typing import TYPE_CHECKING, Any
 
 from saevit.report.agreement import Discord
+from saevit.report.layout import wrapped
 from saevit.report.marks import FRONT as ON_FRONT
 from saevit.report.marks import STYLES, Mark, Panel
 from saevit.report.metrics import metric
@@ -19,6 +20,7 @@ Looks = dict[str, Any]  # matplotlib's keywords
 
 LANE_ROW, LANE_ROWS = 0.15, (1, 6)  # inches of a line of names, how many there may be
 LANE_MARKS = 0.1  # inches from the strip's top to its marks
+LONGEST_LABEL = 3.2  # inches of a line of the y axis's label
 X_MARGINS = (0.16, 0.08)  # names of a front stand at its better side
 Y_MARGINS = (0.08, 0.08)
 GREY, GRID, STRIP = "#444444", "#e4e4e4", "#f2f2f2"
@@ -118,7 +120,9 @@ def scale_y(axes: "Axes", panels: Sequence[Panel], lane: Lane) -> None:
     log = panels[0].y != "top1" and is_wide(ends)
     low, high = limits(ends, Y_MARGINS, log=log)
     scale(axes.yaxis, (low, high), log=log)
-    axes.set_ylabel(panels[0].y_label, size=9, y=(1 + lane.top) / 2)
+    figure: Any = axes.figure  # no part of one
+    text = wrapped(figure, panels[0].y_label, LONGEST_LABEL, 9)
+    axes.set_ylabel(text, size=9, y=(1 + lane.top) / 2)
     if lane.top:
         ticks = [tick for tick in axes.get_yticks() if low <= tick <= high]
         axes.set_ylim(high - (high - low) / (1 - lane.top), high)

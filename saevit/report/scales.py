@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
 
 WIDE = 5.0  # a range that spans more than this factor gets a logarithmic axis
+LARGEST = 1e300
 DECADES = 300.0  # and beyond this one, a tick a decade is enough
 
 
@@ -19,7 +20,8 @@ def limits(values: Sequence[float], margins: tuple[float, float], *, log: bool) 
     """Return the ends of an axis, with margins (shares of the range) below and above the values."""
     low, high = min(values), max(values)
     if log:
-        return low / (high / low) ** margins[0], high * (high / low) ** margins[1]
+        factor = min(high / low, LARGEST)
+        return max(low / factor ** margins[0], 1 / LARGEST), min(high * factor ** margins[1], LARGEST)
     spread = high - low or 2 * abs(high) or 10.0
     return low - spread * margins[0], high + spread * margins[1]
 

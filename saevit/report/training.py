@@ -1,11 +1,13 @@
 """The learning curve: losses on one side, accuracy on the other, the best epoch marked."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from saevit.report.figure import DPI, own_settings
 from saevit.report.layout import wrapped
 from saevit.report.panel import GREY, GRID
+from saevit.report.scales import limits, scale
 from saevit.results.training import Epoch, best_of
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 TRAIN, VALIDATION, RATE = "#E69F00", "#0072B2", "#999999"  # Okabe and Ito's palette
 WIDTH = 10.0  # inches
+MARGINS = (0.05, 0.05)
 MANY = 40  # epochs beyond which a marker each is too much
 
 
@@ -43,9 +46,9 @@ def draw_losses(axes: "Axes", rows: Sequence[Epoch]) -> None:
     line(axes, [(row.epoch, row.train_loss) for row in rows], TRAIN, marker, "training (augmented)")
     seen = [(row.epoch, row.val_loss) for row in rows if row.val_loss is not None]
     line(axes, seen, VALIDATION, marker, "validation")
-    values = [y for y in (*(row.train_loss for row in rows), *(y for _, y in seen)) if y > 0]
+    values = [y for y in (*(row.train_loss for row in rows), *(y for _, y in seen)) if 0 < y < math.inf]
     if values and max(values) / min(values) > 20:
-        axes.set_yscale("log")
+        scale(axes.yaxis, limits(values, MARGINS, log=True), log=True)
     rate = axes.twinx()
     rate.plot(
         *zip(*((row.epoch, row.lr) for row in rows), strict=True), color=RATE, linewidth=0.9, linestyle=":"
