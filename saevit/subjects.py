@@ -29,8 +29,13 @@ def counted_of(
         SaevitError: a text that names nothing, a size out of range, a model that cannot be built or run.
     """
     check_img_size(img_size)
-    if not isinstance(model, str):
+    if isinstance(model, VariantSpec):
         return subject.of_variant(model, img_size), {}
+    if not isinstance(model, str):
+        raise OptionError(
+            f"an object of type {type(model).__name__} cannot be counted yet: give a variant (a SAEViT's is "
+            "network.spec), its text, timm:NAME or birder:NAME"
+        )
     if found := split(model):
         return of_baseline(*found, img_size)
     return subject.of_variant(parse(model), img_size), {}

@@ -1,11 +1,15 @@
 """From text to a counted model."""
 
+from typing import Any
+
 import pytest
 from torch import Tensor, nn
 
 from saevit.baselines.adapters import ADAPTERS
-from saevit.errors import MeasureError
+from saevit.errors import MeasureError, OptionError
+from saevit.model.pyramid import build
 from saevit.presets import PRESETS
+from saevit.profile import profile
 from saevit.spec import VariantSpec
 from saevit.subjects import counted_of, is_baseline
 
@@ -37,6 +41,17 @@ def test_what_cannot_be_counted_is_one_line(
     monkeypatch.setattr(ADAPTERS[prefix], "statement", lambda: "made up")
     with pytest.raises(MeasureError, match=f"{prefix}odd cannot be counted at 64 x 48 px: ") as caught:
         counted_of(f"{prefix}odd", (64, 48))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "model", [LooksAtData(), build(PRESETS["saevit_pico"]), nn.Conv2d, None, 5, b"saevit_tiny"]
+)
+def test_an_object_that_names_no_model_is_one_line(model: Any) -> None:
+    with pytest.raises(
+        OptionError, match=r"cannot be counted yet: give a variant .*, its text, timm:NAME or"
+    ) as caught:
+        profile(model)
     assert "\n" not in str(caught.value)
 
 
