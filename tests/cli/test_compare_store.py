@@ -30,7 +30,7 @@ def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
             LARGE,
             SMALL,
             "--rounds",
-            "100000",
+            "10000",
             *QUICK,
             *arguments,
         ],

@@ -8,6 +8,7 @@ import pty
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,9 +27,12 @@ AGAIN = "saevit_tiny (again)"
 ROUNDS = 8
 
 
-def kept(folder: Path, factor: float = 1.0, *, end: bool = True, failed: str | None = None) -> Path:
+def kept(
+    folder: Path, factor: float = 1.0, *, end: bool = True, failed: str | None = None, batch_size: int = 8
+) -> Path:
     """Store a run of three models; `saevit_small` takes `factor` times as long as the reference."""
-    subjects = [StoredSubject(label=name, name=name, conditions=CONDITIONS) for name in MODELS]
+    conditions = replace(CONDITIONS, batch_size=batch_size)
+    subjects = [StoredSubject(label=name, name=name, conditions=conditions) for name in MODELS]
     twin = replace(subjects[0], label=AGAIN, quantity="latency_again")
     header = Header(
         subjects=(*subjects, twin), environment=ENVIRONMENT, started=MEASURED.time, seed=0, min_time=0.1
@@ -88,14 +92,63 @@ def test_a_broken_file_gives_exit_code_1_and_the_others_are_shown(saevit: Run, f
     assert done.returncode == 1
     assert "finished" in done.stdout
     assert "unreadable" in done.stdout
-    assert f"{broken}, line 4: cut off or edited" in done.stdout
-    shown = saevit("results", "show", "latest")
+    assert f"{broken}, line 4: is not JSON" in done.stdout
+    shown = saevit("results", "show", broken.stem)
     assert (shown.returncode, shown.stdout) == (2, "")
     assert shown.stderr.startswith(f"error: {broken}, line 4")
     exported = saevit("results", "export", "--output", "all.jsonl")
     assert exported.returncode == 1
-    assert "warning: " in exported.stderr
+    assert exported.stderr.count(f"warning: skipped: {broken}, line 4") == 1
     assert len((folder.parent / "all.jsonl").read_text().splitlines()) == 5
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_text("<html>"),
+        lambda path: os.mkfifo(path),
+        lambda path: path.mkdir(),
+        lambda path: path.symlink_to("nowhere"),
+        lambda path: path.symlink_to("/dev/zero"),
+        lambda path: path.write_text(json.dumps({"kind": "run", "schema_version": 3, "check": 10**400})),
+    ],
+    ids=["empty", "foreign", "pipe", "folder", "dangling", "device", "digits"],
+)
+def test_a_file_that_is_no_run_blocks_no_command(
+    saevit: Run, folder: Path, spoil: Callable[[Path], object]
+) -> None:
+    path, bad = kept(folder), folder / "30000101T000000-is-later.jsonl"
+    spoil(bad)
+    for command in (
+        ["show", "latest"],
+        ["diff", "latest", "latest"],
+        ["export", "latest", "--output", "a.csv"],
+    ):
+        done = saevit("results", *command, check=True)
+        assert done.stderr.count(f"warning: skipped: {bad}") == 1
+    assert path.stem in saevit("results", "show", "latest").stdout
+    compared = saevit("compare", "--from-store", "latest", check=True)
+    assert f"warning: skipped: {bad}" in compared.stderr
+    assert "saevit_small" in compared.stdout
+    listed = saevit("results", "list")
+    assert (listed.returncode, listed.stdout.count("unreadable"), listed.stderr) == (1, 1, "")
+    named = saevit("results", "show", str(bad))
+    assert (named.returncode, named.stderr.count("\n")) == (2, 1)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_store_or_file_of_another_user(saevit: Run, folder: Path) -> None:
+    path, closed = kept(folder), kept(folder)
+    closed.chmod(0)
+    done = saevit("results", "show", "latest", check=True)
+    assert path.stem in done.stdout
+    assert f"warning: skipped: {closed} cannot be read: Permission denied" in done.stderr
+    folder.chmod(0)
+    try:
+        assert saevit("results", "list").returncode == 2
+    finally:
+        folder.chmod(0o700)
 
 
 def test_show(saevit: Run, folder: Path) -> None:
@@ -143,10 +196,9 @@ def test_diff(saevit: Run, folder: Path) -> None:
 
 
 def test_runs_that_share_nothing_are_no_error(saevit: Run, folder: Path) -> None:
-    first = kept(folder)
-    (folder / "other.jsonl").write_text(first.read_text().replace('"batch_size": 8', '"batch_size": 4'))
-    done = saevit("results", "diff", first.stem, "other", check=True)
-    assert done.stdout.splitlines()[0].endswith("against " + first.stem[:15] + ": nothing can be compared")
+    first, other = kept(folder), kept(folder, batch_size=4)
+    done = saevit("results", "diff", first.stem, other.stem, check=True)
+    assert done.stdout.splitlines()[0].endswith(": nothing can be compared")
     assert done.stdout.count("not in the second run under these conditions, but under 224x192, batch 4") == 3
 
 
@@ -227,7 +279,7 @@ def test_a_measured_run(saevit: Run, folder: Path) -> None:
         (["diff", "latest", "nope"], "run 'nope': there is none in "),
         (["export"], "Missing option '--output'"),
         (["export", "--output", "a.xlsx"], "--output a.xlsx has no known ending: choose from .csv"),
-        (["export", "--output", "-"], "--output -: the ending says the form, name a file such as runs.csv"),
+        (["export", "--output", "-"], "--output - has no known ending: choose from .csv"),
         (["export", "nope", "--output", "a.csv"], "run 'nope': there is none in "),
         (["export", "--output", "a.csv", "--store", "empty"], "empty has no runs yet: saevit profile"),
         (["lst"], "No such command 'lst'"),
