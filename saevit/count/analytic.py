@@ -30,8 +30,15 @@ def by_module(spec: VariantSpec, img_size: tuple[int, int]) -> ByModule:
 
 
 def total(spec: VariantSpec, img_size: tuple[int, int]) -> Cost:
-    """Return the cost of the whole network for one image of H x W."""
-    return add_up(by_module(spec, img_size))
+    """Return the cost of the whole network for one image of H x W, without a step for each block."""
+    H, W = stem_size(img_size)
+    found = add_up(stem(spec.in_chans, spec.stem_dim, spec.stages[0].dim, img_size))
+    for i, stage in enumerate(spec.stages):
+        if i:
+            H, W = half(H), half(W)
+            found += add_up(conv_norm(spec.stages[i - 1].dim, stage.dim, 3, H * W))
+        found += blocks(spec, stage, H, W)
+    return found + add_up(head(spec.stages[-1].dim, spec.num_classes))
 
 
 def stem(in_chans: Size, mid_dim: Size, dim: Size, img_size: tuple[Size, Size]) -> ByModule:

@@ -1,11 +1,12 @@
 """Text to the choices of one key: lists, ranges, and four values a choice where a key has one per stage."""
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from saevit.errors import OptionError, SpecError, nearest
 from saevit.parse import KEYS
 from saevit.spec import NUM_STAGES
+from saevit.text import abbreviated, read_number
 
 PER_STAGE = ("dims", "depths", "heads", "ratios", "rates", "attn_blocks")  # keys with a value for each stage
 STAGE_KEYS = {f"{key}{i + 1}": (key, i) for i in range(NUM_STAGES) for key in PER_STAGE}
@@ -25,12 +26,13 @@ def read_choices(key: str, text: str) -> Values:
         OptionError: an unknown key, or text that is no list and no range.
     """
     if key not in KEYS and key not in STAGE_KEYS:
-        raise OptionError(f"{key!r} is not a key: {nearest(key, (*KEYS, *STAGE_KEYS))}")
-    if key in PER_STAGE:
-        items = parts(key, text.replace(",", "-"), ";") if ";" in text else parts(key, text, ",")
-        texts = [one for item in items for one in expanded(key, item)]
-    else:
-        texts = [one for item in parts(key, text, ",") for one in expanded(key, item)]
+        raise OptionError(f"{abbreviated(repr(key))} is not a key: {nearest(key, (*KEYS, *STAGE_KEYS))}")
+    is_joined = key in PER_STAGE and ";" in text
+    texts: list[str] = []
+    for item in parts(key, text.replace(",", "-"), ";") if is_joined else parts(key, text, ","):
+        texts += expanded(key, item)
+        if len(texts) > MOST_CHOICES:
+            raise OptionError(f"{key} has more than {MOST_CHOICES:,} choices: take fewer, or longer steps")
     return tuple(dict.fromkeys(read_value(key, one) for one in texts))
 
 
@@ -38,7 +40,7 @@ def parts(key: str, text: str, separator: str) -> list[str]:
     """Split a list, refusing a place that is empty."""
     items = [item.strip() for item in text.split(separator)]
     if not all(items):
-        raise OptionError(f"{key}={text}: a choice is empty, write {key}=a{separator}b")
+        raise OptionError(f"{key}={abbreviated(text)}: a choice is empty, write {key}=a{separator}b")
     return items
 
 
@@ -46,16 +48,22 @@ def expanded(key: str, item: str) -> list[str]:
     """Return the values of `low:high:step` as text, or the item itself."""
     if ":" not in item:
         return [item]
+    given = f"{key}={abbreviated(item)}"
+    ends = item.split(":") if item.count(":") == 2 else [*item.split(":"), "1"]
     try:
-        low, high, step = map(Decimal, item.split(":") if item.count(":") == 2 else (*item.split(":"), "1"))
-    except (InvalidOperation, ValueError):
-        raise OptionError(f"{key}={item} is not a range: low:high:step, for example 24:64:8") from None
-    if not (low.is_finite() and high.is_finite() and step.is_finite()) or step <= 0 or high < low:
-        raise OptionError(f"{key}={item}: a range goes up, low:high:step with a step above 0")
-    count = int((high - low) / step) + 1
-    if count > MOST_CHOICES:
-        raise OptionError(f"{key}={item} is {count:,} choices: at most {MOST_CHOICES:,}, take a longer step")
-    return [format((low + i * step).normalize(), "f") for i in range(count)]
+        for end in ends:
+            read_number(end)
+        low, high, step = map(Decimal, ends)
+    except ValueError:
+        raise OptionError(
+            f"{given} is not a range of numbers up to 1e300: low:high:step, for example 24:64:8"
+        ) from None
+    if step <= 0 or high < low:
+        raise OptionError(f"{given}: a range goes up, low:high:step with a step above 0")
+    steps = (high - low) / step
+    if steps >= MOST_CHOICES:
+        raise OptionError(f"{given} is {steps:.3g} choices: at most {MOST_CHOICES:,}, take a longer step")
+    return [format((low + i * step).normalize(), "f") for i in range(int(steps) + 1)]
 
 
 def read_value(key: str, text: str) -> Any:
@@ -68,5 +76,7 @@ def read_value(key: str, text: str) -> Any:
     except SpecError:
         values = ()
     if not values or len(set(values)) > 1:
-        raise OptionError(f"{key}={text} is not a number: one stage has one value, for example {key}=24:64:8")
+        raise OptionError(
+            f"{key}={abbreviated(text)} is not a number: one stage has one value, for example {key}=24:64:8"
+        )
     return values[0]

@@ -23,6 +23,7 @@ from saevit.spec import NUM_STAGES
 TOGETHER = 2**18  # beginnings that are extended at once
 MOST_BEGINNINGS = 2**21  # that are kept after one stage
 MOST_ALIKE = 2**16  # of these, with the same channels
+MOST_TABLES = 10**6
 
 Sums = dict[str, Ints]
 
@@ -49,6 +50,11 @@ class Programmer:
             if limit.low > -np.inf:  # a cheaper beginning may fall below the band: only equal ones compare
                 self.signs += [(name, -sign) for name, sign in self.signs if name in exact_of(limit)]
         self.chunks = query.space.shape[0]
+        if self.chunks > MOST_TABLES:
+            raise OptionError(
+                f"keys of the whole network have {self.chunks:,} combinations, one dynamic programme each: "
+                f"at most {MOST_TABLES:,}, take fewer choices of them, or --method sample"
+            )
 
     def do(self, number: int) -> Part:
         """Return the front for one choice of the whole network's keys."""
@@ -180,10 +186,11 @@ class OneTable:
         about = [limit for limit in self.query.limits if name in exact_of(limit)]
         if name in ("peak", "logs", "layers"):
             return -np.inf
-        unit = limit_value(about[0], {name: 1})
         if sign > 0:
-            return float(min(limit.high for limit in about) / unit - self.most[i][name][kind])
-        return float(self.least[i][name][kind] - max(limit.low for limit in about) / unit)
+            least = min(limit.high / limit_value(limit, {name: 1}) for limit in about)
+            return float(least - self.most[i][name][kind])
+        most = max(limit.low / limit_value(limit, {name: 1}) for limit in about)
+        return float(self.least[i][name][kind] - most)
 
     def _surely_effective(self, i: int, kind: int, sums: Sums) -> Any:
         """Return where every ending keeps the limits on effectiveness."""

@@ -1,104 +1,175 @@
 """Finished chunks on disk: one line of JSON each, so that a killed run is taken up where it was."""
 
+import contextlib
 import hashlib
 import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict
+from io import FileIO
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from saevit.errors import OptionError
-from saevit.explore.chunks import Part
+import numpy as np
+
+import saevit
+from saevit.decode import DecodeError, decode, parse_json
+from saevit.errors import OptionError, SaevitError
+from saevit.explore.chunks import Hints, Part, part_of
+from saevit.explore.quantities import OBJECTIVES
+from saevit.explore.query import Query
+from saevit.explore.space import Space
+from saevit.files import file_type, owned, unusable
+from saevit.presets import PRESETS
+from saevit.text import abbreviated
 
 if TYPE_CHECKING:
     from saevit.explore.sweep import Job
 
-FORMAT = 1
+FORMAT = 2
+CODE = ("saevit_explore", "saevit", "formulas")  # keys of the head that say who wrote it
+MOST_HEAD, MOST_BYTES = 2**12, 2**28  # of the first line, of another one
+PLACE_BITS = 128  # of a place in the largest space
+CHECK = b', "check": "'
+
+
+class SearchError(SaevitError):
+    """A search that cannot go on here; the same command goes on from what its journal holds."""
 
 
 class Journal:
     """A file of finished chunks of one job; without a path it keeps nothing.
 
-    A line is complete or does not count: each is flushed to the disk before the next chunk is handed on, and
-    a last line that a kill cut off is cut off here too.
+    The first line says what the job is and which code did it. Every other line ends in a hash of the first
+    one and of its own bytes: one that was damaged does not count, nor does a last one that a kill cut off.
+    Each is on the disk before the next chunk is handed on.
     """
 
     def __init__(self, path: Path | None, job: "Job") -> None:
-        """Raises OptionError: the file is of another job, is none of ours, or cannot be written."""
-        self.path = path
-        self.head = {"saevit_explore": FORMAT, "job": hashlib.sha256(repr(job).encode()).hexdigest()}
-        self.file: IO[bytes] | None = None
-        self.lines: list[bytes] = []
-        if path is not None:
-            try:
-                self._open(path)
-            except OSError as error:
-                raise OptionError(f"{path} cannot be written: {error.strerror or error}") from error
-
-    def _open(self, path: Path) -> None:
-        text = path.read_bytes() if path.exists() else b""
-        complete = text[: text.rfind(b"\n") + 1]
-        if complete:
-            self._check(path, complete.partition(b"\n")[0])
-        elif text:
-            raise self._foreign(path)
-        self.file = path.open("r+b" if text else "wb")
-        self.file.seek(len(complete))
-        self.file.truncate()
-        if not complete:
-            self._write(self.head)
-        self.lines = complete.splitlines()[1:]
-
-    def _check(self, path: Path, first: bytes) -> None:
-        try:
-            head = json.loads(first)
-        except ValueError:
-            head = None
-        if not isinstance(head, dict) or "saevit_explore" not in head:
-            raise self._foreign(path)
-        if head != self.head:
-            raise OptionError(
-                f"{path} is of another search (its space, limits, objectives or method differ): "
-                "give the same options as then, or another file"
-            )
-
-    def _foreign(self, path: Path) -> OptionError:
-        return OptionError(f"{path} is no file of an unfinished search: name a new file")
-
-    def parts(self) -> Iterator[Part]:
-        """Yield what is finished, each chunk once."""
-        seen = set()
-        for line in self.lines:
-            part = part_from(json.loads(line))
-            if part.number not in seen:
-                seen.add(part.number)
-                yield part
-
-    def add(self, part: Part) -> None:
-        """Keep a finished chunk."""
-        if self.file is not None:
-            self._write(asdict(part))
-
-    def _write(self, data: dict[str, Any]) -> None:
-        assert self.file is not None
-        self.file.write(json.dumps(data).encode() + b"\n")
-        self.file.flush()
-        os.fsync(self.file.fileno())
+        self.path, self.job = path, job
+        self.file: FileIO | None = None
+        self.damaged: list[int] = []  # numbers of lines, once they are read
 
     def __enter__(self) -> Self:
+        """Raises OptionError: another process has the file, or it is none that can be written."""
+        self.open = contextlib.ExitStack()
+        if self.path is not None:
+            if file_type(self.path) not in ("file", "missing"):
+                raise OptionError(f"{self.path} cannot be written: it is no regular file, name a new file")
+            with self.open as opening:
+                opening.enter_context(owned(self.path.resolve()))
+                try:
+                    self.file = opening.enter_context(FileIO(self.path, "a+"))
+                except OSError as error:
+                    raise unusable(self.path, error, "written") from error
+                self.open = opening.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.open.close()
+
+    def parts(self) -> Iterator[Part]:
+        """Yield what is finished, each chunk once.
+
+        Raises:
+            OptionError: the file is of another job, of other code, or none of ours.
+        """
+        if self.path is None or self.file is None:
+            return
+        self.head = head_of(self.job)
+        seen: set[int] = set()
+        with self.path.open("rb") as file:
+            first = file.readline(MOST_HEAD)
+            if self.head.startswith(first) and first != self.head:  # empty, or cut off by a kill
+                self.file.truncate(0)
+                self._write(self.head)
+            elif first != self.head:
+                raise OptionError(f"{self.path} {what_differs(first, self.head)}")
+            for number, line in enumerate(iter(lambda: file.readline(MOST_BYTES), b""), start=2):
+                if len(line) == MOST_BYTES:
+                    raise OptionError(f"{self.path} is no file of a search: line {number} has no end")
+                if not line.endswith(b"\n"):
+                    self.file.truncate(file.tell() - len(line))
+                elif (part := self._part_of(line)) is None:
+                    self.damaged.append(number)
+                elif part.number not in seen:
+                    seen.add(part.number)
+                    yield part
+
+    def add(self, part: Part) -> None:
+        """Keep a finished chunk.
+
+        Raises:
+            SearchError: the disk is full; what was kept before stays.
+        """
         if self.file is not None:
-            self.file.close()
+            self._write(self._signed(json.dumps(asdict(part)).encode()[:-1]))
+
+    def _part_of(self, line: bytes) -> Part | None:
+        """Return the part that a line holds; None if it is not as it was written."""
+        if self._signed(line.rpartition(CHECK)[0]) != line:
+            return None
+        try:
+            return decode(Part, json.loads(line), bits=PLACE_BITS)
+        except DecodeError:
+            return None
+
+    def _signed(self, body: bytes) -> bytes:
+        return body + CHECK + hashlib.sha256(self.head + body).hexdigest()[:16].encode() + b'"}\n'
+
+    def _write(self, line: bytes) -> None:
+        assert self.file is not None
+        assert self.path is not None
+        start = self.file.seek(0, os.SEEK_END)
+        try:
+            while line:
+                line = line[self.file.write(line) :]
+            os.fsync(self.file)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self.file.truncate(start)
+            raise SearchError(
+                f"{unusable(self.path, error, 'written')}: what is finished is kept, "
+                "the same command goes on from there"
+            ) from error
 
 
-def part_from(data: dict[str, Any]) -> Part:
-    """Return the part that a line holds; JSON knows no tuples."""
-    front = tuple((place, tuple(losses)) for place, losses in data["front"])
-    top = tuple((place, loss) for place, loss in data["top"])
-    nearest = tuple(data["nearest"]) if data["nearest"] else None
-    return Part(
-        **data | {"front": front, "top": top, "nearest": nearest, "excluded": tuple(data["excluded"])}
+def head_of(job: "Job") -> bytes:
+    """Return the first line of a job's journal."""
+    names = (*CODE, "job")
+    values = (FORMAT, saevit.__version__, hash_of_code(), hashlib.sha256(repr(job).encode()).hexdigest())
+    return json.dumps(dict(zip(names, values, strict=True))).encode() + b"\n"
+
+
+def hash_of_code() -> str:
+    """Return a hash of what decides the numbers: the code that counts and searches, and its answers."""
+    found = hashlib.sha256(f"network {saevit.NETWORK}, numpy {np.__version__}".encode())
+    root = Path(saevit.__file__).parent
+    for path in sorted([root / "spec.py", *root.glob("count/*.py"), *root.glob("explore/*.py")]):
+        found.update(path.read_bytes())
+    for spec in PRESETS.values():
+        query = Query(space=Space(base=spec, axes=()), objectives=OBJECTIVES)
+        found.update(repr(part_of(query, query.evaluator(), 0, np.zeros(1, np.int64), Hints())).encode())
+    return found.hexdigest()
+
+
+def what_differs(first: bytes, head: bytes) -> str:
+    """Say why a file with this first line is not the journal of a job with that one."""
+    own: dict[str, Any] = json.loads(head)
+    try:
+        said = parse_json(first)
+    except DecodeError:
+        said = None
+    if not isinstance(said, dict) or "saevit_explore" not in said:
+        return "is no file of an unfinished search: name a new file"
+    if any(said.get(key) != own[key] for key in CODE):
+        by_other = said.get("saevit") != own["saevit"]
+        writer = f"saevit {abbreviated(str(said.get('saevit', 'before 0.2')))}, this is {own['saevit']}"
+        return (
+            f"was written by other code ({writer if by_other else 'its formulas are not those of today'}): "
+            "its chunks do not count here, name a new file"
+        )
+    return (
+        "is of another search (its space, limits, objectives or method differ): "
+        "give the same options as then, or another file"
     )

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from saevit.errors import OptionError
 from saevit.explore.capacity import least_logs
 from saevit.explore.quantities import QUANTITIES, Sums
+from saevit.text import abbreviated, read_number
 
 BAND = re.compile(r"([0-9.]+)\s*(?:±|\+-|\+/-)\s*([0-9.]+)\s*(%?)")
+LEAST, MOST = 1e-9, 1e12  # of a limit, in its quantity's unit
 MOST_LAYERS = 2**17  # 4 stages of 4096 blocks of 5 layers, and the rest
 
 
@@ -25,6 +27,7 @@ class Limit:
     text: str  # as the user gave it
     high: float
     low: float = -np.inf
+    is_default: bool = False  # nobody asked for it
 
     def kept(self, sums: Sums) -> Any:
         """Return where partials keep the limit: a bool, or an array of them."""
@@ -57,8 +60,8 @@ def at_most(option: str, quantity: str, text: str) -> Limit:
     """
     number = positive(option, text.strip().rstrip("GMBs "))
     unit = Fraction(QUANTITIES[quantity].unit)
-    high = float(number) if quantity == "effectiveness" else floor(number * unit)
-    return Limit(quantity=quantity, text=f"{option} {text}", high=high)
+    high = float(number) if quantity == "effectiveness" else max(1, floor(number * unit))
+    return Limit(quantity=quantity, text=f"{option} {abbreviated(text)}", high=high)
 
 
 def band(option: str, quantity: str, text: str) -> Limit:
@@ -69,20 +72,27 @@ def band(option: str, quantity: str, text: str) -> Limit:
     """
     found = BAND.fullmatch(text.strip())
     if not found:
-        raise OptionError(f"{option} {text}: write a value and how far from it, such as 0.8±1% or 0.8+-1%")
+        raise OptionError(
+            f"{option} {abbreviated(text)}: write a value and how far from it, such as 0.8±1% or 0.8+-1%"
+        )
     middle, around = positive(option, found[1]), positive(option, found[2])
     spread = middle * around / 100 if found[3] else around
     unit = Fraction(QUANTITIES[quantity].unit)
-    low, high = ceil((middle - spread) * unit), floor((middle + spread) * unit)
-    return Limit(quantity=quantity, text=f"{option} {text}", low=max(low, 1), high=high)
+    low, high = max(1, ceil((middle - spread) * unit)), floor((middle + spread) * unit)
+    if low > high:
+        raise OptionError(
+            f"{option} {abbreviated(text)}: no whole number is in this band, take a wider or higher one"
+        )
+    return Limit(quantity=quantity, text=f"{option} {abbreviated(text)}", low=low, high=high)
 
 
 def positive(option: str, text: str) -> Fraction:
     """Read a decimal number above 0, exactly."""
     try:
-        number = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        number = Fraction(0)
-    if number <= 0:
-        raise OptionError(f"{option} {text}: a number above 0, such as 0.8")
-    return number
+        if LEAST <= read_number(text) <= MOST:
+            return Fraction(text)
+    except ValueError:
+        pass
+    raise OptionError(
+        f"{option} {abbreviated(text)}: a number above 0, from {LEAST:g} to {MOST:g}, such as 0.8"
+    )

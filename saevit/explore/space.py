@@ -15,6 +15,7 @@ from saevit.errors import OptionError, SpecError
 from saevit.explore.choices import PER_STAGE, STAGE_KEYS, Values, read_choices
 from saevit.parse import KEYS
 from saevit.spec import NUM_STAGES, VariantSpec
+from saevit.text import abbreviated
 
 ORDER = (*KEYS, *STAGE_KEYS)  # width first, the last stage last
 
@@ -173,12 +174,14 @@ def read_table(table: Mapping[str, Any]) -> dict[str, str]:
 
 def toml_text(key: str, value: Any) -> str:
     """Write one value as the command line would have it."""
-    if isinstance(value, list) and value and all(isinstance(item, list) for item in value):
-        return ",".join("-".join(map(str, item)) for item in value)
-    items = value if isinstance(value, list) else [value]
-    if not items or any(isinstance(i, bool) or not isinstance(i, str | int | float) for i in items):
-        raise OptionError(f"{key} = {value!r}: give text such as '24:64:8', a number, or a list of them")
-    return ",".join(map(str, items))
+    rows = [
+        item if isinstance(item, list) else [item] for item in (value if isinstance(value, list) else [value])
+    ]
+    if not rows or any(type(one) not in (str, int, float) for row in rows for one in row):
+        raise OptionError(
+            f"{key} = {abbreviated(repr(value))}: give text such as '24:64:8', a number, or a list of them"
+        )
+    return ",".join("-".join(map(str, row)) for row in rows)
 
 
 def around(base: VariantSpec) -> dict[str, Values]:

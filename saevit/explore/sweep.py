@@ -3,10 +3,11 @@
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -16,8 +17,9 @@ from saevit.errors import OptionError, need
 from saevit.explore.chunks import Hints, Part, Sweeper, part_of
 from saevit.explore.dynamic import Programmer
 from saevit.explore.frontier import Front, Top
-from saevit.explore.journal import Journal
+from saevit.explore.journal import Journal, SearchError
 from saevit.explore.query import Query
+from saevit.measure.interrupts import ENDING, held_back
 
 Method = Literal["exhaustive", "dp", "sample"]
 Engine = Literal["local", "ray"]
@@ -116,6 +118,7 @@ class Answer:
 
 
 Tell = Callable[[int, int], None]  # chunks done, of how many
+Parts = Generator[Part, None, None]
 
 
 def answer(
@@ -125,6 +128,7 @@ def answer(
     engine: str = "local",
     journal: Path | None = None,
     on_chunk: Tell = lambda done, total: None,
+    warn: Callable[[str], None] = lambda text: None,
 ) -> Answer:
     """Do a job.
 
@@ -134,9 +138,11 @@ def answer(
         engine: local, or ray (a cluster that ray finds, or this machine).
         journal: a file that finished chunks are written to; where it exists, they are not done again.
         on_chunk: called when chunks are finished.
+        warn: called with what is wrong and mended.
 
     Raises:
-        OptionError: as `work_of`, an unknown engine, a journal of another job.
+        OptionError: as `work_of`, an unknown engine, a journal of another job or code, or in use.
+        SearchError: a worker process was killed, the journal's disk is full.
     """
     if engine not in ENGINES:
         raise OptionError(f"engine {engine!r} is not known: choose from {', '.join(ENGINES)}")
@@ -147,6 +153,9 @@ def answer(
         for part in kept.parts():
             merger.add(part)
             done.add(part.number)
+        if kept.damaged:
+            lines = ", ".join(map(str, kept.damaged[:5])) + ", .." * (len(kept.damaged) > 5)
+            warn(f"{journal} is damaged in line {lines}: what stood there is done again")
         on_chunk(len(done), work.chunks)
         left = (number for number in range(work.chunks) if number not in done)
         small = job.method != "dp" and job.query.space.size < WORTH_A_PROCESS
@@ -158,10 +167,11 @@ def answer(
             if alone
             else on_processes(job, left, workers)
         )
-        for count, part in enumerate(parts, start=len(done) + 1):
-            kept.add(part)
-            merger.add(part)
-            on_chunk(count, work.chunks)
+        with closing(parts):
+            for count, part in enumerate(parts, start=len(done) + 1):
+                kept.add(part)
+                merger.add(part)
+                on_chunk(count, work.chunks)
     return merger.answer()
 
 
@@ -217,9 +227,9 @@ class Merger:
         )
 
 
-def inline(work: Work, numbers: Iterable[int]) -> Iterator[Part]:
+def inline(work: Work, numbers: Iterable[int]) -> Parts:
     """Do the chunks here, one after the other."""
-    return map(work.do, numbers)
+    return (work.do(number) for number in numbers)
 
 
 _WORK: Work  # of a worker process
@@ -228,7 +238,7 @@ _WORK: Work  # of a worker process
 def start(job: Job) -> None:
     """Prepare a worker process; an interrupt is for the process that started it."""
     global _WORK  # what a worker of a pool has instead of an object
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGINT})
     threading.Thread(target=leave_with_parent, daemon=True).start()
     _WORK = work_of(job)
 
@@ -246,25 +256,45 @@ def do(number: int) -> Part:
     return _WORK.do(number)
 
 
-def on_processes(job: Job, numbers: Iterable[int], workers: int) -> Iterator[Part]:
+def on_processes(job: Job, numbers: Iterable[int], workers: int) -> Parts:
     """Do the chunks on several processes; few are under way at a time, however many there are."""
     # A fresh interpreter each: a fork would copy the threads' locks of the progress bar.
     pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=start, initargs=(job,))
     waiting: set[Future[Part]] = set()
+    others = set(active_children())
     try:
         for number in numbers:
-            waiting.add(pool.submit(do, number))
+            waiting.add(handed_on(pool, number))
             if len(waiting) >= 2 * workers:
                 finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 yield from (each.result() for each in finished)
         while waiting:
             finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             yield from (each.result() for each in finished)
+    except BaseException as error:
+        for worker in set(active_children()) - others:  # nobody waits for what they are doing
+            worker.kill()
+        if isinstance(error, BrokenExecutor):
+            raise SearchError(
+                "a worker process was killed, as happens where memory is short: take fewer --jobs; with "
+                "--resume FILE, the same command goes on from the chunks that are finished"
+            ) from error
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def on_ray(job: Job, numbers: Iterable[int]) -> Iterator[Part]:
+def handed_on(pool: ProcessPoolExecutor, number: int) -> Future[Part]:
+    """Give a chunk to a pool; a process that this starts is started whole, and never hears of Ctrl-C."""
+    with held_back():
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        try:
+            return pool.submit(do, number)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def on_ray(job: Job, numbers: Iterable[int]) -> Parts:
     """Do the chunks on Ray, which does those of a lost worker again."""
     ray = need("ray", "explore")
     started = not ray.is_initialized()

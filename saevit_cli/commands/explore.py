@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from saevit.errors import OptionError
+from saevit.text import MOST_DIGITS
 from saevit_cli import options, output, readers
 from saevit_cli.commands import explore_options as own
 from saevit_cli.commands.explore_view import View
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from saevit.explore.sweep import Answer, Job
     from saevit.measure.plan import Plan
     from saevit.spec import VariantSpec
+
+MOST_TOP, MOST_TIMED, MOST_SAMPLES = 10**4, 1000, 10**9
 
 
 def explore(
@@ -76,6 +79,7 @@ def explore(
         raise typer.Exit(fit(base, solve, target_gmacs, texts, size, view))
     if sensitivity:
         raise typer.Exit(show_steps(base, texts, size, view))
+    timed = timing(measure_top, batch_size, threads, rounds, min_time, reference) if measure_top else None
     given = {
         "--max-gmacs": max_gmacs,
         "--gmacs-band": gmacs_band,
@@ -92,24 +96,16 @@ def explore(
             objectives or default_objectives(gmacs_band or file_limits.get("gmacs_band"))
         ),
         rank=rank_by,
-        top=readers.read_count("--top", top),
+        top=max(readers.read_count("--top", top, most=MOST_TOP), timed[0] if timed else 1),
         method=method,
-        samples=readers.read_count("--samples", samples),
-        seed=read_seed(seed),
+        samples=readers.read_count("--samples", samples, most=MOST_SAMPLES),
+        seed=readers.read_count("--seed", seed, least=0, most=10**MOST_DIGITS - 1),
     )
     found = run(ask.job(texts, given, file_limits, monotone=monotone), jobs, engine, resume)
     code = 0 if view.emit(found) else output.FAILED
-    if measure_top:
-        plan = timing(readers.read_count("--measure-top", measure_top), batch_size, threads, rounds, min_time)
-        code = measure(found, *plan, reference, store) or code
+    if timed:
+        code = measure(found, *timed, store) or code
     raise typer.Exit(code)
-
-
-def read_seed(text: str) -> int:
-    """Read a whole number of 0 or more."""
-    if not text.strip().isdecimal():
-        raise OptionError(f"--seed {text}: a whole number of 0 or more")
-    return int(text)
 
 
 def default_objectives(band: str | None) -> str:
@@ -131,9 +127,9 @@ class Ask:
     seed: int
 
     def job(
-        self, texts: dict[str, str], given: dict[str, str | None], file: dict[str, Any], *, monotone: bool
+        self, texts: dict[str, str], given: dict[str, str | None], file: dict[str, str], *, monotone: bool
     ) -> "Job":
-        """Return the job; without any choices, the space is around the variant."""
+        """Return the job; without any choices, the space is around the variant, and no deeper than it."""
         from saevit.explore.query import Query
         from saevit.explore.space import around, make_space, read_space
         from saevit.explore.sweep import Job, method_of
@@ -143,7 +139,12 @@ class Ask:
         space = read_space(self.base, texts) if texts else make_space(self.base, around(self.base))
         limits = own.read_limits(given, file)
         wants_score = "capacity" in (*self.objectives, self.rank)
-        if wants_score and given["--max-effectiveness"] is None and "max_effectiveness" not in file:
+        if (
+            not texts
+            and wants_score
+            and given["--max-effectiveness"] is None
+            and "max_effectiveness" not in file
+        ):
             limits = (*limits, self.own_effectiveness())
         query = Query(
             space=space,
@@ -163,22 +164,39 @@ class Ask:
 
         rho = row_of(self.base, self.img_size).effectiveness
         text = f"--max-effectiveness {rho:.3f} (the given variant's)"
-        return Limit(quantity="effectiveness", text=text, high=rho * (1 + 1e-9))
+        return Limit(quantity="effectiveness", text=text, high=rho * (1 + 1e-9), is_default=True)
 
 
 def run(job: "Job", jobs: str | None, engine: str, journal: Path | None) -> "Exploration":
     """Say how large the space is, search it with a bar, and say how long it took."""
     from saevit.cgroups import usable_cores
+    from saevit.explore.journal import SearchError
     from saevit.explore.rows import exploration_of
     from saevit.explore.sweep import answer
 
-    workers = readers.read_count("--jobs", jobs) if jobs else usable_cores()
-    typer.echo(size_text(job.query.space, job), err=True)
-    start = time.monotonic()
-    with output.progress() as tell:
-        found = answer(job, workers=workers, engine=engine, journal=journal, on_chunk=teller(tell, start))
-    seconds = time.monotonic() - start
-    typer.echo(took(found, seconds), err=True)
+    workers = (
+        usable_cores() if jobs is None else readers.read_count("--jobs", jobs, most=readers.MOST_PROCESSES)
+    )
+    output.say(size_text(job.query.space, job))
+    start, warnings = time.monotonic(), list[str]()
+    try:
+        with output.progress() as tell:
+            found = answer(
+                job,
+                workers=workers,
+                engine=engine,
+                journal=journal,
+                on_chunk=teller(tell, start),
+                warn=warnings.append,
+            )
+    except SearchError as error:
+        output.say(f"error: {error}")
+        raise typer.Exit(output.FAILED) from error
+    for text in warnings:
+        output.say(f"warning: {text}")
+    output.say(took(found, time.monotonic() - start))
+    for text in hidden(found):
+        output.say(text)
     return exploration_of(found)
 
 
@@ -200,6 +218,16 @@ def took(found: "Answer", seconds: float) -> str:
         return f"front of {found.seen:,} combinations in {seconds:.1f} s"
     rate = f", {found.seen / seconds / 1e6:.3g} million a second" if seconds > 0.1 else ""
     return f"looked at {found.seen:,} in {seconds:.1f} s{rate}"
+
+
+def hidden(found: "Answer") -> list[str]:
+    """Say what a limit hides that nobody asked for."""
+    of = f"of {found.seen - found.invalid:,} networks: --max-effectiveness none shows them"
+    return [
+        f"{limit.text} hides {'some' if found.kept is None else f'{count:,}'} {of}"
+        for limit, count in zip(found.job.query.limits, found.excluded, strict=True)
+        if limit.is_default
+    ]
 
 
 def teller(
@@ -269,27 +297,30 @@ def refuse_choices(option: str, texts: dict[str, str]) -> None:
 
 
 def timing(
-    count: int, batch_size: str, threads: str | None, rounds: str, min_time: str
-) -> "tuple[int, Plan]":
-    """Return how many to time, and how."""
+    count: str, batch_size: str, threads: str | None, rounds: str, min_time: str, reference: str | None
+) -> "tuple[int, Plan, str | None]":
+    """Return how many to time, how, and beside what."""
+    from saevit.compare import resolved
     from saevit.measure.plan import Plan
 
-    return count, Plan(
+    plan = Plan(
         batch_sizes=(readers.read_count("--batch-size", batch_size),),
         threads=readers.read_threads(threads),
         rounds=readers.read_rounds(rounds),
         min_time=readers.read_min_time(min_time),
     )
+    most = readers.read_count("--measure-top", count, most=MOST_TIMED)
+    return most, plan, resolved([reference])[0] if reference else None
 
 
 def measure(found: "Exploration", count: int, plan: "Plan", reference: str | None, store: Path | None) -> int:
     """Time the best, interleaved with a reference, and set their predicted order beside it."""
-    from saevit.compare import compare, resolved
+    from saevit.compare import compare
     from saevit.report.comparison import comparison_table
     from saevit.report.explore.measured import predicted_table
 
     best = [row.model for row in (found.top or found.front)[:count]]
-    base = resolved([reference])[0] if reference else found.base.model
+    base = reference or found.base.model
     models = list(dict.fromkeys([base, *best]))
     with output.kept(store, wanted=True) as writer, output.progress() as tell:
         timed = compare(

@@ -6,15 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from saevit.errors import OptionError, nearest
+from saevit.decode import check_values
+from saevit.errors import OptionError, SaevitError, nearest
+from saevit.files import read_bytes
 from saevit.parse import KEYS
 from saevit.spec import NUM_STAGES
+from saevit.text import abbreviated
 from saevit_cli.options import MODEL, OUTPUT, complete_variant
 
 if TYPE_CHECKING:
     from saevit.explore.limits import Limit
 
 LIMITS, SEARCH, FINISH = "Limits", "Search", "Instead, or after it"
+MOST_BYTES = 2**16  # of a TOML file
 OWN = ("width", "depth")  # keys that have an option of their own
 STAGE_WORDS = tuple(
     f"{key}{i + 1}" for i in range(NUM_STAGES) for key in ("dims", "depths", "heads", "ratios", "rates")
@@ -88,7 +92,8 @@ MaxTraffic = option("--max-traffic", "X", "At most so many MB of memory traffic 
 MaxRho = option(
     "--max-effectiveness",
     "X|none",
-    "At most this depth over mean width; by default the given variant's where capacity is asked for.",
+    "At most this depth over mean width; by default, where no choices are given and capacity is asked for, "
+    "the given variant's.",
     LIMITS,
 )
 Monotone = Annotated[
@@ -107,7 +112,13 @@ Rank = Annotated[
     typer.Option("--rank-by", metavar="NAME", help="What the best are best by.", rich_help_panel=SEARCH),
 ]
 Top = Annotated[
-    str, typer.Option("--top", metavar="K", help="How many of the best to show.", rich_help_panel=SEARCH)
+    str,
+    typer.Option(
+        "--top",
+        metavar="K",
+        help="How many of the best to show: of all that are looked at; with dp, of the front.",
+        rich_help_panel=SEARCH,
+    ),
 ]
 Method = Annotated[
     str,
@@ -159,11 +170,16 @@ Reference = option(
 Parquet = option("--parquet", "FILE", "As --csv, in Parquet (needs pyarrow).", OUTPUT, Path)
 Plot = option("--plot", "FILE", "Draw the front, or the tornado: .png, .svg or .pdf.", OUTPUT, Path)
 Json = option("--json", "FILE|-", "The question and its answer; - is stdout.", OUTPUT)
-Csv = option("--csv", "FILE|-", "The whole front and the best, a row each; - is stdout.", OUTPUT)
+Csv = option(
+    "--csv",
+    "FILE|-",
+    "The front and the best, a row each; - is stdout. rank is among all that are looked at: dp has none.",
+    OUTPUT,
+)
 
 
 def read_texts(
-    width: str | None, depth: str | None, sparsity: str | None, settings: list[str], table: dict[str, Any]
+    width: str | None, depth: str | None, sparsity: str | None, settings: list[str], table: dict[str, str]
 ) -> dict[str, str]:
     """Return the text of each key's choices; the command line goes before the file.
 
@@ -171,7 +187,6 @@ def read_texts(
         OptionError: text that is not KEY=CHOICES, an unknown key, a key given twice.
     """
     from saevit.explore.choices import STAGE_KEYS
-    from saevit.explore.space import read_table
 
     given = {"width": width, "depth": depth, "rates": sparsity_text(sparsity)}
     found = {key: text for key, text in given.items() if text is not None}
@@ -179,13 +194,16 @@ def read_texts(
         key, equals, text = (part.strip() for part in item.partition("="))
         known = (*KEYS, *STAGE_KEYS)
         if not equals or not text:
-            raise OptionError(f"{item!r} is not KEY=CHOICES: for example dims1=24:64:8 or ratios=3,4")
+            raise OptionError(
+                f"{abbreviated(repr(item))} is not KEY=CHOICES: for example dims1=24:64:8 or ratios=3,4"
+            )
         if key not in known:
-            raise OptionError(f"{key!r} is not a key: {nearest(key, known)}")
+            raise OptionError(f"{abbreviated(repr(key))} is not a key: {nearest(key, known)}")
         if key in found:
-            raise OptionError(f"{key!r} is given twice ({found[key]} and {text}): write all choices in one")
+            twice = f"{abbreviated(found[key])} and {abbreviated(text)}"
+            raise OptionError(f"{key!r} is given twice ({twice}): write all choices in one")
         found[key] = text
-    return read_table(table) | found
+    return table | found
 
 
 def sparsity_text(text: str | None) -> str | None:
@@ -193,29 +211,39 @@ def sparsity_text(text: str | None) -> str | None:
     return None if text is None else ",".join(one.strip().replace(",", "-") for one in text.split(";"))
 
 
-def read_file(path: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the choices and the limits of a TOML file.
+def read_file(path: Path | None) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the text of the choices and of the limits in a TOML file.
 
     Raises:
-        OptionError: no such file, or no such form.
+        OptionError: no such file, or no such form; names the file and the key.
     """
     import tomllib
 
+    from saevit.explore.choices import read_choices
+    from saevit.explore.space import read_table, toml_text
+
     if path is None:
         return {}, {}
+    data = read_bytes(path, most=MOST_BYTES)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise OptionError(f"--space {path} cannot be read: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise OptionError(f"--space {path} is not TOML: {error}") from error
-    limits = table.pop("limits", {})
-    if not isinstance(limits, dict):
-        raise OptionError(f"--space {path}: limits is a table, write [limits] and max_gmacs = 0.8 below it")
-    return table, limits
+        table = tomllib.loads(data.decode())
+        check_values(table)
+        limits = table.pop("limits", {})
+        if not isinstance(limits, dict) or any(isinstance(value, list) for value in limits.values()):
+            raise OptionError("limits is a table of numbers, write [limits] and max_gmacs = 0.8 below it")
+        choices = read_table(table)
+        for key, text in choices.items():
+            read_choices(key, text)
+        bounds = {key: toml_text(f"limits.{key}", value) for key, value in limits.items()}
+        read_limits({}, bounds)
+    except SaevitError as error:
+        raise OptionError(f"--space {path}: {abbreviated(str(error), 300)}") from error
+    except (ValueError, RecursionError) as error:
+        raise OptionError(f"--space {path} is not TOML: {abbreviated(str(error), 300)}") from error
+    return choices, bounds
 
 
-def read_limits(given: dict[str, str | None], file: dict[str, Any]) -> "tuple[Limit, ...]":
+def read_limits(given: dict[str, str | None], file: dict[str, str]) -> "tuple[Limit, ...]":
     """Return the limits; the command line goes before the file.
 
     Raises:
@@ -223,11 +251,11 @@ def read_limits(given: dict[str, str | None], file: dict[str, Any]) -> "tuple[Li
     """
     from saevit.explore.limits import at_most, band
 
-    names = {option.removeprefix("--").replace("-", "_"): option for option in given}
+    names = {option.removeprefix("--").replace("-", "_"): option for option in QUANTITY_OF}
     for name in file:
         if name not in names:
             raise OptionError(f"limit {name!r} is not known: {nearest(name, names)}")
-    texts = {names[name]: str(value) for name, value in file.items()}
+    texts = {names[name]: text for name, text in file.items()}
     texts |= {option: text for option, text in given.items() if text is not None}
     return tuple(
         band(option, QUANTITY_OF[option], texts[option])

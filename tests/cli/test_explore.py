@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,11 +27,20 @@ def rows(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
 
+def number(text: str) -> int:
+    return int(text.replace(",", ""))
+
+
 def test_nothing_but_the_command_searches_around_the_default_variant(saevit: Run) -> None:
     done = saevit("explore", check=True)
     assert done.stdout.startswith("Front of GMACs (min), capacity score (entropy) (max)\n")
-    size, took = done.stderr.splitlines()
+    size, took, hides = done.stderr.splitlines()
     assert "every one is looked at" in size
+    count, networks = re.search(
+        r"hides ([0-9,]+) of ([0-9,]+) networks: --max-effectiveness none", hides
+    ).groups()
+    shown = re.search(r"given variant's\): ([0-9,]+) variants", done.stdout)[1]
+    assert number(count) + number(shown) == number(networks)
     assert took.startswith(f"looked at {size.split()[0]} in ")
     first = done.stdout.splitlines()[4].split()
     cost = analytic.total(parse(first[0]), (224, 224))
@@ -275,7 +285,7 @@ BAD = [
         ["--sensitivity", "--dims1", "8"],
         "--sensitivity is about one variant, not choices: write it as VARIANT:dims1=8",
     ),
-    (["--space", "none.toml"], "--space none.toml cannot be read: No such file"),
+    (["--space", "none.toml"], "none.toml does not exist: name a regular file"),
     (["--img-size", "8"], "8 px is out of range, nearest is 32"),
     (["--plot", "a.gif"], "--plot a.gif has no known ending"),
     (["--resume", "nowhere/a"], "nowhere/a cannot be written"),

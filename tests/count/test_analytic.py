@@ -48,6 +48,7 @@ def test_parameters_path_by_path(spec: VariantSpec, img_size: tuple[int, int]) -
     for name, parameter in on_meta(spec).named_parameters():
         found[name.rpartition(".")[0]] += parameter.numel()
     costs = analytic.by_module(spec, img_size)
+    assert analytic.total(spec, img_size) == analytic.add_up(costs)
     assert {path: cost.params for path, cost in costs.items() if cost.params} == found
 
 

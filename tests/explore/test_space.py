@@ -51,7 +51,7 @@ def test_choices(key: str, text: str, values: tuple[object, ...]) -> None:
         ("width", "1:2:3:4", "width=1:2:3:4 is not a range"),
         ("width", "2:1", "a range goes up"),
         ("width", "1:2:0", "a range goes up"),
-        ("width", "1:2:nan", "a range goes up"),
+        ("width", "1:2:nan", "width=1:2:nan is not a range"),
         ("width", "0:1:0.000001", "at most 100,000"),
         ("dims1", "8-16-24-32", "one stage has one value"),
         ("dims1", "wide", "dims1=wide is not a number"),
