@@ -1,9 +1,9 @@
-"""Memory traffic in closed form: elements that the operators of the definition read and write, per image.
+"""Memory traffic in closed form: elements that the operators of the folded form read and write, per image.
 
 Every operator that computes reads its inputs and its weights once and writes its result once, as if no cache
-held anything between two operators. Copies, padding and views are left out, as in `formulas`. So this is a
-property of the network and not of a machine: an upper bound of what a fused or cached execution moves.
-Sizes may be ints or int64 arrays.
+held anything between two operators; an activation and a residual addition are taken in by the convolution
+before them. Copies, padding, views and the indices of a maximum are left out. So this is a property of the
+network and not of a machine: a runtime that fuses more moves less. Sizes may be ints or int64 arrays.
 """
 
 import math
@@ -29,65 +29,51 @@ def stem(in_chans: Size, mid_dim: Size, dim: Size, img_size: tuple[int, int]) ->
     """`layers.Stem`."""
     between = half(img_size[0]) * half(img_size[1])
     first = conv_norm(in_chans, mid_dim, 3, between, in_hw=img_size[0] * img_size[1])
-    second = conv_norm(mid_dim, dim, 3, math.prod(stem_size(img_size)), in_hw=between)
-    return first + unary(mid_dim * between) + second
+    return first + conv_norm(mid_dim, dim, 3, math.prod(stem_size(img_size)), in_hw=between)
 
 
-def conv_norm(in_dim: Size, dim: Size, k: int, hw: Size, *, in_hw: Size, groups: Size = 1) -> Size:
-    """`layers.ConvNorm`, reading in_hw and writing hw pixels."""
-    return layer(in_dim * in_hw, conv(in_dim, dim, k, hw, groups=groups)) + norm(dim, hw)
+def conv_norm(in_dim: Size, dim: Size, k: int, hw: Size, *, in_hw: Size) -> Size:
+    """`layers.ConvNorm` as one convolution with bias, reading in_hw and writing hw pixels."""
+    return layer(in_dim * in_hw, conv(in_dim, dim, k, hw, bias=True))
 
 
 def blocks(spec: VariantSpec, stage: Stage, H: Size, W: Size) -> Size:
     """All blocks of a stage, as `analytic.blocks`."""
-    N, dim = H * W, stage.dim
-    attention = saa(spec, stage, H, W) + addition(dim * N)
-    return (ffn(spec, stage, N) + addition(dim * N)) * stage.depth + attention * stage.attn_blocks
+    return ffn(spec, stage, H * W) * stage.depth + saa(spec, stage, H, W) * stage.attn_blocks
 
 
 def saa(spec: VariantSpec, stage: Stage, H: Size, W: Size) -> Size:
-    """`saa.SAA`; attention reads queries, keys and values and writes their mix."""
+    """`fold.FoldedSAA`: q k^T, its softmax and the product with v each write what the next one reads."""
     dim, N, n = stage.dim, H * W, num_tokens(H, W, stage.rate)
-    qkv = 2 * stage.num_heads * spec.key_dim + dim
+    keys, scores = stage.num_heads * spec.key_dim, stage.num_heads * n * n
+    products = (2 * keys * n + scores) + unary(scores) + (scores + 2 * dim * n)
     recover = layer(dim * N, dw_conv(dim, 3, N, bias=True))
     return (
-        norm(dim, N)
-        + layer(dim * n, conv(dim, qkv, 1, n, bias=True))
-        + (qkv + dim) * n
+        layer(dim * n, conv(dim, 2 * keys + dim, 1, n, bias=True))
+        + products
         + layer(dim * n, conv(dim, dim, 1, n, bias=True))
+        + dim * N  # what the block's result is added to
         + (sample(spec.sampling, dim, N, n, n * stage.rate * stage.rate) + recover) * (stage.rate > 1)
     )
 
 
 def sample(sampling: str, dim: Size, N: Size, n: Size, filled: Size) -> Size:
-    """`saa.AdaptiveSampler` (score, softmax, product, sum) and its ablations; a view moves nothing."""
-    pooled = dim * N + dim * n
-    if sampling == "adaptive":
-        return layer(dim * N, conv(dim, 1, 1, N)) + unary(filled) + (2 * dim * N + N) + pooled
-    if sampling == "mix":  # mean and maximum, each times a number of its channel; their sum, plus another one
-        tokens = dim * n
-        return 2 * pooled + 2 * (unary(tokens) + dim) + addition(tokens) + (unary(tokens) + dim)
+    """`fold.FoldedSampler`: maps of whole windows have n r^2 pixels; a view moves nothing."""
+    tokens, pooled = dim * n, dim * N + dim * n
+    if sampling == "adaptive":  # score, softmax, product, mean
+        return (
+            layer(dim * N, conv(dim, 1, 1, N)) + unary(filled) + (2 * dim * N + N) + (dim * filled + tokens)
+        )
+    if sampling == "mix":  # mean and signed maximum, each times a number of its channel, and their sum
+        return 2 * pooled + (unary(dim * N) + dim) + 2 * (unary(tokens) + dim) + 3 * tokens
     return pooled if sampling == "average" else 0
 
 
 def ffn(spec: VariantSpec, stage: Stage, N: Size) -> Size:
-    """`ciffn.CIFFN`, and `ciffn.MLP` without its aggregates."""
-    dim, hidden_dim = stage.dim, stage.hidden_dim
-    is_local = spec.local == "dwsconv"
-    moved = conv_norm(dim, dim, spec.kernel, N, in_hw=N, groups=dim) if is_local else norm(dim, N)
-    moved = moved + activated(dim, hidden_dim, N) + conv_norm(hidden_dim, dim, 1, N, in_hw=N)
-    return moved if spec.ffn == "mlp" else moved + activated(dim, NUM_GROUPS, N) + redistribute(hidden_dim, N)
-
-
-def activated(dim: Size, out_dim: Size, N: Size) -> Size:
-    """A 1x1 `layers.ConvNorm` and its activation."""
-    return conv_norm(dim, out_dim, 1, N, in_hw=N) + unary(out_dim * N)
-
-
-def redistribute(hidden_dim: Size, N: Size) -> Size:
-    """`ciffn.Redistribute`: the difference u - a, then u plus gamma times that."""
-    wide = hidden_dim * N
-    return (unary(wide) + NUM_GROUPS * N) + (addition(wide) + hidden_dim)
+    """`fold.FoldedFFN`: the aggregates are channels beside the hidden ones."""
+    dim, wide = stage.dim, stage.hidden_dim + NUM_GROUPS * (spec.ffn == "ciffn")
+    local = layer(dim * N, dw_conv(dim, spec.kernel, N, bias=True)) * (spec.local == "dwsconv")
+    return local + conv_norm(dim, wide, 1, N, in_hw=N) + conv_norm(wide, dim, 1, N, in_hw=N) + dim * N
 
 
 def head(dim: Size, num_classes: int, hw: Size) -> Size:
@@ -100,16 +86,6 @@ def layer(reads: Size, cost: Cost) -> Size:
     return reads + cost.params + cost.activations
 
 
-def norm(dim: Size, hw: Size) -> Size:
-    """BatchNorm: a map in and out; scale, shift, mean and variance."""
-    return 2 * dim * hw + 4 * dim
-
-
 def unary(count: Size) -> Size:
     """Reads a map and writes one."""
     return 2 * count
-
-
-def addition(count: Size) -> Size:
-    """Reads two maps and writes one."""
-    return 3 * count
