@@ -20,8 +20,8 @@ from saevit.results.record import Environment
 
 # Variables that change how fast the same code runs: thread pools, kernels, allocator, compiler.
 _SETTINGS = re.compile(
-    r"(OMP|KMP|GOMP|MKL|DNNL|ONEDNN|OPENBLAS|MALLOC|ATEN|CUDA|CUDNN|CUBLAS|NVIDIA|PYTORCH|TORCH|TORCHINDUCTOR|"
-    r"TORCHDYNAMO|TRITON)_\w+|GLIBC_TUNABLES|LD_PRELOAD"
+    r"(OMP|KMP|GOMP|MKL|DNNL|ONEDNN|OPENBLAS|MALLOC|ATEN|CUDA|CUDNN|CUBLAS|PYTORCH|TORCH|TORCHINDUCTOR|"
+    r"TORCHDYNAMO|TRITON)_\w+|NVIDIA_TF32_OVERRIDE|NVIDIA_VISIBLE_DEVICES|GLIBC_TUNABLES|LD_PRELOAD"
 )
 _FOLDERS = re.compile(r"[^\s:;,=]*[/\\]")
 
@@ -95,7 +95,7 @@ def _accelerator() -> str | None:
 
 
 def _driver() -> str | None:
-    found = re.search(r"Kernel Module\D*([\d.]+)", _text("proc/driver/nvidia/version") or "")
+    found = re.search(r"Kernel Module.*?\s(\d+(?:\.\d+)+)", _text("proc/driver/nvidia/version") or "")
     return found[1] if found else None
 
 

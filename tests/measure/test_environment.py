@@ -64,6 +64,8 @@ def test_settings_are_what_changes_speed_without_anyones_paths() -> None:
         "OMP_NUM_THREADS": "4",
         "LD_PRELOAD": "/opt/lib/libtcmalloc.so:/opt/lib/libiomp5.so",
         "MALLOC_MMAP_THRESHOLD_": "4294967296",
+        "NVIDIA_REQUIRE_CUDA": "cuda>=13.0 brand=tesla,driver>=535",  # of a container, not of the speed
+        "NVIDIA_TF32_OVERRIDE": "0",
         "TORCHINDUCTOR_CACHE_DIR": "/home/me/cache",
         "HOME": "/home/me",
         "MY_TOKEN": "secret",
@@ -71,8 +73,18 @@ def test_settings_are_what_changes_speed_without_anyones_paths() -> None:
     assert settings(variables) == (
         "LD_PRELOAD=libtcmalloc.so:libiomp5.so",
         "MALLOC_MMAP_THRESHOLD_=4294967296",
+        "NVIDIA_TF32_OVERRIDE=0",
         "OMP_NUM_THREADS=4",
     )
+
+
+@pytest.mark.parametrize("kind", ["x86_64 Kernel Module", "Open Kernel Module for x86_64"])
+def test_the_driver_has_its_version(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cgroups, "ROOT", tmp_path)
+    (tmp_path / "proc/driver/nvidia").mkdir(parents=True)
+    line = f"NVRM version: NVIDIA UNIX {kind}  580.159.04  Release Build  Tue May 12 09:14:01 2026\n"
+    (tmp_path / "proc/driver/nvidia/version").write_text(line + "GCC version: gcc version 13.3.0\n")
+    assert environment.__wrapped__().accelerator_driver == "580.159.04"
 
 
 def test_load_average_is_absent_where_the_system_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
