@@ -135,13 +135,13 @@ def asked_for(arguments: Sequence[str]) -> Collection[str]:
 
 def main() -> None:
     """Run the command line; the exit code is 0, 1 (something failed), 2 (bad input) or 130 (interrupted)."""
-    stdout = terminal.open_streams()
-    terminal.obey_signals()
-    if TRACEBACK not in sys.argv:
-        terminal.catch_strays(lambda error: explain(error, sys.argv[1:]))
+    stdout, arguments = terminal.open_streams(), sys.argv[1:]
+    if TRACEBACK not in arguments:
+        terminal.catch_strays(lambda error: explain(error, arguments))
     if stdout is None:
         sys.exit(complain("stdout is closed: send it to a file, or to /dev/null", FAILED))
-    code = run(sys.argv[1:])
+    with terminal.obeyed_signals():
+        code = run(arguments)
     sys.stdout.flush()
     if stdout.problem and not isinstance(stdout.problem, BrokenPipeError):  # who reads may stop: `| head`
         code = complain(f"stdout cannot be written: {stdout.problem.strerror}", code or FAILED)

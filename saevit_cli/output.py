@@ -86,7 +86,8 @@ def _image_in(source: Path, outputs: Iterable[tuple[str, str | Path]]) -> tuple[
         return None
     from saevit.image_files import ENDINGS
 
-    inside = (o for o in outputs if Path(o[1]).resolve().is_relative_to(source.resolve()))
+    folder = os.path.realpath(source)
+    inside = (o for o in outputs if Path(os.path.realpath(o[1])).is_relative_to(folder))
     return next((o for o in inside if Path(o[1]).suffix.lower() in ENDINGS), None)
 
 
@@ -247,7 +248,7 @@ def kept(folder: Path | None, *, wanted: bool) -> "Iterator[Writer | None]":
     except OptionError as error:
         if folder is not None:
             raise
-        warn(f"samples are not kept: {error}, by --store")
+        warn(f"samples are not kept: {error}")
         yield None
         return
     with writer:

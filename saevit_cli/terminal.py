@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 from saevit.measure.interrupts import ENDING
+from saevit_cli.output import INTERRUPTED
 
 
 class Tap(io.FileIO):
@@ -59,24 +60,30 @@ def open_streams() -> Tap | None:
     return stdout if is_open else None
 
 
-def obey_signals() -> None:
+@contextlib.contextmanager
+def obeyed_signals() -> Iterator[None]:
     """Let SIGTERM and SIGHUP interrupt as Ctrl-C does, here and not in processes that are forked.
 
-    What is ignored, as nohup and a shell's `&` set it, stays ignored.
+    What is ignored, as nohup and a shell's `&` set it, stays ignored. After the block each ends the process
+    at once: nothing is left to be lost.
     """
-    ours = [number for number in ENDING if signal.getsignal(number) == signal.SIG_DFL]
+    ours = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    def restore() -> None:
+    def handle(handler: Any) -> None:
         for number in ours:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, handler)
 
-    for number in ours:
-        signal.signal(number, interrupt)
+    handle(interrupt)
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=restore)
+        os.register_at_fork(after_in_child=lambda: handle(signal.SIG_DFL))
+    try:
+        yield
+    finally:
+        handle(lambda _number, _frame: os._exit(INTERRUPTED))
+        exec("")  # forgets an interrupt within another exec, for which Python would end itself by SIGINT
 
 
 def catch_strays(report: Callable[[BaseException], object]) -> None:
