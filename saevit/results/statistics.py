@@ -1,8 +1,11 @@
 """Raw samples -> every statistic that is printed: pure functions, so a stored run reproduces them all."""
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate, islice
 from statistics import NormalDist
 from typing import Literal
 
@@ -170,11 +173,20 @@ def _interval(count: int, confidence: float) -> tuple[int, float]:
     """Return the ranks cut off at either end, and what the rest covers: the narrowest that is enough."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence {confidence}: a share between 0 and 1, such as 0.95")
-    tail = 0.5**count  # P(all ratios on one side of the median)
-    rank, coverage = 0, 1 - 2 * tail
-    while 2 * (rank + 1) < count:
-        tail += math.comb(count, rank + 1) * 0.5**count
-        if 1 - 2 * tail < confidence:
-            break
-        rank, coverage = rank + 1, 1 - 2 * tail
-    return rank, coverage
+    tails = _tails(count)
+    rank = max(0, bisect_right(tails, (1 - confidence) / 2) - 1)
+    return rank, 1 - 2 * tails[rank]
+
+
+@cache
+def _tails(count: int) -> tuple[float, ...]:
+    """Return P(at most k of so many ratios lie below the median), for k from 0 to less than half of them.
+
+    Binomial coefficients go to 0 from the largest one, which stands for 1, so that none overflows.
+    """
+    weights = [1.0]
+    for k in range(count // 2, 0, -1):
+        weights.append(weights[-1] * k / (count - k + 1))
+    total = 2 * math.fsum(weights) - (count % 2 == 0)  # an even count has one in the middle
+    sums = accumulate(reversed(weights))
+    return tuple(weight / total for weight in islice(sums, (count + 1) // 2))

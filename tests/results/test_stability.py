@@ -3,8 +3,11 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from saevit.results.profile import Latency, Timings
+from saevit.results.record import LONGEST, SHORTEST
 from saevit.results.stability import Advice, advice, advise
 from tests.results.test_record import CONDITIONS, ENVIRONMENT
 
@@ -41,6 +44,15 @@ def test_a_quiet_run_needs_no_advice() -> None:
     assert advise(timings_of()) == ()
     assert advise(timings_of(threads=2)) == ()
     assert advise(timings_of(again=tuple(reversed(QUIET)))) == ()
+
+
+@given(st.lists(st.floats(SHORTEST, LONGEST), min_size=1, max_size=30), st.integers(0, 2**31))
+def test_whatever_can_be_stored_has_advice(samples: list[float], load: int) -> None:
+    timings = replace(timings_of(tuple(samples), again=tuple(reversed(samples))), load_before=float(load))
+    for line in advice(timings):
+        assert line.isprintable()
+        assert " inf" not in line
+        assert " nan" not in line
 
 
 @pytest.mark.parametrize(("width", "level"), [(0.1, "note"), (0.3, "warning")])

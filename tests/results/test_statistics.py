@@ -1,12 +1,15 @@
 """Statistics follow from raw samples alone, and an interval covers what it says it covers."""
 
 import math
+from fractions import Fraction
+from statistics import NormalDist
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from saevit.results.record import LONGEST, SHORTEST
 from saevit.results.statistics import Share, median, quantile, ratio, rounds_needed, summarize, wilson
 
 seconds = st.floats(1e-6, 1e3)
@@ -94,6 +97,43 @@ def test_the_interval_is_the_tabulated_sign_test_interval(rounds: int, dropped: 
     below = sum(math.comb(rounds, i) for i in range(dropped + 1)) / 2**rounds
     assert compared.confidence == pytest.approx(1 - 2 * below)
     assert compared.confidence >= 0.95
+
+
+@given(st.integers(1, 300), st.floats(0.001, 0.9999))
+def test_the_coverage_is_the_binomial_probability_in_whole_numbers(rounds: int, confidence: float) -> None:
+    found = ratio([float(i + 1) for i in range(rounds)], [1.0] * rounds, confidence=confidence)
+    below = [Fraction(sum(math.comb(rounds, i) for i in range(k)), 2**rounds) for k in range(rounds // 2 + 2)]
+    dropped = round(found.low) - 1
+    assert found.high == rounds - dropped
+    assert found.confidence == pytest.approx(float(1 - 2 * below[dropped + 1]), abs=1e-12)
+    assert found.confidence >= confidence - 1e-12 or dropped == 0
+    if 2 * (dropped + 1) < rounds:  # one more at either end would be too many
+        assert 1 - 2 * below[dropped + 2] < confidence + 1e-12
+
+
+@pytest.mark.parametrize("rounds", [1029, 1030, 1100, 10_001, 100_000, 10**6])
+def test_the_interval_of_many_rounds_is_that_of_the_normal_distribution(rounds: int) -> None:
+    """At 1030 rounds a binomial coefficient is beyond what a double holds."""
+    times = [1.0 + i for i in range(rounds)]
+    found = ratio(times, [1.0] * rounds)
+    assert 0.95 <= found.confidence < 0.956
+    half = NormalDist().inv_cdf(0.975) * math.sqrt(rounds) / 2
+    assert found.high - found.low == pytest.approx(2 * half, abs=3)
+    assert found.low + found.high == rounds + 1
+    assert ratio(times, [1.0] * rounds, confidence=0.99).low < found.low
+
+
+legal = st.floats(SHORTEST, LONGEST) | st.sampled_from([SHORTEST, LONGEST, 1.0, 1e-9])
+
+
+@given(st.lists(st.tuples(legal, legal), min_size=1, max_size=40))
+def test_whatever_can_be_stored_has_statistics(rounds: list[tuple[float, float]]) -> None:
+    ours, theirs = [pair[0] for pair in rounds], [pair[1] for pair in rounds]
+    seen, found = summarize(ours), ratio(ours, theirs)
+    assert seen.minimum <= seen.q1 <= seen.median <= seen.q3 <= seen.maximum
+    assert 0 < found.low <= found.median <= found.high < math.inf
+    assert 0 <= seen.spread < math.inf
+    assert 0 <= found.confidence <= 1
 
 
 @pytest.mark.parametrize("rounds", [6, 10, 15, 30])
