@@ -11,7 +11,7 @@ import typer
 import typer.main
 
 from saevit import __version__
-from saevit.errors import SaevitError
+from saevit.errors import OptionError, SaevitError
 from saevit.files import expand
 from saevit.text import abbreviated
 from saevit_cli import terminal
@@ -151,14 +151,14 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; every error is one line on stderr."""
     is_traced = TRACEBACK in arguments
-    words = [expanded(word) for word in arguments if word != TRACEBACK]
     try:
+        words = expanded([word for word in arguments if word != TRACEBACK])
         with contextlib.nullcontext() if is_traced else terminal.quiet_libraries():
             return invoke(words)
     except SystemExit:  # a shell's completion ends so
         raise
     except BaseException as error:
-        return explain(error, words, is_traced=is_traced)
+        return explain(error, arguments, is_traced=is_traced)
 
 
 def invoke(arguments: list[str]) -> int:
@@ -174,12 +174,20 @@ def invoke(arguments: list[str]) -> int:
     return 0
 
 
-def expanded(word: str) -> str:
-    """Expand `~` where a shell leaves it, in quotes and in `--store=~/x`; every name of stdout is `-`."""
-    name, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-    if value in STDOUT_PATHS:
-        value = STDOUT
-    return f"{name}{equals}{expand(value) if value.startswith('~') else value}"
+def expanded(arguments: Sequence[str]) -> list[str]:
+    """Expand `~` where a shell leaves it, in quotes and in `--store=~/x`; every name of stdout is `-`.
+
+    Raises:
+        OptionError: an option with an empty value, as `--img-size "$SIZE"` is where SIZE is not set.
+    """
+    words = []
+    for before, word in zip(["", *arguments], arguments, strict=False):
+        name, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        if not value and (equals or (not name and before.startswith("--"))):
+            raise OptionError(f"{name or before} has an empty value: fill it in, or leave both out")
+        value = STDOUT if value in STDOUT_PATHS else value
+        words.append(f"{name}{equals}{expand(value) if value.startswith('~') else value}")
+    return words
 
 
 def explain(error: BaseException, arguments: Sequence[str], *, is_traced: bool = False) -> int:
@@ -209,13 +217,15 @@ def kept_traceback(error: BaseException, arguments: Sequence[str]) -> str:
     from importlib import metadata
     from traceback import format_exception
 
-    versions = f"saevit {__version__}, Python {platform.python_version()}, torch {metadata.version('torch')}"
-    lines = [f"arguments: {list(arguments)}", f"{versions}, {platform.platform()}", *format_exception(error)]
     try:
+        versions = (
+            f"saevit {__version__}, Python {platform.python_version()}, torch {metadata.version('torch')}"
+        )
+        lines = [f"arguments: {list(arguments)}", versions, platform.platform(), *format_exception(error)]
         handle, name = tempfile.mkstemp(prefix="saevit-", suffix=".txt")
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write("\n".join(lines))
-    except OSError:
+    except Exception:  # no folder for temporary files, a full disk, no memory: the error itself is told
         return f"{TRACEBACK} shows where it comes from"
     return f"traceback and versions are in {name}"
 
