@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from saevit.explore.sweep import Job
 
 FORMAT = 2
-CODE = ("saevit_explore", "saevit", "formulas")  # keys of the head that say who wrote it
 MOST_HEAD, MOST_BYTES = 2**12, 2**28  # of the first line, of another one
 PLACE_BITS = 128  # of a place in the largest space
 CHECK = b', "check": "'
@@ -37,36 +36,38 @@ class SearchError(SaevitError):
     """A search that cannot go on here; the same command goes on from what its journal holds."""
 
 
+@contextlib.contextmanager
+def open_journal(path: Path | None, job: "Job") -> "Iterator[Journal | None]":
+    """Yield the journal in a file that nobody else writes to meanwhile; None: none is wanted.
+
+    Raises:
+        OptionError: another process has the file, or it is none that can be written.
+    """
+    if path is None:
+        yield None
+        return
+    if file_type(path) not in ("file", "missing"):
+        raise OptionError(f"{path} cannot be written: it is no regular file, name a new file")
+    with owned(path):
+        try:
+            file = FileIO(path, "a+")
+        except OSError as error:
+            raise unusable(path, error, "written") from error
+        with file:
+            yield Journal(path, file, head_of(job))
+
+
 class Journal:
-    """A file of finished chunks of one job; without a path it keeps nothing.
+    """A file of finished chunks of one job.
 
     The first line says what the job is and which code did it. Every other line ends in a hash of the first
     one and of its own bytes: one that was damaged does not count, nor does a last one that a kill cut off.
     Each is on the disk before the next chunk is handed on.
     """
 
-    def __init__(self, path: Path | None, job: "Job") -> None:
-        self.path, self.job = path, job
-        self.file: FileIO | None = None
+    def __init__(self, path: Path, file: FileIO, head: bytes) -> None:
+        self.path, self.file, self.head = path, file, head
         self.damaged: list[int] = []  # numbers of lines, once they are read
-
-    def __enter__(self) -> Self:
-        """Raises OptionError: another process has the file, or it is none that can be written."""
-        self.open = contextlib.ExitStack()
-        if self.path is not None:
-            if file_type(self.path) not in ("file", "missing"):
-                raise OptionError(f"{self.path} cannot be written: it is no regular file, name a new file")
-            with self.open as opening:
-                opening.enter_context(owned(self.path.resolve()))
-                try:
-                    self.file = opening.enter_context(FileIO(self.path, "a+"))
-                except OSError as error:
-                    raise unusable(self.path, error, "written") from error
-                self.open = opening.pop_all()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.open.close()
 
     def parts(self) -> Iterator[Part]:
         """Yield what is finished, each chunk once.
@@ -74,9 +75,6 @@ class Journal:
         Raises:
             OptionError: the file is of another job, of other code, or none of ours.
         """
-        if self.path is None or self.file is None:
-            return
-        self.head = head_of(self.job)
         seen: set[int] = set()
         with self.path.open("rb") as file:
             first = file.readline(MOST_HEAD)
@@ -102,24 +100,20 @@ class Journal:
         Raises:
             SearchError: the disk is full; what was kept before stays.
         """
-        if self.file is not None:
-            self._write(self._signed(json.dumps(asdict(part)).encode()[:-1]))
+        self._write(self._signed(json.dumps(asdict(part)).encode()[:-1]))
 
     def _part_of(self, line: bytes) -> Part | None:
         """Return the part that a line holds; None if it is not as it was written."""
         if self._signed(line.rpartition(CHECK)[0]) != line:
             return None
-        try:
+        with contextlib.suppress(DecodeError):
             return decode(Part, json.loads(line), bits=PLACE_BITS)
-        except DecodeError:
-            return None
+        return None
 
     def _signed(self, body: bytes) -> bytes:
         return body + CHECK + hashlib.sha256(self.head + body).hexdigest()[:16].encode() + b'"}\n'
 
     def _write(self, line: bytes) -> None:
-        assert self.file is not None
-        assert self.path is not None
         start = self.file.seek(0, os.SEEK_END)
         try:
             while line:
@@ -128,17 +122,14 @@ class Journal:
         except OSError as error:
             with contextlib.suppress(OSError):
                 self.file.truncate(start)
-            raise SearchError(
-                f"{unusable(self.path, error, 'written')}: what is finished is kept, "
-                "the same command goes on from there"
-            ) from error
+            kept = "what is finished is kept, the same command goes on from there"
+            raise SearchError(f"{unusable(self.path, error, 'written')}: {kept}") from error
 
 
 def head_of(job: "Job") -> bytes:
-    """Return the first line of a job's journal."""
-    names = (*CODE, "job")
-    values = (FORMAT, saevit.__version__, hash_of_code(), hashlib.sha256(repr(job).encode()).hexdigest())
-    return json.dumps(dict(zip(names, values, strict=True))).encode() + b"\n"
+    """Return the first line of a job's journal: who writes it, and what it is about."""
+    head = {"saevit_explore": FORMAT, "saevit": saevit.__version__, "formulas": hash_of_code()}
+    return json.dumps(head | {"job": hashlib.sha256(repr(job).encode()).hexdigest()}).encode() + b"\n"
 
 
 def hash_of_code() -> str:
@@ -155,21 +146,17 @@ def hash_of_code() -> str:
 
 def what_differs(first: bytes, head: bytes) -> str:
     """Say why a file with this first line is not the journal of a job with that one."""
-    own: dict[str, Any] = json.loads(head)
-    try:
+    said: Any = None
+    with contextlib.suppress(DecodeError):
         said = parse_json(first)
-    except DecodeError:
-        said = None
     if not isinstance(said, dict) or "saevit_explore" not in said:
         return "is no file of an unfinished search: name a new file"
-    if any(said.get(key) != own[key] for key in CODE):
-        by_other = said.get("saevit") != own["saevit"]
-        writer = f"saevit {abbreviated(str(said.get('saevit', 'before 0.2')))}, this is {own['saevit']}"
+    own = json.loads(head)
+    if all(said.get(key) == own[key] for key in ("saevit_explore", "saevit", "formulas")):
         return (
-            f"was written by other code ({writer if by_other else 'its formulas are not those of today'}): "
-            "its chunks do not count here, name a new file"
+            "is of another search (its space, limits, objectives or method differ): "
+            "give the same options as then, or another file"
         )
-    return (
-        "is of another search (its space, limits, objectives or method differ): "
-        "give the same options as then, or another file"
-    )
+    writer = f"saevit {abbreviated(str(said.get('saevit', 'before 0.2')))}, this is {own['saevit']}"
+    what = "its formulas are not today's" if said.get("saevit") == own["saevit"] else writer
+    return f"was written by other code ({what}): its chunks do not count here, name a new file"

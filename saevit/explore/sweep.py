@@ -17,7 +17,7 @@ from saevit.errors import OptionError, need
 from saevit.explore.chunks import Hints, Part, Sweeper, part_of
 from saevit.explore.dynamic import Programmer
 from saevit.explore.frontier import Front, Top
-from saevit.explore.journal import Journal, SearchError
+from saevit.explore.journal import SearchError, open_journal
 from saevit.explore.query import Query
 from saevit.measure.interrupts import ENDING, held_back
 
@@ -148,14 +148,14 @@ def answer(
         raise OptionError(f"engine {engine!r} is not known: choose from {', '.join(ENGINES)}")
     work = work_of(job)
     merger = Merger(job)
-    with Journal(journal, job) as kept:
+    with open_journal(journal, job) as kept:
         done = set()
-        for part in kept.parts():
+        for part in kept.parts() if kept else ():
             merger.add(part)
             done.add(part.number)
-        if kept.damaged:
-            lines = ", ".join(map(str, kept.damaged[:5])) + ", .." * (len(kept.damaged) > 5)
-            warn(f"{journal} is damaged in line {lines}: what stood there is done again")
+        if kept and kept.damaged:
+            more = f" and {len(kept.damaged) - 1:,} more" * (len(kept.damaged) > 1)
+            warn(f"{journal} is damaged in line {kept.damaged[0]}{more}: what stood there is done again")
         on_chunk(len(done), work.chunks)
         left = (number for number in range(work.chunks) if number not in done)
         small = job.method != "dp" and job.query.space.size < WORTH_A_PROCESS
@@ -169,7 +169,8 @@ def answer(
         )
         with closing(parts):
             for count, part in enumerate(parts, start=len(done) + 1):
-                kept.add(part)
+                if kept:
+                    kept.add(part)
                 merger.add(part)
                 on_chunk(count, work.chunks)
     return merger.answer()

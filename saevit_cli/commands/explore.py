@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,6 @@ from saevit_cli.commands import explore_options as own
 from saevit_cli.commands.explore_view import View
 
 if TYPE_CHECKING:
-    from saevit.explore.limits import Limit
     from saevit.explore.rows import Exploration
     from saevit.explore.space import Space
     from saevit.explore.sweep import Answer, Job
@@ -68,103 +67,78 @@ def explore(
 ) -> None:
     """Search a whole space of variants by exact costs: fronts, the best within limits, what fits a budget."""
     from saevit.parse import parse
+    from saevit.subjects import check_img_size
 
     view = View(plot=plot, csv=csv, json=json, parquet=parquet)
     read = {"--space": space, "--resume": resume}
     view.check(overwrite=overwrite, is_timed=measure_top is not None, inputs=read)
     base, size = parse(model), readers.read_size(img_size)
-    table, file_limits = own.read_file(space)
+    check_img_size(size)
+    table, limits = own.read_file(space)
     texts = own.read_texts(width, depth, sparsity, settings or [], table)
     if solve or target_gmacs:
         raise typer.Exit(fit(base, solve, target_gmacs, texts, size, view))
     if sensitivity:
         raise typer.Exit(show_steps(base, texts, size, view))
     timed = timing(measure_top, batch_size, threads, rounds, min_time, reference) if measure_top else None
-    given = {
-        "--max-gmacs": max_gmacs,
-        "--gmacs-band": gmacs_band,
-        "--max-params": max_params,
-        "--max-activations": max_activations,
-        "--max-memory": max_memory,
-        "--max-traffic": max_traffic,
-        "--max-effectiveness": max_effectiveness,
+    limits |= {
+        option: text
+        for option, text in {
+            "--max-gmacs": max_gmacs,
+            "--gmacs-band": gmacs_band,
+            "--max-params": max_params,
+            "--max-activations": max_activations,
+            "--max-memory": max_memory,
+            "--max-traffic": max_traffic,
+            "--max-effectiveness": max_effectiveness,
+        }.items()
+        if text is not None
     }
-    ask = Ask(
-        base=base,
-        img_size=size,
-        objectives=readers.read_names(
-            objectives or default_objectives(gmacs_band or file_limits.get("gmacs_band"))
-        ),
-        rank=rank_by,
-        top=max(readers.read_count("--top", top, most=MOST_TOP), timed[0] if timed else 1),
-        method=method,
-        samples=readers.read_count("--samples", samples, most=MOST_SAMPLES),
-        seed=readers.read_count("--seed", seed, least=0, most=10**MOST_DIGITS - 1),
-    )
-    found = run(ask.job(texts, given, file_limits, monotone=monotone), jobs, engine, resume)
+    default = "params,capacity" if "--gmacs-band" in limits else "gmacs,capacity"
+    asked = {
+        "img_size": size,
+        "objectives": readers.read_names(objectives or default),
+        "rising": monotone,
+        "rank": rank_by,
+        "top": max(readers.read_count("--top", top, most=MOST_TOP), timed[0] if timed else 1),
+    }
+    how = {
+        "samples": readers.read_count("--samples", samples, most=MOST_SAMPLES),
+        "seed": readers.read_count("--seed", seed, least=0, most=10**MOST_DIGITS - 1),
+    }
+    found = run(job_of(base, texts, limits, method, asked, how), jobs, engine, resume)
     code = 0 if view.emit(found) else output.FAILED
     if timed:
         code = measure(found, *timed, store) or code
     raise typer.Exit(code)
 
 
-def default_objectives(band: str | None) -> str:
-    """Return what a front is of: within a band of MACs, these are no objective worth having."""
-    return "params,capacity" if band else "gmacs,capacity"
+def job_of(
+    base: "VariantSpec",
+    texts: dict[str, str],
+    limits: dict[str, str],
+    method: str,
+    asked: dict[str, Any],
+    how: dict[str, int],
+) -> "Job":
+    """Return the job; without any choices, the space is around the variant.
 
+    What is around a variant is by default not deeper for its width either: beyond that, the score means less.
+    """
+    from saevit.explore.limits import Limit
+    from saevit.explore.query import Query
+    from saevit.explore.rows import row_of
+    from saevit.explore.space import around, make_space, read_space
+    from saevit.explore.sweep import Job, method_of
 
-@dataclass(frozen=True, kw_only=True)
-class Ask:
-    """What is asked, as far as it does not depend on the space."""
-
-    base: "VariantSpec"
-    img_size: tuple[int, int]
-    objectives: tuple[str, ...]
-    rank: str
-    top: int
-    method: str
-    samples: int
-    seed: int
-
-    def job(
-        self, texts: dict[str, str], given: dict[str, str | None], file: dict[str, str], *, monotone: bool
-    ) -> "Job":
-        """Return the job; without any choices, the space is around the variant, and no deeper than it."""
-        from saevit.explore.query import Query
-        from saevit.explore.space import around, make_space, read_space
-        from saevit.explore.sweep import Job, method_of
-        from saevit.subjects import check_img_size
-
-        check_img_size(self.img_size)
-        space = read_space(self.base, texts) if texts else make_space(self.base, around(self.base))
-        limits = own.read_limits(given, file)
-        wants_score = "capacity" in (*self.objectives, self.rank)
-        if (
-            not texts
-            and wants_score
-            and given["--max-effectiveness"] is None
-            and "max_effectiveness" not in file
-        ):
-            limits = (*limits, self.own_effectiveness())
-        query = Query(
-            space=space,
-            img_size=self.img_size,
-            objectives=self.objectives,
-            limits=limits,
-            rising=monotone,
-            rank=self.rank,
-            top=self.top,
-        )
-        return Job(query=query, method=method_of(query, self.method), samples=self.samples, seed=self.seed)
-
-    def own_effectiveness(self) -> "Limit":
-        """Return the limit that the variant itself just keeps: beyond it the score means less."""
-        from saevit.explore.limits import Limit
-        from saevit.explore.rows import row_of
-
-        rho = row_of(self.base, self.img_size).effectiveness
+    space = read_space(base, texts) if texts else make_space(base, around(base))
+    query = Query(space=space, limits=own.read_limits(limits), **asked)
+    if not texts and "capacity" in (*query.objectives, query.rank) and "--max-effectiveness" not in limits:
+        rho = row_of(base, query.img_size).effectiveness
         text = f"--max-effectiveness {rho:.3f} (the given variant's)"
-        return Limit(quantity="effectiveness", text=text, high=rho * (1 + 1e-9), is_default=True)
+        limit = Limit(quantity="effectiveness", text=text, high=rho * (1 + 1e-9), is_default=True)
+        query = replace(query, limits=(*query.limits, limit))
+    return Job(query=query, method=method_of(query, method), **how)
 
 
 def run(job: "Job", jobs: str | None, engine: str, journal: Path | None) -> "Exploration":
@@ -174,28 +148,23 @@ def run(job: "Job", jobs: str | None, engine: str, journal: Path | None) -> "Exp
     from saevit.explore.rows import exploration_of
     from saevit.explore.sweep import answer
 
-    workers = (
-        usable_cores() if jobs is None else readers.read_count("--jobs", jobs, most=readers.MOST_PROCESSES)
-    )
+    workers = readers.read_count("--jobs", jobs or str(usable_cores()), most=readers.MOST_PROCESSES)
     output.say(size_text(job.query.space, job))
-    start, warnings = time.monotonic(), list[str]()
+    start, told = time.monotonic(), list[str]()
     try:
         with output.progress() as tell:
+            on_chunk = teller(tell, start)
             found = answer(
-                job,
-                workers=workers,
-                engine=engine,
-                journal=journal,
-                on_chunk=teller(tell, start),
-                warn=warnings.append,
+                job, workers=workers, engine=engine, journal=journal, on_chunk=on_chunk, warn=told.append
             )
     except SearchError as error:
         output.say(f"error: {error}")
         raise typer.Exit(output.FAILED) from error
-    for text in warnings:
-        output.say(f"warning: {text}")
-    output.say(took(found, time.monotonic() - start))
-    for text in hidden(found):
+    for text in (
+        *(f"warning: {text}" for text in told),
+        took(found, time.monotonic() - start),
+        *hidden(found),
+    ):
         output.say(text)
     return exploration_of(found)
 
@@ -258,12 +227,10 @@ def fit(
     from saevit.explore.solve import solve
     from saevit.report.explore.machine import solution_rows
     from saevit.report.explore.tables import solution_table
-    from saevit.subjects import check_img_size
 
     if not key or not target:
         raise OptionError("--solve and --target-gmacs go together: --solve width --target-gmacs 0.8")
     refuse_choices("--solve", texts)
-    check_img_size(img_size)
     found = solve(base, key, int(positive("--target-gmacs", target) * 10**9), img_size)
     written = view.emit_rows(solution_rows(found, img_size), solution_table(found), None)
     return 0 if written else output.FAILED
@@ -274,10 +241,8 @@ def show_steps(base: "VariantSpec", texts: dict[str, str], img_size: tuple[int, 
     from saevit.explore.solve import sensitivity
     from saevit.report.explore.machine import sensitivity_rows
     from saevit.report.explore.tables import sensitivity_table
-    from saevit.subjects import check_img_size
 
     refuse_choices("--sensitivity", texts)
-    check_img_size(img_size)
     found = sensitivity(base, img_size)
 
     def draw() -> Any:

@@ -92,8 +92,7 @@ MaxTraffic = option("--max-traffic", "X", "At most so many MB of memory traffic 
 MaxRho = option(
     "--max-effectiveness",
     "X|none",
-    "At most this depth over mean width; by default, where no choices are given and capacity is asked for, "
-    "the given variant's.",
+    "At most this depth over mean width; by default the variant's, if capacity is asked for and no choices.",
     LIMITS,
 )
 Monotone = Annotated[
@@ -112,13 +111,7 @@ Rank = Annotated[
     typer.Option("--rank-by", metavar="NAME", help="What the best are best by.", rich_help_panel=SEARCH),
 ]
 Top = Annotated[
-    str,
-    typer.Option(
-        "--top",
-        metavar="K",
-        help="How many of the best to show: of all that are looked at; with dp, of the front.",
-        rich_help_panel=SEARCH,
-    ),
+    str, typer.Option("--top", metavar="K", help="How many of the best to show.", rich_help_panel=SEARCH)
 ]
 Method = Annotated[
     str,
@@ -171,10 +164,7 @@ Parquet = option("--parquet", "FILE", "As --csv, in Parquet (needs pyarrow).", O
 Plot = option("--plot", "FILE", "Draw the front, or the tornado: .png, .svg or .pdf.", OUTPUT, Path)
 Json = option("--json", "FILE|-", "The question and its answer; - is stdout.", OUTPUT)
 Csv = option(
-    "--csv",
-    "FILE|-",
-    "The front and the best, a row each; - is stdout. rank is among all that are looked at: dp has none.",
-    OUTPUT,
+    "--csv", "FILE|-", "The front and the best, with their rank among all (dp has none); - is stdout.", OUTPUT
 )
 
 
@@ -212,7 +202,7 @@ def sparsity_text(text: str | None) -> str | None:
 
 
 def read_file(path: Path | None) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the text of the choices and of the limits in a TOML file.
+    """Return the text of the choices in a TOML file, and that of the limits by their options.
 
     Raises:
         OptionError: no such file, or no such form; names the file and the key.
@@ -234,8 +224,11 @@ def read_file(path: Path | None) -> tuple[dict[str, str], dict[str, str]]:
         choices = read_table(table)
         for key, text in choices.items():
             read_choices(key, text)
-        bounds = {key: toml_text(f"limits.{key}", value) for key, value in limits.items()}
-        read_limits({}, bounds)
+        names = {option.removeprefix("--").replace("-", "_"): option for option in QUANTITY_OF}
+        if unknown := limits.keys() - names.keys():
+            raise OptionError(f"limit {min(unknown)!r} is not known: {nearest(min(unknown), names)}")
+        bounds = {names[key]: toml_text(f"limits.{key}", value) for key, value in limits.items()}
+        read_limits(bounds)
     except SaevitError as error:
         raise OptionError(f"--space {path}: {abbreviated(str(error), 300)}") from error
     except (ValueError, RecursionError) as error:
@@ -243,26 +236,18 @@ def read_file(path: Path | None) -> tuple[dict[str, str], dict[str, str]]:
     return choices, bounds
 
 
-def read_limits(given: dict[str, str | None], file: dict[str, str]) -> "tuple[Limit, ...]":
-    """Return the limits; the command line goes before the file.
+def read_limits(texts: dict[str, str]) -> "tuple[Limit, ...]":
+    """Return the limits, from the text of each option.
 
     Raises:
-        OptionError: an unknown limit, or one that is no number.
+        OptionError: one that is no number.
     """
     from saevit.explore.limits import at_most, band
 
-    names = {option.removeprefix("--").replace("-", "_"): option for option in QUANTITY_OF}
-    for name in file:
-        if name not in names:
-            raise OptionError(f"limit {name!r} is not known: {nearest(name, names)}")
-    texts = {names[name]: text for name, text in file.items()}
-    texts |= {option: text for option, text in given.items() if text is not None}
     return tuple(
-        band(option, QUANTITY_OF[option], texts[option])
-        if option == "--gmacs-band"
-        else at_most(option, QUANTITY_OF[option], texts[option])
-        for option in QUANTITY_OF
-        if option in texts and texts[option] != "none"
+        (band if option == "--gmacs-band" else at_most)(option, quantity, texts[option])
+        for option, quantity in QUANTITY_OF.items()
+        if texts.get(option, "none") != "none"
     )
 
 

@@ -32,8 +32,13 @@ def columns(row: Row, img_size: tuple[int, int]) -> dict[str, Any]:
 
 
 def rows_of(found: Exploration) -> list[dict[str, Any]]:
-    """Return the front and the best, each variant once: is it on the front, and which place has it?"""
-    ranks = {row.model: place + 1 for place, row in enumerate(found.top)}
+    """Return the front and the best, each variant once.
+
+    Its rank is the place among all variants that were looked at and keep the limits; None where it is not
+    one of the best, and where dynamic programming looks at no others than the front.
+    """
+    ranked = () if found.answer.kept is None else found.top
+    ranks = {row.model: place + 1 for place, row in enumerate(ranked)}
     on_front = {row.model for row in found.front}
     rows = {row.model: row for row in (*found.front, *found.top)}
     return [

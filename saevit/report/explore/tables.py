@@ -8,7 +8,7 @@ from saevit.explore.solve import Sensitivity, Solution, Step
 from saevit.report.tables import NONE, Table
 from saevit.report.units import giga, plural, scaled, size
 
-MOST_ROWS = 20
+MOST_ROWS = 30
 COLUMNS = (
     ("variant", "l"),
     ("GMACs", "r"),
