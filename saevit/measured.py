@@ -7,11 +7,13 @@ from typing import Self
 
 import saevit
 from saevit.errors import OptionError, SaevitError, nearest
+from saevit.files import expand, file_type
 from saevit.parse import parse
 from saevit.presets import PRESETS
 from saevit.results.comparison import Accuracy, Candidate, Comparison
 from saevit.results.evaluation import SPLITS, MeasuredTop1
 from saevit.results.record import Record
+from saevit.text import printable
 
 MARK, OTHER_IMAGES = "measured here", "measured here, other images"
 PREFIX = "timm:"
@@ -64,15 +66,15 @@ class MeasuredOn:
     def accuracy(self, found: MeasuredTop1, img_size: tuple[int, int]) -> Accuracy:
         """Return a measured top-1 to stand beside costs at (H, W)."""
         share, size = found.share, found.img_size
-        same_images = images(found) == images(self.newest[-1])
+        other = difference(found, self.newest[-1])
         low, high = (100 * end for end in share.interval)
         return Accuracy(
             top1=100 * share.value,
             img_size=size[0] if size[0] == size[1] else None,
-            mark=MARK if same_images else OTHER_IMAGES,
+            mark=OTHER_IMAGES if other else MARK,
             source=f"saevit eval {found.record.time}: {found.model}, weights of {found.checkpoint} "
-            f"(SHA-256 {found.sha256[:12]}), {found.data} ({found.split})",
-            plain=same_images and size == img_size,
+            f"(SHA-256 {found.sha256[:12]}), {found.data} ({found.split}){other}",
+            plain=not other and size == img_size,
             measured_on=self.name,
             interval=(low, high),
             images=share.total,
@@ -84,9 +86,14 @@ class MeasuredOn:
         return list({one.model: one.record for one in found if one}.values())
 
 
-def images(found: MeasuredTop1) -> int:
-    """Return how many images the data had."""
-    return found.share.total + found.unreadable
+def difference(found: MeasuredTop1, newest: MeasuredTop1) -> str:
+    """Say in what the data of an evaluation differ from those of the newest one; "" if they do not."""
+    ours, theirs = (one.fingerprint[:12] or "none" for one in (found, newest))
+    counts = [one.share.total + one.unreadable for one in (found, newest)]
+    if found.fingerprint == newest.fingerprint and counts[0] == counts[1]:
+        return ""
+    of = f"not the data of {newest.model}, evaluated {newest.record.time}"
+    return f"; {of}: fingerprint {ours} and {theirs}, {counts[0]:,} and {counts[1]:,} images"
 
 
 def network(model: str) -> str:
@@ -119,7 +126,9 @@ def chosen(text: str, found: Sequence[MeasuredTop1], definition: int = saevit.NE
     source, at, split = text.rpartition("@")
     if not at or split not in SPLITS:
         source, split = text, SPLITS[0]
-    data = str(Path(source).resolve()) if Path(source).is_dir() and source != "digits" else source
+    data = source
+    if source != "digits" and file_type(expand(source)) == "folder":
+        data = printable(str(expand(source).resolve()))  # as it is written in records
     on = MeasuredOn.of(found, data, split, definition)
     if not on.newest and on.left_out:
         raise OptionError(f"--top1 {text}: {left_out_note(on)}; run saevit eval again")

@@ -33,6 +33,7 @@ def top1(
     data: str = "digits",
     split: str = "validation",
     total: int = 199,
+    fingerprint: str = "",
     version: str = saevit.__version__,
 ) -> MeasuredTop1:
     """An evaluation that was read back."""
@@ -41,6 +42,7 @@ def top1(
         model=model,
         data=data,
         split=split,
+        fingerprint=fingerprint,
         top1=Share(hits=hits, total=total),
         environment=replace(FOUND.environment, saevit=version),
     )
@@ -166,6 +168,35 @@ def test_other_images_and_other_sizes_stand_apart() -> None:
     found = compare([SMALL], img_size=(96, 96), measured=chosen("digits", MEASURED))
     assert found.candidates[0].accuracy is not None
     assert not found.candidates[0].accuracy.plain
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("a" * 64, "b" * 64, "fingerprint aaaaaaaaaaaa and bbbbbbbbbbbb, 200 and 200 images"),
+        ("", "b" * 64, "fingerprint none and bbbbbbbbbbbb"),
+        ("a" * 64, "", "fingerprint aaaaaaaaaaaa and none"),
+    ],
+)
+def test_data_that_changed_between_evaluations_are_said(before: str, after: str, said: str) -> None:
+    """As when two folders of classes are swapped: the path and the number of images stay."""
+    found = [top1(LARGE, 50, fingerprint=before), top1(SMALL, 60, fingerprint=after)]
+    seen = compare([SMALL, LARGE], img_size=(64, 64), measured=chosen("digits", found))
+    small, large = (c.accuracy for c in seen.candidates)
+    assert small is not None
+    assert large is not None
+    assert (small.mark, large.mark) == ("measured here", "measured here, other images")
+    assert (small.plain, large.plain) == (True, False)
+    (line,) = [note for note in comparison_table(seen, "top1").notes if "not the data of" in note]
+    assert line.startswith(f"{seen.candidates[1].model}: ")
+    assert f"not the data of {SMALL}" in line
+    assert said in line
+    same = compare(
+        [SMALL, LARGE],
+        img_size=(64, 64),
+        measured=chosen("digits", [replace(one, fingerprint="c") for one in found]),
+    )
+    assert [c.accuracy.mark for c in same.candidates if c.accuracy] == ["measured here"] * 2
 
 
 def test_published_ones_stay_unless_asked_for() -> None:

@@ -109,7 +109,8 @@ class MeasuredTop1:
         said = dict(note.split("=", 1) for note in record.notes if "=" in note)
         try:
             share = Share(hits=read_whole(said["correct"]), total=read_whole(said["images"]))
-            if not math.isclose(100 * share.value, record.value or 0.0):  # a record of another figure
+            unreadable = read_whole(said["unreadable"])
+            if unreadable < 0 or not math.isclose(100 * share.value, record.value or 0.0):
                 return None
             return cls(
                 record=record,
@@ -117,7 +118,7 @@ class MeasuredTop1:
                 data=said["data"],
                 fingerprint=said.get("fingerprint", ""),
                 split=said["split"],
-                unreadable=read_whole(said["unreadable"]),
+                unreadable=unreadable,
                 checkpoint=said["checkpoint"],
                 sha256=said["sha256"],
             )

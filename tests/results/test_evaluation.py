@@ -24,6 +24,7 @@ FOUND = Evaluation(
     sha256="ab" * 32,
     form="run in the folded form",
     data="/data/a=b",
+    fingerprint="cd" * 32,
     split="validation",
     statement="a=b: 200 images",
     unreadable=("/data/a=b/x.png is broken",),
@@ -56,6 +57,11 @@ def test_a_record_says_of_what_it_is() -> None:
     assert back is not None
     assert (back.data, back.split, back.share, back.unreadable) == ("/data/a=b", "validation", FOUND.top1, 1)
     assert (back.checkpoint, back.sha256) == (FOUND.checkpoint, FOUND.sha256)
+    assert back.fingerprint == FOUND.fingerprint
+    before = replace(FOUND, fingerprint="")  # as earlier versions wrote it
+    old = MeasuredTop1.of(records_of(before)[0])
+    assert old is not None
+    assert old.fingerprint == ""
 
 
 def test_only_an_evaluations_top1_is_one() -> None:
@@ -67,6 +73,9 @@ def test_only_an_evaluations_top1_is_one() -> None:
     published = replace(records[0], source="published", environment=None)
     assert MeasuredTop1.of(published) is None
     assert MeasuredTop1.of(replace(records[0], notes=())) is None
+    assert MeasuredTop1.of(replace(records[0], value=99.9)) is None  # not what its counts say
+    for note in ("correct=x", "correct=-1", "images=0", "images=" + "9" * 400, "unreadable=1.5", "unreadable=-1"):
+        assert MeasuredTop1.of(replace(records[0], notes=(*records[0].notes, note))) is None
 
 
 def test_the_store_keeps_and_finds_it(tmp_path: Path) -> None:
@@ -79,7 +88,9 @@ def test_the_store_keeps_and_finds_it(tmp_path: Path) -> None:
     assert [summary.is_evaluation for summary in runs(tmp_path)] == [True, True]
     assert [one.model for one in measured_here(tmp_path)] == ["saevit_pico:classes=10", "timm:resnet18"]
     (tmp_path / "broken.jsonl").write_text("{", encoding="utf-8")
-    assert len(measured_here(tmp_path)) == 2
+    skipped: list[str] = []
+    assert len(measured_here(tmp_path, skipped.append)) == 2
+    assert [line.startswith(f"skipped: {tmp_path / 'broken.jsonl'}, line 1") for line in skipped] == [True]
     assert measured_here(tmp_path / "nowhere") == []
 
 
