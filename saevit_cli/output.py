@@ -8,8 +8,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import typer
-
 from saevit.errors import OptionError, SaevitError, nearest
 from saevit.files import file_type, replace_file
 from saevit.text import printable
@@ -127,7 +125,7 @@ def _identity(target: str | Path) -> object:
 
 def say(text: str) -> None:
     """Write one line on stderr; control characters of foreign text are escaped."""
-    typer.echo(printable(text), err=True)
+    sys.stderr.write(f"{printable(text)}\n")  # typer.echo writes UTF-8 where the user says ASCII
 
 
 def warn(text: str) -> None:

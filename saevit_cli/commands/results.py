@@ -1,5 +1,6 @@
 """`saevit results`: the measured runs that are kept."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,7 +75,7 @@ def list_runs(
         if found:
             output.show((list_table(found, str(folder_of(store))),))
         else:
-            typer.echo(printable(nothing_in(store)))
+            sys.stdout.write(f"{printable(nothing_in(store))}\n")
     is_written = output.write_all(
         ("--json", json, lambda: machine.list_json(found)), ("--csv", csv, lambda: machine.list_csv(found))
     )
