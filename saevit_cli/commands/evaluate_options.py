@@ -22,7 +22,7 @@ Checkpoint = Annotated[
     typer.Option(
         "--checkpoint",
         metavar="FILE",
-        help="Weights: .safetensors as `saevit train` writes them, or a torch file of tensors alone.",
+        help="Weights: .safetensors as `saevit train` writes them, or a file of torch.save.",
     ),
 ]
 Data = Annotated[
