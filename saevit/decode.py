@@ -87,8 +87,8 @@ def decode(kind: type[T], data: Any, *, bits: int = 63) -> T:
         return found
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        field = ".".join(map(str, first["loc"]))
         is_whole = first["type"] in ("missing", "value_error")  # the input is all that holds the field
+        field = ".".join(map(str, first["loc"])) or ("" if is_whole else "data")
         value = "" if is_whole else f" = {abbreviated(repr(first['input']))}"
         rule = first["msg"].removeprefix("Value error, ")
         raise DecodeError(f"{printable(field)}{value}: {printable(rule)}".lstrip(" :=")) from error

@@ -12,12 +12,11 @@ from saevit.measured import MeasuredOn, left_out_note
 from saevit.results.comparison import Candidate, Comparison
 from saevit.results.evaluation import MeasuredTop1, tops_of
 from saevit.results.profile import Latency
-from saevit.results.record import Record, Source, utc_now
+from saevit.results.record import COUNTS, Record, Source, utc_now
 from saevit.results.replay import timings_of
 from saevit.results.store import Writer
 from saevit.results.stored_run import Header, StoredRun
 
-UNITS = {"params": "parameters", "macs": "MACs", "activations": "elements", "peak_bytes": "bytes"}
 TOP1, PERCENT = "top1", "%"
 
 
@@ -45,7 +44,7 @@ def facts(candidates: Iterable[Candidate]) -> list[Record]:
     found = []
     for c in candidates:
         source: Source = "analytic" if c.counted_by == "analytic" else "counted"
-        for name, unit in UNITS.items():
+        for name, unit in COUNTS.items():
             value = getattr(c, name)
             if value is not None and not c.published_only:
                 found.append(fact(c, name, unit, value, source, c.counted_by or ""))
@@ -141,7 +140,7 @@ def of_label(
 ) -> Candidate:
     """Return what a run says of one model, and the published table of its name."""
     row = published.find(name)
-    counts = {f.quantity: f for f in run.facts if f.subject == name and f.quantity in UNITS}
+    counts = {f.quantity: f for f in run.facts if f.subject == name and f.quantity in COUNTS}
     if row and latency is None and label not in run.failures:
         return published_only(row, img_size)
     one = Candidate(
