@@ -13,7 +13,7 @@ from saevit.measured import MeasuredOn, left_out_note
 from saevit.parse import parse
 from saevit.presets import PRESETS
 from saevit.results.comparison import Candidate, Comparison
-from saevit.results.profile import Timings
+from saevit.results.profile import Latency, Timings
 from saevit.results.record import Conditions, Dtype
 from saevit.results.store import Writer
 from saevit.stored import WithFacts, facts, shown
@@ -83,6 +83,37 @@ def compare(
         timings=timings,
         top1_on=measured.name if measured else None,
         top1_left_out=left_out_note(measured) if measured and measured.left_out else None,
+    )
+
+
+def expected(
+    models: Sequence[str], img_size: tuple[int, int], measured: MeasuredOn | None, *, is_timed: bool
+) -> Comparison:
+    """Return which figures a comparison will have, with made-up values: nothing is built."""
+    conditions = Conditions(
+        img_size=img_size,
+        batch_size=1,
+        dtype="fp32",
+        device="cpu",
+        runtime="eager",
+        threads=1,
+        memory_format="contiguous",
+    )
+    rows = []
+    for model in models:
+        is_built = is_baseline(model) or not published.find(model)
+        row = candidate_of(model, "" if is_built else None, img_size, "fp32")
+        if is_built:
+            latency = Latency(label=model, conditions=conditions, samples=(1.0,)) if is_timed else None
+            row = replace(row, params=1, macs=1, activations=1, peak_bytes=1, latency=latency)
+        rows.append(shown(row, measured, img_size))
+    return Comparison(
+        candidates=tuple(rows),
+        reference=models[0],
+        img_size=img_size,
+        dtype="fp32",
+        timings=None,
+        top1_on=measured.name if measured else None,
     )
 
 

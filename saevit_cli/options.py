@@ -75,11 +75,12 @@ AxisX = Annotated[
     ),
 ]
 AxisY = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--y",
         metavar="NAME",
-        help="top1, or a cost: `--x gmacs --y latency` shows how far fewer MACs are faster.",
+        help="top1, or a cost: `--x gmacs --y latency` shows how far fewer MACs are faster; by default top1, "
+        "or a cost where no model has one.",
         rich_help_panel=OUTPUT,
     ),
 ]

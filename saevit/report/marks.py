@@ -16,6 +16,7 @@ from saevit.results.statistics import summarize
 
 Kind = Literal["front", "plain", "apart", "claim", "variant", "own", "own_front"]
 FRONT: tuple[Kind, ...] = ("front", "own_front")
+USUAL_Y = ("top1", "latency", "gmacs", "params", "memory", "throughput")  # the first that can be drawn
 SAEVIT = "SAEViT"  # the family of what is built here
 
 
@@ -90,6 +91,32 @@ def panels_of(comparison: Comparison, xs: Sequence[str], y: str) -> tuple[Panel,
     refuse_axes(xs, y)
     names = names_of(comparison, y)
     return tuple(panel_of(comparison, x, y, names) for x in xs)
+
+
+def drawable_axes(
+    comparison: Comparison, xs: Sequence[str], y: str | None, *, is_asked: bool
+) -> tuple[Sequence[str], str, str | None]:
+    """Return the first axes on which there is something to draw, and why others, if any, were passed over.
+
+    Args:
+        comparison: what is known of the models.
+        xs: names of METRICS.
+        y: another one; None is accuracy, or else a cost.
+        is_asked: does somebody want these xs? Otherwise one of them may do.
+
+    Raises:
+        OptionError: why the first ones cannot be drawn, if none can.
+    """
+    refused: list[OptionError] = []
+    for name in [y] if y else [one for one in USUAL_Y if not (is_asked and one in xs)]:
+        others = [x for x in xs if x != name] or (["params"] if y else [])
+        for choice in [xs] if is_asked else [others, *([x] for x in others)]:
+            try:
+                panels_of(comparison, choice, name)
+                return choice, name, str(refused[0]) if refused else None
+            except OptionError as error:
+                refused.append(error)
+    raise refused[0 if y else -1]
 
 
 def refuse_axes(xs: Sequence[str], y: str) -> None:

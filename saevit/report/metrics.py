@@ -73,6 +73,7 @@ def check_axes(xs: Sequence[str], y: str) -> None:
     Raises:
         OptionError: names the axis and what there is.
     """
+    metric(y)
     for x in xs:
         if metric(x) is metric(y):
             raise OptionError(f"axes {x} and {y} are the same: choose two of {', '.join(METRICS)}")

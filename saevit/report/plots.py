@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from saevit.report.figure import own_settings
+from saevit.report.figure import DPI, own_settings
 from saevit.report.layout import text_width, wrapped
 from saevit.report.names import cut
 from saevit.report.tables import machine_name, time_share
@@ -33,7 +33,9 @@ def breakdown_figure(profile: Profile) -> "Figure":
     rows = largest_rows(profile)
     timed = profile.timings is not None and bool(profile.timings.breakdown_total)
     names = list(MEASURES) if timed else list(MEASURES)[:2]
-    figure = Figure(figsize=(WIDTH, 1.5 + len(rows) * 0.19 * (len(names) + 0.7)), layout="constrained")
+    figure = Figure(
+        figsize=(WIDTH, 1.5 + len(rows) * 0.19 * (len(names) + 0.7)), dpi=DPI, layout="constrained"
+    )
     axes = figure.add_subplot()
     for i, name in enumerate(names):
         draw_bars(

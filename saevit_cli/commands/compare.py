@@ -13,7 +13,7 @@ from saevit.errors import OptionError
 from saevit_cli import options, output, readers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from saevit.measure.plan import Plan
@@ -84,7 +84,7 @@ def compare(
     force: options.Force = False,
     sort: options.Sort = None,
     x: options.AxisX = None,
-    y: options.AxisY = "top1",
+    y: options.AxisY = None,
     top1: options.Top1 = None,
     plot: options.Scatter = None,
     report: options.Report = None,
@@ -98,19 +98,21 @@ def compare(
 
     view = View(
         sort=sort,
-        axes=readers.read_names(x) if x else AXES if measure else AXES[:1],
+        x=readers.read_names(x) if x else None,
         y=y,
+        is_timed=measure,
         plot=plot,
         report=report,
         json=json,
         csv=csv,
     )
+    if from_store:
+        check_as_measured(context)
     source = located(from_store, store) if from_store else None
     view.check(overwrite=overwrite, source=source)
     names = [*(models or ()), *(group or ())]
     accuracies = Accuracies(text=top1, folder=store)
     if source:
-        check_as_measured(context)
         found = stored(source, names, reference, accuracies)
     else:
         plan = Plan(
@@ -125,7 +127,7 @@ def compare(
             force=force,
         )
         size, precision = readers.read_size(img_size), readers.read_dtype(dtype)
-        found = run(names or DEFAULT, reference, size, precision, plan if measure else None, accuracies)
+        found = run(names or DEFAULT, reference, size, precision, plan if measure else None, accuracies, view)
     written = view.emit(found)
     interrupted = found.timings if not from_store else None
     raise typer.Exit(output.exit_code(interrupted, failed=found.failed or not written))
@@ -138,13 +140,16 @@ def run(
     dtype: "Dtype",
     plan: "Plan | None",
     accuracies: "Accuracies",
+    view: "View",
 ) -> "Comparison":
     """Build, count and time the models, with a bar and a store."""
-    from saevit.compare import compare, resolved
+    from saevit.compare import compare, expected, resolved
 
     models = resolved(names)
     base = resolved([reference])[0] if reference else None
     measured = accuracies.chosen()
+    if view.plot:
+        view.drawn_axes(expected(models, img_size, measured, is_timed=plan is not None))
     with output.kept(accuracies.folder, wanted=plan is not None) as writer, output.progress() as tell:
         found = compare(
             models,
@@ -231,12 +236,18 @@ class View:
     """How a comparison is shown, and where."""
 
     sort: str | None
-    axes: tuple[str, ...]
-    y: str
+    x: tuple[str, ...] | None
+    y: str | None
+    is_timed: bool
     plot: "Path | None"
     report: "Path | None"
     json: str | None
     csv: str | None
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """The axes of the fronts, and of the plot unless these make none."""
+        return self.x or (AXES if self.is_timed else AXES[:1])
 
     def check(self, *, overwrite: bool, source: "Path | None") -> None:
         """Refuse, before any work, what cannot be shown or written; `source` is a run that is read."""
@@ -244,7 +255,7 @@ class View:
         from saevit.report.figure import FORMATS
 
         metrics.sorted_by((), self.sort)
-        metrics.check_axes(self.axes, self.y)
+        metrics.check_axes(self.x or (), self.y or "top1")
         output.check_targets(
             (("--json", self.json), ("--csv", self.csv), ("--plot", self.plot), ("--report", self.report)),
             overwrite=overwrite,
@@ -255,8 +266,6 @@ class View:
     def emit(self, found: "Comparison") -> bool:
         """Show the table, unless data go to stdout, then write what was asked for. Was all of it written?"""
         from saevit.report import comparison
-        from saevit.report.figure import save
-        from saevit.report.scatter import scatter_figure
 
         if output.STDOUT not in (self.json, self.csv):
             output.show((comparison.comparison_table(found, self.sort, self.axes),))
@@ -264,8 +273,28 @@ class View:
             ("--json", self.json, lambda: comparison.comparison_json(found)),
             ("--csv", self.csv, lambda: comparison.comparison_csv(found)),
             ("--report", self.report, lambda: page(found)),
-            ("--plot", self.plot, lambda: partial(save, scatter_figure(found, self.axes, self.y))),
+            ("--plot", self.plot, lambda: self.drawn(found)),
         )
+
+    def drawn(self, found: "Comparison") -> "Callable[[Path], None]":
+        """Draw the plot, and say so where its axes are others than usual."""
+        from saevit.report.figure import save
+        from saevit.report.scatter import scatter_figure
+
+        xs, y, why = self.drawn_axes(found)
+        if why:
+            output.say(f"{why}; --plot shows {y} against {' and '.join(xs)} instead")
+        return partial(save, scatter_figure(found, xs, y))
+
+    def drawn_axes(self, found: "Comparison") -> "tuple[Sequence[str], str, str | None]":
+        """Return the axes of the plot, and why they are others than usual.
+
+        Raises:
+            OptionError: the ones asked for make no figure of these models.
+        """
+        from saevit.report.marks import drawable_axes
+
+        return drawable_axes(found, self.axes, self.y, is_asked=self.x is not None)
 
 
 def page(found: "Comparison") -> str:

@@ -40,20 +40,60 @@ def test_a_failed_model_gives_exit_code_1(saevit: Run) -> None:
 def test_a_picture_and_a_page(saevit: Run, tmp_path: Path) -> None:
     outputs = ("--plot", "a.svg", "--report", "a.html")
     done = saevit("compare", LARGE, SMALL, *QUICK, "--x", "gmacs", "--y", "latency", *outputs, check=True)
-    assert [line.split()[0] for line in done.stderr.splitlines()] == ["kept", "wrote", "wrote"]
+    assert [line.split()[:2] for line in done.stderr.splitlines()][1:] == [
+        ["wrote", "a.html"],  # data before pictures
+        ["wrote", "a.svg"],
+    ]
     assert "<svg" in (tmp_path / "a.svg").read_text(encoding="utf-8")
     page = (tmp_path / "a.html").read_text(encoding="utf-8")
     assert "saevit compare" in page
     assert "<span>--report</span> <span>a.html</span>" in page  # the command that makes it again
 
 
-def test_a_picture_that_cannot_be_drawn_loses_no_page(saevit: Run, tmp_path: Path) -> None:
-    done = saevit("compare", LARGE, SMALL, *QUICK, "--plot", "a.png", "--report", "a.html")
+@pytest.mark.parametrize(
+    ("axes", "shown"),
+    [
+        ([], "latency against gmacs"),
+        (["--x", "params,latency"], "gmacs against params and latency"),
+        (["--no-measure"], "params against gmacs"),
+    ],
+)
+def test_without_accuracies_the_picture_shows_costs(
+    axes: list[str], shown: str, saevit: Run, tmp_path: Path
+) -> None:
+    done = saevit("compare", LARGE, SMALL, *QUICK, *axes, "--plot", "a.png", check=True)
+    said, wrote = done.stderr.splitlines()[-2:]
+    assert said.startswith("no model has a published top1")
+    assert said.endswith(f"; --plot shows {shown} instead")
+    assert wrote == "wrote a.png"
+    assert (tmp_path / "a.png").exists()
+    if not axes:
+        again = saevit("compare", "--from-store", "latest", "--plot", "a.png", "--overwrite", check=True)
+        assert again.stderr.splitlines() == [said, wrote]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--y", "top1"], "no model has a published top1"),
+        (["--x", "gmacs", "--y", "top1", "--report", "a.html"], "no model has a published top1"),
+        (["saevit_claim_0.8g", "--x", "latency", "--y", "top1"], "no model has both latency and top1"),
+        (["--no-measure", "--y", "latency"], "no model has a latency"),
+        (["--no-measure", "--x", "gmacs,throughput"], "no model has a throughput"),
+        (["--x", "top1"], "axes top1 and top1 are the same"),
+        (["--y", "top2"], "metric 'top2' is not known"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_before_anything_is_measured(
+    arguments: list[str], message: str, saevit: Run, tmp_path: Path
+) -> None:
+    done = saevit("compare", LARGE, SMALL, *QUICK, *arguments, "--plot", "a.png")
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith("error: ")
-    assert "images/s" in done.stdout
-    assert (tmp_path / "a.html").exists()
-    assert not (tmp_path / "a.png").exists()
+    assert done.stderr.startswith("error: ")
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == ""
+    assert not list(tmp_path.glob("store/*.jsonl"))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saevit.report.names import LONGEST, short_names
+from saevit.text import printable
 
 PARTS = st.text(alphabet="abc_1", min_size=1, max_size=LONGEST)
 MODELS = st.one_of(
@@ -12,6 +13,7 @@ MODELS = st.one_of(
     st.builds("birder:{}".format, PARTS),
     st.builds("saevit_tiny:dims={},width=1.25".format, PARTS),
     PARTS,
+    st.text(st.characters(), max_size=2 * LONGEST),
 )
 
 
@@ -39,3 +41,4 @@ def test_no_two_models_share_a_name_and_none_is_long(models: list[str]) -> None:
     assert list(names) == models
     assert len(set(names.values())) == len(models)
     assert all(len(name) <= LONGEST + len(" #20") for name in names.values())
+    assert all(printable(name) == name for name in names.values())

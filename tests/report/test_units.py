@@ -1,10 +1,15 @@
 """Numbers to text."""
 
+import math
+import re
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from saevit.report import units
+from saevit.report.scales import limits, plain_number
 
 
 @pytest.mark.parametrize(
@@ -27,6 +32,79 @@ def test_scaled(value: float, text: str) -> None:
 )
 def test_digits(value: float, text: str) -> None:
     assert units.digits(value) == text
+
+
+EXTREME = [
+    0.0,
+    -0.0,
+    5e-324,
+    1e-300,
+    1e-12,
+    1e-5,
+    0.9999,
+    999.9999,
+    1e15,
+    2.0**63,
+    1e300,
+    math.inf,
+    -math.inf,
+]
+NUMBERS = st.floats(allow_nan=False) | st.sampled_from(EXTREME) | st.integers(-(2**63), 2**63)
+WRITERS = [
+    units.digits,
+    units.scaled,
+    units.giga,
+    units.size,
+    units.milliseconds,
+    units.percent,
+    plain_number,
+]
+
+
+@pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)
+@given(value=NUMBERS)
+def test_any_number_is_short_and_readable(write: Callable[[float], str], value: float) -> None:
+    text = write(value)
+    assert len(text) <= 30
+    number = float(text.replace(",", "").split()[0])
+    assert not text.startswith("-0 ")
+    assert text != "-0"
+    if math.isfinite(value) and value:
+        assert math.isfinite(number) or abs(value) > 1e290
+        assert number == 0 or (number > 0) == (value > 0)
+    if write in (units.digits, units.scaled, plain_number):
+        assert (number == 0) == (value == 0)
+
+
+@pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)
+def test_no_number_is_said_to_be_none(write: Callable[[float], str]) -> None:
+    assert write(math.nan).startswith("nan")
+
+
+@given(st.floats(1e-300, 1e290))
+def test_three_digits_are_right(value: float) -> None:
+    assert float(units.digits(value)) == pytest.approx(value, rel=0.006, abs=0.0006)
+    number, _, prefix = units.scaled(value).partition(" ")
+    factor = {name: factor for factor, name in units.PREFIXES}.get(prefix, 1)
+    assert float(number) * factor == pytest.approx(value, rel=0.006, abs=0.0006)
+    assert float(plain_number(value).replace(",", "")) == pytest.approx(value, rel=0.006)
+
+
+@given(st.tuples(*[st.floats(1e-24, 1e24)] * 3))
+def test_an_interval_is_never_all_zeros(ends: tuple[float, float, float]) -> None:
+    numbers = [float(part) for part in re.findall(r"[0-9][^], ]*", units.interval(*ends))]
+    assert len(numbers) == 3
+    assert all(numbers)
+
+
+@given(st.lists(st.floats(1e-300, 1e300), min_size=1), st.booleans())
+def test_limits_hold_the_values_and_are_finite(values: list[float], log: bool) -> None:
+    low, high = limits(values, (0.1, 0.1), log=log)
+    assert math.isfinite(low)
+    assert math.isfinite(high)
+    assert low <= min(values)
+    assert high >= max(values)
+    assert low > 0 or not log
 
 
 @given(st.floats(0.9, 1, exclude_max=True))

@@ -42,7 +42,8 @@ def test_the_front_is_thinned_and_says_so() -> None:
     assert len(front.rows) == MOST_ROWS
     assert front.rows[0][0] == seen.front[0].model
     assert front.rows[-1][0] == seen.front[-1].model
-    assert front.notes[0] == f"{MOST_ROWS} of {len(seen.front)} variants on the front, evenly thinned: --csv has all"
+    of = f"of {len(seen.front)} variants on the front"
+    assert front.notes[0] == f"{MOST_ROWS} {of}, evenly thinned: --csv has all"
     assert [row[0] for row in top.rows] == [row.model for row in seen.top]
     assert all(parse(row[0]) for row in (*front.rows, *top.rows))
     assert any("within --max-params 8: " in note for note in front.notes)

@@ -1,0 +1,85 @@
+"""Every figure of every command, with one text wherever foreign text can stand in it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING
+
+from saevit.attention.images import shipped_photo
+from saevit.attention.look import Choice, look
+from saevit.attention.network import network
+from saevit.explore.solve import sensitivity
+from saevit.parse import parse
+from saevit.profile import profile
+from saevit.report.attention.draw import attention_figure
+from saevit.report.explore.figures import front_figure, tornado_figure
+from saevit.report.plots import breakdown_figure
+from saevit.report.scatter import scatter_figure
+from saevit.report.training import learning_curve
+from saevit.results.attention import Attention
+from tests.explore.spaces import MIDDLE
+from tests.report.explore.test_explore import found
+from tests.report.test_scatter import ALL
+from tests.report.test_training import ROWS, row
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TINY = "saevit_pico:dims=16-24-36-48,depths=1,heads=1,rates=8-4-3-1,ratios=2"
+
+
+def breakdown(text: str) -> "Figure":
+    counted = profile("saevit_pico", img_size=(64, 64), counters=["analytic"])
+    rows = tuple(replace(one, path=one.path + text) for one in counted.rows)
+    return breakdown_figure(replace(counted, model=text, rows=rows))
+
+
+def front(text: str) -> "Figure":
+    seen = found()
+    return front_figure(replace(seen, base=replace(seen.base, model=text)))
+
+
+def tornado(text: str) -> "Figure":
+    seen = sensitivity(MIDDLE, (224, 224))
+    return tornado_figure(replace(seen, base=replace(seen.base, model=text)))
+
+
+def curve(text: str) -> "Figure":
+    return learning_curve((*ROWS, row(5, 0.01, 95.0)), f"{text} on {text}")
+
+
+def scatter(text: str, xs: list[str], y: str) -> "Figure":
+    first, *others, last = ALL.candidates
+    assert ALL.timings
+    renamed = (replace(first, model=text), *others, replace(last, model=f"timm:{text}.a"))
+    environment = replace(ALL.timings.environment, cpu=text)
+    compared = replace(ALL, candidates=renamed, timings=replace(ALL.timings, environment=environment))
+    return scatter_figure(replace(compared, top1_on=text if y == "top1" else None), xs, y)
+
+
+def attention(text: str, view: str) -> "Figure":
+    one = looked()
+    photo = replace(one.photo, name=text, notes=(text,))
+    named = replace(one, model=text, weights=text, images=(text, "b"), photo=photo, notes=(text,))
+    return attention_figure(view, [replace(named, preparation=text)])
+
+
+@cache
+def looked() -> Attention:
+    views = ("overview", "query", "pattern", "rollout")
+    choice = Choice(queries=((256, 300),), views=views)
+    return look(network(parse(TINY), (72, 72)), [shipped_photo()], (72, 72), choice)
+
+
+FIGURES: dict[str, Callable[[str], "Figure"]] = {
+    "profile": breakdown,
+    "compare": lambda text: scatter(text, ["gmacs", "latency"], "top1"),
+    "compare-costs": lambda text: scatter(text, ["gmacs"], "latency"),
+    "explore": front,
+    "explore-sensitivity": tornado,
+    "train": curve,
+    "attention-overview": lambda text: attention(text, "overview"),
+    "attention-query": lambda text: attention(text, "query"),
+    "attention-pattern": lambda text: attention(text, "pattern"),
+    "attention-rollout": lambda text: attention(text, "rollout"),
+}
