@@ -1,21 +1,61 @@
-"""How much of the machine this process may use: what its control groups, a container's limits, say."""
+"""How much of the machine this process may use, by its control groups too, and what fits in it."""
 
+import contextlib
 import os
+import sys
 from pathlib import Path
+
+from saevit.errors import MemoryLimitError
 
 ROOT = Path("/")  # where proc and sys are mounted
 # control group version 1 and 2 name the same three things differently
 _LIMIT = ("memory.max", "memory.limit_in_bytes")
 _USAGE = ("memory.current", "memory.usage_in_bytes")
 _RECLAIMABLE = ("inactive_file", "total_inactive_file")
+# What a process takes over what is counted: the worst rows of benchmarks/peak_memory.py (torch 2.14, CPU).
+BUILDING, FOLDING = 1.2, 6.1  # times the weights, while they are made; folding computes in float64
+HELD = 2.2  # times the weights afterwards: as built, and as placed or packed
+PASSING, SCRATCH = 1.5, 70e6  # times the counted peak of live activations, and bytes whatever they are
+BINDING = ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY")
+THREADS_A_CORE = 8
+
+
+def affinity(process: int = 0) -> int:
+    """Return how many cores a process may run on; 0 is this one, by the thread that asks."""
+    if not hasattr(os, "sched_getaffinity"):
+        return os.cpu_count() or 1
+    return len(os.sched_getaffinity(process))
+
+
+def unbound_affinity() -> int:
+    """Return how many cores this process had before torch's OpenMP library bound a thread to one of them.
+
+    Where torch was imported before saevit, what the parent process has is the nearest that can be known.
+    """
+    if "torch" in sys.modules and is_bound():
+        with contextlib.suppress(OSError):  # no parent that can be seen
+            return affinity(os.getppid())
+    return affinity()
+
+
+def is_bound() -> bool:
+    """Do variables let OpenMP bind threads to cores?"""
+    return any(name in os.environ for name in BINDING)
+
+
+UNBOUND = unbound_affinity()  # when saevit is imported
 
 
 def usable_cores() -> int:
     """Return how many cores this process may keep busy: its affinity, cut by the quota of its container."""
-    linux = hasattr(os, "sched_getaffinity")
-    allowed = len(os.sched_getaffinity(0)) if linux else os.cpu_count() or 1
+    allowed = max(UNBOUND, affinity()) if is_bound() else affinity()
     quotas = [quota for folder in cgroup_folders("cpu") if (quota := _quota(folder)) is not None]
     return max(1, min([allowed, *(int(quota) for quota in quotas)]))
+
+
+def most_threads() -> int:
+    """Return how many threads to ask an OpenMP library for: it ends a process that cannot start them."""
+    return THREADS_A_CORE * (os.cpu_count() or 1)
 
 
 def free_memory() -> int:
@@ -23,6 +63,38 @@ def free_memory() -> int:
     import psutil  # type: ignore[import-untyped]
 
     return max(0, min([int(psutil.virtual_memory().available), *_left_in_groups()]))
+
+
+def check_fits(
+    what: str,
+    weights: float,
+    activations: float,
+    *,
+    free: float,
+    way_out: str,
+    folds: bool = False,
+    place: str = "",
+) -> None:
+    """Refuse what by its exact count, times what was measured on top, cannot fit.
+
+    Args:
+        what: begins the message.
+        weights, activations: as counted, bytes.
+        free: bytes that can be allocated.
+        way_out: ends the message.
+        folds: whether the network is folded.
+        place: where they are free, such as " on cuda".
+
+    Raises:
+        MemoryLimitError: it needs more than is free.
+    """
+    held = HELD * weights
+    needed = max((FOLDING if folds else BUILDING) * weights, held + PASSING * activations + SCRATCH)
+    if needed > free:
+        raise MemoryLimitError(
+            f"{what} needs {needed / 1e9:.3g} GB, {min(held, needed) / 1e9:.3g} of them for weights, and "
+            f"{free / 1e9:.3g} GB are free{place}: nearest is {way_out}"
+        )
 
 
 def cgroup_folders(controller: str) -> list[Path]:

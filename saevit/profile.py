@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from saevit.cgroups import check_fits, free_memory
 from saevit.count import receipt
 from saevit.count.groups import assign, groups
 from saevit.count.subject import Counted
@@ -130,13 +131,14 @@ def attempt(
     counted: Counted, name: str, model: "nn.Module", input_shape: tuple[int, int, int, int]
 ) -> "Count | Exception":
     """Run one counter, unless it needs real tensors and there is no room for them."""
-    from saevit.measure.memory import available_memory
-
-    needed = BYTES["fp32"] * (sum(counted.params.values()) + counted.peak_elements)
-    if name in receipt.ON_REAL_TENSORS and needed > (free := available_memory("cpu")):
-        return MemoryLimitError(
-            f"runs on real tensors of {needed / 1e9:.3g} GB, {free / 1e9:.3g} GB are free"
-        )
+    weights, peak = (BYTES["fp32"] * n for n in (sum(counted.params.values()), counted.peak_elements))
+    if name in receipt.ON_REAL_TENSORS:
+        try:
+            check_fits(
+                "it runs on real tensors,", weights, peak, free=free_memory(), way_out="another --counters"
+            )
+        except MemoryLimitError as error:
+            return error
     return receipt.attempt(name, model, input_shape)
 
 

@@ -1,12 +1,17 @@
 """What a container's limits leave of the machine."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from saevit import cgroups
-from saevit.cgroups import usable_cores
+from saevit.cgroups import BUILDING, FOLDING, HELD, PASSING, SCRATCH, check_fits, usable_cores
+from saevit.errors import MemoryLimitError
 
 
 @pytest.mark.parametrize(
@@ -34,8 +39,59 @@ def test_usable_cores_are_the_affinity_cut_by_the_quota(
     assert usable_cores() == cores
 
 
+CORES = """
+{first}
+import os
+import saevit
+import torch
+torch.ones(9)  # binds
+print(saevit.usable_cores(), len(os.sched_getaffinity(0)))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs an affinity")
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
+@pytest.mark.parametrize("first", ["", "import torch"])
+@pytest.mark.parametrize("variable", ["OMP_PROC_BIND=true", "OMP_PLACES=cores", "OMP_NUM_THREADS=1"])
+def test_cores_are_counted_before_openmp_binds_a_thread(variable: str, first: str) -> None:
+    name, _, value = variable.partition("=")
+    variables = {n: v for n, v in os.environ.items() if n not in cgroups.BINDING} | {name: value}
+    done = subprocess.run(
+        [sys.executable, "-c", CORES.format(first=first)],
+        env=variables,
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    cores, allowed = map(int, done.stdout.split())
+    assert cores == usable_cores()
+    assert allowed in (1, len(os.sched_getaffinity(0)))  # 1: bound
+
+
+def test_an_affinity_that_a_program_chooses_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(cgroups, "ROOT", tmp_path)
+    for name in cgroups.BINDING:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2}, raising=False)
+    monkeypatch.setattr(cgroups, "UNBOUND", 8)
+    assert usable_cores() == 3
+    monkeypatch.setenv("OMP_PROC_BIND", "close")
+    assert usable_cores() == 8
+
+
 def test_a_system_without_control_groups_has_its_cores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cgroups, "ROOT", tmp_path)
     assert usable_cores() >= 1
+
+
+@given(st.floats(1, 1e12), st.floats(0, 1e12), st.booleans())
+def test_what_fits_is_what_was_measured(weights: float, activations: float, folds: bool) -> None:
+    needed = max((FOLDING if folds else BUILDING) * weights, HELD * weights + PASSING * activations + SCRATCH)
+    check_fits("it", weights, activations, free=needed, way_out="less", folds=folds)
+    with pytest.raises(
+        MemoryLimitError, match=r"^it needs .* GB, .* of them for weights, and .* GB are free:"
+    ):
+        check_fits("it", weights, activations, free=needed * 0.999, way_out="less", folds=folds)

@@ -188,13 +188,11 @@ def pixel_weights(sampler: Sampler, x: Tensor) -> Tensor:
     if not isinstance(sampler, MixSampler):
         return even
     alpha, beta = sampler.alpha.abs().float(), sampler.beta.abs().float()
-    if not alpha.sum() + beta.sum():
-        return even
     _, places = F.max_pool2d(x.float(), sampler.rate, ceil_mode=True, return_indices=True)  # in H W
     of_channel = beta[:, None, None].expand_as(places)
     largest = torch.zeros(B, H * W).scatter_add_(1, places.flatten(1), of_channel.flatten(1))
-    shares = alpha.sum() * even + largest.view(B, 1, H, W)
-    return shares / (alpha.sum() + beta.sum())
+    shares, total = alpha.sum() * even + largest.view(B, 1, H, W), alpha.sum() + beta.sum()
+    return torch.where(total > 0, shares / total, even)
 
 
 def attention_places(model: SAEViT) -> dict[Place, int]:

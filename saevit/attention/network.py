@@ -1,7 +1,7 @@
 """A variant or a model of timm with its weights, ready to be looked at."""
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -9,14 +9,15 @@ from torch import Tensor, nn
 from saevit.attention import images
 from saevit.attention.capture import Recording, capture
 from saevit.attention.layer import Layer
-from saevit.attention.limits import check_memory
 from saevit.attention.timm_capture import Recording as TimmRecording
 from saevit.attention.timm_capture import capture_timm
 from saevit.baselines import timm_models
+from saevit.cgroups import check_fits, free_memory
 from saevit.checkpoint import Checkpoint
+from saevit.count.peak import traced_peak
 from saevit.errors import MeasureError, OptionError
 from saevit.model.pyramid import SAEViT
-from saevit.network import IMG_SIZE, SEED, for_inference, weighted
+from saevit.network import SEED, for_inference, weighted
 from saevit.results.attention import Photo
 from saevit.spec import VariantSpec
 
@@ -68,13 +69,11 @@ def network(
     """
     if isinstance(model, str) and not model.startswith(timm_models.PREFIX):
         raise OptionError(f"{model}: attention is shown of SAEViT variants and of timm:NAME")
-    if isinstance(model, VariantSpec):
-        check_spec(model, img_size or IMG_SIZE)
     net = weighted(model, checkpoint, img_size)
     about = net.about
-    if model is None and isinstance(net.model, SAEViT):
-        check_spec(net.model.spec, img_size or about.img_size)
-    return Network(
+    if about.in_chans not in (1, 3):
+        raise OptionError(f"in_chans={about.in_chans}: an image has 3 channels, or 1 if it is grey")
+    found = Network(
         model=net.model if isinstance(net.model, SAEViT) else for_inference(net.model),
         name=about.model,
         weights=f"weights of {checkpoint.path.name}" if checkpoint else f"random weights, seed {SEED}",
@@ -84,13 +83,23 @@ def network(
         normalisation=images.Normalisation(mean=about.mean, std=about.std),
         notes=net.notes,
     )
+    check_memory(found)
+    return found
 
 
-def check_spec(spec: VariantSpec, img_size: tuple[int, int]) -> None:
-    """Refuse a variant that takes no images, or that memory cannot hold."""
-    if spec.in_chans not in (1, 3):
-        raise OptionError(f"in_chans={spec.in_chans}: an image has 3 channels, or 1 if it is grey")
-    check_memory(spec, img_size)
+def check_memory(net: Network) -> None:
+    """Refuse an image size at which a pass and what is recorded of it need more memory than is free."""
+    height, width = net.img_size
+    try:
+        peak = traced_peak(
+            net.model,
+            (1, net.in_chans, height, width),
+            recording=lambda model: replace(net, model=model).capture(normed=True),
+        )
+    except Exception:  # at this size it cannot run, or it looks at data: the pass itself will say so
+        return
+    what = f"attention of {net.name} at {height} x {width} px"
+    check_fits(what, 0, peak.bytes, free=free_memory(), way_out="a smaller --img-size")
 
 
 def passed(net: Network, photo: Photo, *, normed: bool) -> tuple[list[Layer], dict[int, Tensor], list[str]]:

@@ -3,7 +3,8 @@
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from saevit.errors import MeasureError, OptionError, nearest, need
+from saevit.cgroups import HELD, free_memory
+from saevit.errors import MeasureError, MemoryLimitError, OptionError, nearest, need
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,6 +41,8 @@ def trainable(
         OptionError: timm has no such model (names the nearest).
         MeasureError: timm cannot build it, in one line.
     """
+    from saevit.count.peak import limited
+
     check_name(name)
     settings: dict[str, Any] = {"num_classes": num_classes, "in_chans": in_chans}
     if drop_path_rate is not None:
@@ -47,7 +50,10 @@ def trainable(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # timm's remarks on its own renamed models
-            return create(need("timm"), name, img_size, settings).eval()
+            with limited(f"{PREFIX}{name}", free_memory() / HELD):
+                return create(need("timm"), name, img_size, settings).eval()
+    except MemoryLimitError:
+        raise
     except Exception as error:  # timm's constructors raise all kinds
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise MeasureError(

@@ -1,7 +1,9 @@
 """The most memory that activations hold at once, traced rather than derived."""
 
+import math
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from saevit.count.tracing import Shape, module_paths, placed_copy, plain_eager, shell
+from saevit.errors import MemoryLimitError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +32,10 @@ class Peak:
 class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does not type it
     """Adds up the storages that operators allocate, and takes each off when its last tensor dies."""
 
-    def __init__(self, running: list[str]) -> None:
+    def __init__(self, running: list[str], most: float = math.inf) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.running = running
+        self.most = most  # bytes
         self.live = 0  # bytes
         self.peak: Peak = Peak(bytes=0, path="", op="")
         self.known: dict[int, weakref.ref[Any] | None] = {}  # by address; None: not an activation
@@ -44,7 +48,7 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does n
     def see(self, tensor: Tensor, op: str) -> None:
         """Enter a tensor's storage, unless it is one already seen: a view, or a result written in place."""
         storage, key = tensor.untyped_storage(), address(tensor)
-        if key in self.known:
+        if key in self.known or tensor.device.type == "meta":  # which has no memory
             return
         size = storage.nbytes()
 
@@ -54,6 +58,8 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does n
 
         self.known[key] = weakref.ref(storage, free)
         self.live += size
+        if self.live > self.most:
+            raise MemoryLimitError(f"more than {self.most} bytes")
         if self.live > self.peak.bytes:
             self.peak = Peak(bytes=self.live, path=self.running[-1], op=op)
 
@@ -67,19 +73,43 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does n
         return out
 
 
+@contextmanager
+def limited(what: str, most: float) -> Iterator[None]:
+    """Refuse to allocate more bytes than `most` at once, before what is too much is filled.
+
+    Raises:
+        MemoryLimitError: `what` needs more.
+    """
+    try:
+        with Watch([""], most):
+            yield
+    except (MemoryLimitError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "can't allocate memory" not in str(error):
+            raise
+        raise MemoryLimitError(
+            f"{what} needs more than {most / 1e9:.3g} GB for its weights, and no more fits: name a smaller one"
+        ) from error
+
+
 def address(tensor: Tensor) -> int:
     """Return what names a storage as long as it lives."""
     key: int = tensor.untyped_storage()._cdata
     return key
 
 
-def traced_peak(model: nn.Module, input_shape: Shape, dtype: torch.dtype = torch.float32) -> Peak:
+def traced_peak(
+    model: nn.Module,
+    input_shape: Shape,
+    dtype: torch.dtype = torch.float32,
+    recording: Callable[[nn.Module], AbstractContextManager[object]] = nullcontext,
+) -> Peak:
     """Return the peak of live activations over one eval forward pass without gradients, in bytes.
 
     Counted are the storages of the (B, C, H, W) input, which its caller keeps, and of every operator's
     results, by-products included (the indices of a max-pool), from when they are written until eager
     PyTorch on a CPU frees them. Left out are parameters, buffers, and kernels' own scratch memory. The model
     is not touched: it runs on fake tensors, so the figure is exact, the same everywhere, and needs no memory.
+    What `recording` of the model keeps while it runs counts too.
 
     Raises:
         RuntimeError: the model looks at data (`.item()`), which fake tensors do not have.
@@ -90,6 +120,7 @@ def traced_peak(model: nn.Module, input_shape: Shape, dtype: torch.dtype = torch
         with module_paths(copied) as running, Watch(running) as watch:
             watch.exempt(copied)
             watch.see(x, "")
-            copied(x)
+            with recording(copied):
+                copied(x)
         peak: Peak = watch.peak
     return peak

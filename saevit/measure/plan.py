@@ -4,9 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from saevit.cgroups import usable_cores
+from saevit.cgroups import HELD, PASSING, SCRATCH, check_fits, usable_cores
 from saevit.count.subject import Counted
-from saevit.errors import MemoryLimitError
 from saevit.results.profile import BYTES, Latency, Timings
 from saevit.results.record import Conditions, Dtype, MemoryFormat
 
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
 
     from saevit.measure.breakdown import ModuleTimes
     from saevit.measure.interleave import Keeper, Progress, Run, Timing
-
-COPIES_ON_CPU = 2  # of the weights: the model as built, and as placed for timing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +59,8 @@ def configurations(
     runtimes.check_dtype(device, dtype)
     for name in plan.runtimes:
         runtimes.runtime(name)
+    threads = plan.threads or usable_cores()
+    runtimes.check_threads(threads)
     found = tuple(
         Conditions(
             img_size=img_size,
@@ -69,7 +68,7 @@ def configurations(
             dtype=dtype,
             device=device,
             runtime=name,
-            threads=plan.threads or usable_cores(),
+            threads=threads,
             memory_format=plan.memory_format,
             folded=plan.fold and counted.folded is not None,
         )
@@ -176,25 +175,25 @@ def own_times(times: "ModuleTimes") -> dict[str, tuple[float, ...]]:
 
 
 def check_memory(counted: Counted, conditions: Conditions) -> None:
-    """Refuse, before any weight is allocated, what by the exact count cannot fit.
+    """Refuse, before any weight is allocated, what cannot fit.
 
     Raises:
         MemoryLimitError: weights and live activations need more than is free.
     """
     from saevit.measure.memory import available_memory
 
-    copies = COPIES_ON_CPU if conditions.device == "cpu" else 1
-    weights = sum(counted.params.values()) * BYTES[conditions.dtype] * copies
-    image = counted.peak_elements * BYTES[conditions.dtype]
-    needed, free = weights + image * conditions.batch_size, available_memory(conditions.device)
-    if needed <= free:
-        return
-    fitting = (free - weights) // image
+    size, free = BYTES[conditions.dtype], available_memory(conditions.device)
+    weights, image = sum(counted.params.values()) * size, counted.peak_elements * size
+    fitting = int((free - HELD * weights - SCRATCH) // (PASSING * image))
     way_out = f"--batch-size {fitting}" if fitting >= 1 else "--no-measure, which only counts"
-    raise MemoryLimitError(
-        f"{counted.name} at batch {conditions.batch_size} needs {needed / 1e9:.3g} GB, "
-        f"{weights / 1e9:.3g} of them for weights, and {free / 1e9:.3g} GB are free on {conditions.device}: "
-        f"nearest is {way_out}; --force tries all the same"
+    check_fits(
+        f"{counted.name} at batch {conditions.batch_size}",
+        weights,
+        image * conditions.batch_size,
+        free=free,
+        way_out=f"{way_out}; --force tries all the same",
+        folds=conditions.folded and conditions.device == "cpu",
+        place=f" on {conditions.device}",
     )
 
 

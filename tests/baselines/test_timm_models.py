@@ -3,8 +3,11 @@
 import re
 
 import pytest
+import timm
+import torch
 
-from saevit.errors import OptionError
+from saevit.cgroups import HELD
+from saevit.errors import MemoryLimitError, OptionError
 from saevit.measure.plan import Plan
 from saevit.profile import profile
 
@@ -62,3 +65,25 @@ def test_refuses(name: str, message: str) -> None:
 def test_analytic_is_of_variants_only() -> None:
     with pytest.raises(OptionError, match="counter 'analytic' is of SAEViT variants only"):
         profile("timm:resnet18", counters=["analytic"])
+
+
+def test_a_network_beyond_the_memory_is_refused_while_it_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timm_models, "free_memory", lambda: 47e6 * HELD)  # resnet18 has 46.8 MB of weights
+    assert timm_models.trainable("resnet18", (64, 64))
+    for name, classes in {"resnet34": 1000, "resnet18": 2**24}.items():
+        with pytest.raises(
+            MemoryLimitError, match=r"^timm:resnet.. needs more than 0\.047 GB for its weights"
+        ):
+            timm_models.trainable(name, (64, 64), num_classes=classes)
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet18", "vit_tiny_patch16_224", "mobilenetv4_conv_small", "edgenext_xx_small"]
+)
+def test_watching_the_memory_changes_no_weight(name: str) -> None:
+    torch.manual_seed(0)
+    watched = timm_models.trainable(name, (224, 224)).state_dict()
+    torch.manual_seed(0)
+    plain = timm.create_model(name, num_classes=1000, in_chans=3).state_dict()
+    assert watched.keys() == plain.keys()
+    assert all(torch.equal(watched[key], plain[key]) for key in plain)

@@ -14,7 +14,7 @@ HEAVY = ("torch", "timm", "birder", "torchvision", "matplotlib", "fvcore", "thop
 LIGHT = ("saevit.spec", "saevit.parse", "saevit.presets", "saevit.count.formulas", "saevit.count.analytic")
 DOORS = {"errors", "text", "files", "decode"}  # every part may know them
 MAY_IMPORT = {
-    "__init__": {"spec", "presets", "parse", "model"},  # model only on first use
+    "__init__": {"cgroups", "spec", "presets", "parse", "model"},  # model only on first use
     "errors": set(),
     "text": set(),
     "files": {"errors", "text"},
@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "cgroups": set(),
     "image_files": set(),
     "weight_files": set(),
-    "checkpoint": {"weight_files"},
+    "checkpoint": {"cgroups", "weight_files"},
     "network": {"spec", "parse", "presets", "model", "count", "baselines", "checkpoint", "subjects"}
     | {"cgroups"},
     "spec": {"parse"},  # parse only inside __str__
@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "parse": {"spec", "presets"},
     "model": {"spec", "parse", "presets"},  # texts only for timm's registry
     "results": set(),
-    "baselines": {"spec", "results"},
+    "baselines": {"cgroups", "spec", "count", "results"},
     "count": {"spec", "model", "results"},
     "measure": {"cgroups", "spec", "model", "count", "export", "results"},
     "candidates": {"baselines", "count", "results", "subjects"},
@@ -47,12 +47,12 @@ MAY_IMPORT = {
         "presets",
     },  # explore for fronts; count, parse and presets only for `saevit list`
     "attention": {"spec", "model", "count", "measure", "baselines", "results", "network"}
-    | {"checkpoint", "image_files"},
+    | {"cgroups", "checkpoint", "image_files"},
     "train": {"spec", "model", "baselines", "checkpoint", "network", "count", "measure"}
     | {"cgroups", "parse", "results", "subjects", "image_files", "weight_files"},
     "export": {"model", "checkpoint", "network"},
     "subjects": {"spec", "parse", "baselines", "count"},
-    "profile": {"spec", "count", "measure", "results", "subjects"},
+    "profile": {"cgroups", "spec", "count", "measure", "results", "subjects"},
 }
 
 
