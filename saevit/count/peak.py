@@ -87,7 +87,7 @@ def limited(what: str, most: float) -> Iterator[None]:
         if isinstance(error, RuntimeError) and "can't allocate memory" not in str(error):
             raise
         raise MemoryLimitError(
-            f"{what} needs more than {most / 1e9:.3g} GB for its weights, and no more fits: name a smaller one"
+            f"{what} needs more than {most / 1e9:.3g} GB for its weights, more than fits: name a smaller one"
         ) from error
 
 
