@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 import saevit
+from saevit.cgroups import free_memory
 from saevit.decode import decode, parse_json
 from saevit.errors import OptionError, need
 from saevit.files import expand, read_bytes, replace_file
@@ -23,7 +25,8 @@ KEY = "saevit"  # of the file's header
 NETWORK = "network"  # in it, the number of the network's definition
 DIGEST = "sha256"  # in it, of all else in it and of the tensors
 LARGEST = 8 * 2**30  # bytes of a file
-LARGEST_SIDE = 4096  # px that a header may say
+COPIES = 3  # of its bytes in memory: the file, its tensors, the network
+Side = Annotated[int, Field(ge=32, le=4096)]  # px
 NESTING = 4  # dictionaries in dictionaries, until one holds tensors
 MOST_PREFIXES = 16  # that are tried
 
@@ -31,6 +34,7 @@ WRAPPERS = ("state_dict", "model", "model_state_dict", "module")  # where traini
 AVERAGES = {"ema", "swa", "averaged", "shadow"}  # words in the names of averaged weights
 PARTS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}  # of wrapped networks
 COUNTERS = ("num_batches_tracked", "n_averaged", "total_ops", "total_params")  # not used in inference
+CLASSIFIERS = {"head", "fc", "classifier"}
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 # Weights that the network of saevit 0.1 had.
 OLD_WEIGHT = re.compile(
@@ -42,43 +46,18 @@ OLD_WEIGHT = re.compile(
 class About:
     """What a file of weights says of them: enough to build the network, feed it and read its classes.
 
-    Control characters in its texts are escaped.
-
-    Raises:
-        OptionError: a value that no network can have; names the field.
+    The bounds are of what is read from a file.
     """
 
     model: str  # variant with its number of classes, or timm:NAME
-    num_classes: int
-    img_size: tuple[int, int]  # (H, W) in pixels that it was trained at
-    mean: tuple[float, ...]  # of each channel of an image in [0, 1]
-    std: tuple[float, ...]
-    in_chans: int = 3
+    num_classes: Annotated[int, Field(ge=0, le=2**24)]
+    img_size: tuple[Side, Side]  # (H, W) in pixels that it was trained at
+    mean: tuple[Annotated[float, Field(ge=-1e4, le=1e4)], ...]  # of each channel of an image in [0, 1]
+    std: tuple[Annotated[float, Field(ge=1e-4, le=1e4)], ...]
+    in_chans: Annotated[int, Field(ge=1, le=2**16)] = 3
     class_names: tuple[str, ...] = ()
     data: str = ""  # what it was trained on
     notes: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name in ("model", "data"):
-            object.__setattr__(self, name, printable(getattr(self, name)))
-        for name in ("class_names", "notes"):
-            object.__setattr__(self, name, tuple(map(printable, getattr(self, name))))
-        channels, names = self.in_chans, len(self.class_names)
-        for name, rule, is_kept in (
-            ("in_chans", "from 1 to 65,536", 1 <= channels <= 2**16),
-            ("num_classes", "from 0 to 16,777,216", 0 <= self.num_classes <= 2**24),
-            ("img_size", "sides of 32 px or more", min(self.img_size) >= 32),
-            ("mean", f"{channels} numbers from -1e4 to 1e4", are_within(self.mean, channels, -1e4)),
-            ("std", f"{channels} numbers from 1e-4 to 1e4", are_within(self.std, channels, 1e-4)),
-            ("class_names", f"{self.num_classes} or none", names in (0, self.num_classes)),
-        ):
-            if not is_kept:
-                raise OptionError(f"{name} = {abbreviated(str(getattr(self, name)))}: {rule}")
-
-
-def are_within(values: tuple[float, ...], count: int, low: float) -> bool:
-    """Are there so many values, from `low` to 1e4?"""
-    return len(values) == count and all(low <= value <= 1e4 for value in values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,15 +67,10 @@ class Checkpoint:
     label: str  # option and path, for messages
     path: Path
     about: About | None  # None: files from elsewhere say nothing
-    arch: str = ""  # timm's name of the network, which its training files hold
+    model: str  # the network that the file says it is of; nothing: it does not
     sets: Mapping[str, Mapping[str, Tensor]]  # place in the file to weights by name
     size: int  # bytes
     sha256: str  # of the file
-
-    @property
-    def name(self) -> str:
-        """What outputs are named for: the model, else the file."""
-        return self.about.model if self.about else self.path.stem
 
 
 class MisfitError(OptionError):
@@ -142,7 +116,7 @@ def read_checkpoint(path: Path, option: str = "--checkpoint") -> Checkpoint:
     """
     label = f"{option} {printable(str(path))}"
     try:
-        data = read_bytes(expand(str(path)), most=LARGEST)
+        data = read_bytes(expand(str(path)), most=min(LARGEST, free_memory() // COPIES))
     except OptionError as error:
         raise OptionError(f"{option} {error}") from error
     try:
@@ -157,12 +131,13 @@ def read_checkpoint(path: Path, option: str = "--checkpoint") -> Checkpoint:
         raise OptionError(f"{label} has no state_dict: save model.state_dict() with torch.save")
     if any(OLD_WEIGHT.search(name) for weights in sets.values() for name in weights):
         check_network(label, "", None)
-    arch = found.get("arch") if isinstance(found, dict) else None
+    arch = found.get("arch") if isinstance(found, dict) else None  # in timm's training files
+    named = f"timm:{abbreviated(arch)}" if isinstance(arch, str) else ""
     return Checkpoint(
         label=label,
         path=path,
         about=about,
-        arch=abbreviated(arch) if isinstance(arch, str) else "",
+        model=about.model if about else named,
         sets=sets,
         size=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
@@ -178,8 +153,10 @@ def read_about(label: str, text: str, tensors: Mapping[str, Tensor]) -> About:
     try:
         said = parse_json(text)
         about = decode(About, said)
-        if max(about.img_size) > LARGEST_SIDE:
-            raise ValueError(f"img_size = {about.img_size}: sides of at most {LARGEST_SIDE} px")
+        if not len(about.mean) == len(about.std) == about.in_chans:
+            raise ValueError(f"mean, std: one value for each of in_chans = {about.in_chans}")
+        if len(about.class_names) not in (0, about.num_classes):
+            raise ValueError(f"class_names: num_classes = {about.num_classes} of them, or none")
     except ValueError as error:
         raise OptionError(f"{label} says of its weights what cannot be: {error}") from error
     written = said.pop(DIGEST, None)  # of files since version 0.3
@@ -222,15 +199,11 @@ def weight_sets(data: Any) -> Iterator[tuple[str, dict[str, Tensor]]]:
 
 
 def fit_weights(checkpoint: Checkpoint, wanted: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
-    """Return the weights that fit a network, and which they are where the file has several: averages first.
-
-    Args:
-        checkpoint: as it was read.
-        wanted: state of the network; its values are not looked at, so it may be on the meta device.
+    """Return weights of the names and shapes wanted, averages first, and which they are if others fit too.
 
     Raises:
-        MisfitError: none have its names and shapes; names the first that differ.
-        OptionError: they do, and their values cannot be used.
+        MisfitError: there are none; names the first that differ.
+        OptionError: there are, and their values cannot be used.
     """
     wanted = {name: value for name, value in wanted.items() if not name.endswith(COUNTERS)}
     found = sorted(candidates(checkpoint, wanted), key=lambda one: preference(one[0]))
@@ -258,20 +231,15 @@ def candidates(
     anchor = max(wanted, key=len)
     parts = PARTS.difference(part for name in wanted for part in name.split("."))
     for place, raw in checkpoint.sets.items():
-        used = [name for name in raw if not name.endswith(COUNTERS)]
-        weights = {".".join(p for p in name.split(".") if p not in parts): raw[name] for name in used}
+        used = {name: value for name, value in raw.items() if not name.endswith(COUNTERS)}
+        bare = {".".join(p for p in name.split(".") if p not in parts): used[name] for name in used}
+        weights = bare if len(bare) == len(used) else used  # else two would have one name
         ends = [name.removesuffix(anchor) for name in weights if name.endswith(anchor)]
         prefixes = sorted((p for p in ends if not p or p.endswith(".")), key=len)[:MOST_PREFIXES]
-        for prefix in prefixes if len(weights) == len(used) else ():  # else two have one name
+        for prefix in prefixes:
             longer = tuple(p for p in prefixes if len(p) > len(prefix))
-            yield (
-                f"{place} {prefix}".strip(" ."),
-                {
-                    name.removeprefix(prefix): value
-                    for name, value in weights.items()
-                    if name.startswith(prefix) and not name.startswith(longer)
-                },
-            )
+            own = {n: w for n, w in weights.items() if n.startswith(prefix) and not n.startswith(longer)}
+            yield f"{place} {prefix}".strip(" ."), {n.removeprefix(prefix): w for n, w in own.items()}
         if not prefixes:
             yield place, weights
 
@@ -295,6 +263,8 @@ def problems(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str
         found.append(f"{len(unknown)} unknown, first {abbreviated(unknown[0])}")
     if other:
         first = f"{shapes[other[0]]} instead of {tuple(wanted[other[0]].shape)}"
+        if {name.partition(".")[0] for name in other} <= CLASSIFIERS:
+            first += f" (another number of classes: add classes={shapes[other[0]][0]} to the variant)"
         found.append(f"{len(other)} of another shape, first {other[0]}: {first}")
     return "; ".join(found)
 
@@ -304,7 +274,7 @@ def fault_of(name: str, value: Tensor, wanted: Tensor) -> str:
     if value.is_nested or value.layout != torch.strided:
         return "has sparse or nested tensors"
     if value.is_quantized or value.device.type == "meta" or type(value) not in (Tensor, torch.nn.Parameter):
-        return "has tensors without plain values"
+        return "has quantised or empty tensors"
     if value.nbytes > value.untyped_storage().nbytes():
         return "has tensors that repeat their values"
     if wanted.is_floating_point() and value.dtype not in FLOATS:

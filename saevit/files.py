@@ -1,6 +1,7 @@
 """One door for files: what a path is, bounded reading, replacing by a rename, one owner for an output."""
 
 import contextlib
+import hashlib
 import os
 import stat
 import tempfile
@@ -91,7 +92,7 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
             return
         target = path.resolve()
         mode = target.stat().st_mode & 0o777 if kind == "file" else 0o666 & ~_umask()
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=TEMPORARY, suffix=target.suffix)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=_beginning(target), suffix=target.suffix)
         os.close(handle)
         temporary = Path(name)
         try:
@@ -109,15 +110,19 @@ def owned(path: Path) -> Iterator[None]:
     """Own an output file or folder while the block runs: a second process that wants it is refused.
 
     The lock is a hidden file beside a file, or within a folder that exists. A process that dies leaves the
-    file but not the lock: the next one takes it over.
+    file but not the lock: the next one takes it over, and removes what `replace_file` left unfinished.
 
     Raises:
         OptionError: another process owns it, or the lock file cannot be made.
     """
-    lock = path / f"{TEMPORARY}lock" if path.is_dir() else path.parent / f"{TEMPORARY}{path.name[:200]}.lock"
+    target = path.resolve()
+    lock = target / f"{TEMPORARY}lock" if target.is_dir() else target.parent / f"{_beginning(target)}lock"
     try:
         handle = _locked(lock)
         owner = lock.read_text() if handle is None else ""
+        for left in target.parent.glob(f"{_beginning(target)}*") if handle is not None else ():
+            if left != lock:
+                left.unlink(missing_ok=True)
     except OSError as error:
         raise unusable(path, error, "written") from error
     if handle is None:
@@ -126,12 +131,18 @@ def owned(path: Path) -> Iterator[None]:
         )
     _held.add(handle)
     try:
-        os.write(handle, str(os.getpid()).encode())
+        with contextlib.suppress(OSError):  # a full disk: the number is for a message alone
+            os.write(handle, str(os.getpid()).encode())
         yield
     finally:
         _held.discard(handle)
         lock.unlink(missing_ok=True)  # before the lock is given up, so that nobody locks a file that goes
         os.close(handle)
+
+
+def _beginning(target: Path) -> str:
+    """Return how the names of the hidden files of an output begin; short, whatever its own name."""
+    return f"{TEMPORARY}{hashlib.blake2b(os.fsencode(target.name), digest_size=6).hexdigest()}-"
 
 
 def _locked(lock: Path) -> int | None:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from saevit.baselines import timm_models
-from saevit.cgroups import free_memory
+from saevit.cgroups import check_fits, free_memory
 from saevit.checkpoint import About, Checkpoint, MisfitError, fit_weights, read_checkpoint
 from saevit.count.analytic import total
 from saevit.count.memory import peak_elements
-from saevit.errors import MemoryLimitError, OptionError, SaevitError
+from saevit.errors import OptionError, SpecError
 from saevit.model.fold import fold
 from saevit.model.pyramid import SAEViT, build
 from saevit.parse import parse
@@ -55,29 +55,14 @@ def weighted(
     Raises:
         SaevitError: neither is given, nothing of that name can be built, or the weights are another's.
     """
-    if checkpoint is not None:
-        file = read_checkpoint(checkpoint) if isinstance(checkpoint, Path) else checkpoint
-        try:
-            return with_weights(model, file, img_size)
-        except SaevitError as error:
-            if str(error).startswith(file.label):
-                raise
-            raise type(error)(f"{file.label}: {error}") from error
-    if model is None:
-        raise OptionError("no network: name a variant such as saevit_tiny, or a --checkpoint")
-    size = img_size or IMG_SIZE
-    check_memory(model, size)
-    net = build_network(model, size)
-    return Weighted(model=net, about=about_of(net, model, size), is_random=True)
-
-
-def with_weights(
-    model: VariantSpec | str | None, file: Checkpoint, img_size: tuple[int, int] | None
-) -> Weighted:
-    """Build a network, by default the one that a file is of, and give it the file's weights."""
-    said = file.about
+    file = read_checkpoint(checkpoint) if isinstance(checkpoint, Path) else checkpoint
     named = model if model is not None else named_in(file)
+    said = file.about if file else None
     size = img_size or (said.img_size if said else IMG_SIZE)
+    if file is None:
+        check_memory(named, size)
+        net = build_network(named, size)
+        return Weighted(model=net, about=about_of(net, named, size), is_random=True)
     same = said if said and said.model == str(named) else None
     classes, channels = (same.num_classes, same.in_chans) if same else (classes_in(file, named), None)
     net, note = trained(named, file, size, num_classes=classes, in_chans=channels)
@@ -90,9 +75,29 @@ def with_weights(
     return Weighted(model=net, about=about, is_random=False, sha256=file.sha256, notes=tuple(notes))
 
 
+def named_in(file: Checkpoint | None) -> str:
+    """Return the network that a file says it is of.
+
+    Raises:
+        SaevitError: it says none, or one that there is not.
+    """
+    if file is None:
+        raise OptionError("no network: name a variant such as saevit_tiny, or a --checkpoint")
+    if not file.model:
+        near = fitting_preset(file)
+        such = f", such as {near}, which fits" if near else ""
+        raise OptionError(f"{file.label} does not say which network it is of: name it too{such}")
+    try:
+        if not spec_of(file.model):
+            timm_models.check_name(file.model.removeprefix(timm_models.PREFIX))
+    except (SpecError, OptionError) as error:
+        raise OptionError(f"{file.label} names a network that there is not: {error}") from error
+    return file.model
+
+
 def trained(
     model: VariantSpec | str,
-    checkpoint: Checkpoint,
+    file: Checkpoint,
     img_size: tuple[int, int],
     *,
     num_classes: int | None,
@@ -106,47 +111,44 @@ def trained(
         SaevitError: the weights are another network's, or none of that name can be built.
     """
     built = partial(build_network, model, img_size, num_classes=num_classes, in_chans=in_chans)
+    spec, tensors = spec_of(model), max(map(len, file.sets.values()))
     try:
-        check_blocks(model, checkpoint)
-        weights, note = fit_weights(checkpoint, skeleton(built).state_dict())
+        if spec and (blocks := sum(stage.depth for stage in spec.stages)) > tensors:
+            raise MisfitError(f"{tensors} tensors, and {spec} has {blocks} blocks")
+        weights, note = fit_weights(file, skeleton(built))
     except MisfitError as error:
-        held = checkpoint.about.model if checkpoint.about else fitting_preset(checkpoint)
+        held = file.model or fitting_preset(file)
         reason = f"it holds {held}, not {model}" if held not in ("", str(model)) else str(error)
-        raise OptionError(f"{checkpoint.label} is of another network: {reason}") from error
+        raise OptionError(f"{file.label} is of another network: {reason}") from error
     check_memory(model, img_size)
     net = built()
     net.load_state_dict(weights, strict=False)  # counters of updates are left out
     return net, note
 
 
-def check_blocks(model: VariantSpec | str, checkpoint: Checkpoint) -> None:
-    """Refuse a variant with more blocks than the file has tensors: even its skeleton could be large."""
-    spec = spec_of(model)
-    blocks = sum(stage.depth for stage in spec.stages) if spec else 0
-    if blocks > (tensors := max(map(len, checkpoint.sets.values()))):
-        raise MisfitError(f"{tensors} tensors, and {spec} has {blocks} blocks")
-
-
-def check_memory(model: VariantSpec | str, img_size: tuple[int, int]) -> None:
+def check_memory(model: VariantSpec | str, img_size: tuple[int, int], batch_size: int = 1) -> None:
     """Refuse a variant that by its exact count cannot fit, before any of it is built.
 
     Raises:
-        MemoryLimitError: its weights and one image's activations need more than is free.
+        MemoryLimitError: its weights and the images' activations need more than is free.
     """
     check_img_size(img_size)
     spec = spec_of(model)
-    needed = BYTES * (total(spec, img_size).params + peak_elements(spec, img_size)) if spec else 0
-    if needed > (free := free_memory()):
-        raise MemoryLimitError(
-            f"{spec} at {img_size[0]} x {img_size[1]} px needs {needed / 1e9:.3g} GB, and "
-            f"{free / 1e9:.3g} GB are free: nearest is a smaller size or width"
-        )
+    if not spec:
+        return  # its weights are bounded by its name
+    check_fits(
+        f"{spec} at {img_size[0]} x {img_size[1]} px, batch {batch_size},",
+        BYTES * total(spec, img_size).params,
+        BYTES * batch_size * peak_elements(spec, img_size),
+        free=free_memory(),
+        way_out="a smaller size, batch or width",
+    )
 
 
-def skeleton(built: Callable[[], nn.Module]) -> nn.Module:
-    """Return a network without memory for its weights."""
+def skeleton(built: Callable[[], nn.Module]) -> dict[str, Tensor]:
+    """Return names and shapes of a network's weights, without memory for them."""
     with torch.device("meta"):
-        return built()
+        return built().state_dict()
 
 
 def spec_of(model: VariantSpec | str) -> VariantSpec | None:
@@ -156,49 +158,31 @@ def spec_of(model: VariantSpec | str) -> VariantSpec | None:
     return None if model.startswith(timm_models.PREFIX) else parse(model)
 
 
-def named_in(checkpoint: Checkpoint) -> str:
-    """Return the network that a file says it is of, in our header or as timm's training files do.
-
-    Raises:
-        OptionError: it says none; names a preset whose weights it holds.
-    """
-    if checkpoint.about:
-        return checkpoint.about.model
-    if checkpoint.arch:
-        return f"{timm_models.PREFIX}{checkpoint.arch}"
-    fitting = fitting_preset(checkpoint)
-    near = f", such as {fitting}, which fits" if fitting else ""
-    raise OptionError(f"{checkpoint.label} does not say which network it is of: name it too{near}")
-
-
-def fitting_preset(checkpoint: Checkpoint) -> str:
+def fitting_preset(file: Checkpoint) -> str:
     """Return the preset, with its number of classes, whose weights a file holds; nothing: there is none."""
-    classes = rows_of("head.fc.weight", checkpoint) or 0
+    classes = rows_of("head.fc.weight", file) or 0
     for preset in PRESETS.values():
         spec = replace(preset, num_classes=classes)
         with contextlib.suppress(OptionError):
-            fit_weights(checkpoint, skeleton(partial(build, spec)).state_dict())
+            fit_weights(file, skeleton(partial(build, spec)))
             return str(spec)
     return ""
 
 
-def classes_in(checkpoint: Checkpoint, model: VariantSpec | str) -> int | None:
+def classes_in(file: Checkpoint, model: VariantSpec | str) -> int | None:
     """Return the number of classes that weights of a model of timm have; None: that is not known."""
     if spec_of(model):
         return None
-    net: Any = skeleton(partial(build_network, model, IMG_SIZE))
+    with torch.device("meta"):
+        net: Any = build_network(model, IMG_SIZE)
     name = net.pretrained_cfg.get("classifier") or ""
-    return rows_of(f"{name if isinstance(name, str) else name[0]}.weight", checkpoint)
+    return rows_of(f"{name if isinstance(name, str) else name[0]}.weight", file)
 
 
-def rows_of(weight: str, checkpoint: Checkpoint) -> int | None:
+def rows_of(weight: str, file: Checkpoint) -> int | None:
     """Return the length of a weight whose name ends so; None: there is none, or several differ."""
-    found = {
-        len(value)
-        for weights in checkpoint.sets.values()
-        for name, value in weights.items()
-        if f".{name}".endswith(f".{weight}") and value.ndim
-    }
+    every = (item for weights in file.sets.values() for item in weights.items())
+    found = {len(value) for name, value in every if f".{name}".endswith(f".{weight}") and value.ndim}
     return found.pop() if len(found) == 1 else None
 
 

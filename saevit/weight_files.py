@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import warnings
 import zipfile
 from collections import OrderedDict
@@ -15,32 +16,24 @@ from saevit.text import abbreviated, printable
 EXPANSION = 4  # an archive may unpack to so many times its size; torch.save does not compress
 LARGEST_HEADER = 100_000_000  # bytes; the library's own limit
 CHUNK = 2**20
+# What training scripts put beside the weights; of old files torch does not list the classes.
+OLD_CLASSES = ["argparse.Namespace", "collections.defaultdict", "pathlib.PosixPath", "numpy.dtype"]
+OLD_CLASSES += ["numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"]
 
-# How a file begins, in lower case and without blanks, and what it is then.
-BEGINNINGS = (
-    (b"version https://git-lfs", "a pointer of Git LFS: `git lfs pull` brings the file itself"),
-    (b"<!doctype html", "an HTML page, such as a server sends in place of a file"),
-    (b"<html", "an HTML page, such as a server sends in place of a file"),
-    (b"<", "an XML file"),
-    (b"\x89hdf", "an HDF5 file"),
-    (b"gguf", "a GGUF file"),
-    (b"\x93numpy", "a NumPy array"),
-    (b"\x1f\x8b", "a gzip archive: unpack it first"),
-    (b"bzh", "a bzip2 archive: unpack it first"),
-    (b"\xfd7zxz", "an xz archive: unpack it first"),
-    (b"\x89png", "an image"),
-    (b"\xff\xd8\xff", "an image"),
-    (b"%pdf", "a PDF"),
-    (b"\xff\xfe", "text in UTF-16"),
-    (b"\x08\x04\x12", "an ONNX graph"),  # the field of its version, 4 to 13, and that of its producer
-    *((bytes((8, version, field)), "an ONNX graph") for version in range(5, 14) for field in (0x12, 0x3A)),
+KINDS = (  # how a file begins, in lower case and without blanks, and what it is then
+    (rb"version https://git-lfs", "a pointer of Git LFS: `git lfs pull` brings the file itself"),
+    (rb"<!doctype html|<html", "an HTML page, such as a server sends in place of a file"),
+    (rb"<", "an XML file"),
+    (rb"\x1f\x8b|bzh|\xfd7zxz|7z\xbc\xaf", "a compressed archive: unpack it first"),
+    (rb"\x89png|\xff\xd8\xff|gif8|%pdf", "an image or a PDF"),
+    (rb"\x89hdf|gguf|\x93numpy", "an HDF5, GGUF or NumPy file"),
+    (rb"\x08[\x03-\x10][\x12:]", "an ONNX graph"),
+    (rb"\xff\xfe|\xfe\xff", "text in UTF-16"),
 )
 
 
 class Inert(list[object]):
     """Stands for an object of any class but tensors: it takes what a file gives it, and does nothing."""
-
-    __hash__ = object.__hash__  # type: ignore[assignment]  # it may be a key
 
     def __init__(self, *given: object) -> None:
         super().__init__()
@@ -66,35 +59,31 @@ def read_contents(data: bytes) -> tuple[Any, dict[str, str]]:
     """
     length = int.from_bytes(data[:8], "little")
     if data[8:9] == b"{" and length <= LARGEST_HEADER:
-        return read_safetensors(data, length)
+        if length > len(data) - 8:
+            raise ValueError(f"it is cut off after {len(data):,} bytes")
+        tensors = need("safetensors.torch").load(data)  # checks the header too
+        return tensors, json.loads(data[8 : 8 + length]).get("__metadata__") or {}
     if data.startswith(b"PK"):
         check_archive(data)
         names = torch.serialization.get_unsafe_globals_in_checkpoint(io.BytesIO(data))
         return unpickle(data, names), {}
     if data.startswith(b"\x80"):  # as torch wrote before 1.6
-        return unpickle(data, ["argparse.Namespace"]), {}
+        return unpickle(data, OLD_CLASSES), {}
     raise ValueError(f"it is {describe(data)}")
 
 
-def read_safetensors(data: bytes, length: int) -> tuple[Any, dict[str, str]]:
-    """Return the tensors and the texts of a .safetensors file."""
-    if length > len(data) - 8:
-        raise ValueError(f"it is cut off after {len(data):,} bytes")
-    tensors = need("safetensors.torch").load(data)  # checks the header too
-    return tensors, json.loads(data[8 : 8 + length]).get("__metadata__") or {}
-
-
 def unpickle(data: bytes, names: list[str]) -> Any:
-    """Return what torch.save wrote; objects of classes that torch does not load stand there empty.
-
-    Args:
-        data: the file.
-        names: of those classes.
-    """
+    """Return what torch.save wrote; objects of the classes `names` stand there empty."""
     stand_ins = [(Entries if "dict" in name.rpartition(".")[2].lower() else Inert, name) for name in names]
-    with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins):  # type: ignore[arg-type]
-        warnings.simplefilter("ignore")  # remarks on old protocols
-        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    try:
+        with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins):  # type: ignore[arg-type]
+            warnings.simplefilter("ignore")  # remarks on old protocols
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged pickles raise all kinds
+        if any(word in str(error) for word in ("GLOBAL", "reduce", "Can only")):
+            raise ValueError("it holds more than tensors, and running a file's code is refused") from error
+        reason = "" if "Weights only" in str(error) else f": {reason_of(error)}"
+        raise ValueError(f"it is damaged: {type(error).__name__}{reason}") from error
 
 
 def check_archive(data: bytes) -> None:
@@ -121,8 +110,8 @@ def describe(data: bytes) -> str:
     if not data:
         return "empty"
     begin = data[:512].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    for start, kind in BEGINNINGS:
-        if begin.startswith(start):
+    for pattern, kind in KINDS:
+        if re.match(pattern, begin):
             return kind
     if not any(data[:4096]):
         return "nothing but zeros"
@@ -133,10 +122,5 @@ def describe(data: bytes) -> str:
 
 
 def reason_of(error: Exception) -> str:
-    """Return the first line of an error, or what a library's long advice means."""
-    text = str(error)
-    if "Weights only load failed" in text:
-        if "GLOBAL" in text or "reduce" in text or "Can only" in text:
-            return "it holds more than tensors, and running a file's code is refused"
-        return "its pickle is damaged"
-    return printable(text.partition("\n")[0]) or type(error).__name__
+    """Return the first line of an error."""
+    return printable(str(error).partition("\n")[0]) or type(error).__name__

@@ -75,7 +75,7 @@ def read_weights(path: Path | None) -> "Checkpoint | None":
 
 def name_of(model: VariantSpec | str | None, weights: "Checkpoint | None") -> str:
     """Return what outputs are named for: the model that the user named, else what the weights say."""
-    return weights.name if model is None and weights else str(model)
+    return weights.model or weights.path.stem if model is None and weights else str(model)
 
 
 def read_size(text: str) -> tuple[int, int]:

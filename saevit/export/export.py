@@ -1,9 +1,11 @@
 """A network to files: written, read back, compared with what they were written from, then named."""
 
 import json
-import tempfile
+import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import saevit
@@ -11,10 +13,12 @@ from saevit.checkpoint import About
 from saevit.errors import MeasureError, OptionError
 from saevit.export.formats import Content, Format, Job, format_named
 from saevit.export.onnx import OPSET, check_opset, reason_of
-from saevit.export.verify import Difference, extremes, images, verified
+from saevit.export.verify import Difference, Reference, extremes, images, reference, verified
+from saevit.files import owned, replace_file
 from saevit.network import SEED, Weighted, for_inference
 
 LARGEST_BATCH = 2**16
+UNFINISHED = "<!-- saevit export was killed while it replaced this file: run it again -->\n"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +65,7 @@ def export(
     Raises:
         OptionError: a format, batch or opset that is not written.
         MissingPackageError: a format's package is not installed.
+        MeasureError: the network's own outputs are not finite, or do not depend on the image.
     """
     formats = {name: format_named(name) for name in paths}
     check_opset(opset)
@@ -74,10 +79,16 @@ def export(
         opset=opset,
         properties=properties(network, size),
     )
+    about = network.about
+    judged = images(about.in_chans, size, about.mean, about.std)
+    expected = reference(job.model, judged, extremes(about.in_chans, size), batch)
     written, failures = [], {}
     for name, path in paths.items():
         try:
-            written.append(written_as(name, formats[name], job, network.about, path))
+            with ExitStack() as owners:
+                for ending in formats[name].endings:
+                    owners.enter_context(owned(path.with_suffix(ending)))
+                written.append(written_as(name, formats[name], job, expected, path))
         except (MeasureError, OptionError) as error:
             failures[name] = str(error)
     return Export(
@@ -90,44 +101,46 @@ def export(
     )
 
 
-def written_as(name: str, form: Format, job: Job, about: About, path: Path) -> Exported:
+def written_as(name: str, form: Format, job: Job, expected: Reference, path: Path) -> Exported:
     """Write one format beside its place, read it back, compare, and put it there."""
-    judged = images(about.in_chans, job.shape[2:], about.mean, about.std)
-    told = extremes(about.in_chans, job.shape[2:])
-    try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saevit-") as folder:
-            temporary = Path(folder) / path.name
+    made: list[Exported] = []
+
+    def write(temporary: Path) -> None:
+        files = [temporary.with_suffix(ending) for ending in form.endings]
+        try:
             content = form.write(job, temporary)
             try:
-                run = form.read(temporary)
-                found = verified(job.model, run, judged, told, None if job.is_dynamic else job.shape[0])
+                differences = verified(form.read(temporary), expected)
             except MeasureError:
                 raise
             except Exception as error:  # runtimes raise all kinds
                 raise MeasureError(f"what was written cannot be read back: {reason_of(error)}") from error
-            sizes = {str(path.with_suffix(e)): temporary.with_suffix(e).stat().st_size for e in form.endings}
-            put(temporary, path, form.endings)
-    except OSError as error:
-        raise OptionError(f"{path} cannot be written: {error.strerror or error}") from error
-    return Exported(format=name, files=sizes, content=content, differences=tuple(found))
+            sizes = {str(path.with_suffix(file.suffix)): file.stat().st_size for file in files}
+            put(files[1:], path)
+        finally:
+            for file in files[1:]:
+                file.unlink(missing_ok=True)
+        made.append(Exported(format=name, files=sizes, content=content, differences=tuple(differences)))
+
+    replace_file(path, write)
+    return made[0]
 
 
-def put(temporary: Path, path: Path, endings: Sequence[str]) -> None:
-    """Rename all files into place or none, the one that names them last; what they replace goes first."""
-    replaced = [path.with_suffix(ending) for ending in endings if path.with_suffix(ending).is_file()]
-    aside = temporary.parent / "replaced"
-    aside.mkdir()
+def put(others: Sequence[Path], path: Path) -> None:
+    """Rename the further files of a format into place, right before the one that names them.
+
+    What `path` held would fit them by its form and not by its values, so that meanwhile it holds a text that
+    no runtime reads.
+    """
+    old = path.read_bytes() if others and path.is_file() else None
     try:
-        for old in replaced:
-            old.replace(aside / old.name)
-        for ending in reversed(endings):
-            temporary.with_suffix(ending).replace(path.with_suffix(ending))
-    except OSError:
-        for ending in endings:
-            path.with_suffix(ending).unlink(missing_ok=True)
-        for old in replaced:
-            if (aside / old.name).is_file():
-                (aside / old.name).replace(old)
+        if old is not None:
+            replace_file(path, lambda temporary: temporary.write_text(UNFINISHED))
+        for file in others:
+            replace_file(path.with_suffix(file.suffix), partial(shutil.move, file))
+    except (OSError, OptionError):
+        if old is not None:
+            replace_file(path, lambda temporary: temporary.write_bytes(old))
         raise
 
 
@@ -137,6 +150,7 @@ def properties(network: Weighted, img_size: tuple[int, int]) -> dict[str, str]:
     found = {
         "model": about.model,
         "weights": f"random, seed {SEED}" if network.is_random else "of a checkpoint",
+        "sha256": network.sha256,  # of that file
         "img_size": ",".join(map(str, img_size)),
         "in_chans": str(about.in_chans),
         "mean": ",".join(map(str, about.mean)),

@@ -1,5 +1,8 @@
 """A network as an OpenVINO graph, by way of its ONNX graph."""
 
+import errno
+import os
+import shutil
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +12,7 @@ from saevit.errors import MeasureError, need
 from saevit.export.onnx import EXTRA, quiet, reason_of
 
 GROUP = "saevit"  # of what a file says of itself, in its rt_info
+LEAST_FREE = 2**20  # bytes; with less the disk is full
 NODES_APART = ("Constant", "Parameter", "Result")
 
 
@@ -57,8 +61,19 @@ def compiled(model: Any, threads: int | None = None) -> Any:
 
 
 def save(model: Any, path: Path) -> None:
-    """Write `path` (.xml) and the weights beside it (.bin), in fp32."""
-    need("openvino", EXTRA).save_model(model, path, compress_to_fp16=False)
+    """Write `path` (.xml) and the weights beside it (.bin), in fp32.
+
+    Raises:
+        OSError: the disk is full.
+        MeasureError: OpenVINO cannot, in one line.
+    """
+    openvino = need("openvino", EXTRA)
+    try:
+        openvino.save_model(model, path, compress_to_fp16=False)
+    except Exception as error:  # it says "iostream error" of a full disk
+        if shutil.disk_usage(path.parent).free < LEAST_FREE:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        raise MeasureError(f"OpenVINO cannot write it: {reason_of(error)}") from error
 
 
 def operators(model: Any) -> dict[str, int]:

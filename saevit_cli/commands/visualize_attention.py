@@ -111,17 +111,18 @@ def looked(
     if not files:
         files = [images.shipped_photo()]
         output.say(f"no --image: using {files[0].name}, which matplotlib ships")
-    seen = []
+    seen, notes = [], list[str]()
     with output.progress() as tell:
         for model, checkpoint in pairs:
             net = network(model, img_size, checkpoint)
-            for note in net.notes:
-                output.say(note)
+            notes += net.notes
 
             def on_image(done: int, name: str = net.name) -> None:
                 tell(name, done / len(files), None)
 
             seen.append(look(net, files, net.img_size, choice, on_image))
+    for note in notes:
+        output.say(note)
     for one in seen:
         if one.is_random:
             output.say(f"{one.model} has random weights, nothing was learned: --checkpoint FILE")

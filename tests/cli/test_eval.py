@@ -100,7 +100,12 @@ def test_every_output(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["--checkpoint", "best.safetensors", "--workers", "-1"], "--workers -1: a whole number"),
         (["--checkpoint", "best.safetensors", "--batch-size", "0"], "--batch-size 0: a whole number"),
         (["--checkpoint", "best.safetensors", "--device", "tpu"], "device 'tpu' is not known"),
-        (["saevit_nano", "--checkpoint", "best.safetensors"], "is of another network"),
+        (
+            ["saevit_nano", "--checkpoint", "best.safetensors"],
+            f"it holds {VARIANT},classes=2, not saevit_n",
+        ),
+        (["--checkpoint", "best.safetensors", "--set", "ffn=mlp"], "is of one network: name its variant too"),
+        (["--checkpoint", "best.safetensors", "--width", "2"], "is of one network: name its variant too"),
         (["--checkpoint", "best.safetensors", "--data", "three"], "has 2 classes and"),
     ],
 )

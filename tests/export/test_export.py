@@ -1,19 +1,27 @@
 """Files of every format compute what the folded network does, say what they are, and appear whole or not."""
 
+import itertools
 import json
+import os
+import signal
+import warnings
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 
-from saevit.errors import OptionError
+from saevit.errors import MeasureError, OptionError
 from saevit.export import export as export_module
 from saevit.export import formats, verify
 from saevit.export.export import Export, Exported, export
 from saevit.export.onnx import OPSETS
+from saevit.files import owned
 from saevit.network import IMAGENET_MEAN, IMAGENET_STD, Weighted, for_inference, weighted
 from saevit.presets import PRESETS
 from saevit.spec import SAMPLINGS
@@ -152,20 +160,147 @@ def test_a_file_that_no_runtime_reads_is_not_left_behind(
     assert not list(tmp_path.iterdir())
 
 
-def test_both_files_of_openvino_or_neither(tmp_path: Path) -> None:
-    new = tmp_path / "new"
-    new.mkdir()
-    for name in ("a.xml", "a.bin"):
-        (tmp_path / name).write_text("old")
-    (new / "a.bin").write_text("new")  # and no a.xml to rename
-    with pytest.raises(OSError, match=r"a\.xml"):
-        export_module.put(new / "a.xml", tmp_path / "a.xml", (".xml", ".bin"))
-    assert [(tmp_path / name).read_text() for name in ("a.xml", "a.bin")] == ["old", "old"]
-    (new / "a.xml").write_text("new")
-    (new / "a.bin").write_text("new")
-    (new / "replaced").rmdir()
-    export_module.put(new / "a.xml", tmp_path / "a.xml", (".xml", ".bin"))
-    assert [(tmp_path / name).read_text() for name in ("a.xml", "a.bin")] == ["new", "new"]
+@pytest.mark.parametrize("name", ["onnx", "pt2", "openvino"])
+def test_files_are_replaced_through_links_and_nothing_else_is_left(name: str, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    endings = formats.FORMATS[name].endings
+    for ending in endings:
+        (there / f"b{ending}").write_text("old")
+        (there / f"b{ending}").chmod(0o640)
+        (tmp_path / f"a{ending}").symlink_to(there / f"b{ending}")
+    assert not write(network_of(FLAT), tmp_path, name).found.failures
+    assert {p.name for p in tmp_path.iterdir()} == {"there", *(f"a{ending}" for ending in endings)}
+    for ending in endings:
+        assert (tmp_path / f"a{ending}").is_symlink()
+        assert (there / f"b{ending}").stat().st_size > 1000
+        assert (there / f"b{ending}").stat().st_mode & 0o777 == 0o640
+    formats.FORMATS[name].read(tmp_path / f"a{endings[0]}")(noise(1, 3, *SIZE))
+
+
+def test_a_pair_that_cannot_be_replaced_stays(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_text("old")
+    (tmp_path / "a.bin").mkdir()
+    found = write(network_of(FLAT), tmp_path, "openvino").found
+    assert "a.bin cannot be written" in found.failures["openvino"]
+    assert (tmp_path / "a.xml").read_text() == "old"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.bin", "a.xml"]
+
+
+class Plain:
+    """Files of text that answer what they should."""
+
+    packages = ()
+
+    def __init__(self, endings: tuple[str, ...], expected: verify.Reference, text: str) -> None:
+        self.endings, self.expected, self.text = endings, expected, text
+
+    def write(self, job: object, path: Path) -> formats.Content:
+        for ending in self.endings:
+            path.with_suffix(ending).write_text(self.text)
+        return formats.Content(operators={}, versions={})
+
+    def read(self, path: Path) -> verify.Run:
+        outputs = iter(self.expected.batches)
+        return lambda x: next(outputs)[1]
+
+
+def is_killed(renames: int, work: Callable[[], object]) -> bool:
+    """Work in a process that is killed instead of its last of so many renames."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # threads do not matter to it
+        child = os.fork()
+    if child == 0:
+        left = iter(range(renames - 1))
+        real = Path.replace
+
+        def replace(self: Path, target: Path) -> Path:
+            if next(left, None) is None:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(self, target)
+
+        try:
+            Path.replace = replace  # type: ignore[method-assign]
+            work()
+        finally:
+            os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.parametrize("endings", [(".onnx",), (".xml", ".bin")], ids=str)
+def test_a_kill_between_renames_never_leaves_a_mix_that_can_be_read(
+    endings: tuple[str, ...], tmp_path: Path
+) -> None:
+    """And the next export of the name removes what was left."""
+    path = tmp_path / f"a{endings[0]}"
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 2))
+    images = {name: torch.rand(3, 8, 8) for name in "ab"}
+    expected = verify.reference(model, images, {}, None)
+
+    def export_as(text: str) -> None:
+        form: Any = Plain(endings, expected, text)
+        with ExitStack() as owners:
+            for ending in endings:
+                owners.enter_context(owned(path.with_suffix(ending)))
+            export_module.written_as("plain", form, cast(Any, None), expected, path)
+
+    def texts() -> set[str]:
+        return {path.with_suffix(ending).read_text() for ending in endings}
+
+    for renames in itertools.count(1):
+        export_as("old")
+        was_killed = is_killed(renames, lambda: export_as("new"))
+        left = [p for p in tmp_path.iterdir() if p.suffix not in endings or p.name[0] == "."]
+        assert all(p.name.startswith(".saevit-") and p.is_file() for p in left)
+        if not was_killed:
+            break
+        assert left
+        assert texts() == {"old"} or path.read_text() == export_module.UNFINISHED
+        assert texts() == {"old"} or renames > 1
+    assert texts() == {"new"}
+    assert renames == (2 if len(endings) == 1 else 4)
+    assert not left
+
+
+def test_what_stands_for_an_unfinished_pair_is_no_graph(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_text(export_module.UNFINISHED)
+    (tmp_path / "a.bin").write_bytes(bytes(1000))
+    with pytest.raises(RuntimeError, match="Unable to read the model"):
+        openvino.Core().read_model(tmp_path / "a.xml")
+
+
+def test_a_second_export_of_a_name_is_refused(tmp_path: Path) -> None:
+    with owned(tmp_path / "a.onnx"):
+        found = write(network_of(FLAT), tmp_path, "onnx", "pt2").found
+    assert "a.onnx is in use by process" in found.failures["onnx"]
+    assert [one.format for one in found.written] == ["pt2"]
+
+
+@pytest.mark.parametrize("name", ["onnx", "pt2", "openvino"])
+def test_a_full_disk_is_one_line(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*given: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def says_otherwise(model: object, path: Path, **named: object) -> None:
+        path.with_suffix(".bin").touch()
+        raise RuntimeError("basic_ios::clear: iostream error")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(openvino, "save_model", says_otherwise)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+    found = write(network_of(FLAT), tmp_path, name).found
+    assert found.failures[name].endswith("cannot be written: No space left on device")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("weight", "value"), [("norm.running_var", -1.0), ("conv.weight", 3e38)])
+def test_a_network_that_answers_nan_is_not_exported(weight: str, value: float, tmp_path: Path) -> None:
+    network = network_of(FLAT)
+    with torch.no_grad():
+        network.model.state_dict()[f"stages.2.blocks.0.ffn.fc1.{weight}"].fill_(value)
+    with pytest.raises(MeasureError, match=r"not finite.*: nothing (was written|can be verified)"):
+        write(network, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_refuses_is_one_line(tmp_path: Path) -> None:

@@ -17,6 +17,11 @@ JUDGED, TOLD = verify.images(3, (32, 40), MEAN, STD), verify.extremes(3, (32, 40
 MODEL = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 40, 5)).eval()
 
 
+def found_by(run: verify.Run, batch: int | None = 1, model: nn.Module = MODEL) -> list[verify.Difference]:
+    """What comparing shows."""
+    return verify.verified(run, verify.reference(model, JUDGED, TOLD, batch))
+
+
 def exact(x: Tensor) -> np.ndarray:
     with torch.inference_mode():
         return MODEL(x).numpy()
@@ -29,12 +34,12 @@ def off(factor: float, where: Callable[[Tensor], bool]) -> verify.Run:
 
 @pytest.mark.parametrize("batch", [None, 1, 3, 20])
 def test_the_same_network_has_no_difference(batch: int | None) -> None:
-    found = verify.verified(MODEL, exact, JUDGED, TOLD, batch)
+    found = found_by(exact, batch)
     assert [(one.image, one.is_judged) for one in found] == [
         *((name, True) for name in JUDGED),
         *((name, False) for name in TOLD),
     ]
-    assert all(one.worst == one.absolute == 0 and one.is_finite for one in found)
+    assert all(one.worst == one.absolute == one.of_spread == 0 for one in found)
 
 
 @pytest.mark.parametrize(
@@ -50,15 +55,15 @@ def test_the_same_network_has_no_difference(batch: int | None) -> None:
 )
 def test_a_difference_anywhere_is_refused(where: Callable[[Tensor], bool], batch: int | None) -> None:
     with pytest.raises(MeasureError, match=r"^what was read back is off by 0\.001 of the outputs"):
-        verify.verified(MODEL, off(1.001, where), JUDGED, TOLD, batch)
-    verify.verified(MODEL, off(1.00001, where), JUDGED, TOLD, batch)
+        found_by(off(1.001, where), batch)
+    found_by(off(1.00001, where), batch)
 
 
 def test_beyond_four_deviations_a_difference_is_told_and_not_judged() -> None:
     def is_extreme(x: Tensor) -> bool:
         return float(x.abs().max()) > 4.5
 
-    found = {one.image: one for one in verify.verified(MODEL, off(1.5, is_extreme), JUDGED, TOLD, 1)}
+    found = {one.image: one for one in found_by(off(1.5, is_extreme))}
     assert {name for name, one in found.items() if one.worst > verify.LIMIT} == set(TOLD)
     assert found["noise x 10"].relative == pytest.approx(0.5)
 
@@ -75,32 +80,59 @@ def test_outputs_that_are_not_finite_are_refused_for_any_image(
         return y
 
     with pytest.raises(MeasureError, match=r"^what was read back is not finite for the image '"):
-        verify.verified(MODEL, run, JUDGED, TOLD, batch)
+        found_by(run, batch)
 
 
-def test_outputs_may_be_infinite_where_the_networks_are() -> None:
-    model = nn.Sequential(MODEL, Overflow())
-
-    def run(x: Tensor) -> np.ndarray:
-        with torch.inference_mode():
-            return model(x).numpy()
-
-    found = verify.verified(model, run, JUDGED, TOLD, 1)
-    assert all(one.worst == 0 and one.is_finite for one in found)
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf, 3e38])
+@pytest.mark.parametrize("place", ["weight", "extreme", "buffer"])
+def test_a_network_whose_own_outputs_are_not_finite_is_refused(value: float, place: str) -> None:
+    model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(3 * 32 * 40), nn.Linear(3 * 32 * 40, 5)).eval()
+    with torch.no_grad():
+        if place == "weight":
+            model[2].weight[1, 7] = value
+        elif place == "buffer":
+            model[1].running_mean[5] = value
+    model = nn.Sequential(model, Overflow(value)) if place == "extreme" else model
+    with pytest.raises(
+        MeasureError, match=r"(not finite|the same for every).*: nothing (was written|can be)"
+    ):
+        verify.reference(model, JUDGED, TOLD, 1)
 
 
 class Overflow(nn.Module):
-    """Infinite where the input is large."""
+    """Of a value, twice, where the input is large."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.value = value
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.where(x.abs() > 10, torch.inf, x)
+        return torch.where(x.abs() > 10, x * 0 + self.value * 2, x)
+
+
+def test_a_network_that_sees_nothing_cannot_be_verified() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 40, 5)).eval()
+    nn.init.zeros_(model[1].weight)
+    with pytest.raises(MeasureError, match="the same for every image: nothing can be verified"):
+        verify.reference(model, JUDGED, TOLD, None)
+
+
+@pytest.mark.parametrize("batch", [None, 3])
+def test_a_file_that_sees_nothing_is_refused_although_its_outputs_are_near(batch: int | None) -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 40, 5)).eval()
+    with torch.no_grad():
+        model[1].weight /= 1e3
+        model[1].bias.fill_(1e4)
+        constant = model(torch.zeros(1, 3, 32, 40)).numpy()
+    with pytest.raises(MeasureError, match="of what tells images apart, for the image"):
+        found_by(lambda x: np.repeat(constant, len(x), 0), batch, model)
 
 
 def test_one_class_that_is_off_shows_although_the_norm_hides_it() -> None:
     wanted = np.full(10**6, 1.0)
     y = wanted.copy()
     y[3] += 5e-4
-    found = verify.difference("noise", y, wanted)
+    found = verify.difference("noise", y, wanted, 1.0)
     assert found.relative < verify.LIMIT < found.of_largest
     assert found.absolute == pytest.approx(5e-4)
 
@@ -113,13 +145,6 @@ def test_images_reach_the_ends_of_what_is_normalised() -> None:
     assert torch.equal(JUDGED["noise"], verify.images(3, (32, 40), MEAN, STD)["noise"])
     assert max(float(image.abs().max()) for image in JUDGED.values()) == verify.RANGE == 4
     assert min(float(image.abs().max()) for image in TOLD.values()) > 4 * verify.RANGE
-
-
-@pytest.mark.parametrize("channels", [1, 4])
-def test_other_channels_than_the_mean_has_take_its_mean(channels: int) -> None:
-    image = verify.images(channels, (32, 32), MEAN, STD)["black, normalised"]
-    assert image.shape == (channels, 32, 32)
-    assert float(image[0, 0, 0]) == pytest.approx(-0.4 / 0.25)
 
 
 @given(st.integers(1, 9), st.integers(1, 20))
@@ -135,6 +160,7 @@ def test_every_name_stands_in_a_full_batch(count: int, size: int) -> None:
 def test_relative_figures_do_not_depend_on_the_scale(values: list[float], scale: float) -> None:
     wanted = np.array(values) + 1
     y = wanted * 1.01
-    one, other = (verify.difference("", y * s, wanted * s) for s in (1.0, scale))
+    one, other = (verify.difference("", y * s, wanted * s, s) for s in (1.0, scale))
     assert one.relative == pytest.approx(other.relative, rel=1e-6)
     assert one.of_largest == pytest.approx(other.of_largest, rel=1e-6)
+    assert one.of_spread == pytest.approx(other.of_spread, rel=1e-6)
