@@ -81,7 +81,8 @@ class Journal:
             if self.head.startswith(first) and first != self.head:  # empty, or cut off by a kill
                 self.file.truncate(0)
                 self._write(self.head)
-            elif first != self.head:
+                return
+            if first != self.head:
                 raise OptionError(f"{self.path} {what_differs(first, self.head)}")
             for number, line in enumerate(iter(lambda: file.readline(MOST_BYTES), b""), start=2):
                 if len(line) == MOST_BYTES:

@@ -219,8 +219,10 @@ def read_file(path: Path | None) -> tuple[dict[str, str], dict[str, str]]:
         table = tomllib.loads(data.decode())
         check_values(table)
         limits = table.pop("limits", {})
-        if not isinstance(limits, dict) or any(isinstance(value, list) for value in limits.values()):
-            raise OptionError("limits is a table of numbers, write [limits] and max_gmacs = 0.8 below it")
+        if not isinstance(limits, dict):
+            raise OptionError("limits is a table, write [limits] and max_gmacs = 0.8 below it")
+        if lists := [key for key, value in limits.items() if isinstance(value, list)]:
+            raise OptionError(f"limits.{lists[0]} is a list: give one number")
         choices = read_table(table)
         for key, text in choices.items():
             read_choices(key, text)

@@ -1,6 +1,7 @@
 """The sweep, the dynamic programme and the sample against a plain loop; journals; several processes."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +14,11 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+import saevit
+from saevit.count import analytic, memory, traffic
 from saevit.errors import OptionError
-from saevit.explore import chunks, costs, tables
+from saevit.explore import capacity, chunks, costs, tables
+from saevit.explore.journal import hash_of_code
 from saevit.explore.limits import Limit, at_most, band
 from saevit.explore.quantities import OBJECTIVES, PARTIALS, QUANTITIES
 from saevit.explore.query import Query
@@ -162,6 +166,94 @@ def test_a_journal_of_another_search_is_refused(tmp_path: Path) -> None:
     assert path.read_text() == "my notes\n"
     with pytest.raises(OptionError, match="cannot be written"):
         answer(Job(query=band_query(), method="exhaustive"), journal=tmp_path / "no" / "a")
+
+
+OTHER_CODE = {
+    "blocks cost twice": (
+        analytic,
+        "ffn",
+        lambda before: lambda *sizes: before(*sizes) | before(*sizes[:2], 1),
+    ),
+    "stem moves more": (traffic, "stem", lambda before: lambda *sizes: before(*sizes) + 1),
+    "peaks are higher": (memory, "stage_peak", lambda before: lambda *a, **b: before(*a, **b) + 1),
+    "layers score more": (capacity, "blocks", lambda before: lambda *sizes: before(*sizes) + 1),
+    "the network is redefined": (saevit, "NETWORK", lambda before: before + 1),
+    "saevit is newer": (saevit, "__version__", lambda before: before + ".1"),
+}
+
+
+@pytest.mark.parametrize("what", OTHER_CODE)
+def test_a_journal_of_other_code_is_refused(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, path = Job(query=band_query(), method="exhaustive"), tmp_path / "a.jsonl"
+    answer(job, journal=path)
+    before = path.read_bytes()
+    owner, name, change = OTHER_CODE[what]
+    monkeypatch.setattr(owner, name, change(getattr(owner, name)))
+    with pytest.raises(OptionError, match=r"written by other code .*name a new file"):
+        answer(job, journal=path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["count/formulas.py", "explore/dynamic.py", "spec.py"])
+def test_the_source_text_is_part_of_the_code(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "saevit"
+    shutil.copytree(Path(saevit.__file__).parent, copy, ignore=lambda folder, names: {"__pycache__"})
+    ours = hash_of_code()
+    monkeypatch.setattr(saevit, "__file__", str(copy / "__init__.py"))
+    assert hash_of_code() == ours
+    (copy / name).write_text((copy / name).read_text() + "\n# edited\n")
+    assert hash_of_code() != ours
+
+
+def test_a_damaged_line_is_done_again_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_chunks(monkeypatch)
+    job, path, warnings = Job(query=band_query(), method="exhaustive"), tmp_path / "a.jsonl", list[str]()
+    whole = answer(job, journal=path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[3] = lines[3].replace(b'"kept": ', b'"kept": 1')
+    path.write_bytes(b"".join(lines))
+    assert answer(job, journal=path, warn=warnings.append) == whole
+    assert warnings == [f"{path} is damaged in line 4: what stood there is done again"]
+    assert path.read_bytes().splitlines(keepends=True)[:-1] == lines
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "link.jsonl"])
+def test_a_journal_has_one_owner(name: str, tmp_path: Path) -> None:
+    path, job = tmp_path / "a.jsonl", Job(query=band_query(), method="exhaustive")
+    (tmp_path / "link.jsonl").symlink_to(path)
+
+    def interfere(done: int, total: int) -> None:
+        with pytest.raises(OptionError, match=f"{name} is in use by process {os.getpid()}: wait"):
+            answer(job, journal=tmp_path / name)
+
+    whole = answer(job, journal=path, on_chunk=interfere)
+    assert answer(job, journal=tmp_path / name) == whole
+    assert {each.name for each in tmp_path.iterdir()} == {"a.jsonl", "link.jsonl"}  # no lock is left
+
+
+def test_places_of_a_space_beyond_64_bits_are_kept(tmp_path: Path) -> None:
+    texts = {f"ratios{i}": "1:10.9:0.1" for i in range(1, 5)} | {f"dims{i}": "8:64:8" for i in range(1, 5)}
+    texts |= {f"depths{i}": "1:100" for i in range(1, 5)} | {"dims1": "64,56,48,40,32,24,16,8"}
+    space = read_space(BASE, texts)
+    query = Query(space=space, img_size=IMG_SIZE, objectives=("gmacs", "params"))
+    job = Job(query=query, method="dp")
+    whole = answer(job, journal=tmp_path / "a.jsonl")
+    assert min(whole.front) > 2**64
+    done: list[int] = []
+    assert (
+        answer(job, journal=tmp_path / "a.jsonl", on_chunk=lambda count, total: done.append(count)) == whole
+    )
+    assert done == [1]
+
+
+def test_keys_of_the_whole_network_have_a_bound_in_the_programme() -> None:
+    space = read_space(BASE, {"width": "0.001:2:0.001", "depth": "0.001:2:0.001"})
+    with pytest.raises(OptionError, match="4,000,000 combinations, one dynamic programme each: at most"):
+        answer(Job(query=Query(space=space, img_size=IMG_SIZE), method="dp"))
 
 
 @pytest.mark.parametrize("method", ["exhaustive", "sample", "dp"])
