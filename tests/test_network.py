@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from saevit import network
+from saevit.cgroups import HELD, PASSING, SCRATCH
 from saevit.checkpoint import About, read_checkpoint, save_checkpoint
 from saevit.count.analytic import total
 from saevit.errors import MemoryLimitError, OptionError
@@ -178,7 +179,8 @@ def test_what_memory_cannot_hold_is_refused_before_it_is_built(
         MemoryLimitError, match=r"saevit_base:width=300 at 64 x 48 px, batch 1, needs .* GB are free"
     ):
         weighted("saevit_base:width=300", None, SIZE)
-    monkeypatch.setattr(network, "free_memory", lambda: 4 * (total(parse(TEXT), SIZE).params + batch * 10**6))
+    free = SCRATCH + 4 * (HELD * total(parse(TEXT), SIZE).params + batch * PASSING * 10**6)
+    monkeypatch.setattr(network, "free_memory", lambda: free)
     network.check_memory(TEXT, SIZE, batch)
     with pytest.raises(MemoryLimitError, match="nearest is a smaller size, batch or width"):
         network.check_memory(TEXT, (512, 512), batch)

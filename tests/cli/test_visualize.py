@@ -100,7 +100,8 @@ def test_several_images_are_averaged_and_a_broken_one_is_left_out(
     photos = here / "photos"
     photos.mkdir()
     for i, colour in enumerate(("red", "green")):
-        Image.new("RGB", (50, 40), colour).save(photos / f"{i}.png")
+        Image.new("RGB", (1600, 900 + 300 * i), colour).save(photos / f"{i}.png")
+    (photos / "._0.png").write_bytes(b"a resource fork of macOS")
     arguments = ["visualize-attention", SMALL, *QUICK, "--output", "a.png", "--image"]
     assert run([*arguments, "photos"]) == 0
     assert "2 images, mean +- standard deviation" in capsys.readouterr().out
@@ -139,15 +140,17 @@ def test_chosen_stages_blocks_and_heads(here: Path, capsys: pytest.CaptureFixtur
             "block 1 has no attention: stage 2 has it in block 2",
         ),
         (["--head", "99"], "head 99: there are 1 to"),
-        (["--similarity", "2"], "--similarity 2: above 0 and at most 1"),
+        (["--similarity", "2"], "--similarity 2: a number above 0, such as 0.9, at most 1"),
         (["--img-size", "8"], "8 px is out of range, nearest is 32"),
-        (["--width", "100"], "GB are free: nearest is a smaller --img-size or --width"),
+        (["--width", "100"], "GB are free: nearest is a smaller size, batch or width"),
         (["--image", "gone.png"], "gone.png does not exist"),
         (["--image", "text.png"], "text.png is not a PNG"),
+        (["--image", "/dev/zero"], "/dev/zero is no regular file"),
+        (["--image", "x" * 300], "cannot be used: File name too long"),
         (["--checkpoint", "gone.pth"], "--checkpoint gone.pth does not exist"),
         (["--checkpoint", "text.png"], "cannot be read as weights"),
         (["--output", "a.gif"], "--output a.gif has no known ending"),
-        (["--output", "-"], "--output -: a figure is a file"),
+        (["--output", "-"], "--output - has no known ending"),
         (["--output", "nowhere/a.png"], "the folder nowhere does not exist"),
         (["--npz", "a.zip"], "--npz a.zip has no known ending"),
         (["--json", "-", "--csv", "-"], "cannot both go to stdout"),
