@@ -24,7 +24,7 @@ class StoredSubject:
     conditions: Conditions  # as run
     quantity: Quantity = "latency"
     unit: str = "s"
-    calls_per_sample: int = 1  # at least
+    calls_per_sample: int = 1  # at least; 0: it failed before
     warmup_s: float = 0.0  # seconds from the placed model to steady speed, compiling included
     notes: tuple[str, ...] = ()  # what a reader of the samples has to know
 
@@ -33,10 +33,9 @@ class StoredSubject:
             raise ValueError("a subject has a label and a name")
         if self.unit != UNITS[self.quantity]:
             raise ValueError(f"unit {abbreviated(self.unit)}: {self.quantity} is in {UNITS[self.quantity]}")
-        if self.calls_per_sample < 1 or not 0 <= self.warmup_s <= LONGEST:
-            raise ValueError(
-                f"calls_per_sample {self.calls_per_sample}, warmup_s {self.warmup_s}: 1 or more, 0 or more"
-            )
+        for name, value in {"calls_per_sample": self.calls_per_sample, "warmup_s": self.warmup_s}.items():
+            if not 0 <= value <= LONGEST:
+                raise ValueError(f"{name} {value}: from 0 to {LONGEST:g}")
 
 
 @dataclass(frozen=True, kw_only=True)

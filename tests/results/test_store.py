@@ -187,15 +187,20 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path) -> None:
 
 
 def test_a_subject_that_failed_has_no_record_and_the_others_do(tmp_path: Path) -> None:
+    never = replace(B, label="c", calls_per_sample=0)  # it could not even be warmed up
     for end in (True, False):
         with Writer(tmp_path) as writer:
-            writer.begin(HEADER)
+            writer.begin(replace(HEADER, subjects=(*HEADER.subjects, never)))
             writer.add_round(0, round_of(0))
             writer.add_round(1, {"a": 1.0, "a (again)": 1.1})
             if end:
-                writer.end(failures={"b": "out of memory"}, interrupted=True)
+                writer.end(failures={"b": "out of memory", "c": "broken"}, interrupted=True)
         run = read(writer.path)
-        assert run.failures == {"b": "out of memory" if end else "no sample in round 1"}
+        assert run.failures == (
+            {"b": "out of memory", "c": "broken"}
+            if end
+            else {"b": "no sample in round 1", "c": "no sample in round 0"}
+        )
         assert run.samples("b") == ()
         assert [record.quantity for record in run.records()] == ["latency", "latency_again"]
         assert run.ending == ("interrupted" if end else "lost")
