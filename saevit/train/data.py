@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from saevit.errors import OptionError
+from saevit.files import expand, file_type
 from saevit.image_files import UnreadableImage
+from saevit.text import printable
 from saevit.train.folders import open_folder
 from saevit.train.image_data import ImageData, Inputs, Split, drop_unreadable
 from saevit.train.timm_data import open_timm, prefix_of
@@ -37,15 +39,18 @@ def open_data(source: str, split: Split, *, root: Path | None = None) -> ImageDa
         OptionError: no such data or nothing in it, in one line that names what there is.
         MissingPackageError: a package that reads it is not installed.
     """
-    folder = Path(source)
     if source == DIGITS and root is None:
         from saevit.train.digits import open_digits
 
         return open_digits(split)
-    if not folder.is_dir() and prefix_of(source):
+    folder, shown = expand(source), printable(source)
+    kind = file_type(folder)
+    if kind != "folder" and prefix_of(source):
         return open_timm(source, split, root)
     if root is not None:
-        raise OptionError(f"--data-dir is for torch/NAME and hfds/NAME: --data {source} is none of them")
-    if not folder.exists():
-        raise OptionError(f"--data {source} does not exist: name a folder of images, torch/NAME, or digits")
+        raise OptionError(f"--data-dir is for torch/NAME and hfds/NAME: --data {shown} is none of them")
+    if kind == "missing":
+        raise OptionError(f"--data {shown} does not exist: name a folder of images, torch/NAME, or digits")
+    if kind != "folder":
+        raise OptionError(f"--data {shown} is not a folder: name one with a folder of images for each class")
     return open_folder(folder, split)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from saevit.errors import need
 from saevit.train.held_out import held_out
-from saevit.train.image_data import ImageData, Split
+from saevit.train.image_data import ImageData, Split, fingerprint_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,11 +31,14 @@ def open_digits(split: Split) -> ImageData:
         f"digits: {len(labels):,} handwritten digits of 8 x 8 px that scikit-learn ships, 10 classes; "
         f"{sum(validation)} of them, 20 % of each class and always the same, held out for validation"
     )
+    class_names = tuple(str(name) for name in bunch.target_names)
+    images = [f"{labels[i]} {image.tobytes().hex()}" for i, image in zip(kept, pixels, strict=True)]
     return ImageData(
         name="digits",
         split=split,
-        class_names=tuple(str(name) for name in bunch.target_names),
+        class_names=class_names,
         labels=tuple(labels[i] for i in kept),
+        fingerprint=fingerprint_of(class_names, images),
         statement=statement,
         read=partial(digit, pixels),
         crop_pct=1.0,

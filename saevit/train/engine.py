@@ -1,7 +1,7 @@
 """Network, average, optimizer and schedule of a training, and one update of them."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -100,10 +100,11 @@ class Seen:
     number: int
 
 
-def update(engine: Engine, plan: Update, batches: Iterator[Batch], *, number: int) -> Seen:
+def update(engine: Engine, plan: Update, batches: Iterator[Batch], *, number: int) -> Seen | None:
     """Run one update of the weights, the `number`-th of the training; return what it saw.
 
-    The gradient is of the mean over the images of all steps and processes, whoever has more of them.
+    The gradient is of the mean over the images of all steps and processes, whoever has more of them. Where
+    the batches end early, nothing is changed, and None is returned.
 
     Raises:
         TrainingStopped: no image of a batch could be read.
@@ -112,9 +113,14 @@ def update(engine: Engine, plan: Update, batches: Iterator[Batch], *, number: in
     planned = sum(len(part) for step in plan for part in step)
     total, images, skipped = torch.zeros((), device=processes.device), 0, 0
     engine.schedule.step_update(number)
+    buffers = [buffer.clone() for buffer in engine.net.buffers()] if len(plan) > 1 else []
     for i in range(len(plan)):
-        x, labels, dropped = next(batches)
-        x, labels = enough(x, labels, dropped)
+        batch = next(batches, None)
+        if batch is None:
+            undo(engine, buffers)
+            return None
+        dropped = batch[2]
+        x, labels = enough(*batch)
         images += len(x)
         skipped += len(dropped)
         last = i == len(plan) - 1
@@ -149,7 +155,15 @@ def apply(engine: Engine, number: int) -> None:
     engine.scaler.update()
     engine.optimizer.zero_grad(set_to_none=True)
     if engine.ema is not None:
-        engine.ema.update(engine.net, step=number)
+        engine.ema.update(engine.net, step=number + 1)  # timm counts the updates that are done
+
+
+def undo(engine: Engine, buffers: Sequence[Tensor]) -> None:
+    """Forget the steps of an update that is not finished: their gradients and running statistics."""
+    engine.optimizer.zero_grad(set_to_none=True)
+    with torch.no_grad():
+        for buffer, before in zip(engine.net.buffers(), buffers, strict=False):
+            buffer.copy_(before)
 
 
 def enough(x: Tensor, labels: Tensor, dropped: tuple[SaevitError, ...]) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,5 @@
 """Evaluate a trained network on labelled images: how often it is right, how well it knows, how fast."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ from saevit.measure.memory import is_out_of_memory
 from saevit.measure.plan import Step, Tell
 from saevit.measure.runtimes import place, resolve_device, synchronizer, threads
 from saevit.model.pyramid import SAEViT
-from saevit.network import Weighted, for_inference
+from saevit.network import Weighted, check_memory, for_inference
 from saevit.results.calibration import calibration_error
 from saevit.results.evaluation import ClassResult, Evaluation
 from saevit.results.record import Conditions, utc_now
@@ -54,9 +53,9 @@ def evaluate(
     Args:
         net: with trained weights, as `saevit.network.weighted` gives it.
         data: labelled images of the classes that it was trained on.
-        checkpoint: the file of the weights, for its name and hash.
+        checkpoint: the file of the weights, for its name.
         plan: how to run.
-        on_step: called after each batch.
+        on_step: called before the first batch and after each.
 
     Raises:
         OptionError: other classes than the network's, random weights, a device that is not here.
@@ -78,6 +77,8 @@ def evaluate(
         memory_format="contiguous",
         folded=isinstance(net.model, SAEViT),
     )
+    if conditions.device == "cpu":
+        check_memory(net.about.model, conditions.img_size, conditions.batch_size)
     started = utc_now()
     tally = Tally(num_classes=data.num_classes)
     with threads(conditions.threads), torch.inference_mode():
@@ -152,9 +153,9 @@ def run(
     size = conditions.batch_size
     plan = [indices[i : i + size] for i in range(0, len(indices), size)]
     begun = before = perf_counter()
-    for number, (x, labels, dropped) in enumerate(
-        loader(Inputs(data, transform), workers=workers, device=device).batches(plan), start=1
-    ):
+    on_step(Step(text=f"evaluating on {data.name}", done=0.0, eta=None))
+    source = loader(Inputs(data, transform), workers=workers, device=device).batches(plan)
+    for number, (x, labels, dropped) in enumerate(source, start=1):
         tally.unreadable += [str(error) for error in dropped]
         if len(labels):
             x = x.to(device)
@@ -221,9 +222,10 @@ def result(
     return Evaluation(
         model=net.about.model,
         checkpoint=checkpoint.name,
-        sha256=hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+        sha256=net.sha256,
         form=FOLDED if conditions.folded else MERGED,
         data=data.name,
+        fingerprint=data.fingerprint,
         split=data.split,
         statement=data.statement,
         unreadable=tuple(tally.unreadable),

@@ -1,22 +1,24 @@
 """The folder of a run: what is in it, and that nothing in it is lost by accident."""
 
-import os
+import contextlib
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from saevit.checkpoint import About, save_checkpoint
 from saevit.errors import OptionError
-from saevit.files import replace_file
+from saevit.files import TEMPORARY, file_type, owned, replace_file, unusable
 from saevit.results.training import best_of, log_csv
+from saevit.text import printable
 from saevit.train.engine import Engine
-from saevit.train.job import run_values
-from saevit.train.recipe_text import recipe_toml
-from saevit.train.state import State, save_state, with_tensors
+from saevit.train.recipe_text import read_recipe, recipe_toml
+from saevit.train.run import Run
+from saevit.train.state import State, load_state, save_state, with_tensors
 
 RUNS = Path("runs")
 MOST_OF_NAME = 100  # characters
-TEMPORARY = ".saevit-"  # how the names of `replace_file`'s unfinished files begin
 
 
 @dataclass(frozen=True)
@@ -63,39 +65,81 @@ def folder_for(model: str, data: str) -> Folder:
     return Folder(RUNS / name[:MOST_OF_NAME])
 
 
-def claim(folder: Folder, *, overwrite: bool) -> None:
-    """Make the folder; with `overwrite`, take an earlier run's files out of it.
+@contextmanager
+def claimed(folder: Folder, *, overwrite: bool = False, resume: bool = False) -> Iterator[None]:
+    """Make a run's folder and own it while the block runs; what is in it stays for now.
 
     Raises:
-        OptionError: it holds something already, or cannot be made or written to.
+        OptionError: it holds something already, another process owns it, or it cannot be made or written to.
     """
-    path = folder.path
-    if path.exists() and not path.is_dir():
-        raise OptionError(f"--output {path} is a file: name a folder")
-    clear_leftovers(folder)
-    if path.is_dir() and any(path.iterdir()) and not overwrite:
-        way = f"--resume {path} goes on with it, or " if folder.last.is_file() else ""
-        raise OptionError(f"--output {path} is not empty: {way}--overwrite starts anew, or name another")
+    path, shown = folder.path, printable(str(folder.path))
+    kind = file_type(path)
+    if kind != "folder" and (resume or kind != "missing"):
+        option, what = ("--resume", "no folder of a run") if resume else ("--output", "a file")
+        raise OptionError(f"{option} {shown} is {what}: name a folder")
     try:
         path.mkdir(parents=True, exist_ok=True)
-        for file in folder.files:
-            file.unlink(missing_ok=True)
     except OSError as error:
-        raise OptionError(f"--output {path} cannot be made: {error.strerror or error}") from error
-    if not os.access(path, os.W_OK):
-        raise OptionError(f"--output {path} cannot be written to: name another folder")
+        raise unusable(path, error, "made") from error
+    with owned(path):
+        clear_leftovers(folder)
+        if not (resume or overwrite) and any(not file.name.startswith(TEMPORARY) for file in path.iterdir()):
+            goes_on = folder.last.is_file() or folder.recipe.is_file()
+            way = f"--resume {shown} goes on with it, or " if goes_on else ""
+            raise OptionError(f"--output {shown} is not empty: {way}--overwrite starts anew, or name another")
+        yield
 
 
 def clear_leftovers(folder: Folder) -> None:
-    """Remove the temporary files of a process that was killed while it wrote."""
+    """Remove the temporary files of a training that was killed while it wrote; the caller owns the folder."""
     for file in folder.path.glob(f"{TEMPORARY}*"):
-        file.unlink(missing_ok=True)
+        if file.suffix in {one.suffix for one in folder.files}:
+            with contextlib.suppress(OSError):
+                file.unlink()
 
 
-def write_recipe(folder: Folder, state: State) -> None:
-    """Write every value of the recipe and the run."""
-    text = recipe_toml(state.recipe, state.base, run_values(state.run))
-    replace_file(folder.recipe, lambda path: path.write_text(text, encoding="utf-8"))
+def found_state(folder: Folder) -> State:
+    """Return where the folder's run stands; one that was killed before it kept a state stands at its begin.
+
+    Raises:
+        OptionError: there is no run in it, or what there is cannot be read.
+    """
+    shown = printable(str(folder.path))
+    if file_type(folder.last) != "missing":
+        return load_state(folder.last)
+    if file_type(folder.recipe) == "missing":
+        raise OptionError(f"--resume {shown}: there is no {folder.last.name} in it, name the folder of a run")
+    base, recipe, said = read_recipe(str(folder.recipe))
+    if not {"model", "data"} <= said.keys():
+        raise OptionError(
+            f"--resume {shown}: {folder.recipe.name} does not say of which model and data it is"
+        )
+    return State(run=Run(**said), recipe=recipe, base=base, processes=0)
+
+
+def begin(folder: Folder, state: State, *, overwrite: bool) -> None:
+    """Write every value of the recipe and the run; an earlier run's files go, if they may."""
+    old = [file for file in folder.files if file.exists()]
+    if is_of(folder, state) or (old and not overwrite):
+        return
+    for file in old:
+        file.unlink()
+    replace_file(folder.recipe, lambda path: path.write_text(recipe_of(state), encoding="utf-8"))
+
+
+def is_of(folder: Folder, state: State) -> bool:
+    """Tell whether the folder's recipe is the one of this run."""
+    try:
+        return folder.recipe.read_text(encoding="utf-8") == recipe_of(state)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def recipe_of(state: State) -> str:
+    """Return every value of the recipe and the run as TOML, and what the data are known by."""
+    names = ("train_fingerprint", "validation_fingerprint")
+    known = {name: one.fingerprint for name, one in zip(names, state.data, strict=False)}
+    return recipe_toml(state.recipe, state.base, asdict(state.run) | {"started": state.started} | known)
 
 
 def write_state(folder: Folder, state: State, engine: Engine) -> None:

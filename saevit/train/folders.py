@@ -1,5 +1,6 @@
 """Folders of images: train/ and val/ with class folders in each, or class folders alone."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -7,17 +8,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from saevit.errors import OptionError
+from saevit.files import as_text
 from saevit.image_files import ENDINGS, read_image
-from saevit.train.folder_scan import Found, printable, scan
+from saevit.text import printable
+from saevit.train.folder_scan import Found, ImageFile, folders_in, scan
 from saevit.train.held_out import held_out
-from saevit.train.image_data import ImageData, Split
+from saevit.train.image_data import ImageData, Split, fingerprint_of, many, named
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+# Names of the splits' folders in any case; of several the first is taken.
 TRAIN = ("train", "training")
-VALIDATION = ("val", "validation", "valid", "eval", "test")
-MOST_NAMED = 5  # classes in one line
+VALIDATION = ("val", "valid", "validation", "test", "testing", "eval")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Which folder is which split; neither: there are class folders alone."""
+
+    train: Path | None = None
+    validation: Path | None = None
+    aside: tuple[str, ...] = ()  # folders beside them, which are not read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +37,7 @@ class Side:
     """The images of one split."""
 
     classes: tuple[str, ...]  # of the whole data
-    files: tuple[tuple[str, Path], ...]
+    files: tuple[ImageFile, ...]
     found: tuple[Found, ...]  # what they were taken from
     split: str  # how they were chosen: the end of a sentence about the data
 
@@ -36,36 +48,76 @@ def open_folder(folder: Path, split: Split) -> ImageData:
     Classes are in natural order (2 before 10), as timm has them; a class without images keeps its place.
 
     Raises:
-        OptionError: no folder, no class folders, no images, a single class to learn, or classes for
-            validation that training lacks.
+        OptionError: no class folders, no images, a single class to learn, or classes for validation that
+            training lacks.
     """
     shown = printable(str(folder))
-    if not folder.is_dir():
-        raise OptionError(f"--data {shown} is not a folder: name one with a folder of images for each class")
-    side = side_of(folder, split, shown)
+    layout = layout_of(folder, shown)
+    side = side_of(folder, layout, split, shown)
     refuse(side, split, shown)
     number = {name: i for i, name in enumerate(side.classes)}
-    labels = tuple(number[name] for name, _ in side.files)
+    labels = tuple(number[file.class_name] for file in side.files)
     classes = tuple(printable(name) for name in side.classes)
     empty = [name for i, name in enumerate(classes) if i not in set(labels)]
     return ImageData(
-        name=str(folder.resolve()),
+        name=as_text(folder.resolve()),
         split=split,
         class_names=classes,
         labels=labels,
+        fingerprint=fingerprint_of(classes, [f"{file.name}\0{file.size}" for file in side.files]),
         statement=f"{shown}: {many(len(labels), 'image', 'images')}, "
         f"{many(len(classes), 'class', 'classes')}; {side.split}",
-        read=partial(image_of, tuple(path for _, path in side.files)),
+        read=partial(image_of, tuple(file.path for file in side.files)),
         skipped=tuple(problem for found in side.found for problem in found.problems),
-        warnings=tuple(warnings_of(side, empty, split)),
+        warnings=tuple(warnings_of(side, layout, empty, split)),
     )
 
 
-def side_of(folder: Path, split: Split, shown: str) -> Side:
+def layout_of(folder: Path, shown: str) -> Layout:
+    """Find the folders of the splits; a class may be called `train` too, but has no folders in it.
+
+    Raises:
+        OptionError: a split's folder has no class folders, or class folders have the splits in them.
+    """
+    folders = folders_in(folder)
+    train, validation = (
+        [path for name in names for path in folders if path.name.lower() == name]
+        for names in (TRAIN, VALIDATION)
+    )
+    taken = [*train[:1], *validation[:1]]
+    splits = {*train, *validation}
+    is_split = len(taken) == 2 or splits == set(folders) or any(map(folders_in, splits))
+    if not (taken and is_split):
+        for path in folders:
+            refuse_splits_within(path, shown)
+        return Layout()
+    for path in taken:
+        if not folders_in(path):
+            raise OptionError(
+                f"--data {shown}: {printable(path.name)}/ has no class folders: put the images of each class "
+                "into a folder of its own in it, or rename it"
+            )
+    aside = tuple(printable(path.name) for path in folders if path not in taken)
+    return Layout(train=next(iter(train), None), validation=next(iter(validation), None), aside=aside)
+
+
+def refuse_splits_within(folder: Path, shown: str) -> None:
+    """Refuse a folder that would be read as a class and has both splits in it."""
+    names: list[str] = []
+    with contextlib.suppress(OptionError):  # what cannot be read is said when its images are looked for
+        names = [path.name.lower() for path in folders_in(folder)]
+    if {*TRAIN}.intersection(names) and {*VALIDATION}.intersection(names):
+        raise OptionError(
+            f"--data {shown}: {printable(folder.name)}/ has folders of both splits in it, so it is no class: "
+            f"name it, --data {printable(str(folder))}, or put class folders into those of the splits"
+        )
+
+
+def side_of(folder: Path, layout: Layout, split: Split, shown: str) -> Side:
     """Choose the images of a split."""
-    train, validation = part(folder, TRAIN), part(folder, VALIDATION)
+    train, validation = layout.train, layout.validation
     if train is None and validation is None:
-        return of_classes(scan(folder), folder, split)
+        return of_classes(scan(folder), split)
     if train is None and validation is not None:
         if split == "train":
             raise OptionError(f"--data {shown} has {validation.name}/ but no train/: nothing to train on")
@@ -73,11 +125,11 @@ def side_of(folder: Path, split: Split, shown: str) -> Side:
     assert train is not None
     learned = scan(train)
     if validation is None:
-        return of_classes(learned, train, split)
+        return of_classes(learned, split)
     if split == "train":
         return whole(learned, f"those of {train.name}/, with {validation.name}/ for validation")
     tested = scan(validation)
-    filled = {name for name, _ in tested.files}
+    filled = {file.class_name for file in tested.files}
     if unknown := [printable(name) for name in sorted(filled.difference(learned.classes))]:
         raise OptionError(
             f"--data {shown}: {named(unknown)} in {validation.name}/ and not in {train.name}/: "
@@ -95,32 +147,19 @@ def side_of(folder: Path, split: Split, shown: str) -> Side:
     )
 
 
-def part(folder: Path, names: Sequence[str]) -> Path | None:
-    """Return the folder of a split; a class may be called `train` too, but has no folders in it."""
-    for name in names:
-        path = folder / name
-        try:
-            if path.is_dir() and any(inner.is_dir() for inner in path.iterdir()):
-                return path
-        except OSError as error:
-            raise OptionError(f"--data {printable(str(path))} cannot be read: {error.strerror}") from error
-    return None
-
-
 def whole(found: Found, split: str) -> Side:
     """Take everything of a folder."""
     return Side(classes=found.classes, files=found.files, found=(found,), split=split)
 
 
-def of_classes(found: Found, folder: Path, split: Split) -> Side:
+def of_classes(found: Found, split: Split) -> Side:
     """Split class folders by the names of their files."""
     if split == "all":
         return whole(found, "all there are")
-    names = [path.relative_to(folder).as_posix() for _, path in found.files]
     number = {name: i for i, name in enumerate(found.classes)}
-    out = held_out(names, [number[name] for name, _ in found.files])
+    out = held_out([file.name for file in found.files], [number[file.class_name] for file in found.files])
     files = tuple(
-        pair for pair, is_out in zip(found.files, out, strict=True) if is_out == (split == "validation")
+        file for file, is_out in zip(found.files, out, strict=True) if is_out == (split == "validation")
     )
     what = (
         f"{sum(out):,} of {len(out):,}, 20 % of each class and always the same, are for validation, "
@@ -143,16 +182,19 @@ def refuse(side: Side, split: Split, shown: str) -> None:
         why = f"; {problems[0]}" if problems else ""
         folders = many(len(side.classes), "class folder", "class folders")
         raise OptionError(f"--data {shown} has no {images} in its {folders}{why}")
-    if split == "train" and len({name for name, _ in side.files}) < 2:
+    if split == "train" and len({file.class_name for file in side.files}) < 2:
         raise OptionError(
-            f"--data {shown} has images of one class only, {printable(side.files[0][0])!r}: "
+            f"--data {shown} has images of one class only, '{printable(side.files[0].class_name)}': "
             "there is nothing to learn, add a second class"
         )
 
 
-def warnings_of(side: Side, empty: Sequence[str], split: Split) -> list[str]:
+def warnings_of(side: Side, layout: Layout, empty: Sequence[str], split: Split) -> list[str]:
     """Say what a user may not expect, one line each."""
     found = []
+    if layout.aside:
+        read = [f"{path.name}/" for path in (layout.train, layout.validation) if path]
+        found.append(f"{' and '.join(read)} are read; left aside: {', '.join(layout.aside)}")
     if empty:
         found.append(f"{named(empty)} without an image ({split}); each keeps its place among the classes")
     if loose := sum(one.loose for one in side.found):
@@ -162,18 +204,6 @@ def warnings_of(side: Side, empty: Sequence[str], split: Split) -> list[str]:
             f"{many(others, 'file', 'files')} without the ending of an image ({', '.join(ENDINGS)}): left out"
         )
     return found
-
-
-def named(classes: Sequence[str]) -> str:
-    """Count classes and name the first ones."""
-    first = ", ".join(classes[:MOST_NAMED])
-    more = f" and {len(classes) - MOST_NAMED} more" if len(classes) > MOST_NAMED else ""
-    return f"class {first}" if len(classes) == 1 else f"{len(classes)} classes ({first}{more})"
-
-
-def many(number: int, one: str, more: str) -> str:
-    """Write a number of things."""
-    return f"{number:,} {one if number == 1 else more}"
 
 
 def image_of(files: Sequence[Path], index: int) -> "Image":

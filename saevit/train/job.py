@@ -1,49 +1,30 @@
 """What is to be trained, on what and how; and all of it opened, built and checked."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
-from typing import Any, Self
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
 from saevit.checkpoint import About
-from saevit.errors import MeasureError, OptionError, nearest, need
+from saevit.errors import MeasureError, MemoryLimitError, OptionError, SaevitError, nearest, need
+from saevit.files import expand
+from saevit.measure.memory import available_memory
 from saevit.model.pyramid import SAEViT
-from saevit.network import about_of, build_network
+from saevit.network import about_of, build_network, check_memory
 from saevit.parse import parse
+from saevit.text import abbreviated
 from saevit.train import batches
 from saevit.train.batches import Sizes
 from saevit.train.data import ImageData, open_data
+from saevit.train.image_data import Identity
 from saevit.train.loaders import train_transform
 from saevit.train.objective import Teacher, teacher_of
 from saevit.train.processes import Processes
+from saevit.train.randomness import seeded
 from saevit.train.recipe import Recipe, effective
+from saevit.train.run import Run
 
 AMPS: dict[str, torch.dtype | None] = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """One training, apart from its recipe."""
-
-    model: str  # a variant's text, or timm:NAME
-    data: str  # as `open_data` takes it
-    data_dir: str | None = None
-    teacher: str | None = None
-    teacher_checkpoint: str | None = None
-    amp: str = "none"
-    channels_last: bool = True
-    compile: bool = False
-    grad_checkpointing: bool = False
-    val_every: int = 1  # epochs
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Read what a run folder says; keys of later versions are left aside."""
-        known = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in values.items() if name in known})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +40,12 @@ class Job:
     sizes: Sizes
     params: int
     teacher: Teacher | None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def identities(self) -> tuple[Identity, Identity]:
+        """What makes the data to train and to validate on the same."""
+        return self.train.identity, self.validation.identity
 
     @property
     def updates(self) -> int:
@@ -74,12 +61,13 @@ def prepare(run: Run, recipe: Recipe, processes: Processes) -> Job:
     """
     if run.amp not in AMPS:
         raise OptionError(f"--amp {run.amp} is not known: {nearest(run.amp, AMPS)}")
-    root = Path(run.data_dir) if run.data_dir else None
+    root = expand(run.data_dir) if run.data_dir else None
     train, validation = (open_data(run.data, split, root=root) for split in ("train", "validation"))
     check_data(train, validation)
     own_drop_path = check_model(run.model, train)
     sizes = Sizes(batch_size=recipe.batch_size, processes=processes.count, accumulate=recipe.accumulate)
     batches.check(len(train), sizes)
+    check_sizes(run, recipe, len(train), processes)
     net = built(run, recipe, train.num_classes, own_drop_path or None)
     params = sum(p.numel() for p in net.parameters())
     closed = effective(recipe, params=params, own_drop_path=own_drop_path, processes=processes.count)
@@ -102,7 +90,7 @@ def prepare(run: Run, recipe: Recipe, processes: Processes) -> Job:
             raise OptionError(
                 f"--teacher {run.teacher} without weights teaches nothing: --teacher-checkpoint"
             )
-        teacher = teacher_of(run.teacher, Path(run.teacher_checkpoint), about, processes.device)
+        teacher = teacher_of(run.teacher, expand(run.teacher_checkpoint), about, processes.device)
     return Job(
         run=run,
         recipe=recipe,
@@ -113,7 +101,25 @@ def prepare(run: Run, recipe: Recipe, processes: Processes) -> Job:
         sizes=sizes,
         params=params,
         teacher=teacher,
+        warnings=(),
     )
+
+
+def check_sizes(run: Run, recipe: Recipe, count: int, processes: Processes) -> None:
+    """Refuse what by its count alone cannot fit, before anything of it is built.
+
+    Raises:
+        MemoryLimitError: the network and one image, or the images of a step.
+    """
+    check_memory(run.model, recipe.img_size)
+    height, width = recipe.img_size
+    images = min(recipe.batch_size, -(-count // processes.count))
+    needed, free = images * height * width * 3 * 4, available_memory(str(processes.device))  # fp32, RGB
+    if needed > free:
+        raise MemoryLimitError(
+            f"{images:,} images of {height} x {width} px need {needed / 1e9:.3g} GB, and {free / 1e9:.3g} GB "
+            "are free: a smaller batch_size or img_size"
+        )
 
 
 def check_data(train: ImageData, validation: ImageData) -> None:
@@ -130,10 +136,14 @@ def check_names(recipe: Recipe, about: About) -> None:
     if recipe.opt not in known:
         raise OptionError(f"opt={recipe.opt} is not an optimizer of timm: {nearest(recipe.opt, known)}")
     try:
-        train_transform(about, recipe)
-    except (AssertionError, KeyError, ValueError) as error:
+        with seeded(recipe.seed):  # what timm draws
+            train_transform(about, recipe)(need("PIL.Image").new("RGB", (64, 64)))
+    except SaevitError:
+        raise
+    except Exception as error:  # timm asserts, and its operations raise all kinds
         raise OptionError(
-            f"aa={recipe.aa} is no augmentation of timm, write one such as rand-m9-mstd0.5-inc1: {error!r}"
+            f"aa={abbreviated(recipe.aa)} is no augmentation of timm, write one such as "
+            f"rand-m9-mstd0.5-inc1: {abbreviated(repr(error))}"
         ) from error
 
 
@@ -165,8 +175,3 @@ def built(run: Run, recipe: Recipe, num_classes: int, drop_path_rate: float | No
         except (AssertionError, AttributeError) as error:
             raise OptionError(f"--grad-checkpointing: {run.model} does not support it") from error
     return net
-
-
-def run_values(run: Run) -> dict[str, object]:
-    """Return a run as plain values."""
-    return asdict(run)

@@ -1,9 +1,15 @@
 """From an epoch's plan to batches on their way to the network, the same for any number of workers."""
 
+import contextlib
+import pickle
 import signal
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import connection
+from multiprocessing.reduction import ForkingPickler
+from queue import Empty, Full, Queue
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,7 +17,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from saevit.checkpoint import About
-from saevit.errors import need
+from saevit.errors import SaevitError, need
+from saevit.text import printable
 from saevit.train.data import ImageData, Inputs, UnreadableImage, channel_mode, drop_unreadable
 from saevit.train.randomness import seeded
 from saevit.train.recipe import Recipe
@@ -23,6 +30,18 @@ if TYPE_CHECKING:
 Sample = tuple[Tensor, int] | UnreadableImage
 Batch = tuple[Tensor, Tensor, tuple[UnreadableImage, ...]]  # x (B, C, H, W), labels (B,), what was dropped
 Key = tuple[int, int]  # epoch, index
+POLL = 0.2  # seconds between two looks at whether to stop
+HANG = 600.0  # seconds without a batch after which workers are given up
+
+
+class WorkersFailed(SaevitError):  # noqa: N818 - says what happened
+    """Processes that read images died, hang, or have too little shared memory."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"the processes that read images failed ({printable(reason)}): raise the shared memory "
+            "(/dev/shm; of a container: --shm-size) or the memory, or use --workers 0"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,29 +113,114 @@ class Loader:
     """Batches of a dataset in an order that is given each time."""
 
     plan: Plan
-    inner: DataLoader[Sample]
+    inner: DataLoader[Any]
+    pin: bool  # for an accelerator
 
-    def batches(self, plan: Sequence[Sequence[Any]]) -> Generator[Batch, None, None]:
-        """Yield one batch for each list of keys."""
+    def batches(
+        self, plan: Sequence[Sequence[Any]], stopped: Callable[[], bool] = lambda: False
+    ) -> Generator[Batch, None, None]:
+        """Yield one batch for each list of keys; end early if `stopped` says so while one is awaited.
+
+        After an early end the workers are gone, and the loader is of no more use.
+
+        Raises:
+            WorkersFailed: a worker died, or none answers.
+        """
         self.plan.batches = plan
-        yield from self.inner
+        if not self.inner.num_workers:
+            yield from self.inner
+            return
+        ready: Queue[Batch | Exception] = Queue(maxsize=1)
+        closed = Event()
+        # A thread waits for the workers, so that whatever they do Ctrl-C is obeyed here.
+        thread = Thread(target=receive, args=(self, ready, closed), daemon=True)
+        thread.start()
+        left = len(plan)
+        try:
+            while left and (found := awaited(ready, stopped)):
+                if isinstance(found, Exception):
+                    reason = str(found).strip().rpartition("\n")[2]  # behind a worker's traceback
+                    raise WorkersFailed(self.ended() or reason or type(found).__name__) from found
+                left -= 1
+                yield found
+        finally:
+            closed.set()
+            if left:
+                self.end_workers()
+            else:
+                thread.join()
+
+    @property
+    def workers(self) -> Sequence[Any]:
+        """The processes, once they are started."""
+        return getattr(self.inner._iterator, "_workers", ())
+
+    def ended(self) -> str:
+        """Say how the first of the workers ended, which may take a moment; nothing: all live."""
+        gone = connection.wait([worker.sentinel for worker in self.workers], timeout=1)
+        for worker in self.workers:
+            if worker.sentinel in gone:
+                worker.join()
+                return f"one ended with exit code {worker.exitcode}"
+        return ""
+
+    def end_workers(self) -> None:
+        """End the workers, stopped and hanging ones too."""
+        for worker in self.workers:
+            worker.kill()
+            worker.join()
 
 
 def loader(data: Dataset[Sample], *, workers: int, device: torch.device) -> Loader:
     """Return a loader with this many worker processes; 0 reads in this one."""
-    plan = Plan()
+    plan, pin = Plan(), device.type == "cuda"
     inner = DataLoader(
         data,
         batch_sampler=plan,
         num_workers=workers,
-        collate_fn=drop_unreadable,
-        pin_memory=device.type == "cuda",
+        collate_fn=pickled if workers else drop_unreadable,
+        pin_memory=pin and not workers,
         persistent_workers=workers > 0,
         worker_init_fn=leave_interrupts if workers else None,
     )
-    return Loader(plan=plan, inner=inner)
+    return Loader(plan=plan, inner=inner, pin=pin)
 
 
 def leave_interrupts(worker: int) -> None:
     """Let Ctrl-C reach the process that trains, which ends its workers; each computes with one thread."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def pickled(samples: Sequence[Sample]) -> bytes:
+    """Collate in a worker and move the batch to shared memory: what fails here is told, later it is lost."""
+    return bytes(ForkingPickler.dumps(drop_unreadable(samples)))
+
+
+def receive(source: Loader, ready: "Queue[Batch | Exception]", closed: Event) -> None:
+    """Put every batch into the queue as it comes, or why none came, until nobody takes them any more."""
+    try:
+        for data in source.inner:
+            x, labels, dropped = pickle.loads(data)
+            put(ready, (x.pin_memory() if source.pin else x, labels, dropped), closed)
+            if closed.is_set():
+                break
+    except Exception as error:  # of torch, of the system, and whatever a worker raised
+        put(ready, error, closed)
+
+
+def put(ready: "Queue[Batch | Exception]", item: Batch | Exception, closed: Event) -> None:
+    """Put an item into the queue as soon as there is room, unless it is closed."""
+    while not closed.is_set():
+        with contextlib.suppress(Full):
+            ready.put(item, timeout=POLL)
+            return
+
+
+def awaited(ready: "Queue[Batch | Exception]", stopped: Callable[[], bool]) -> Batch | Exception | None:
+    """Wait for the next batch, or for why there is none; None: it is to stop."""
+    for _ in range(round(HANG / POLL)):  # turns, not the clock: a process that was suspended goes on
+        with contextlib.suppress(Empty):
+            return ready.get(timeout=POLL)
+        if stopped():
+            return None
+    return TimeoutError(f"no batch came for {HANG:.0f} s")

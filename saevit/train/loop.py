@@ -8,11 +8,12 @@ from typing import Protocol
 
 import torch
 
+from saevit.measure.memory import is_out_of_memory
 from saevit.results.training import Epoch
 from saevit.train import batches
 from saevit.train.data import Inputs, eval_transform
 from saevit.train.engine import Engine, Seen, TrainingStopped, engine_of, finite, update
-from saevit.train.folder import Folder, clear_leftovers, write_best, write_recipe, write_state
+from saevit.train.folder import Folder, begin, write_best, write_state
 from saevit.train.job import Job
 from saevit.train.loaders import Augmented, Loader, loader, train_transform
 from saevit.train.processes import Processes
@@ -62,6 +63,7 @@ def train(
 
     Raises:
         TrainingStopped: the loss is not finite, or the data cannot be read.
+        WorkersFailed: the processes that read images did.
         OptionError: a file cannot be written; what was written before stays.
     """
     engine = engine_of(job, processes)
@@ -83,14 +85,22 @@ def train(
         watcher=watcher,
         stopped=stopped,
     )
-    if state.rows or state.part.updates:
-        processes.first_does(lambda: clear_leftovers(folder))
-    else:
-        processes.first_does(lambda: write_recipe(folder, state))
-    while len(state.rows) < job.recipe.epochs:
-        state, ended = one_epoch(session, state)
-        if not ended or (len(state.rows) < job.recipe.epochs and told_to_stop(session, 0)):
-            break
+    begun = state
+    if not begun.is_begun:
+        processes.first_does(lambda: begin(folder, begun, overwrite=False))
+    try:
+        while len(state.rows) < job.recipe.epochs:
+            state, ended = one_epoch(session, state)
+            if not ended or (len(state.rows) < job.recipe.epochs and told_to_stop(session, 0)):
+                break
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingStopped(
+            f"the memory of {processes.device} is too small for batch_size {job.recipe.batch_size} at "
+            f"{job.recipe.img_size[0]} x {job.recipe.img_size[1]} px: a smaller one with --accumulate, "
+            "--grad-checkpointing, or --amp bf16"
+        ) from error
     return state
 
 
@@ -98,15 +108,17 @@ def one_epoch(session: Session, state: State) -> tuple[State, bool]:
     """Train the next epoch or the rest of it, validate and write; False: it was stopped before its end."""
     job, engine, processes = session.job, session.engine, session.engine.processes
     epoch = len(state.rows)
-    part, ended = trained(session, epoch, state.part)
+    part, ended = trained(session, state)
     found, start = None, time.perf_counter()
     if ended:
         processes.share_buffers(*([engine.net] if engine.ema is None else [engine.net, engine.ema.module]))
         due = (epoch + 1) % job.run.val_every == 0 or epoch + 1 == job.recipe.epochs
         if due:
-            size = job.recipe.batch_size
-            found = validate(engine, session.validation, len(job.validation), size, session.stopped)
+            size, stopped = job.recipe.batch_size, waiting_stopped(session)
+            found = validate(engine, session.validation, len(job.validation), size, stopped)
             ended = found is not None
+    if not (ended or part.updates or state.rows):
+        return state, False  # stopped before anything was done
     check_weights(engine)
     if ended:
         row = row_of(epoch, part, found, engine, validating=time.perf_counter() - start)
@@ -117,8 +129,9 @@ def one_epoch(session: Session, state: State) -> tuple[State, bool]:
     return state, ended
 
 
-def trained(session: Session, epoch: int, before: Part) -> tuple[Part, bool]:
+def trained(session: Session, state: State) -> tuple[Part, bool]:
     """Run the updates of an epoch after those that are done; return sums, and whether all are done."""
+    epoch, before = len(state.rows), state.part
     job, engine, processes = session.job, session.engine, session.engine.processes
     plan = batches.epoch_of(len(job.train), job.sizes, seed=job.recipe.seed, epoch=epoch)
     left = plan[before.updates :]
@@ -129,9 +142,13 @@ def trained(session: Session, epoch: int, before: Part) -> tuple[Part, bool]:
     pending: Seen | None = None
     done, start = before.updates, time.perf_counter()
     engine.net.train()
-    with closing(session.training.batches(keys)) as source:
+    with closing(session.training.batches(keys, waiting_stopped(session))) as source:
         for one in left:
             seen = update(engine, one, source, number=epoch * len(plan) + done)
+            if seen is None:
+                break
+            if not (epoch or done):
+                processes.first_does(lambda: begin(session.folder, state, overwrite=True))
             sums += read(pending, engine)  # of the update before: an accelerator is at work on this one
             pending, done = seen, done + 1
             if processes.is_first:
@@ -149,6 +166,11 @@ def read(seen: Seen | None, engine: Engine) -> torch.Tensor:
     """Return loss, images and skipped of an update as float64."""
     values = (0.0, 0, 0) if seen is None else (finite(seen, engine), seen.images, seen.skipped)
     return torch.tensor(values, dtype=torch.float64)
+
+
+def waiting_stopped(session: Session) -> Callable[[], bool]:
+    """Return whether to stop while images are awaited; several processes agree between updates alone."""
+    return session.stopped if session.engine.processes.count == 1 else lambda: False
 
 
 def told_to_stop(session: Session, done: int) -> bool:

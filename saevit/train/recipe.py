@@ -1,15 +1,21 @@
 """Recipes: every value of a training, where it is from, and what it may be."""
 
 import math
+import re
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 from saevit.errors import OptionError, nearest
+from saevit.text import abbreviated
 
 DEIT = "DeiT, arXiv 2012.12877, table 9"
 DECISION = "our decision"
 DROP_PATH = ((5e6, 0.0), (12e6, 0.05), (math.inf, 0.1))  # up to this many parameters, this rate
 LARGEST_WARMUP = 0.2  # of all epochs, so that a short trial learns too
+COUNTS = ("n", "w", "d")  # in timm's texts for augmentations: how many operations, or chains of them
+MOST_OPERATIONS, MOST_OTHERS = 16, 999
+MOST = 1e6  # of any value that has no lower limit of its own
+TINY = 1e-9  # nearest to 0 but 0 itself, so that powers and quotients stay finite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +64,7 @@ class Recipe:
 
 
 class Number(NamedTuple):
-    """A number in [low, high]."""
+    """A number in [low, high], at most a million where it has no upper limit."""
 
     low: float
     high: float = math.inf
@@ -72,13 +78,13 @@ class Number(NamedTuple):
         kind = "a whole number" if self.whole else "a number"
         span = f"{kind} of {self.low:g} or more" if math.isinf(self.high) else self.span(kind)
         fits = isinstance(value, int) or (isinstance(value, float) and not self.whole)
-        if not fits or isinstance(value, bool) or not self.holds(float(value)):
-            raise OptionError(f"{name}={shown(value)}: {span}")
+        if not fits or isinstance(value, bool) or not self.low <= value <= self.high:
+            raise OptionError(f"{name}={abbreviated(shown(value))}: {span}")
+        if math.isinf(self.high) and value > MOST:
+            raise OptionError(f"{name}={abbreviated(shown(value))}: {kind} of at most {MOST:,.0f}")
+        if 0 < value < TINY:
+            raise OptionError(f"{name}={shown(value)}: 0, or {kind} of {TINY:g} or more")
         return int(value) if self.whole else float(value)
-
-    def holds(self, value: float) -> bool:
-        """Is it in the range?"""
-        return math.isfinite(value) and self.low <= value <= self.high
 
     def span(self, kind: str) -> str:
         """Say between what."""
@@ -95,7 +101,7 @@ class Pair(NamedTuple):
         """Return the pair, or say what it may be."""
         values = tuple(value) if isinstance(value, tuple | list) else (value, value)
         if len(values) != 2 or (self.rising and not isinstance(value, tuple | list)):
-            raise OptionError(f"{name}={shown(value)}: two numbers, such as {name}=0.5,1")
+            raise OptionError(f"{name}={abbreviated(shown(value))}: two numbers, such as {name}=0.5,1")
         found = tuple(self.each.checked(name, one) for one in values)
         if self.rising and found[0] > found[1]:
             raise OptionError(f"{name}={shown(value)}: the lower number first")
@@ -110,10 +116,23 @@ class Text(NamedTuple):
     def checked(self, name: str, value: object) -> str:
         """Return the word, or say what it may be."""
         if not isinstance(value, str):
-            raise OptionError(f"{name}={shown(value)}: a text")
+            raise OptionError(f"{name}={abbreviated(shown(value))}: a text")
         if self.choices and value not in self.choices:
-            raise OptionError(f"{name}={value} is not known: {nearest(value, self.choices)}")
+            raise OptionError(f"{name}={abbreviated(value)} is not known: {nearest(value, self.choices)}")
         return value
+
+
+class Augmentation(NamedTuple):
+    """timm's text for RandAugment or one of its kind, with bounded numbers; empty: none."""
+
+    def checked(self, name: str, value: object) -> str:
+        """Return the text, or say what it may be."""
+        text = Text().checked(name, value)
+        for key, number in re.findall(r"-([a-z]*)([^-]*)", text):
+            most = MOST_OPERATIONS if key in COUNTS else MOST_OTHERS
+            if not re.fullmatch(r"(\d{1,3}(\.\d{1,6})?)?", number, re.ASCII) or float(number or 0) > most:
+                raise OptionError(f"{name}={abbreviated(text)}: {key} takes a number from 0 to {most}")
+        return text
 
 
 class Switch(NamedTuple):
@@ -122,11 +141,11 @@ class Switch(NamedTuple):
     def checked(self, name: str, value: object) -> bool:
         """Return the switch, or say what it may be."""
         if not isinstance(value, bool):
-            raise OptionError(f"{name}={shown(value)}: true or false")
+            raise OptionError(f"{name}={abbreviated(shown(value))}: true or false")
         return value
 
 
-Rule = Number | Pair | Text | Switch
+Rule = Number | Pair | Text | Augmentation | Switch
 SHARE = Number(0, 1)
 RULES: dict[str, Rule] = {
     "epochs": Number(1, whole=True),
@@ -148,7 +167,7 @@ RULES: dict[str, Rule] = {
     "cutmix": Number(0),
     "mixup_prob": SHARE,
     "mixup_switch_prob": SHARE,
-    "aa": Text(),
+    "aa": Augmentation(),
     "reprob": SHARE,
     "color_jitter": Number(0),
     "scale": Pair(Number(0.001, 1), rising=True),

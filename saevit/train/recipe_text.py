@@ -4,11 +4,14 @@ import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
+from saevit.decode import DecodeError, check_values, decode
 from saevit.errors import OptionError, nearest
+from saevit.files import MIB, expand, file_type, read_bytes
+from saevit.text import abbreviated, printable, read_number, read_whole
 from saevit.train.recipe import FIELDS, RULES, SOURCES, Number, Pair, Recipe, Switch
+from saevit.train.run import Run
 
 SET = "set for this run"
 FOUND = "small and quick; tried on a fifth of the training digits, held out again (docs/log.md)"
@@ -56,23 +59,35 @@ def read_recipe(text: str) -> tuple[str, Recipe, dict[str, Any]]:
     """
     if text in BUILT_IN:
         return text, BUILT_IN[text], {}
-    path = Path(text)
-    if not path.is_file():
-        raise OptionError(f"--recipe {text} is neither a file nor a recipe: {nearest(text, BUILT_IN)}")
+    path, shown = expand(text), f"--recipe {printable(text)}"
+    if file_type(path) == "missing":
+        raise OptionError(f"{shown} is neither a file nor a recipe: {nearest(text, BUILT_IN)}")
+    data = read_bytes(path, most=MIB)
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise OptionError(f"--recipe {path} cannot be read: {str(error).partition(chr(10))[0]}") from error
-    run = values.pop(RUN, {})
-    base = values.pop(BASE, "imagenet")
-    if base not in BUILT_IN:
-        raise OptionError(f"--recipe {path}: base={base} is not a recipe: {nearest(str(base), BUILT_IN)}")
-    for key in values:
-        check_key(key, FIELDS)
+        values = tomllib.loads(data.decode())
+    except (ValueError, RecursionError) as error:  # of numbers and nesting without end too
+        reason = abbreviated(str(error).partition("\n")[0])
+        raise OptionError(f"{shown} cannot be read: {reason}") from error
     try:
-        return base, replace(BUILT_IN[base], **values), run if isinstance(run, dict) else {}
-    except OptionError as error:
-        raise OptionError(f"--recipe {path}: {error}") from error
+        check_values(values)
+        run = values.pop(RUN, {})
+        base = values.pop(BASE, "imagenet")
+        if not isinstance(base, str) or base not in BUILT_IN:
+            text = abbreviated(str(base))
+            raise DecodeError(f"{BASE}={text} is not a recipe: {nearest(text, BUILT_IN)}")
+        for key in values:
+            check_key(key, FIELDS)
+        if not isinstance(run, dict):
+            raise DecodeError(f"{RUN} is no table")
+        return base, replace(BUILT_IN[base], **values), said_of(run)
+    except (DecodeError, OptionError) as error:
+        raise OptionError(f"{shown}: {error}") from error
+
+
+def said_of(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a file says of a run; keys of later versions are left aside."""
+    run = decode(Run, {"model": "", "data": ""} | dict(table))
+    return {name: value for name, value in asdict(run).items() if name in table}
 
 
 def with_text(recipe: Recipe, values: Mapping[str, str]) -> Recipe:
@@ -96,7 +111,7 @@ def value_of(key: str, text: str) -> object:
 def number(text: str, rule: Number) -> object:
     """Read one number."""
     try:
-        return int(text) if rule.whole else float(text)
+        return read_whole(text) if rule.whole else read_number(text)
     except ValueError:
         return text.strip()
 
@@ -104,7 +119,7 @@ def number(text: str, rule: Number) -> object:
 def check_key(key: str, choices: tuple[str, ...]) -> None:
     """Refuse a key that no recipe has."""
     if key not in choices:
-        raise OptionError(f"{key!r} is not a key of a recipe: {nearest(key, choices)}")
+        raise OptionError(f"'{abbreviated(key)}' is not a key of a recipe: {nearest(key, choices)}")
 
 
 def sources_of(recipe: Recipe, base: str) -> dict[str, str]:
@@ -138,7 +153,7 @@ def toml_value(value: object) -> str:
         return str(value).lower()
     if isinstance(value, float):
         return repr(value)
-    return str(value) if isinstance(value, int) else json.dumps(str(value), ensure_ascii=False)
+    return str(value) if isinstance(value, int) else json.dumps(printable(str(value)), ensure_ascii=False)
 
 
 def differing(recipe: Recipe, base: Recipe) -> dict[str, tuple[Any, Any]]:

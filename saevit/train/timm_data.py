@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from saevit.errors import OptionError, need
 from saevit.image_files import UnreadableImage, read_image, upright_rgb
-from saevit.train.folder_scan import printable
-from saevit.train.image_data import ImageData, Split
+from saevit.text import printable
+from saevit.train.image_data import ImageData, Split, fingerprint_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -59,6 +59,7 @@ def open_timm(source: str, split: Split, root: Path | None) -> ImageData:
         split=split,
         class_names=names,
         labels=labels,
+        fingerprint=fingerprint_of(names, [f"{i} {label}" for i, label in enumerate(labels)]),
         statement=f"{source}: {len(labels):,} images, {len(names)} classes; its own split {split}",
         read=partial(from_torchvision if reader is None else from_reader, dataset, source),
     )

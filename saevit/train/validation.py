@@ -1,13 +1,16 @@
 """How well the network does on the held-out images, each counted exactly once by whatever many processes."""
 
+import math
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
-from saevit.train.engine import Engine
-from saevit.train.loaders import Loader
+from saevit.train.engine import Engine, TrainingStopped
+from saevit.train.loaders import Batch, Loader
 
 TOP = 5
 
@@ -36,23 +39,33 @@ def validate(
     net = engine.judged
     was_training = net.training
     net.eval()
-    for x, labels, _ in loader.batches(plan):
-        if stopped() and processes.count == 1:
-            return None
-        if not len(x):
-            continue
-        with (
-            torch.inference_mode(),
-            torch.autocast(processes.device.type, dtype=engine.amp, enabled=engine.amp is not None),
-        ):
-            logits = net(engine.placed(x)).float().cpu()
-        best = logits.topk(min(TOP, logits.shape[1]), dim=1).indices
-        hits = best == labels[:, None]
-        loss = F.cross_entropy(logits, labels, reduction="sum")
-        sums += torch.tensor([loss, hits[:, 0].sum(), hits.sum(), len(labels)], dtype=torch.float64)
+    with closing(loader.batches(plan, stopped)) as source:
+        for _ in plan:
+            batch = None if stopped() else next(source, None)
+            if batch is None:
+                return None
+            sums += judged(engine, net, batch)
     net.train(was_training)
     loss_sum, top1, top5, images = processes.summed(sums).tolist()
-    share = 100 / max(1, images)
-    return Validation(
-        loss=loss_sum / max(1, images), top1=top1 * share, top5=top5 * share, images=int(images)
-    )
+    if not images:
+        raise TrainingStopped("no image to validate on could be read")
+    if not math.isfinite(loss_sum):
+        raise TrainingStopped("the validation loss is not finite: try a lower --lr, or --amp none")
+    share = 100 / images
+    return Validation(loss=loss_sum / images, top1=top1 * share, top5=top5 * share, images=int(images))
+
+
+def judged(engine: Engine, net: nn.Module, batch: Batch) -> torch.Tensor:
+    """Return summed loss, hits, hits among the first five, and images of a batch."""
+    x, labels, _ = batch
+    if not len(x):
+        return torch.zeros(4, dtype=torch.float64)
+    with (
+        torch.inference_mode(),
+        torch.autocast(engine.processes.device.type, dtype=engine.amp, enabled=engine.amp is not None),
+    ):
+        logits = net(engine.placed(x)).float().cpu()
+    best = logits.topk(min(TOP, logits.shape[1]), dim=1).indices
+    hits = best == labels[:, None]
+    loss = F.cross_entropy(logits, labels, reduction="sum")
+    return torch.tensor([loss, hits[:, 0].sum(), hits.sum(), len(labels)], dtype=torch.float64)

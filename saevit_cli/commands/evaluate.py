@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, cast, get_args
 import typer
 
 from saevit.errors import OptionError
+from saevit.text import printable
 from saevit_cli import options, output, readers
 from saevit_cli.commands import evaluate_options as own
 
 if TYPE_CHECKING:
+    from saevit.measure.plan import Step
     from saevit.network import Weighted
     from saevit.results.evaluation import Evaluation
     from saevit.results.store import Writer
@@ -64,13 +66,12 @@ def evaluate(
     for note in net.notes:
         output.say(note)
     images = opened(net, checkpoint, data, split, data_dir)
-    output.say(f"data: {images.statement}")
     plan = EvalPlan(
         img_size=size, batch_size=batches, device=device, threads=limit, workers=readers_of_images
     )
     with output.kept(None if no_store else store, wanted=not no_store) as writer:
         try:
-            found = evaluated(net, images, checkpoint, plan)
+            found = evaluated(net, images, checkpoint, plan, quiet=output.STDOUT in (json, csv))
         except WorkersFailed as error:
             output.say(f"error: {error}")
             raise typer.Exit(output.FAILED) from error
@@ -96,14 +97,20 @@ def opened(
     return open_data(source, chosen, root=data_dir)
 
 
-def evaluated(net: "Weighted", images: "ImageData", checkpoint: Path, plan: "EvalPlan") -> "Evaluation":
-    """Evaluate with a bar."""
+def evaluated(
+    net: "Weighted", images: "ImageData", checkpoint: Path, plan: "EvalPlan", *, quiet: bool
+) -> "Evaluation":
+    """Say what the data were read as, unless stdout is for others, and evaluate with a bar."""
     from saevit.train.evaluate import evaluate
 
     with output.progress() as tell:
-        return evaluate(
-            net, images, checkpoint, plan, on_step=lambda step: tell(step.text, step.done, step.eta)
-        )
+
+        def on_step(step: "Step") -> None:
+            if step.done == 0 and not quiet:
+                typer.echo(f"Evaluating on {printable(images.statement)}\n")
+            tell(step.text, step.done, step.eta)
+
+        return evaluate(net, images, checkpoint, plan, on_step)
 
 
 def show(found: "Evaluation", json: str | None, csv: str | None) -> None:

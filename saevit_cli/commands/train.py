@@ -1,5 +1,6 @@
 """`saevit train`."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from saevit.errors import OptionError, SaevitError
+from saevit.files import as_text, expand, file_type
 from saevit_cli import options, output, readers
 from saevit_cli.commands import train_options as own
 
@@ -140,8 +142,8 @@ def read_request(
 
 def located(text: str) -> str:
     """Write a path from the root, where it is one."""
-    path = Path(text)
-    return str(path.resolve()) if path.exists() and text != own.DATA else text
+    path = expand(text)
+    return as_text(path.resolve()) if text != own.DATA and file_type(path) != "missing" else text
 
 
 def refuse_beside_resume(given: dict[str, Any]) -> None:
@@ -154,18 +156,16 @@ def refuse_beside_resume(given: dict[str, Any]) -> None:
 
 
 def guarded(work: Any) -> int:
-    """Let the first process of several tell what all of them find wrong."""
-    from saevit.train.engine import TrainingStopped
-    from saevit.train.processes import Elsewhere, is_first_of
+    """Let the first process of several tell what all of them find wrong, and each what it alone does."""
+    from saevit.train.processes import Elsewhere, Own, is_first_of
 
     try:
         code: int = work()
         return code
     except Elsewhere:
         return BAD_INPUT
-    except TrainingStopped as error:
-        typer.echo(f"error: {error}", err=True)
-        return output.FAILED
+    except Own:
+        raise
     except SaevitError:
         if is_first_of():
             raise
@@ -176,49 +176,51 @@ def started(
     request: Request, target: Path | None, machine: Machine, recipe: str | None, *, overwrite: bool
 ) -> int:
     """Begin a run."""
-    from saevit.measure.runtimes import resolve_device
-    from saevit.train.folder import Folder, claim, folder_for
-    from saevit.train.job import Run, prepare
+    from saevit.train.folder import Folder, claimed, folder_for
+    from saevit.train.job import prepare
     from saevit.train.processes import joined
     from saevit.train.recipe_text import BUILT_IN
+    from saevit.train.run import Run
     from saevit.train.state import State
 
-    run = Run.from_dict(request.run)
+    run = Run(**request.run)
     folder = Folder(target) if target else folder_for(run.model, run.data)
-    read = {"--data": run.data if Path(run.data).is_absolute() else None}
-    read["--recipe"] = None if recipe in BUILT_IN else recipe
-    read["--teacher-checkpoint"] = run.teacher_checkpoint
+    data = expand(run.data)
+    read = {
+        "--data": data if data.is_absolute() else None,
+        "--recipe": None if recipe in BUILT_IN else recipe,
+        "--teacher-checkpoint": expand(run.teacher_checkpoint) if run.teacher_checkpoint else None,
+    }
     output.check_roles((("--output", file) for file in (folder.path, *folder.files)), read.items())
-    with joined(resolve_device(machine.device)) as processes:
-        job = prepare(run, request.recipe, processes)
-        processes.first_does(lambda: claim(folder, overwrite=overwrite))
-        state = State(run=run, recipe=job.recipe, base=request.base, processes=processes.count)
+    with joined(machine.device) as processes, ExitStack() as stack:
+        job = processes.all_do(lambda: prepare(run, request.recipe, processes))
+        processes.first_does(lambda: stack.enter_context(claimed(folder, overwrite=overwrite)))
+        state = State(
+            run=run, recipe=job.recipe, base=request.base, processes=processes.count, data=job.identities
+        )
         return followed(job, state, folder, processes, machine)
 
 
 def resumed(path: Path, machine: Machine) -> int:
     """Go on with a run."""
-    from saevit.measure.runtimes import resolve_device
-    from saevit.train.folder import Folder
+    from saevit.train.folder import Folder, claimed, found_state
     from saevit.train.job import prepare
     from saevit.train.processes import joined
-    from saevit.train.state import load_state
+    from saevit.train.state import checked
 
     folder = Folder(path)
-    state = load_state(folder.last)
-    with joined(resolve_device(machine.device)) as processes:
-        if processes.count != state.processes:
-            raise OptionError(
-                f"--resume {path}: the run is of {state.processes} processes and {processes.count} are here: "
-                "start as many, or its losses would be others"
-            )
-        job = prepare(state.run, state.recipe, processes)
+    with joined(machine.device) as processes, ExitStack() as stack:
+        processes.first_does(lambda: stack.enter_context(claimed(folder, resume=True)))
+        found = processes.all_do(lambda: found_state(folder))
+        job = processes.all_do(lambda: prepare(found.run, found.recipe, processes))
+        state = processes.all_do(lambda: checked(found, job))
         return followed(job, state, folder, processes, machine)
 
 
 def followed(job: "Job", state: "State", folder: "Folder", processes: "Processes", machine: Machine) -> int:
     """Train while the user watches, then say what came of it."""
     from saevit.train.loop import train as run_training
+    from saevit.train.processes import Elsewhere
     from saevit_cli.commands import train_view as view
     from saevit_cli.commands.train_signals import stop_requests
 
@@ -228,8 +230,15 @@ def followed(job: "Job", state: "State", folder: "Folder", processes: "Processes
     with stop_requests() as stopped, view.watcher(state) as watcher:
         try:
             state = run_training(job, state, folder, processes, watcher, workers=workers, stopped=stopped)
+        except Elsewhere:
+            return output.FAILED
         except SaevitError as error:
-            typer.echo(f"error: {error}{view.way_on(folder)}", err=True)
+            way = (
+                f"go on with: {view.resume_command(folder)}"
+                if view.is_kept(folder, state)
+                else "nothing is kept"
+            )
+            output.say(f"error: {error}; {way}")
             return output.FAILED
     drawn = True
     if processes.is_first:

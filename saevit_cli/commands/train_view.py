@@ -220,8 +220,8 @@ def conclude(state: "State", job: "Job", folder: "Folder") -> None:
         ]
     )
     commands = next_commands(job, folder) if best else []
-    if len(state.rows) < state.recipe.epochs:
-        commands.insert(0, way_on(folder, state))
+    if len(state.rows) < state.recipe.epochs and is_kept(folder, state):
+        commands.insert(0, resume_command(folder))
     typer.echo("\n".join(["Next:", *map(printable, commands)]))  # whole lines, to be copied
 
 
@@ -251,10 +251,13 @@ def next_commands(job: "Job", folder: "Folder") -> list[str]:
     return [f"saevit {command} --checkpoint {folder.best}" for command in commands]
 
 
-def way_on(folder: "Folder", state: "State") -> str:
-    """Say how to go on from what is written of this run."""
+def resume_command(folder: "Folder") -> str:
+    """Return the command that goes on with what is written of this run."""
+    return f"saevit train --resume {folder.path}"
+
+
+def is_kept(folder: "Folder", state: "State") -> bool:
+    """Is anything of this run written, and not of an earlier one in its folder alone?"""
     from saevit.train.folder import is_of
 
-    if state.is_begun or is_of(folder, state):
-        return f"saevit train --resume {folder.path}"
-    return f"{folder.path} is as it was: run the same command again"
+    return state.is_begun or is_of(folder, state)

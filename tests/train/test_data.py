@@ -1,11 +1,14 @@
 """Labelled images by name: digits, folders with everything that lies in folders, timm's readers offline."""
 
+import itertools
 import multiprocessing
 import os
 import pickle
+import shutil
 import socket
 import sys
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,8 +18,10 @@ import torch
 from PIL import Image
 
 from saevit.errors import MissingPackageError, OptionError
+from saevit.text import printable
 from saevit.train.data import Inputs, Split, UnreadableImage, drop_unreadable, eval_transform, open_data
 
+SPLITS: tuple[Split, ...] = ("train", "validation", "all")
 NETWORK = SimpleNamespace(img_size=(32, 48), mean=(0.5,) * 3, std=(0.25,) * 3, in_chans=3)
 
 
@@ -78,12 +83,133 @@ def test_train_and_val_folders(tmp_path: Path) -> None:
         open_data(str(tmp_path), "validation")
 
 
-@pytest.mark.parametrize("name", ["validation", "valid", "test"])
-def test_other_names_of_the_validation_folder(name: str, tmp_path: Path) -> None:
+CASES = (str.lower, str.upper, str.title)
+
+
+@pytest.mark.parametrize("validation", ["val", "valid", "validation", "test", "testing", "eval"])
+@pytest.mark.parametrize("train", ["train", "training"])
+def test_names_of_the_splits_in_any_case(train: str, validation: str, tmp_path: Path) -> None:
+    for i, (upper, other) in enumerate(itertools.product(CASES, CASES)):
+        folder = tmp_path / str(i)
+        filled(folder / upper(train), "ab", 2)
+        filled(folder / other(validation), "ab", 1)
+        assert (len(kept(folder, "train")), len(kept(folder, "validation"))) == (4, 2)
+        data = open_data(str(folder), "train")
+        assert data.class_names == ("a", "b")
+        assert data.statement.endswith(f"those of {upper(train)}/, with {other(validation)}/ for validation")
+        assert not data.warnings
+
+
+@pytest.mark.parametrize("name", ["Val", "valid", "test"])
+def test_validation_alone_cannot_be_trained_on(name: str, tmp_path: Path) -> None:
     filled(tmp_path / name, "ab", 2)
     assert len(open_data(str(tmp_path), "validation")) == 4
     with pytest.raises(OptionError, match=f"has {name}/ but no train/"):
         open_data(str(tmp_path), "train")
+
+
+def test_which_of_several_is_taken_is_said(tmp_path: Path) -> None:
+    for name, count in (("Train", 4), ("training", 9), ("val", 2), ("Test", 9), ("extra", 9)):
+        filled(tmp_path / name, "ab", count)
+    (tmp_path / "annotations").mkdir()
+    assert (len(kept(tmp_path, "train")), len(kept(tmp_path, "validation"))) == (8, 4)
+    for split in SPLITS:
+        assert open_data(str(tmp_path), split).warnings == (
+            "Train/ and val/ are read; left aside: annotations, extra, Test, training",
+        )
+
+
+def test_unlabelled_test_images_beside_the_splits_are_left_aside(tmp_path: Path) -> None:
+    filled(tmp_path / "train", "ab", 4)
+    filled(tmp_path / "val", "ab", 2)
+    draw(tmp_path / "test" / "0.png")
+    data = open_data(str(tmp_path), "validation")
+    assert (len(data), data.warnings) == (4, ("train/ and val/ are read; left aside: test",))
+
+
+@pytest.mark.parametrize(
+    ("layout", "named"),
+    [
+        (("train/a/0.png", "train/b/0.png", "val/0.JPEG", "val/1.JPEG"), "val"),
+        (("Training/0.png", "Testing/a/0.png", "Testing/b/0.png"), "Training"),
+        (("TRAIN/0.png", "TEST/0.jpg"), "TRAIN"),
+        (("train/0.png", "val/0.png", "labels/0.txt"), "train"),
+        (("train/a/0.png", "train/b/0.png", "validation/readme.txt"), "validation"),
+        (("train/0.png",), "train"),
+        (("Test/0.png",), "Test"),
+        (("val/0.png", "test/0.png"), "val"),
+    ],
+)
+def test_a_split_without_class_folders_is_refused(layout: Sequence[str], named: str, tmp_path: Path) -> None:
+    for name in layout:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    for split in SPLITS:
+        with pytest.raises(OptionError, match=rf": {named}/ has no class folders: put the images"):
+            open_data(str(tmp_path), split)
+
+
+def test_splits_within_what_would_be_a_class_are_refused(tmp_path: Path) -> None:
+    for fold in ("one", "two"):
+        filled(tmp_path / "folds" / fold / "Train", "ab", 1)
+        filled(tmp_path / "folds" / fold / "TEST", "ab", 1)
+    for source in ("folds", "."):
+        with pytest.raises(
+            OptionError, match=r"one/ has folders of both splits|has images of one class only"
+        ):
+            open_data(str(tmp_path / source), "train")
+    assert open_data(str(tmp_path / "folds" / "two"), "train").class_names == ("a", "b")
+
+
+@pytest.mark.parametrize("layout", ["", "train"])
+def test_the_fingerprint_is_of_classes_names_and_sizes(layout: str, tmp_path: Path) -> None:
+    """It moves with the folder, and knows no times, no order and no split's name."""
+    filled(tmp_path / "one" / layout, "abc", 6)
+    before = {split: open_data(str(tmp_path / "one"), split) for split in SPLITS}
+    found = {split: data.fingerprint for split, data in before.items()}
+    assert len(set(found.values())) == 3 if not layout else 2
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    two = tmp_path / "two" / layout
+    for file in sorted(two.rglob("*.png"), reverse=True):
+        os.utime(file, (1, 1))
+        file.write_bytes(file.read_bytes()[::-1])  # other pixels are not seen
+    (two / "a" / "notes.txt").write_text("no image")
+    assert {split: open_data(str(tmp_path / "two"), split).fingerprint for split in SPLITS} == found
+    changes: dict[str, Callable[[], object]] = {
+        "class a removed, class z added": lambda: (two / "a").rename(two / "z"),
+        "class d added": (two / "d").mkdir,
+        "1 image added to class b": lambda: draw(two / "b" / "new.png"),
+        "2 images removed from class c": lambda: [(two / "c" / f"{i}.png").unlink() for i in range(2)],
+        "files with other names": lambda: (two / "c" / "0.png").rename(two / "c" / "x.png"),
+        "files with other names, sizes": lambda: (two / "b" / "1.png").write_bytes(b"0"),
+    }
+    for said, change in changes.items():
+        shutil.rmtree(tmp_path / "two")
+        shutil.copytree(tmp_path / "one", tmp_path / "two")
+        change()
+        now = open_data(str(tmp_path / "two"), "all")
+        assert now.fingerprint != found["all"], said
+        assert before["all"].identity.changes(now.identity).startswith(said)
+        assert now.identity.changes(now.identity) == ""
+
+
+def test_swapped_classes_are_other_data(tmp_path: Path) -> None:
+    for name, count in (("a", 4), ("b", 5)):
+        filled(tmp_path, name, count)
+    before = open_data(str(tmp_path), "all")
+    (tmp_path / "a").rename(tmp_path / "c")
+    (tmp_path / "b").rename(tmp_path / "a")
+    (tmp_path / "c").rename(tmp_path / "b")
+    now = open_data(str(tmp_path), "all")
+    assert before.fingerprint != now.fingerprint
+    assert before.identity.changes(now.identity) == "1 image added to class a, 1 image removed from class b"
+
+
+def test_other_data_have_fingerprints_too() -> None:
+    pytest.importorskip("sklearn")
+    found = {open_data("digits", split).fingerprint for split in SPLITS}
+    assert len(found) == 3
+    assert open_data("digits", "all").fingerprint in found
 
 
 def test_class_folders_alone_are_split_in_each_class(tmp_path: Path) -> None:
@@ -245,17 +371,52 @@ def test_images_are_turned_upright(tmp_path: Path) -> None:
     assert image.size == (10, 12)
 
 
+ODD = (
+    b"zwei W\xc3\xb6rter=1",
+    b"new\nline",
+    b"\xff\xfe",
+    b"\x1b[2J",
+    b"\xe2\x80\xae",
+    b"\xc2\xb2",
+    b"%41",
+    b"~",
+    b"{$",
+)
+
+
 def test_odd_names_stay_on_one_line(tmp_path: Path) -> None:
-    draw(tmp_path / "zwei Wörter=1" / "ä ö.png")
-    draw(tmp_path / "new\nline" / "0.png")
-    raw = os.fsencode(tmp_path) + b"/\xff\xfe"
-    Path(os.fsdecode(raw)).mkdir()
-    draw(Path(os.fsdecode(raw + b"/0.png")))
-    data = open_data(str(tmp_path), "all")
-    assert set(data.class_names) == {"zwei Wörter=1", "new\\nline", "\\udcff\\udcfe"}
-    assert len([data[i] for i in range(3)]) == 3
-    assert "\n" not in data.statement
-    "".join((*data.class_names, data.statement)).encode()
+    """Of classes, of images, and of the folder itself, which its address finds again."""
+    for name in ODD:
+        folder = tmp_path / os.fsdecode(name)
+        for inner in ODD:
+            draw(folder / os.fsdecode(inner) / f"{os.fsdecode(inner)}.png")
+        data = open_data(str(folder), "all")
+        assert len({data[i][0].size for i in range(len(ODD))}) == 1
+        for text in (*data.class_names, data.statement, data.name):
+            assert printable(text) == text
+            text.encode()
+        again = open_data(data.name, "all")
+        assert (again.name, again.fingerprint) == (data.name, data.fingerprint)
+    assert {"new\\nline", "\\udcff\\udcfe", "²"} <= set(data.class_names)
+
+
+def test_folders_in_folders_to_any_depth(tmp_path: Path) -> None:
+    for name in "ab":
+        draw(tmp_path / name / "/".join("d" * 900) / "0.png")
+    assert kept(tmp_path, "all") == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "source", ["x" * 300, "a\0b", "loop", "loop/x", "file/x", "file", "pipe", "\udcff", ""]
+)
+def test_what_is_no_folder_is_one_line(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("loop")
+    Path("file").write_text("no folder")
+    os.mkfifo("pipe")
+    with pytest.raises(OptionError) as caught:
+        open_data(source, "train")
+    assert str(caught.value).isprintable()
 
 
 @pytest.fixture

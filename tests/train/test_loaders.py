@@ -1,5 +1,11 @@
 """Images on their way to the network: random by (seed, epoch, index) alone."""
 
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +14,9 @@ import torch
 from PIL import Image
 
 from saevit.checkpoint import About
+from saevit.train import loaders
 from saevit.train.data import open_data
-from saevit.train.loaders import Augmented, loader, train_transform
+from saevit.train.loaders import Augmented, Sample, WorkersFailed, loader, train_transform
 from saevit.train.recipe import Recipe
 from tests.train.tiny import squares
 
@@ -69,3 +76,93 @@ def test_folder_names_do_not_matter(tmp_path: Path) -> None:
     data = open_data(str(squares(tmp_path / "a b")), "train")
     x, _ = Augmented(data=data, transform=train_transform(ABOUT, Recipe()), seed=0)[0, 0]  # type: ignore[misc]
     assert x.isfinite().all()
+
+
+@dataclass(frozen=True)
+class Troubled:
+    """Data whose reading of key 5 does something to its process."""
+
+    trouble: Callable[[], object]
+
+    def __getitem__(self, key: int) -> Sample:
+        if key == 5:
+            self.trouble()
+        return torch.full((3, 4, 4), float(key)), key
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def stop() -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def fail() -> None:
+    raise OSError(28, "No space left on device")
+
+
+def leave() -> None:
+    os._exit(3)
+
+
+PLAN = [[i] for i in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [
+        (die, "one ended with exit code -9"),
+        (leave, "one ended with exit code 3"),
+        (stop, "no batch came for 1 s"),
+        (fail, r"OSError: \[Errno 28\] No space left on device"),
+    ],
+)
+def test_workers_in_trouble_are_one_line_and_none_is_left(
+    trouble: Callable[[], object], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if trouble is stop:  # nothing else may end so
+        monkeypatch.setattr(loaders, "HANG", 1.0)
+        monkeypatch.setattr(loaders, "POLL", 0.5)
+    source = loader(Troubled(trouble), workers=2, device=torch.device("cpu"))
+    seen: list[int] = []
+    batches = source.batches(PLAN)
+    with pytest.raises(WorkersFailed, match=rf"{said}.*: raise the shared memory .*--workers 0") as caught:
+        seen.extend(labels.item() for _, labels, _ in batches)
+    assert str(caught.value).isprintable()
+    assert seen == list(range(len(seen)))
+    assert len(seen) <= 5
+    assert not multiprocessing.active_children()
+
+
+def test_a_wish_to_stop_is_met_while_workers_hang() -> None:
+    source = loader(Troubled(stop), workers=2, device=torch.device("cpu"))
+    seen: list[int] = []
+    for _, labels, _ in source.batches([[0], [5], [2]], lambda: bool(seen)):
+        seen.append(labels.item())
+    assert seen == [0]
+    assert not multiprocessing.active_children()
+
+
+def test_too_little_shared_memory_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As torch says it; a worker inherits the change."""
+
+    def full(*_: object) -> None:
+        raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left (28)")
+
+    monkeypatch.setattr(torch.UntypedStorage, "_share_fd_cpu_", full)
+    source = loader(Troubled(print), workers=1, device=torch.device("cpu"))
+    with pytest.raises(WorkersFailed, match=r"unable to allocate shared memory.* raise the shared memory"):
+        next(source.batches(PLAN))
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_a_loader_serves_many_plans(workers: int) -> None:
+    source = loader(Troubled(int), workers=workers, device=torch.device("cpu"))
+    for count in (4, 0, 7, 1):
+        plan = [[i, i + 10] for i in range(count)]
+        with closing(source.batches(plan)) as batches:
+            found = [next(batches) for _ in plan]
+        assert [labels.tolist() for _, labels, _ in found] == plan
+        assert [x[:, 0, 0, 0].tolist() for x, _, _ in found] == plan

@@ -14,9 +14,10 @@ from saevit.results.training import best_of
 from saevit.train.data import Inputs, drop_unreadable, eval_transform, open_data
 from saevit.train.engine import TrainingStopped
 from saevit.train.folder import Folder
-from saevit.train.job import Run, prepare
+from saevit.train.job import prepare
 from saevit.train.processes import Processes
 from saevit.train.recipe import Recipe
+from saevit.train.run import Run
 from saevit.train.state import load_state
 from tests.train.tiny import MODEL, RECIPE, Told, figures, squares, trained
 
@@ -139,7 +140,7 @@ def test_mixed_precision_learns_what_fp32_does(amp: str, run: Run, tmp_path: Pat
 
 
 def test_a_loss_that_is_not_finite_stops_it_and_keeps_what_was(run: Run, tmp_path: Path) -> None:
-    recipe = replace(RECIPE, epochs=2, lr=1e30, warmup_epochs=0.0, clip_grad=0.0, opt="sgd")
+    recipe = replace(RECIPE, epochs=2, lr=1e6, warmup_epochs=0.0, clip_grad=0.0, opt="sgd")
     with pytest.raises(TrainingStopped, match=r"(try --lr|try a lower --lr)"):
         trained(run, recipe, tmp_path / "run")
     assert not (tmp_path / "run" / "last.pt").exists()

@@ -1,17 +1,63 @@
 """Who speaks among several processes, and that all of them stop where the first one does."""
 
+import socket
+
 import pytest
 import torch
 
 from saevit.errors import OptionError
-from saevit.train.processes import Processes, is_first_of, joined
+from saevit.train import processes as module
+from saevit.train.processes import Own, Processes, is_first_of, joined, launched
 from saevit_cli.commands.train_options import amp_of
+
+SET = {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
 
 
 def test_who_is_first_is_what_the_launcher_says() -> None:
     assert is_first_of({})
-    assert is_first_of({"RANK": "0"})
-    assert not is_first_of({"RANK": "3"})
+    assert is_first_of({"RANK": "0", "WORLD_SIZE": "4"})
+    assert not is_first_of({"RANK": "3", "WORLD_SIZE": "4"})
+    for count in ("", "1"):  # alone, whatever is left over
+        assert is_first_of({"RANK": "3", "WORLD_SIZE": count})
+        assert launched({"RANK": "3", "WORLD_SIZE": count, "MASTER_PORT": "x"}) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "texts"),
+    [
+        ("WORLD_SIZE", ("abc", "0", "-1", "2.0", "1e3", "9" * 5000, "65537", "\x1b[2J", "\uff12")),
+        ("RANK", ("", "2", "-1", "one", "9" * 400)),
+        ("LOCAL_RANK", ("", "2", "x")),
+        ("MASTER_PORT", ("", "0", "65536", "http")),
+        ("MASTER_ADDR", ("",)),
+    ],
+)
+def test_left_over_variables_are_one_line_that_names_them(name: str, texts: tuple[str, ...]) -> None:
+    assert launched(SET) == 2
+    assert launched(SET | {name: " 1 "}) in (1, 2)
+    unset = [{other: SET[other] for other in SET if other != name}] if name != "WORLD_SIZE" else []
+    for variables in (*(SET | {name: text} for text in texts), *unset):
+        with pytest.raises(Own, match=f"^{name} is .*unset WORLD_SIZE") as caught:
+            launched(variables)
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_processes_that_do_not_come_are_not_awaited_for_ever(
+    rank: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MEET", 0.5)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    for name, value in (SET | {"RANK": rank, "LOCAL_RANK": rank, "MASTER_PORT": port}).items():
+        monkeypatch.setenv(name, value)
+    with (
+        pytest.raises(Own, match=rf"2 processes \(WORLD_SIZE\) do not meet at 127.0.0.1:{port}"),
+        joined("cpu"),
+    ):
+        pass
 
 
 def test_alone_nothing_has_to_be_joined(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,7 +70,8 @@ def test_alone_nothing_has_to_be_joined(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_several_processes_cannot_share_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name, value in SET.items():
+        monkeypatch.setenv(name, value)
     with pytest.raises(OptionError, match="several processes take a device each"), joined("cuda:1"):
         pass
 

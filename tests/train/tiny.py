@@ -9,11 +9,12 @@ import torch
 from PIL import Image
 
 from saevit.results.training import Epoch
-from saevit.train.folder import Folder, claim
-from saevit.train.job import Run, prepare
+from saevit.train.folder import Folder, claimed
+from saevit.train.job import prepare
 from saevit.train.loop import train
 from saevit.train.processes import Processes
 from saevit.train.recipe import Recipe
+from saevit.train.run import Run
 from saevit.train.state import State
 
 MODEL = "saevit_pico:width=0.25,depths=1"
@@ -67,10 +68,10 @@ def trained(
     told = told or Told()
     alone = Processes(device=torch.device(device))
     job = prepare(run, recipe if state is None else state.recipe, alone)
-    if state is None:
-        claim(Folder(output), overwrite=False)
-        state = State(run=run, recipe=job.recipe, base="imagenet", processes=1)
-    return train(job, state, Folder(output), alone, told, workers=workers, stopped=told.stopped)
+    with claimed(Folder(output), resume=state is not None):
+        if state is None:
+            state = State(run=run, recipe=job.recipe, base="imagenet", processes=1, data=job.identities)
+        return train(job, state, Folder(output), alone, told, workers=workers, stopped=told.stopped)
 
 
 def figures(rows: Iterable[Epoch]) -> list[dict[str, object]]:
