@@ -9,13 +9,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from saevit.count import analytic
+from saevit.errors import OptionError
 from saevit.parse import parse
 from saevit.presets import PRESETS
+from saevit_cli.commands.explore_options import read_file
 from tests.cli.conftest import Run
 
 TINY = PRESETS["saevit_tiny"]
@@ -116,6 +120,48 @@ def test_a_file_and_the_command_line_make_one_space(saevit: Run, tmp_path: Path)
     assert read.stdout == told.stdout
 
 
+@pytest.mark.parametrize("text", ["width = '0.5:1.5:0.05'", ""], ids=["file", "option"])
+def test_no_default_hides_what_was_asked_for(saevit: Run, tmp_path: Path, text: str) -> None:
+    (tmp_path / "space.toml").write_text(text)
+    asked = ("--space", "space.toml") if text else ("--width", "0.5:1.5:0.05")
+    done = saevit("explore", "saevit_tiny", *asked, check=True)
+    front = done.stdout.partition("with most capacity")[0]
+    variants = [line.split()[0] for line in front.splitlines() if line.startswith("saevit_tiny")]
+    assert [parse(variant).width for variant in variants] == pytest.approx(
+        [0.5 + 0.05 * i for i in range(21)]
+    )
+    assert "hides" not in done.stderr
+
+
+@pytest.mark.parametrize("more", [(), ("--method", "dp")], ids=["all", "dp"])
+def test_a_default_limit_says_what_it_hides_and_can_be_lifted(saevit: Run, more: tuple[str, ...]) -> None:
+    limited = saevit("explore", SMALL, *more, "--csv", "-", check=True)
+    lifted = saevit("explore", SMALL, *more, "--csv", "-", "--max-effectiveness", "none", check=True)
+    assert re.search("hides (some|[0-9,]+) of [0-9,]+ networks: --max-effectiveness none", limited.stderr)
+    assert "hides" not in lifted.stderr
+    rho = float(
+        rows(saevit("explore", SMALL, "--width", "1", "--csv", "-", check=True).stdout)[0]["effectiveness"]
+    )
+    assert all(float(row["effectiveness"]) <= rho * (1 + 1e-6) for row in rows(limited.stdout))
+    assert any(float(row["effectiveness"]) > rho for row in rows(lifted.stdout))
+
+
+def test_rank_means_the_same_by_every_method(saevit: Run) -> None:
+    found = {
+        method: rows(saevit("explore", *FEW, "--method", method, "--csv", "-", check=True).stdout)
+        for method in ("exhaustive", "dp")
+    }
+    every = saevit("explore", *FEW, "--top", "60", "--method", "exhaustive", "--csv", "-", check=True)
+    ranks = {row["model"]: row["rank"] for row in rows(every.stdout)}
+    best = sorted(rows(every.stdout), key=lambda row: -float(row["capacity"]))
+    assert [float(row["capacity"]) for row in best] == [
+        float(row["capacity"]) for row in sorted(rows(every.stdout), key=lambda row: int(row["rank"]))
+    ]
+    for method, some in found.items():
+        assert all(row["rank"] in ("", ranks[row["model"]]) for row in some), method
+    assert sum(row["rank"] != "" for row in found["exhaustive"]) == 5
+
+
 def test_four_ways_to_say_the_rates(saevit: Run) -> None:
     ways = (
         ("--sparsity", "8,4,2,1;4,2,2,1"),
@@ -197,6 +243,88 @@ def test_a_resumed_search_says_the_same(saevit: Run, tmp_path: Path) -> None:
     assert "kept.jsonl is of another search" in other.stderr
 
 
+LONG = [  # minutes of work
+    *("explore", "--method", "exhaustive", "--jobs", "2"),
+    *(
+        word
+        for i in (1, 2, 3, 4)
+        for word in (f"--depths{i}", "1:6", f"--ratios{i}", "1:4", f"--dims{i}", "64:160:16")
+    ),
+]
+
+
+def start_long(folder: Path, *more: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "saevit_cli", *LONG, *more],
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Wait; the end of the test run is the only limit."""
+    while not condition():
+        time.sleep(0.02)
+
+
+def workers_of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
+    children = psutil.Process(process.pid).children()
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+def test_a_killed_worker_is_one_line_and_keeps_the_journal(saevit: Run, tmp_path: Path) -> None:
+    process, journal = start_long(tmp_path, "--resume", "a.jsonl"), tmp_path / "a.jsonl"
+    wait_for(lambda: journal.exists() and journal.read_bytes().count(b"\n") > 2)
+    workers_of(process)[0].kill()
+    out, error = process.communicate(timeout=300)
+    assert (process.returncode, out) == (1, "")
+    (line,) = error.splitlines()[1:]
+    assert line.startswith("error: a worker process was killed, as happens where memory is short: take fewer")
+    wait_for(lambda: not is_alive(process.pid))
+    kept = journal.read_bytes()
+    assert kept.endswith(b"\n")
+    assert kept.count(b"\n") > 2
+    refused = saevit("explore", *FEW, "--resume", "a.jsonl")
+    assert "a.jsonl is of another search" in refused.stderr
+    assert journal.read_bytes() == kept
+
+
+def test_a_second_search_does_not_touch_the_journal_of_the_first(saevit: Run, tmp_path: Path) -> None:
+    first, journal = start_long(tmp_path, "--resume", "a.jsonl"), tmp_path / "a.jsonl"
+    wait_for(lambda: journal.exists() and journal.read_bytes().count(b"\n") > 2)
+    second = saevit(*LONG, "--resume", "a.jsonl")
+    assert second.returncode == 2
+    assert (
+        second.stderr.splitlines()[-1]
+        == f"error: a.jsonl is in use by process {first.pid}: wait until it ends"
+    )
+    first.terminate()
+    assert first.communicate(timeout=300)[1].splitlines()[1:] == ["error: interrupted"]
+    assert first.returncode == 130
+    heads = [line for line in journal.read_bytes().splitlines() if b"saevit_explore" in line]
+    numbers = [json.loads(line)["number"] for line in journal.read_bytes().splitlines()[1:]]
+    assert len(heads) == 1
+    assert len(set(numbers)) == len(numbers) >= 2
+
+
+def test_a_full_disk_keeps_the_journal_readable(saevit: Run, tmp_path: Path) -> None:
+    choices = ["--dims1", "24:64:8", "--depths3", "2:6", "--ratios", "1,1.5,2,2.5,3", "--resume", "a.jsonl"]
+    code = "import resource, sys\nresource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+    code += "from saevit_cli.app import run\nsys.exit(run(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "explore", *choices]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()[1:]
+    assert line.startswith("error: a.jsonl cannot be written: File too large: what is finished is kept")
+    assert (tmp_path / "a.jsonl").read_bytes().endswith(b"\n")
+    again = saevit("explore", *choices, "--json", "-", check=True)
+    assert "warning" not in again.stderr
+    assert again.stdout == saevit("explore", *choices[:-2], "--json", "-", check=True).stdout
+
+
 def is_alive(group: int) -> bool:
     """Is any process of a group left?"""
     try:
@@ -206,37 +334,27 @@ def is_alive(group: int) -> bool:
     return True
 
 
-@pytest.mark.parametrize("killed", [False, True], ids=["ctrl-c", "kill -9"])
-def test_an_end_leaves_no_process(tmp_path: Path, killed: bool) -> None:
-    texts = [
-        word
-        for i in (1, 2, 3, 4)
-        for word in (f"--depths{i}", "1:6", f"--ratios{i}", "1:4", f"--dims{i}", "64:160:16")
-    ]
-    arguments = ["explore", *texts, "--method", "exhaustive", "--jobs", "2"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "saevit_cli", *arguments],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    time.sleep(3)
-    if killed:
-        process.kill()
+@pytest.mark.parametrize("moment", ["at once", "workers start", "workers work"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda n: n.name)
+def test_an_end_leaves_no_process(tmp_path: Path, number: signal.Signals, moment: str) -> None:
+    process, journal = start_long(tmp_path, "--resume", "a.jsonl"), tmp_path / "a.jsonl"
+    if moment == "at once":
+        wait_for(journal.exists)
+    elif moment == "workers start":
+        wait_for(lambda: workers_of(process))
     else:
-        os.killpg(process.pid, signal.SIGINT)
-    out, error = process.communicate(timeout=60)  # also waits until no worker holds the pipes
+        wait_for(lambda: journal.exists() and journal.read_bytes().count(b"\n") > 2)
+    if number == signal.SIGKILL:
+        process.kill()  # alone: the workers have to see it
+    else:
+        os.killpg(process.pid, number)  # as a terminal does
+    out, error = process.communicate(timeout=300)  # also waits until no worker holds the pipes
     assert out == ""
     assert "Traceback" not in error
-    if not killed:
+    if number != signal.SIGKILL:
         assert process.returncode == 130
-        assert error.splitlines()[1:] in ([], ["error: interrupted"])
-    deadline = time.monotonic() + 30
-    while is_alive(process.pid):
-        assert time.monotonic() < deadline, "a worker is left"
-        time.sleep(0.1)
+        assert error.splitlines()[1:] == ["error: interrupted"]
+    wait_for(lambda: not is_alive(process.pid))
 
 
 @pytest.mark.slow
@@ -290,6 +408,36 @@ BAD = [
     (["--plot", "a.gif"], "--plot a.gif has no known ending"),
     (["--resume", "nowhere/a"], "nowhere/a cannot be written"),
     (["timm:resnet18"], "is not a preset"),
+    (["--width", "0:1e5000:1"], "width=0:1e5000:1 is not a range of numbers up to 1e300"),
+    (["--width", "1:2:1e-18"], "width=1:2:1e-18 is 1e+18 choices: at most 100,000"),
+    (["--depths1", ",".join(["1:4000"] * 1000)], "depths1 has more than 100,000 choices"),
+    (["--depths1", "9" * 5000], "is not a number: one stage has one value"),
+    (["--width", "1e-320"], "width=1e-320 is not a number"),
+    (["--max-gmacs", "1e-320"], "--max-gmacs 1e-320: a number above 0"),
+    (["--max-gmacs", "1e999999999"], "--max-gmacs 1e999999999: a number above 0"),
+    (["--max-params", "9" * 5000], "...: a number above 0, from 1e-09 to 1e+12"),
+    (["--max-params", "1e-9", "--width", "1"], "--max-params 1e-9 excludes most, 100 %"),
+    (["--max-effectiveness", "1e-320"], "--max-effectiveness 1e-320: a number above 0"),
+    (["--max-effectiveness", "1e-9", "--width", "1"], "--max-effectiveness 1e-9 excludes most"),
+    (["--gmacs-band", "0.0000000001±1%"], "--gmacs-band 0.0000000001: a number above 0"),
+    (["--gmacs-band", "0.00000000149±1%"], "no whole number is in this band"),
+    (["--solve", "width", "--target-gmacs", "1e400"], "--target-gmacs 1e400: a number above 0"),
+    (
+        ["--method", "sample", "--samples", "1" + "0" * 30],
+        "a whole number of 1 or more, at most 1,000,000,000",
+    ),
+    (["--jobs", "1000000000"], "--jobs 1000000000: a whole number of 1 or more, at most 256"),
+    (["--seed", "9" * 5000], "a whole number of 0 or more, at most"),
+    (["--top", "1000000"], "--top 1000000: a whole number of 1 or more, at most 10,000"),
+    (["--measure-top", "9" * 30], "a whole number of 1 or more, at most 1,000"),
+    (
+        ["--width", "0.001:2:0.001", "--depth", "0.001:2:0.001", "--method", "dp"],
+        "one dynamic programme each",
+    ),
+    (["--resume", "."], ". cannot be written: it is no regular file"),
+    (["--resume", "/dev/full"], "/dev/full cannot be written: it is no regular file"),
+    (["--space", "/dev/zero"], "/dev/zero is no regular file"),
+    (["--space", "n" * 300], "File name too long"),
 ]
 
 
@@ -304,6 +452,54 @@ def test_one_line_and_exit_code_2(saevit: Run, arguments: list[str], message: st
     assert "Traceback" not in done.stderr
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
+
+
+SPACES = {
+    "dims1 = true": "dims1 = True: give text such as",
+    "width = inf": "width: inf is not a finite number",
+    "width = [0.5, nan]": "width.1: nan is not a finite number",
+    "dims1 = 2020-01-01": "dims1 = datetime.date(2020, 1, 1): give text",
+    "dims1 = " + "[" * 30 + "1" + "]" * 30: "nested deeper than 20 levels",
+    "dims1 = " + "[" * 5000 + "]" * 5000: "is not TOML: maximum recursion depth",
+    "dims1 = 1" + "0" * 5000: "is not TOML: Exceeds the limit",
+    "dims1 = 99999999999999999999": "dims1: a whole number beyond 64 bits",
+    "[dims1]\na = 1": "dims1 = {'a': 1}: give text",
+    "rates = [[8, 4, true, 1]]": "rates = [[8, 4, True, 1]]: give text",
+    "dims1 = []": "dims1 = []: give text",
+    'dims1 = "8\\u001b[31m"': "dims1: 8\\x1b[31m has control characters",
+    '"di\\u001bms" = 1': "has control characters",
+    "dims9 = 1": "'dims9' is not a key: did you mean",
+    "width = '0:1e5000:1'": "width=0:1e5000:1 is not a range",
+    "limits = 3": "limits is a table",
+    "[limits]\nmax_gmacs = [1]": "limits.max_gmacs is a list: give one number",
+    "[limits]\nmax_gmacs = true": "limits.max_gmacs = True: give text",
+    "[limits]\nmax_gmacs = nan": "limits.max_gmacs: nan is not a finite number",
+    "[limits]\nmax_gmacs = '1e5000'": "--max-gmacs 1e5000: a number above 0",
+}
+
+
+@pytest.mark.parametrize("text", SPACES, ids=range(len(SPACES)))
+def test_a_space_of_wrong_types_is_one_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(text)
+    with pytest.raises(OptionError) as caught:
+        read_file(path)
+    assert str(caught.value).startswith(f"--space {path}")
+    assert SPACES[text] in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "large", "binary"])
+def test_a_space_that_is_no_text_file_is_one_line(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.toml"
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.write_bytes(bytes(range(256)))
+    if kind == "large":
+        os.truncate(path, 2**40)
+    with pytest.raises(OptionError, match=r"a\.toml (is no regular file|has .* bytes: at most|is not TOML)"):
+        read_file(path)
 
 
 def test_a_file_that_is_no_toml(saevit: Run, tmp_path: Path) -> None:
