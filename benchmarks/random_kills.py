@@ -79,12 +79,12 @@ def readable_exports(folder: Path) -> int:
 
     x = np.zeros((1, 3, 32, 32), np.float32)
     found = 0
-    for path in sorted(folder.glob("*.onnx")):
+    for path in sorted(folder.glob("[!.]*.onnx")):
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         outputs = session.run(None, {session.get_inputs()[0].name: x})
         assert np.isfinite(outputs[0]).all()
         found += 1
-    for path in sorted(folder.glob("*.xml")):
+    for path in sorted(folder.glob("[!.]*.xml")):
         assert np.isfinite(openvino.Core().compile_model(path, "CPU")(x)[0]).all()
         found += 1
     return found
@@ -124,7 +124,7 @@ COMMANDS = {
             *("--resume", str(folder / "journal"), "--json", str(folder / "front.json"), "--overwrite"),
         ],
         amount=finished_chunks,
-        result=lambda folder: json.loads((folder / "front.json").read_text())["rows"],
+        result=lambda folder: json.loads((folder / "front.json").read_text()),
     ),
     "train": Command(arguments=train_arguments, amount=finished_updates, result=trained),
     "export": Command(
@@ -219,7 +219,7 @@ def kill_once(name: str, folder: Path, number: signal.Signals, delay: float) -> 
         end(process)
     if "Traceback" in out + err:
         problems.append(f"traceback: {err[-2000:]}")
-    if not ended and number != signal.SIGKILL and process.returncode not in (0, 130):
+    if not ended and number != signal.SIGKILL and process.returncode not in (0, 130, -number):
         problems.append(f"exit code {process.returncode} after {number.name}: {err[-500:]}")
     if ended and process.returncode:
         problems.append(f"exit code {process.returncode} without a signal: {err[-500:]}")
