@@ -1,7 +1,7 @@
 """From the text that names a network to the network with its weights: a variant, or a model of timm."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -84,9 +84,8 @@ def named_in(file: Checkpoint | None) -> str:
     if file is None:
         raise OptionError("no network: name a variant such as saevit_tiny, or a --checkpoint")
     if not file.model:
-        near = fitting_preset(file)
-        such = f", such as {near}, which fits" if near else ""
-        raise OptionError(f"{file.label} does not say which network it is of: name it too{such}")
+        fits = f", such as {near}, which fits" if (near := fitting_preset(file)) else ""
+        raise OptionError(f"{file.label} does not say which network it is of: name it too{fits}")
     try:
         if not spec_of(file.model):
             timm_models.check_name(file.model.removeprefix(timm_models.PREFIX))
@@ -232,6 +231,8 @@ def build_network(
 def about_of(net: nn.Module, model: VariantSpec | str, img_size: tuple[int, int]) -> About:
     """Return what a network itself tells, at the size (H, W) that it is used at."""
     in_chans = first_channels(net)
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     if isinstance(net, SAEViT):
         text = str(replace(net.spec, drop_path_rate=0.0))  # of training, not of the network
         num_classes, mean, std = net.spec.num_classes, IMAGENET_MEAN, IMAGENET_STD
@@ -239,20 +240,12 @@ def about_of(net: nn.Module, model: VariantSpec | str, img_size: tuple[int, int]
         timm_model: Any = net  # any class of timm's
         config = timm_model.pretrained_cfg
         text, num_classes = str(model), timm_model.num_classes
-        mean, std = config["mean"], config["std"]
+        mean, std = tuple(config["mean"]), tuple(config["std"])
+    if len(mean) != in_chans:  # of colours, and the network takes other channels
+        mean, std = ((sum(values) / len(values),) * in_chans for values in (mean, std))
     return About(
-        model=text,
-        num_classes=num_classes,
-        img_size=img_size,
-        mean=of_channels(mean, in_chans),
-        std=of_channels(std, in_chans),
-        in_chans=in_chans,
+        model=text, num_classes=num_classes, img_size=img_size, mean=mean, std=std, in_chans=in_chans
     )
-
-
-def of_channels(values: Sequence[float], channels: int) -> tuple[float, ...]:
-    """Return a value for each channel: their mean where they are of another number of channels."""
-    return tuple(values) if len(values) == channels else (sum(values) / len(values),) * channels
 
 
 def first_channels(net: nn.Module) -> int:

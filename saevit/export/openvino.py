@@ -12,7 +12,6 @@ from saevit.errors import MeasureError, need
 from saevit.export.onnx import EXTRA, quiet, reason_of
 
 GROUP = "saevit"  # of what a file says of itself, in its rt_info
-LEAST_FREE = 2**20  # bytes; with less the disk is full
 NODES_APART = ("Constant", "Parameter", "Result")
 
 
@@ -71,7 +70,8 @@ def save(model: Any, path: Path) -> None:
     try:
         openvino.save_model(model, path, compress_to_fp16=False)
     except Exception as error:  # it says "iostream error" of a full disk
-        if shutil.disk_usage(path.parent).free < LEAST_FREE:
+        constants = (op for op in model.get_ops() if op.get_type_name() == "Constant")
+        if shutil.disk_usage(path.parent).free < sum(op.get_byte_size() for op in constants):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
         raise MeasureError(f"OpenVINO cannot write it: {reason_of(error)}") from error
 
