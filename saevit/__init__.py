@@ -5,6 +5,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from saevit.cgroups import usable_cores as usable_cores  # before torch can bind this thread to a core
 from saevit.parse import parse as parse
 from saevit.presets import PRESETS as PRESETS
 from saevit.spec import VariantSpec as VariantSpec

@@ -17,11 +17,12 @@ import saevit
 from saevit import cgroups
 from saevit.cgroups import usable_cores
 from saevit.results.record import Environment
+from saevit.text import printable
 
 # Variables that change how fast the same code runs: thread pools, kernels, allocator, compiler.
 _SETTINGS = re.compile(
     r"(OMP|KMP|GOMP|MKL|DNNL|ONEDNN|OPENBLAS|MALLOC|ATEN|CUDA|CUDNN|CUBLAS|PYTORCH|TORCH|TORCHINDUCTOR|"
-    r"TORCHDYNAMO|TRITON)_\w+|NVIDIA_TF32_OVERRIDE|NVIDIA_VISIBLE_DEVICES|GLIBC_TUNABLES|LD_PRELOAD"
+    r"TORCHDYNAMO|TRITON|TIMM|ORT|OV|TBB)_\w+|NVIDIA_TF32_OVERRIDE|NVIDIA_VISIBLE_DEVICES|GLIBC_TUNABLES|LD_PRELOAD"
 )
 _FOLDERS = re.compile(r"[^\s:;,=]*[/\\]")
 
@@ -78,7 +79,7 @@ def load_average() -> float | None:
 def settings(variables: Mapping[str, str]) -> tuple[str, ...]:
     """Return NAME=value of the variables that change speed; paths are cut to their last part."""
     return tuple(
-        f"{name}={_FOLDERS.sub('', value)}"
+        printable(f"{name}={_FOLDERS.sub('', value)}")
         for name, value in sorted(variables.items())
         if _SETTINGS.fullmatch(name) and not name.endswith(("_DIR", "_HOME", "_PATH"))
     )

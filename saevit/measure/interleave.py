@@ -4,7 +4,6 @@ Drift of the machine then reaches all subjects alike and cancels in the per-roun
 """
 
 import functools
-import math
 import random
 import time
 from collections import Counter
@@ -19,6 +18,8 @@ from saevit.measure.interrupts import held_back
 from saevit.measure.keeping import About, Keeper, Keeping
 from saevit.results.record import Conditions, Environment, utc_now
 from saevit.results.statistics import Ratio, ratio, rounds_needed
+
+MOST_ROUNDS, MOST_SECONDS = 10**5, 3600
 
 __all__ = ["Keeper", "Progress", "Run", "Subject", "Timing", "measure", "schedule"]
 
@@ -149,10 +150,13 @@ def _check(subjects: Sequence[Subject], rounds: int, min_time: float) -> None:
             raise OptionError(
                 f"{name!r} is given {count} times under the same conditions ({conditions}): once is enough"
             )
-    if rounds < 1:
-        raise OptionError(f"rounds {rounds}: at least 1, and {rounds_needed()} to resolve a difference")
-    if not 0 < min_time < math.inf:
-        raise OptionError(f"min_time {min_time}: seconds above 0, such as 0.1")
+    if not 1 <= rounds <= MOST_ROUNDS:
+        raise OptionError(
+            f"rounds {rounds}: at least 1, and {rounds_needed()} to resolve a difference, "
+            f"at most {MOST_ROUNDS}"
+        )
+    if not 0 < min_time <= MOST_SECONDS:
+        raise OptionError(f"min_time {min_time}: seconds above 0, such as 0.1, at most {MOST_SECONDS}")
 
 
 def _prepare_all(entries: Sequence[Entry], rounds: int, min_time: float, tell: Tell) -> bool:

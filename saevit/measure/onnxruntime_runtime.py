@@ -11,7 +11,10 @@ from saevit.errors import MeasureError, need
 from saevit.export.onnx import EXTRA, INPUT, OUTPUT, quiet, reason_of
 from saevit.measure.exchange import check_conditions, graph
 from saevit.measure.memory import is_out_of_memory
+from saevit.measure.outputs import check_finite
 from saevit.results.record import Conditions
+
+PROVIDER = "CPUExecutionProvider"
 
 
 class OnnxRuntime:
@@ -32,14 +35,18 @@ class OnnxRuntime:
         data = graph(model, example)
         try:
             with quiet():
-                call = bound(session(data, conditions.threads), example.numpy())
-            call()
+                opened = session(data, conditions.threads)
+                call = bound(opened, example.numpy())
+            done = call()
         except Exception as error:  # sessions raise kinds of their own
             if is_out_of_memory(error):
                 raise
             raise MeasureError(
                 f"ONNX Runtime cannot run it: {reason_of(error)}; measure it eagerly"
             ) from error
+        if (providers := opened.get_providers()) != [PROVIDER]:
+            raise MeasureError(f"ONNX Runtime runs it on {', '.join(providers)}, not on {PROVIDER}")
+        check_finite(done.copy_outputs_to_cpu())
         return call
 
 
@@ -53,10 +60,10 @@ def session(data: bytes, threads: int) -> Any:
     options.log_severity_level = 3  # errors
     # Between operators its threads wait in a loop, as by default; after a pass they leave the cores alone.
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(data, options, providers=[PROVIDER])
 
 
-def bound(opened: Any, images: np.ndarray) -> Callable[[], object]:
+def bound(opened: Any, images: np.ndarray) -> Callable[[], Any]:
     """Return a call that computes these images, into the same memory every time."""
     onnxruntime = need("onnxruntime", EXTRA)
     (wanted,) = opened.get_outputs()
@@ -69,7 +76,7 @@ def bound(opened: Any, images: np.ndarray) -> Callable[[], object]:
     return functools.partial(run, opened, binding, images)
 
 
-def run(opened: Any, binding: Any, images: np.ndarray) -> object:
+def run(opened: Any, binding: Any, images: np.ndarray) -> Any:
     """Run a session; its binding does not own the memory of the images, whoever calls it does."""
     opened.run_with_iobinding(binding)
     return binding

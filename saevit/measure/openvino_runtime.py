@@ -11,6 +11,7 @@ from saevit.export.onnx import EXTRA, quiet, reason_of
 from saevit.export.openvino import compiled, openvino_model
 from saevit.measure.exchange import check_conditions, graph
 from saevit.measure.memory import is_out_of_memory
+from saevit.measure.outputs import check_finite
 from saevit.results.record import Conditions
 
 
@@ -33,15 +34,20 @@ class OpenVINORuntime:
         data = graph(model, example)
         try:
             with quiet():
-                request = compiled(openvino_model(data), conditions.threads).create_infer_request()
+                made = compiled(openvino_model(data), conditions.threads)
+                request = made.create_infer_request()
             request.set_input_tensor(openvino.Tensor(example.numpy(), shared_memory=True))
-            request.infer()
+            outputs = list(request.infer().values())
+            devices = made.get_property("EXECUTION_DEVICES")
         except MeasureError:
             raise
         except Exception as error:  # OpenVINO raises RuntimeError and kinds of its own
             if is_out_of_memory(error):
                 raise
             raise MeasureError(f"OpenVINO cannot run it: {reason_of(error)}; measure it eagerly") from error
+        if devices != ["CPU"]:
+            raise MeasureError(f"OpenVINO runs it on {devices}, not on the CPU alone")
+        check_finite(outputs)
         return functools.partial(infer, request, example)
 
 

@@ -4,6 +4,7 @@ A runtime is one more entry of `RUNTIMES`: an object with a name that turns a pl
 """
 
 import functools
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -11,11 +12,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from saevit.cgroups import most_threads
 from saevit.count.tracing import placed_copy
 from saevit.errors import MeasureError, OptionError, nearest
 from saevit.measure.memory import is_out_of_memory
 from saevit.measure.onnxruntime_runtime import OnnxRuntime
 from saevit.measure.openvino_runtime import OpenVINORuntime
+from saevit.measure.outputs import check_finite
 from saevit.results.record import Conditions
 
 Call = Callable[[], object]
@@ -24,6 +27,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 ACCELERATORS = ("cuda", "mps")
 COMPILED_MODELS = 1000  # one run may compile that many models of one class
+SWITCHES = ("TORCH_COMPILE_DISABLE", "TORCHDYNAMO_DISABLE")  # turn torch.compile off
 
 
 class Runtime(Protocol):
@@ -61,8 +65,14 @@ class Eager:
         """Nothing: it runs whatever torch runs."""
 
     def prepare(self, model: nn.Module, example: Tensor, conditions: Conditions) -> Call:
-        """Return the forward pass itself."""
-        return functools.partial(model, example)
+        """Return the forward pass itself.
+
+        Raises:
+            MeasureError: outputs that are not finite.
+        """
+        call = functools.partial(model, example)
+        check_finite(call())
+        return call
 
 
 class Compile:
@@ -77,24 +87,45 @@ class Compile:
         """Nothing: it runs whatever torch runs."""
 
     def prepare(self, model: nn.Module, example: Tensor, conditions: Conditions) -> Call:
-        """Compile now, so that no later call does.
+        """Compile now, so that no later call does, and see that it was compiled.
 
         Raises:
-            MeasureError: the compiler failed.
+            MeasureError: the compiler failed or did nothing, or outputs are not finite.
         """
+        graphs: list[int] = []  # operators of each graph that was compiled
+
+        def compiler(graph: Any, inputs: Any, **options: Any) -> Any:
+            kernels = torch._dynamo.lookup_backend("inductor")(graph, inputs, **options)
+            graphs.append(sum(node.op.startswith("call_") for node in graph.graph.nodes))
+            return kernels
+
         # Every compiled model of a class, at every batch size, counts against one limit of 8: beyond it
         # dynamo runs eagerly with no more than a log line. Static, as a second batch size would otherwise
-        # get kernels for any size.
-        call = functools.partial(torch.compile(model, dynamic=False), example)
+        # get kernels for any size. As one graph, as what is between graphs would run eagerly.
+        made = torch.compile(model, backend=compiler, fullgraph=True, dynamic=False)
+        call = functools.partial(made, example)
         limits = {"recompile_limit": COMPILED_MODELS, "fail_on_recompile_limit_hit": True}
         try:
             with torch._dynamo.config.patch(limits):
+                outputs, first = call(), len(graphs)
                 call()
         except Exception as error:
             if is_out_of_memory(error):
                 raise
-            raise MeasureError(f"torch.compile failed: {one_line(error)}; measure it eagerly") from error
+            raise MeasureError(
+                f"torch.compile failed: {one_line(error)}{switches()}; measure it eagerly"
+            ) from error
+        if not sum(graphs):
+            raise MeasureError(f"torch.compile compiled nothing and ran it eagerly{switches()}")
+        if len(graphs) > first:
+            raise MeasureError("torch.compile compiles it anew in every pass; measure it eagerly")
+        check_finite(outputs)
         return call
+
+
+def switches() -> str:
+    """Name the variables that turn torch.compile off."""
+    return "".join(f", {name}={os.environ[name]}" for name in SWITCHES if name in os.environ)
 
 
 RUNTIMES: dict[str, Runtime] = {
@@ -165,15 +196,24 @@ def synchronizer(device: str) -> Callable[[], None]:
     return functools.partial(torch.accelerator.synchronize, torch.device(device))
 
 
+def check_threads(count: int) -> None:
+    """Refuse a number of threads that makes no sense, or with which OpenMP would end the process.
+
+    Raises:
+        OptionError: one of these.
+    """
+    if not 1 <= count <= most_threads():
+        raise OptionError(f"threads {count}: from 1 to {most_threads()}")
+
+
 @contextmanager
 def threads(count: int) -> Iterator[None]:
     """Let torch compute with `count` threads inside the block, and with as many as before after it.
 
     Raises:
-        OptionError: fewer than one.
+        OptionError: fewer than one, or more than an OpenMP library can be asked for.
     """
-    if count < 1:
-        raise OptionError(f"threads {count}: at least 1")
+    check_threads(count)
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -67,14 +67,28 @@ def test_settings_are_what_changes_speed_without_anyones_paths() -> None:
         "NVIDIA_REQUIRE_CUDA": "cuda>=13.0 brand=tesla,driver>=535",  # of a container, not of the speed
         "NVIDIA_TF32_OVERRIDE": "0",
         "TORCHINDUCTOR_CACHE_DIR": "/home/me/cache",
+        "TORCHINDUCTOR_FREEZING": "1",
+        "TORCHDYNAMO_SUPPRESS_ERRORS": "1",
+        "TORCH_COMPILE_DISABLE": "1",
+        "KMP_AFFINITY": "compact\x1b[2J",
+        "MKL_NUM_THREADS": "2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "TIMM_FUSED_ATTN": "0",
         "HOME": "/home/me",
         "MY_TOKEN": "secret",
     }
     assert settings(variables) == (
+        "KMP_AFFINITY=compact\\x1b[2J",
         "LD_PRELOAD=libtcmalloc.so:libiomp5.so",
         "MALLOC_MMAP_THRESHOLD_=4294967296",
+        "MKL_NUM_THREADS=2",
         "NVIDIA_TF32_OVERRIDE=0",
         "OMP_NUM_THREADS=4",
+        "ONEDNN_MAX_CPU_ISA=AVX2",
+        "TIMM_FUSED_ATTN=0",
+        "TORCHDYNAMO_SUPPRESS_ERRORS=1",
+        "TORCHINDUCTOR_FREEZING=1",
+        "TORCH_COMPILE_DISABLE=1",
     )
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from saevit.errors import MeasureError, MissingPackageError, OptionError
-from saevit.measure import exchange, runtimes
+from saevit.measure import exchange, onnxruntime_runtime, runtimes
 from saevit.measure.interleave import Subject, measure
 from saevit.measure.runtimes import example_input, place
 from saevit.model.fold import fold
@@ -108,6 +108,27 @@ def test_a_network_that_cannot_be_written_is_one_line(name: str) -> None:
     with pytest.raises(MeasureError, match=r"^it cannot be written as ONNX: ") as caught:
         prepared(name, Refuses())
     assert "\n" not in str(caught.value)
+
+
+class NotANumber(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3)) / 0
+
+
+@both
+def test_outputs_that_are_not_finite_fail(name: str) -> None:
+    with torch.inference_mode(), pytest.raises(MeasureError, match=r"^its outputs are not finite"):
+        prepared(name, NotANumber())
+
+
+def test_another_provider_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Session(onnxruntime_runtime.need("onnxruntime").InferenceSession):  # type: ignore[misc]
+        def get_providers(self) -> list[str]:
+            return ["SomeExecutionProvider", *super().get_providers()]
+
+    monkeypatch.setattr("onnxruntime.InferenceSession", Session)
+    with torch.inference_mode(), pytest.raises(MeasureError, match="runs it on SomeExecutionProvider, CPU"):
+        prepared("onnxruntime", FOLDED)
 
 
 def test_runtimes_stand_in_one_interleaved_run() -> None:

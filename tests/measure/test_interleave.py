@@ -345,6 +345,9 @@ def test_real_models_are_told_apart() -> None:
         ({"rounds": 0}, "rounds 0: at least 1, and 6 to resolve"),
         ({"min_time": 0.0}, "min_time 0.0"),
         ({"min_time": float("inf")}, "min_time inf"),
+        ({"min_time": float("nan")}, "min_time nan"),
+        ({"min_time": 1e9}, "min_time 1000000000.0: .* at most 3600"),
+        ({"rounds": 10**18}, "rounds 1000000000000000000: .* at most 100000"),
         ({"subjects": []}, "no subjects"),
     ],
 )

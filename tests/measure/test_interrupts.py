@@ -8,7 +8,7 @@ from types import FrameType
 import pytest
 
 from saevit.measure.interleave import measure
-from saevit.measure.interrupts import held_back
+from saevit.measure.interrupts import ENDING, held_back
 from saevit.results.stored_run import Header
 from tests.measure.conftest import Clock
 from tests.measure.test_interleave import steady, subject
@@ -16,24 +16,26 @@ from tests.measure.test_interleave import steady, subject
 
 @pytest.fixture(autouse=True)
 def interruptible() -> Iterator[None]:
-    """Whatever started the tests, Ctrl-C interrupts."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Whatever started the tests, Ctrl-C interrupts, and so do the other signals."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in ENDING}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
-def test_it_waits_for_the_end_of_the_block() -> None:
+@pytest.mark.parametrize("number", ENDING)
+def test_it_waits_for_the_end_of_the_block(number: signal.Signals) -> None:
     done = []
 
     def interrupted() -> None:
         with held_back():
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
             done.append("the rest of the block")
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert done
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(number) is signal.default_int_handler
 
 
 def test_another_handler_is_called_as_it_would_have_been() -> None:

@@ -1,9 +1,14 @@
 """Devices, precisions and threads are checked before the clock starts; runtimes give a call or one line."""
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +16,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from saevit.cgroups import most_threads
 from saevit.errors import MeasureError, OptionError
 from saevit.measure import runtimes
 from tests.measure.conftest import CONDITIONS
@@ -140,22 +146,140 @@ def test_threads_are_pinned_and_restored_even_after_an_error() -> None:
     with pytest.raises(ZeroDivisionError), runtimes.threads(before + 1):
         1 / (before + 1 - torch.get_num_threads())  # fails only if the count was set
     assert torch.get_num_threads() == before
-    with pytest.raises(OptionError, match="threads 0: at least 1"), runtimes.threads(0):
-        pass
+    for count in (0, -1, most_threads() + 1, 10**5, 10**18):
+        with pytest.raises(OptionError, match=f"threads {count}: from 1 to"), runtimes.threads(count):
+            pass
+    assert torch.get_num_threads() == before
 
 
 def test_a_compiler_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        torch, "compile", lambda model, dynamic: _raising(RuntimeError("no kernel:\nlong trace"))
-    )
+    failing = _raising(RuntimeError("no kernel:\nlong trace"))
+    monkeypatch.setattr(torch, "compile", lambda model, **options: failing)
     with pytest.raises(MeasureError, match=r"^torch.compile failed: no kernel; measure it eagerly$"):
         prepared("compile", Net(4), 1)
 
 
 def test_running_out_of_memory_is_not_a_compiler_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "compile", lambda model, dynamic: _raising(torch.OutOfMemoryError("full")))
+    monkeypatch.setattr(torch, "compile", lambda model, **options: _raising(torch.OutOfMemoryError("full")))
     with pytest.raises(torch.OutOfMemoryError):
         prepared("compile", Net(4), 1)
+
+
+class Breaks(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        x = super().forward(x)
+        torch._dynamo.graph_break()
+        return x + 1
+
+
+class Restless(Net):
+    passes = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.passes += 1
+        return super().forward(x) * self.passes
+
+
+class Excepted(Net):
+    @torch.compiler.disable
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x)
+
+
+class Idle(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+class NotANumber(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) / 0
+
+
+@pytest.fixture
+def quick_compiler(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Stand in for inductor, which takes long: graphs run as they were traced. Returns their calls."""
+    torch._dynamo.reset()
+    calls: list[int] = []
+
+    def compiler(graph: Any, inputs: Any) -> Callable[..., object]:
+        return lambda *inputs: calls.append(1) or graph(*inputs)
+
+    monkeypatch.setattr(torch._dynamo, "lookup_backend", lambda name: compiler)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (Breaks, "torch.compile failed: "),
+        (Excepted, "torch.compile failed: "),
+        (Restless, "compiles it anew in every pass"),
+        (Idle, "compiled nothing and ran it eagerly"),
+        (NotANumber, "outputs are not finite"),
+    ],
+)
+def test_what_is_not_compiled_as_a_whole_fails(
+    model: Callable[..., nn.Module], message: str, quick_compiler: list[int]
+) -> None:
+    with torch.inference_mode(), pytest.raises(MeasureError, match=message) as caught:
+        prepared("compile", model() if model is Idle else model(4), 1)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_that_is_compiled_runs_what_was_compiled(quick_compiler: list[int]) -> None:
+    with torch.inference_mode():
+        call = prepared("compile", Net(4), 1)
+        before = len(quick_compiler)
+        call()
+    assert len(quick_compiler) == before + 1
+
+
+@pytest.mark.parametrize("way", ["config", "stance", "errors"])
+def test_a_compiler_that_is_turned_off_or_gives_up_fails(
+    way: str, quick_compiler: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks for compiled times must not get eager ones."""
+    if way == "config":
+        monkeypatch.setenv("TORCHDYNAMO_DISABLE", "1")
+    elif way == "errors":
+        failing = _raising(RuntimeError("no C++ compiler"))
+        monkeypatch.setattr(
+            torch._dynamo, "lookup_backend", lambda name: lambda graph, inputs: failing(inputs)
+        )
+    torch.compiler.set_stance("force_eager" if way == "stance" else "default")
+    off = torch._dynamo.config.patch({"disable": way == "config", "suppress_errors": way == "errors"})
+    try:
+        with off, torch.inference_mode(), pytest.raises(MeasureError, match=r"^torch.compile ") as caught:
+            prepared("compile", Net(4), 1)
+    finally:
+        torch.compiler.set_stance("default")
+    assert ("TORCHDYNAMO_DISABLE=1" in str(caught.value)) == (way == "config")
+    assert not quick_compiler
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variable", ["TORCH_COMPILE_DISABLE=1", "TORCHDYNAMO_DISABLE=1"])
+def test_variables_that_turn_it_off_give_a_failed_row(variable: str, tmp_path: Path) -> None:
+    name, _, value = variable.partition("=")
+    model = "saevit_pico:dims=8-8-16-16,heads=1,depths=1"
+    quick = ("--img-size", "32", "--rounds", "1", "--min-time", "0.001", "--batch-size", "1", "--json", "-")
+    done = subprocess.run(
+        [sys.executable, "-m", "saevit_cli", "profile", model, "--runtime", "eager,compile", *quick],
+        env=os.environ | {name: value, "SAEVIT_STORE": str(tmp_path)},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+    )
+    eager, compiled = json.loads(done.stdout)["timings"]["latencies"]
+    assert done.returncode == 1
+    assert (len(eager["samples"]), eager["failure"], compiled["samples"]) == (1, None, [])
+    assert f"{name}={value}" in compiled["failure"]
+
+
+def test_outputs_that_are_not_finite_fail_in_eager_too() -> None:
+    with pytest.raises(MeasureError, match="outputs are not finite"):
+        prepared("eager", NotANumber(4), 1)
 
 
 def test_tf32_is_told_on_cuda_only(monkeypatch: pytest.MonkeyPatch) -> None:
