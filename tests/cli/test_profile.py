@@ -6,10 +6,8 @@ import json
 import os
 import pty
 import re
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -161,36 +159,6 @@ def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
     command = f"{sys.executable} -m saevit_cli profile --no-measure --counters analytic --by module | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=tmp_path, check=True)
     assert done.stderr == ""
-
-
-def test_ctrl_c_keeps_finished_rounds(tmp_path: Path) -> None:
-    arguments = (
-        "profile",
-        SMALL,
-        "--rounds",
-        "100000",
-        "--min-time",
-        "0.01",
-        "--batch-size",
-        "1",
-        "--json",
-        "a.json",
-    )
-    more = ("--counters", "analytic", "--img-size", "64", "--threads", "1")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "saevit_cli", *arguments, *more],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    time.sleep(15)
-    process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert "interrupted: the figures are of the" in out
-    timings = json.loads((tmp_path / "a.json").read_text())["timings"]
-    assert timings["interrupted"]
-    assert len(timings["latencies"][0]["samples"]) == timings["rounds"] > 0
 
 
 def test_a_terminal_gets_drawn_tables_and_a_progress_bar(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Whatever happens to the process: one line on stderr, an exit code, and no traceback."""
 
+import json
 import os
 import re
 import signal
@@ -295,13 +296,16 @@ def rounds_in(folder: Path, least: int) -> int:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT], ids=lambda n: n.name)
 def test_a_signal_interrupts_and_keeps_the_rounds(number: signal.Signals, tmp_path: Path) -> None:
-    with started([*LONG, *ONE], tmp_path) as process:
+    with started([*LONG, *ONE, "--json", "a.json"], tmp_path) as process:
         rounds_in(tmp_path, 2)
         process.send_signal(number)
         out, err = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "interrupted: the figures are of the" in out
-    assert re.fullmatch(r"kept \S+\n", err)
+    assert re.fullmatch(r"kept \S+\nwrote a.json\n", err)
+    timings = json.loads((tmp_path / "a.json").read_text())["timings"]
+    assert timings["interrupted"]
+    assert len(timings["latencies"][0]["samples"]) == timings["rounds"] > 1
     shown = subprocess.run(
         [*COMMAND, "results", "show", "latest", "--store", "store"], cwd=tmp_path, check=False, timeout=300
     )

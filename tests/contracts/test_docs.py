@@ -21,6 +21,7 @@ from tests.results.test_record import COUNTED
 from tests.results.test_store import HEADER, round_of
 
 ROOT = Path(__file__).parents[2]
+OF_ALL = ("--version", "--traceback")  # options that stand before any command
 INTRO = """# Command line
 
 Made from the commands' own help by `make docs`; a test compares the two.
@@ -32,7 +33,7 @@ def reference() -> str:
     root = typer.main.get_command(application(SUMMARIES))
     parts = [
         INTRO,
-        "\n".join([f"- `{p.opts[-1]}`: {p.help}" for p in root.params if p.opts[-1] == "--version"]),
+        "\n".join([f"- `{p.opts[-1]}`: {p.help}" for p in root.params if p.opts[-1] in OF_ALL]),
         "",
     ]
     for name, command in commands(root):
