@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 import saevit
 from saevit.decode import LARGEST, DecodeError, decode
+from saevit.errors import OptionError
 from saevit.text import abbreviated
 
 SCHEMA_VERSION = 2
@@ -60,7 +61,7 @@ class Conditions:
     """What a measurement depends on besides the model and the machine.
 
     Raises:
-        ValueError: a value that no measurement can have.
+        OptionError: a value that no measurement can have.
     """
 
     img_size: tuple[int, int]  # height, width in pixels
@@ -76,13 +77,13 @@ class Conditions:
         sizes = {"img_size": min(self.img_size), "batch_size": self.batch_size, "threads": self.threads}
         for name, value in (*sizes.items(), ("img_size", max(self.img_size))):
             if not 1 <= value <= MOST:
-                raise ValueError(f"{name} {value}: a whole number from 1 to {MOST}")
+                raise OptionError(f"{name} {value}: a whole number from 1 to {MOST}")
         if not re.fullmatch(r"(cpu|cuda|mps)(:[0-9]{1,3})?", self.device):
-            raise ValueError(
+            raise OptionError(
                 f"device {abbreviated(self.device)}: cpu, cuda, mps, or one of several such as cuda:1"
             )
         if not self.runtime:
-            raise ValueError("runtime '': a runtime has a name, such as eager")
+            raise OptionError("runtime '': a runtime has a name, such as eager")
 
     def __str__(self) -> str:
         height, width = self.img_size

@@ -97,6 +97,28 @@ def test_killed_in_mid_run(saevit: Run, tmp_path: Path) -> None:
     assert all(c["params"] and c["macs"] for c in data["candidates"])
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
+@pytest.mark.parametrize(
+    "signals", [[signal.SIGKILL], [signal.SIGTERM], [signal.SIGINT, signal.SIGINT]], ids=["9", "15", "2 2"]
+)
+def test_what_ends_while_it_warms_up_leaves_nothing_that_blocks(
+    saevit: Run, tmp_path: Path, signals: list[signal.Signals]
+) -> None:
+    store = tmp_path / "store"
+    with started(tmp_path, "--min-time", "100") as process:
+        deadline = time.monotonic() + MOST_SECONDS
+        while not store.exists():  # it is made before anything is built
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline, "the run did not start"
+            time.sleep(0.02)
+        for one in signals:
+            process.send_signal(one)
+        process.communicate(timeout=MOST_SECONDS)
+    assert process.returncode != 0
+    assert not store.exists() or not list(store.glob("*"))
+    assert "has no runs yet" in saevit("results", "list", check=True).stdout
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGINT")
 def test_ctrl_c_reports_the_finished_rounds(saevit: Run, tmp_path: Path) -> None:
     with started(tmp_path, "--json", "found.json") as process:
