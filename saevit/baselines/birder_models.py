@@ -117,7 +117,7 @@ def quiet() -> Iterator[None]:
     import logging
 
     disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(max(disabled, logging.WARNING))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

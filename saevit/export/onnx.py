@@ -104,7 +104,7 @@ def versions(model: Any) -> dict[str, int]:
 def quiet() -> Iterator[None]:
     """Keep the exporters' remarks on their own inner workings to themselves."""
     level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(max(level, logging.WARNING))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
