@@ -1,4 +1,4 @@
-"""`saevit` and `python -m saevit_cli`: an interrupt while this is loaded is one line too."""
+"""`saevit` and `python -m saevit_cli`: what goes wrong while the command line is loaded is one line too."""
 
 import sys
 
@@ -6,12 +6,15 @@ import sys
 def main() -> None:
     """Run the command line."""
     try:
-        from saevit_cli.app import main as run_command_line
+        from saevit_cli import app
 
-        run_command_line()
+        app.main()
     except KeyboardInterrupt:
         sys.stderr.write("error: interrupted\n")
         sys.exit(130)
+    except Exception as error:  # of an import: a package that is missing or broken
+        sys.stderr.write(f"error: saevit cannot be loaded: {' '.join(str(error).split())}\n")
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """`saevit`: the application, and the one place where an error becomes a line on stderr and an exit code."""
 
-import contextlib
 import errno
 import os
 import sys
+import traceback
 from collections.abc import Collection, Sequence
+from importlib import import_module
 from typing import Annotated
 
 import typer
@@ -38,6 +39,12 @@ SUMMARIES = {
     "its name.",
     "list": "Show the presets, and the keys that make variants of them.",
     "results": "List, show, compare and export the measured runs that are kept.",
+}
+# Module and function of a command, where these are not both its name.
+PLACES = {
+    "visualize-attention": ("visualize_attention", "visualize_attention"),
+    "eval": ("evaluate", "evaluate"),
+    "list": ("list", "list_variants"),
 }
 
 
@@ -87,43 +94,16 @@ def unloaded() -> None:
 
 def load(made: typer.Typer, name: str) -> None:
     """Add a command with everything that it has."""
-    if name == "profile":
-        from saevit_cli.commands.profile import profile
-
-        made.command(name)(profile)
-    elif name == "compare":
-        from saevit_cli.commands.compare import compare
-
-        made.command(name)(compare)
+    module, function = PLACES.get(name, (name, name))
+    found = getattr(import_module(f"saevit_cli.commands.{module}"), function)
+    if isinstance(found, typer.Typer):
+        made.add_typer(found, name=name)
     elif name == "explore":
-        from saevit_cli.commands.explore import explore
         from saevit_cli.commands.explore_options import KeysAsOptions
 
-        made.command(name, cls=KeysAsOptions)(explore)
-    elif name == "visualize-attention":
-        from saevit_cli.commands.visualize_attention import visualize_attention
-
-        made.command(name)(visualize_attention)
-    elif name == "eval":
-        from saevit_cli.commands.evaluate import evaluate
-
-        made.command(name)(evaluate)
-    elif name == "train":
-        from saevit_cli.commands.train import train
-
-        made.command(name)(train)
-    elif name == "export":
-        from saevit_cli.commands.export import export
-
-        made.command(name)(export)
-    elif name == "list":
-        from saevit_cli.commands.list import list_variants
-
-        made.command(name)(list_variants)
-    elif name == "results":
-        from saevit_cli.commands.results import results
-
-        made.add_typer(results, name=name)
+        made.command(name, cls=KeysAsOptions)(found)
+    else:
+        made.command(name)(found)
 
 
 def asked_for(arguments: Sequence[str]) -> Collection[str]:
@@ -137,7 +117,7 @@ def main() -> None:
     """Run the command line; the exit code is 0, 1 (something failed), 2 (bad input) or 130 (interrupted)."""
     stdout, arguments = terminal.open_streams(), sys.argv[1:]
     if TRACEBACK not in arguments:
-        terminal.catch_strays(lambda error: explain(error, arguments))
+        terminal.hush(lambda error: explain(error or RuntimeError("in a thread"), arguments))
     if stdout is None:
         sys.exit(complain("stdout is closed: send it to a file, or to /dev/null", FAILED))
     with terminal.obeyed_signals():
@@ -150,15 +130,12 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; every error is one line on stderr."""
-    is_traced = TRACEBACK in arguments
     try:
-        words = expanded([word for word in arguments if word != TRACEBACK])
-        with contextlib.nullcontext() if is_traced else terminal.quiet_libraries():
-            return invoke(words)
+        return invoke(expanded([word for word in arguments if word != TRACEBACK]))
     except SystemExit:  # a shell's completion ends so
         raise
     except BaseException as error:
-        return explain(error, arguments, is_traced=is_traced)
+        return explain(error, arguments)
 
 
 def invoke(arguments: list[str]) -> int:
@@ -190,12 +167,10 @@ def expanded(arguments: Sequence[str]) -> list[str]:
     return words
 
 
-def explain(error: BaseException, arguments: Sequence[str], *, is_traced: bool = False) -> int:
+def explain(error: BaseException, arguments: Sequence[str]) -> int:
     """Say on stderr, in one line, what went wrong, and return the exit code."""
-    if is_traced:
-        from traceback import print_exception
-
-        print_exception(error)
+    if TRACEBACK in arguments:
+        traceback.print_exception(error)
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         return complain("interrupted", INTERRUPTED)
     if isinstance(error, SaevitError):
@@ -206,25 +181,24 @@ def explain(error: BaseException, arguments: Sequence[str], *, is_traced: bool =
         code = FAILED if error.errno in MACHINE else BAD_INPUT
         return complain(f"{os.fsdecode(error.filename)} cannot be used: {error.strerror}", code)
     said = abbreviated(" ".join(f"{type(error).__name__}: {error}".split()), 200)
-    where = "" if is_traced else f"; {kept_traceback(error, arguments)}"
-    return complain(f"{said} (not foreseen{where})", FAILED)
+    return complain(f"{said} (not foreseen; {kept_traceback(error, arguments)})", FAILED)
 
 
 def kept_traceback(error: BaseException, arguments: Sequence[str]) -> str:
-    """Keep traceback, arguments and versions in a file, and say where they are."""
-    import platform
+    """Keep arguments, versions and traceback in a file, and say where they are."""
     import tempfile
     from importlib import metadata
-    from traceback import format_exception
 
     try:
-        versions = (
-            f"saevit {__version__}, Python {platform.python_version()}, torch {metadata.version('torch')}"
-        )
-        lines = [f"arguments: {list(arguments)}", versions, platform.platform(), *format_exception(error)]
+        torch = metadata.version("torch")
+        about = [
+            repr(arguments),
+            f"saevit {__version__}, Python {sys.version}, torch {torch}, {sys.platform}",
+        ]
+        text = "\n".join([*about, *traceback.format_exception(error)])
         handle, name = tempfile.mkstemp(prefix="saevit-", suffix=".txt")
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write("\n".join(lines))
+            file.write(text)
     except Exception:  # no folder for temporary files, a full disk, no memory: the error itself is told
         return f"{TRACEBACK} shows where it comes from"
     return f"traceback and versions are in {name}"

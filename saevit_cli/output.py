@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from saevit.results.store import Writer
 
 Output = tuple[str, str | Path | None, Callable[[], str | Callable[[Path], object]]]  # see write_all
+Named = tuple[str, str | Path | None]  # an option and its file
 
 STDOUT = "-"
 GAP = "  "
@@ -28,10 +29,10 @@ INTERRUPTED = 130
 
 
 def check_targets(
-    outputs: Iterable[tuple[str, str | Path | None]],
+    outputs: Iterable[Named],
     *,
     overwrite: bool,
-    inputs: Iterable[tuple[str, str | Path | None]] = (),
+    inputs: Iterable[Named] = (),
     endings: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
 ) -> None:
     """Refuse, before any work, a file that cannot or should not be written, and one that has two roles.
@@ -43,50 +44,46 @@ def check_targets(
         endings: what an option's file ends with, where that matters; such a one cannot go to stdout.
 
     Raises:
-        OptionError: a folder, a missing or closed one around it, a file that exists, another ending, two
-            outputs on stdout or in one file, an output that is an input.
+        OptionError: the first one that is found.
     """
-    wanted = [(option, target) for option, target in outputs if target is not None]
-    for option, target in wanted:
-        if str(target) != STDOUT or option in endings:
+    outputs = list(outputs)
+    for option, target in outputs:
+        if target is not None and (str(target) != STDOUT or option in endings):
             check_target(option, Path(target), overwrite=overwrite, endings=endings.get(option, ()))
-    check_roles(wanted, inputs)
+    check_roles(outputs, inputs)
 
 
-def check_roles(
-    outputs: Iterable[tuple[str, str | Path]], inputs: Iterable[tuple[str, str | Path | None]]
-) -> None:
-    """Refuse two outputs in one file, whatever its names, and an output that is read too.
+def check_roles(outputs: Iterable[Named], inputs: Iterable[Named]) -> None:
+    """Refuse two outputs in one file, whatever its names, and an output that is read or lies among images.
 
     Raises:
-        OptionError: as said.
+        OptionError: names both roles.
     """
     written: dict[object, tuple[str, str | Path]] = {}
     for option, target in outputs:
+        if target is None:
+            continue
         key = _identity(target)
-        if key in written and not (key != STDOUT and Path(target).is_char_device()):
+        if key in written and (key == STDOUT or not Path(target).is_char_device()):
             where = "stdout" if key == STDOUT else target
-            raise OptionError(
-                f"{written[key][0]} and {option} cannot both go to {where}: give one of them a file"
-            )
+            both = f"{written[key][0]} and {option}"
+            raise OptionError(f"{both} cannot both go to {where}: give one of them a file")
         written[key] = option, target
     for option, source in inputs:
-        if source is None:
-            continue
-        clash = written.get(_identity(source)) or _image_in(Path(source), written.values())
-        if clash:
-            raise OptionError(f"{clash[0]} {clash[1]}: {option} {source} is read, write elsewhere")
+        if source is not None:
+            pictures = [named for named in written.values() if _is_picture_in(source, named[1])]
+            if found := written.get(_identity(source)) or next(iter(pictures), None):
+                raise OptionError(f"{found[0]} {found[1]}: {option} {source} is read, write elsewhere")
 
 
-def _image_in(source: Path, outputs: Iterable[tuple[str, str | Path]]) -> tuple[str, str | Path] | None:
-    """Return the output that would be one more image in a folder of images."""
-    if not source.is_dir():
-        return None
+def _is_picture_in(source: str | Path, target: str | Path) -> bool:
+    """Tell whether a file would be one more image in a folder of images."""
+    if not Path(source).is_dir():
+        return False
     from saevit.image_files import ENDINGS
 
-    folder = os.path.realpath(source)
-    inside = (o for o in outputs if Path(os.path.realpath(o[1])).is_relative_to(folder))
-    return next((o for o in inside if Path(o[1]).suffix.lower() in ENDINGS), None)
+    is_inside = Path(os.path.realpath(target)).is_relative_to(os.path.realpath(source))
+    return is_inside and Path(target).suffix.lower() in ENDINGS
 
 
 def check_target(option: str, path: Path, *, overwrite: bool, endings: tuple[str, ...]) -> None:

@@ -1,10 +1,10 @@
 """From the text of an option to its value, or one line that says what it may be."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
 from saevit.baselines.adapters import split
+from saevit.cgroups import most_threads
 from saevit.errors import OptionError, nearest
 from saevit.parse import pairs, parse, with_values
 from saevit.spec import VariantSpec
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from saevit.results.record import Dtype, MemoryFormat
 
 MOST = 10**6  # of what is counted, unless a reader says otherwise
-MOST_ROUNDS = 10**4
-MOST_SECONDS = 600
-MOST_THREADS = 8 * (os.cpu_count() or 1)  # OpenMP ends the process where it cannot start them
 MOST_PROCESSES = 256
 
 
@@ -88,10 +85,7 @@ def read_size(text: str) -> tuple[int, int]:
 
 def read_batches(text: str) -> tuple[int, ...]:
     """Read batch sizes, each once and 1 or more."""
-    sizes = read_numbers("--batch-size", text)
-    for batch_size in sizes:
-        if not 1 <= batch_size <= MOST:
-            raise OptionError(f"--batch-size {batch_size}: at least 1 and at most {MOST:,}")
+    sizes = tuple(read_count("--batch-size", part) for part in text.split(","))
     if len(set(sizes)) < len(sizes):
         raise OptionError(f"--batch-size {abbreviated(text)}: a size stands twice, once is enough")
     return sizes
@@ -99,12 +93,12 @@ def read_batches(text: str) -> tuple[int, ...]:
 
 def read_threads(text: str | None) -> int | None:
     """Read a number of threads; None is left to the library."""
-    return None if text is None else read_count("--threads", text, most=MOST_THREADS)
+    return None if text is None else read_count("--threads", text, most=most_threads())
 
 
 def read_rounds(text: str) -> int:
     """Read a number of rounds."""
-    return read_count("--rounds", text, most=MOST_ROUNDS)
+    return read_count("--rounds", text)
 
 
 def read_count(option: str, text: str, *, least: int = 1, most: int = MOST) -> int:
@@ -114,15 +108,14 @@ def read_count(option: str, text: str, *, least: int = 1, most: int = MOST) -> i
     except ValueError:
         count = least - 1
     if not least <= count <= most:
-        raise OptionError(
-            f"{option} {abbreviated(text)}: a whole number of {least} or more, at most {most:,}"
-        )
+        rule = f"a whole number of {least} or more, at most {most:,}"
+        raise OptionError(f"{option} {abbreviated(text)}: {rule}")
     return count
 
 
 def read_min_time(text: str) -> float:
     """Read a sample's least time in seconds."""
-    return read_positive("--min-time", text, MOST_SECONDS, "seconds above 0, such as 0.1")
+    return read_positive("--min-time", text, 3600, "seconds above 0, such as 0.1")
 
 
 def read_positive(option: str, text: str, most: float, rule: str) -> float:

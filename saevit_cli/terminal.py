@@ -1,7 +1,6 @@
 """The process: standard streams that never fail, signals that interrupt, libraries that are quiet."""
 
 import _thread
-import contextlib
 import io
 import logging
 import os
@@ -10,7 +9,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from types import FrameType
+from contextlib import contextmanager
 from typing import Any
 
 from saevit.measure.interrupts import ENDING
@@ -32,20 +31,8 @@ class Tap(io.FileIO):
         return len(data)
 
 
-def tap(name: str, number: int) -> Tap:
-    """Replace sys.stdout or sys.stderr by one that cannot fail and escapes characters it does not know."""
-    raw, stream = Tap(number, "w", closefd=False), getattr(sys, name)
-    encoding = stream.encoding if stream else "utf-8"
-    by_line = raw.isatty() or name == "stderr"
-    text = io.TextIOWrapper(
-        io.BufferedWriter(raw), encoding=encoding, errors="backslashreplace", line_buffering=by_line
-    )
-    setattr(sys, name, text)
-    return raw
-
-
 def open_streams() -> Tap | None:
-    """Make both streams safe and return stdout; None: it is closed.
+    """Let stdout and stderr never fail, and escape what they cannot encode; return stdout if it is open.
 
     What is closed leads nowhere from now on, so that no file of ours takes its number.
     """
@@ -55,12 +42,16 @@ def open_streams() -> Tap | None:
             os.fstat(number)
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the lowest free number: this
-    tap("stderr", 2)
-    stdout = tap("stdout", 1)
-    return stdout if is_open else None
+    taps = {name: Tap(number, "w", closefd=False) for name, number in (("stdout", 1), ("stderr", 2))}
+    for name, tap in taps.items():
+        encoding, by_line = getattr(getattr(sys, name), "encoding", "utf-8"), name == "stderr" or tap.isatty()
+        buffer = io.BufferedWriter(tap)
+        stream = io.TextIOWrapper(buffer, encoding, errors="backslashreplace", line_buffering=by_line)
+        setattr(sys, name, stream)
+    return taps["stdout"] if is_open else None
 
 
-@contextlib.contextmanager
+@contextmanager
 def obeyed_signals() -> Iterator[None]:
     """Let SIGTERM and SIGHUP interrupt as Ctrl-C does, here and not in processes that are forked.
 
@@ -69,16 +60,12 @@ def obeyed_signals() -> Iterator[None]:
     """
     ours = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]
 
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
     def handle(handler: Any) -> None:
         for number in ours:
             signal.signal(number, handler)
 
-    handle(interrupt)
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=lambda: handle(signal.SIG_DFL))
+    handle(signal.default_int_handler)
+    os.register_at_fork(after_in_child=lambda: handle(signal.SIG_DFL))
     try:
         yield
     finally:
@@ -86,34 +73,14 @@ def obeyed_signals() -> Iterator[None]:
         exec("")  # forgets an interrupt within another exec, for which Python would end itself by SIGINT
 
 
-def catch_strays(report: Callable[[BaseException], object]) -> None:
-    """Report what a thread raises; an interrupt that a destructor swallows is raised again.
+def hush(report: Callable[[BaseException | None], object]) -> None:
+    """Keep from the terminal what libraries warn of and log (PYTHONWARNINGS shows warnings).
 
-    Other exceptions of destructors and at exit are without consequence: Python ignores them too.
+    What a thread raises is reported. What a destructor raises is ignored, as Python does after showing it,
+    but for an interrupt, which is raised again.
     """
-
-    def in_thread(args: threading.ExceptHookArgs) -> None:
-        if args.exc_value is not None:
-            report(args.exc_value)
-
-    def in_destructor(args: Any) -> None:
-        if args.exc_type is KeyboardInterrupt:
-            _thread.interrupt_main()
-
-    threading.excepthook, sys.unraisablehook = in_thread, in_destructor
-
-
-@contextlib.contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """Keep warnings and log lines of libraries from the terminal; PYTHONWARNINGS shows warnings."""
-    level, told = logging.root.manager.disable, logging.raiseExceptions
-    with warnings.catch_warnings():
-        if not sys.warnoptions:
-            warnings.simplefilter("ignore")
-        logging.disable(logging.CRITICAL)
-        logging.raiseExceptions = False
-        try:
-            yield
-        finally:
-            logging.disable(level)
-            logging.raiseExceptions = told
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
+    threading.excepthook = lambda args: report(args.exc_value)
+    sys.unraisablehook = lambda args: _thread.interrupt_main() if args.exc_type is KeyboardInterrupt else None

@@ -89,9 +89,6 @@ def paths_of(formats: Sequence[str], target: Path | None, model: str) -> dict[st
         return {name: folder / f"{stem}{ENDINGS[name]}" for name in formats}
     if len(formats) > 1:
         raise OptionError(f"--output {target}: {len(formats)} formats go into a folder that exists")
-    if folder.suffix != ENDINGS[formats[0]]:
-        near = nearest(folder.suffix, [ENDINGS[formats[0]]])
-        raise OptionError(f"--output {target} has no known ending: {near}")
     return {formats[0]: folder}
 
 
@@ -99,10 +96,14 @@ def check_outputs(
     paths: dict[str, Path], json: str | None, checkpoint: Path | None, *, overwrite: bool
 ) -> None:
     """Refuse, before any work, what cannot be written, OpenVINO's second file too."""
-    files = [*paths.values()]
-    files += [path.with_suffix(COMPANIONS[name]) for name, path in paths.items() if name in COMPANIONS]
+    beside = [(end, paths[name].with_suffix(end)) for name, end in COMPANIONS.items() if name in paths]
     output.check_targets(
-        [("--json", json), *(("--output", path) for path in files)],
+        [
+            ("--json", json),
+            *(("--output", path) for path in paths.values()),
+            *((f"--output's {end}", path) for end, path in beside),
+        ],
         overwrite=overwrite,
         inputs=[("--checkpoint", checkpoint)],
+        endings={"--output": tuple(ENDINGS[name] for name in paths)},
     )

@@ -132,6 +132,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.filterwarnings("ignore")  # of libraries, which the command line hides
 @pytest.mark.parametrize("part", [0, *(pytest.param(i, marks=pytest.mark.slow) for i in range(1, PARTS))])
 def test_any_value_is_used_or_refused_in_one_line(
     part: int, folder: Path, monkeypatch: pytest.MonkeyPatch

@@ -153,7 +153,7 @@ def test_what_nobody_foresaw_is_one_line_and_a_file(
     (kept,) = tmp_path.iterdir()
     assert str(kept) in line
     text = kept.read_text(encoding="utf-8")
-    for part in ("arguments: ['list']", "saevit ", "Python 3", "torch ", "Traceback (most recent call last)"):
+    for part in ("['list']", "saevit ", "Python 3", "torch ", "Traceback (most recent call last)"):
         assert part in text
 
 
@@ -216,6 +216,16 @@ def test_a_module_that_cannot_be_imported(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert run(["list"]) == 1
     assert capsys.readouterr().err.startswith("error: ModuleNotFoundError: ")
+
+
+@pytest.mark.parametrize("module", ["typer", "saevit.errors", "saevit_cli.app"])
+def test_an_installation_that_is_broken(module: str, tmp_path: Path) -> None:
+    code = f"import sys; sys.modules[{module!r}] = None; from saevit_cli.__main__ import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "list"], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 1
+    assert re.fullmatch(r"error: saevit cannot be loaded: .*\n", done.stderr)
 
 
 NOISE = """
