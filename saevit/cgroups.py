@@ -27,23 +27,15 @@ def affinity(process: int = 0) -> int:
     return len(os.sched_getaffinity(process))
 
 
-def unbound_affinity() -> int:
-    """Return how many cores this process had before torch's OpenMP library bound a thread to one of them.
-
-    Where torch was imported before saevit, what the parent process has is the nearest that can be known.
-    """
-    if "torch" in sys.modules and is_bound():
-        with contextlib.suppress(OSError):  # no parent that can be seen
-            return affinity(os.getppid())
-    return affinity()
-
-
 def is_bound() -> bool:
     """Do variables let OpenMP bind threads to cores?"""
     return any(name in os.environ for name in BINDING)
 
 
-UNBOUND = unbound_affinity()  # when saevit is imported
+UNBOUND = affinity()  # when saevit is imported
+if "torch" in sys.modules and is_bound():  # too late to ask here
+    with contextlib.suppress(OSError):  # no parent that can be seen
+        UNBOUND = affinity(os.getppid())
 
 
 def usable_cores() -> int:
@@ -89,12 +81,23 @@ def check_fits(
         MemoryLimitError: it needs more than is free.
     """
     held = HELD * weights
-    needed = max((FOLDING if folds else BUILDING) * weights, held + PASSING * activations + SCRATCH)
+    needed = max(building(weights, folds=folds), held + PASSING * activations + SCRATCH)
     if needed > free:
         raise MemoryLimitError(
             f"{what} needs {needed / 1e9:.3g} GB, {min(held, needed) / 1e9:.3g} of them for weights, and "
             f"{free / 1e9:.3g} GB are free{place}: nearest is {way_out}"
         )
+
+
+def images_that_fit(weights: float, image: float, *, free: float, folds: bool) -> int:
+    """Return the largest batch that `check_fits` lets pass; 0: none."""
+    left = free - HELD * weights - SCRATCH
+    return max(0, int(left // (PASSING * image))) if building(weights, folds=folds) <= free else 0
+
+
+def building(weights: float, *, folds: bool) -> float:
+    """Return the bytes that it takes to make weights of so many."""
+    return (FOLDING if folds else BUILDING) * weights
 
 
 def cgroup_folders(controller: str) -> list[Path]:

@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saevit import cgroups
-from saevit.cgroups import BUILDING, FOLDING, HELD, PASSING, SCRATCH, check_fits, usable_cores
+from saevit.cgroups import (
+    BUILDING,
+    FOLDING,
+    HELD,
+    PASSING,
+    SCRATCH,
+    check_fits,
+    images_that_fit,
+    usable_cores,
+)
 from saevit.errors import MemoryLimitError
 
 
@@ -87,7 +96,7 @@ def test_a_system_without_control_groups_has_its_cores(
     assert usable_cores() >= 1
 
 
-@given(st.floats(1, 1e12), st.floats(0, 1e12), st.booleans())
+@given(st.floats(1, 1e12), st.floats(1, 1e12), st.booleans())
 def test_what_fits_is_what_was_measured(weights: float, activations: float, folds: bool) -> None:
     needed = max((FOLDING if folds else BUILDING) * weights, HELD * weights + PASSING * activations + SCRATCH)
     check_fits("it", weights, activations, free=needed, way_out="less", folds=folds)
@@ -95,3 +104,14 @@ def test_what_fits_is_what_was_measured(weights: float, activations: float, fold
         MemoryLimitError, match=r"^it needs .* GB, .* of them for weights, and .* GB are free:"
     ):
         check_fits("it", weights, activations, free=needed * 0.999, way_out="less", folds=folds)
+
+
+@given(st.floats(1e6, 1e10), st.floats(1e6, 1e9), st.floats(1e8, 1e12), st.booleans())
+def test_the_batch_that_is_named_fits_and_the_next_one_does_not(
+    weights: float, image: float, free: float, folds: bool
+) -> None:
+    batch = images_that_fit(weights, image, free=free, folds=folds)
+    if batch:
+        check_fits("it", weights, batch * image, free=free * (1 + 1e-12), way_out="less", folds=folds)
+    with pytest.raises(MemoryLimitError):
+        check_fits("it", weights, (batch + 1) * image, free=free * (1 - 1e-12), way_out="less", folds=folds)

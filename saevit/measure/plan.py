@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from saevit.cgroups import HELD, PASSING, SCRATCH, check_fits, usable_cores
+from saevit.cgroups import check_fits, images_that_fit, usable_cores
 from saevit.count.subject import Counted
 from saevit.results.profile import BYTES, Latency, Timings
 from saevit.results.record import Conditions, Dtype, MemoryFormat
@@ -184,15 +184,16 @@ def check_memory(counted: Counted, conditions: Conditions) -> None:
 
     size, free = BYTES[conditions.dtype], available_memory(conditions.device)
     weights, image = sum(counted.params.values()) * size, counted.peak_elements * size
-    fitting = int((free - HELD * weights - SCRATCH) // (PASSING * image))
-    way_out = f"--batch-size {fitting}" if fitting >= 1 else "--no-measure, which only counts"
+    folds = conditions.folded and conditions.device == "cpu"
+    fitting = images_that_fit(weights, image, free=free, folds=folds)
+    way_out = f"--batch-size {fitting}" if fitting else "--no-measure, which only counts"
     check_fits(
         f"{counted.name} at batch {conditions.batch_size}",
         weights,
         image * conditions.batch_size,
         free=free,
         way_out=f"{way_out}; --force tries all the same",
-        folds=conditions.folded and conditions.device == "cpu",
+        folds=folds,
         place=f" on {conditions.device}",
     )
 
