@@ -92,7 +92,7 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
             return
         target = path.resolve()
         mode = target.stat().st_mode & 0o777 if kind == "file" else 0o666 & ~_umask()
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=_beginning(target), suffix=target.suffix)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=_beginning(target), suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)
         try:

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
 
 WIDE = 5.0  # a range that spans more than this factor gets a logarithmic axis
+EQUAL = 1e-4  # share of a value below which ticks could not tell a range
 LARGEST = 1e300
 DECADES = 300.0  # and beyond this one, a tick a decade is enough
 
@@ -22,7 +23,9 @@ def limits(values: Sequence[float], margins: tuple[float, float], *, log: bool) 
     if log:
         factor = min(high / low, LARGEST)
         return max(low / factor ** margins[0], 1 / LARGEST), min(high * factor ** margins[1], LARGEST)
-    spread = high - low or 2 * abs(high) or 10.0
+    spread = high - low
+    if spread <= EQUAL * max(abs(low), abs(high)):
+        spread = 2 * abs(high) or 10.0
     return low - spread * margins[0], high + spread * margins[1]
 
 
@@ -44,6 +47,6 @@ def scale(axis: "Axis", ends: tuple[float, float], *, log: bool) -> None:
 
 def plain_number(value: float) -> str:
     """Write a tick: 0.05, 20, 1,000; with an exponent where that would be longer: 2e-07, 1e+12."""
-    if value and not 1e-4 <= abs(value) < 1e10:
+    if value and not 1 <= abs(value) < 1e7:
         return f"{value:.6g}"
     return f"{value:z,.6f}".rstrip("0").rstrip(".")

@@ -46,9 +46,11 @@ def draw_losses(axes: "Axes", rows: Sequence[Epoch]) -> None:
     line(axes, [(row.epoch, row.train_loss) for row in rows], TRAIN, marker, "training (augmented)")
     seen = [(row.epoch, row.val_loss) for row in rows if row.val_loss is not None]
     line(axes, seen, VALIDATION, marker, "validation")
-    values = [y for y in (*(row.train_loss for row in rows), *(y for _, y in seen)) if 0 < y < math.inf]
-    if values and max(values) / min(values) > 20:
-        scale(axes.yaxis, limits(values, MARGINS, log=True), log=True)
+    values = [y for y in (*(row.train_loss for row in rows), *(y for _, y in seen)) if 0 <= y < math.inf]
+    positive = [y for y in values if y > 0]
+    log = bool(positive) and max(positive) / min(positive) > 20
+    if values:
+        scale(axes.yaxis, limits(positive if log else values, MARGINS, log=log), log=log)
     rate = axes.twinx()
     rate.plot(
         *zip(*((row.epoch, row.lr) for row in rows), strict=True), color=RATE, linewidth=0.9, linestyle=":"
@@ -82,6 +84,7 @@ def draw_accuracy(axes: "Axes", rows: Sequence[Epoch]) -> None:
         label=f"best, {best.val_top1:.2f} % in epoch {best.epoch}",
         zorder=4,
     )
+    scale(axes.yaxis, limits([y for _, y in seen], MARGINS, log=False), log=False)
     axes.set_ylabel("top-1 (%)", size=9)
     legend_above(axes)
 

@@ -25,7 +25,8 @@ def fixed(value: float, decimals: int, significant: int = 2) -> str:
 
 def interval(value: float, low: float, high: float) -> str:
     """Write a ratio with its interval."""
-    return f"{fixed(value, 3)} [{fixed(low, 3)}, {fixed(high, 3)}]"
+    texts = [fixed(ratio, 3) if ratio < 1e6 else f"{ratio:.3g}" for ratio in (value, low, high)]
+    return "{} [{}, {}]".format(*texts)
 
 
 def scaled(value: float, significant: int = 3) -> str:

@@ -73,6 +73,13 @@ TEXTS = {
     "words": "word " * 100,
     "empty": "",
 }
+TEXTS["all"] = " ".join(TEXTS[name] for name in ("mathematics", "control", "scripts", "markup"))
+QUICK_TEXTS = ("all", "empty")
+
+
+def some(*values: str, slow: bool) -> Any:
+    """Return one set of a test's parameters; the quick ones stand for all."""
+    return pytest.param(*values, marks=[pytest.mark.slow] * slow)
 
 
 def drawn(figure: "Figure", folder: Path, ending: str = ".png") -> bytes:
@@ -101,8 +108,9 @@ def test_each_setting_is_ignored(setting: str, tmp_path: Path) -> None:
         assert drawn(curve("a run"), tmp_path, ".svg") == wanted
 
 
-@pytest.mark.parametrize("text", TEXTS)
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize(
+    ("name", "text"), [some(name, text, slow=text not in QUICK_TEXTS) for name in FIGURES for text in TEXTS]
+)
 def test_any_text_is_drawn_as_text_and_in_silence(
     name: str, text: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -116,14 +124,15 @@ def test_any_text_is_drawn_as_text_and_in_silence(
     texts = [artist.get_text() for artist in figure.findobj(Text)]
     assert not any(artist.get_parse_math() or artist.get_usetex() for artist in figure.findobj(Text))
     assert all(printable(line) == line for text in texts for line in text.split("\n"))
-    if text == "mathematics":
+    if text in ("mathematics", "all"):
         assert any("$5_$9" in text for text in texts)
     assert capfd.readouterr() == ("", "")
     assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
 
 
-@pytest.mark.parametrize("text", ["long", "words", "control"])
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize(
+    ("name", "text"), [some(n, t, slow=t != "long") for n in FIGURES for t in ("long", "words", "control")]
+)
 def test_what_is_long_is_neither_cut_off_nor_endless(name: str, text: str, tmp_path: Path) -> None:
     figure = FIGURES[name](TEXTS[text])
     drawn(figure, tmp_path)
@@ -141,8 +150,9 @@ def test_what_is_long_is_neither_cut_off_nor_endless(name: str, text: str, tmp_p
         assert box.y1 <= whole.y1 + 1, title.get_text()
 
 
-@pytest.mark.parametrize("ending", FORMATS)
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize(
+    ("name", "ending"), [some(name, ending, slow=name != "train") for name in FIGURES for ending in FORMATS]
+)
 def test_every_format_is_the_same_twice(name: str, ending: str, tmp_path: Path) -> None:
     text = "price_$5_$9 数据\x00\udce9"
     first = drawn(FIGURES[name](text), tmp_path, ending)
