@@ -60,44 +60,28 @@ def free_memory() -> int:
 def check_fits(
     what: str,
     weights: float,
-    activations: float,
+    image: float,
     *,
     free: float,
     way_out: str,
+    batch: int = 1,
     folds: bool = False,
-    place: str = "",
+    device: str = "cpu",
 ) -> None:
-    """Refuse what by its exact count, times what was measured on top, cannot fit.
-
-    Args:
-        what: begins the message.
-        weights, activations: as counted, bytes.
-        free: bytes that can be allocated.
-        way_out: ends the message.
-        folds: whether the network is folded.
-        place: where they are free, such as " on cuda".
+    """Refuse weights and live activations of each image, counted in bytes, that cannot fit in what is free.
 
     Raises:
-        MemoryLimitError: it needs more than is free.
+        MemoryLimitError: with what was measured on top they cannot; names the batch that fits, or `way_out`.
     """
-    held = HELD * weights
-    needed = max(building(weights, folds=folds), held + PASSING * activations + SCRATCH)
+    building, held = (FOLDING if folds else BUILDING) * weights, HELD * weights + SCRATCH
+    needed = max(building, held + PASSING * image * batch)
     if needed > free:
+        fitting = int((free - held) // (PASSING * image)) if building <= free else 0
+        nearest = f"--batch-size {fitting}" if 1 <= fitting < batch else way_out
         raise MemoryLimitError(
-            f"{what} needs {needed / 1e9:.3g} GB, {min(held, needed) / 1e9:.3g} of them for weights, and "
-            f"{free / 1e9:.3g} GB are free{place}: nearest is {way_out}"
+            f"{what} needs {needed / 1e9:.3g} GB, {min(needed, HELD * weights) / 1e9:.3g} of them for weights, "
+            f"and {free / 1e9:.3g} GB are free on {device}: nearest is {nearest}"
         )
-
-
-def images_that_fit(weights: float, image: float, *, free: float, folds: bool) -> int:
-    """Return the largest batch that `check_fits` lets pass; 0: none."""
-    left = free - HELD * weights - SCRATCH
-    return max(0, int(left // (PASSING * image))) if building(weights, folds=folds) <= free else 0
-
-
-def building(weights: float, *, folds: bool) -> float:
-    """Return the bytes that it takes to make weights of so many."""
-    return (FOLDING if folds else BUILDING) * weights
 
 
 def cgroup_folders(controller: str) -> list[Path]:

@@ -1,6 +1,6 @@
 """Whether what a network answers are numbers: the time of one that answers NaN is no time of a network."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -10,21 +10,10 @@ from saevit.errors import MeasureError
 
 
 def check_finite(outputs: object) -> None:
-    """Refuse outputs of which one is not finite.
-
-    Raises:
-        MeasureError: infinity or NaN.
-    """
-    if not all(bool(torch.isfinite(one).all()) for one in tensors(outputs)):
-        raise MeasureError("its outputs are not finite: choose a wider --dtype, or other weights")
-
-
-def tensors(outputs: object) -> Iterator[Tensor]:
-    """Yield all tensors of what a network returned, whether of torch or of numpy."""
-    if isinstance(outputs, Tensor):
-        yield outputs
-    elif isinstance(outputs, np.ndarray):
-        yield torch.from_numpy(outputs)
+    """Refuse, by a MeasureError, what a network returned if a number of it is not finite."""
+    if isinstance(outputs, Tensor | np.ndarray):
+        if not torch.isfinite(torch.as_tensor(outputs)).all():
+            raise MeasureError("its outputs are not finite: choose a wider --dtype, or other weights")
     elif isinstance(outputs, Mapping | list | tuple):
         for one in outputs.values() if isinstance(outputs, Mapping) else outputs:
-            yield from tensors(one)
+            check_finite(one)

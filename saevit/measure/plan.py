@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from saevit.cgroups import check_fits, images_that_fit, usable_cores
+from saevit.cgroups import check_fits, usable_cores
 from saevit.count.subject import Counted
+from saevit.errors import MemoryLimitError
 from saevit.results.profile import BYTES, Latency, Timings
 from saevit.results.record import Conditions, Dtype, MemoryFormat
 
@@ -182,20 +183,20 @@ def check_memory(counted: Counted, conditions: Conditions) -> None:
     """
     from saevit.measure.memory import available_memory
 
-    size, free = BYTES[conditions.dtype], available_memory(conditions.device)
-    weights, image = sum(counted.params.values()) * size, counted.peak_elements * size
-    folds = conditions.folded and conditions.device == "cpu"
-    fitting = images_that_fit(weights, image, free=free, folds=folds)
-    way_out = f"--batch-size {fitting}" if fitting else "--no-measure, which only counts"
-    check_fits(
-        f"{counted.name} at batch {conditions.batch_size}",
-        weights,
-        image * conditions.batch_size,
-        free=free,
-        way_out=f"{way_out}; --force tries all the same",
-        folds=folds,
-        place=f" on {conditions.device}",
-    )
+    size = BYTES[conditions.dtype]
+    try:
+        check_fits(
+            f"{counted.name} at batch {conditions.batch_size}",
+            sum(counted.params.values()) * size,
+            counted.peak_elements * size,
+            free=available_memory(conditions.device),
+            way_out="--no-measure, which only counts",
+            batch=conditions.batch_size,
+            folds=conditions.folded and conditions.device == "cpu",
+            device=conditions.device,
+        )
+    except MemoryLimitError as error:
+        raise MemoryLimitError(f"{error}; --force tries all the same") from error
 
 
 def timings_of(run: "Run", times: "ModuleTimes | None") -> Timings:

@@ -65,11 +65,7 @@ class Eager:
         """Nothing: it runs whatever torch runs."""
 
     def prepare(self, model: nn.Module, example: Tensor, conditions: Conditions) -> Call:
-        """Return the forward pass itself.
-
-        Raises:
-            MeasureError: outputs that are not finite.
-        """
+        """Return the forward pass itself; a MeasureError says that its outputs are not finite."""
         call = functools.partial(model, example)
         check_finite(call())
         return call
@@ -197,11 +193,7 @@ def synchronizer(device: str) -> Callable[[], None]:
 
 
 def check_threads(count: int) -> None:
-    """Refuse a number of threads that makes no sense, or with which OpenMP would end the process.
-
-    Raises:
-        OptionError: one of these.
-    """
+    """Refuse, by an OptionError, a number of threads with which OpenMP may end the process."""
     if not 1 <= count <= most_threads():
         raise OptionError(f"threads {count}: from 1 to {most_threads()}")
 

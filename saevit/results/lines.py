@@ -9,7 +9,7 @@ from typing import Any
 from zlib import crc32
 
 from saevit.decode import DecodeError, decode, parse_json
-from saevit.errors import OptionError, nearest
+from saevit.errors import OptionError
 from saevit.files import read_bytes
 from saevit.results.record import LONGEST, SHORTEST, Record, check_version, of_today
 from saevit.results.stored_run import Ending, Header, StoredRun
@@ -72,11 +72,7 @@ def read(path: Path) -> StoredRun:
 
 
 def check_round(number: int, samples: Mapping[str, float], due: int, labels: Collection[str]) -> None:
-    """Refuse a round out of turn, an unknown label, and what is no time.
-
-    Raises:
-        DecodeError: one of these.
-    """
+    """Refuse, by a DecodeError, a round out of turn, an unknown label, and what is no time."""
     if number != due:
         raise DecodeError(f"round {number} where round {due} is due: rounds are kept in their order")
     if not samples:
@@ -84,7 +80,7 @@ def check_round(number: int, samples: Mapping[str, float], due: int, labels: Col
     for label, value in samples.items():
         where = f"round {number}, samples.{abbreviated(label)}"
         if label not in labels:
-            raise DecodeError(f"{where} is of no subject: {nearest(label, labels)}")
+            raise DecodeError(f"{where} is of no subject of this run")
         if not SHORTEST <= value <= LONGEST:
             raise DecodeError(f"{where} = {value}: a sample is from {SHORTEST:g} to {LONGEST:g}")
 
@@ -103,15 +99,7 @@ class Lines:
     check: int | None = None  # of the lines so far; None: they have none, as before version 3
 
     def take(self, text: bytes, *, is_cut_off: bool) -> None:
-        """Take one more line.
-
-        Args:
-            text: without its end.
-            is_cut_off: its end is missing, so that it may be a part of a line.
-
-        Raises:
-            DecodeError: what is not as saevit writes it.
-        """
+        """Take one more line; one without its end may be cut off. A DecodeError says what is not ours."""
         try:
             line = parse_json(text)
         except DecodeError as error:
@@ -119,7 +107,7 @@ class Lines:
                 raise DecodeError(f"not the first line of a stored run: {error}") from error
             if not is_cut_off:
                 raise
-            self.warnings.append(f"{printable(str(self.path))}: the last line was cut off and is skipped")
+            self._warn("the last line was cut off and is skipped")
             return
         kind = line.get("kind") if isinstance(line, dict) else None
         if self.header is None and kind != "run":
@@ -156,20 +144,18 @@ class Lines:
         if self.header and (self.end or self.header.started != header.started):
             raise DecodeError(SECOND)
         if self.header:
-            self.warnings.append(
-                f"{printable(str(self.path))}: the run began anew, rounds before that ({len(self.rounds)}) "
-                "do not count"
-            )
+            self._warn(f"the run began anew, rounds before that ({len(self.rounds)}) do not count")
         self.header, self.rounds = header, []
         self.labels = frozenset(subject.label for subject in header.subjects)
+
+    def _warn(self, text: str) -> None:
+        self.warnings.append(f"{printable(str(self.path))}: {text}")
 
     def run(self) -> StoredRun:
         """Return all of it."""
         assert self.header is not None  # else the first line was refused
-        ending: Ending = "lost"
-        if self.end:
-            ending = "interrupted" if self.end.interrupted else "finished"
-        missing = {}
+        ending: Ending = "lost" if not self.end else "interrupted" if self.end.interrupted else "finished"
+        missing: dict[str, str] = {}
         for label in (subject.label for subject in self.header.subjects):
             gap = next((n for n, samples in enumerate(self.rounds) if label not in samples), None)
             if gap is not None:

@@ -1,5 +1,6 @@
 """One fact with its provenance: what was found, how, under which conditions, on which machine."""
 
+import json
 import re
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from saevit.text import abbreviated
 
 SCHEMA_VERSION = 2
 MOST = 2**31  # pixels of a side, images of a batch, threads
+LONGEST_NAME = 2000  # characters
 SHORTEST, LONGEST = 1e-12, 1e12  # a sample, in its unit: ratios of samples stay finite
 COUNTS = {"params": "parameters", "macs": "MACs", "activations": "elements", "peak_bytes": "bytes"}  # units
 
@@ -116,8 +118,7 @@ class Record:
     def __post_init__(self) -> None:
         check_version(self.schema_version, SCHEMA_VERSION, "record")
         for name in ("subject", "quantity", "unit"):
-            if not getattr(self, name):
-                raise ValueError(f"record without a {name}: subject, quantity and unit are never empty")
+            check_name(name, getattr(self, name))
         check_time(self.time)
         if rule := self._broken_rule():
             raise ValueError(f"{abbreviated(self.subject)}, {abbreviated(self.quantity)}: {rule}")
@@ -144,7 +145,7 @@ class Record:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values; `from_dict` gives back an equal record."""
-        data: dict[str, Any] = _listed(asdict(self))
+        data: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return data
 
     @classmethod
@@ -168,11 +169,7 @@ def of_today(data: Any) -> Any:
 
 
 def check_version(version: object, newest: int, what: str) -> None:
-    """Refuse what a later saevit wrote.
-
-    Raises:
-        DecodeError: this version is not known.
-    """
+    """Refuse, by a DecodeError, what a later saevit wrote."""
     if type(version) is not int or not 1 <= version <= newest:
         raise DecodeError(
             f"{what} of schema version {abbreviated(repr(version))}: this saevit reads up to "
@@ -180,22 +177,17 @@ def check_version(version: object, newest: int, what: str) -> None:
         )
 
 
-def check_time(text: str) -> None:
-    """Refuse what is no time in UTC of the years from 1970 to 2999, which every calendar can show.
+def check_name(what: str, text: str) -> None:
+    """Refuse, by a DecodeError, a name that is empty or that no table can hold."""
+    if not 0 < len(text) <= LONGEST_NAME:
+        raise DecodeError(f"{what} {abbreviated(text)!r}: a text of 1 to {LONGEST_NAME} characters")
 
-    Raises:
-        DecodeError: it is none.
-    """
+
+def check_time(text: str) -> None:
+    """Refuse, by a DecodeError, what is no time in UTC of the years 1970 to 2999."""
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
         time = datetime.min
     if time.utcoffset() != timedelta(0) or not 1970 <= time.year < 3000:
         raise DecodeError(f"time {abbreviated(text)}: ISO-8601 in UTC, such as 2026-01-31T12:00:00+00:00")
-
-
-def _listed(value: Any) -> Any:
-    """Return the value with lists for tuples, which is what JSON gives back."""
-    if isinstance(value, dict):
-        return {key: _listed(item) for key, item in value.items()}
-    return [_listed(item) for item in value] if isinstance(value, tuple) else value

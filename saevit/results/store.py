@@ -19,25 +19,14 @@ from typing import Any, BinaryIO, Self
 
 from saevit.errors import OptionError, nearest
 from saevit.files import TEMPORARY, expand, file_type, replace_file, unusable
-from saevit.results.lines import FILE_VERSION, check_round, read, sealed
+from saevit.results.lines import FILE_VERSION, check_round, sealed
+from saevit.results.lines import read as read
 from saevit.results.record import Record
-from saevit.results.stored_run import Header, RunSummary, StoredRun, StoredSubject
+from saevit.results.stored_run import Header as Header
+from saevit.results.stored_run import RunSummary as RunSummary
+from saevit.results.stored_run import StoredRun as StoredRun
+from saevit.results.stored_run import StoredSubject as StoredSubject
 from saevit.text import printable
-
-__all__ = [
-    "SUFFIX",
-    "Header",
-    "RunSummary",
-    "StoredRun",
-    "StoredSubject",
-    "Tell",
-    "Writer",
-    "default_folder",
-    "locate",
-    "read",
-    "read_all",
-    "runs",
-]
 
 SUFFIX = ".jsonl"
 LEFT_OVER = 3600  # seconds: no unfinished file is that old, unless its process died

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from saevit.results.record import LONGEST, Conditions, Environment, Record, check_time
+from saevit.results.record import LONGEST, Conditions, Environment, Record, check_name, check_time
 from saevit.text import abbreviated
 
 Quantity = Literal["latency", "latency_again", "evaluation"]
@@ -29,8 +29,8 @@ class StoredSubject:
     notes: tuple[str, ...] = ()  # what a reader of the samples has to know
 
     def __post_init__(self) -> None:
-        if not self.label or not self.name:
-            raise ValueError("a subject has a label and a name")
+        check_name("label", self.label)
+        check_name("name", self.name)
         if self.unit != UNITS[self.quantity]:
             raise ValueError(f"unit {abbreviated(self.unit)}: {self.quantity} is in {UNITS[self.quantity]}")
         for name, value in {"calls_per_sample": self.calls_per_sample, "warmup_s": self.warmup_s}.items():

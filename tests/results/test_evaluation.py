@@ -74,7 +74,14 @@ def test_only_an_evaluations_top1_is_one() -> None:
     assert MeasuredTop1.of(published) is None
     assert MeasuredTop1.of(replace(records[0], notes=())) is None
     assert MeasuredTop1.of(replace(records[0], value=99.9)) is None  # not what its counts say
-    for note in ("correct=x", "correct=-1", "images=0", "images=" + "9" * 400, "unreadable=1.5", "unreadable=-1"):
+    for note in (
+        "correct=x",
+        "correct=-1",
+        "images=0",
+        "images=" + "9" * 400,
+        "unreadable=1.5",
+        "unreadable=-1",
+    ):
         assert MeasuredTop1.of(replace(records[0], notes=(*records[0].notes, note))) is None
 
 

@@ -115,8 +115,8 @@ def test_a_dict_is_what_json_would_make_of_it(record: Record) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"subject": ""}, "without a subject"),
-        ({"unit": ""}, "without a unit"),
+        ({"subject": ""}, "subject '': a text of 1 to 2000"),
+        ({"unit": ""}, "unit '': a text of 1 to 2000"),
         ({"value": 1.0}, "either a value or samples"),
         ({"samples": ()}, "either a value or samples"),
         ({"samples": (0.1, float("nan"))}, "samples are from 0 to 1e\\+12"),
