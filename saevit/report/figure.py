@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from saevit.errors import need
+from saevit.errors import OptionError, need
 from saevit.text import printable
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 BACKENDS = {".png": "agg", ".svg": "svg", ".pdf": "pdf"}  # a file's ending: what draws it
 FORMATS = tuple(BACKENDS)
 DPI = 150
+MOST_PIXELS = 2**28  # 1 GB while it is drawn
 OWN = {"text.parse_math": False, "svg.hashsalt": "saevit"}  # besides matplotlib's own defaults
 
 
@@ -67,9 +68,16 @@ def import_matplotlib() -> ModuleType:
 
 @own_settings()
 def save(figure: "Figure", path: Path) -> None:
-    """Write a figure in the format of the file's name (see FORMATS)."""
+    """Write a figure in the format of the file's name (see FORMATS).
+
+    Raises:
+        OptionError: it is too large to be drawn.
+    """
     from matplotlib.text import Text
 
+    width, height = (round(side * DPI) for side in figure.get_size_inches())
+    if width * height > MOST_PIXELS:
+        raise OptionError(f"a figure of {width:,} x {height:,} pixels is too large: show less in it")
     for artist in figure.findobj():  # what the format cannot hold would stop it
         if gid := artist.get_gid():
             artist.set_gid(printable(gid))

@@ -1,5 +1,6 @@
 """Figures look the same whatever matplotlib is set to, and show any text as text."""
 
+import ast
 import io
 import os
 import subprocess
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from saevit.errors import OptionError
 from saevit.report.attention.draw import attention_figure
 from saevit.report.figure import FORMATS, save
 from saevit.text import printable
@@ -21,6 +23,7 @@ from tests.report.every_figure import FIGURES, curve, looked
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+ROOT = Path(__file__).parents[2]
 SETTINGS: dict[str, Any] = {
     "text.usetex": True,
     "text.parse_math": True,
@@ -160,6 +163,28 @@ def test_every_format_is_the_same_twice(name: str, ending: str, tmp_path: Path) 
     assert first.startswith({".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}[ending])
 
 
+def test_a_figure_beyond_the_memory_is_refused(tmp_path: Path) -> None:
+    figure = curve("a run")
+    figure.set_size_inches(10_000, 10)
+    with pytest.raises(OptionError, match="1,500,000 x 1,500 pixels is too large: show less"):
+        save(figure, tmp_path / "a.png")
+
+
+def test_every_figure_is_made_and_saved_by_the_door() -> None:
+    """Whoever makes a figure does it under own settings; nobody else saves one or loads pyplot."""
+    made = []
+    for path in [*ROOT.glob("saevit/**/*.py"), *ROOT.glob("saevit_cli/**/*.py")]:
+        source = path.read_text(encoding="utf-8")
+        if path.name != "figure.py":
+            assert "savefig" not in source
+            assert "pyplot" not in source
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.FunctionDef) and "Figure(figsize" in ast.unparse(node):
+                made.append(node.name)
+                assert "own_settings()" in [ast.unparse(one) for one in node.decorator_list], node.name
+    assert len(made) == 6
+
+
 def test_photograph_and_maps_are_upright(tmp_path: Path) -> None:
     """Photograph as it is; maps that have their all in the upper left are bright there."""
     import matplotlib
@@ -208,14 +233,13 @@ row = Epoch(epoch=1, lr=0.1, train_loss=2.0, val_loss=1.0, val_top1=50.0, val_to
 save(learning_curve([row], "x_{{$ $5"), Path({target!r}))
 print(hashlib.sha256(Path({target!r}).read_bytes()).hexdigest(), "matplotlib.pyplot" in sys.modules)
 """
-ROOT = Path(__file__).parents[2]
 WORST = "text.usetex: True\nimage.origin: lower\nfont.family: No Such Font\nbackend: nonsense\nno colon\n"
 
 
-def in_process(folder: Path, tmp_path: Path, **environment: str) -> str:
+def in_process(folder: Path, tmp_path: Path, before: str = "", **environment: str) -> str:
     """Draw in a process of its own; nothing may be said on the way."""
     outer = {k: v for k, v in os.environ.items() if not k.startswith("MPL") and k != "MATPLOTLIBRC"}
-    script = DRAW.format(root=str(ROOT), target=str(tmp_path / "a.png"))
+    script = f"import os; {before}\n" + DRAW.format(root=str(ROOT), target=str(tmp_path / "a.png"))
     done = subprocess.run(
         [sys.executable, "-c", script],
         capture_output=True,
@@ -260,6 +284,12 @@ def test_no_file_of_settings_matters(where: str, content: bytes, wanted: str, tm
         assert in_process(tmp_path, tmp_path, **environment) == wanted
     else:
         assert in_process(tmp_path, tmp_path, **{where: str(settings)}) == wanted
+
+
+def test_no_working_folder_is_needed(wanted: str, tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    before = "os.chdir('gone'); os.rmdir('../gone')"
+    assert in_process(tmp_path, tmp_path, before) == wanted
 
 
 @pytest.mark.parametrize("variable", ["MPLCONFIGDIR", "HOME"])
