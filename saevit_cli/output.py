@@ -191,7 +191,7 @@ def show(tables: "Iterable[Table]") -> None:
 def plain(table: "Table") -> str:
     """Write a table as aligned text without colours, the same on every terminal width."""
     rows = [tuple(map(printable, row)) for row in table.rows]
-    lines = [tuple(name for name, _ in table.columns), *rows]
+    lines = [tuple(printable(name) for name, _ in table.columns), *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(table.columns))]
     sides = [side for _, side in table.columns]
 
@@ -217,7 +217,7 @@ def draw(table: "Table") -> None:
         title=printable(table.title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
     )
     for name, side in table.columns:
-        drawn.add_column(name, justify="right" if side == "r" else "left", overflow="fold")
+        drawn.add_column(printable(name), justify="right" if side == "r" else "left", overflow="fold")
     for i, row in enumerate(table.rows):
         drawn.add_row(*map(printable, row), end_section=table.total and i == len(table.rows) - 2)
     console = Console(highlight=False, markup=False)
