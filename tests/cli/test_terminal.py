@@ -274,6 +274,11 @@ def started(
 ) -> Iterator[subprocess.Popen[str]]:
     """Start a command whose SIGINT is as a terminal sets it, or ignored as a shell's `&` sets it."""
     handler = signal.SIG_IGN if ignored else signal.SIG_DFL
+
+    def as_a_shell_does() -> None:
+        signal.signal(signal.SIGINT, handler)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup, in which the tests may run, ignores it
+
     process = subprocess.Popen(
         [*COMMAND, *arguments],
         stdout=subprocess.PIPE,
@@ -281,7 +286,7 @@ def started(
         text=True,
         cwd=folder,
         env=os.environ | {"SAEVIT_STORE": str(folder / "store")},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, handler),
+        preexec_fn=as_a_shell_does,
     )
     try:
         yield process
