@@ -92,7 +92,7 @@ MaxTraffic = option("--max-traffic", "X", "At most so many MB of memory traffic 
 MaxRho = option(
     "--max-effectiveness",
     "X|none",
-    "At most this depth over mean width; by default the variant's where capacity is asked for without choices.",
+    "At most this depth over mean width; without choices and with capacity, by default the variant's.",
     LIMITS,
 )
 Monotone = Annotated[
