@@ -119,11 +119,12 @@ def summarize(samples: Sequence[float]) -> Summary:
 def ratio(samples: Sequence[float], reference_samples: Sequence[float], *, confidence: float = 0.95) -> Ratio:
     """Compare two subjects timed in the same rounds by the median of their per-round ratios.
 
-    The interval runs between two order statistics of the ratios. Its coverage is a binomial probability, so
-    it holds whatever the noise looks like: in shuffled rounds either of two equal subjects is the slower one
-    with probability 1/2, even while the machine drifts. Where a subject's own times are autocorrelated it
-    covers less (91 and 78 % at correlations of 0.3 and 0.6 from round to round). The percentile bootstrap, simulated on equal subjects
-    at 6 to 30 rounds, covered 92 to 94 % where 95 % was asked, and was not wider at any number of rounds.
+    The interval runs between two order statistics of the ratios. Its coverage is a binomial probability,
+    so it holds whatever the noise looks like: in shuffled rounds either of two equal subjects is the
+    slower one with probability 1/2, even while the machine drifts. Where a subject's own times are
+    autocorrelated it covers less (91 and 78 % at correlations of 0.3 and 0.6 from round to round). The
+    percentile bootstrap, simulated on equal subjects at 6 to 30 rounds, covered 92 to 94 % where 95 % was
+    asked, and was not wider at any number of rounds.
 
     Fewer rounds than `rounds_needed` cannot give the confidence: the interval is then the full range of the
     ratios, `confidence` says what that range covers, and the verdict is "not resolved" whatever the values.
