@@ -115,9 +115,11 @@ class Inputs(Dataset["tuple[Tensor, int] | UnreadableImage"]):
     def __getitem__(self, index: int) -> "tuple[Tensor, int] | UnreadableImage":
         try:
             image, label = self.data[index]
+            return self.transform(image), label
         except UnreadableImage as error:
             return error
-        return self.transform(image), label
+        except Exception as error:  # of Pillow's operations, whatever they do not take
+            return UnreadableImage(f"{self.data.name}, image {index}", f"cannot be transformed: {error!r}")
 
 
 def drop_unreadable(

@@ -21,7 +21,7 @@ from saevit.train.loaders import train_transform
 from saevit.train.objective import Teacher, teacher_of
 from saevit.train.processes import Processes
 from saevit.train.randomness import seeded
-from saevit.train.recipe import Recipe, effective
+from saevit.train.recipe import Recipe, advice, effective
 from saevit.train.run import Run
 
 AMPS: dict[str, torch.dtype | None] = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -77,13 +77,14 @@ def prepare(run: Run, recipe: Recipe, processes: Processes) -> Job:
         if recipe.drop_path_rate is not None:
             raise
         closed = replace(closed, drop_path_rate=0.0)  # some of timm's networks know no such thing
-    recipe = closed
+    chosen, recipe = recipe, closed
     about = replace(
         about_of(net, parse(run.model) if isinstance(net, SAEViT) else run.model, recipe.img_size),
         class_names=train.class_names,
         data=train.name,
     )
     check_names(recipe, about)
+    said = advice(chosen, recipe, updates=batches.updates_in(len(train), sizes))
     teacher = None
     if run.teacher:
         if not run.teacher_checkpoint:
@@ -101,7 +102,7 @@ def prepare(run: Run, recipe: Recipe, processes: Processes) -> Job:
         sizes=sizes,
         params=params,
         teacher=teacher,
-        warnings=(),
+        warnings=(said,) if said else (),
     )
 
 
@@ -111,9 +112,9 @@ def check_sizes(run: Run, recipe: Recipe, count: int, processes: Processes) -> N
     Raises:
         MemoryLimitError: the network and one image, or the images of a step.
     """
-    check_memory(run.model, recipe.img_size)
     height, width = recipe.img_size
     images = min(recipe.batch_size, -(-count // processes.count))
+    check_memory(run.model, recipe.img_size, images if processes.device.type == "cpu" else 1)
     needed, free = images * height * width * 3 * 4, available_memory(str(processes.device))  # fp32, RGB
     if needed > free:
         raise MemoryLimitError(

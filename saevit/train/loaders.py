@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from multiprocessing import connection
 from multiprocessing.reduction import ForkingPickler
 from queue import Empty, Full, Queue
@@ -79,12 +80,12 @@ def train_transform(about: About, recipe: Recipe) -> Callable[["Image"], Tensor]
 
 
 def keep_a_bit(inner: Any) -> None:
-    """Let RandAugment's strongest posterizing keep one bit.
+    """Let the strongest posterizing of RandAugment and its kind keep one bit.
 
     timm 1.0.31 asks for none where the drawn magnitude reaches 10, which Pillow 13 refuses.
     """
     for transform in inner.transforms:
-        for operation in getattr(transform, "ops", ()):
+        for operation in (*getattr(transform, "ops", ()), *chain(*getattr(transform, "policy", ()))):
             if operation.name.startswith("Posterize"):
                 operation.aug_fn = posterized
 

@@ -12,6 +12,9 @@ DEIT = "DeiT, arXiv 2012.12877, table 9"
 DECISION = "our decision"
 DROP_PATH = ((5e6, 0.0), (12e6, 0.05), (math.inf, 0.1))  # up to this many parameters, this rate
 LARGEST_WARMUP = 0.2  # of all epochs, so that a short trial learns too
+# Learning rate times updates; of 72 images nothing was learned at 0.002, and something at 0.02 (docs/log.md).
+LEAST_MOVED, ENOUGH_MOVED = 0.02, 0.1
+GOOD_RATE = 1e-3
 COUNTS = ("n", "w", "d")  # in timm's texts for augmentations: how many operations, or chains of them
 MOST_OPERATIONS, MOST_OTHERS = 16, 999
 MOST = 1e6  # of any value that has no lower limit of its own
@@ -129,6 +132,8 @@ class Augmentation(NamedTuple):
         """Return the text, or say what it may be."""
         text = Text().checked(name, value)
         for key, number in re.findall(r"-([a-z]*)([^-]*)", text):
+            if key.startswith("t"):  # the name of a set of operations
+                continue
             most = MOST_OPERATIONS if key in COUNTS else MOST_OTHERS
             if not re.fullmatch(r"(\d{1,3}(\.\d{1,6})?)?", number, re.ASCII) or float(number or 0) > most:
                 raise OptionError(f"{name}={abbreviated(text)}: {key} takes a number from 0 to {most}")
@@ -232,6 +237,28 @@ def effective(recipe: Recipe, *, params: int, own_drop_path: float, processes: i
         rate = own_drop_path or next(rate for limit, rate in DROP_PATH if params <= limit)
     warmup = min(recipe.warmup_epochs, LARGEST_WARMUP * recipe.epochs)
     return replace(recipe, lr=lr, drop_path_rate=rate, warmup_epochs=warmup)
+
+
+def advice(recipe: Recipe, closed: Recipe, *, updates: int) -> str:
+    """Say what fits better if the learning rate that follows from the batch moves nothing; else nothing.
+
+    A step of AdamW moves a weight by about the learning rate, so rate times steps bounds what it can learn.
+
+    Args:
+        recipe: as the user chose it.
+        closed: the same, with nothing left open.
+        updates: of an epoch.
+    """
+    steps, rate = updates * closed.epochs, closed.lr or 0.0
+    if recipe.lr is not None or rate * steps >= LEAST_MOVED:
+        return ""
+    epochs = -(-math.ceil(ENOUGH_MOVED / GOOD_RATE) // updates)
+    more = f" --epochs {epochs}" if epochs > closed.epochs else ""
+    return (
+        f"{steps:,} updates at a learning rate of {rate:.2g} ({recipe.lr_base:g} for {recipe.lr_base_size:,} "
+        f"images, scaled to those of an update) teach next to nothing: try --lr {GOOD_RATE:g}{more}, or "
+        "--recipe digits, which is for small images"
+    )
 
 
 def shown(value: object) -> str:

@@ -236,7 +236,7 @@ def followed(job: "Job", state: "State", folder: "Folder", processes: "Processes
             way = (
                 f"go on with: {view.resume_command(folder)}"
                 if view.is_kept(folder, state)
-                else "nothing is kept"
+                else "nothing of it is written"
             )
             output.say(f"error: {error}; {way}")
             return output.FAILED

@@ -154,3 +154,36 @@ def test_compare_draws_it(here: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "on pets (validation), measured here" in (here / "a.html").read_text(encoding="utf-8")
     assert run([*models, "--top1", "dogs"]) == 2
     assert "nothing was measured on dogs (validation) here" in capsys.readouterr().err
+
+
+def test_workers_that_fail_are_one_line(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    def full(*_: object) -> None:
+        raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left (28)")
+
+    monkeypatch.setattr(torch.UntypedStorage, "_share_fd_cpu_", full)
+    assert run(["eval", "--checkpoint", "best.safetensors", "--workers", "2"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: the processes that read images failed (RuntimeError: unable to allocate")
+    assert line.endswith(
+        "raise the shared memory (/dev/shm; of a container: --shm-size) or the memory, or use --workers 0"
+    )
+    assert not (here / "store").exists() or not any((here / "store").iterdir())
+
+
+def test_what_the_data_were_read_as_is_said_first_and_kept(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["eval", "--checkpoint", "best.safetensors", "--json", "a.json"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith(f"Evaluating on {here / 'pets'}: 6 images, 2 classes; those of val/\n")
+    first = json.loads((here / "a.json").read_text(encoding="utf-8"))["fingerprint"]
+    assert len(first) == 64
+    for a, b in (("cat", "other"), ("dog", "cat"), ("other", "dog")):
+        (here / "pets" / "val" / a).rename(here / "pets" / "val" / b)
+    Image.new("RGB", (50, 50)).save(here / "pets" / "val" / "cat" / "0.png")
+    assert run(["eval", "--checkpoint", "best.safetensors", "--json", "a.json", "--overwrite"]) == 0
+    assert json.loads((here / "a.json").read_text(encoding="utf-8"))["fingerprint"] != first

@@ -3,13 +3,15 @@
 import csv
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -22,6 +24,7 @@ from tests.train.tiny import MODEL, squares
 QUICK = ("--img-size", "32", "--batch-size", "8", "--workers", "0")
 WAIT = 120  # seconds that a process may take
 Start = Callable[..., "subprocess.Popen[str]"]
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
 @pytest.fixture
@@ -159,7 +162,207 @@ def test_interrupted_and_then_on_a_full_disk_nothing_is_lost(here: Path, start: 
     assert {path.name for path in (here / "run").iterdir()} == kept.keys()
 
 
-TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+def end_worker_of(process: "subprocess.Popen[str]", number: int) -> list[psutil.Process]:
+    """Send a signal to one of the processes that read images; return all that the training has."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert len(children) >= 2
+    children[0].send_signal(number)
+    return children
+
+
+def check_gone(children: Iterable[psutil.Process]) -> None:
+    """Fail if one of the processes is still there."""
+    _, alive = psutil.wait_procs(children, timeout=WAIT)
+    assert not alive
+
+
+WORKERS = (MODEL, "--data", "squares", "--img-size", "32", "--batch-size", "8", "--workers", "2")
+
+
+def test_a_killed_worker_is_one_line_and_none_is_left(here: Path, start: Start) -> None:
+    process = start(*WORKERS, "--epochs", "500", "--output", "run")
+    wait_for_rows(here / "run", 1)
+    children = end_worker_of(process, signal.SIGKILL)
+    _, err = finished(process, 1)
+    (line,) = (line for line in err.splitlines() if not line.startswith(("epoch", "warning: ")))
+    assert line.startswith(
+        "error: the processes that read images failed (one ended with exit code -9): raise the"
+    )
+    assert line.endswith("or use --workers 0; go on with: saevit train --resume run")
+    check_gone(children)
+    assert not list((here / "run").glob(".*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+def test_a_wish_to_stop_is_met_while_a_worker_hangs(number: int, here: Path, start: Start) -> None:
+    process = start(*WORKERS, "--epochs", "500", "--output", "run", "--accumulate", "2")
+    wait_for_rows(here / "run", 1)
+    children = end_worker_of(process, signal.SIGSTOP)
+    process.send_signal(number)
+    out, err = finished(process, 130)
+    assert "saevit train --resume run" in out
+    assert "rror" not in err
+    check_gone(children)
+
+
+def too_little_memory(*_: object) -> None:
+    """What torch does when shared memory is full; processes that are forked inherit it."""
+    raise RuntimeError(
+        "unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)"
+    )
+
+
+def test_too_little_shared_memory_is_one_line_and_an_earlier_run_stays(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["train", *WORKERS, "--epochs", "1", "--lr", "1e-3"]
+    assert run([*arguments, "--output", "old", "--workers", "0"]) == 0
+    kept = {path.name: path.read_bytes() for path in (here / "old").iterdir()}
+    for target, way in (
+        ("new", "go on with: saevit train --resume new"),
+        ("old", "nothing of it is written"),
+    ):
+        capsys.readouterr()
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.UntypedStorage, "_share_fd_cpu_", too_little_memory)
+            assert run([*arguments, "--output", target, "--overwrite"]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "No space left on device (28)): raise the shared memory" in line
+        assert line.endswith(f"or use --workers 0; {way}")
+    assert {path.name: path.read_bytes() for path in (here / "old").iterdir()} == kept
+    assert run(["train", "--resume", "new", "--workers", "0"]) == 0
+    assert log_of(here / "new") == log_of(here / "old")
+
+
+def test_a_folder_in_which_a_run_is_under_way_is_left_alone(
+    here: Path, start: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    process = start(*WORKERS, "--epochs", "500", "--output", "run")
+    wait_for_rows(here / "run", 1)
+    process.send_signal(signal.SIGSTOP)  # so that nothing but the others could change its files
+    (here / "run" / ".saevit-half.pt").write_text("half-written")
+    kept = {path.name: path.read_bytes() for path in (here / "run").iterdir()}
+    again = ["train", *QUICK, MODEL, "--data", "squares", "--output", "run"]
+    for arguments in (again, [*again, "--overwrite"], ["train", "--resume", "run"]):
+        assert run(arguments) == 2
+        told = capsys.readouterr()
+        assert told.err == f"error: run is in use by process {process.pid}: wait until it ends\n"
+        assert told.out == ""
+    assert {path.name: path.read_bytes() for path in (here / "run").iterdir()} == kept
+    process.send_signal(signal.SIGKILL)
+    finished(process, -signal.SIGKILL)
+    recipe = (here / "run" / "recipe.toml").read_text()
+    assert run([*again, "--overwrite", "--epochs", "1"]) == 0  # at once: what it forked holds nothing
+    assert (here / "run" / "recipe.toml").read_text() != recipe
+    assert not list((here / "run").glob(".*"))
+
+
+def test_a_run_that_kept_nothing_begins_anew(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["train", *QUICK, MODEL, "--data", "squares", "--epochs", "1"]
+    assert run([*arguments, "--output", "whole"]) == 0
+    (here / "killed").mkdir()
+    shutil.copy(here / "whole" / "recipe.toml", here / "killed")
+    (here / "killed" / ".saevit-lock").write_text("123")
+    capsys.readouterr()
+    assert run([*arguments, "--output", "killed"]) == 2
+    assert "--resume killed goes on with it, or --overwrite" in capsys.readouterr().err
+    assert run(["train", "--resume", "killed", "--workers", "0"]) == 0
+    assert log_of(here / "killed") == log_of(here / "whole")
+
+
+def test_other_data_are_refused_and_nothing_is_written(
+    here: Path, start: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    process = start(MODEL, "--data", "squares", *QUICK, "--epochs", "500", "--output", "run")
+    wait_for_rows(here / "run", 1)
+    process.send_signal(signal.SIGINT)
+    finished(process, 130)
+    kept = {path.name: path.read_bytes() for path in (here / "run").iterdir()}
+    for split in ("train", "val"):
+        (here / "squares" / split / "red").rename(here / "squares" / split / "zebra")
+    assert run(["train", "--resume", "run"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "(train) is not what the run began with: class red removed, class zebra added; put it back" in line
+    assert {path.name: path.read_bytes() for path in (here / "run").iterdir()} == kept
+
+
+def test_a_folder_whose_name_is_no_text(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Trained on, and found again by the run's recipe, its state and its weights."""
+    data = Path(os.fsdecode(b"caf\xe9 \x1b[2J\n"))
+    (here / "squares").rename(data)
+    assert run(["train", MODEL, "--data", str(data), *QUICK, "--epochs", "1", "--output", "run"]) == 0
+    recipe = (here / "run" / "recipe.toml").read_text(encoding="utf-8")
+    assert 'caf%E9%20%1B%5B2J%0A"' in recipe
+    assert all(line.isprintable() for line in recipe.splitlines())
+    assert run(["train", "--resume", "run"]) == 0
+    assert run(["train", "--recipe", "run/recipe.toml", "--output", "again", "--workers", "0"]) == 0
+    assert log_of(here / "again") == log_of(here / "run")
+    assert run(["eval", "--checkpoint", "run/best.safetensors", "--no-store"]) == 0
+    told = capsys.readouterr()
+    assert all(line.isprintable() for line in (told.out + told.err).splitlines())
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"RANK": "1"}, "--data nowhere does not exist"),
+        ({"RANK": "x", "LOCAL_RANK": "7", "MASTER_PORT": "a"}, "--data nowhere does not exist"),
+        ({"RANK": "1", "WORLD_SIZE": "1"}, "--data nowhere does not exist"),
+        ({"WORLD_SIZE": "2"}, "RANK is not set and WORLD_SIZE is 2"),
+        ({"WORLD_SIZE": "abc"}, "WORLD_SIZE is 'abc'"),
+        ({"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}, "MASTER_PORT is not set"),
+        ({"WORLD_SIZE": "2", "RANK": "2"}, "RANK is '2' and WORLD_SIZE is 2: a whole number from 0 to 1"),
+    ],
+)
+def test_variables_that_are_left_over_silence_nothing(
+    variables: dict[str, str],
+    message: str,
+    here: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert run(["train", "--data", "nowhere"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
+LOST = """
+import os, sys
+from saevit_cli.app import main
+if os.environ["RANK"] == "1":
+    os.chdir("/")
+sys.argv[1:] = ["train", "timm:test_vit", "--data", "squares", "--img-size", "160", "--batch-size", "4"]
+main()
+"""
+
+
+def test_what_one_process_alone_finds_wrong_is_told_once(here: Path) -> None:
+    (here / "lost.py").write_text(LOST)
+    done = subprocess.run(
+        [sys.executable, *TORCHRUN, "lost.py"],
+        cwd=here,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=WAIT,
+    )
+    assert done.returncode
+    assert done.stderr.count("error: --data squares does not exist") == 1
+    assert not (here / "runs").exists()
+
+
+def test_a_recipe_that_teaches_nothing_is_warned_of(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["train", *QUICK, MODEL, "--data", "squares", "--epochs", "1"]
+    assert run([*arguments, "--output", "a"]) == 0
+    warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert len(warnings) == 1
+    assert "teach next to nothing: try --lr 0.001 --epochs 25, or --recipe digits" in warnings[0]
+    assert run([*arguments, "--output", "b", "--lr", "0.001"]) == 0
+    assert "warning: " not in capsys.readouterr().err
+
+
 HERE = (
     "--num_machines",
     "1",
@@ -239,7 +442,7 @@ def test_the_recipe_with_its_sources(here: Path, capsys: pytest.CaptureFixture[s
         (["--teacher", "timm:resnet18"], "without weights teaches nothing: --teacher-checkpoint"),
         (["--teacher", "timm:resnet18", "--teacher-checkpoint", "gone.pth"], "gone.pth does not exist"),
         (["--set", "classes=7"], "has 7 classes and --data"),
-        (["--output", "squares"], "--output squares is not empty: --overwrite starts anew"),
+        (["--output", "full"], "--output full is not empty: --overwrite starts anew"),
         (["--output", "file"], "--output file is a file: name a folder"),
         (["--resume", "squares"], "there is no last.pt in it"),
         (["--resume", "squares", "--epochs", "3", "--seed", "1"], "leave --epochs, --seed out"),
@@ -250,6 +453,8 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     arguments: list[str], message: str, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (here / "file").write_text("mine")
+    (here / "full").mkdir()
+    (here / "full" / "notes.txt").write_text("mine")
     data = (
         [] if "--data" in arguments or "--resume" in arguments else ["--data", "squares", "--img-size", "32"]
     )
@@ -259,7 +464,8 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     assert len(told.err.splitlines()) == 1
     assert message in told.err
     assert told.out == ""
-    assert sorted(path.name for path in here.iterdir()) == ["file", "squares"]
+    assert sorted(path.name for path in here.iterdir()) == ["file", "full", "squares"]
+    assert [path.name for path in (here / "full").iterdir()] == ["notes.txt"]
 
 
 @pytest.mark.slow

@@ -1,24 +1,34 @@
 """A training from its first epoch to its last, and what it writes."""
 
+import copy
 import csv
+import os
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
+from timm.optim import create_optimizer_v2
+from timm.scheduler import create_scheduler_v2
+from timm.utils import ModelEmaV3
 
 from saevit.checkpoint import read_checkpoint
-from saevit.errors import MeasureError, OptionError
+from saevit.errors import MeasureError, MemoryLimitError, OptionError, SaevitError
 from saevit.network import weighted
 from saevit.results.training import best_of
+from saevit.train import loop
 from saevit.train.data import Inputs, drop_unreadable, eval_transform, open_data
-from saevit.train.engine import TrainingStopped
+from saevit.train.engine import TrainingStopped, engine_of, update
 from saevit.train.folder import Folder
 from saevit.train.job import prepare
 from saevit.train.processes import Processes
 from saevit.train.recipe import Recipe
 from saevit.train.run import Run
-from saevit.train.state import load_state
+from saevit.train.state import Part, checked, load_state
 from tests.train.tiny import MODEL, RECIPE, Told, figures, squares, trained
 
 
@@ -199,6 +209,180 @@ def test_a_network_without_drop_path_is_trained_without(run: Run) -> None:
     assert prepare(replace(run, model="timm:efficientnet_b0"), any_rate, alone).recipe.drop_path_rate == 0
     with pytest.raises(MeasureError, match="drop_path_rate"):
         prepare(replace(run, model="timm:densenet121"), RECIPE, alone)
+
+
+def test_the_average_follows_as_in_timms_own_script(run: Run, tmp_path: Path) -> None:
+    """timm's train.py: step, count the update, move the average by that count, then set the next rate."""
+    alone = Processes(device=torch.device("cpu"))
+    calm = {"mixup": 0.0, "cutmix": 0.0, "aa": "", "reprob": 0.0, "drop_path_rate": 0.0}
+    recipe = replace(RECIPE, **calm, model_ema_decay=0.9, lr=1e-3, warmup_epochs=0.0)
+    job = prepare(replace(run, channels_last=False), recipe, alone)
+    ours, net = engine_of(job, alone), copy.deepcopy(job.net)
+    assert job.recipe.lr is not None
+    optimizer = create_optimizer_v2(net, opt="adamw", lr=job.recipe.lr, weight_decay=recipe.weight_decay)
+    schedule, _ = create_scheduler_v2(
+        optimizer,
+        sched="cosine",
+        num_epochs=recipe.epochs,
+        warmup_epochs=job.recipe.warmup_epochs,
+        warmup_lr=recipe.warmup_lr,
+        min_lr=recipe.min_lr,
+        step_on_epochs=False,
+        updates_per_epoch=job.updates,
+    )
+    average = ModelEmaV3(net, decay=0.9, use_warmup=True)
+    x, labels = torch.randn(6, 8, 3, 32, 32), torch.arange(8) % 3
+    batches = iter([(x[i], labels, ()) for i in range(len(x))])
+    ours.net.train()
+    net.train()
+    for number in range(len(x)):
+        plan = ((tuple(range(8)),),)
+        assert update(ours, plan, batches, number=number) is not None
+        F.cross_entropy(net(x[number]), labels, label_smoothing=recipe.smoothing).backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), recipe.clip_grad)
+        optimizer.step()
+        optimizer.zero_grad()
+        average.update(net, step=number + 1)
+        schedule.step_update(num_updates=number + 1)
+        for name, value in average.module.state_dict().items():
+            torch.testing.assert_close(ours.ema.module.state_dict()[name], value, rtol=0, atol=3e-5)
+    moved = [
+        not torch.equal(a, b) for a, b in zip(average.module.parameters(), net.parameters(), strict=True)
+    ]
+    assert all(moved)
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_an_update_without_all_its_images_changes_nothing(after: int, run: Run) -> None:
+    """Interrupted between the two steps of an update, it is as if it had not begun."""
+    alone = Processes(device=torch.device("cpu"))
+    engine = engine_of(prepare(run, replace(RECIPE, accumulate=2), alone), alone)
+    engine.net.train()
+    before = {name: value.clone() for name, value in engine.net.state_dict().items()}
+    batches = iter([(torch.randn(8, 3, 32, 32), torch.arange(8) % 3, ())] * after)
+    plan = (tuple(range(8)),), (tuple(range(8, 16)),)
+    assert update(engine, plan, batches, number=0) is None
+    for name, value in engine.net.state_dict().items():
+        assert torch.equal(value, before[name])
+    assert all(p.grad is None for p in engine.net.parameters())
+
+
+def changed_squares(folder: Path, how: str) -> None:
+    """Change what was trained on."""
+    red = folder / "train" / "red"
+    if how == "renamed":
+        for split in ("train", "val"):
+            (folder / split / "red").rename(folder / split / "azure")
+    elif how == "class added":
+        shutil.copytree(red, folder / "train" / "white")
+    elif how == "image added":
+        shutil.copy(red / "0.png", red / "new.png")
+    elif how == "image removed":
+        (folder / "val" / "red" / "0.png").unlink()
+    else:
+        (red / "0.png").write_bytes((red / "0.png").read_bytes() + b"0")
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("renamed", r"\(train\) is not .*: class red removed, class azure added; put it back"),
+        ("class added", r"\(train\) is not .*: class white added; put it back"),
+        ("image added", r"\(train\) is not .*: 1 image added to class red; put it back"),
+        ("image removed", r"\(validation\) is not .*: 1 image removed from class red; put it back"),
+        ("another size", r"\(train\) is not .*: files with other names, sizes or classes; put it back"),
+    ],
+)
+def test_other_data_are_refused_on_the_way(how: str, said: str, tmp_path: Path) -> None:
+    data = squares(tmp_path / "squares")
+    state = trained(Run(model=MODEL, data=str(data)), RECIPE, tmp_path / "run", Told(stop_after=2))
+    alone = Processes(device=torch.device("cpu"))
+    found = load_state(tmp_path / "run" / "last.pt")
+    assert checked(found, prepare(state.run, state.recipe, alone)) == found
+    changed_squares(data, how)
+    with pytest.raises(OptionError, match=said):
+        checked(found, prepare(state.run, state.recipe, alone))
+
+
+def test_another_place_in_the_recipe_is_refused(run: Run, tmp_path: Path) -> None:
+    trained(run, RECIPE, tmp_path / "run", Told(stop_after=2))
+    job = prepare(run, RECIPE, Processes(device=torch.device("cpu")))
+    state = load_state(tmp_path / "run" / "last.pt")
+    for other, said in (
+        (replace(state, processes=2), "the run is of 2 processes and 1 are here"),
+        (replace(state, part=Part(updates=99)), "99 updates of an epoch are done, and it has"),
+    ):
+        with pytest.raises(OptionError, match=said):
+            checked(other, job)
+
+
+def test_a_state_of_another_network_is_one_line(run: Run, tmp_path: Path) -> None:
+    state = trained(run, RECIPE, tmp_path / "run", Told(stop_after=2))
+    other = replace(run, model="saevit_pico:width=0.25,depths=2")
+    with pytest.raises(
+        OptionError, match=r"last.pt does not fit saevit_pico.*depths=1: .*Missing key"
+    ) as caught:
+        trained(other, RECIPE, tmp_path / "run", state=load_state(tmp_path / "run" / "last.pt"))
+    assert str(caught.value).isprintable()
+    assert state.is_begun
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch_size": 10**6, "img_size": (16384, 16384)}, r"needs? .* GB.* are free"),
+        ({"aa": "rand-m9-n16-tweights"}, "is no augmentation of timm"),
+        ({"aa": "augmix-a0"}, "is no augmentation of timm"),
+    ],
+)
+def test_what_cannot_fit_is_refused_before_it_is_built(
+    change: dict[str, Any], message: str, run: Run
+) -> None:
+    with pytest.raises(SaevitError, match=message):
+        prepare(run, replace(RECIPE, **change), Processes(device=torch.device("cpu")))
+
+
+def test_a_network_that_cannot_fit_is_refused_before_it_is_built(run: Run) -> None:
+    with pytest.raises(MemoryLimitError, match=r"needs .* GB, .* GB are free"):
+        prepare(replace(run, model="saevit_base:width=90"), RECIPE, Processes(device=torch.device("cpu")))
+
+
+def test_too_little_memory_on_the_way_is_one_line(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+
+    monkeypatch.setattr(loop, "update", full)
+    with pytest.raises(
+        TrainingStopped, match="the memory of cpu is too small for batch_size 8 at 32 x 32 px"
+    ):
+        trained(run, RECIPE, tmp_path / "run")
+
+
+def test_validation_that_says_nothing_stops_it(tmp_path: Path) -> None:
+    data = squares(tmp_path / "squares")
+    for path in (data / "val").rglob("*.png"):
+        path.write_bytes(b"broken")
+    with pytest.raises(TrainingStopped, match="no image to validate on could be read"):
+        trained(Run(model=MODEL, data=str(data)), RECIPE, tmp_path / "run")
+
+
+def test_a_fifo_among_the_images_is_left_out(tmp_path: Path) -> None:
+    data = squares(tmp_path / "squares")
+    os.mkfifo(data / "train" / "red" / "pipe.png")
+    state = trained(Run(model=MODEL, data=str(data)), replace(RECIPE, epochs=1), tmp_path / "run")
+    assert state.rows[0].skipped == 0
+
+
+def test_few_updates_at_a_scaled_rate_are_warned_of(run: Run) -> None:
+    alone = Processes(device=torch.device("cpu"))
+    (said,) = prepare(run, RECIPE, alone).warnings
+    assert "12 updates at a learning rate of 7.8e-06 (0.001 for 1,024 images" in said
+    lr, epochs = (float(re.search(rf"{name} (\S+?),? ", f"{said} ")[1]) for name in ("--lr", "--epochs"))  # type: ignore[index]
+    assert not prepare(run, replace(RECIPE, lr=lr), alone).warnings  # it was chosen
+    assert not prepare(run, replace(RECIPE, lr_base=lr * 128, epochs=int(epochs)), alone).warnings
+    assert not prepare(run, replace(RECIPE, epochs=900), alone).warnings
 
 
 def test_one_class_is_nothing_to_learn(tmp_path: Path) -> None:

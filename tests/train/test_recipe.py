@@ -1,12 +1,17 @@
 """Recipes: what a value may be, where it is from, and the way to a file and back."""
 
+import math
+import os
+import re
+import tomllib
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from saevit.errors import OptionError
-from saevit.train.recipe import RULES, SOURCES, Recipe, effective, shown
+from saevit.train.recipe import RULES, SOURCES, Recipe, advice, effective, shown
 from saevit.train.recipe_text import (
     BUILT_IN,
     SET,
@@ -111,3 +116,124 @@ def test_a_file_that_cannot_be_used_is_one_line(text: str, message: str, tmp_pat
 def test_an_unknown_recipe_names_the_nearest() -> None:
     with pytest.raises(OptionError, match=r"neither a file nor a recipe: did you mean imagenet\?"):
         read_recipe("imagnet")
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_no_value_is_without_bounds(name: str) -> None:
+    """Whatever is typed or stands in a file: taken within bounds, or one short line that names the key."""
+    typed = ["", "1e400", "-1e400", "1e308", "1e-320", "nan", "-inf", "9" * 5000, "0x10", "1_0", "٣", "1,2,3"]
+    typed += ["1e7", "1,1e300", "rand-m9-n999999", "rand-m9-n1e9", "rand-n" + "9" * 4000, "\x1b[2J", "a\nb"]
+    for text in typed:
+        check_bounds(name, lambda text=text: with_text(Recipe(), {name: text}))  # type: ignore[misc]
+    for value in (10**400, -(10**30), 1e308, 5e-324, math.nan, math.inf, [1e308, 1e308], {}, [[]], True, b""):
+        check_bounds(name, lambda value=value: replace(Recipe(), **{name: value}))  # type: ignore[misc]
+
+
+def check_bounds(name: str, make: Callable[[], Recipe]) -> None:
+    """Make a recipe, and look at what became of the value."""
+    try:
+        found = getattr(make(), name)
+    except OptionError as error:
+        said = str(error)
+        assert said.startswith(f"{name}="), said
+        assert len(said) < 250, said
+        return
+    for value in found if isinstance(found, tuple) else (found,):
+        if isinstance(value, int | float):
+            assert value == 0 or 1e-9 <= value <= 2**32
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "rand-m9-mstd0.5-inc1",
+        "rand-m15-n2-mstd999",
+        "rand-m9-t3a",
+        "augmix-m5-w4-d2",
+        "v0",
+        "original-mstd0.5",
+    ],
+)
+def test_timms_texts_for_augmentation_are_taken(text: str) -> None:
+    assert Recipe(aa=text).aa == text
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("rand-m99-n999999", "n"),
+        ("rand-n17", "n"),
+        ("augmix-w99", "w"),
+        ("augmix-m3-d1000", "d"),
+        ("rand-m1000", "m"),
+        ("rand-m9-mstd1e9", "mstd"),
+        ("rand-p0.00000001", "p"),
+    ],
+)
+def test_augmentation_without_end_is_refused(text: str, key: str) -> None:
+    with pytest.raises(OptionError, match=f"^aa={text}: {key} takes a number from 0 to (16|999)"):
+        Recipe(aa=text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epochs = " + "9" * 5000, "cannot be read: Exceeds the limit"),
+        ("epochs = " + "[" * 5000 + "]" * 5000, "cannot be read: "),
+        ("epochs = 99999999999999999999999", "epochs: a whole number beyond 64 bits"),
+        ("lr = nan", "lr: nan is not a finite number"),
+        ("lr = 1979-05-27", "lr=1979-05-27: a number of 0 or more"),
+        ("aa = 'a\\u001bb'".replace("'", '"'), "aa: a\\x1bb has control characters"),
+        ("base = ['digits']", "base=['digits'] is not a recipe: "),
+        ("run = 3", "run is no table"),
+        ("[run]\nmodel = 5", "model = 5: Input should be a valid string"),
+        ("[run]\nval_every = 'soon'", "val_every = 'soon': Input should be a valid integer"),
+        ("[run]\nval_every = 0", "val_every=0: a whole number from 1 to 1,000,000"),
+        ("[run]\nchannels_last = 1", "channels_last = 1: Input should be a valid boolean"),
+        ("[run]\ndata = [1]", "data = [1]: Input should be a valid string"),
+    ],
+)
+def test_a_file_of_other_types_is_one_line_that_names_the_field(
+    text: str, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(OptionError) as caught:
+        read_recipe(str(path))
+    assert f"--recipe {path}" in str(caught.value)
+    assert message in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < len(str(path)) + 300
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "long", "large", "latin"])
+def test_what_is_no_recipe_file_is_one_line(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 300 if kind == "long" else "own.toml")
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind != "long":
+        path.write_bytes(b"#" * (2 << 20) if kind == "large" else b"# \xff")
+    with pytest.raises(OptionError) as caught:
+        read_recipe(str(path))
+    assert str(caught.value).isprintable()
+
+
+def test_foreign_names_are_written_escaped() -> None:
+    text = recipe_toml(Recipe(), "imagenet", {"model": "a\x1b[2J\n\udcff", "data": "数据"})
+    assert all(line.isprintable() for line in text.splitlines())
+    assert tomllib.loads(text)["run"] == {"model": "a\\x1b[2J\\n\\udcff", "data": "数据"}
+
+
+@pytest.mark.parametrize("updates", [1, 3, 25, 1000])
+@pytest.mark.parametrize("epochs", [1, 30, 300])
+def test_advice_is_followed_by_none(updates: int, epochs: int) -> None:
+    recipe = Recipe(batch_size=24, epochs=epochs)
+    closed = effective(recipe, params=1, own_drop_path=0.0, processes=1)
+    said = advice(recipe, closed, updates=updates)
+    assert bool(said) == (updates * epochs * 1e-3 * 24 / 1024 < 0.02)
+    if said:
+        enough = re.search(r"--epochs (\d+)", said)
+        assert updates * (int(enough[1]) if enough else epochs) * 1e-3 >= 0.1
