@@ -171,7 +171,7 @@ def explain(error: BaseException, arguments: Sequence[str]) -> int:
     """Say on stderr, in one line, what went wrong, and return the exit code."""
     if TRACEBACK in arguments:
         traceback.print_exception(error)
-    if isinstance(error, KeyboardInterrupt | typer.Abort):
+    if is_interrupt(error):
         return complain("interrupted", INTERRUPTED)
     if isinstance(error, SaevitError):
         return complain(str(error))
@@ -182,6 +182,13 @@ def explain(error: BaseException, arguments: Sequence[str]) -> int:
         return complain(f"{os.fsdecode(error.filename)} cannot be used: {error.strerror}", code)
     said = abbreviated(" ".join(f"{type(error).__name__}: {error}".split()), 200)
     return complain(f"{said} (not foreseen; {kept_traceback(error, arguments)})", FAILED)
+
+
+def is_interrupt(error: BaseException | None) -> bool:
+    """Tell an interrupt, also within what it was turned into, as the making of a class does."""
+    while error is not None and not isinstance(error, KeyboardInterrupt | typer.Abort):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def kept_traceback(error: BaseException, arguments: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -294,6 +295,7 @@ def test_a_failed_picture_loses_nothing(
         raise ValueError("matplotlib is unhappy")
 
     monkeypatch.setattr("saevit.report.plots.breakdown_figure", fail)
+    monkeypatch.setattr(tempfile, "tempdir", str(here))
     assert run([*COUNT, "--plot", "a.png", "--json", "a.json", "--csv", "/dev/full"]) == 1
     told = capsys.readouterr()
     assert "Receipt" in told.out
