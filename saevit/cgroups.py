@@ -79,8 +79,8 @@ def check_fits(
         fitting = int((free - held) // (PASSING * image)) if building <= free else 0
         nearest = f"--batch-size {fitting}" if 1 <= fitting < batch else way_out
         raise MemoryLimitError(
-            f"{what} needs {needed / 1e9:.3g} GB, {min(needed, HELD * weights) / 1e9:.3g} of them for weights, "
-            f"and {free / 1e9:.3g} GB are free on {device}: nearest is {nearest}"
+            f"{what} needs {needed / 1e9:.3g} GB, {HELD * weights / 1e9:.3g} of them for weights, and "
+            f"{free / 1e9:.3g} GB are free on {device}: nearest is {nearest}"
         )
 
 

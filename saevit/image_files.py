@@ -26,16 +26,7 @@ ORIENTATION = 0x0112  # EXIF tag
 MOST_TEXT = 2**26  # bytes of one text in a PNG; Pillow calls photographs with more than 1 MB of it broken
 PIXELS_AT_ONCE = 2**20
 WHOLE = {1: "B", 3: "H", 4: "I"}  # EXIF's types of whole numbers
-# Pillow's transposition that each orientation asks for.
-UPRIGHT = {
-    2: "FLIP_LEFT_RIGHT",
-    3: "ROTATE_180",
-    4: "FLIP_TOP_BOTTOM",
-    5: "TRANSPOSE",
-    6: "ROTATE_270",
-    7: "TRANSVERSE",
-    8: "ROTATE_90",
-}
+UPRIGHT = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # the transposition, as Pillow numbers them
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its remarks on a file go to stderr
 
 
@@ -104,16 +95,16 @@ def opened(file: Path | IO[bytes], name: str) -> Iterator["Image.Image"]:
 
 def upright_rgb(image: "Image.Image") -> tuple["Image.Image", list[str]]:
     """Turn an open image upright and to RGB, and say what was done."""
-    module: Any = need("PIL.Image")
     frames = getattr(image, "n_frames", 1)
     notes = [f"first of {frames} frames"] if frames > 1 else []
     is_tiff = image.format == "TIFF"
     turned = turn_of(image) if is_tiff else None  # Pillow itself turns it while it decodes it
     with quiet_libtiff() if is_tiff else nullcontext():
         rgb, how = to_rgb(image)
-    if turn := turn_of(image):
-        rgb = rgb.transpose(module.Transpose[turn])
-    return rgb, notes + ["turned upright by its EXIF orientation"] * bool(turned or turn) + how
+    if (turn := turn_of(image)) is not None:
+        rgb = rgb.transpose(need("PIL.Image").Transpose(turn))
+    is_turned = (turned, turn) != (None, None)
+    return rgb, notes + ["turned upright by its EXIF orientation"] * is_turned + how
 
 
 @contextmanager
@@ -133,7 +124,7 @@ def quiet_libtiff() -> Iterator[None]:
         os.close(stderr)
 
 
-def turn_of(image: "Image.Image") -> str | None:
+def turn_of(image: "Image.Image") -> int | None:
     """Return the transposition that an image's metadata ask for, whatever else in them is broken."""
     try:
         found: Any = exif_orientation(image.info.get("exif") or b"")

@@ -138,9 +138,10 @@ def check_memory(model: VariantSpec | str, img_size: tuple[int, int], batch_size
     check_fits(
         f"{spec} at {img_size[0]} x {img_size[1]} px, batch {batch_size},",
         BYTES * total(spec, img_size).params,
-        BYTES * batch_size * peak_elements(spec, img_size),
+        BYTES * peak_elements(spec, img_size),
         free=free_memory(),
-        way_out="a smaller size, batch or width",
+        way_out="a smaller size or width",
+        batch=batch_size,
     )
 
 

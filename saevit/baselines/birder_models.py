@@ -10,16 +10,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from saevit.cgroups import HELD, free_memory
-from saevit.errors import (
-    MeasureError,
-    MemoryLimitError,
-    MissingPackageError,
-    OptionError,
-    SaevitError,
-    nearest,
-    need,
-)
+from saevit.errors import MeasureError, MissingPackageError, OptionError, SaevitError, nearest, need
 
 if TYPE_CHECKING:
     from torch import nn
@@ -45,17 +36,13 @@ def build(name: str, img_size: tuple[int, int]) -> "nn.Module":
         OptionError: birder has no such model (names the nearest).
         MeasureError: birder cannot build it, in one line.
     """
-    from saevit.count.peak import limited
-
     check_name(name)
     try:
-        with quiet(), limited(f"{PREFIX}{name}", free_memory() / HELD):
+        with quiet():
             model = create(name, img_size)
             if hasattr(model, "reparameterize_model"):
                 model.reparameterize_model()
             return model
-    except MemoryLimitError:
-        raise
     except Exception as error:  # birder's constructors raise all kinds
         raise MeasureError(
             f"birder cannot build {name!r} for {img_size[0]} x {img_size[1]} px: {short(error)}"

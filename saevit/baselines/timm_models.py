@@ -4,7 +4,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from saevit.cgroups import HELD, free_memory
-from saevit.errors import MeasureError, MemoryLimitError, OptionError, nearest, need
+from saevit.errors import MeasureError, OptionError, nearest, need
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,19 +41,16 @@ def trainable(
         OptionError: timm has no such model (names the nearest).
         MeasureError: timm cannot build it, in one line.
     """
-    from saevit.count.peak import limited
+    from saevit.count.peak import Watch
 
     check_name(name)
     settings: dict[str, Any] = {"num_classes": num_classes, "in_chans": in_chans}
     if drop_path_rate is not None:
         settings["drop_path_rate"] = drop_path_rate
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), Watch([""], most=free_memory() / HELD):
             warnings.simplefilter("ignore")  # timm's remarks on its own renamed models
-            with limited(f"{PREFIX}{name}", free_memory() / HELD):
-                return create(need("timm"), name, img_size, settings).eval()
-    except MemoryLimitError:
-        raise
+            return create(need("timm"), name, img_size, settings).eval()
     except Exception as error:  # timm's constructors raise all kinds
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise MeasureError(

@@ -2,8 +2,8 @@
 
 import math
 import weakref
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,12 +30,15 @@ class Peak:
 
 
 class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does not type it
-    """Adds up the storages that operators allocate, and takes each off when its last tensor dies."""
+    """Adds up the storages that operators allocate, and takes each off when its last tensor dies.
+
+    Beyond `most` bytes it raises MemoryLimitError, before what was allocated last is filled.
+    """
 
     def __init__(self, running: list[str], most: float = math.inf) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.running = running
-        self.most = most  # bytes
+        self.most = most
         self.live = 0  # bytes
         self.peak: Peak = Peak(bytes=0, path="", op="")
         self.known: dict[int, weakref.ref[Any] | None] = {}  # by address; None: not an activation
@@ -59,7 +62,7 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does n
         self.known[key] = weakref.ref(storage, free)
         self.live += size
         if self.live > self.most:
-            raise MemoryLimitError(f"more than {self.most} bytes")
+            raise MemoryLimitError(f"it needs more than {self.most / 1e9:.3g} GB, which do not fit here")
         if self.live > self.peak.bytes:
             self.peak = Peak(bytes=self.live, path=self.running[-1], op=op)
 
@@ -71,24 +74,6 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does n
             if isinstance(leaf, Tensor):
                 self.see(leaf, func._schema.name)
         return out
-
-
-@contextmanager
-def limited(what: str, most: float) -> Iterator[None]:
-    """Refuse to allocate more bytes than `most` at once, before what is too much is filled.
-
-    Raises:
-        MemoryLimitError: `what` needs more.
-    """
-    try:
-        with Watch([""], most):
-            yield
-    except (MemoryLimitError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "can't allocate memory" not in str(error):
-            raise
-        raise MemoryLimitError(
-            f"{what} needs more than {most / 1e9:.3g} GB for its weights, more than fits: name a smaller one"
-        ) from error
 
 
 def address(tensor: Tensor) -> int:

@@ -28,7 +28,7 @@ def test_a_pass_beyond_the_memory_is_refused(model: str, monkeypatch: pytest.Mon
     assert network(named, (64, 96)).img_size == (64, 96)
     monkeypatch.setattr(module, "free_memory", lambda: SCRATCH)
     with pytest.raises(
-        MemoryLimitError, match=r"at 64 x 96 px needs .* GB are free: nearest is a smaller --img"
+        MemoryLimitError, match=r"at 64 x 96 px needs .* GB are free on cpu: nearest is a smaller --img"
     ):
         network(named, (64, 96))
 
