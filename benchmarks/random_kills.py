@@ -251,7 +251,7 @@ def series(name: str, kills: int, root: Path, draw: random.Random) -> tuple[Coun
         for problem in found:
             problems.append(f"{name}, {number.name}, trial {counts.total()}: {problem}")
             print(problems[-1], flush=True)
-        amount = 0 if found else COMMANDS[name].amount(folder)
+        amount = best if found else COMMANDS[name].amount(folder)
         if amount < best:
             problems.append(f"{name}, {number.name}: {amount} are left of {best}")
             print(problems[-1], flush=True)

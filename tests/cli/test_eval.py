@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -156,17 +158,24 @@ def test_compare_draws_it(here: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "nothing was measured on dogs (validation) here" in capsys.readouterr().err
 
 
-def test_workers_that_fail_are_one_line(
-    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import torch
+FULL = """
+import sys
+import torch
 
-    def full(*_: object) -> None:
-        raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left (28)")
+def full(*_):
+    raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left (28)")
 
-    monkeypatch.setattr(torch.UntypedStorage, "_share_fd_cpu_", full)
-    assert run(["eval", "--checkpoint", "best.safetensors", "--workers", "2"]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
+torch.UntypedStorage._share_fd_cpu_ = full
+from saevit_cli.app import main
+main()
+"""
+
+
+def test_workers_that_fail_are_one_line(here: Path) -> None:
+    command = [sys.executable, "-c", FULL, "eval", "--checkpoint", "best.safetensors", "--workers", "2"]
+    done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
     assert line.startswith("error: the processes that read images failed (RuntimeError: unable to allocate")
     assert line.endswith(
         "raise the shared memory (/dev/shm; of a container: --shm-size) or the memory, or use --workers 0"
