@@ -22,7 +22,7 @@ from saevit_cli.app import run
 from tests.train.tiny import MODEL, squares
 
 QUICK = ("--img-size", "32", "--batch-size", "8", "--workers", "0")
-WAIT = 120  # seconds that a process may take
+WAIT = 500  # seconds after which a process hangs
 Start = Callable[..., "subprocess.Popen[str]"]
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
