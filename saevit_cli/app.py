@@ -186,9 +186,13 @@ def explain(error: BaseException, arguments: Sequence[str]) -> int:
 
 def is_interrupt(error: BaseException | None) -> bool:
     """Tell an interrupt, also within what it was turned into, as the making of a class does."""
-    while error is not None and not isinstance(error, KeyboardInterrupt | typer.Abort):
+    seen: set[int] = set()  # exceptions may lead to one another in a circle
+    while error is not None and id(error) not in seen:
+        if isinstance(error, KeyboardInterrupt | typer.Abort):
+            return True
+        seen.add(id(error))
         error = error.__cause__ or error.__context__
-    return error is not None
+    return False
 
 
 def kept_traceback(error: BaseException, arguments: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from saevit.errors import OptionError
-from saevit_cli.app import run
+from saevit_cli.app import explain, run
 
 COMMAND = (sys.executable, "-m", "saevit_cli")
 SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1"
@@ -361,3 +361,10 @@ def test_an_interrupt_that_was_turned_into_another_error(
     assert broken(error, monkeypatch, tmp_path) == 130
     assert capsys.readouterr().err == "error: interrupted\n"
     assert not list(tmp_path.iterdir())
+
+
+def test_errors_that_lead_to_one_another_end(capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = OptionError("the one that is shown"), ValueError("its cause")
+    first.__cause__, second.__cause__ = second, first
+    assert explain(first, []) == 2
+    assert capsys.readouterr().err == "error: the one that is shown\n"
