@@ -64,7 +64,7 @@ def one(variant: str, form: str, size: int, batch: int) -> None:
 
 
 def row(variant: str, form: str, size: int, batch: int) -> list[float]:
-    """Run one case in a process of its own."""
+    """Run one case in a new process."""
     command = [sys.executable, __file__, variant, form, str(size), str(batch)]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     print(f"| {variant} | {form} | {size} | {batch} | {' | '.join(text)} |", flush=True)

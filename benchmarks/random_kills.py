@@ -41,7 +41,7 @@ SPACE = [
 
 @dataclass(frozen=True)
 class Command:
-    """One command in a folder of its own."""
+    """Describe one command: its arguments, its progress on the disk, its result."""
 
     arguments: Callable[[Path], list[str]]
     amount: Callable[[Path], int]  # rounds, chunks or steps on the disk; raises where they cannot be read
@@ -150,7 +150,7 @@ def prepare(folder: Path) -> None:
 
 
 def start(command: Command, folder: Path) -> "subprocess.Popen[str]":
-    """Start a command in a process group of its own."""
+    """Start a command in a new process group."""
     return subprocess.Popen(
         [sys.executable, "-m", "saevit_cli", *command.arguments(folder)],
         cwd=folder,

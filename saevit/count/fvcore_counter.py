@@ -57,12 +57,15 @@ def attention_macs(inputs: list[Any], outputs: list[Any]) -> int:
     return prod(q[:-1]) * k[-2] * (q[-1] + v[-1])
 
 
-def einsum_macs(inputs: list[Any], outputs: list[Any]) -> int:
-    """MACs of an einsum of two operands as PyTorch runs it: an index that one alone has is summed before."""
+def einsum_macs(inputs: list[Any], outputs: list[Any]) -> int | None:
+    """MACs of an einsum of two operands as PyTorch runs it; None: of another form, not counted.
+
+    PyTorch sums over an index that only one operand has before it multiplies.
+    """
     equation = str(inputs[0].toIValue()).replace(" ", "")
     shapes = [sizes(value) for value in inputs[1].node().inputs()]
     if len(shapes) != 2 or "->" not in equation or "." in equation:
-        raise NotImplementedError(equation)
+        return None
     terms, _, result = equation.partition("->")
     first, second = (
         dict(zip(term, shape, strict=True)) for term, shape in zip(terms.split(","), shapes, strict=True)
@@ -115,11 +118,10 @@ class Tally:
     def own(self, kind: str, inputs: list[Any], outputs: list[Any]) -> int:
         """MACs by our handle, else by fvcore's where it is of a contraction, else none."""
         handle = OWN_HANDLES.get(kind) or (self.theirs[kind] if kind in THEIR_CONTRACTIONS else None)
-        try:
-            return amount(handle(inputs, outputs)) if handle else 0
-        except NotImplementedError:
+        counted = handle(inputs, outputs) if handle else 0
+        if counted is None:
             self.uncounted[kind] += 1
-            return 0
+        return amount(counted or 0)
 
     def box(self, kind: str, inputs: list[Any], outputs: list[Any]) -> int:
         """What fvcore books for a node unaided: nothing where it has no handle."""

@@ -55,7 +55,7 @@ TEXTS = [
     *("cpu", "cuda:99", "mps", "bf16", "compile", "latest", "torch/none", "hfds/none", "stages", "sample"),
 ]
 PATHS = [
-    *(".", "..", "nowhere/x", "/dev/null", "/dev/full", "/dev/zero", "/proc/self/mem", "/proc/1/root/x"),
+    *(".", "..", "nowhere/x", "/dev/null", "/dev/full", "/dev/zero", "/proc/self/mem", "/proc/1/mem"),
     *("loop", "loop/x", "file/x", "empty", "junk", "dangling", "~nobody_here/x", "a" * 256, "b/" * 3000),
     *("junk.png", "junk.toml", "junk.jsonl", "junk.safetensors", "junk.pth", "x.csv", "x.html", "x.onnx"),
 ]

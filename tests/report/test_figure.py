@@ -237,7 +237,7 @@ WORST = "text.usetex: True\nimage.origin: lower\nfont.family: No Such Font\nback
 
 
 def in_process(folder: Path, tmp_path: Path, before: str = "", **environment: str) -> str:
-    """Draw in a process of its own; nothing may be said on the way."""
+    """Draw in a new process, which must print nothing."""
     outer = {k: v for k, v in os.environ.items() if not k.startswith("MPL") and k != "MATPLOTLIBRC"}
     script = f"import os; {before}\n" + DRAW.format(root=str(ROOT), target=str(tmp_path / "a.png"))
     done = subprocess.run(
