@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from saevit.baselines import published
 from saevit.baselines.published import Published
-from saevit.report.explore.measured import ranks, spearman
+from saevit.report.agreement import rank_correlation
 
 SIZE = 224
 UNITS = (nn.Conv2d, nn.Linear)
@@ -83,7 +83,7 @@ def is_plain(row: Published) -> bool:
 
 def correlation(points: list[Point], name: str) -> float | None:
     """Return Spearman's rho of a figure with top-1."""
-    return spearman(ranks([getattr(p, name) for p in points]), ranks([p.top1 for p in points]))
+    return rank_correlation([getattr(p, name) for p in points], [p.top1 for p in points])
 
 
 def shown(value: float | None) -> str:

@@ -159,7 +159,7 @@ def read_about(label: str, text: str, tensors: Mapping[str, Tensor]) -> About:
             raise ValueError(f"class_names: num_classes = {about.num_classes} of them, or none")
     except ValueError as error:
         raise OptionError(f"{label} says of its weights what cannot be: {error}") from error
-    written = said.pop(DIGEST, None)  # of files since version 0.3
+    written = said.pop(DIGEST, None)  # of files since version 0.2
     if written is not None and written != digest(said, tensors):
         raise OptionError(f"{label} is damaged: its contents do not match the SHA-256 in it, copy it again")
     check_network(label, about.model, said.get(NETWORK))

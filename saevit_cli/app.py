@@ -181,7 +181,7 @@ def explain(error: BaseException, arguments: Sequence[str]) -> int:
         code = FAILED if error.errno in MACHINE else BAD_INPUT
         return complain(f"{os.fsdecode(error.filename)} cannot be used: {error.strerror}", code)
     said = abbreviated(" ".join(f"{type(error).__name__}: {error}".split()), 200)
-    return complain(f"{said} (not foreseen; {kept_traceback(error, arguments)})", FAILED)
+    return complain(f"{said} (unexpected; {kept_traceback(error, arguments)})", FAILED)
 
 
 def is_interrupt(error: BaseException | None) -> bool:

@@ -1,8 +1,5 @@
-"""How much memory is free, how much was used, and whether an error says that it ran out."""
+"""How much memory is free on a device, and whether an error says that it ran out."""
 
-import sys
-
-import psutil  # type: ignore[import-untyped]
 import torch
 
 from saevit.cgroups import free_memory
@@ -17,16 +14,6 @@ def available_memory(device: str) -> int:
     if kind == "mps":  # shares the main memory, and has a ceiling of its own
         free = min(free, torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
     return max(free, 0)
-
-
-def peak_rss() -> int:
-    """Return the most bytes of main memory this process has held at once."""
-    if sys.platform == "win32":
-        return int(psutil.Process().memory_info().peak_wset)
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
 
 
 def is_out_of_memory(error: BaseException) -> bool:

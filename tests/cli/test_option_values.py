@@ -155,7 +155,7 @@ def problem_of(code: int, err: str, arguments: list[str]) -> str:
     errors = [line for line in lines if line.startswith("error: ")]
     if code not in (0, 1, 2, 130):
         return f"exit code {code}"
-    if "Traceback" in err or "not foreseen" in err:
+    if "Traceback" in err or "unexpected" in err:
         return "an exception"
     if re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202e\u2028]", err):
         return "a control character"

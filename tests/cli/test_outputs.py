@@ -195,7 +195,7 @@ def test_every_path_option_in_a_place_that_cannot_be_searched(
     assert run([argument.replace("@", target) for argument in arguments]) == 2
     told = capsys.readouterr()
     assert told.err.count("error: ") == 1
-    assert "not foreseen" not in told.err
+    assert "unexpected" not in told.err
 
 
 def close(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,7 +302,7 @@ def test_a_failed_picture_loses_nothing(
     assert json.loads((here / "a.json").read_text())["img_size"] == [32, 32]
     wrote, full, unhappy = told.err.splitlines()
     assert (wrote, full.partition(": No")[0]) == ("wrote a.json", "error: --csv: /dev/full cannot be written")
-    assert unhappy.startswith("error: ValueError: matplotlib is unhappy (not foreseen")
+    assert unhappy.startswith("error: ValueError: matplotlib is unhappy (unexpected")
 
 
 def test_a_table_is_out_before_a_file_is_written(tmp_path: Path) -> None:

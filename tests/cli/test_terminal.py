@@ -163,7 +163,7 @@ def test_without_a_temporary_folder_the_error_is_still_told(
     assert broken(KeyError("x"), monkeypatch, tmp_path / "nowhere") == 1
     assert (
         capsys.readouterr().err
-        == "error: KeyError: 'x' (not foreseen; --traceback shows where it comes from)\n"
+        == "error: KeyError: 'x' (unexpected; --traceback shows where it comes from)\n"
     )
 
 

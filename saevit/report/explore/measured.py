@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from saevit.explore.rows import Exploration
+from saevit.report.agreement import average_ranks, rank_correlation
 from saevit.report.tables import NONE, Table
 from saevit.report.units import interval, milliseconds
 from saevit.results.comparison import Candidate, Comparison
@@ -16,9 +17,13 @@ def predicted_table(found: Exploration, timed: Comparison) -> Table:
     rows = {row.model: row for row in (found.base, *found.front, *found.top)}
     pairs = [(rows[c.model], c) for c in timed.candidates if c.model in rows and c.seconds is not None]
     pairs.sort(key=lambda pair: pair[1].seconds or 0.0)
-    predicted = {name: ranks([row.value(name) for row, _ in pairs]) for name in PREDICTORS}
-    measured = ranks([c.seconds or 0.0 for _, c in pairs])
-    notes = [agreement(name, predicted[name], measured) for name in PREDICTORS] if len(pairs) >= LEAST else []
+    predicted = {name: average_ranks([row.value(name) for row, _ in pairs]) for name in PREDICTORS}
+    measured = average_ranks([c.seconds or 0.0 for _, c in pairs])
+    notes = (
+        [agreement(name, predicted[name].tolist(), measured.tolist()) for name in PREDICTORS]
+        if len(pairs) >= LEAST
+        else []
+    )
     return Table(
         title="Predicted rank against measured: 1 is the least",
         columns=(
@@ -53,23 +58,9 @@ def ratio_text(timed: Comparison, candidate: Candidate) -> str:
 
 def agreement(name: str, predicted: Sequence[float], measured: Sequence[float]) -> str:
     """Say how well a cost orders the times."""
-    value = spearman(predicted, measured)
+    value = rank_correlation(predicted, measured)
     text = "not defined, all are equal" if value is None else f"{value:+.2f}"
     return f"rank correlation of {name} with measured time over {len(measured)} variants: {text}"
-
-
-def ranks(values: Sequence[float]) -> list[float]:
-    """Return the rank of each value, from 1; equal ones share the mean of theirs."""
-    return [sum(v < value for v in values) + (sum(v == value for v in values) + 1) / 2 for value in values]
-
-
-def spearman(a: Sequence[float], b: Sequence[float]) -> float | None:
-    """Return the correlation of two lists of ranks (Spearman's rho); None where one does not vary."""
-    n = len(a)
-    mean_a, mean_b = sum(a) / n, sum(b) / n
-    over = sum((x - mean_a) * (y - mean_b) for x, y in zip(a, b, strict=True))
-    under = sum((x - mean_a) ** 2 for x in a) * sum((y - mean_b) ** 2 for y in b)
-    return over / under**0.5 if under else None
 
 
 def number(rank: float) -> str:

@@ -18,7 +18,7 @@ from saevit.explore.sweep import Job, answer
 from saevit.parse import parse
 from saevit.report.explore.figures import front_figure, tornado_figure
 from saevit.report.explore.machine import explore_csv, explore_json, sensitivity_rows, write_parquet
-from saevit.report.explore.measured import predicted_table, spearman
+from saevit.report.explore.measured import predicted_table
 from saevit.report.explore.tables import MOST_ROWS, explore_tables, sensitivity_table, solution_table, thinned
 from saevit.report.figure import save
 from saevit.results.comparison import Candidate, Comparison
@@ -153,9 +153,3 @@ def test_predicted_ranks_stand_beside_measured_ones() -> None:
     assert [row[2] for row in table.rows] == ["1", "2", "3", "4", "5"]
     assert [row[3] for row in table.rows] == ["5", "4", "3", "2", "1"]
     assert table.notes[0] == "rank correlation of gmacs with measured time over 5 variants: -1.00"
-
-
-def test_spearman_is_defined_where_both_vary() -> None:
-    assert spearman([1, 2, 3], [1, 2, 3]) == pytest.approx(1)
-    assert spearman([1, 2, 3], [3, 1, 2]) == pytest.approx(-0.5)
-    assert spearman([2, 2, 2], [1, 2, 3]) is None
