@@ -120,8 +120,10 @@ def main() -> None:
         terminal.hush(lambda error: explain(error or RuntimeError("in a thread"), arguments))
     if stdout is None:
         sys.exit(complain("stdout is closed: send it to a file, or to /dev/null", FAILED))
-    with terminal.obeyed_signals():
+    with terminal.obeyed_signals() as came:
         code = run(arguments)
+    if came and code == FAILED:  # a library caught the interrupt, and what it had begun failed
+        code = complain("interrupted", INTERRUPTED)
     sys.stdout.flush()
     if stdout.problem and not isinstance(stdout.problem, BrokenPipeError):  # who reads may stop: `| head`
         code = complain(f"stdout cannot be written: {stdout.problem.strerror}", code or FAILED)

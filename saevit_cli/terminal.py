@@ -52,22 +52,28 @@ def open_streams() -> Tap | None:
 
 
 @contextmanager
-def obeyed_signals() -> Iterator[None]:
+def obeyed_signals() -> Iterator[list[int]]:
     """Let SIGTERM and SIGHUP interrupt as Ctrl-C does, here and not in processes that are forked.
 
-    What is ignored, as nohup and a shell's `&` set it, stays ignored. After the block each ends the process
-    at once: nothing is left to be lost.
+    Yield the signals that came: a library may catch the interrupt and go on with something half done. A
+    signal that is ignored, as nohup and a shell's `&` set it, stays ignored. After the block each ends the
+    process at once: nothing is left to be lost.
     """
+    came: list[int] = []
     ours = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]
 
     def handle(handler: Any) -> None:
         for number in ours:
             signal.signal(number, handler)
 
-    handle(signal.default_int_handler)
+    def interrupt(number: int, _frame: object) -> None:
+        came.append(number)
+        raise KeyboardInterrupt
+
+    handle(interrupt)
     os.register_at_fork(after_in_child=lambda: handle(signal.SIG_DFL))
     try:
-        yield
+        yield came
     finally:
         handle(lambda _number, _frame: os._exit(INTERRUPTED))
         exec("")  # forgets an interrupt within another exec, for which Python would end itself by SIGINT

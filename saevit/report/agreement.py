@@ -85,7 +85,7 @@ def finding(candidates: Sequence[Candidate], x: str, y: str) -> str:
     rho = rank_correlation(*zip(*rows, strict=True)) if len(rows) >= LEAST else None
     if rho is None:
         models = plural(len(rows), "model")
-        return f"{axes[1].label} against {axes[0].label}: {models}, too few or too equal to rank"
+        return f"{axes[1].label} against {axes[0].label}: {models}; no rank correlation"
     agreement = rho if axes[0].better == axes[1].better else -rho
     better, worse = BETTER[y]
     words = next((form.format(better) for least, form in WORDS if agreement >= least), f"is mostly {worse}")

@@ -368,3 +368,27 @@ def test_errors_that_lead_to_one_another_end(capsys: pytest.CaptureFixture[str])
     first.__cause__, second.__cause__ = second, first
     assert explain(first, []) == 2
     assert capsys.readouterr().err == "error: the one that is shown\n"
+
+
+SWALLOWED = """
+import contextlib, os, signal, sys
+import saevit_cli.commands.list as command
+
+def failing():
+    with contextlib.suppress(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGTERM)
+    raise ValueError("half done")
+
+command.list_variants = failing
+sys.argv = ["saevit", "list"]
+from saevit_cli.app import main
+main()
+"""
+
+
+def test_an_interrupt_that_a_library_caught_is_still_one(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SWALLOWED], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 130
+    assert done.stderr.splitlines()[-1] == "error: interrupted"
