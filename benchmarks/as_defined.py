@@ -13,9 +13,9 @@ from dataclasses import replace
 from saevit.measure.interleave import Subject, measure
 from saevit.model.fold import fold
 from saevit.model.pyramid import SAEViT, build
-from saevit.parse import parse
-from saevit.results.record import Conditions
-from saevit.results.statistics import median, ratio
+from saevit.runs.record import Conditions
+from saevit.runs.statistics import median, ratio
+from saevit.variant import parse
 
 PRESETS = ("saevit_tiny", "saevit_small")
 LAYOUTS = ("contiguous", "channels_last")

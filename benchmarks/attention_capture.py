@@ -13,12 +13,12 @@ from collections.abc import Callable
 
 import torch
 
-from saevit.attention.images import as_input, load, shipped_photo
+from saevit.attention.inputs import as_input, load, shipped_photo
 from saevit.attention.look import Choice, look
 from saevit.attention.network import Network, network
 from saevit.measure.environment import environment
-from saevit.parse import parse
-from saevit.results.statistics import median, ratio
+from saevit.runs.statistics import median, ratio
+from saevit.variant import parse
 
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes
 

@@ -19,7 +19,7 @@ from statistics import mean, stdev
 import torch
 
 from saevit.count.torch_counter import count_torch
-from saevit.network import build_network
+from saevit.models import build_network
 
 OURS = "saevit_pico"
 BASELINE = "timm:mobilenetv4_conv_small"  # the nearest of timm in parameters and in MACs at 224 px

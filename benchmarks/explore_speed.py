@@ -15,12 +15,12 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from saevit.cgroups import usable_cores
 from saevit.explore.limits import at_most, band
 from saevit.explore.query import Query
 from saevit.explore.space import Space, read_space
 from saevit.explore.sweep import Job, Method, answer
-from saevit.presets import PRESETS
+from saevit.machine import usable_cores
+from saevit.variant import PRESETS
 
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes
 FVCORE_SECONDS = 8.0

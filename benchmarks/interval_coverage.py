@@ -9,7 +9,7 @@ import random
 import sys
 from collections.abc import Callable
 
-from saevit.results.statistics import ratio
+from saevit.runs.statistics import ratio
 
 NOISES: dict[str, Callable[[random.Random], float]] = {
     "lognormal": lambda rng: rng.lognormvariate(0, 0.05),

@@ -24,14 +24,14 @@ import torch
 from torch import Tensor, nn
 
 from saevit.baselines import timm_models
-from saevit.count.analytic import total
+from saevit.count.cost import total
 from saevit.count.torch_counter import count_torch
 from saevit.measure.interleave import Subject, measure
 from saevit.model.fold import fold
 from saevit.model.pyramid import build
-from saevit.parse import parse
-from saevit.results.record import Conditions
-from saevit.results.statistics import Ratio, median, ratio
+from saevit.runs.record import Conditions
+from saevit.runs.statistics import Ratio, median, ratio
+from saevit.variant import parse
 
 OURS = ("saevit_tiny", "saevit_small")
 RIVALS = (

@@ -12,8 +12,8 @@ from saevit.count.subject import of_variant
 from saevit.measure.environment import environment
 from saevit.measure.interleave import Run, Subject, measure
 from saevit.measure.plan import Plan, configurations
-from saevit.parse import parse
-from saevit.results.statistics import median, quantile, ratio
+from saevit.runs.statistics import median, quantile, ratio
+from saevit.variant import parse
 
 VARIANT = "saevit_tiny"
 ROUNDS = 15

@@ -4,7 +4,7 @@
 
 Each row is a fresh process. `building` is what building, folding and a first small pass add at their worst
 moment, over the bytes of the parameters, and `held` what of it stays; `pass` is what a pass adds, over the
-counted peak of live activations. saevit/cgroups.py has the worst of each: BUILDING, FOLDING and HELD, and for
+counted peak of live activations. saevit/machine.py has the worst of each: BUILDING, FOLDING and HELD, and for
 the pass PASSING with SCRATCH, as small passes take many times their count, and large ones little more.
 """
 
@@ -16,12 +16,11 @@ from pathlib import Path
 
 import torch
 
-from saevit.cgroups import PASSING
 from saevit.count.memory import peak_elements
 from saevit.count.subject import build_variant, folded_variant, of_variant
+from saevit.machine import PASSING
 from saevit.measure.environment import environment
-from saevit.parse import parse
-from saevit.presets import PRESETS
+from saevit.variant import PRESETS, parse
 
 FORMS = {"folded": folded_variant, "defined": build_variant}
 SIZES, BATCHES = (64, 224, 448), (1, 16)

@@ -24,6 +24,8 @@ docs/benchmarks.md.
 
 import os
 
+from saevit.count import cost as analytic
+
 os.environ["TORCHINDUCTOR_FREEZING"] = "1"  # before torch is loaded
 
 import argparse
@@ -39,14 +41,12 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 from torch import nn
 
-from saevit.count import analytic
 from saevit.measure.interleave import Subject, measure
 from saevit.model.fold import fold
 from saevit.model.pyramid import build
-from saevit.parse import parse
-from saevit.results.record import Conditions
-from saevit.results.statistics import ratio
-from saevit.spec import NUM_GROUPS, Stage, VariantSpec
+from saevit.runs.record import Conditions
+from saevit.runs.statistics import ratio
+from saevit.variant import NUM_GROUPS, Stage, VariantSpec, parse
 
 # Budget in MACs, and the sizes that capacity is compared with.
 FIRST = {

@@ -26,7 +26,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from saevit.errors import SaevitError
-from saevit.results.store import runs
+from saevit.runs.store import runs
 from saevit.train.state import load_state
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)

@@ -14,14 +14,14 @@ import torch
 from torch import nn
 
 from saevit.baselines import timm_models
-from saevit.count.analytic import total
+from saevit.count.cost import total
 from saevit.count.peak import traced_peak
 from saevit.measure.interleave import Subject, measure
 from saevit.model.fold import fold
 from saevit.model.pyramid import build
-from saevit.parse import parse
-from saevit.results.record import Conditions
-from saevit.results.statistics import median
+from saevit.runs.record import Conditions
+from saevit.runs.statistics import median
+from saevit.variant import parse
 
 SIZES = (224, 384, 512, 768, 1024)
 SPARSE, DENSE, LEADER = "saevit_tiny", "saevit_tiny:attention=dense", "mobilenetv4_conv_medium"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from saevit.results.statistics import Verdict, ratio
+from saevit.runs.statistics import Verdict, ratio
 
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes
 

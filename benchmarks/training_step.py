@@ -16,8 +16,8 @@ from torch import nn
 
 from saevit.baselines import timm_models
 from saevit.model.pyramid import build
-from saevit.parse import parse
-from saevit.results.statistics import median, ratio
+from saevit.runs.statistics import median, ratio
+from saevit.variant import parse
 
 OURS, RIVAL = "saevit_tiny", "mobilenetv4_conv_medium"
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}

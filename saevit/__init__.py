@@ -5,10 +5,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-from saevit.cgroups import usable_cores as usable_cores  # before torch can bind this thread to a core
-from saevit.parse import parse as parse
-from saevit.presets import PRESETS as PRESETS
-from saevit.spec import VariantSpec as VariantSpec
+from saevit.machine import usable_cores as usable_cores  # before torch can bind this thread to a core
+from saevit.variant import PRESETS as PRESETS
+from saevit.variant import VariantSpec as VariantSpec
+from saevit.variant import parse as parse
 
 if TYPE_CHECKING:
     from saevit.model.fold import fold as fold

@@ -13,10 +13,10 @@ from pydantic import Field
 from torch import Tensor
 
 import saevit
-from saevit.cgroups import free_memory
 from saevit.decode import decode, parse_json
 from saevit.errors import OptionError, need
 from saevit.files import expand, read_bytes, replace_file
+from saevit.machine import free_memory
 from saevit.text import abbreviated, printable
 from saevit.weight_files import EXPANSION, read_contents, reason_of
 

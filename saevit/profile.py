@@ -4,17 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from saevit.cgroups import check_fits, free_memory
 from saevit.count import receipt
-from saevit.count.groups import assign, groups
+from saevit.count.modules_of import assign, groups
 from saevit.count.subject import Counted
 from saevit.errors import MemoryLimitError, OptionError, nearest
+from saevit.machine import check_fits, free_memory
 from saevit.measure.plan import Plan, Step, Tell, configurations, timed
-from saevit.results.profile import BYTES, By, Profile, ReceiptLine, Row, Timings
-from saevit.results.record import Dtype, Record, utc_now
-from saevit.results.store import Writer
-from saevit.spec import VariantSpec
+from saevit.runs.profile import BYTES, By, Profile, ReceiptLine, Row, Timings
+from saevit.runs.record import Dtype, Record, utc_now
+from saevit.runs.store import Writer
 from saevit.subjects import counted_of, is_baseline
+from saevit.variant import VariantSpec
 
 if TYPE_CHECKING:
     from torch import nn

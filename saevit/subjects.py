@@ -6,8 +6,7 @@ from saevit.baselines.adapters import Adapter, split
 from saevit.count import receipt, subject
 from saevit.count.subject import Counted
 from saevit.errors import MeasureError, OptionError, SaevitError
-from saevit.parse import parse
-from saevit.spec import MIN_IMG_SIZE, VariantSpec
+from saevit.variant import MIN_IMG_SIZE, VariantSpec, parse
 
 if TYPE_CHECKING:
     from saevit.count.tracing import Count

@@ -6,8 +6,7 @@ from typing import Annotated
 import typer
 
 from saevit.files import expand
-from saevit.parse import KEYS
-from saevit.presets import PRESETS
+from saevit.variant import KEYS, PRESETS
 
 MODEL, TIME, OUTPUT = "Variant", "Measuring", "Output"
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from saevit.report.tables import Table
-    from saevit.results.profile import Timings
-    from saevit.results.store import Writer
+    from saevit.runs.profile import Timings
+    from saevit.runs.store import Writer
 
 Output = tuple[str, str | Path | None, Callable[[], str | Callable[[Path], object]]]  # see write_all
 Named = tuple[str, str | Path | None]  # an option and its file
@@ -80,7 +80,7 @@ def _is_picture_in(source: str | Path, target: str | Path) -> bool:
     """Tell whether a file would be one more image in a folder of images."""
     if not Path(source).is_dir():
         return False
-    from saevit.image_files import ENDINGS
+    from saevit.images import ENDINGS
 
     is_inside = Path(os.path.realpath(target)).is_relative_to(os.path.realpath(source))
     return is_inside and Path(target).suffix.lower() in ENDINGS
@@ -233,7 +233,7 @@ def kept(folder: Path | None, *, wanted: bool) -> "Iterator[Writer | None]":
 
     A folder that the user names has to work; if the usual one does not, the run goes on without.
     """
-    from saevit.results.store import Writer
+    from saevit.runs.store import Writer
 
     if not wanted:
         yield None

@@ -4,16 +4,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
 from saevit.baselines.adapters import split
-from saevit.cgroups import most_threads
 from saevit.errors import OptionError, nearest
-from saevit.parse import pairs, parse, with_values
-from saevit.spec import VariantSpec
+from saevit.machine import most_threads
 from saevit.text import abbreviated, read_number, read_whole
+from saevit.variant import VariantSpec, pairs, parse, with_values
 
 if TYPE_CHECKING:
     from saevit.checkpoint import Checkpoint
-    from saevit.results.profile import By
-    from saevit.results.record import Dtype, MemoryFormat
+    from saevit.runs.profile import By
+    from saevit.runs.record import Dtype, MemoryFormat
 
 MOST = 10**6  # of what is counted, unless a reader says otherwise
 MOST_PROCESSES = 256
@@ -145,21 +144,21 @@ def read_names(text: str) -> tuple[str, ...]:
 
 def read_by(text: str) -> "By":
     """Read the lines of a breakdown."""
-    from saevit.results.profile import By
+    from saevit.runs.profile import By
 
     return cast("By", one_of("--by", text, get_args(By)))
 
 
 def read_dtype(text: str) -> "Dtype":
     """Read a precision."""
-    from saevit.results.record import Dtype
+    from saevit.runs.record import Dtype
 
     return cast("Dtype", one_of("--dtype", text, get_args(Dtype)))
 
 
 def read_layout(text: str) -> "MemoryFormat":
     """Read a layout."""
-    from saevit.results.record import MemoryFormat
+    from saevit.runs.record import MemoryFormat
 
     return cast("MemoryFormat", one_of("--memory-format", text, get_args(MemoryFormat)))
 

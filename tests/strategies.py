@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from saevit.spec import ACTS, ATTENTIONS, FFNS, LOCALS, SAMPLINGS, VariantSpec
+from saevit.variant import ACTS, ATTENTIONS, FFNS, LOCALS, SAMPLINGS, VariantSpec
 
 
 def four(values: st.SearchStrategy) -> st.SearchStrategy:

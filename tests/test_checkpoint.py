@@ -21,8 +21,8 @@ import saevit
 from saevit.checkpoint import About, read_checkpoint, save_checkpoint
 from saevit.errors import OptionError
 from saevit.model.pyramid import build
-from saevit.network import weighted
-from saevit.parse import parse
+from saevit.models import weighted
+from saevit.variant import parse
 
 OLD = "holds a SAEViT of version 0.1, whose network was another one: train it again"
 BASE = "saevit_pico:dims=8-8-16-16,heads=1"

@@ -16,9 +16,9 @@ import saevit
 from saevit.checkpoint import About, save_checkpoint
 from saevit.errors import SaevitError
 from saevit.model.pyramid import build
-from saevit.network import weighted
-from saevit.parse import parse
+from saevit.models import weighted
 from saevit.train.objective import teacher_of
+from saevit.variant import parse
 
 TEXT = "saevit_pico:dims=8-8-16-16,depths=1,heads=1,classes=3"
 STATE = build(parse(TEXT), seed=1).state_dict()

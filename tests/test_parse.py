@@ -8,9 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saevit.errors import SpecError
-from saevit.parse import KEYS, parse, with_values
-from saevit.presets import PRESETS
-from saevit.spec import VariantSpec
+from saevit.variant import KEYS, PRESETS, VariantSpec, parse, with_values
 from tests.strategies import specs
 
 TINY = PRESETS["saevit_tiny"]

@@ -10,14 +10,13 @@ from hypothesis import strategies as st
 
 from saevit.errors import MemoryLimitError, OptionError, SpecError
 from saevit.measure.plan import Plan
-from saevit.parse import parse
 from saevit.profile import profile
 from saevit.report.tables import profile_tables
-from saevit.results.profile import Profile
-from saevit.results.replay import timings_of
-from saevit.results.statistics import ratio
-from saevit.results.store import Writer, read
-from saevit.spec import VariantSpec
+from saevit.runs.profile import Profile
+from saevit.runs.replay import timings_of
+from saevit.runs.statistics import ratio
+from saevit.runs.store import Writer, read
+from saevit.variant import VariantSpec, parse
 from tests.strategies import img_sizes, specs
 
 SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1-1-2-1,rates=8-4-2-1,attn_blocks=1,classes=10"

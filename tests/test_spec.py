@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from saevit.errors import SpecError
-from saevit.spec import VariantSpec
+from saevit.variant import VariantSpec
 from tests.strategies import specs
 
 SPEC = VariantSpec(

@@ -8,10 +8,9 @@ from torch import Tensor, nn
 from saevit.baselines.adapters import ADAPTERS
 from saevit.errors import MeasureError, OptionError
 from saevit.model.pyramid import build
-from saevit.presets import PRESETS
 from saevit.profile import profile
-from saevit.spec import VariantSpec
 from saevit.subjects import counted_of, is_baseline
+from saevit.variant import PRESETS, VariantSpec
 
 
 class LooksAtData(nn.Module):

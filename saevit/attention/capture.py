@@ -17,7 +17,7 @@ from saevit.attention.layer import Layer, Products
 from saevit.attention.selection import Place, select, with_heads
 from saevit.model.pyramid import SAEViT
 from saevit.model.saa import SAA, AdaptiveSampler, MixSampler, Sampler, StrideSampler, spread, window_softmax
-from saevit.spec import STRIDES
+from saevit.variant import STRIDES
 
 
 @dataclass(kw_only=True)

@@ -8,14 +8,15 @@ from typing import Literal
 
 from torch import Tensor
 
-from saevit.attention import images, redundancy
+from saevit.attention import inputs as images
+from saevit.attention import redundancy
+from saevit.attention.facts import METRICS, Attention, HeadNumbers, Photo, Query, Redundancy
 from saevit.attention.layer import Layer
 from saevit.attention.maps import maps_of, place_of, rollouts
 from saevit.attention.network import Network, passed
 from saevit.attention.selection import select, with_heads
 from saevit.attention.sparsity import statistics
 from saevit.errors import MeasureError, OptionError
-from saevit.results.attention import METRICS, Attention, HeadNumbers, Photo, Query, Redundancy
 
 View = Literal["overview", "query", "pattern", "rollout"]
 

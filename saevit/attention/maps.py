@@ -5,11 +5,11 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor, nn
 
+from saevit.attention.facts import BlockMaps, Place, Query, RolloutMap, typical
 from saevit.attention.layer import LIMIT, Layer
 from saevit.attention.pattern import pattern
 from saevit.attention.rollout import rollout
 from saevit.model.saa import SAA
-from saevit.results.attention import BlockMaps, Place, Query, RolloutMap, typical
 
 
 def maps_of(layer: Layer, module: nn.Module, queries: Sequence[Query], *, with_pattern: bool) -> BlockMaps:

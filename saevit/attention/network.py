@@ -6,20 +6,20 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from saevit.attention import images
+from saevit.attention import inputs as images
 from saevit.attention.capture import Recording, capture
+from saevit.attention.facts import Photo
 from saevit.attention.layer import Layer
 from saevit.attention.timm_capture import Recording as TimmRecording
 from saevit.attention.timm_capture import capture_timm
 from saevit.baselines import timm_models
-from saevit.cgroups import check_fits, free_memory
 from saevit.checkpoint import Checkpoint
 from saevit.count.peak import traced_peak
 from saevit.errors import MeasureError, OptionError
+from saevit.machine import check_fits, free_memory
 from saevit.model.pyramid import SAEViT
-from saevit.network import SEED, for_inference, weighted
-from saevit.results.attention import Photo
-from saevit.spec import VariantSpec
+from saevit.models import SEED, for_inference, weighted
+from saevit.variant import VariantSpec
 
 MIX_NOTE = (
     "sampling=mix weighs each channel apart: a pixel's weight is the mean over channels of |alpha| / m, m "

@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from saevit.attention.facts import Pattern
 from saevit.attention.layer import Layer
 from saevit.model.saa import SAA
-from saevit.results.attention import Pattern
 
 SIDE = 16  # pixels; 256 x 256 numbers can still be seen
 LARGEST_WINDOW = 32

@@ -3,8 +3,8 @@
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from saevit.cgroups import HELD, free_memory
 from saevit.errors import MeasureError, OptionError, nearest, need
+from saevit.machine import HELD, free_memory
 
 if TYPE_CHECKING:
     from torch import nn

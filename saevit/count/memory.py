@@ -8,9 +8,9 @@ moment, twice the elements in bytes are then a little less than the truth. Sizes
 
 from functools import reduce
 
-from saevit.count.analytic import half, num_tokens, stem_size
+from saevit.count.cost import half, num_tokens, stem_size
 from saevit.count.formulas import Size
-from saevit.spec import NUM_GROUPS, Stage, VariantSpec
+from saevit.variant import NUM_GROUPS, Stage, VariantSpec
 
 
 def peak_elements(spec: VariantSpec, img_size: tuple[int, int]) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from saevit.count.subject import Counted
-from saevit.results.profile import ReceiptLine
+from saevit.runs.profile import ReceiptLine
 
 if TYPE_CHECKING:
     from torch import nn

@@ -3,8 +3,8 @@
 A shape is (channels, height, width) for one image.
 """
 
-from saevit.count.analytic import half, stem_size
-from saevit.spec import NUM_GROUPS, Stage, VariantSpec
+from saevit.count.cost import half, stem_size
+from saevit.variant import NUM_GROUPS, Stage, VariantSpec
 
 Shape = tuple[int, int, int]
 

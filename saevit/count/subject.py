@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from saevit.count import analytic, memory, shapes
-from saevit.spec import VariantSpec
+from saevit.count import cost as analytic
+from saevit.count import memory, shapes
+from saevit.variant import VariantSpec
 
 if TYPE_CHECKING:
     from torch import nn

@@ -8,9 +8,9 @@ network and not of a machine: a runtime that fuses more moves less. Sizes may be
 
 import math
 
-from saevit.count.analytic import half, num_tokens, stem_size
+from saevit.count.cost import half, num_tokens, stem_size
 from saevit.count.formulas import Cost, Size, conv, dw_conv, linear
-from saevit.spec import NUM_GROUPS, Stage, VariantSpec
+from saevit.variant import NUM_GROUPS, Stage, VariantSpec
 
 
 def elements(spec: VariantSpec, img_size: tuple[int, int]) -> int:

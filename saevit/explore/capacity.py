@@ -29,9 +29,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from saevit.count.analytic import half, stem_size
+from saevit.count.cost import half, stem_size
 from saevit.count.formulas import Size
-from saevit.spec import NUM_STAGES, Stage, VariantSpec
+from saevit.variant import NUM_STAGES, Stage, VariantSpec
 
 UNIT = 1e-9  # of a logarithm
 Ints = NDArray[np.int64]

@@ -4,9 +4,8 @@ from decimal import Decimal
 from typing import Any
 
 from saevit.errors import OptionError, SpecError, nearest
-from saevit.parse import KEYS
-from saevit.spec import NUM_STAGES
 from saevit.text import abbreviated, read_number
+from saevit.variant import KEYS, NUM_STAGES
 
 PER_STAGE = ("dims", "depths", "heads", "ratios", "rates", "attn_blocks")  # keys with a value for each stage
 STAGE_KEYS = {f"{key}{i + 1}": (key, i) for i in range(NUM_STAGES) for key in PER_STAGE}

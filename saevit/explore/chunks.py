@@ -12,7 +12,7 @@ from saevit.explore.costs import Evaluator, Flags, Ints
 from saevit.explore.frontier import Floats, Front, Top
 from saevit.explore.query import LAST, Query
 from saevit.explore.tables import Chunk, Layout, Tables, digits_of
-from saevit.spec import NUM_STAGES
+from saevit.variant import NUM_STAGES
 
 ROWS = 2**16  # variants that are looked at together: they stay in a core's cache
 SAMPLE = 2**16  # variants that show beforehand what a front cannot be worse than

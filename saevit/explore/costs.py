@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from saevit.count import analytic, memory, traffic
-from saevit.count.analytic import half, stem_size
+from saevit.count import cost as analytic
+from saevit.count import memory, traffic
+from saevit.count.cost import half, stem_size
 from saevit.errors import OptionError
 from saevit.explore import capacity
 from saevit.explore.choices import PER_STAGE
 from saevit.explore.space import Axis, Space
-from saevit.parse import KEYS
-from saevit.spec import MAX_DEPTH, MAX_DIM, NUM_GROUPS, NUM_STAGES, Stage, VariantSpec
+from saevit.variant import KEYS, MAX_DEPTH, MAX_DIM, NUM_GROUPS, NUM_STAGES, Stage, VariantSpec
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]

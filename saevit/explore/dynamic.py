@@ -18,7 +18,7 @@ from saevit.explore.limits import Limit
 from saevit.explore.quantities import QUANTITIES, needed
 from saevit.explore.query import LAST, Query
 from saevit.explore.tables import Layout, Tables
-from saevit.spec import NUM_STAGES
+from saevit.variant import NUM_STAGES
 
 TOGETHER = 2**18  # beginnings that are extended at once
 MOST_BEGINNINGS = 2**21  # that are kept after one stage

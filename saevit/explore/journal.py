@@ -20,8 +20,8 @@ from saevit.explore.quantities import OBJECTIVES
 from saevit.explore.query import Query
 from saevit.explore.space import Space
 from saevit.files import file_type, owned, unusable
-from saevit.presets import PRESETS
 from saevit.text import abbreviated
+from saevit.variant import PRESETS
 
 if TYPE_CHECKING:
     from saevit.explore.sweep import Job

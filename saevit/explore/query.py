@@ -8,7 +8,7 @@ from saevit.explore.costs import Evaluator
 from saevit.explore.limits import Limit
 from saevit.explore.quantities import QUANTITIES, Sums, loss, needed, objective
 from saevit.explore.space import Space
-from saevit.spec import NUM_STAGES
+from saevit.variant import NUM_STAGES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass
 
-from saevit.count import analytic, memory, traffic
+from saevit.count import cost as analytic
+from saevit.count import memory, traffic
 from saevit.errors import OptionError
 from saevit.explore import capacity
 from saevit.explore.limits import Limit
 from saevit.explore.quantities import FLOAT_BYTES, QUANTITIES
 from saevit.explore.query import Query
 from saevit.explore.sweep import LARGEST, Answer, Job, answer
-from saevit.spec import VariantSpec
+from saevit.variant import VariantSpec
 
 LOOKED_AT = 2**18  # variants of a sample that explains an empty front
 

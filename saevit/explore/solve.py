@@ -4,13 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from saevit.count import analytic
+from saevit.count import cost as analytic
 from saevit.errors import OptionError, SpecError, nearest
 from saevit.explore.choices import PER_STAGE, STAGE_KEYS
 from saevit.explore.rows import Row, row_of
 from saevit.explore.space import Axis, Space, check
-from saevit.parse import shown
-from saevit.spec import NUM_STAGES, VariantSpec
+from saevit.variant import NUM_STAGES, VariantSpec, shown
 
 # What one step is, in the key's own unit. Rates are left out of solving: a larger one costs less.
 STEPS = {"width": 0.001, "depth": 0.001, "dims": 8, "depths": 1, "ratios": 0.125}

@@ -13,9 +13,8 @@ from typing import Any
 
 from saevit.errors import OptionError, SpecError
 from saevit.explore.choices import PER_STAGE, STAGE_KEYS, Values, read_choices
-from saevit.parse import KEYS
-from saevit.spec import NUM_STAGES, VariantSpec
 from saevit.text import abbreviated
+from saevit.variant import KEYS, NUM_STAGES, VariantSpec
 
 ORDER = (*KEYS, *STAGE_KEYS)  # width first, the last stage last
 

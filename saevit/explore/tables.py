@@ -14,7 +14,7 @@ from saevit.explore import capacity
 from saevit.explore.costs import BUDGET, MOST_ENTRIES, Digits, Evaluator, Flags, Ints
 from saevit.explore.query import LAST, Query
 from saevit.explore.space import Axis
-from saevit.spec import NUM_STAGES
+from saevit.variant import NUM_STAGES
 
 FEWEST, MOST = 2**22, 2**26  # variants in a chunk
 MOST_CHUNKS = 256  # if these are not too large then

@@ -15,7 +15,7 @@ from saevit.export.formats import Content, Format, Job, format_named
 from saevit.export.onnx import OPSET, check_opset, reason_of
 from saevit.export.verify import Difference, Reference, extremes, images, reference, verified
 from saevit.files import owned, replace_file
-from saevit.network import SEED, Weighted, for_inference
+from saevit.models import SEED, Weighted, for_inference
 
 LARGEST_BATCH = 2**16
 UNFINISHED = "<!-- saevit export was killed while it replaced this file: run it again -->\n"
@@ -56,7 +56,7 @@ def export(
     Existing files are replaced. A format that fails leaves none behind; the others finish.
 
     Args:
-        network: as `saevit.network.weighted` returns it.
+        network: as `saevit.models.weighted` returns it.
         paths: format to file; OpenVINO's weights get the ending .bin beside it.
         img_size: (H, W); None is that of the network.
         batch: None takes any.

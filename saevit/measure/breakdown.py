@@ -15,7 +15,7 @@ from saevit.measure import runtimes
 from saevit.measure.environment import environment
 from saevit.measure.interleave import schedule
 from saevit.measure.timer import time_call, warm_up
-from saevit.results.record import Conditions, Environment, utc_now
+from saevit.runs.record import Conditions, Environment, utc_now
 
 
 @dataclass(frozen=True, kw_only=True)

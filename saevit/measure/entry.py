@@ -14,7 +14,7 @@ from saevit.errors import SaevitError
 from saevit.measure import runtimes
 from saevit.measure.memory import is_out_of_memory
 from saevit.measure.timer import WarmUp, time_call, warm_up
-from saevit.results.record import Conditions
+from saevit.runs.record import Conditions
 
 T = TypeVar("T")
 

@@ -14,9 +14,9 @@ import psutil  # type: ignore[import-untyped]
 import torch
 
 import saevit
-from saevit import cgroups
-from saevit.cgroups import usable_cores
-from saevit.results.record import Environment
+from saevit import machine
+from saevit.machine import usable_cores
+from saevit.runs.record import Environment
 from saevit.text import printable
 
 # Variables that change how fast the same code runs: thread pools, kernels, allocator, compiler.
@@ -115,6 +115,6 @@ def _installed(package: str) -> str | None:
 
 def _text(path: str) -> str | None:
     try:
-        return (cgroups.ROOT / path).read_text(errors="replace").strip()
+        return (machine.ROOT / path).read_text(errors="replace").strip()
     except OSError:
         return None

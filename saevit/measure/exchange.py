@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from saevit.errors import OptionError, need
 from saevit.export.onnx import EXTRA, Shape, onnx_model
-from saevit.results.record import Conditions
+from saevit.runs.record import Conditions
 
 # One graph for each network and shape, however many runtimes ask for it.
 _GRAPHS: WeakKeyDictionary[nn.Module, dict[Shape, bytes]] = WeakKeyDictionary()

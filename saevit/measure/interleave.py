@@ -16,8 +16,8 @@ from saevit.measure.entry import Entry, Subject, entries_of, guarded, notes, pre
 from saevit.measure.environment import environment, load_average
 from saevit.measure.interrupts import held_back
 from saevit.measure.keeping import About, Keeper, Keeping
-from saevit.results.record import Conditions, Environment, utc_now
-from saevit.results.statistics import Ratio, ratio, rounds_needed
+from saevit.runs.record import Conditions, Environment, utc_now
+from saevit.runs.statistics import Ratio, ratio, rounds_needed
 
 MOST_ROUNDS, MOST_SECONDS = 10**5, 3600
 

@@ -8,7 +8,7 @@ from typing import Protocol
 from saevit.errors import OptionError
 from saevit.measure.entry import Entry, notes
 from saevit.measure.environment import environment
-from saevit.results.stored_run import Header, StoredSubject
+from saevit.runs.run import Header, StoredSubject
 
 
 class Keeper(Protocol):

@@ -2,7 +2,7 @@
 
 import torch
 
-from saevit.cgroups import free_memory
+from saevit.machine import free_memory
 
 
 def available_memory(device: str) -> int:

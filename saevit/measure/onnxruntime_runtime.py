@@ -12,7 +12,7 @@ from saevit.export.onnx import EXTRA, INPUT, OUTPUT, quiet, reason_of
 from saevit.measure.exchange import check_conditions, graph
 from saevit.measure.memory import is_out_of_memory
 from saevit.measure.outputs import check_finite
-from saevit.results.record import Conditions
+from saevit.runs.record import Conditions
 
 PROVIDER = "CPUExecutionProvider"
 

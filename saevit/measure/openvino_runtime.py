@@ -12,7 +12,7 @@ from saevit.export.openvino import compiled, openvino_model
 from saevit.measure.exchange import check_conditions, graph
 from saevit.measure.memory import is_out_of_memory
 from saevit.measure.outputs import check_finite
-from saevit.results.record import Conditions
+from saevit.runs.record import Conditions
 
 
 class OpenVINORuntime:

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from saevit.cgroups import check_fits, usable_cores
 from saevit.count.subject import Counted
 from saevit.errors import MemoryLimitError
-from saevit.results.profile import BYTES, Latency, Timings
-from saevit.results.record import Conditions, Dtype, MemoryFormat
+from saevit.machine import check_fits, usable_cores
+from saevit.runs.profile import BYTES, Latency, Timings
+from saevit.runs.record import Conditions, Dtype, MemoryFormat
 
 if TYPE_CHECKING:
     from torch import nn

@@ -12,14 +12,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from saevit.cgroups import most_threads
 from saevit.count.tracing import placed_copy
 from saevit.errors import MeasureError, OptionError, nearest
+from saevit.machine import most_threads
 from saevit.measure.memory import is_out_of_memory
 from saevit.measure.onnxruntime_runtime import OnnxRuntime
 from saevit.measure.openvino_runtime import OpenVINORuntime
 from saevit.measure.outputs import check_finite
-from saevit.results.record import Conditions
+from saevit.runs.record import Conditions
 
 Call = Callable[[], object]
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from saevit.model.layers import ACT_LAYERS, ConvNorm
-from saevit.spec import NUM_GROUPS
+from saevit.variant import NUM_GROUPS
 
 GAMMA_INIT = 1e-5  # redistribution starts as almost nothing, as layer scale does (arXiv 2103.17239)
 

@@ -23,7 +23,7 @@ from saevit.model.layers import ConvNorm, Head, Stem
 from saevit.model.packed_conv import Act, PackedConv
 from saevit.model.pyramid import Block, PyramidStage, SAEViT
 from saevit.model.saa import SAA, AdaptiveSampler, MixSampler, spread, window_max, window_mean, window_softmax
-from saevit.spec import NUM_GROUPS
+from saevit.variant import NUM_GROUPS
 
 
 def affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:

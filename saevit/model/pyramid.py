@@ -12,7 +12,7 @@ from saevit.errors import OptionError
 from saevit.model.ciffn import CIFFN, MLP
 from saevit.model.layers import ConvNorm, DropPath, Head, Stem, init_weights
 from saevit.model.saa import SAA
-from saevit.spec import Stage, VariantSpec
+from saevit.variant import Stage, VariantSpec
 
 
 class Block(nn.Module):

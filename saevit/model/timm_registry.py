@@ -14,9 +14,7 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 
 from saevit.errors import OptionError
 from saevit.model.pyramid import SAEViT
-from saevit.parse import parse
-from saevit.presets import PRESETS
-from saevit.spec import MIN_IMG_SIZE
+from saevit.variant import MIN_IMG_SIZE, PRESETS, parse
 
 ANY, DEFAULT = "saevit", "saevit_tiny"
 

@@ -8,10 +8,10 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from saevit.compare.comparison import Candidate, per_image
 from saevit.report.metrics import metric
 from saevit.report.units import plural
-from saevit.results.comparison import Candidate, per_image
-from saevit.results.statistics import ratio
+from saevit.runs.statistics import ratio
 
 LEAST = 5  # models: the rank correlation of fewer says nothing
 TIMED = ("latency", "throughput")  # their differences are resolved by rounds, all others' are exact

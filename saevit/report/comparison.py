@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+from saevit.compare.comparison import Candidate, Comparison
 from saevit.report.machine import csv_text, json_text, measured_columns
 from saevit.report.metrics import COSTS, is_comparable, on_front, sorted_by
 from saevit.report.tables import NONE, Table, machine_name, without_empty_columns
 from saevit.report.units import digits, giga, interval, milliseconds, percent, plural, scaled, size
-from saevit.results.comparison import Candidate, Comparison
-from saevit.results.record import SCHEMA_VERSION
-from saevit.results.stability import MOST_LINES, advice
-from saevit.results.statistics import median
+from saevit.runs.advice import MOST_LINES, advice
+from saevit.runs.record import SCHEMA_VERSION
+from saevit.runs.statistics import median
 
 AXES = ("gmacs", "latency")  # of the fronts that a table names: what papers plot, and what this machine says
 FOLDED = (

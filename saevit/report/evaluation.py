@@ -6,9 +6,9 @@ from typing import Any
 from saevit.report.machine import csv_text, json_text
 from saevit.report.tables import NONE, Table
 from saevit.report.units import digits, fixed, plural
-from saevit.results.evaluation import NOT_INTERLEAVED, Evaluation
-from saevit.results.record import SCHEMA_VERSION
-from saevit.results.statistics import Share
+from saevit.runs.evaluation import NOT_INTERLEAVED, Evaluation
+from saevit.runs.record import SCHEMA_VERSION
+from saevit.runs.statistics import Share
 
 MOST_CLASSES = 5
 MOST_NAMED = 3  # images that could not be read

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from saevit.results.profile import Latency, Profile
-from saevit.results.record import SCHEMA_VERSION
-from saevit.results.stability import advice
-from saevit.results.statistics import summarize
+from saevit.runs.advice import advice
+from saevit.runs.profile import Latency, Profile
+from saevit.runs.record import SCHEMA_VERSION
+from saevit.runs.statistics import summarize
 from saevit.text import printable
 
 FORMULA = ("=", "+", "-", "@")  # how text begins that a spreadsheet takes for one

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from saevit.compare.comparison import Candidate, Comparison, per_image
 from saevit.errors import OptionError
 from saevit.report.agreement import TIMED
 from saevit.report.metrics import COSTS, check_axes, is_comparable, label, metric, on_front
 from saevit.report.names import short_names
-from saevit.results.comparison import Candidate, Comparison, per_image
-from saevit.results.statistics import summarize
+from saevit.runs.statistics import summarize
 
 Kind = Literal["front", "plain", "apart", "claim", "variant", "own", "own_front"]
 FRONT: tuple[Kind, ...] = ("front", "own_front")

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from saevit.compare.comparison import Candidate, Comparison
 from saevit.errors import OptionError, nearest
 from saevit.explore.pareto import Direction, front
 from saevit.report.names import cut
-from saevit.results.comparison import Candidate, Comparison
 from saevit.text import printable
 
 

@@ -7,8 +7,8 @@ from saevit.report.layout import text_width, wrapped
 from saevit.report.names import cut
 from saevit.report.tables import machine_name, time_share
 from saevit.report.units import giga, milliseconds, scaled
-from saevit.results.profile import Profile, Row
-from saevit.results.statistics import median
+from saevit.runs.profile import Profile, Row
+from saevit.runs.statistics import median
 from saevit.text import printable
 
 if TYPE_CHECKING:

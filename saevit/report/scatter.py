@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from saevit.compare.comparison import Candidate, Comparison
 from saevit.report import captions
 from saevit.report.agreement import Discord, discords, finding
 from saevit.report.figure import DPI, own_settings
@@ -11,7 +12,6 @@ from saevit.report.layout import SMALL, arrange, figure_width
 from saevit.report.marks import COST_LEGEND, LEGEND, MEASURED_LEGEND, STYLES, Kind, Panel, panels_of
 from saevit.report.marks import FRONT as ON_FRONT
 from saevit.report.panel import DISCORD, FRONT, GREY, Drawn, Lane, draw, lane_of, scale_y
-from saevit.results.comparison import Candidate, Comparison
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

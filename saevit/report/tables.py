@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 
 from saevit.report.units import digits, flops, giga, interval, milliseconds, percent, scaled, size, thousands
-from saevit.results.profile import Latency, Profile, ReceiptLine, Row, Timings
-from saevit.results.stability import advice
-from saevit.results.statistics import median, ratio, summarize
+from saevit.runs.advice import advice
+from saevit.runs.profile import Latency, Profile, ReceiptLine, Row, Timings
+from saevit.runs.statistics import median, ratio, summarize
 
 NONE = "-"
 

@@ -8,7 +8,7 @@ from saevit.report.figure import DPI, own_settings
 from saevit.report.layout import wrapped
 from saevit.report.panel import GREY, GRID
 from saevit.report.scales import limits, scale
-from saevit.results.training import Epoch, best_of
+from saevit.train.training_log import Epoch, best_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

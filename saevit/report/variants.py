@@ -1,10 +1,9 @@
 """What there is to choose from: the presets and the grammar, as tables."""
 
-from saevit.count.analytic import total
-from saevit.parse import KEYS
-from saevit.presets import PRESETS
+from saevit.count.cost import total
 from saevit.report.tables import Table
 from saevit.report.units import giga, scaled
+from saevit.variant import KEYS, PRESETS
 
 IMG_SIZE = (224, 224)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from saevit.errors import OptionError
 from saevit.files import expand, file_type
-from saevit.image_files import UnreadableImage
+from saevit.images import UnreadableImage
 from saevit.text import printable
 from saevit.train.folders import open_folder
 from saevit.train.image_data import ImageData, Inputs, Split, drop_unreadable

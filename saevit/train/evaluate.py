@@ -10,19 +10,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from saevit.cgroups import usable_cores
 from saevit.checkpoint import About
 from saevit.errors import MeasureError, MemoryLimitError, OptionError
+from saevit.machine import usable_cores
 from saevit.measure.environment import environment
 from saevit.measure.memory import is_out_of_memory
 from saevit.measure.plan import Step, Tell
 from saevit.measure.runtimes import place, resolve_device, synchronizer, threads
 from saevit.model.pyramid import SAEViT
-from saevit.network import Weighted, check_memory, for_inference
-from saevit.results.calibration import calibration_error
-from saevit.results.evaluation import ClassResult, Evaluation
-from saevit.results.record import Conditions, utc_now
-from saevit.results.statistics import Share
+from saevit.models import Weighted, check_memory, for_inference
+from saevit.runs.calibration import calibration_error
+from saevit.runs.evaluation import ClassResult, Evaluation
+from saevit.runs.record import Conditions, utc_now
+from saevit.runs.statistics import Share
 from saevit.train.image_data import ImageData, Inputs
 from saevit.train.loaders import loader
 from saevit.train.transform import eval_transform
@@ -51,7 +51,7 @@ def evaluate(
     An image that cannot be read is left out and listed.
 
     Args:
-        net: with trained weights, as `saevit.network.weighted` gives it.
+        net: with trained weights, as `saevit.models.weighted` gives it.
         data: labelled images of the classes that it was trained on.
         checkpoint: the file of the weights, for its name.
         plan: how to run.

@@ -10,12 +10,12 @@ from pathlib import Path
 from saevit.checkpoint import About, save_checkpoint
 from saevit.errors import OptionError
 from saevit.files import TEMPORARY, file_type, owned, replace_file, unusable
-from saevit.results.training import best_of, log_csv
 from saevit.text import printable
 from saevit.train.engine import Engine
 from saevit.train.recipe_text import read_recipe, recipe_toml
 from saevit.train.run import Run
 from saevit.train.state import State, load_state, save_state, with_tensors
+from saevit.train.training_log import best_of, log_csv
 
 RUNS = Path("runs")
 MOST_OF_NAME = 100  # characters

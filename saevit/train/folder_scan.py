@@ -9,7 +9,7 @@ from stat import S_ISDIR, S_ISREG
 from typing import NamedTuple
 
 from saevit.files import unusable
-from saevit.image_files import ENDINGS
+from saevit.images import ENDINGS
 from saevit.text import printable
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from saevit.errors import OptionError
 from saevit.files import as_text
-from saevit.image_files import ENDINGS, read_image
+from saevit.images import ENDINGS, read_image
 from saevit.text import printable
 from saevit.train.folder_scan import Found, ImageFile, folders_in, scan
 from saevit.train.held_out import held_out

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from saevit.image_files import UnreadableImage
+from saevit.images import UnreadableImage
 
 if TYPE_CHECKING:
     from PIL.Image import Image

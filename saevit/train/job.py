@@ -10,8 +10,7 @@ from saevit.errors import MeasureError, MemoryLimitError, OptionError, SaevitErr
 from saevit.files import expand
 from saevit.measure.memory import available_memory
 from saevit.model.pyramid import SAEViT
-from saevit.network import about_of, build_network, check_memory
-from saevit.parse import parse
+from saevit.models import about_of, build_network, check_memory
 from saevit.text import abbreviated
 from saevit.train import batches
 from saevit.train.batches import Sizes
@@ -23,6 +22,7 @@ from saevit.train.processes import Processes
 from saevit.train.randomness import seeded
 from saevit.train.recipe import Recipe, advice, effective
 from saevit.train.run import Run
+from saevit.variant import parse
 
 AMPS: dict[str, torch.dtype | None] = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 

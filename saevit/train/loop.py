@@ -9,7 +9,6 @@ from typing import Protocol
 import torch
 
 from saevit.measure.memory import is_out_of_memory
-from saevit.results.training import Epoch
 from saevit.train import batches
 from saevit.train.data import Inputs, eval_transform
 from saevit.train.engine import Engine, Seen, TrainingStopped, engine_of, finite, update
@@ -18,6 +17,7 @@ from saevit.train.job import Job
 from saevit.train.loaders import Augmented, Loader, loader, train_transform
 from saevit.train.processes import Processes
 from saevit.train.state import Part, State, restore
+from saevit.train.training_log import Epoch
 from saevit.train.validation import Validation, validate
 
 AGREE_EVERY = 10  # updates after which several processes ask each other whether to stop

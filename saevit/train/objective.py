@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from saevit.checkpoint import About, read_checkpoint
 from saevit.errors import OptionError, need
-from saevit.network import about_of, trained
+from saevit.models import about_of, trained
 from saevit.train.recipe import Recipe
 
 

@@ -15,7 +15,6 @@ from saevit.checkpoint import LARGEST, NETWORK, check_network
 from saevit.decode import DecodeError, decode, parse_json
 from saevit.errors import OptionError
 from saevit.files import read_bytes, replace_file
-from saevit.results.training import Epoch
 from saevit.text import printable
 from saevit.train.engine import Engine
 from saevit.train.image_data import Identity
@@ -23,6 +22,7 @@ from saevit.train.job import Job
 from saevit.train.recipe import Recipe
 from saevit.train.recipe_text import BUILT_IN
 from saevit.train.run import Run
+from saevit.train.training_log import Epoch
 from saevit.weight_files import read_contents, reason_of
 
 VERSION = 2

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saevit.errors import OptionError, need
-from saevit.image_files import UnreadableImage, read_image, upright_rgb
+from saevit.images import UnreadableImage, read_image, upright_rgb
 from saevit.text import printable
 from saevit.train.image_data import ImageData, Split, fingerprint_of
 

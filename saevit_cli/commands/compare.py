@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from saevit.compare.comparison import Comparison
+    from saevit.compare.measured import MeasuredOn
     from saevit.measure.plan import Plan
-    from saevit.measured import MeasuredOn
-    from saevit.results.comparison import Comparison
-    from saevit.results.record import Dtype
+    from saevit.runs.record import Dtype
 
 # The presets, and models that lead at their budgets; sized for two cores and three minutes.
 DEFAULT = (
@@ -143,7 +143,7 @@ def run(
     view: "View",
 ) -> "Comparison":
     """Build, count and time the models, with a bar and a store."""
-    from saevit.compare import compare, expected, resolved
+    from saevit.compare.compare import compare, expected, resolved
 
     models = resolved(names)
     base = resolved([reference])[0] if reference else None
@@ -180,7 +180,7 @@ def check_as_measured(context: typer.Context) -> None:
 
 def located(run: str, folder: "Path | None") -> "Path":
     """Return the file of a stored run that was timed."""
-    from saevit.results.store import locate
+    from saevit.runs.store import locate
 
     return locate(run, folder, timed=True, on_skip=output.warn)
 
@@ -189,9 +189,9 @@ def stored(
     run: "Path", names: "Sequence[str]", reference: str | None, accuracies: "Accuracies"
 ) -> "Comparison":
     """Read a comparison back, with the accuracies that it was shown with unless others are asked for."""
-    from saevit.compare import resolved
-    from saevit.results.store import read
-    from saevit.stored import comparison_of, measured_then
+    from saevit.compare.compare import resolved
+    from saevit.compare.stored import comparison_of, measured_then
+    from saevit.runs.store import read
 
     found = read(run)
     for warning in found.warnings:
@@ -211,8 +211,8 @@ class Accuracies:
 
     def chosen(self, definition: int = saevit.NETWORK) -> "MeasuredOn | None":
         """Return the measured ones that were asked for, of a definition of the network; None: published."""
-        from saevit.measured import chosen
-        from saevit.results.evaluation import measured_here
+        from saevit.compare.measured import chosen
+        from saevit.runs.evaluation import measured_here
 
         if self.text in (None, PUBLISHED):
             return None
@@ -220,8 +220,8 @@ class Accuracies:
 
     def hinted(self, found: "Comparison") -> "Comparison":
         """Say what was measured here too, where published accuracies are shown and nothing was asked for."""
-        from saevit.measured import with_hints
-        from saevit.results.evaluation import measured_here
+        from saevit.compare.measured import with_hints
+        from saevit.runs.evaluation import measured_here
 
         if found.top1_on or self.text:
             return found

@@ -12,9 +12,9 @@ from saevit_cli.commands import evaluate_options as own
 
 if TYPE_CHECKING:
     from saevit.measure.plan import Step
-    from saevit.network import Weighted
-    from saevit.results.evaluation import Evaluation
-    from saevit.results.store import Writer
+    from saevit.models import Weighted
+    from saevit.runs.evaluation import Evaluation
+    from saevit.runs.store import Writer
     from saevit.train.data import ImageData, Split
     from saevit.train.evaluate import EvalPlan
 
@@ -57,7 +57,7 @@ def evaluate(
     named = readers.read_network(
         model, width, depth, sparsity, settings, checkpoint=checkpoint, default="saevit_tiny"
     )
-    from saevit.network import weighted
+    from saevit.models import weighted
     from saevit.report import evaluation
     from saevit.train.evaluate import EvalPlan
     from saevit.train.loaders import WorkersFailed
@@ -127,7 +127,7 @@ def show(found: "Evaluation", json: str | None, csv: str | None) -> None:
 
 def was_kept(found: "Evaluation", writer: "Writer") -> bool:
     """Keep the result, or say why not."""
-    from saevit.results.evaluation import keep
+    from saevit.runs.evaluation import keep
 
     try:
         keep(found, writer)

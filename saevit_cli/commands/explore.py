@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from saevit.explore.space import Space
     from saevit.explore.sweep import Answer, Job
     from saevit.measure.plan import Plan
-    from saevit.spec import VariantSpec
+    from saevit.variant import VariantSpec
 
 MOST_TOP, MOST_TIMED, MOST_SAMPLES = 10**4, 1000, 10**9
 
@@ -66,8 +66,8 @@ def explore(
     overwrite: options.Overwrite = False,
 ) -> None:
     """Search a whole space of variants by exact costs: fronts, the best within limits, what fits a budget."""
-    from saevit.parse import parse
     from saevit.subjects import check_img_size
+    from saevit.variant import parse
 
     view = View(plot=plot, csv=csv, json=json, parquet=parquet)
     read = {"--space": space, "--resume": resume}
@@ -143,10 +143,10 @@ def job_of(
 
 def run(job: "Job", jobs: str | None, engine: str, journal: Path | None) -> "Exploration":
     """Say how large the space is, search it with a bar, and say how long it took."""
-    from saevit.cgroups import usable_cores
     from saevit.explore.journal import SearchError
     from saevit.explore.rows import exploration_of
     from saevit.explore.sweep import answer
+    from saevit.machine import usable_cores
 
     workers = readers.read_count("--jobs", jobs or str(usable_cores()), most=readers.MOST_PROCESSES)
     output.say(size_text(job.query.space, job))
@@ -265,7 +265,7 @@ def timing(
     count: str, batch_size: str, threads: str | None, rounds: str, min_time: str, reference: str | None
 ) -> "tuple[int, Plan, str | None]":
     """Return how many to time, how, and beside what."""
-    from saevit.compare import resolved
+    from saevit.compare.compare import resolved
     from saevit.measure.plan import Plan
 
     plan = Plan(
@@ -280,7 +280,7 @@ def timing(
 
 def measure(found: "Exploration", count: int, plan: "Plan", reference: str | None, store: Path | None) -> int:
     """Time the best, interleaved with a reference, and set their predicted order beside it."""
-    from saevit.compare import compare
+    from saevit.compare.compare import compare
     from saevit.report.comparison import comparison_table
     from saevit.report.explore.measured import predicted_table
 

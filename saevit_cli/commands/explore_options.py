@@ -9,9 +9,8 @@ from typer.core import TyperCommand
 from saevit.decode import check_values
 from saevit.errors import OptionError, SaevitError, nearest
 from saevit.files import read_bytes
-from saevit.parse import KEYS
-from saevit.spec import NUM_STAGES
 from saevit.text import abbreviated
+from saevit.variant import KEYS, NUM_STAGES
 from saevit_cli.options import MODEL, OUTPUT, complete_variant
 
 if TYPE_CHECKING:

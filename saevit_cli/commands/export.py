@@ -11,7 +11,7 @@ from saevit_cli.commands import export_options as own
 if TYPE_CHECKING:
     from saevit.checkpoint import Checkpoint
     from saevit.export.export import Export
-    from saevit.spec import VariantSpec
+    from saevit.variant import VariantSpec
 
 
 def export(
@@ -55,7 +55,7 @@ def exported(
     from saevit.export.export import export
     from saevit.export.formats import format_named
     from saevit.export.onnx import check_opset
-    from saevit.network import weighted
+    from saevit.models import weighted
 
     check_opset(opset)
     for name in paths:

@@ -10,7 +10,7 @@ from saevit_cli import options, output, readers
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from saevit.results.profile import Profile
+    from saevit.runs.profile import Profile
 
 
 def profile(

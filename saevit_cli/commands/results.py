@@ -11,7 +11,7 @@ from saevit.text import printable
 from saevit_cli import options, output
 
 if TYPE_CHECKING:
-    from saevit.results.stored_run import StoredRun
+    from saevit.runs.run import StoredRun
 
 results = typer.Typer(
     no_args_is_help=True, help="List, show, compare and export the measured runs that are kept."
@@ -67,7 +67,7 @@ def list_runs(
     """List the runs that are kept, the newest last."""
     from saevit.report.stored import machine
     from saevit.report.stored.listing import list_table
-    from saevit.results.store import runs
+    from saevit.runs.store import runs
 
     output.check_targets((("--json", json), ("--csv", csv)), overwrite=overwrite)
     found = runs(store)
@@ -93,7 +93,7 @@ def show_run(
     """Show one run: latencies with their spread and ratios, what was counted, the machine."""
     from saevit.report.stored import machine
     from saevit.report.stored.run import run_tables
-    from saevit.results.store import locate, read
+    from saevit.runs.store import locate, read
 
     path = locate(run, store, on_skip=output.warn)
     output.check_targets((("--json", json), ("--csv", csv)), overwrite=overwrite, inputs=[("RUN", path)])
@@ -113,8 +113,8 @@ def diff_runs(
 ) -> None:
     """Compare two runs through a model that both measured, and say which differences are resolved."""
     from saevit.report.stored.changes import diff_tables
-    from saevit.results.compare import diff
-    from saevit.results.store import locate, read
+    from saevit.runs.diff import diff
+    from saevit.runs.store import locate, read
 
     first, second = read(locate(run_a, store, on_skip=output.warn)), read(locate(run_b, store))
     for line in dict.fromkeys((*first.warnings, *second.warnings)):
@@ -156,7 +156,7 @@ def chosen(texts: list[str] | None, store: Path | None) -> "tuple[list[StoredRun
     Raises:
         OptionError: a run that is not there or cannot be read, or no runs at all.
     """
-    from saevit.results.store import locate, read, read_all
+    from saevit.runs.store import locate, read, read_all
 
     if texts:
         named = dict.fromkeys(locate(text, store, on_skip=output.warn) for text in texts)
@@ -175,7 +175,7 @@ def missing(run: "StoredRun") -> list[str]:
 
 def folder_of(store: Path | None) -> Path:
     """Return where runs are looked for."""
-    from saevit.results.store import default_folder
+    from saevit.runs.store import default_folder
 
     return default_folder() if store is None else store
 

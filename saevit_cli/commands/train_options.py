@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from saevit.errors import OptionError, nearest
-from saevit.parse import KEYS
+from saevit.variant import KEYS
 from saevit_cli import options
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def read_workers(text: str | None) -> int | None:
 
 def workers_for(wanted: int | None, data: str) -> int:
     """Return how many processes read images; the digits are too small to be worth any."""
-    from saevit.cgroups import usable_cores
+    from saevit.machine import usable_cores
 
     if wanted is not None:
         return wanted

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from saevit.results.training import Epoch, best_of
 from saevit.text import printable
+from saevit.train.training_log import Epoch, best_of
 from saevit_cli import output
 
 if TYPE_CHECKING:
@@ -84,13 +84,13 @@ def network_text(job: "Job") -> str:
 
 def macs_of(job: "Job") -> tuple[int, str]:
     """Count one image: a variant in closed form, a network of timm by torch's counter."""
-    from saevit.count.analytic import total
+    from saevit.count.cost import total
     from saevit.model.pyramid import SAEViT
 
     if isinstance(job.net, SAEViT):
         return int(total(job.net.spec, job.recipe.img_size).macs), "analytic"
     from saevit.count.torch_counter import count_torch
-    from saevit.network import build_network
+    from saevit.models import build_network
 
     net = build_network(job.run.model, job.recipe.img_size, num_classes=job.train.num_classes)
     return sum(count_torch(net, (1, job.about.in_chans, *job.recipe.img_size)).macs.values()), "torch"

@@ -14,10 +14,10 @@ from saevit_cli.commands import visualize_options as own
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from saevit.attention.facts import Attention
     from saevit.attention.look import Choice, View
     from saevit.checkpoint import Checkpoint
-    from saevit.results.attention import Attention
-    from saevit.spec import VariantSpec
+    from saevit.variant import VariantSpec
 
 VIEWS = ("overview", "query", "pattern", "rollout")
 
@@ -65,7 +65,7 @@ def visualize_attention(
     pairs = with_weights(models, checkpoint or [])
     figure = own.target_of(target, tuple(readers.name_of(*pair) for pair in pairs), chosen)
     outputs = Outputs(figure=figure, json=json, csv=csv, npz=npz)
-    from saevit.attention import images
+    from saevit.attention import inputs as images
     from saevit.attention.look import Choice
 
     files = images.found(image) if image else []
@@ -104,7 +104,7 @@ def looked(
     choice: "Choice",
 ) -> "list[Attention]":
     """Run every network on every image."""
-    from saevit.attention import images
+    from saevit.attention import inputs as images
     from saevit.attention.look import look
     from saevit.attention.network import network
 

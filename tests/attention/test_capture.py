@@ -8,7 +8,7 @@ from saevit.attention.capture import capture, pixel_weights
 from saevit.errors import OptionError
 from saevit.model.pyramid import SAEViT, build
 from saevit.model.saa import AverageSampler, MixSampler
-from saevit.parse import parse
+from saevit.variant import parse
 
 PICO = "saevit_pico:dims=24-24-48-48,heads=1-2-3-6,depths=1-1-2-2,rates=8-4-2-1,attn_blocks=1,classes=7"
 TEXTS = (

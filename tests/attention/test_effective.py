@@ -13,8 +13,7 @@ from saevit.attention.layer import Layer
 from saevit.attention.pattern import pattern
 from saevit.model.pyramid import SAEViT, build
 from saevit.model.saa import SAA
-from saevit.parse import parse
-from saevit.spec import SAMPLINGS
+from saevit.variant import SAMPLINGS, parse
 
 RATES = (1, 2, 4, 8)
 LINEAR = ("adaptive", "average", "stride")  # one weight a pixel, whatever the channel

@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from saevit.attention.images import load
-from saevit.image_files import UnreadableImage, read_image
+from saevit.attention.inputs import load
+from saevit.images import UnreadableImage, read_image
 
 Pixels = NDArray[np.uint8]
 LOSSY = {"quality": 95, "subsampling": 0}

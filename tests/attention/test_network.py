@@ -8,14 +8,14 @@ import torch
 
 from saevit.attention import network as module
 from saevit.attention.capture import capture
-from saevit.attention.images import shipped_photo
+from saevit.attention.inputs import shipped_photo
 from saevit.attention.look import Choice, View, look
 from saevit.attention.network import network
-from saevit.cgroups import SCRATCH
 from saevit.count.peak import traced_peak
 from saevit.errors import MeasureError, MemoryLimitError
+from saevit.machine import SCRATCH
 from saevit.model.pyramid import build
-from saevit.parse import parse
+from saevit.variant import parse
 
 SMALL = "saevit_pico:depths=1,dims=8-8-16-16,heads=1"
 MIX = f"{SMALL},sampling=mix"

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from saevit.attention.capture import capture
 from saevit.attention.rollout import cover, rollout
 from saevit.model.pyramid import build
-from saevit.parse import parse
+from saevit.variant import parse
 
 
 def test_rollout_is_the_product_of_the_blocks() -> None:

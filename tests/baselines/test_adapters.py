@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from saevit.baselines.adapters import ADAPTERS, network, same_network, split
 from saevit.baselines.published import load
-from saevit.presets import PRESETS
+from saevit.variant import PRESETS
 
 TEXTS = [row.subject for row in load()] + [
     *PRESETS,

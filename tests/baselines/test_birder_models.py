@@ -12,8 +12,8 @@ from saevit.baselines.groups import resolve
 from saevit.baselines.published import Published, load
 from saevit.errors import MeasureError, MissingPackageError, OptionError
 from saevit.measure.plan import Plan
-from saevit.presets import PRESETS
 from saevit.profile import profile
+from saevit.variant import PRESETS
 
 ROWS = [row for row in load() if row.birder_name]
 QUICK = ("edgevit_xxs", "microvit_s1")  # the second is re-parameterised; the others are slow

@@ -10,7 +10,7 @@ from saevit.baselines import birder_models, timm_models
 from saevit.baselines.groups import GROUPS, group, resolve
 from saevit.baselines.published import Published, find, index, load
 from saevit.errors import OptionError
-from saevit.presets import PRESETS
+from saevit.variant import PRESETS
 
 CLASSES = {"class-0.8": (0.6, 1.0), "class-1.3": (0.975, 1.625)}
 

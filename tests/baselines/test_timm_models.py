@@ -6,8 +6,8 @@ import pytest
 import timm
 import torch
 
-from saevit.cgroups import HELD
 from saevit.errors import MeasureError, OptionError
+from saevit.machine import HELD
 from saevit.measure.plan import Plan
 from saevit.profile import profile
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from saevit.checkpoint import About, save_checkpoint
-from saevit.network import build_network
+from saevit.models import build_network
 from saevit_cli.app import run
 from tests.cli.conftest import Run
 

@@ -15,10 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from saevit.count import analytic
+from saevit.count import cost as analytic
 from saevit.errors import OptionError
-from saevit.parse import parse
-from saevit.presets import PRESETS
+from saevit.variant import PRESETS, parse
 from saevit_cli.commands.explore_options import read_file
 from tests.cli.conftest import Run
 

@@ -37,8 +37,8 @@ def test_a_file_and_what_is_in_it(saevit: Run, tmp_path: Path) -> None:
 
 def test_a_checkpoint_needs_no_other_word(saevit: Run, tmp_path: Path) -> None:
     from saevit.checkpoint import save_checkpoint
-    from saevit.network import about_of, build_network
-    from saevit.parse import parse
+    from saevit.models import about_of, build_network
+    from saevit.variant import parse
 
     spec = parse(FLAT)
     net = build_network(spec, (32, 48), seed=3)

@@ -59,7 +59,7 @@ def stable(text: str, folder: Path) -> str:
 
 
 def rounded(text: str) -> str:
-    """Return a CSV whose floating-point values keep four digits, because their last ones depend on the CPU."""
+    """Round floating-point values to four digits; their last digits depend on the CPU."""
     return re.sub(r"-?\d+\.\d+(e-?\d+)?", lambda found: f"{float(found.group()):.4g}", text)
 
 

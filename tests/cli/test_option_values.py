@@ -15,7 +15,7 @@ import typer.main
 from PIL import Image
 
 from saevit.model.pyramid import build
-from saevit.parse import parse
+from saevit.variant import parse
 from saevit_cli.app import SUMMARIES, application, run
 
 SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1,classes=2"

@@ -16,7 +16,7 @@ from PIL import Image
 
 from saevit.errors import OptionError
 from saevit.model.pyramid import build
-from saevit.parse import parse
+from saevit.variant import parse
 from saevit_cli.app import run
 from saevit_cli.output import check_targets, plain
 from tests.cli.conftest import Run

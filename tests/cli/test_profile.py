@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from saevit import __version__
-from saevit.parse import parse
-from saevit.presets import PRESETS
+from saevit.variant import PRESETS, parse
 from tests.cli.conftest import Run
 
 SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1"

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from saevit.results.record import Record
-from saevit.results.store import Writer, read
-from saevit.results.stored_run import Header, StoredSubject
+from saevit.runs.record import Record
+from saevit.runs.run import Header, StoredSubject
+from saevit.runs.store import Writer, read
 from tests.cli.conftest import Run
 from tests.contracts.test_imports import HEAVY, loaded_by
-from tests.results.test_record import CONDITIONS, COUNTED, ENVIRONMENT, MEASURED
-from tests.results.test_store import child, edit
+from tests.runs.test_record import CONDITIONS, COUNTED, ENVIRONMENT, MEASURED
+from tests.runs.test_store import child, edit
 
 MODELS = ("saevit_tiny", "saevit_small", "timm:resnet18.a1_in1k")
 AGAIN = "saevit_tiny (again)"

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from saevit.model.pyramid import build
-from saevit.parse import parse
+from saevit.variant import parse
 from saevit_cli.app import run
 from tests.cli.conftest import Run
 

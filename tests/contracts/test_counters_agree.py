@@ -4,11 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saevit.count import analytic
+from saevit.count import cost as analytic
 from saevit.count.counters import COUNTERS, count_torch
 from saevit.count.subject import variant_skeleton
-from saevit.presets import PRESETS
-from saevit.spec import VariantSpec
+from saevit.variant import PRESETS, VariantSpec
 from tests.strategies import img_sizes, specs
 
 EXAMPLES = 30  # random variants and sizes

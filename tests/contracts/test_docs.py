@@ -13,12 +13,12 @@ import typer.main
 
 from saevit.checkpoint import save_checkpoint
 from saevit.count import subject
-from saevit.network import about_of, build_network
-from saevit.presets import PRESETS
-from saevit.results.store import Writer
+from saevit.models import about_of, build_network
+from saevit.runs.store import Writer
+from saevit.variant import PRESETS
 from saevit_cli.app import SUMMARIES, application, run
-from tests.results.test_record import COUNTED
-from tests.results.test_store import HEADER, round_of
+from tests.runs.test_record import COUNTED
+from tests.runs.test_store import HEADER, round_of
 
 ROOT = Path(__file__).parents[2]
 OF_ALL = ("--version", "--traceback")  # options that stand before any command
@@ -109,7 +109,7 @@ def test_readme_commands_run(
         pytest.importorskip("torchvision", exc_type=RuntimeError)
     # What a command builds is tested elsewhere; here every model it names is as cheap as one variant.
     cheap = subject.of_variant(PRESETS["saevit_pico"], (224, 224))
-    monkeypatch.setattr("saevit.compare.counted_of", lambda model, img_size: (cheap, {}))
+    monkeypatch.setattr("saevit.compare.compare.counted_of", lambda model, img_size: (cheap, {}))
     monkeypatch.setenv("SAEVIT_STORE", str(tmp_path))
     keep_a_run(tmp_path)
     if trained := next((argument for argument in arguments if argument.endswith(".safetensors")), None):

@@ -11,48 +11,35 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "timm", "birder", "torchvision", "matplotlib", "fvcore", "thop", "numpy")
-LIGHT = ("saevit.spec", "saevit.parse", "saevit.presets", "saevit.count.formulas", "saevit.count.analytic")
+LIGHT = ("saevit.variant", "saevit.count.formulas", "saevit.count.cost")
 DOORS = {"errors", "text", "files", "decode"}  # every part may know them
 MAY_IMPORT = {
-    "__init__": {"cgroups", "spec", "presets", "parse", "model"},  # model only on first use
+    "__init__": {"machine", "variant", "model"},  # model only on first use
     "errors": set(),
     "text": set(),
     "files": {"errors", "text"},
     "decode": {"errors", "text"},
-    "cgroups": set(),
-    "image_files": set(),
+    "images": set(),
+    "machine": set(),
     "weight_files": set(),
-    "checkpoint": {"cgroups", "weight_files"},
-    "network": {"spec", "parse", "presets", "model", "count", "baselines", "checkpoint", "subjects"}
-    | {"cgroups"},
-    "spec": {"parse"},  # parse only inside __str__
-    "presets": {"spec"},
-    "parse": {"spec", "presets"},
-    "model": {"spec", "parse", "presets"},  # texts only for timm's registry
-    "results": set(),
-    "baselines": {"cgroups", "spec", "count", "results"},
-    "count": {"spec", "model", "results"},
-    "measure": {"cgroups", "spec", "model", "count", "export", "results"},
-    "candidates": {"baselines", "count", "results", "subjects"},
-    "measured": {"parse", "presets", "results"},
-    "stored": {"baselines", "candidates", "measured", "results"},
-    "compare": {"parse", "presets", "baselines", "candidates", "count", "measure", "results"}
-    | {"measured", "stored", "subjects"},
-    "explore": {"spec", "parse", "presets", "count", "results"} | {"measure"},  # for its signals
-    "report": {
-        "results",
-        "count",
-        "explore",
-        "parse",
-        "presets",
-    },  # explore for fronts; count, parse and presets only for `saevit list`
-    "attention": {"spec", "model", "count", "measure", "baselines", "results", "network"}
-    | {"cgroups", "checkpoint", "image_files"},
-    "train": {"spec", "model", "baselines", "checkpoint", "network", "count", "measure"}
-    | {"cgroups", "parse", "results", "subjects", "image_files", "weight_files"},
-    "export": {"model", "checkpoint", "network"},
-    "subjects": {"spec", "parse", "baselines", "count"},
-    "profile": {"cgroups", "spec", "count", "measure", "results", "subjects"},
+    "checkpoint": {"machine", "weight_files"},
+    "variant": set(),
+    "model": {"variant"},  # texts only for timm's registry
+    "runs": set(),
+    "baselines": {"machine", "variant", "count", "runs"},
+    "count": {"variant", "model", "runs"},
+    "subjects": {"variant", "baselines", "count"},
+    "models": {"checkpoint", "machine", "variant", "model", "baselines", "count", "subjects"},
+    "measure": {"machine", "variant", "model", "count", "export", "runs"},
+    "profile": {"machine", "variant", "count", "measure", "runs", "subjects"},
+    "compare": {"variant", "baselines", "count", "measure", "runs", "subjects"},
+    "explore": {"variant", "count", "runs", "measure"},  # measure for its signals
+    "attention": {"checkpoint", "images", "machine", "variant", "model", "baselines", "count"}
+    | {"measure", "models", "runs"},
+    "train": {"checkpoint", "images", "machine", "weight_files", "variant", "model", "baselines", "count"}
+    | {"measure", "models", "runs", "subjects"},
+    "export": {"checkpoint", "model", "models"},
+    "report": {"attention", "compare", "count", "explore", "runs", "train", "variant"},
 }
 
 

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from saevit.count import analytic
+from saevit.count import cost as analytic
 from saevit.count.counters import count_torch
 from saevit.count.formulas import Cost
 from saevit.count.subject import variant_skeleton
-from saevit.spec import VariantSpec
+from saevit.variant import VariantSpec
 
 BASE = VariantSpec(
     dims=(16, 24, 32, 48),

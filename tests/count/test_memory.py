@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 from saevit.count.memory import largest, peak_elements
 from saevit.count.peak import traced_peak
 from saevit.count.subject import variant_skeleton
-from saevit.parse import parse
-from saevit.spec import VariantSpec
+from saevit.variant import VariantSpec, parse
 from tests.strategies import img_sizes, specs
 
 FP32 = 4  # bytes

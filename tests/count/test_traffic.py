@@ -10,14 +10,13 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from saevit.count import analytic, traffic
+from saevit.count import cost as analytic
+from saevit.count import traffic
 from saevit.model import packed_conv
 from saevit.model.fold import fold
 from saevit.model.packed_conv import has_kernels
 from saevit.model.pyramid import build
-from saevit.parse import parse
-from saevit.presets import PRESETS
-from saevit.spec import VariantSpec
+from saevit.variant import PRESETS, VariantSpec, parse
 from tests.strategies import img_sizes, specs
 
 # Operators that move and do not compute, and those that put a weight into its order, once for all images.

@@ -4,13 +4,14 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from saevit.count import analytic, memory, traffic
+from saevit.count import cost as analytic
+from saevit.count import memory, traffic
 from saevit.errors import SpecError
 from saevit.explore import capacity
 from saevit.explore.quantities import QUANTITIES, loss
 from saevit.explore.query import Query
 from saevit.explore.space import Space, make_space
-from saevit.spec import VariantSpec
+from saevit.variant import VariantSpec
 
 BASE = VariantSpec(
     dims=(16, 24, 32, 48),

@@ -11,8 +11,7 @@ from torch import nn
 from saevit.count.subject import variant_skeleton
 from saevit.explore import capacity
 from saevit.explore.rows import row_of
-from saevit.presets import PRESETS
-from saevit.spec import VariantSpec
+from saevit.variant import PRESETS, VariantSpec
 from tests.strategies import specs
 
 SIDE_PATHS = {"score", "aggregate", "recover"}  # that the signal does not pass, or that copy it

@@ -10,8 +10,7 @@ from saevit.explore.costs import Evaluator
 from saevit.explore.query import Query
 from saevit.explore.rows import row_of
 from saevit.explore.space import Space, make_space
-from saevit.parse import parse
-from saevit.presets import PRESETS
+from saevit.variant import PRESETS, parse
 
 IMG_SIZE = (160, 224)
 CHOICES = {

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from saevit.count import analytic
+from saevit.count import cost as analytic
 from saevit.errors import OptionError
 from saevit.explore.solve import SOLVABLE, sensitivity, solve
 from saevit.explore.space import read_space
-from saevit.parse import parse
+from saevit.variant import parse
 from tests.explore.spaces import MIDDLE
 
 SIZE = (224, 224)

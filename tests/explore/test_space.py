@@ -10,9 +10,7 @@ from saevit.errors import OptionError, SpecError
 from saevit.explore.choices import read_choices
 from saevit.explore.costs import rounded as rounded_arrays
 from saevit.explore.space import around, make_space, read_space, read_table
-from saevit.parse import parse
-from saevit.presets import PRESETS
-from saevit.spec import rounded
+from saevit.variant import PRESETS, parse, rounded
 from tests.explore.spaces import BASE, spaces
 
 TINY = PRESETS["saevit_tiny"]

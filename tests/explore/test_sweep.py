@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import saevit
-from saevit.count import analytic, memory, traffic
+from saevit.count import cost as analytic
+from saevit.count import memory, traffic
 from saevit.errors import OptionError
 from saevit.explore import capacity, chunks, costs, tables
 from saevit.explore.journal import hash_of_code
@@ -24,7 +25,7 @@ from saevit.explore.quantities import OBJECTIVES, PARTIALS, QUANTITIES
 from saevit.explore.query import Query
 from saevit.explore.space import Space, make_space, read_space
 from saevit.explore.sweep import Answer, Job, answer, method_of
-from saevit.presets import PRESETS
+from saevit.variant import PRESETS
 from tests.explore.spaces import BASE, IMG_SIZE, by_brute_force, networks, partials_of, spaces
 
 
@@ -275,7 +276,7 @@ from saevit.explore.limits import band
 from saevit.explore.query import Query
 from saevit.explore.space import around, make_space
 from saevit.explore.sweep import Job, answer
-from saevit.presets import PRESETS
+from saevit.variant import PRESETS
 choices = dict(around(PRESETS["saevit_tiny"]), ratios1=(3.0,), ratios2=(3.0,))
 query = Query(space=make_space(PRESETS["saevit_tiny"], choices), limits=(band("", "gmacs", "0.8+-1%"),))
 print(answer(Job(query=query, method="exhaustive"), journal=Path(sys.argv[1]) if sys.argv[1:] else None))

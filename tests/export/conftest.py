@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from saevit.network import Weighted, about_of, build_network
-from saevit.spec import VariantSpec
+from saevit.models import Weighted, about_of, build_network
+from saevit.variant import VariantSpec
 from tests.model.networks import SMALL, trained
 
 SIZE = (72, 50)  # no rate divides its maps

@@ -22,9 +22,8 @@ from saevit.export import formats, verify
 from saevit.export.export import Export, Exported, export
 from saevit.export.onnx import OPSETS
 from saevit.files import owned
-from saevit.network import IMAGENET_MEAN, IMAGENET_STD, Weighted, for_inference, weighted
-from saevit.presets import PRESETS
-from saevit.spec import SAMPLINGS
+from saevit.models import IMAGENET_MEAN, IMAGENET_STD, Weighted, for_inference, weighted
+from saevit.variant import PRESETS, SAMPLINGS
 from tests.export.conftest import SIZE, network_of, timm_network
 from tests.model.networks import SHALLOW, SWITCHES, error, noise
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from saevit.measure import breakdown, timer
-from saevit.results.record import Conditions
+from saevit.runs.record import Conditions
 
 CONDITIONS = Conditions(
     img_size=(8, 8),

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import saevit
-from saevit import cgroups
+from saevit import machine
 from saevit.measure import environment as module
 from saevit.measure.environment import cpu_name, environment, load_average, settings
-from saevit.results.record import Environment
+from saevit.runs.record import Environment
 
 
 def test_what_is_collected_here_is_true_and_cached() -> None:
@@ -46,14 +46,14 @@ def test_without_timm_there_is_no_version(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_system_without_proc_still_has_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cgroups, "ROOT", tmp_path)
+    monkeypatch.setattr(machine, "ROOT", tmp_path)
     assert cpu_name()
     assert environment.__wrapped__().usable_cores >= 1
     assert environment.__wrapped__().governor is None
 
 
 def test_the_cpu_is_named_as_the_kernel_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cgroups, "ROOT", tmp_path)
+    monkeypatch.setattr(machine, "ROOT", tmp_path)
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/cpuinfo").write_text("processor\t: 0\nmodel name\t: Fast 3000 @ 3GHz\nflags\t: fpu\n")
     assert cpu_name() == "Fast 3000 @ 3GHz"
@@ -94,7 +94,7 @@ def test_settings_are_what_changes_speed_without_anyones_paths() -> None:
 
 @pytest.mark.parametrize("kind", ["x86_64 Kernel Module", "Open Kernel Module for x86_64"])
 def test_the_driver_has_its_version(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cgroups, "ROOT", tmp_path)
+    monkeypatch.setattr(machine, "ROOT", tmp_path)
     (tmp_path / "proc/driver/nvidia").mkdir(parents=True)
     line = f"NVRM version: NVIDIA UNIX {kind}  580.159.04  Release Build  Tue May 12 09:14:01 2026\n"
     (tmp_path / "proc/driver/nvidia/version").write_text(line + "GCC version: gcc version 13.3.0\n")

@@ -15,7 +15,7 @@ from saevit.measure import exchange, onnxruntime_runtime, runtimes
 from saevit.measure.interleave import Subject, measure
 from saevit.measure.runtimes import example_input, place
 from saevit.model.fold import fold
-from saevit.parse import parse
+from saevit.variant import parse
 from tests.measure.conftest import CONDITIONS
 from tests.model.networks import error, trained
 

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from saevit.errors import MeasureError, OptionError
 from saevit.measure.interleave import Progress, Run, Subject, Timing, measure, schedule
-from saevit.results import store
-from saevit.results.statistics import ratio
-from saevit.results.store import Writer
-from saevit.results.stored_run import Header, StoredRun
+from saevit.runs import store
+from saevit.runs.run import Header, StoredRun
+from saevit.runs.statistics import ratio
+from saevit.runs.store import Writer
 from tests.measure.conftest import CONDITIONS, Clock, Costly
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from saevit.measure.interleave import measure
 from saevit.measure.interrupts import ENDING, held_back
-from saevit.results.stored_run import Header
+from saevit.runs.run import Header
 from tests.measure.conftest import Clock
 from tests.measure.test_interleave import steady, subject
 

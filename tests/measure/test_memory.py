@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from saevit import cgroups
+from saevit import machine
 from saevit.measure import memory
 
 GIB = 1 << 30
@@ -20,7 +20,7 @@ def write(root: Path, files: dict[str, str]) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(cgroups, "ROOT", tmp_path)
+    monkeypatch.setattr(machine, "ROOT", tmp_path)
     return tmp_path
 
 

@@ -16,8 +16,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from saevit.cgroups import most_threads
 from saevit.errors import MeasureError, OptionError
+from saevit.machine import most_threads
 from saevit.measure import runtimes
 from tests.measure.conftest import CONDITIONS
 

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from saevit.model.ciffn import Redistribute
 from saevit.model.pyramid import SAEViT
 from saevit.model.saa import MixSampler
-from saevit.parse import parse
-from saevit.spec import VariantSpec
+from saevit.variant import VariantSpec, parse
 
 # Every key that a preset could change is given. Channels stand on both sides of `MIN_CHANNELS`.
 SMALL = parse(

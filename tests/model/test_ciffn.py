@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from saevit.model.ciffn import CIFFN, MLP, Redistribute
 from saevit.model.layers import ConvNorm
-from saevit.spec import ACTS, NUM_GROUPS
+from saevit.variant import ACTS, NUM_GROUPS
 from tests.model.networks import randomise
 
 

@@ -12,15 +12,14 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from saevit.count import analytic
+from saevit.count import cost as analytic
 from saevit.errors import SaevitError
 from saevit.model.ciffn import Redistribute
 from saevit.model.fold import fold
 from saevit.model.layers import DropPath
 from saevit.model.pyramid import Block, SAEViT, build
 from saevit.model.saa import Recover
-from saevit.presets import PRESETS
-from saevit.spec import NUM_GROUPS, VariantSpec
+from saevit.variant import NUM_GROUPS, PRESETS, VariantSpec
 from tests.model.networks import SMALL, SWITCHES, error, noise, trained
 from tests.strategies import img_sizes, specs
 

@@ -8,12 +8,10 @@ import torch
 from hypothesis import given, settings
 from torch import nn
 
-from saevit.count.analytic import tokens
+from saevit.count.cost import tokens
 from saevit.model.fold import fold
 from saevit.model.pyramid import SAEViT, build
-from saevit.parse import KEYS
-from saevit.presets import PRESETS
-from saevit.spec import ACTS, ATTENTIONS, FFNS, LOCALS, SAMPLINGS, VariantSpec
+from saevit.variant import ACTS, ATTENTIONS, FFNS, KEYS, LOCALS, PRESETS, SAMPLINGS, VariantSpec
 from tests.model.networks import SMALL, noise, trained
 from tests.strategies import img_sizes, specs
 

@@ -17,7 +17,7 @@ from saevit.model.saa import (
     StrideSampler,
     window_softmax,
 )
-from saevit.spec import SAMPLINGS
+from saevit.variant import SAMPLINGS
 from tests.model.networks import randomise
 
 rates = st.integers(2, 6)

@@ -13,8 +13,7 @@ import saevit.model.timm_registry  # noqa: F401
 from saevit.errors import OptionError
 from saevit.model.fold import fold
 from saevit.model.pyramid import SAEViT, build
-from saevit.parse import parse
-from saevit.presets import PRESETS
+from saevit.variant import PRESETS, parse
 from tests.model.networks import error, noise
 
 SMALL = "saevit_pico:dims=16-24-32-40,heads=2,rates=8-4-2-1,ratios=2,depths=1-1-2-1,stem=16,attn_blocks=1"

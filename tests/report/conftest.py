@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from saevit.profile import profile
-from saevit.results.profile import Latency, Profile, Timings
-from saevit.results.record import Conditions, Environment
+from saevit.runs.profile import Latency, Profile, Timings
+from saevit.runs.record import Conditions, Environment
 
 ENVIRONMENT = Environment(
     python="3.13.0",

@@ -5,18 +5,18 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
-from saevit.attention.images import shipped_photo
+from saevit.attention.facts import Attention
+from saevit.attention.inputs import shipped_photo
 from saevit.attention.look import Choice, look
 from saevit.attention.network import network
 from saevit.explore.solve import sensitivity
-from saevit.parse import parse
 from saevit.profile import profile
 from saevit.report.attention.draw import attention_figure
 from saevit.report.explore.figures import front_figure, tornado_figure
 from saevit.report.plots import breakdown_figure
 from saevit.report.scatter import scatter_figure
 from saevit.report.training import learning_curve
-from saevit.results.attention import Attention
+from saevit.variant import parse
 from tests.explore.spaces import MIDDLE
 from tests.report.explore.test_explore import found
 from tests.report.test_scatter import ALL

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from saevit.compare.comparison import Candidate
 from saevit.report.agreement import discords, finding, rank_correlation
-from saevit.results.comparison import Candidate
-from saevit.results.profile import Latency
+from saevit.runs.profile import Latency
 
 from .conftest import CONDITIONS
 

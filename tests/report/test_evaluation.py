@@ -9,9 +9,9 @@ from pathlib import Path
 from saevit.report.evaluation import evaluation_csv, evaluation_json, evaluation_tables
 from saevit.report.stored.listing import list_table
 from saevit.report.stored.run import run_tables
-from saevit.results.evaluation import keep
-from saevit.results.store import Writer, read, runs
-from tests.results.test_evaluation import FOUND
+from saevit.runs.evaluation import keep
+from saevit.runs.store import Writer, read, runs
+from tests.runs.test_evaluation import FOUND
 
 
 def test_the_table_says_what_every_figure_is_of() -> None:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
+from saevit.compare.comparison import Accuracy, Candidate, Comparison
 from saevit.errors import OptionError
 from saevit.report.comparison import comparison_csv, comparison_json, comparison_table
 from saevit.report.figure import save
@@ -21,9 +22,8 @@ from saevit.report.metrics import COSTS, METRICS
 from saevit.report.scales import is_wide, limits, scale
 from saevit.report.scatter import scatter_figure
 from saevit.report.training import learning_curve
-from saevit.results.comparison import Accuracy, Candidate, Comparison
-from saevit.results.profile import Latency
-from saevit.results.training import Epoch
+from saevit.runs.profile import Latency
+from saevit.train.training_log import Epoch
 from tests.report.conftest import CONDITIONS
 from tests.report.test_scatter import compared
 

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from saevit.compare.comparison import Accuracy, Candidate, Comparison
 from saevit.report.comparison import comparison_csv, comparison_json, comparison_table
 from saevit.report.html.models import FIGURES, figure_of
 from saevit.report.html.page import report_html
 from saevit.report.metrics import METRICS
-from saevit.results.comparison import Accuracy, Candidate, Comparison
-from saevit.results.profile import Latency, Timings
-from saevit.results.record import Conditions, Environment
+from saevit.runs.profile import Latency, Timings
+from saevit.runs.record import Conditions, Environment
 from saevit.text import printable
 from tests.report.conftest import CONDITIONS, ENVIRONMENT
 

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from saevit.compare.comparison import Candidate, Comparison
 from saevit.report.comparison import comparison_csv, comparison_json, comparison_table
 from saevit.report.html.page import report_html
 from saevit.report.metrics import COSTS, METRICS, on_front
 from saevit.report.tables import NONE
-from saevit.results.comparison import Candidate, Comparison
-from saevit.results.statistics import median
+from saevit.runs.statistics import median
 from tests.report.test_html import CANDIDATES, COMPARISON, HOSTILE, published, timed
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")

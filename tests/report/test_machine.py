@@ -13,8 +13,8 @@ from saevit.profile import profile
 from saevit.report.machine import csv_text, json_text, profile_csv, profile_json
 from saevit.report.tables import profile_tables
 from saevit.report.units import digits, milliseconds
-from saevit.results.profile import Profile
-from saevit.results.statistics import ratio, summarize
+from saevit.runs.profile import Profile
+from saevit.runs.statistics import ratio, summarize
 from saevit.text import printable
 
 MODEL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1"

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from saevit.compare.comparison import Accuracy, Candidate
 from saevit.errors import OptionError
 from saevit.report.metrics import COSTS, METRICS, check_axes, metric, on_front, sorted_by
-from saevit.results.comparison import Accuracy, Candidate
-from saevit.results.profile import Latency
-from tests.results.test_record import CONDITIONS
+from saevit.runs.profile import Latency
+from tests.runs.test_record import CONDITIONS
 
 PLAIN = Accuracy(top1=75.0, img_size=224, mark="published", source="a table", plain=True)
 FULL = Candidate(

@@ -8,7 +8,7 @@ import pytest
 from saevit.profile import profile
 from saevit.report.figure import FORMATS, save
 from saevit.report.plots import MOST_ROWS, breakdown_figure
-from saevit.results.profile import Profile
+from saevit.runs.profile import Profile
 
 
 def test_bars_are_the_shares_of_the_rows(timed: Profile) -> None:

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from saevit.compare.comparison import Accuracy, Candidate, Comparison
 from saevit.errors import OptionError
 from saevit.report.figure import FORMATS, save
 from saevit.report.scatter import scatter_figure
-from saevit.results.comparison import Accuracy, Candidate, Comparison
-from saevit.results.profile import Latency, Timings
+from saevit.runs.profile import Latency, Timings
 
 from .conftest import CONDITIONS, ENVIRONMENT
 

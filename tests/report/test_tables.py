@@ -6,7 +6,7 @@ from typing import Any
 
 from saevit.profile import profile
 from saevit.report.tables import Table, profile_tables
-from saevit.results.profile import Profile, ReceiptLine, Row
+from saevit.runs.profile import Profile, ReceiptLine, Row
 from saevit_cli.output import plain
 
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from saevit.checkpoint import About, save_checkpoint
 from saevit.errors import MeasureError, OptionError
-from saevit.network import Weighted, build_network, weighted
-from saevit.results.calibration import calibration_error
+from saevit.models import Weighted, build_network, weighted
+from saevit.runs.calibration import calibration_error
 from saevit.train import evaluate as module
 from saevit.train.data import ImageData, open_data
 from saevit.train.evaluate import EvalPlan, evaluate, rates

@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from saevit.errors import OptionError
-from saevit.results.training import Epoch
 from saevit.train.folder import Folder, begin, claimed, folder_for, found_state, is_of
 from saevit.train.image_data import Identity
 from saevit.train.recipe import Recipe
 from saevit.train.run import Run
 from saevit.train.state import Part, State, load_state, save_state
+from saevit.train.training_log import Epoch
 
 DATA = Identity(fingerprint="0", images=(("a", 3), ("b", 2)))
 STATE = State(  # nothing is done

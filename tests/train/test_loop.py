@@ -18,8 +18,7 @@ from timm.utils import ModelEmaV3
 
 from saevit.checkpoint import read_checkpoint
 from saevit.errors import MeasureError, MemoryLimitError, OptionError, SaevitError
-from saevit.network import weighted
-from saevit.results.training import best_of
+from saevit.models import weighted
 from saevit.train import loop
 from saevit.train.data import Inputs, drop_unreadable, eval_transform, open_data
 from saevit.train.engine import TrainingStopped, engine_of, update
@@ -29,6 +28,7 @@ from saevit.train.processes import Processes
 from saevit.train.recipe import Recipe
 from saevit.train.run import Run
 from saevit.train.state import Part, checked, load_state
+from saevit.train.training_log import best_of
 from tests.train.tiny import MODEL, RECIPE, Told, figures, squares, trained
 
 

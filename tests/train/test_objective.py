@@ -10,7 +10,7 @@ from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 
 from saevit.checkpoint import About, save_checkpoint
 from saevit.errors import OptionError
-from saevit.network import about_of, build_network
+from saevit.models import about_of, build_network
 from saevit.train.objective import Teacher, distillation, objective_of, teacher_of
 from saevit.train.randomness import seeded
 from saevit.train.recipe import Recipe

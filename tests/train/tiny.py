@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from saevit.results.training import Epoch
 from saevit.train.folder import Folder, claimed
 from saevit.train.job import prepare
 from saevit.train.loop import train
@@ -16,6 +15,7 @@ from saevit.train.processes import Processes
 from saevit.train.recipe import Recipe
 from saevit.train.run import Run
 from saevit.train.state import State
+from saevit.train.training_log import Epoch
 
 MODEL = "saevit_pico:width=0.25,depths=1"
 COLOURS = {"blue": (40, 60, 200), "green": (40, 180, 60), "red": (200, 50, 40)}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from saevit.attention.facts import Attention
 from saevit.report.attention import words
 from saevit.report.attention.maps import GREY, draw_panel, edges_of, mark
 from saevit.report.attention.sheet import SCALES, Cell, Row, Sheet, flat, ranges
@@ -14,7 +15,6 @@ from saevit.report.attention.views import VIEWS, shown
 from saevit.report.figure import DPI, own_settings
 from saevit.report.layout import LINE_HEIGHT, height_of, wrapped
 from saevit.report.scales import plain_number
-from saevit.results.attention import Attention
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

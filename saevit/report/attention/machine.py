@@ -6,9 +6,9 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
+from saevit.attention.facts import METRICS, Attention, HeadNumbers, Place
 from saevit.report.machine import csv_text, finite, json_text
-from saevit.results.attention import METRICS, Attention, HeadNumbers, Place
-from saevit.results.record import SCHEMA_VERSION
+from saevit.runs.record import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from numpy import ndarray

@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable, Sequence
 from statistics import fmean, stdev
 
+from saevit.attention.facts import Attention, HeadNumbers, Redundancy
 from saevit.report.tables import NONE, Table, without_empty_columns
 from saevit.report.units import digits, percent, plural
-from saevit.results.attention import Attention, HeadNumbers, Redundancy
 
 COLUMNS = {  # name in the results: name in the table
     "attention_entropy": "entropy",

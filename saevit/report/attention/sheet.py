@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from saevit.attention.facts import Attention, Place
 from saevit.report.units import percent
-from saevit.results.attention import Attention, Place
 
 if TYPE_CHECKING:
     from numpy import ndarray

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from saevit.attention.facts import Attention, BlockMaps, Place, typical
 from saevit.errors import OptionError
 from saevit.report.attention.sheet import Cell, Panel, Row, Sheet, extent, extent_of, row_label
-from saevit.results.attention import Attention, BlockMaps, Place, typical
 
 if TYPE_CHECKING:
     from numpy import ndarray

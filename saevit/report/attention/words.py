@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from saevit.attention.facts import Attention
 from saevit.report.attention.sheet import ROBUST
-from saevit.results.attention import Attention
 
 TITLES = {
     "overview": "What attention looks at",

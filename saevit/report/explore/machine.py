@@ -8,7 +8,7 @@ from saevit.errors import need
 from saevit.explore.rows import Exploration, Row
 from saevit.explore.solve import Sensitivity, Solution
 from saevit.report.machine import csv_text, json_text
-from saevit.results.record import SCHEMA_VERSION
+from saevit.runs.record import SCHEMA_VERSION
 
 
 def columns(row: Row, img_size: tuple[int, int]) -> dict[str, Any]:

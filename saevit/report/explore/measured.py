@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+from saevit.compare.comparison import Candidate, Comparison
 from saevit.explore.rows import Exploration
 from saevit.report.agreement import average_ranks, rank_correlation
 from saevit.report.tables import NONE, Table
 from saevit.report.units import interval, milliseconds
-from saevit.results.comparison import Candidate, Comparison
 
 PREDICTORS = ("gmacs", "activations", "traffic", "params")
 LEAST = 3  # models, below which a correlation says nothing

@@ -5,12 +5,12 @@ from dataclasses import fields
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from saevit.compare.comparison import Comparison
 from saevit.report.html.markup import element
 from saevit.report.tables import NONE
 from saevit.report.units import size
-from saevit.results.comparison import Comparison
-from saevit.results.profile import Timings
-from saevit.results.record import Conditions, Environment
+from saevit.runs.profile import Timings
+from saevit.runs.record import Conditions, Environment
 
 LABELS = {"memory_bytes": "memory"}
 RUN = {"rounds": "rounds", "min_time": "a sample lasts at least (s)", "seed": "seed", "started": "started"}

@@ -2,10 +2,10 @@
 
 from xml.etree.ElementTree import Element
 
+from saevit.compare.comparison import Comparison
 from saevit.report.html.markup import element
 from saevit.report.tables import Table, machine_name
 from saevit.report.units import percent
-from saevit.results.comparison import Comparison
 
 NOISE_FLOOR = "noise floor: "  # begins the note of the table that tells it
 

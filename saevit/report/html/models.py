@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from saevit.compare.comparison import Candidate, Comparison
 from saevit.report.comparison import comparison_columns
 from saevit.report.html.markup import element
 from saevit.report.tables import NONE, Table
-from saevit.results.comparison import Candidate, Comparison
 
 FIGURES = {  # column of the table: unrounded figure (`comparison_columns`); other columns sort as text
     "params": "param_count",

@@ -7,6 +7,7 @@ from importlib.resources import files
 from string import Template
 
 from saevit import __version__
+from saevit.compare.comparison import Comparison
 from saevit.report.comparison import comparison_table
 from saevit.report.html.environment import environment
 from saevit.report.html.header import header
@@ -14,7 +15,6 @@ from saevit.report.html.markup import element, rendered
 from saevit.report.html.models import models_table
 from saevit.report.html.payload import payload, script_text
 from saevit.report.html.strips import strips
-from saevit.results.comparison import Comparison
 from saevit.text import printable
 
 

@@ -4,10 +4,10 @@ import json
 import re
 from typing import Any, Literal
 
+from saevit.compare.comparison import Candidate, Comparison
 from saevit.report.comparison import comparison_csv, comparison_json
 from saevit.report.metrics import METRICS, is_comparable, label
 from saevit.report.names import short_names
-from saevit.results.comparison import Candidate, Comparison
 from saevit.text import printable
 
 Kind = Literal["plain", "apart", "claim", "none", "measured", "measured-apart", "unmeasured"]

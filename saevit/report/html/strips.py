@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from xml.etree.ElementTree import Element
 
+from saevit.compare.comparison import Comparison
 from saevit.report.html.markup import element
 from saevit.report.names import short_names
 from saevit.report.units import milliseconds, percent
-from saevit.results.comparison import Comparison
-from saevit.results.statistics import quantile, summarize
+from saevit.runs.statistics import quantile, summarize
 
 WIDTH, HEIGHT, EDGE = 160.0, 44.0, 4.0  # of a plot, in units of its view box
 SHOWN = 0.95  # share of all samples inside the scale

@@ -7,9 +7,9 @@ from saevit.report.stored.conditions import TEXTS, shared, varying
 from saevit.report.stored.listing import short_ids
 from saevit.report.tables import Table
 from saevit.report.units import fixed, interval, percent
-from saevit.results.compare import Change, Diff
-from saevit.results.statistics import rounds_needed
-from saevit.results.stored_run import StoredRun
+from saevit.runs.diff import Change, Diff
+from saevit.runs.run import StoredRun
+from saevit.runs.statistics import rounds_needed
 
 ASKED = 0.95
 AGAIN = "latency_again"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from saevit.results.record import Conditions
+from saevit.runs.record import Conditions
 
 TEXTS: dict[str, Callable[[Conditions], str]] = {
     "px": lambda c: "x".join(map(str, c.img_size)),

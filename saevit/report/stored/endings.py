@@ -1,6 +1,6 @@
 """How a stored run ended, in words."""
 
-from saevit.results.stored_run import Ending
+from saevit.runs.run import Ending
 
 ENDINGS: dict[Ending, str] = {"finished": "finished", "interrupted": "interrupted", "lost": "cut off"}
 CUT_OFF = "cut off: the run was killed, or it still runs; its finished rounds are here"

@@ -4,9 +4,9 @@ from saevit.report.evaluation import SHORT_HASH, interval_text
 from saevit.report.stored.endings import CUT_OFF, ENDINGS
 from saevit.report.tables import Table
 from saevit.report.units import digits
-from saevit.results.evaluation import MeasuredTop1, measured_in
-from saevit.results.record import Record
-from saevit.results.stored_run import StoredRun
+from saevit.runs.evaluation import MeasuredTop1, measured_in
+from saevit.runs.record import Record
+from saevit.runs.run import StoredRun
 
 NAMES = {"top1": "top-1", "top5": "top-5", "calibration_error": "calibration error", "loss": "mean loss"}
 

@@ -2,9 +2,9 @@
 
 from saevit.report.tables import NONE, Table, without_empty_columns
 from saevit.report.units import digits, milliseconds, percent, scaled, size
-from saevit.results.record import Record
-from saevit.results.statistics import summarize
-from saevit.results.stored_run import StoredRun
+from saevit.runs.record import Record
+from saevit.runs.run import StoredRun
+from saevit.runs.statistics import summarize
 
 HEADS = {"macs": "MACs", "peak_bytes": "peak act.", "top1": "top-1"}
 

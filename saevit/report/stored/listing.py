@@ -10,7 +10,7 @@ from saevit.report.stored.endings import CUT_OFF, ENDINGS
 from saevit.report.stored.run import without_column
 from saevit.report.tables import NONE, Table, without_empty_columns
 from saevit.report.units import plural
-from saevit.results.stored_run import RunSummary
+from saevit.runs.run import RunSummary
 
 TO_THE_SECOND = len("20260131T120000")  # of a run's name: what follows is needed only within one second
 MOST_NAMED = 2  # models in one line

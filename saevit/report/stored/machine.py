@@ -6,12 +6,12 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from saevit.report.machine import csv_text, json_text, measured_columns
-from saevit.results.profile import Latency
-from saevit.results.record import SCHEMA_VERSION, Environment, Record
-from saevit.results.replay import timings_of
-from saevit.results.stability import advice
-from saevit.results.statistics import median
-from saevit.results.stored_run import RunSummary, StoredRun
+from saevit.runs.advice import advice
+from saevit.runs.profile import Latency
+from saevit.runs.record import SCHEMA_VERSION, Environment, Record
+from saevit.runs.replay import timings_of
+from saevit.runs.run import RunSummary, StoredRun
+from saevit.runs.statistics import median
 
 LIST = ("run", "file", "started", "hardware", "torch", "models", "rounds", "ending", "problem")
 TIMM = {"params": ("param_count", 1e6), "macs": ("infer_gmacs", 1e9), "activations": ("infer_macts", 1e6)}

@@ -11,11 +11,11 @@ from saevit.report.stored.evaluated import evaluation_table
 from saevit.report.stored.facts import facts_tables, samples_tables
 from saevit.report.tables import NONE, Table, without_empty_columns
 from saevit.report.units import digits, interval, milliseconds, percent, plural
-from saevit.results.profile import Latency, Timings
-from saevit.results.replay import timings_of
-from saevit.results.stability import advice
-from saevit.results.statistics import Ratio, ratio, summarize
-from saevit.results.stored_run import StoredRun
+from saevit.runs.advice import advice
+from saevit.runs.profile import Latency, Timings
+from saevit.runs.replay import timings_of
+from saevit.runs.run import StoredRun
+from saevit.runs.statistics import Ratio, ratio, summarize
 
 
 def run_tables(run: StoredRun) -> tuple[Table, ...]:

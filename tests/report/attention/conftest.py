@@ -5,11 +5,11 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from saevit.attention.images import shipped_photo
+from saevit.attention.facts import Attention
+from saevit.attention.inputs import shipped_photo
 from saevit.attention.look import Choice, look
 from saevit.attention.network import network
-from saevit.parse import parse
-from saevit.results.attention import Attention
+from saevit.variant import parse
 
 Look = Callable[..., Attention]
 QUERY = (256, 300)

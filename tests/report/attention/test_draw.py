@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from saevit.attention.facts import Attention
 from saevit.report.attention.draw import attention_figure
 from saevit.report.attention.sheet import range_of
 from saevit.report.figure import FORMATS, save
-from saevit.results.attention import Attention
 from tests.report.attention.conftest import QUERY, Look
 
 PYPLOT = "matplotlib.pyplot"

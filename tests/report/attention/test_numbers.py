@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from saevit.attention.facts import METRICS, Attention, HeadNumbers
 from saevit.report.attention.machine import attention_csv, attention_json, save_arrays
 from saevit.report.attention.numbers import attention_tables
-from saevit.results.attention import METRICS, Attention, HeadNumbers
 
 
 def of_images(numbers: HeadNumbers, factor: float) -> HeadNumbers:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from saevit.compare.comparison import Candidate, Comparison
 from saevit.errors import MissingPackageError
 from saevit.explore.limits import at_most
 from saevit.explore.query import Query
@@ -15,15 +16,14 @@ from saevit.explore.rows import Exploration, exploration_of
 from saevit.explore.solve import sensitivity, solve
 from saevit.explore.space import read_space
 from saevit.explore.sweep import Job, answer
-from saevit.parse import parse
 from saevit.report.explore.figures import front_figure, tornado_figure
 from saevit.report.explore.machine import explore_csv, explore_json, sensitivity_rows, write_parquet
 from saevit.report.explore.measured import predicted_table
 from saevit.report.explore.tables import MOST_ROWS, explore_tables, sensitivity_table, solution_table, thinned
 from saevit.report.figure import save
-from saevit.results.comparison import Candidate, Comparison
-from saevit.results.profile import Latency
-from saevit.results.record import Conditions
+from saevit.runs.profile import Latency
+from saevit.runs.record import Conditions
+from saevit.variant import parse
 from tests.explore.spaces import MIDDLE
 
 TEXTS = {"dims3": "128:256:8", "depths3": "3:9", "ratios3": "2,3,4"}

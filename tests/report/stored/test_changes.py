@@ -6,10 +6,10 @@ from pathlib import Path
 
 from saevit.report.stored.changes import diff_tables
 from saevit.report.tables import Table
-from saevit.results.compare import diff
-from saevit.results.stored_run import StoredRun
-from tests.results.test_compare import STEADY, run_of, subject, times
-from tests.results.test_record import CONDITIONS, ENVIRONMENT
+from saevit.runs.diff import diff
+from saevit.runs.run import StoredRun
+from tests.runs.test_diff import STEADY, run_of, subject, times
+from tests.runs.test_record import CONDITIONS, ENVIRONMENT
 
 MODELS = ("base", "ours", "theirs")
 SUBJECTS = [*map(subject, MODELS), subject("base", label="base (again)", quantity="latency_again")]

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 from saevit.report.stored.facts import facts_tables, samples_tables
-from saevit.results.record import Record
-from saevit.results.stored_run import StoredRun
-from tests.results.test_compare import STEADY, run_of
-from tests.results.test_record import CONDITIONS, COUNTED, MEASURED
+from saevit.runs.record import Record
+from saevit.runs.run import StoredRun
+from tests.runs.test_diff import STEADY, run_of
+from tests.runs.test_record import CONDITIONS, COUNTED, MEASURED
 
 
 def with_facts(*facts: Record) -> StoredRun:

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saevit.report.stored.listing import list_table, short_ids
-from saevit.results.store import Writer, runs
-from saevit.results.stored_run import RunSummary
-from tests.results.test_store import HEADER, edit, written
+from saevit.runs.run import RunSummary
+from saevit.runs.store import Writer, runs
+from tests.runs.test_store import HEADER, edit, written
 
 RUN = RunSummary(
     path=Path("20260131T120000.123456Z-0a1b2c3d.jsonl"),

@@ -17,12 +17,12 @@ from saevit.report.stored.machine import (
     run_json,
     runs_json,
 )
-from saevit.results.record import Record
-from saevit.results.statistics import median, ratio
-from saevit.results.stored_run import RunSummary, StoredRun
+from saevit.runs.record import Record
+from saevit.runs.run import RunSummary, StoredRun
+from saevit.runs.statistics import median, ratio
 from tests.report.stored.test_listing import LATER, RUN
 from tests.report.stored.test_run import AGAIN, FAST, SLOW, compared
-from tests.results.test_record import COUNTED, MEASURED
+from tests.runs.test_record import COUNTED, MEASURED
 
 OWN = replace(MEASURED, subject="base", quantity="own_latency of stem")
 MACS = replace(COUNTED, subject="base")

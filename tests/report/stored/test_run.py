@@ -7,12 +7,12 @@ import pytest
 from saevit.report.stored.run import run_tables
 from saevit.report.tables import Table
 from saevit.report.units import milliseconds, percent
-from saevit.results.replay import timings_of
-from saevit.results.stability import advice
-from saevit.results.statistics import ratio, summarize
-from saevit.results.stored_run import StoredRun
-from tests.results.test_compare import STEADY, run_of, subject, times
-from tests.results.test_record import CONDITIONS
+from saevit.runs.advice import advice
+from saevit.runs.replay import timings_of
+from saevit.runs.run import StoredRun
+from saevit.runs.statistics import ratio, summarize
+from tests.runs.test_diff import STEADY, run_of, subject, times
+from tests.runs.test_record import CONDITIONS
 
 TWIN = subject("base", label="base (again)", quantity="latency_again")
 SLOW = [0.011, 0.012, 0.010, 0.013, 0.011, 0.012, 0.011, 0.010]

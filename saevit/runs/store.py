@@ -1,0 +1,252 @@
+"""Measured runs on disk: JSON lines, one file a run, only ever appended to.
+
+The first line says what is measured and where; each further one is a finished round, a whole record, or the
+end. A file appears together with its first line, so a run that is killed before its rounds leaves none, and
+one that is killed later keeps every round it finished. Runs merge by copying their files into one folder.
+"""
+
+import contextlib
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+from saevit.errors import OptionError, nearest
+from saevit.files import TEMPORARY, expand, file_type, replace_file, unusable
+from saevit.runs.lines import FILE_VERSION, check_round, sealed
+from saevit.runs.lines import read as read
+from saevit.runs.record import Record
+from saevit.runs.run import Header as Header
+from saevit.runs.run import RunSummary as RunSummary
+from saevit.runs.run import StoredRun as StoredRun
+from saevit.runs.run import StoredSubject as StoredSubject
+from saevit.text import printable
+
+SUFFIX = ".jsonl"
+LEFT_OVER = 3600  # seconds: no unfinished file is that old, unless its process died
+
+Tell = Callable[[str], object]  # takes a line
+
+
+class Writer:
+    """Appends one run to a file of its own; what a method wrote is on the disk when it returns.
+
+    The file appears when the run begins. As a context manager it closes the file, and leaves no folder behind
+    that it made for nothing.
+
+    Raises:
+        OptionError: the folder cannot be written to, or the disk is full; the lines so far stay whole.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        folder = default_folder() if folder is None else folder
+        self._made = [path for path in (folder, *folder.parents) if file_type(path) == "missing"]
+        self.path = _new_path(folder)
+        self._file: BinaryIO | None = None
+        self._check = 0
+        self._labels: tuple[str, ...] = ()
+        self._rounds = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Has nothing been written?"""
+        return self._file is None
+
+    def begin(self, header: Header) -> None:
+        """Say what the rounds measure; said again, the run starts over and rounds so far do not count."""
+        self._write({"kind": "run", "schema_version": FILE_VERSION, **asdict(header)})
+        self._labels, self._rounds = tuple(subject.label for subject in header.subjects), 0
+
+    def add_round(self, number: int, samples: Mapping[str, float]) -> None:
+        """Keep a finished round: numbers count from 0, samples go by label, who failed is missing.
+
+        Raises:
+            ValueError: a round out of turn, an unknown label, or a sample that is no time.
+        """
+        check_round(number, samples, self._rounds, self._labels)
+        self._write({"kind": "round", "number": number, "samples": samples})
+        self._rounds += 1
+
+    def add_record(self, record: Record) -> None:
+        """Keep a whole record, such as a peak of memory."""
+        self._write({"kind": "record", "record": record.to_dict()})
+
+    def end(self, *, interrupted: bool = False, failures: Mapping[str, str] | None = None) -> None:
+        """Say that nothing follows, and which labels have no samples and why, if the run ever began."""
+        if not self.is_empty:
+            self._write({"kind": "end", "interrupted": interrupted, "failures": failures or {}})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file:
+            self._file.close()
+            return
+        with contextlib.suppress(OSError):  # another run may have begun in there
+            for made in self._made:
+                made.rmdir()
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        data, check = sealed(line, self._check)
+        if self._file is None:
+            assert line["kind"] == "run"  # a file without its first line could not be read
+            replace_file(self.path, partial(_write_through, data))
+            self._file = self.path.open("ab", buffering=0)
+        else:
+            self._append(self._file, data)
+        self._check = check
+
+    def _append(self, file: BinaryIO, data: bytes) -> None:
+        start, written = file.tell(), 0
+        try:
+            while written < len(data):
+                written += file.write(data[written:])
+            os.fsync(file.fileno())
+        except OSError as error:
+            written = 0
+            raise unusable(self.path, error, "written") from error
+        finally:
+            if written < len(data):  # half a line would spoil the next one
+                file.seek(start)
+                file.truncate()
+
+
+def default_folder() -> Path:
+    """Return where runs are kept unless the user says otherwise.
+
+    Raises:
+        OptionError: the user has no home.
+    """
+    from platformdirs import user_data_path
+
+    try:
+        return user_data_path("saevit") / "runs"
+    except (OSError, RuntimeError, KeyError) as error:
+        raise OptionError("there is no home folder to keep runs in: name a folder by --store") from error
+
+
+def runs(folder: Path | None = None) -> list[RunSummary]:
+    """Return every stored run, oldest first; a file that cannot be read is a summary with its problem.
+
+    Raises:
+        OptionError: the folder is a file, or cannot be read.
+    """
+    return [_summary(path) for path in _paths(folder)]
+
+
+def read_all(folder: Path | None, on_skip: Tell, *, newest_first: bool = False) -> Iterator[StoredRun]:
+    """Yield every stored run that can be read, and tell of each that is skipped and why.
+
+    Raises:
+        OptionError: the folder is a file, or cannot be read.
+    """
+    paths = _paths(folder)
+    for path in reversed(paths) if newest_first else paths:
+        try:
+            yield read(path)
+        except OptionError as error:
+            on_skip(f"skipped: {error}")
+
+
+def locate(
+    text: str, folder: Path | None = None, *, timed: bool = False, on_skip: Tell = lambda line: None
+) -> Path:
+    """Return the file of a run: a path, `latest`, or the start of a name in the folder.
+
+    Args:
+        text: what the user says.
+        folder: of the runs; None is the default.
+        timed: `latest` is the last one that is no evaluation.
+        on_skip: is told of files that `latest` passes over, because they cannot be read.
+
+    Raises:
+        OptionError: there is no such run, or several begin like this.
+    """
+    named = expand(text)
+    if file_type(named) not in ("missing", "folder"):
+        return named
+    paths = {path.stem: path for path in _paths(folder)}
+    if text in paths:
+        return paths[text]
+    if text == "latest":
+        for run in read_all(folder, on_skip, newest_first=True):
+            if not (timed and run.is_evaluation):
+                return run.path
+    shown, where = printable(text), printable(str(default_folder() if folder is None else folder))
+    found = [stem for stem in paths if stem.startswith(text)]
+    if not paths or text == "latest":
+        raise OptionError(
+            f"run {shown!r}: {where} has no runs yet; saevit compare and saevit profile keep theirs"
+        )
+    if len(found) != 1:
+        few = f"{len(found)} runs begin so" if found and text else "there is none"
+        near = nearest(text, ["latest", *(found or list(paths))[-5:]])
+        raise OptionError(f"run {shown!r}: {few} in {where}: {near}")
+    return paths[found[0]]
+
+
+def _paths(folder: Path | None) -> list[Path]:
+    """Return the files of runs in the order of their names, unfinished and hidden ones left out."""
+    folder = default_folder() if folder is None else folder
+    kind = file_type(folder)
+    if kind == "missing":
+        return []
+    if kind != "folder":
+        raise OptionError(f"{folder} is a file: runs are kept in a folder, such as {folder.parent}")
+    try:
+        found = sorted(folder.iterdir())
+    except OSError as error:
+        raise unusable(folder, error, "read") from error
+    return [path for path in found if path.name.endswith(SUFFIX) and not path.name.startswith(".")]
+
+
+def _new_path(folder: Path) -> Path:
+    """Return a new name that sorts by time and that no other machine or process has chosen."""
+    path = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}{SUFFIX}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder, prefix=TEMPORARY):
+            pass
+        for left in folder.glob(f"{TEMPORARY}*{SUFFIX}"):
+            if time.time() - left.stat().st_mtime > LEFT_OVER:
+                left.unlink(missing_ok=True)
+    except OSError as error:
+        raise OptionError(
+            f"{printable(str(folder))} cannot keep runs ({error.strerror}): choose another folder"
+        ) from error
+    if file_type(path) != "missing":
+        raise OptionError(f"{printable(str(path))} exists: run again")
+    return path
+
+
+def _write_through(data: bytes, path: Path) -> None:
+    """Write a file that is on the disk when it gets its name."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _summary(path: Path) -> RunSummary:
+    try:
+        run = read(path)
+    except OptionError as error:
+        return RunSummary(path=path, problem=str(error))
+    return RunSummary(
+        path=path,
+        started=run.header.started,
+        hardware=run.header.hardware,
+        torch=run.header.environment.torch,
+        subjects=tuple(dict.fromkeys(subject.name for subject in run.header.subjects)),
+        rounds=len(run.rounds),
+        is_evaluation=run.is_evaluation,
+        ending=run.ending,
+        warnings=run.warnings,
+    )

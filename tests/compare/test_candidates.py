@@ -1,0 +1,45 @@
+"""What the published table lends to a model."""
+
+import pytest
+
+from saevit.baselines import published
+from saevit.compare.candidates import accuracy_of, candidate_of, family_of
+
+
+@pytest.mark.parametrize(
+    ("model", "img_size", "plain"),
+    [
+        ("mobilenetv3_large_100", (224, 224), True),
+        ("mobilenetv3_large_100", (256, 256), False),  # its costs would be of another size
+        ("mobilenetv4_conv_medium.e500_r256_in1k", (224, 224), False),
+        ("mobilenetv4_conv_medium.e500_r256_in1k", (256, 256), True),
+        ("mobilenetv4_conv_medium.e500_r256_in1k", (256, 224), False),
+        ("repvit_m0_9", (224, 224), False),  # distilled
+        ("saevit_claim_0.8g", (224, 224), False),
+    ],
+)
+def test_only_a_plain_accuracy_of_the_same_size_competes(
+    model: str, img_size: tuple[int, int], plain: bool
+) -> None:
+    row = published.find(model)
+    assert row is not None
+    found = accuracy_of(row, img_size)
+    assert found is not None
+    assert found.plain is plain
+    assert found.top1 == row.top1
+
+
+def test_published_macs_are_not_shown_at_another_size() -> None:
+    assert candidate_of("saevit_claim_0.8g", None, (224, 224), "fp32").macs == 800_000_000
+    relative = published.find("edgevit_xs")
+    assert relative is not None
+    assert relative.img_size == 224
+    assert candidate_of("edgevit_xs", None, (224, 224), "fp32").macs
+    assert candidate_of("edgevit_xs", None, (320, 320), "fp32").macs is None
+
+
+def test_families() -> None:
+    assert family_of("saevit_tiny:width=2") == "SAEViT"
+    assert family_of("saevit_claim_0.8g") == "SAEViT (claim)"
+    assert family_of("timm:mobilenetv3_large_100") == "MobileNetV3"
+    assert family_of("timm:vgg11") is None

@@ -1,0 +1,233 @@
+"""Accuracies measured here beside costs: never of two datasets at once, never in a published one's row."""
+
+import csv
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import saevit
+from saevit.compare.compare import compare, resolved
+from saevit.compare.measured import MeasuredOn, chosen, network, with_hints
+from saevit.compare.stored import comparison_of, measured_then
+from saevit.errors import OptionError
+from saevit.measure.plan import Plan
+from saevit.report.comparison import comparison_csv, comparison_json, comparison_table
+from saevit.report.metrics import on_front
+from saevit.runs.evaluation import MeasuredTop1, keep, measured_here, records_of
+from saevit.runs.statistics import Share
+from saevit.runs.store import Writer, read
+from tests.runs.test_evaluation import FOUND
+
+SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1,attn_blocks=1,stem=8"
+LARGE = "saevit_pico:dims=16-16-32-32,heads=1,depths=2,attn_blocks=1,stem=8"
+BASELINE = "timm:mobilenetv3_small_100"
+
+
+def top1(
+    model: str,
+    hits: int,
+    *,
+    data: str = "digits",
+    split: str = "validation",
+    total: int = 199,
+    fingerprint: str = "",
+    version: str = saevit.__version__,
+) -> MeasuredTop1:
+    """An evaluation that was read back."""
+    made = replace(
+        FOUND,
+        model=model,
+        data=data,
+        split=split,
+        fingerprint=fingerprint,
+        top1=Share(hits=hits, total=total),
+        environment=replace(FOUND.environment, saevit=version),
+    )
+    back = MeasuredTop1.of(records_of(made)[0])
+    assert back is not None
+    return back
+
+
+MEASURED = [
+    top1(SMALL + ",classes=10", 100),
+    top1(SMALL + ",classes=10", 120),
+    top1(BASELINE, 150),
+    top1(LARGE, 199, data="/other/flowers"),
+]
+
+
+def test_the_newest_of_the_data_that_were_asked_for() -> None:
+    on = chosen("digits", MEASURED)
+    small = on.find(SMALL)
+    assert small is not None
+    assert small.share.hits == 120
+    assert on.find(LARGE) is None
+    assert on.find("mobilenetv3_small_100.lamb_in1k") is not None
+    assert on.name == "digits (validation)"
+    assert chosen("/other/flowers", MEASURED).name == "flowers (validation)"
+
+
+@pytest.mark.parametrize("text", ["digit", "digits@train", "published@all"])
+def test_data_on_which_nothing_was_measured(text: str) -> None:
+    with pytest.raises(OptionError, match=f"--top1 {text}: nothing was measured on"):
+        chosen(text, MEASURED)
+    with pytest.raises(OptionError, match="saevit eval measures it"):
+        chosen(text, [])
+
+
+def test_a_folder_is_known_by_its_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    found = [top1(SMALL, 9, data=str(tmp_path / "mine"), split="all")]
+    assert chosen("mine@all", found).newest[0].share.hits == 9
+
+
+def test_what_is_the_same_network() -> None:
+    assert network(SMALL) == network(SMALL + ",classes=7")
+    assert network(SMALL) != network(LARGE)
+    assert network("timm:repvit_m1.dist_in1k") == network("repvit_m1")
+    assert network("saevit_pico:nonsense=1") == "saevit_pico:nonsense=1"
+
+
+def test_the_very_text_comes_before_its_network() -> None:
+    on = MeasuredOn.of(
+        [top1(SMALL + ",classes=10", 1), top1(SMALL, 2), top1(SMALL + ",classes=7", 3)],
+        "digits",
+        "validation",
+        saevit.NETWORK,
+    )
+    found = on.find(SMALL)
+    assert found is not None
+    assert found.share.hits == 2
+
+
+def test_evaluations_of_variants_whose_network_was_another_are_left_out() -> None:
+    old = [top1(SMALL, 198, version="0.1.0"), top1(LARGE, 197, version="0.1.0")]
+    old.append(top1(BASELINE, 196, version="0.1.0"))
+    on = chosen("digits", [*old, top1(SMALL, 7)])
+    (small, baseline) = (on.find(SMALL), on.find(BASELINE))
+    assert small is not None
+    assert baseline is not None
+    assert (small.share.hits, baseline.share.hits) == (7, 196)  # timm's network is the same
+    assert on.find(LARGE) is None
+    assert on.left_out == (LARGE,)
+    found = compare([SMALL, LARGE, BASELINE], img_size=(64, 64), measured=on)
+    assert [c.accuracy is None for c in found.candidates] == [False, True, False]
+    note = f"evaluations of {LARGE} on digits (validation) are left out: they were made with another version"
+    assert [text for text in comparison_table(found, "top1").notes if text.startswith(note)]
+    with pytest.raises(
+        OptionError, match=r"--top1 digits: evaluations of .* are left out: .*; run saevit eval again"
+    ):
+        chosen("digits", old[:2])
+    assert with_hints(compare([SMALL], img_size=(64, 64)), old).also_measured == ()
+
+
+def test_a_stored_run_has_the_accuracies_of_its_own_networks() -> None:
+    old = top1(SMALL, 198, version="0.1.0")
+    on = chosen("digits", [old, top1(LARGE, 7)], definition=1)
+    assert on.find(SMALL) == old
+    assert on.find(LARGE) is None
+
+
+def test_measured_accuracies_replace_published_ones_together() -> None:
+    models = resolved([SMALL, LARGE, BASELINE, "saevit_claim_0.8g"])
+    found = compare(models, img_size=(64, 64), measured=chosen("digits", MEASURED))
+    small, large, baseline, claim = found.candidates
+    assert small.accuracy is not None
+    assert baseline.accuracy is not None
+    assert large.accuracy is claim.accuracy is None
+    assert small.accuracy.top1 == pytest.approx(100 * 120 / 199)
+    assert small.accuracy.mark == baseline.accuracy.mark == "measured here"
+    assert small.accuracy.interval == tuple(100 * end for end in Share(hits=120, total=199).interval)
+    assert on_front(found.candidates, "gmacs", "top1").keys() == {small.model, baseline.model}
+    table = comparison_table(found, "top1")
+    assert "95 % interval" in [name for name, _ in table.columns]
+    notes = " ".join(table.notes)
+    assert "measured here by saevit eval on digits (validation)" in notes
+    assert "SHA-256 abababababab" in notes
+    assert f"not measured on digits (validation): {large.model}, saevit_claim_0.8g" in notes
+    row = next(csv.DictReader(io.StringIO(comparison_csv(found))))
+    assert (row["top1_mark"], row["top1_measured_on"], row["top1_images"]) == (
+        "measured here",
+        "digits (validation)",
+        "199",
+    )
+    assert json.loads(comparison_json(found))["top1_on"] == "digits (validation)"
+
+
+def test_other_images_and_other_sizes_stand_apart() -> None:
+    fewer = [top1(LARGE, 50, total=99), *MEASURED]
+    found = compare([SMALL, LARGE], img_size=(64, 64), measured=chosen("digits", fewer))
+    small, large = (c.accuracy for c in found.candidates)
+    assert small is not None
+    assert large is not None
+    assert (small.plain, large.plain, large.mark) == (True, False, "measured here, other images")
+    found = compare([SMALL], img_size=(96, 96), measured=chosen("digits", MEASURED))
+    assert found.candidates[0].accuracy is not None
+    assert not found.candidates[0].accuracy.plain
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("a" * 64, "b" * 64, "fingerprint aaaaaaaaaaaa and bbbbbbbbbbbb, 200 and 200 images"),
+        ("", "b" * 64, "fingerprint none and bbbbbbbbbbbb"),
+        ("a" * 64, "", "fingerprint aaaaaaaaaaaa and none"),
+    ],
+)
+def test_data_that_changed_between_evaluations_are_said(before: str, after: str, said: str) -> None:
+    """As when two folders of classes are swapped: the path and the number of images stay."""
+    found = [top1(LARGE, 50, fingerprint=before), top1(SMALL, 60, fingerprint=after)]
+    seen = compare([SMALL, LARGE], img_size=(64, 64), measured=chosen("digits", found))
+    small, large = (c.accuracy for c in seen.candidates)
+    assert small is not None
+    assert large is not None
+    assert (small.mark, large.mark) == ("measured here", "measured here, other images")
+    assert (small.plain, large.plain) == (True, False)
+    (line,) = [note for note in comparison_table(seen, "top1").notes if "not the data of" in note]
+    assert line.startswith(f"{seen.candidates[1].model}: ")
+    assert f"not the data of {SMALL}" in line
+    assert said in line
+    same = compare(
+        [SMALL, LARGE],
+        img_size=(64, 64),
+        measured=chosen("digits", [replace(one, fingerprint="c") for one in found]),
+    )
+    assert [c.accuracy.mark for c in same.candidates if c.accuracy] == ["measured here"] * 2
+
+
+def test_published_ones_stay_unless_asked_for() -> None:
+    found = with_hints(compare([SMALL, BASELINE], img_size=(64, 64)), MEASURED)
+    small, baseline = found.candidates
+    assert small.accuracy is None
+    assert baseline.accuracy is not None
+    assert baseline.accuracy.mark == "published"
+    assert found.also_measured == ("digits (validation), 2 of these models: --top1 digits",)
+    assert any("--top1 digits" in note for note in comparison_table(found, None).notes)
+
+
+def test_a_stored_run_shows_the_same_again(tmp_path: Path) -> None:
+    for model in (SMALL + ",classes=10", BASELINE):
+        with Writer(tmp_path / "evals") as writer:
+            keep(replace(FOUND, model=model, data="digits"), writer)
+    measured = chosen("digits", measured_here(tmp_path / "evals"))
+    plan = Plan(batch_sizes=(1,), rounds=6, min_time=0.002, threads=1, device="cpu")
+    models = resolved([SMALL, BASELINE, "saevit_claim_0.8g"])
+    with Writer(tmp_path) as writer:
+        found = compare(models, img_size=(64, 64), plan=plan, writer=writer, measured=measured)
+    run = read(writer.path)
+    then = measured_then(run)
+    assert then is not None
+    assert comparison_json(comparison_of(run, measured=then)) == comparison_json(found)
+    published = comparison_of(run)
+    assert [c.accuracy.mark if c.accuracy else None for c in published.candidates] == [
+        None,
+        "published",
+        "paper claim, not reproduced here",
+    ]
+    evaluated = next((tmp_path / "evals").iterdir())
+    with pytest.raises(OptionError, match="is an evaluation and has no times"):
+        comparison_of(read(evaluated))
