@@ -7,10 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from saevit.runs.calibration import BINS
 from saevit.runs.record import Conditions, Environment, Record
-from saevit.runs.run import EVALUATION, Header, StoredRun, StoredSubject
-from saevit.runs.statistics import Share, median
+from saevit.runs.run import EVALUATION, Run, Subject
+from saevit.runs.statistics import BINS, Share, median
 from saevit.runs.store import Tell, Writer, read_all
 from saevit.text import read_whole
 
@@ -175,25 +174,29 @@ def share_notes(share: Share) -> tuple[str, ...]:
     return f"correct={share.hits}", f"interval=[{low:.2f}, {high:.2f}]", "95 % (Wilson)"
 
 
-def keep(found: Evaluation, writer: Writer) -> None:
-    """Write an evaluation as a run of its own.
+def keep_evaluation(found: Evaluation, writer: Writer) -> None:
+    """Write an evaluation as a run with one subject.
 
     Raises:
         OptionError: the folder or the disk refuses.
     """
-    subject = StoredSubject(
+    subject = Subject(
         label=found.model, name=found.model, conditions=found.conditions, quantity=EVALUATION, unit="%"
     )
-    header = Header(
-        subjects=(subject,), environment=found.environment, started=found.started, seed=0, min_time=0.0
+    writer.begin(
+        Run(
+            subjects=(subject,),
+            environment=found.environment,
+            started=found.started,
+            seed=0,
+            min_time=0.0,
+            facts=tuple(records_of(found)),
+        )
     )
-    writer.begin(header)
-    for record in records_of(found):
-        writer.add_record(record)
     writer.end()
 
 
-def measured_in(runs: Iterable[StoredRun]) -> list[MeasuredTop1]:
+def measured_in(runs: Iterable[Run]) -> list[MeasuredTop1]:
     """Return every top-1 that evaluations in these runs measured, in their order."""
     return [one for run in runs if run.is_evaluation for one in tops_of(run.facts)]
 
