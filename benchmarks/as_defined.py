@@ -10,7 +10,7 @@ import argparse
 import functools
 from dataclasses import replace
 
-from saevit.measure.interleave import Subject, measure
+from saevit.measure.rounds import Subject, measure
 from saevit.model.fold import fold
 from saevit.model.pyramid import SAEViT, build
 from saevit.runs.record import Conditions
@@ -42,7 +42,7 @@ def rows(name: str, conditions: Conditions, rounds: int) -> str:
         like = replace(conditions, memory_format=layout, folded=False)
         subjects.append(Subject(name=name, build=functools.partial(defined, name), conditions=like))
     run = measure(subjects, rounds=rounds, noise_floor=False)
-    folded, *forms = (timing.samples for timing in run.timings)
+    folded, *forms = (timing.samples for timing in run.run)
     best = min(forms, key=median)
     found = ratio(best, folded)
     times = " | ".join(f"{median(samples) * 1e3:.1f}" for samples in (folded, *forms))

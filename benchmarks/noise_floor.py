@@ -10,8 +10,8 @@ from itertools import pairwise
 
 from saevit.count.subject import of_variant
 from saevit.measure.environment import environment
-from saevit.measure.interleave import Run, Subject, measure
-from saevit.measure.plan import Plan, configurations
+from saevit.measure.rounds import Run, Subject, measure
+from saevit.measure.timing import Plan, configurations
 from saevit.runs.statistics import median, quantile, ratio
 from saevit.variant import parse
 
@@ -32,9 +32,9 @@ def main(runs: int) -> None:
     """Compare the two ways on the same machine in the same minutes."""
     found = [one_run(seed) for seed in range(runs)]
     floors = [run.noise_floor for run in found if run.noise_floor]
-    medians = [median(run.timings[0].samples) for run in found]
+    medians = [median(run.run[0].samples) for run in found]
     apart = [abs(b / a - 1) for a, b in pairwise(medians)]
-    rounds = [ratio(run.twin.samples, run.timings[0].samples) for run in found if run.twin]
+    rounds = [ratio(run.twin.samples, run.run[0].samples) for run in found if run.twin]
     together = [abs(r.median - 1) for r in rounds]
     print(f"{VARIANT}, 224 px, batch 1, fp32, {runs} runs of {ROUNDS} rounds; {environment().cpu}")
     print("\n| A/A | median error | 80th percentile | interval contains 1 |\n| --- | --- | --- | --- |")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from saevit.report.columns import Table
-    from saevit.runs.profile import Timings
+    from saevit.runs.run import Run
     from saevit.runs.store import Writer
 
 Output = tuple[str, str | Path | None, Callable[[], str | Callable[[Path], object]]]  # see write_all
@@ -254,7 +254,7 @@ def kept(folder: Path | None, *, wanted: bool) -> "Iterator[Writer | None]":
             say(f"kept {writer.path}")
 
 
-def exit_code(timings: "Timings | None", *, failed: bool) -> int:
+def exit_code(timings: "Run | None", *, failed: bool) -> int:
     """130 if the user interrupted, 1 if something that was asked for failed."""
     if timings is not None and timings.interrupted:
         return INTERRUPTED

@@ -11,7 +11,7 @@ from saevit.variant import VariantSpec, pairs, parse, with_values
 
 if TYPE_CHECKING:
     from saevit.checkpoint import Checkpoint
-    from saevit.runs.profile import By
+    from saevit.count.modules_of import By
     from saevit.runs.record import Dtype, MemoryFormat
 
 MOST = 10**6  # of what is counted, unless a reader says otherwise
@@ -144,7 +144,7 @@ def read_names(text: str) -> tuple[str, ...]:
 
 def read_by(text: str) -> "By":
     """Read the lines of a breakdown."""
-    from saevit.runs.profile import By
+    from saevit.count.modules_of import By
 
     return cast("By", one_of("--by", text, get_args(By)))
 

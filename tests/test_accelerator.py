@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from saevit.errors import MemoryLimitError
 from saevit.measure import runtimes
-from saevit.measure.interleave import Subject, measure
 from saevit.measure.memory import available_memory, is_out_of_memory
-from saevit.measure.plan import Plan
+from saevit.measure.rounds import Subject, measure
+from saevit.measure.timing import Plan
 from saevit.model.fold import fold
 from saevit.profile import profile
 from saevit.train.job import Run
@@ -120,7 +120,7 @@ def test_synchronizing_waits_for_the_work() -> None:
 
 def test_a_sample_lasts_as_long_as_the_work() -> None:
     subject = Subject(name="slow", build=Slow, conditions=HERE)
-    (timing,) = measure([subject], rounds=3, min_time=0.01, noise_floor=False).timings
+    (timing,) = measure([subject], rounds=3, min_time=0.01, noise_floor=False).run
     flops = 50 * 2 * 4096**3
     assert min(timing.samples) > flops / 5e15  # no device is that fast
 
@@ -145,7 +145,7 @@ def test_out_of_memory_halves_the_batch() -> None:
         rounds=2,
         min_time=0.001,
         noise_floor=False,
-    ).timings
+    ).run
     assert timing.conditions.batch_size == 2
     assert "out of memory at batch 8: measured at 2" in timing.notes
     assert len(timing.samples) == 2
@@ -169,10 +169,10 @@ def test_free_memory_is_the_devices() -> None:
 def test_a_profile_is_of_the_device(dtype: str) -> None:
     plan = Plan(device="auto", batch_sizes=(1, 2), rounds=3, min_time=0.001)
     found = profile("saevit_pico:depths=1", img_size=(64, 64), dtype=dtype, counters=["analytic"], plan=plan)  # type: ignore[arg-type]
-    assert found.timings is not None
-    assert found.timings.environment.accelerator
-    assert found.timings.environment.accelerator_toolkit or DEVICE != "cuda"
-    for latency in found.timings.latencies:
+    assert found.run is not None
+    assert found.run.environment.accelerator
+    assert found.run.environment.accelerator_toolkit or DEVICE != "cuda"
+    for latency in found.run.timed:
         assert (latency.conditions.device, latency.failure) == (DEVICE, None)
         assert len(latency.samples) == 3
 

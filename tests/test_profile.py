@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from saevit.runs.profile import Profile
 
 from saevit.errors import MemoryLimitError, OptionError, SpecError
-from saevit.measure.plan import Plan
+from saevit.measure.timing import Plan
 from saevit.profile import profile
 from saevit.report.tables import profile_tables
-from saevit.runs.profile import Profile
-from saevit.runs.replay import timings_of
+from saevit.runs.run import timings_of
 from saevit.runs.statistics import ratio
 from saevit.runs.store import Writer, read
 from saevit.variant import VariantSpec, parse
@@ -76,44 +76,44 @@ def test_precision_changes_bytes_and_nothing_else() -> None:
 
 
 def test_every_configuration_is_timed_in_every_round(measured: Profile) -> None:
-    timings = measured.timings
+    timings = measured.run
     assert timings is not None
-    assert [latency.conditions.batch_size for latency in timings.latencies] == [1, 2]
-    assert all(len(latency.samples) == PLAN.rounds == timings.rounds for latency in timings.latencies)
+    assert [latency.conditions.batch_size for latency in timings.timed] == [1, 2]
+    assert all(len(latency.samples) == PLAN.rounds == timings.rounds for latency in timings.timed)
     assert len(timings.twin) == PLAN.rounds
-    assert timings.latencies[0].conditions.threads == 1
+    assert timings.timed[0].conditions.threads == 1
 
 
 def test_noise_floor_follows_from_raw_samples(measured: Profile) -> None:
-    timings = measured.timings
+    timings = measured.run
     assert timings is not None
-    assert timings.noise_floor == ratio(timings.twin, timings.latencies[0].samples)
+    assert timings.noise_floor == ratio(timings.twin, timings.timed[0].samples)
 
 
 @pytest.mark.parametrize("by", ["stage", "block", "module"])
 def test_times_of_rows_add_up_to_the_pass(by: str) -> None:
     found = profile(SMALL, img_size=(64, 64), counters=["analytic"], by=by, plan=PLAN)  # type: ignore[arg-type]
-    assert found.timings is not None
-    assert len(found.timings.breakdown_total) == PLAN.rounds
-    for i, whole in enumerate(found.timings.breakdown_total):
+    assert found.run is not None
+    assert len(found.run.breakdown_total) == PLAN.rounds
+    for i, whole in enumerate(found.run.breakdown_total):
         assert sum(row.seconds[i] for row in found.rows if row.seconds) == pytest.approx(whole, rel=1e-6)
 
 
 @pytest.mark.parametrize("fold", [True, False])
 def test_the_form_that_runs_is_said(fold: bool) -> None:
     plan = replace(PLAN, batch_sizes=(1,), fold=fold)
-    found = profile(SMALL, img_size=(64, 64), counters=["analytic"], plan=plan).timings
+    found = profile(SMALL, img_size=(64, 64), counters=["analytic"], plan=plan).run
     assert found is not None
     assert found.breakdown is not None
-    assert (found.latencies[0].conditions.folded, found.breakdown.folded) == (fold, fold)
+    assert (found.timed[0].conditions.folded, found.breakdown.folded) == (fold, fold)
 
 
 def test_modules_that_folding_leaves_none_of_are_timed_as_defined() -> None:
     found = profile(SMALL, img_size=(64, 64), counters=["analytic"], by="module", plan=PLAN)
-    assert found.timings is not None
-    assert found.timings.breakdown is not None
-    assert found.timings.latencies[0].conditions.folded
-    assert not found.timings.breakdown.folded
+    assert found.run is not None
+    assert found.run.breakdown is not None
+    assert found.run.timed[0].conditions.folded
+    assert not found.run.breakdown.folded
     assert {row.path for row in found.rows if row.seconds} >= {"stages.0.blocks.0.ffn.fc1.conv"}
     notes = next(table for table in profile_tables(found) if table.title == "By module").notes
     assert any("as it is defined" in note for note in notes)
@@ -131,25 +131,25 @@ def test_counts_do_not_move_with_the_form() -> None:
 def test_what_is_measured_is_kept(tmp_path: Path) -> None:
     with Writer(tmp_path) as writer:
         found = profile(SMALL, img_size=(64, 64), counters=["analytic"], plan=PLAN, writer=writer)
-    assert found.timings is not None
+    assert found.run is not None
     run = read(writer.path)
     assert run.ending == "finished"
-    assert {s.name for s in run.header.subjects} == {str(parse(SMALL))}
-    assert timings_of(run) == replace(found.timings, breakdown=None, breakdown_total=(), breakdown_plain=())
+    assert {s.name for s in run.subjects} == {str(parse(SMALL))}
+    assert timings_of(run) == replace(found.run, breakdown=None, breakdown_total=(), breakdown_plain=())
     modules = {f.quantity: f.samples for f in run.facts}
     assert modules == {
         f"own_latency of {row.path}": row.seconds for row in found.rows if row.path and row.seconds
     } | {
         "own_latency of what is elsewhere": next(r.seconds for r in found.rows if not r.path),
-        "latency of the watched pass": found.timings.breakdown_total,
-        "latency of the unwatched pass": found.timings.breakdown_plain,
+        "latency of the watched pass": found.run.breakdown_total,
+        "latency of the unwatched pass": found.run.breakdown_plain,
     }
 
 
 def test_ratio_of_a_variant_to_itself_contains_one() -> None:
     """A/A: over ten runs at 95 % confidence, six or fewer would happen by chance once in 10,000 times."""
     plan = Plan(batch_sizes=(1,), rounds=9, min_time=0.005, threads=1, device="cpu")
-    floors = [profile(SMALL, img_size=(64, 64), counters=["analytic"], plan=plan).timings for _ in range(10)]
+    floors = [profile(SMALL, img_size=(64, 64), counters=["analytic"], plan=plan).run for _ in range(10)]
     inside = [f.noise_floor.low <= 1 <= f.noise_floor.high for f in floors if f and f.noise_floor]
     assert len(inside) == 10
     assert sum(inside) >= 7
@@ -180,4 +180,4 @@ def test_refuses(arguments: dict[str, object], error: type[Exception], message: 
 
 def test_force_skips_the_memory_check() -> None:
     plan = Plan(batch_sizes=(1,), rounds=1, min_time=0.001, device="cpu", force=True)
-    assert profile(SMALL, img_size=(32, 32), counters=["analytic"], plan=plan).timings is not None
+    assert profile(SMALL, img_size=(32, 32), counters=["analytic"], plan=plan).run is not None

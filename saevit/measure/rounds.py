@@ -30,7 +30,7 @@ from saevit.measure.runtimes import Call, find_runtime
 from saevit.measure.timer import time_call, warm_up
 from saevit.measure.timing import Progress, Tell
 from saevit.runs.record import Conditions, Record, utc_now
-from saevit.runs.run import TWIN, Run, Subject
+from saevit.runs.run import TWIN, Ending, Run, Subject
 from saevit.runs.statistics import rounds_needed
 from saevit.runs.store import Writer, keep
 
@@ -180,7 +180,7 @@ class _Session:
         ]
         return (*(entry.subject for entry in self.entries), *twins)
 
-    def finish(self, ending: str) -> Run:
+    def finish(self, ending: Ending) -> Run:
         """Return the run with the samples of its finished rounds."""
         return replace(
             self.run,

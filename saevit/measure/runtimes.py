@@ -35,8 +35,8 @@ _GRAPHS: WeakKeyDictionary[nn.Module, dict[Shape, bytes]] = WeakKeyDictionary()
 class Runtime:
     """A way to run a network.
 
-    `prepare(network, example, conditions)` returns a call that runs the network on the example once and leaves
-    the result on the device, or raises MeasureError, in one line, if this runtime cannot run the network.
+    `prepare(network, example, conditions)` returns a call that runs the network on the example once and
+    leaves the result on the device. It raises MeasureError, in one line, if the runtime cannot run it.
     Network and example are as `place_network` and `example_input` make them. Preparing and calling happen in
     `inference_mode` and with pinned threads. Other calls may share the network, so it is not changed.
     """
@@ -128,7 +128,7 @@ def prepare_compiled(network: nn.Module, example: Tensor, conditions: Conditions
 
 
 def prepare_onnxruntime(network: nn.Module, example: Tensor, conditions: Conditions) -> Call:
-    """Open a session of ONNX Runtime for the measured shape, with inputs and outputs bound to fixed memory."""
+    """Open a session of ONNX Runtime for the measured shape, inputs and outputs in fixed memory."""
     graph = write_graph(network, example)
     try:
         with quiet():

@@ -50,7 +50,7 @@ def list_conditions(
 
     Raises:
         OptionError: a device, precision or runtime that is not available.
-        MemoryLimitError: by the exact count the model does not fit in memory, and the options do not force it.
+        MemoryLimitError: by its exact count the model does not fit in memory, and `force` is off.
     """
     from saevit.measure.conditions import check_dtype, check_threads, resolve_device
     from saevit.measure.runtimes import find_runtime

@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from saevit.compare.comparison import Candidate, per_image
+from saevit.compare.comparison import Candidate
 from saevit.report.metrics import metric
 from saevit.report.units import plural
 from saevit.runs.statistics import ratio
@@ -127,7 +127,8 @@ def is_resolved(one: Candidate, other: Candidate, name: str) -> bool:
     if name not in TIMED:
         return True
     return (
-        len(one.samples) == len(other.samples) and ratio(per_image(one), per_image(other)).verdict == "faster"
+        len(one.samples) == len(other.samples)
+        and ratio(one.seconds_per_image, other.seconds_per_image).verdict == "faster"
     )
 
 

@@ -59,10 +59,10 @@ def basis(comparison: Comparison) -> str:
 
 def conditions(comparison: Comparison) -> str:
     """Say on what and how was timed."""
-    timings = comparison.timings
+    timings = comparison.run
     assert timings is not None
-    c = timings.latencies[0].conditions
-    batches = sorted({t.conditions.batch_size for t in timings.latencies if t.samples})
+    c = timings.timed[0].conditions
+    batches = sorted({t.conditions.batch_size for t in timings.timed if t.samples})
     batch = " to ".join(map(str, dict.fromkeys((batches[0], batches[-1])))) if batches else c.batch_size
     return (
         f"Measured on {machine_name(timings)}: {c.dtype}, batch {batch}, {c.threads} "

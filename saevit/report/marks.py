@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from saevit.compare.comparison import Candidate, Comparison, per_image
+from saevit.compare.comparison import Candidate, Comparison
 from saevit.errors import OptionError
 from saevit.report.agreement import TIMED
 from saevit.report.metrics import COSTS, check_axes, is_comparable, label, metric, on_front
@@ -201,7 +201,7 @@ def quartiles(c: Candidate, name: str) -> tuple[float, float] | None:
         return c.accuracy.interval
     if name not in TIMED or not c.samples:
         return None
-    seen = summarize(per_image(c))
+    seen = summarize(c.seconds_per_image)
     return (seen.q1 * 1e3, seen.q3 * 1e3) if name == "latency" else (1 / seen.q3, 1 / seen.q1)
 
 

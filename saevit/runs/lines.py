@@ -82,7 +82,7 @@ def read_run(path: Path) -> Run:
     A last line that was cut off is skipped, with a warning in the run: a crash leaves such a line.
 
     Raises:
-        OptionError: an unreadable file, a line that saevit did not write or that was changed, a later version.
+        OptionError: an unreadable file, a changed line, a line that saevit did not write, a later version.
     """
     *lines, rest = read_bytes(path).split(b"\n")
     reader = _Reader(path)

@@ -19,7 +19,8 @@ from typing import Any, BinaryIO, Self
 
 from saevit.errors import OptionError, nearest
 from saevit.files import TEMPORARY, expand, file_type, replace_file, unusable
-from saevit.runs.lines import FILE_VERSION, check_round, head_fields, read_run, sealed
+from saevit.runs.lines import FILE_VERSION, check_round, head_fields, sealed
+from saevit.runs.lines import read_run as read_run
 from saevit.runs.record import Record
 from saevit.runs.run import Run, RunSummary
 from saevit.text import printable
@@ -55,7 +56,7 @@ class Writer:
         return self._file is None
 
     def begin(self, run: Run) -> None:
-        """Write what the rounds measure, then the facts; a second call starts over, without earlier rounds."""
+        """Write what the rounds measure, then the facts. A second call drops the earlier rounds."""
         facts = run.facts if self.is_empty else ()
         self._write({"kind": "run", "schema_version": FILE_VERSION, **head_fields(run)})
         self._labels, self._rounds = tuple(subject.label for subject in run.subjects), 0
@@ -118,7 +119,7 @@ class Writer:
 
 
 def keep(writer: Writer | None, run: Run, write: Callable[[Writer], object]) -> Run:
-    """Let `write` store a part of the run; a run that cannot be stored goes on, and `unkept` has the reason."""
+    """Let `write` store a part of the run. If that fails the run goes on, and `unkept` has the reason."""
     if writer is None or run.unkept:
         return run
     try:
@@ -142,7 +143,7 @@ def default_folder() -> Path:
         raise OptionError("there is no home folder to keep runs in: name a folder by --store") from error
 
 
-def runs(folder: Path | None = None) -> list[RunSummary]:
+def list_runs(folder: Path | None = None) -> list[RunSummary]:
     """Return every stored run, oldest first; a file that cannot be read is a summary with its problem.
 
     Raises:
@@ -151,7 +152,7 @@ def runs(folder: Path | None = None) -> list[RunSummary]:
     return [_summary(path) for path in _paths(folder)]
 
 
-def read_all(folder: Path | None, on_skip: Tell, *, newest_first: bool = False) -> Iterator[Run]:
+def read_runs(folder: Path | None, on_skip: Tell, *, newest_first: bool = False) -> Iterator[Run]:
     """Yield every stored run that can be read, and tell of each that is skipped and why.
 
     Raises:
@@ -165,7 +166,7 @@ def read_all(folder: Path | None, on_skip: Tell, *, newest_first: bool = False) 
             on_skip(f"skipped: {error}")
 
 
-def locate(
+def find_run(
     text: str, folder: Path | None = None, *, timed: bool = False, on_skip: Tell = lambda line: None
 ) -> Path:
     """Return the file of a run: a path, `latest`, or the start of a name in the folder.
@@ -186,7 +187,7 @@ def locate(
     if text in paths:
         return paths[text]
     if text == "latest":
-        for run in read_all(folder, on_skip, newest_first=True):
+        for run in read_runs(folder, on_skip, newest_first=True):
             if not (timed and run.is_evaluation):
                 return run.path
     shown, where = printable(text), printable(str(default_folder() if folder is None else folder))

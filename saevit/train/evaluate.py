@@ -1,6 +1,6 @@
 """Evaluate a trained network on labelled images: how often it is right, how well it knows, how fast."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -13,16 +13,15 @@ from torch.nn import functional as F
 from saevit.checkpoint import About
 from saevit.errors import MeasureError, MemoryLimitError, OptionError
 from saevit.machine import usable_cores
+from saevit.measure.conditions import pin_threads, place_network, resolve_device, synchronizer
 from saevit.measure.environment import environment
 from saevit.measure.memory import is_out_of_memory
-from saevit.measure.plan import Step, Tell
-from saevit.measure.runtimes import place, resolve_device, synchronizer, threads
+from saevit.measure.timing import Progress, Tell
 from saevit.model.pyramid import SAEViT
 from saevit.models import Weighted, check_memory, for_inference
-from saevit.runs.calibration import calibration_error
 from saevit.runs.evaluation import ClassResult, Evaluation
 from saevit.runs.record import Conditions, utc_now
-from saevit.runs.statistics import Share
+from saevit.runs.statistics import Share, calibration_error
 from saevit.train.image_data import ImageData, Inputs
 from saevit.train.loaders import loader
 from saevit.train.transform import eval_transform
@@ -44,7 +43,7 @@ class EvalPlan:
 
 
 def evaluate(
-    net: Weighted, data: ImageData, checkpoint: Path, plan: EvalPlan, on_step: Tell = lambda step: None
+    net: Weighted, data: ImageData, checkpoint: Path, plan: EvalPlan, on_progress: Tell = lambda step: None
 ) -> Evaluation:
     """Run a network, in its form for inference, over all images of a dataset in fp32.
 
@@ -55,7 +54,7 @@ def evaluate(
         data: labelled images of the classes that it was trained on.
         checkpoint: the file of the weights, for its name.
         plan: how to run.
-        on_step: called before the first batch and after each.
+        on_progress: called before the first batch and after each.
 
     Raises:
         OptionError: other classes than the network's, random weights, a device that is not here.
@@ -81,9 +80,9 @@ def evaluate(
         check_memory(net.about.model, conditions.img_size, conditions.batch_size)
     started = utc_now()
     tally = Tally(num_classes=data.num_classes)
-    with threads(conditions.threads), torch.inference_mode():
-        model = place(for_inference(net.model), conditions)
-        run(model, net.about, data, conditions, plan.workers, tally, on_step)
+    with pin_threads(conditions.threads), torch.inference_mode():
+        model = place_network(for_inference(net.model), conditions)
+        run(model, net.about, data, conditions, plan.workers, tally, on_progress)
     if not tally.hits:
         first = f": {tally.unreadable[0]}" if tally.unreadable else ""
         raise MeasureError(f"no image of {data.name} could be read{first}")
@@ -143,7 +142,7 @@ def run(
     conditions: Conditions,
     workers: int,
     tally: Tally,
-    on_step: Callable[[Step], object],
+    on_progress: Tell,
 ) -> None:
     """Take every batch through the network, and time it alone and with its reading."""
     transform = eval_transform(Input(about, conditions.img_size), data.crop_pct)
@@ -153,7 +152,7 @@ def run(
     size = conditions.batch_size
     plan = [indices[i : i + size] for i in range(0, len(indices), size)]
     begun = before = perf_counter()
-    on_step(Step(text=f"evaluating on {data.name}", done=0.0, eta=None))
+    on_progress(Progress(text=f"evaluating on {data.name}", done=0.0, eta=None))
     source = loader(Inputs(data, transform), workers=workers, device=device).batches(plan)
     for number, (x, labels, dropped) in enumerate(source, start=1):
         tally.unreadable += [str(error) for error in dropped]
@@ -168,7 +167,7 @@ def run(
             tally.add(logits.cpu(), labels)
         before = perf_counter()
         left = (before - begun) / number * (len(plan) - number)
-        on_step(Step(text=f"evaluating on {data.name}", done=number / len(plan), eta=left))
+        on_progress(Progress(text=f"evaluating on {data.name}", done=number / len(plan), eta=left))
 
 
 def forward(model: nn.Module, x: Tensor, conditions: Conditions) -> Tensor:

@@ -10,7 +10,7 @@ from saevit_cli import options, output, readers
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from saevit.runs.profile import Profile
+    from saevit.profile import Profile
 
 
 def profile(
@@ -40,7 +40,7 @@ def profile(
     overwrite: options.Overwrite = False,
 ) -> None:
     """Count one model exactly, time it honestly, and show where both go."""
-    from saevit.measure.plan import Plan
+    from saevit.measure.timing import TimingOptions
     from saevit.profile import profile
     from saevit.report.figure import FORMATS
 
@@ -48,7 +48,7 @@ def profile(
     output.check_targets(
         (("--plot", plot), ("--json", json), ("--csv", csv)), overwrite=overwrite, endings={"--plot": FORMATS}
     )
-    plan = Plan(
+    timing = TimingOptions(
         batch_sizes=readers.read_batches(batch_size),
         device=device,
         runtimes=readers.read_names(runtime),
@@ -66,14 +66,14 @@ def profile(
             dtype=readers.read_dtype(dtype),
             counters=readers.read_names(counters) if counters is not None else None,
             by=readers.read_by(by),
-            plan=plan if measure else None,
-            on_step=lambda step: tell(step.text, step.done, step.eta),
+            timing=timing if measure else None,
+            on_progress=lambda step: tell(step.text, step.done, step.eta),
             writer=writer,
         )
     is_written = emit(found, plot, json, csv)
-    latencies = found.timings.latencies if found.timings else ()
-    failed = not is_written or any(latency.failure for latency in latencies)
-    raise typer.Exit(output.exit_code(found.timings, failed=failed))
+    subjects = found.run.timed if found.run else ()
+    failed = not is_written or any(subject.failure for subject in subjects)
+    raise typer.Exit(output.exit_code(found.run, failed=failed))
 
 
 def emit(found: "Profile", plot: "Path | None", json: str | None, csv: str | None) -> bool:

@@ -11,7 +11,7 @@ from saevit.baselines import birder_models
 from saevit.baselines.groups import resolve
 from saevit.baselines.published import Published, load
 from saevit.errors import MeasureError, MissingPackageError, OptionError
-from saevit.measure.plan import Plan
+from saevit.measure.timing import Plan
 from saevit.profile import profile
 from saevit.variant import PRESETS
 
@@ -55,8 +55,8 @@ def test_whole_profile() -> None:
     assert re.match(r"birder \d+\.\d+\.\d+, its own implementation, random weights, 1000 cl", found.statement)
     assert sum(row.macs for row in found.rows) == found.macs
     assert sum(row.params for row in found.rows) == found.params == 4_066_704
-    assert found.timings is not None
-    assert len(found.timings.latencies[0].samples) == 3
+    assert found.run is not None
+    assert len(found.run.timed[0].samples) == 3
 
 
 @pytest.mark.usefixtures("_birder")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from saevit.runs.record import Record
-from saevit.runs.run import Header, StoredSubject
+from saevit.runs.run import Header, Subject
 from saevit.runs.store import Writer, read
 from tests.cli.conftest import Run
 from tests.contracts.test_imports import HEAVY, loaded_by
@@ -32,7 +32,7 @@ def kept(
 ) -> Path:
     """Store a run of three models; `saevit_small` takes `factor` times as long as the reference."""
     conditions = replace(CONDITIONS, batch_size=batch_size)
-    subjects = [StoredSubject(label=name, name=name, conditions=conditions) for name in MODELS]
+    subjects = [Subject(label=name, name=name, conditions=conditions) for name in MODELS]
     twin = replace(subjects[0], label=AGAIN, quantity="latency_again")
     header = Header(
         subjects=(*subjects, twin), environment=ENVIRONMENT, started=MEASURED.time, seed=0, min_time=0.1
@@ -257,10 +257,10 @@ def test_a_measured_run(saevit: Run, folder: Path) -> None:
     (path,) = folder.iterdir()
     shown = saevit("results", "show", "latest", check=True).stdout
     run = read(path)
-    assert shown.startswith(f"{path.stem}: {run.header.subjects[0].name}, 6 interleaved rounds on cpu")
+    assert shown.startswith(f"{path.stem}: {run.subjects[0].name}, 6 interleaved rounds on cpu")
     assert "own latency of stages.3" in shown
     data = json.loads(saevit("results", "show", "latest", "--json", "-", check=True).stdout)
-    assert data["records"][0]["samples"] == list(run.samples(run.header.subjects[0].label))
+    assert data["records"][0]["samples"] == list(run.samples(run.subjects[0].label))
     done = saevit("results", "diff", "latest", "latest", check=True)
     assert "0 of 1 differences resolved" in done.stdout
 

@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 
 from saevit.compare.compare import compare, resolved
-from saevit.compare.comparison import Candidate, Comparison, per_image
+from saevit.compare.comparison import Candidate, Comparison
 from saevit.errors import OptionError
-from saevit.measure.plan import Plan
+from saevit.measure.timing import Plan
 from saevit.report.comparison import comparison_csv, comparison_json, comparison_table
 from saevit.report.metrics import sorted_by
 from saevit.runs.statistics import ratio
@@ -40,20 +40,20 @@ def test_a_bigger_network_takes_longer(found: Comparison) -> None:
     large, small = found.candidates
     seen = found.ratio(large)
     assert seen is not None
-    assert seen == ratio(per_image(large), per_image(small))
+    assert seen == ratio(large.seconds_per_image, small.seconds_per_image)
     assert seen.median > 1
     assert found.ratio(small) is None  # the reference has no ratio to itself
 
 
 def test_all_were_in_the_same_rounds(found: Comparison) -> None:
-    assert found.timings is not None
+    assert found.run is not None
     assert {len(c.samples) for c in found.candidates} == {PLAN.rounds}
-    assert len(found.timings.twin) == PLAN.rounds
+    assert len(found.run.twin) == PLAN.rounds
 
 
 def test_counts_without_timing() -> None:
     found = compare([SMALL, LARGE], img_size=(64, 64))
-    assert found.timings is None
+    assert found.run is None
     assert all(c.macs and not c.samples for c in found.candidates)
     assert not found.failed
 
@@ -88,13 +88,13 @@ def test_what_memory_cannot_hold_is_refused_alone() -> None:
 
 def test_batches_of_different_size_are_compared_per_image(found: Comparison) -> None:
     large, small = found.candidates
-    assert large.latency is not None
+    assert large.subject is not None
     doubled = replace(
         large,
         latency=replace(
-            large.latency,
+            large.subject,
             samples=tuple(2 * s for s in large.samples),
-            conditions=replace(large.latency.conditions, batch_size=2),
+            conditions=replace(large.subject.conditions, batch_size=2),
         ),
     )
     both = replace(found, candidates=(doubled, small))
@@ -131,10 +131,10 @@ def test_raw_samples_reproduce_the_printed_ratio(found: Comparison) -> None:
 def test_what_is_odd_about_many_timings_is_one_line(found: Comparison) -> None:
     def odd(count: int) -> list[str]:
         large = found.candidates[0]
-        assert large.latency is not None
+        assert large.subject is not None
         rows = [
             replace(
-                large, model=f"net{i}", latency=replace(large.latency, notes=(f"not steady after {i}.5 s",))
+                large, model=f"net{i}", latency=replace(large.subject, notes=(f"not steady after {i}.5 s",))
             )
             for i in range(count)
         ]
@@ -146,10 +146,10 @@ def test_what_is_odd_about_many_timings_is_one_line(found: Comparison) -> None:
 
 
 def test_variants_are_folded_unless_asked_otherwise(found: Comparison) -> None:
-    assert all(c.latency and c.latency.conditions.folded for c in found.candidates)
+    assert all(c.subject and c.subject.conditions.folded for c in found.candidates)
     assert any("in the folded form" in note for note in comparison_table(found, None).notes)
     plain = compare([SMALL], img_size=(64, 64), plan=replace(PLAN, fold=False))
-    assert not any(c.latency and c.latency.conditions.folded for c in plain.candidates)
+    assert not any(c.subject and c.subject.conditions.folded for c in plain.candidates)
     assert not any("in the folded form" in note for note in comparison_table(plain, None).notes)
 
 

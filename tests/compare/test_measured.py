@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 import saevit
-from saevit.compare.compare import compare, resolved
-from saevit.compare.measured import MeasuredOn, chosen, network, with_hints
-from saevit.compare.stored import comparison_of, measured_then
+from saevit.compare.accuracies import MeasuredOn, chosen, network, with_hints
+from saevit.compare.compare import compare, comparison_of, measured_then, resolved
 from saevit.errors import OptionError
-from saevit.measure.plan import Plan
+from saevit.measure.timing import Plan
 from saevit.report.comparison import comparison_csv, comparison_json, comparison_table
 from saevit.report.metrics import on_front
 from saevit.runs.evaluation import MeasuredTop1, keep, measured_here, records_of

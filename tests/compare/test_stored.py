@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from saevit.compare.compare import compare, resolved
-from saevit.compare.stored import comparison_of, facts
+from saevit.compare.compare import compare, comparison_of, facts, resolved
 from saevit.errors import OptionError
-from saevit.measure.plan import Plan
+from saevit.measure.timing import Plan
 from saevit.profile import profile
 from saevit.report.comparison import comparison_json
 from saevit.runs.store import Writer, read
@@ -33,7 +32,7 @@ def test_two_trainings_of_one_network_share_its_samples(tmp_path: Path) -> None:
     with Writer(tmp_path) as writer:
         found = compare([SMALL, *models], img_size=(64, 64), plan=PLAN, writer=writer)
     run = read(writer.path)
-    assert [s.name for s in run.header.subjects if s.quantity == "latency"] == [found.reference, models[0]]
+    assert [s.name for s in run.subjects if s.quantity == "latency"] == [found.reference, models[0]]
     _, plain, distilled = found.candidates
     assert plain.samples == distilled.samples != ()
     assert (distilled.model, distilled.same_as, distilled.macs) == (models[1], models[0], plain.macs)
@@ -65,7 +64,7 @@ def test_a_profile_is_a_comparison_of_its_configurations(tmp_path: Path) -> None
     with Writer(tmp_path) as writer:
         profile(SMALL, img_size=(64, 64), counters=["analytic"], plan=plan, writer=writer)
     found = comparison_of(read(writer.path))
-    assert [c.latency.conditions.batch_size for c in found.candidates if c.latency] == [1, 4]
+    assert [c.subject.conditions.batch_size for c in found.candidates if c.subject] == [1, 4]
     assert len({c.model for c in found.candidates}) == 2
     assert {c.family for c in found.candidates} == {"SAEViT"}
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from saevit.errors import MeasureError, MissingPackageError, OptionError
 from saevit.measure import exchange, onnxruntime_runtime, runtimes
-from saevit.measure.interleave import Subject, measure
+from saevit.measure.rounds import Subject, measure
 from saevit.measure.runtimes import example_input, place
 from saevit.model.fold import fold
 from saevit.variant import parse
@@ -139,7 +139,7 @@ def test_runtimes_stand_in_one_interleaved_run() -> None:
     subjects = [Subject(name="a", build=build, conditions=replace(HERE, runtime=name)) for name in names]
     failing = Subject(name="b", build=Refuses, conditions=replace(HERE, runtime="openvino"))
     run = measure([*subjects, failing], rounds=2, min_time=0.001)
-    assert [len(timing.samples) for timing in run.timings] == [2, 2, 2, 0]
-    assert (run.timings[-1].failure or "").startswith("it cannot be written as ONNX: ")
+    assert [len(timing.samples) for timing in run.run] == [2, 2, 2, 0]
+    assert (run.run[-1].failure or "").startswith("it cannot be written as ONNX: ")
     assert run.environment.onnxruntime
     assert run.environment.openvino

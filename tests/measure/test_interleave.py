@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from saevit.errors import MeasureError, OptionError
-from saevit.measure.interleave import Progress, Run, Subject, Timing, measure, schedule
+from saevit.measure.rounds import Progress, Run, Subject, Timing, measure, schedule
 from saevit.runs import store
-from saevit.runs.run import Header, StoredRun
+from saevit.runs.run import Header, Run
 from saevit.runs.statistics import ratio
 from saevit.runs.store import Writer
 from tests.measure.conftest import CONDITIONS, Clock, Costly
@@ -34,7 +34,7 @@ def steady(seconds: float) -> Callable[[int], float]:
     return lambda batch: seconds
 
 
-def kept(folder: Path, subjects: list[Subject], **arguments: Any) -> tuple[Run, StoredRun]:
+def kept(folder: Path, subjects: list[Subject], **arguments: Any) -> tuple[Run, Run]:
     """Measure with a writer, and read what it wrote."""
     with Writer(folder) as writer:
         run = measure(subjects, keeper=writer, **arguments)
@@ -42,7 +42,7 @@ def kept(folder: Path, subjects: list[Subject], **arguments: Any) -> tuple[Run, 
 
 
 def timing_of(run: Run, name: str) -> Timing:
-    return next(timing for timing in run.timings if timing.subject == name)
+    return next(timing for timing in run.run if timing.subject == name)
 
 
 @given(st.lists(st.text(), unique=True, max_size=6), st.integers(0, 8), st.integers())
@@ -198,7 +198,7 @@ def test_out_of_memory_between_rounds_starts_over_so_that_samples_still_pair(
     assert len(timing_of(run, "a").samples) == 7
     assert run.order == schedule(["a", "b", "a (again)"], 7, random.Random(0))
     assert stored.samples("b") == timing_of(run, "b").samples
-    assert [s.conditions.batch_size for s in stored.header.subjects] == [4, 4, 4]
+    assert [s.conditions.batch_size for s in stored.subjects] == [4, 4, 4]
 
 
 def test_ctrl_c_keeps_the_finished_rounds(clock: Clock, tmp_path: Path) -> None:
@@ -212,8 +212,8 @@ def test_ctrl_c_keeps_the_finished_rounds(clock: Clock, tmp_path: Path) -> None:
     subjects = [subject("a", clock, steady(0.1)), subject("b", clock, steady(0.2))]
     run, stored = kept(tmp_path, subjects, rounds=9, min_time=0.1, on_progress=interrupt)
     assert (run.rounds, run.interrupted) == (3, True)
-    assert [stored.samples(t.label) for t in run.timings] == [t.samples for t in run.timings]
-    assert [len(timing.samples) for timing in run.timings] == [3, 3]
+    assert [stored.samples(t.label) for t in run.run] == [t.samples for t in run.run]
+    assert [len(timing.samples) for timing in run.run] == [3, 3]
     assert {number for number, _ in run.order} == {0, 1, 2}
     assert run.noise_floor is not None
 
@@ -226,7 +226,7 @@ def test_ctrl_c_before_a_round_is_finished_leaves_no_figures(clock: Clock, phase
 
     run = measure([subject("a", clock, steady(0.1))], on_progress=interrupt)
     assert (run.rounds, run.interrupted, run.reference, run.twin) == (0, True, None, None)
-    assert (run.timings[0].failure or "").startswith("interrupted before the first round")
+    assert (run.run[0].failure or "").startswith("interrupted before the first round")
 
 
 def test_a_subject_that_breaks_is_missing_from_later_rounds_alone(clock: Clock, tmp_path: Path) -> None:
@@ -297,9 +297,9 @@ def test_conditions_share_one_built_model_and_have_labels_of_their_own(clock: Cl
     ]
     run = measure(subjects, rounds=2, min_time=0.1)
     assert len(built) == 1
-    assert [timing.subject for timing in run.timings] == ["net"] * 3
-    assert [timing.label for timing in run.timings] == [f"net ({s.conditions})" for s in subjects]
-    assert {name for _, name in run.order} >= {timing.label for timing in run.timings}
+    assert [timing.subject for timing in run.run] == ["net"] * 3
+    assert [timing.label for timing in run.run] == [f"net ({s.conditions})" for s in subjects]
+    assert {name for _, name in run.order} >= {timing.label for timing in run.run}
 
 
 def test_the_model_runs_as_the_conditions_say() -> None:
@@ -315,7 +315,7 @@ def test_the_model_runs_as_the_conditions_say() -> None:
     before = torch.get_num_threads()
     probe = Subject(name="probe", build=Probe, conditions=conditions, channels=5)
     run = measure([probe], rounds=1, min_time=1e-4)
-    assert run.timings[0].failure is None
+    assert run.run[0].failure is None
     assert seen == {((2, 5, 6, 9), torch.bfloat16, 3, True)}
     assert torch.get_num_threads() == before
 
@@ -328,7 +328,7 @@ def test_a_subject_that_never_gets_steady_says_so(clock: Clock) -> None:
         return 0.2 if flip[0] else 0.4
 
     run = measure([subject("a", clock, restless)], rounds=1, min_time=0.1)
-    assert run.timings[0].notes[0].startswith("not steady after")
+    assert run.run[0].notes[0].startswith("not steady after")
 
 
 def test_real_models_are_told_apart() -> None:

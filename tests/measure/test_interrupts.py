@@ -7,8 +7,8 @@ from types import FrameType
 
 import pytest
 
-from saevit.measure.interleave import measure
 from saevit.measure.interrupts import ENDING, hold_signals
+from saevit.measure.rounds import measure
 from saevit.runs.run import Header
 from tests.measure.conftest import Clock
 from tests.measure.test_interleave import steady, subject

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import pytest
+from saevit.runs.profile import Profile, Run, Subject
 
 from saevit.profile import profile
-from saevit.runs.profile import Latency, Profile, Timings
 from saevit.runs.record import Conditions, Environment
 
 ENVIRONMENT = Environment(
@@ -42,12 +42,12 @@ CONDITIONS = Conditions(
 def timed() -> Profile:
     """A profile with made-up times, so that its text is the same everywhere."""
     counted = profile("saevit_pico", img_size=(64, 64), counters=["analytic"])
-    timings = Timings(
+    timings = Run(
         latencies=(
-            Latency(
+            Subject(
                 label="batch 1", conditions=CONDITIONS, samples=(0.010, 0.011, 0.012, 0.013, 0.010, 0.011)
             ),
-            Latency(
+            Subject(
                 label="batch 8",
                 conditions=replace(CONDITIONS, batch_size=8),
                 failure="out of memory at batch 1",

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from saevit.runs.profile import Run, Subject
 
 from saevit.compare.comparison import Accuracy, Candidate, Comparison
 from saevit.report.comparison import comparison_csv, comparison_json, comparison_table
 from saevit.report.html.models import FIGURES, figure_of
 from saevit.report.html.page import report_html
 from saevit.report.metrics import METRICS
-from saevit.runs.profile import Latency, Timings
 from saevit.runs.record import Conditions, Environment
 from saevit.text import printable
 from tests.report.conftest import CONDITIONS, ENVIRONMENT
@@ -93,7 +93,7 @@ def timed(model: str, seconds: float, batch_size: int = 1, **changes: Any) -> Ca
     """A candidate whose samples wander around its time."""
     samples = tuple(seconds * (1 + 0.01 * ((7 * i + len(model)) % 5)) for i in range(ROUNDS))
     conditions = replace(CONDITIONS, batch_size=batch_size)
-    latency = Latency(conditions=conditions, label=model, samples=samples)
+    latency = Subject(conditions=conditions, label=model, samples=samples)
     return Candidate(model=model, counted_by="torch", latency=latency, **changes)
 
 
@@ -130,8 +130,8 @@ CANDIDATES = (
     ),
     Candidate(model="timm:gone.in1k", failure="no such model"),
 )
-LATENCIES = tuple(c.latency for c in CANDIDATES if c.latency)
-TIMINGS = Timings(
+LATENCIES = tuple(c.subject for c in CANDIDATES if c.subject)
+TIMINGS = Run(
     latencies=LATENCIES,
     twin=LATENCIES[0].samples[::-1],
     rounds=ROUNDS,
@@ -346,6 +346,6 @@ def test_the_page_stays_small(models: int) -> None:
         )
         for i in range(models)
     )
-    timings = replace(TIMINGS, latencies=tuple(c.latency for c in many if c.latency), twin=samples, rounds=30)
+    timings = replace(TIMINGS, latencies=tuple(c.subject for c in many if c.subject), twin=samples, rounds=30)
     page = report_html(replace(COMPARISON, candidates=many, timings=timings))
     assert len(page.encode()) < 2e6

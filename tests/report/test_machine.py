@@ -5,13 +5,13 @@ import io
 import json
 
 import pytest
+from saevit.runs.profile import Profile
 
-from saevit.measure.plan import Plan
+from saevit.measure.timing import Plan
 from saevit.profile import profile
 from saevit.report.machine import profile_csv, profile_json
 from saevit.report.tables import profile_tables
 from saevit.report.units import digits, milliseconds
-from saevit.runs.profile import Profile
 from saevit.runs.statistics import ratio, summarize
 
 MODEL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1"

@@ -4,11 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from saevit.runs.profile import Profile
 
 from saevit.profile import profile
 from saevit.report.figure import FORMATS, save
 from saevit.report.plots import MOST_ROWS, breakdown_figure
-from saevit.runs.profile import Profile
 
 
 def test_bars_are_the_shares_of_the_rows(timed: Profile) -> None:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from saevit.runs.profile import Run, Subject
 
 from saevit.compare.comparison import Accuracy, Candidate, Comparison
 from saevit.errors import OptionError
 from saevit.report.figure import FORMATS, save
 from saevit.report.scatter import scatter_figure
-from saevit.runs.profile import Latency, Timings
 
 from .conftest import CONDITIONS, ENVIRONMENT
 
@@ -46,14 +46,14 @@ def model(
         params=round(gmacs * 1e7),
         macs=round(gmacs * 1e9),
         peak_bytes=round(gmacs * 1e6),
-        latency=Latency(label=name, conditions=CONDITIONS, samples=samples) if ms else None,
+        subject=Subject(label=name, conditions=CONDITIONS, samples=samples) if ms else None,
         accuracy=Accuracy(top1=top1, img_size=img_size, **kind) if top1 else None,
     )
 
 
 def compared(*candidates: Candidate) -> Comparison:
-    latencies = tuple(c.latency for c in candidates if c.latency)
-    timings = Timings(
+    latencies = tuple(c.subject for c in candidates if c.subject)
+    timings = Run(
         latencies=latencies,
         twin=(),
         rounds=6,

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from saevit.runs.profile import Profile, ReceiptLine, Row
+
 from saevit.profile import profile
 from saevit.report.columns import Table
 from saevit.report.tables import profile_tables
-from saevit.runs.profile import Profile, ReceiptLine, Row
 from saevit_cli.output import plain
 
 
@@ -33,14 +34,14 @@ def test_speed_is_the_median_of_the_samples(timed: Profile) -> None:
 
 
 def test_runtimes_are_compared_round_by_round(timed: Profile) -> None:
-    assert timed.timings is not None
-    first = timed.timings.latencies[0]
+    assert timed.run is not None
+    first = timed.run.timed[0]
     compiled = replace(
         first,
         conditions=replace(first.conditions, runtime="compile"),
         samples=tuple(sample * 0.8 for sample in first.samples),
     )
-    both = replace(timed, timings=replace(timed.timings, latencies=(first, compiled)))
+    both = replace(timed, timings=replace(timed.run, latencies=(first, compiled)))
     speed = by_title(both, "Speed")
     assert speed.columns[-1].head == "ratio to eager"
     assert [row[-1] for row in speed.rows] == ["-", "0.800 [0.800, 0.800] faster"]

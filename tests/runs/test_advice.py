@@ -5,20 +5,18 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from saevit.runs.profile import Run, Subject
 
 from saevit.runs.advice import Advice, advice, advise
-from saevit.runs.profile import Latency, Timings
 from saevit.runs.record import LONGEST, SHORTEST
 from tests.runs.test_record import CONDITIONS, ENVIRONMENT
 
 QUIET = tuple(0.1 + 0.0001 * (i * 7 % 15) for i in range(15))
 
 
-def timings_of(
-    samples: tuple[float, ...] = QUIET, threads: int = 1, again: tuple[float, ...] = ()
-) -> Timings:
-    latency = Latency(label="net", conditions=replace(CONDITIONS, threads=threads), samples=samples)
-    return Timings(
+def timings_of(samples: tuple[float, ...] = QUIET, threads: int = 1, again: tuple[float, ...] = ()) -> Run:
+    latency = Subject(label="net", conditions=replace(CONDITIONS, threads=threads), samples=samples)
+    return Run(
         latencies=(latency,),
         twin=again,
         rounds=len(samples),
@@ -30,7 +28,7 @@ def timings_of(
     )
 
 
-def only(timings: Timings) -> Advice:
+def only(timings: Run) -> Advice:
     (found,) = advise(timings)
     (line,) = advice(timings)
     assert (
@@ -109,8 +107,8 @@ def test_a_model_that_differs_from_itself_is_a_warning() -> None:
 
 def test_a_failed_subject_gets_no_advice_and_a_failed_run_neither() -> None:
     run = timings_of()
-    failed = replace(run.latencies[0], label="bad", samples=(), failure="broken")
-    assert advise(replace(run, latencies=(*run.latencies, failed))) == ()
+    failed = replace(run.timed[0], label="bad", samples=(), failure="broken")
+    assert advise(replace(run, latencies=(*run.timed, failed))) == ()
     assert advise(replace(run, latencies=(failed,), rounds=0)) == ()
 
 
@@ -121,7 +119,7 @@ def test_samples_that_cannot_be_kept_are_a_warning() -> None:
 
 def test_what_holds_for_many_is_said_once_of_the_worst() -> None:
     latencies = tuple(
-        Latency(
+        Subject(
             label=f"net{i}",
             conditions=CONDITIONS,
             samples=tuple(1 + (0.06 + 0.01 * i) * (j % 3 - 1) for j in range(15)),

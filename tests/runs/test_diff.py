@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from saevit.errors import OptionError
 from saevit.runs.diff import Change, diff
-from saevit.runs.store import Header, StoredRun, StoredSubject
+from saevit.runs.store import Header, Run, Subject
 from tests.runs.test_record import CONDITIONS, ENVIRONMENT, MEASURED
 
 ROUNDS = 15
@@ -21,15 +21,15 @@ STEADY = [1.0 + 0.001 * i for i in range(ROUNDS)]
 seconds = st.lists(st.floats(1e-6, 1e3), min_size=ROUNDS, max_size=ROUNDS)
 
 
-def subject(name: str, **changes: Any) -> StoredSubject:
-    return replace(StoredSubject(label=name, name=name, conditions=CONDITIONS), **changes)
+def subject(name: str, **changes: Any) -> Subject:
+    return replace(Subject(label=name, name=name, conditions=CONDITIONS), **changes)
 
 
 def run_of(
     samples: Mapping[str, Sequence[float]],
-    subjects: Sequence[StoredSubject] = (),
+    subjects: Sequence[Subject] = (),
     failures: Mapping[str, str] | None = None,
-) -> StoredRun:
+) -> Run:
     """A run with one list of samples a label, the reference first."""
     header = Header(
         subjects=tuple(subjects) or tuple(map(subject, samples)),
@@ -39,14 +39,14 @@ def run_of(
         min_time=0.1,
     )
     rounds = tuple(dict(zip(samples, row, strict=True)) for row in zip(*samples.values(), strict=True))
-    return StoredRun(path=Path("run.jsonl"), header=header, rounds=rounds, failures=failures or {})
+    return Run(path=Path("run.jsonl"), header=header, rounds=rounds, failures=failures or {})
 
 
 def times(factor: float, samples: Sequence[float] = STEADY) -> list[float]:
     return [factor * sample for sample in samples]
 
 
-def only(*runs: StoredRun) -> Change:
+def only(*runs: Run) -> Change:
     (change,) = diff(*runs).changes
     return change
 
@@ -190,7 +190,7 @@ def test_the_twin_shows_what_the_method_makes_of_no_change() -> None:
     names = [subject("base"), subject("base", label="twin", quantity="latency_again"), subject("ours")]
     rng = np.random.default_rng(3)
 
-    def noisy() -> StoredRun:
+    def noisy() -> Run:
         draws = np.exp(0.02 * rng.standard_normal((3, ROUNDS))).tolist()
         return run_of(dict(zip(["base", "twin", "ours"], draws, strict=True)), names)
 

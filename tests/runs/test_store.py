@@ -22,11 +22,11 @@ from hypothesis import strategies as st
 from saevit.errors import OptionError
 from saevit.runs import store
 from saevit.runs.record import Record
-from saevit.runs.store import Header, StoredSubject, Writer, locate, read, read_all, runs
+from saevit.runs.store import Header, Subject, Writer, locate, read, read_all, runs
 from tests.runs.test_record import CONDITIONS, COUNTED, ENVIRONMENT, MEASURED
 
-A = StoredSubject(label="a", name="saevit_tiny", conditions=CONDITIONS, notes=("warm",))
-B = StoredSubject(label="b", name="resnet18", conditions=CONDITIONS)
+A = Subject(label="a", name="saevit_tiny", conditions=CONDITIONS, notes=("warm",))
+B = Subject(label="b", name="resnet18", conditions=CONDITIONS)
 AGAIN = replace(A, label="a (again)", quantity="latency_again", notes=())
 PROTOCOL = "interleaved, seed 7, a sample is 0.1 s or more and 1 or more calls, after 0.0 s of warm-up"
 HEADER = Header(subjects=(A, B, AGAIN), environment=ENVIRONMENT, started=MEASURED.time, seed=7, min_time=0.1)
@@ -381,7 +381,7 @@ def test_text_that_no_terminal_takes_is_escaped_on_its_way_to_the_disk(tmp_path:
         writer.add_round(0, {odd.label: 1.0})
         writer.end(failures={"b\r": "\u202e"})
     run = read(writer.path)
-    (subject,) = run.header.subjects
+    (subject,) = run.subjects
     assert (subject.label, subject.name, subject.notes) == ("a\\x1b[2J", "caf\\udce9", ("one\\ntwo",))
     assert run.samples(subject.label) == (1.0,)
     assert run.failures == {"b\\r": "\\u202e"}
@@ -409,9 +409,9 @@ def test_a_run_of_schema_version_1_stays_readable(tmp_path: Path) -> None:
     path = tmp_path / "old.jsonl"
     path.write_text(VERSION_1)
     run = read(path)
-    (subject,) = run.header.subjects
+    (subject,) = run.subjects
     assert subject.conditions.folded
-    assert (run.header.environment.network, run.ending, run.warnings) == (1, "finished", ())
+    assert (run.environment.network, run.ending, run.warnings) == (1, "finished", ())
     assert run.samples(subject.label) == (0.025,)
     assert [record.quantity for record in run.records()] == ["latency", "macs"]
     assert Record.from_dict(run.records()[0].to_dict()) == run.records()[0]

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from saevit.compare.measured import chosen, with_hints
-from saevit.compare.stored import comparison_of, measured_then
+from saevit.compare.accuracies import chosen, with_hints
+from saevit.compare.compare import comparison_of, measured_then
 from saevit.errors import OptionError, SaevitError
 from saevit.report.columns import Table
 from saevit.report.comparison import comparison_csv, comparison_json, comparison_table
@@ -22,7 +22,7 @@ from saevit.report.stored.run import run_tables
 from saevit.runs.diff import diff
 from saevit.runs.evaluation import measured_here
 from saevit.runs.lines import sealed
-from saevit.runs.run import StoredRun
+from saevit.runs.run import Run
 from saevit.runs.store import Writer, locate, read, read_all, runs
 from tests.conftest import GOLDEN
 
@@ -97,7 +97,7 @@ VALUES: tuple[Any, ...] = (
 )
 
 
-def original(name: str, folder: Path) -> tuple[StoredRun, bytes, bytes]:
+def original(name: str, folder: Path) -> tuple[Run, bytes, bytes]:
     """Return a golden run, its bytes as version 2 wrote them, and as this version does."""
     golden = read(GOLDEN / f"{name}.jsonl")
     with Writer(folder) as writer:
@@ -205,7 +205,7 @@ def shown(tables: tuple[Table, ...]) -> str:
     return "\n".join(cells)
 
 
-def read_by_all(path: Path, others: list[StoredRun]) -> StoredRun | None:
+def read_by_all(path: Path, others: list[Run]) -> Run | None:
     """Let every reader have the file; return the run if it is one. Only errors for users may come."""
     folder, skipped = path.parent, list[str]()
     summary = next(one for one in runs(folder) if one.path == path)

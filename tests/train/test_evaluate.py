@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from saevit.checkpoint import About, save_checkpoint
 from saevit.errors import MeasureError, OptionError
 from saevit.models import Weighted, build_network, weighted
-from saevit.runs.calibration import calibration_error
+from saevit.runs.statistics import calibration_error
 from saevit.train import evaluate as module
 from saevit.train.data import ImageData, open_data
 from saevit.train.evaluate import EvalPlan, evaluate, rates

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from saevit.runs.profile import Subject
 
 from saevit.compare.comparison import Candidate, Comparison
 from saevit.errors import MissingPackageError
@@ -21,7 +22,6 @@ from saevit.report.explore.machine import explore_csv, explore_json, sensitivity
 from saevit.report.explore.measured import predicted_table
 from saevit.report.explore.tables import MOST_ROWS, explore_tables, sensitivity_table, solution_table, thinned
 from saevit.report.figure import save
-from saevit.runs.profile import Latency
 from saevit.runs.record import Conditions
 from saevit.variant import parse
 from tests.explore.spaces import MIDDLE
@@ -137,7 +137,7 @@ def timed(model: str, seconds: float) -> Candidate:
         folded=True,
     )
     samples = tuple(seconds * (1 + i / 1000) for i in range(8))
-    return Candidate(model=model, latency=Latency(conditions=conditions, label=model, samples=samples))
+    return Candidate(model=model, subject=Subject(conditions=conditions, label=model, samples=samples))
 
 
 def test_predicted_ranks_stand_beside_measured_ones() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from saevit.report.columns import Table
 from saevit.report.stored.changes import diff_tables
 from saevit.runs.diff import diff
-from saevit.runs.run import StoredRun
+from saevit.runs.run import Run
 from tests.runs.test_diff import STEADY, run_of, subject, times
 from tests.runs.test_record import CONDITIONS, ENVIRONMENT
 
@@ -15,7 +15,7 @@ MODELS = ("base", "ours", "theirs")
 SUBJECTS = [*map(subject, MODELS), subject("base", label="base (again)", quantity="latency_again")]
 
 
-def named(stem: str, samples: Mapping[str, Sequence[float]], *, twin: bool = True) -> StoredRun:
+def named(stem: str, samples: Mapping[str, Sequence[float]], *, twin: bool = True) -> Run:
     """A run under a name, with a twin as the first model if asked for."""
     subjects = [s for s in SUBJECTS if s.label in samples or (twin and s.label == "base (again)")]
     again = {"base (again)": samples["base"]} if twin else {}
@@ -27,7 +27,7 @@ BEFORE = named("20260131T120000.1", {"base": STEADY, "ours": times(2.0), "theirs
 AFTER = named("20260201T080000.2", {"base": times(2.0), "ours": times(2.0), "theirs": times(6.0)})
 
 
-def compared(first: StoredRun, second: StoredRun, reference: str | None = None) -> tuple[Table, ...]:
+def compared(first: Run, second: Run, reference: str | None = None) -> tuple[Table, ...]:
     return diff_tables(diff(first, second, reference=reference), first, second)
 
 
