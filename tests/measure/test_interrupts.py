@@ -9,9 +9,9 @@ import pytest
 
 from saevit.measure.interrupts import ENDING, hold_signals
 from saevit.measure.rounds import measure
-from saevit.runs.run import Header
+from saevit.runs.run import Run
 from tests.measure.conftest import Clock
-from tests.measure.test_interleave import steady, subject
+from tests.measure.test_rounds import steady, subject
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +71,7 @@ def test_what_is_shown_and_what_is_kept_are_the_same_rounds(clock: Clock) -> Non
     class Slow:
         rounds = 0
 
-        def begin(self, header: Header) -> None:
+        def begin(self, run: Run) -> None:
             pass
 
         def add_round(self, number: int, samples: Mapping[str, float]) -> None:
@@ -80,6 +80,6 @@ def test_what_is_shown_and_what_is_kept_are_the_same_rounds(clock: Clock) -> Non
             self.rounds += 1
 
     keeper = Slow()
-    run = measure([subject("a", clock, steady(0.1))], rounds=9, min_time=0.1, keeper=keeper)
+    run = measure([subject("a", clock, steady(0.1))], rounds=9, min_time=0.1, writer=keeper)
     assert run.interrupted
     assert run.rounds == keeper.rounds == 4

@@ -53,7 +53,7 @@ def scatter(text: str, xs: list[str], y: str) -> "Figure":
     assert ALL.run
     renamed = (replace(first, model=text), *others, replace(last, model=f"timm:{text}.a"))
     environment = replace(ALL.run.environment, cpu=text)
-    compared = replace(ALL, candidates=renamed, timings=replace(ALL.run, environment=environment))
+    compared = replace(ALL, candidates=renamed, run=replace(ALL.run, environment=environment))
     return scatter_figure(replace(compared, top1_on=text if y == "top1" else None), xs, y)
 
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from saevit.runs.profile import Subject
 
 from saevit.compare.comparison import Candidate
 from saevit.report.agreement import discords, finding, rank_correlation
+from saevit.runs.run import Subject
 
 from .conftest import CONDITIONS
 
@@ -21,8 +21,8 @@ ROUNDS = 6  # the fewest that resolve anything at 95 %
 def model(name: str, macs: float, seconds: float, spread: float = 0.0, rounds: int = ROUNDS) -> Candidate:
     """Made up: times alternate around their median."""
     samples = tuple(seconds * (1 + spread * (-1) ** i) for i in range(rounds))
-    latency = Subject(label=name, conditions=CONDITIONS, samples=samples)
-    return Candidate(model=name, macs=round(macs * 1e9), latency=latency)
+    latency = Subject(label=name, name=name, conditions=CONDITIONS, samples=samples)
+    return Candidate(model=name, macs=round(macs * 1e9), subject=latency)
 
 
 def models(pairs: Sequence[tuple[float, float]]) -> list[Candidate]:

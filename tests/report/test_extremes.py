@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
-from saevit.runs.profile import Subject
 
 from saevit.compare.comparison import Accuracy, Candidate, Comparison
 from saevit.errors import OptionError
@@ -23,6 +22,7 @@ from saevit.report.metrics import COSTS, METRICS
 from saevit.report.scales import is_wide, limits, scale
 from saevit.report.scatter import scatter_figure
 from saevit.report.training import learning_curve
+from saevit.runs.run import Subject
 from saevit.train.training_log import Epoch
 from tests.report.conftest import CONDITIONS
 from tests.report.test_scatter import compared
@@ -54,7 +54,7 @@ def candidate(chance: random.Random, number: int) -> Candidate:
         params=chance.choice(COUNTS),
         macs=chance.choice(COUNTS),
         peak_bytes=chance.choice(COUNTS),
-        subject=Subject(label=str(number), conditions=conditions, samples=samples)
+        subject=Subject(label=str(number), name=str(number), conditions=conditions, samples=samples)
         if chance.random() < 0.8
         else None,
         accuracy=None if is_ours or chance.random() < 0.4 else accuracy(chance),

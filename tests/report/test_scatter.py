@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from saevit.runs.profile import Run, Subject
 
 from saevit.compare.comparison import Accuracy, Candidate, Comparison
 from saevit.errors import OptionError
 from saevit.report.figure import FORMATS, save
 from saevit.report.scatter import scatter_figure
+from saevit.runs.run import Run, Subject
 
 from .conftest import CONDITIONS, ENVIRONMENT
 
@@ -46,28 +46,29 @@ def model(
         params=round(gmacs * 1e7),
         macs=round(gmacs * 1e9),
         peak_bytes=round(gmacs * 1e6),
-        subject=Subject(label=name, conditions=CONDITIONS, samples=samples) if ms else None,
+        subject=Subject(label=name, name=name, conditions=CONDITIONS, samples=samples) if ms else None,
         accuracy=Accuracy(top1=top1, img_size=img_size, **kind) if top1 else None,
     )
 
 
 def compared(*candidates: Candidate) -> Comparison:
-    latencies = tuple(c.subject for c in candidates if c.subject)
-    timings = Run(
-        latencies=latencies,
-        twin=(),
-        rounds=6,
-        min_time=0.1,
-        seed=0,
-        environment=ENVIRONMENT,
-        started="2026-01-01T00:00:00+00:00",
-    )
+    subjects = tuple(replace(c.subject, label=c.model) for c in candidates if c.subject)
+    run = None
+    if subjects:
+        run = Run(
+            subjects=subjects,
+            rounds=6,
+            min_time=0.1,
+            seed=0,
+            environment=ENVIRONMENT,
+            started="2026-01-01T00:00:00+00:00",
+        )
     return Comparison(
         candidates=candidates,
         reference=candidates[0].model,
         img_size=(64, 64),
         dtype="fp32",
-        timings=timings if latencies else None,
+        run=run,
     )
 
 
@@ -84,7 +85,7 @@ ALL = compared(
     CLAIMED,
     VARIANT,
 )
-UNTIMED = replace(ALL, timings=None, candidates=tuple(replace(c, latency=None) for c in ALL.candidates))
+UNTIMED = replace(ALL, run=None, candidates=tuple(replace(c, subject=None) for c in ALL.candidates))
 
 
 def points(axes: "Axes") -> dict[str, tuple[float, float]]:

@@ -8,7 +8,7 @@ from saevit.report.columns import Table
 from saevit.report.stored.run import run_tables
 from saevit.report.units import milliseconds, percent
 from saevit.runs.advice import advice
-from saevit.runs.run import Run, timings_of
+from saevit.runs.run import Run
 from saevit.runs.statistics import ratio, summarize
 from tests.runs.test_diff import STEADY, run_of, subject, times
 from tests.runs.test_record import CONDITIONS
@@ -62,8 +62,8 @@ def test_every_figure_follows_from_the_samples() -> None:
 
 def test_advice_stands_under_the_table() -> None:
     run = compared()
-    assert advice(timings_of(run))
-    assert shown(run).notes[-len(advice(timings_of(run))) :] == advice(timings_of(run))
+    assert advice(run)
+    assert shown(run).notes[-len(advice(run)) :] == advice(run)
 
 
 def test_a_comparison_says_how_it_is_shown_whole() -> None:
