@@ -8,7 +8,7 @@ from saevit.report.figure import DPI, own_settings
 from saevit.report.layout import wrapped
 from saevit.report.panel import GREY, GRID
 from saevit.report.scales import limits, scale
-from saevit.train.training_log import Epoch, best_of
+from saevit.train.state import Epoch, best_epoch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +68,7 @@ def draw_losses(axes: "Axes", rows: Sequence[Epoch]) -> None:
 def draw_accuracy(axes: "Axes", rows: Sequence[Epoch]) -> None:
     """Draw top-1 in per cent, the best epoch with its value."""
     seen = [(row.epoch, row.val_top1) for row in rows if row.val_top1 is not None]
-    best = best_of(rows)
+    best = best_epoch(rows)
     if best is None or best.val_top1 is None:
         return
     line(axes, seen, VALIDATION, "o" if len(rows) <= MANY else "", f"top-1, {best.val_images:,} images")

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from saevit.measure.runtimes import threads
-from saevit.train.recipe_text import read_recipe
+from saevit.train.recipe_files import read_recipe
 from saevit_cli.app import run
 from tests.train.tiny import MODEL, squares
 

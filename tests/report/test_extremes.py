@@ -23,7 +23,7 @@ from saevit.report.scales import is_wide, limits, scale
 from saevit.report.scatter import scatter_figure
 from saevit.report.training import learning_curve
 from saevit.runs.profile import Latency
-from saevit.train.training_log import Epoch
+from saevit.train.state import Epoch
 from tests.report.conftest import CONDITIONS
 from tests.report.test_scatter import compared
 
