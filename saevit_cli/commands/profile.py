@@ -79,8 +79,8 @@ def profile(
 def emit(found: "Profile", plot: "Path | None", json: str | None, csv: str | None) -> bool:
     """Show the tables, unless data go to stdout, then write what was asked for. Was all of it written?"""
     from saevit.report import machine
-    from saevit.report.figure import save
-    from saevit.report.plots import breakdown_figure
+    from saevit.report.breakdown_plot import breakdown_figure
+    from saevit.report.figure import save_figure
     from saevit.report.tables import profile_tables
 
     if output.STDOUT not in (json, csv):
@@ -88,5 +88,5 @@ def emit(found: "Profile", plot: "Path | None", json: str | None, csv: str | Non
     return output.write_all(
         ("--json", json, lambda: machine.profile_json(found)),
         ("--csv", csv, lambda: machine.profile_csv(found)),
-        ("--plot", plot, lambda: partial(save, breakdown_figure(found))),
+        ("--plot", plot, lambda: partial(save_figure, breakdown_figure(found))),
     )
