@@ -26,7 +26,7 @@ def visualize_attention(
     model: own.Model = None,
     width: options.Width = None,
     depth: options.Depth = None,
-    sparsity: options.Sparsity = None,
+    rates: options.Rates = None,
     settings: options.Set = None,
     img_size: own.ImgSize = None,
     checkpoint: own.Checkpoints = None,
@@ -59,7 +59,7 @@ def visualize_attention(
     threshold, size = own.read_similarity(similarity), readers.read_size(img_size) if img_size else None
     first = checkpoint[0] if checkpoint else None
     models = [
-        readers.read_network(model, width, depth, sparsity, settings, checkpoint=first, default="saevit_tiny")
+        readers.read_network(model, width, depth, rates, settings, checkpoint=first, default="saevit_tiny")
     ]
     models += [readers.read_model(compare, None, None, None, [])] if compare else []
     pairs = with_weights(models, checkpoint or [])
