@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from saevit.measure.plan import Step
-    from saevit.report.tables import Table
+    from saevit.report.columns import Table
     from saevit.runs.profile import Timings
     from saevit.runs.store import Writer
 
@@ -234,13 +234,15 @@ def show(tables: "Iterable[Table]") -> None:
 def plain(table: "Table") -> str:
     """Return a table as aligned text without colours, independent of the terminal's width."""
     rows = [tuple(map(printable, row)) for row in table.rows]
-    lines = [tuple(printable(name) for name, _ in table.columns), *rows]
+    lines = [tuple(printable(column.heading) for column in table.columns), *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(table.columns))]
-    sides = [side for _, side in table.columns]
+    sides = [column.side for column in table.columns]
 
     def align(line: tuple[str, ...]) -> str:
         cells = zip(line, widths, sides, strict=True)
-        return GAP.join(text.rjust(n) if side == "r" else text.ljust(n) for text, n, side in cells).rstrip()
+        return GAP.join(
+            text.rjust(n) if side == "right" else text.ljust(n) for text, n, side in cells
+        ).rstrip()
 
     rule = GAP.join("-" * width for width in widths)
     body = [align(line) for line in rows]
@@ -259,8 +261,8 @@ def draw(table: "Table") -> None:
     drawn = RichTable(
         title=printable(table.title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
     )
-    for name, side in table.columns:
-        drawn.add_column(printable(name), justify="right" if side == "r" else "left", overflow="fold")
+    for column in table.columns:
+        drawn.add_column(printable(column.heading), justify=column.side, overflow="fold")
     for i, row in enumerate(table.rows):
         drawn.add_row(*map(printable, row), end_section=table.total and i == len(table.rows) - 2)
     console = Console(highlight=False, markup=False)

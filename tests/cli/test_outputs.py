@@ -323,11 +323,11 @@ def test_a_table_is_out_before_a_file_is_written(tmp_path: Path) -> None:
 
 
 def test_foreign_text_in_a_table_keeps_its_lines() -> None:
-    from saevit.report.tables import Table
+    from saevit.report.columns import Table, text_columns
 
     table = Table(
         title="a\nb",
-        columns=(("x", "l"), ("y", "r")),
+        columns=text_columns("x", ">y"),
         rows=(("\x1b[2J", "\udce9"), ("数\n", "1")),
         notes=("\r",),
     )
