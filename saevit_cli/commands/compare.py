@@ -348,13 +348,13 @@ class View:
 
     def drawn(self, found: "Comparison") -> "Callable[[Path], None]":
         """Draw the plot, and say so where its axes are others than usual."""
-        from saevit.report.figure import save
-        from saevit.report.scatter import scatter_figure
+        from saevit.report.figure import save_figure
+        from saevit.report.scatter.scatter_plot import scatter_figure
 
         xs, y, why = self.drawn_axes(found)
         if why:
             output.say(f"{why}; --plot shows {y} against {' and '.join(xs)} instead")
-        return partial(save, scatter_figure(found, xs, y))
+        return partial(save_figure, scatter_figure(found, xs, y))
 
     def drawn_axes(self, found: "Comparison") -> "tuple[Sequence[str], str, str | None]":
         """Return the axes of the plot, and why they are others than usual.
@@ -362,7 +362,7 @@ class View:
         Raises:
             OptionError: the ones asked for make no figure of these models.
         """
-        from saevit.report.marks import drawable_axes
+        from saevit.report.scatter.points import drawable_axes
 
         return drawable_axes(found, self.axes, self.y, is_asked=self.x is not None)
 

@@ -48,8 +48,8 @@ def profile(
     from saevit.measure.plan import Plan
     from saevit.profile import profile
     from saevit.report import machine
-    from saevit.report.figure import FORMATS, save
-    from saevit.report.plots import breakdown_figure
+    from saevit.report.breakdown_plot import breakdown_figure
+    from saevit.report.figure import FORMATS, save_figure
     from saevit.report.tables import profile_tables
 
     subject = readers.read_model(model, width, depth, rates, settings)
@@ -83,7 +83,7 @@ def profile(
         {
             "--json": lambda: machine.profile_json(found),
             "--csv": lambda: machine.profile_csv(found),
-            "--plot": lambda: partial(save, breakdown_figure(found)),
+            "--plot": lambda: partial(save_figure, breakdown_figure(found)),
         }
     )
     latencies = found.timings.latencies if found.timings else ()

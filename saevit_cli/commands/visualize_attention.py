@@ -159,7 +159,7 @@ class Outputs:
         from saevit.report.attention import machine
         from saevit.report.attention.draw import attention_figure
         from saevit.report.attention.numbers import attention_tables
-        from saevit.report.figure import save
+        from saevit.report.figure import save_figure
 
         if output.STDOUT not in (self.json, self.csv):
             output.show(table for one in seen for table in attention_tables(one))
@@ -167,5 +167,5 @@ class Outputs:
             ("--json", self.json, lambda: machine.attention_json(seen)),
             ("--csv", self.csv, lambda: machine.attention_csv(seen)),
             ("--npz", self.npz, lambda: partial(machine.save_arrays, seen)),
-            ("--output", self.figure, lambda: partial(save, attention_figure(view, seen))),
+            ("--output", self.figure, lambda: partial(save_figure, attention_figure(view, seen))),
         )
