@@ -12,9 +12,9 @@ from saevit.attention.photo import shipped_photo
 from saevit.explore.solve import sensitivity
 from saevit.profile import profile
 from saevit.report.attention.draw import attention_figure
+from saevit.report.breakdown_plot import breakdown_figure
 from saevit.report.explore.figures import front_figure, tornado_figure
-from saevit.report.plots import breakdown_figure
-from saevit.report.scatter import scatter_figure
+from saevit.report.scatter.scatter_plot import scatter_figure
 from saevit.report.training import learning_curve
 from saevit.variant import parse
 from tests.explore.spaces import MIDDLE
