@@ -65,7 +65,7 @@ class View:
             raise OptionError("--plot is for fronts and --sensitivity: there is nothing to draw here")
         if output.STDOUT not in (self.csv, self.json):
             output.show((table,))
-        outputs: list[output.Output] = [
+        outputs: list[tuple[str, output.Target | None, output.Content]] = [
             ("--csv", self.csv, lambda: csv_text(rows)),
             ("--json", self.json, lambda: rows_json(rows)),
         ]

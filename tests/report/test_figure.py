@@ -189,12 +189,12 @@ def test_photograph_and_maps_are_upright(tmp_path: Path) -> None:
     """Photograph as it is; maps that have their all in the upper left are bright there."""
     import matplotlib
 
-    received = [np.zeros_like(block.received) for block in looked().blocks]
+    received = [np.zeros_like(block.received) for block in looked().maps]
     for one in received:
         one[:, 0, 0] = 1
-    blocks = [replace(b, received=r) for b, r in zip(looked().blocks, received, strict=True)]
+    blocks = [replace(b, received=r) for b, r in zip(looked().maps, received, strict=True)]
     with matplotlib.rc_context({"image.origin": "lower"}):
-        figure = attention_figure("overview", [replace(looked(), blocks=tuple(blocks))])
+        figure = attention_figure("overview", [replace(looked(), maps=tuple(blocks))])
         picture = np.asarray(Image.open(io.BytesIO(drawn(figure, tmp_path))).convert("RGB")).astype(float)
     parts = {str(axes.get_gid()): cut_out(picture, figure, axes) for axes in figure.axes}
     shown = parts["photo"]
