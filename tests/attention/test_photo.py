@@ -3,6 +3,7 @@
 import os
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
-from saevit.attention import inputs as images
-from saevit.attention.facts import Photo
-from saevit.attention.inputs import Normalisation, as_input, found, inside, load, middle, place
+from saevit.attention.findings import Photo
+from saevit.attention.photo import (
+    crop_middle,
+    list_images,
+    locate_query,
+    make_input,
+    pixels_inside,
+    read_photo,
+    shipped_photo,
+)
+from saevit.checkpoint import About
 from saevit.errors import OptionError
 from saevit.images import UnreadableImage
 
@@ -50,7 +59,7 @@ def test_exif_orientation(orientation: int, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored.save(tmp_path / "a.png", exif=exif)
-    photo = load(tmp_path / "a.png", SIZE)
+    photo = read_photo(tmp_path / "a.png", SIZE)
     assert photo.size == (60, 40)
     assert corner(photo, 2, 20) == [255, 0, 0]
     assert corner(photo, 29, 20) == [0, 0, 255]
@@ -86,7 +95,7 @@ def test_the_orientation_is_read_whatever_else_is_broken(name: str, ending: str,
     exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", -(-len(entries) // 12)) + entries + bytes(4)
     stored = picture().transpose(Image.Transpose.ROTATE_90) if turns else picture()
     stored.save(tmp_path / f"a.{ending}", exif=exif)
-    photo = load(tmp_path / f"a.{ending}", SIZE)
+    photo = read_photo(tmp_path / f"a.{ending}", SIZE)
     assert photo.size == (60, 40)
     assert (np.abs(np.array(corner(photo, 2, 20)) - (255, 0, 0)) < 9).all()
     assert ("turned upright by its EXIF orientation" in photo.notes) is turns
@@ -99,7 +108,7 @@ def test_orientation_of_tiff(mode: str, orientation: int, tmp_path: Path) -> Non
     stored = picture().convert(mode)
     turned = stored.transpose(Image.Transpose(back[orientation])) if orientation in back else stored
     turned.save(tmp_path / "a.tif", tiffinfo={0x0112: orientation})
-    photo = load(tmp_path / "a.tif", (40, 60))
+    photo = read_photo(tmp_path / "a.tif", (40, 60))
     assert (photo.pixels == np.asarray(stored.convert("RGB"))).all()
     assert ("turned upright by its EXIF orientation" in photo.notes) is (orientation in back)
 
@@ -114,14 +123,14 @@ def test_modes(mode: str, tmp_path: Path) -> None:
     }
     name = tmp_path / ("a.tif" if mode in ("CMYK", "YCbCr", "LAB") else "a.png")
     images_.get(mode, grey.convert(mode) if mode not in images_ else grey).save(name)
-    photo = load(name, SIZE)
+    photo = read_photo(name, SIZE)
     assert photo.pixels.shape == (32, 32, 3)
     assert abs(int(photo.pixels[16, 16].mean()) - (255 if mode == "1" else 128)) <= 3
 
 
 def test_transparency_lies_on_white(tmp_path: Path) -> None:
     Image.new("RGBA", (40, 40), (255, 0, 0, 0)).save(tmp_path / "a.png")
-    photo = load(tmp_path / "a.png", SIZE)
+    photo = read_photo(tmp_path / "a.png", SIZE)
     assert corner(photo, 5, 5) == [255, 255, 255]
     assert photo.notes == ("transparency laid on white",)
 
@@ -132,7 +141,7 @@ def test_transparency_lies_on_white(tmp_path: Path) -> None:
 def test_deep_grey_is_stretched(dtype: type, ending: str, tmp_path: Path) -> None:
     values = np.linspace(1000, 60000, 64 * 64).reshape(64, 64).astype(dtype)
     Image.fromarray(values).save(tmp_path / f"a.{ending}")
-    photo = load(tmp_path / f"a.{ending}", (64, 64))
+    photo = read_photo(tmp_path / f"a.{ending}", (64, 64))
     assert (int(photo.pixels.min()), int(photo.pixels.max())) == (0, 255)
     assert (np.diff(photo.pixels[:, 0, 0].astype(int)) >= 0).all()
     assert "stretched" in photo.notes[0]
@@ -141,14 +150,14 @@ def test_deep_grey_is_stretched(dtype: type, ending: str, tmp_path: Path) -> Non
 def test_values_that_are_no_numbers(tmp_path: Path) -> None:
     Image.fromarray(np.full((8, 8), np.nan, np.float32)).save(tmp_path / "a.tif")
     with pytest.raises(OptionError, match="not finite"):
-        load(tmp_path / "a.tif", SIZE)
+        read_photo(tmp_path / "a.tif", SIZE)
 
 
 @pytest.mark.parametrize("ending", ["gif", "webp", "png"])
 def test_the_first_frame_of_an_animation(ending: str, tmp_path: Path) -> None:
     frames = [Image.new("RGB", (40, 40), colour) for colour in ("#ff0000", "#0000ff", "#00ff00")]
     frames[0].save(tmp_path / f"a.{ending}", save_all=True, append_images=frames[1:], lossless=True)
-    photo = load(tmp_path / f"a.{ending}", SIZE)
+    photo = read_photo(tmp_path / f"a.{ending}", SIZE)
     assert corner(photo, 9, 9) == [255, 0, 0]
     assert "first of 3 frames" in photo.notes
 
@@ -156,7 +165,7 @@ def test_the_first_frame_of_an_animation(ending: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (3000, 2), (32, 32)])
 def test_every_shape_is_read(size: tuple[int, int], tmp_path: Path) -> None:
     Image.new("RGB", size, (10, 200, 30)).save(tmp_path / "a.png")
-    photo = load(tmp_path / "a.png", (48, 32))
+    photo = read_photo(tmp_path / "a.png", (48, 32))
     assert photo.pixels.shape == (48, 32, 3)
     assert corner(photo, 40, 3) == [10, 200, 30]
 
@@ -187,7 +196,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         "giant.png": "giant.png has 400,000,000 pixels, at most 178,956,970 are read: shrink it first",
     }.items():
         with pytest.raises(OptionError, match=message) as caught:
-            load(tmp_path / name, SIZE)
+            read_photo(tmp_path / name, SIZE)
         assert "\n" not in str(caught.value)
 
 
@@ -199,7 +208,7 @@ def test_other_formats_are_refused_whatever_their_name(
     monkeypatch.setattr("subprocess.Popen", None)  # what calls a program fails otherwise
     monkeypatch.setattr("shutil.which", None)
     with pytest.raises(OptionError, match="is not a PNG, JPEG, WebP, GIF, BMP or TIFF image"):
-        load(tmp_path / "a.png", SIZE)
+        read_photo(tmp_path / "a.png", SIZE)
 
 
 @pytest.mark.parametrize("chunk", ["zTXt", "iTXt", "iCCP"])
@@ -210,12 +219,12 @@ def test_a_png_may_carry_much_text(chunk: str, tmp_path: Path) -> None:
     data = (tmp_path / "a.png").read_bytes()
     more = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
     (tmp_path / "a.png").write_bytes(data[:33] + more + data[33:])  # 33: behind the header
-    assert load(tmp_path / "a.png", SIZE).size == (60, 40)
+    assert read_photo(tmp_path / "a.png", SIZE).size == (60, 40)
 
 
 def test_a_huge_range_of_values(tmp_path: Path) -> None:
     Image.fromarray(np.array([[-3e38, 3e38], [0, 0]], np.float32)).save(tmp_path / "a.tif")
-    assert load(tmp_path / "a.tif", SIZE).pixels.max() == 255
+    assert read_photo(tmp_path / "a.tif", SIZE).pixels.max() == 255
 
 
 def test_folders_and_files(tmp_path: Path) -> None:
@@ -229,7 +238,7 @@ def test_folders_and_files(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "gone_too.png").symlink_to("nowhere")
     (tmp_path / "circle").symlink_to("circle")
-    assert [p.name for p in found([tmp_path])] == ["a.jpg", "b.png"]
+    assert [p.name for p in list_images([tmp_path])] == ["a.jpg", "b.png"]
     for name, message in {
         "none": "has no image in it",
         "gone.png": "does not exist",
@@ -240,7 +249,7 @@ def test_folders_and_files(tmp_path: Path) -> None:
         "a\0b": r"a\\x00b cannot be used: ",
     }.items():
         with pytest.raises(OptionError, match=message):
-            found([tmp_path / name])
+            list_images([tmp_path / name])
 
 
 @pytest.mark.parametrize("name", ["pipe", "/dev/zero", "folder", "gone"])
@@ -248,7 +257,7 @@ def test_what_is_no_regular_file_is_refused_at_once(name: str, tmp_path: Path) -
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
     with pytest.raises(UnreadableImage, match=r"is no regular file|cannot be read: No such file"):
-        load(tmp_path / name, SIZE)
+        read_photo(tmp_path / name, SIZE)
 
 
 @pytest.mark.parametrize("where", ["stat", "iterdir"])
@@ -259,7 +268,7 @@ def test_a_closed_folder_is_one_line(where: str, tmp_path: Path, monkeypatch: py
     with monkeypatch.context() as patch:
         patch.setattr(Path, where, closed)
         with pytest.raises(OptionError, match=r"closed cannot be (used|read): Permission denied$"):
-            found([tmp_path / "closed"] if where == "stat" else [made(tmp_path / "closed")])
+            list_images([tmp_path / "closed"] if where == "stat" else [made(tmp_path / "closed")])
 
 
 def made(folder: Path) -> Path:
@@ -269,12 +278,12 @@ def made(folder: Path) -> Path:
 
 
 def test_the_shipped_photograph_is_there() -> None:
-    assert load(images.shipped_photo(), SIZE).size == (512, 600)
+    assert read_photo(shipped_photo(), SIZE).size == (512, 600)
 
 
 def check_middle(width: int, height: int, H: int, W: int) -> None:
     """The box is in the image as Pillow sees it, in fp32 too, and has the input's shape."""
-    left, top, right, bottom = middle((width, height), (H, W))
+    left, top, right, bottom = crop_middle((width, height), (H, W))
     assert 0 <= left < right <= width
     assert 0 <= top < bottom <= height
     assert np.float32(left) >= 0
@@ -310,19 +319,19 @@ def test_the_crop_is_inside_the_image_at_many_sizes(target: int) -> None:
 def test_pixels_map_in_order_and_all_that_the_range_names(
     width: int, height: int, H: int, W: int, data: st.DataObject
 ) -> None:
-    box = middle((width, height), (H, W))
+    box = crop_middle((width, height), (H, W))
     pixels = np.zeros((H, W, 3), np.uint8)
     photo = Photo(name="a", size=(width, height), crop=box, pixels=pixels, notes=())
-    (left, right), (top, bottom) = inside(box[0], box[2]), inside(box[1], box[3])
+    (left, right), (top, bottom) = pixels_inside(box[0], box[2]), pixels_inside(box[1], box[3])
     assert 0 <= left <= right < width
     assert 0 <= top <= bottom < height
     columns = sorted({left, right, *data.draw(st.lists(st.integers(left, right), max_size=5))})
-    across = [place((x, bottom), photo).input[0] for x in columns]
+    across = [locate_query((x, bottom), photo).input[0] for x in columns]
     assert across == sorted(set(across))
     assert 0 <= across[0] <= across[-1] < W
     for x, y in ((left - 1, top), (right + 1, top), (left, top - 1), (left, bottom + 1)):
         with pytest.raises(OptionError, match=f"X {left} to {right}, Y {top} to {bottom}"):
-            place((x, y), photo)
+            locate_query((x, y), photo)
 
 
 @pytest.mark.parametrize(
@@ -333,26 +342,27 @@ def test_pictures_of_every_shape_are_resized(
     size: tuple[int, int], target: tuple[int, int], tmp_path: Path
 ) -> None:
     Image.new("RGB", size, (10, 200, 30)).save(tmp_path / "a.png")
-    pixels = load(tmp_path / "a.png", target).pixels
+    pixels = read_photo(tmp_path / "a.png", target).pixels
     assert pixels.shape == (*target, 3)
     assert (pixels == (10, 200, 30)).all()
 
 
 def test_queries_are_pixels_of_the_image_as_given(tmp_path: Path) -> None:
     picture(60, 40).save(tmp_path / "a.png")
-    photo = load(tmp_path / "a.png", (20, 20))  # 40 x 40 px in the middle, from x = 10
-    assert place((10, 0), photo).input == pytest.approx((0.25, 0.25))
-    assert place((49, 39), photo).input == pytest.approx((19.75, 19.75))
-    assert place((30, 20), photo).input == pytest.approx((10.25, 10.25))
+    photo = read_photo(tmp_path / "a.png", (20, 20))  # 40 x 40 px in the middle, from x = 10
+    assert locate_query((10, 0), photo).input == pytest.approx((0.25, 0.25))
+    assert locate_query((49, 39), photo).input == pytest.approx((19.75, 19.75))
+    assert locate_query((30, 20), photo).input == pytest.approx((10.25, 10.25))
     for query in ((9, 0), (50, 0), (30, 40), (60, 40)):
         with pytest.raises(OptionError, match="X 10 to 49, Y 0 to 39"):
-            place(query, photo)
+            locate_query(query, photo)
 
 
 def test_inputs_are_normalised(tmp_path: Path) -> None:
     Image.new("RGB", (40, 40), (255, 0, 51)).save(tmp_path / "a.png")
-    photo = load(tmp_path / "a.png", (32, 48))
-    x = as_input(photo, Normalisation(mean=(0.5, 0.5, 0.2), std=(0.5, 0.25, 1.0)), 3)
+    photo = read_photo(tmp_path / "a.png", (32, 48))
+    about = About(model="", num_classes=1, img_size=(32, 48), mean=(0.5, 0.5, 0.2), std=(0.5, 0.25, 1.0))
+    x = make_input(photo, about)
     assert x.shape == (1, 3, 32, 48)
     torch.testing.assert_close(x[0, :, 7, 7], torch.tensor([1.0, -2.0, 0.0]))
-    assert as_input(photo, Normalisation(), 1).shape == (1, 1, 32, 48)
+    assert make_input(photo, replace(about, in_chans=1)).shape == (1, 1, 32, 48)

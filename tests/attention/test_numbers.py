@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saevit.attention.redundancy import similarities, similarity, suggested_rate
+from saevit.attention.numbers import compute_similarities, suggest_rate
 
 
 @settings(max_examples=30, deadline=None)
@@ -21,20 +21,20 @@ def test_similarity_is_the_mean_over_pairs(r: int, H: int, W: int) -> None:
             pairs = [torch.cosine_similarity(a, b, 0) for a, b in combinations(pixels, 2)]
             means += [torch.stack(pairs).mean()] if pairs else []
     expected = float(torch.stack(means).mean()) if means else 1.0
-    assert similarity(x, r) == pytest.approx(expected, abs=1e-5)
+    assert compute_similarities(x, r)[r] == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_uniform_map_is_wholly_redundant() -> None:
-    found = similarities(torch.ones(4, 16, 16), 1)
+    found = compute_similarities(torch.ones(4, 16, 16), 1)
     assert all(value == pytest.approx(1) for value in found.values())
-    assert suggested_rate(found, 0.9) == 16
+    assert suggest_rate(found, 0.9) == 16
 
 
 def test_the_suggestion_stops_at_the_first_rate_that_is_too_coarse() -> None:
-    assert suggested_rate({2: 0.99, 3: 0.95, 4: 0.8, 6: 0.91}, 0.9) == 3
-    assert suggested_rate({2: 0.5}, 0.9) == 1
+    assert suggest_rate({2: 0.99, 3: 0.95, 4: 0.8, 6: 0.91}, 0.9) == 3
+    assert suggest_rate({2: 0.5}, 0.9) == 1
 
 
 def test_its_own_rate_is_among_those_tried() -> None:
-    assert 7 in similarities(torch.randn(2, 14, 14), 7)
-    assert max(similarities(torch.randn(2, 5, 7), 1)) == 6
+    assert 7 in compute_similarities(torch.randn(2, 14, 14), 7)
+    assert max(compute_similarities(torch.randn(2, 5, 7), 1)) == 6

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from saevit.attention.capture import capture
-from saevit.attention.rollout import cover, rollout
+from saevit.attention.maps import cover, roll_out
 from saevit.model.pyramid import build
 from saevit.variant import parse
 
@@ -15,17 +15,17 @@ def test_rollout_is_the_product_of_the_blocks() -> None:
     with torch.no_grad(), capture(model) as recording:
         model(torch.randn(1, 3, 68, 90))
     layers = recording.layers()
-    product = torch.eye(layers[-1].pixels)
+    product = torch.eye(layers[-1].block.pixels)
     for i in reversed(range(len(layers))):
-        E = layers[i].effective().mean(0)
+        E = layers[i].rows(torch.arange(layers[i].block.pixels)).mean(0)
         product = product @ (0.5 * torch.eye(len(E)) + 0.5 * E)
-        if i and layers[i].stage != layers[i - 1].stage:
-            a, b = layers[i], layers[i - 1]
+        if i and layers[i].block.stage != layers[i - 1].block.stage:
+            a, b = layers[i].block, layers[i - 1].block
             product = product @ torch.kron(
                 cover(a.height, a.stride[0], b.height, b.stride[0]),
                 cover(a.width, a.stride[1], b.width, b.stride[1]),
             )
-    torch.testing.assert_close(rollout(layers, torch.eye(layers[-1].pixels)), product)
+    torch.testing.assert_close(roll_out(layers, torch.eye(layers[-1].block.pixels)), product)
     torch.testing.assert_close(product.sum(1), torch.ones(len(product)))
 
 
