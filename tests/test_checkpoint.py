@@ -383,7 +383,7 @@ def test_a_header_of_version_0_1_is_refused(model: str, tmp_path: Path) -> None:
             weighted(text, path)
         assert str(caught.value) == f"--checkpoint {path} {OLD}"
     save_file({"w": torch.ones(1)}, path, metadata={"saevit": json.dumps(about | {"network": 3})})
-    with pytest.raises(OptionError, match="holds a SAEViT of another version, whose network was another"):
+    with pytest.raises(OptionError, match="holds a SAEViT of another version, whose network was different"):
         read_checkpoint(path)
 
 

@@ -16,7 +16,7 @@ from saevit_cli import output
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from saevit.report.tables import Table
+    from saevit.report.columns import Table
     from saevit.train.preparation import PreparedRun
     from saevit.train.processes import Processes
     from saevit.train.recipe import Recipe
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 def recipe_table(recipe: "Recipe", base: str) -> "Table":
     """Return every value of a recipe with its source."""
-    from saevit.report.tables import Table
+    from saevit.report.columns import Table, text_columns
     from saevit.train.recipe import format_value
     from saevit.train.recipe_files import list_sources
 
     sources = list_sources(recipe, base)
     return Table(
         title=f"Recipe {base}",
-        columns=(("key", "l"), ("value", "l"), ("source", "l")),
+        columns=text_columns("key", "value", "source"),
         rows=tuple((name, format_value(getattr(recipe, name)), source) for name, source in sources.items()),
         notes=("--set key=value changes a value; an empty value follows from the network or the batch size",),
     )
@@ -72,9 +72,9 @@ def show_start(
 
 def show_rows(title: str, rows: list[tuple[str, str]], notes: tuple[str, ...] = ()) -> None:
     """Show names with their values."""
-    from saevit.report.tables import Table
+    from saevit.report.columns import Table, text_columns
 
-    output.show([Table(title=title, columns=(("", "l"), ("value", "l")), rows=tuple(rows), notes=notes)])
+    output.show([Table(title=title, columns=text_columns("", "value"), rows=tuple(rows), notes=notes)])
 
 
 def short_name(job: "PreparedRun") -> str:
@@ -84,13 +84,13 @@ def short_name(job: "PreparedRun") -> str:
 
 def network_text(job: "PreparedRun") -> str:
     """Return parameters and exact MACs: of a variant in closed form, of other networks by torch."""
-    from saevit.count.cost import total
+    from saevit.count.cost import count_network
     from saevit.model.pyramid import SAEViT
     from saevit.report.units import giga, scaled, thousands
 
     height, width = job.recipe.img_size
     if isinstance(job.net, SAEViT):
-        macs, counter = int(total(job.net.spec, job.recipe.img_size).macs), "analytic"
+        macs, counter = int(count_network(job.net.spec, job.recipe.img_size).macs), "analytic"
     else:
         from saevit.count.torch_counter import count_torch
         from saevit.models import build_network
@@ -179,13 +179,15 @@ def show_progress(state: "TrainingState") -> Iterator[ProgressView]:
 
 def draw_curve(state: "TrainingState", job: "PreparedRun", folder: Path) -> bool:
     """Draw the learning curve if an epoch is finished; return False if it cannot be written."""
-    from saevit.report.figure import save
+    from saevit.report.figure import save_figure
     from saevit.report.training import learning_curve
     from saevit.train.run_folder import CURVE
 
     caption = f"{short_name(job)}, recipe {state.base}, seed {state.recipe.seed}"
     target = folder / CURVE if state.rows else None
-    return output.write_all(("curve", target, lambda: partial(save, learning_curve(state.rows, caption))))
+    return output.write_all(
+        ("curve", target, lambda: partial(save_figure, learning_curve(state.rows, caption)))
+    )
 
 
 def show_end(state: "TrainingState", job: "PreparedRun", folder: Path) -> None:

@@ -282,7 +282,10 @@ def test_other_data_are_refused_and_nothing_is_written(
         (here / "squares" / split / "red").rename(here / "squares" / split / "zebra")
     assert run(["train", "--resume", "run"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "(train) is not what the run began with: class red removed, class zebra added; restore the data" in line
+    assert (
+        "(train) is not what the run began with: class red removed, class zebra added; restore the data"
+        in line
+    )
     assert {path.name: path.read_bytes() for path in (here / "run").iterdir()} == kept
 
 

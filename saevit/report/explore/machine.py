@@ -7,8 +7,8 @@ from typing import Any
 from saevit.errors import need
 from saevit.explore.rows import Exploration, Row
 from saevit.explore.solve import Sensitivity, Solution
-from saevit.report.machine import csv_text, json_text
-from saevit.runs.record import SCHEMA_VERSION
+from saevit.report.columns import write_json
+from saevit.report.machine import csv_text
 
 
 def columns(row: Row, img_size: tuple[int, int]) -> dict[str, Any]:
@@ -56,7 +56,6 @@ def explore_json(found: Exploration) -> str:
     """Write the question and its answer as one JSON object; the same run writes the same bytes."""
     query, said = found.query, found.answer
     data = {
-        "schema_version": SCHEMA_VERSION,
         "base": columns(found.base, query.img_size),
         "choices": {axis.key: list(axis.values) for axis in query.space.axes},
         "space_size": query.space.size,
@@ -72,7 +71,7 @@ def explore_json(found: Exploration) -> str:
         "within_limits": said.kept,
         "variants": rows_of(found),
     }
-    return json_text(data)
+    return write_json(data)
 
 
 def write_parquet(found: Exploration, path: Path) -> None:
@@ -110,4 +109,4 @@ def sensitivity_rows(found: Sensitivity) -> list[dict[str, Any]]:
 
 def rows_json(rows: Sequence[dict[str, Any]]) -> str:
     """Write rows as a JSON object."""
-    return json_text({"schema_version": SCHEMA_VERSION, "rows": rows})
+    return write_json({"rows": rows})

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from saevit.compare.comparison import Candidate, Comparison
 from saevit.explore.rows import Exploration
 from saevit.report.agreement import average_ranks, rank_correlation
-from saevit.report.tables import NONE, Table
+from saevit.report.columns import NONE, Table, text_columns
 from saevit.report.units import interval, milliseconds
 
 PREDICTORS = ("gmacs", "activations", "traffic", "params")
@@ -26,12 +26,8 @@ def predicted_table(found: Exploration, timed: Comparison) -> Table:
     )
     return Table(
         title="Predicted rank against measured: 1 is the least",
-        columns=(
-            ("variant", "l"),
-            ("ms/image", "r"),
-            ("by time", "r"),
-            *((f"by {name}", "r") for name in PREDICTORS),
-            ("ratio", "r"),
+        columns=text_columns(
+            "variant", ">ms/image", ">by time", *(f">by {name}" for name in PREDICTORS), ">ratio"
         ),
         rows=tuple(
             (

@@ -5,20 +5,11 @@ from collections.abc import Sequence
 from saevit.explore.quantities import QUANTITIES
 from saevit.explore.rows import Exploration, Row
 from saevit.explore.solve import Sensitivity, Solution, Step
-from saevit.report.tables import NONE, Table
+from saevit.report.columns import NONE, Table, text_columns
 from saevit.report.units import giga, plural, scaled, size
 
 MOST_ROWS = 30
-COLUMNS = (
-    ("variant", "l"),
-    ("GMACs", "r"),
-    ("params", "r"),
-    ("activations", "r"),
-    ("peak act.", "r"),
-    ("traffic", "r"),
-    ("capacity", "r"),
-    ("rho", "r"),
-)
+COLUMNS = ("variant", ">GMACs", ">params", ">activations", ">peak act.", ">traffic", ">capacity", ">rho")
 SCORE = (
     "capacity: entropy of the architecture as in DeepMAD (arXiv 2303.02165), and rho its depth over mean "
     "width; a training-free score, no accuracy, and blind to sampling rates"
@@ -42,7 +33,7 @@ def front_table(found: Exploration) -> Table:
         notes = []
     return Table(
         title=f"Front of {names}",
-        columns=COLUMNS,
+        columns=text_columns(*COLUMNS),
         rows=tuple(cells(row) for row in shown),
         notes=(*notes, *remarks(found)),
     )
@@ -56,7 +47,7 @@ def top_table(found: Exploration) -> Table:
     where = "of the front" if found.answer.kept is None else "of all within the limits"
     return Table(
         title=f"{plural(len(found.top), 'variant')} with {least} {query.rank}, {where}",
-        columns=COLUMNS,
+        columns=text_columns(*COLUMNS),
         rows=tuple(cells(row) for row in found.top),
     )
 
@@ -129,7 +120,7 @@ def solution_table(found: Solution) -> Table:
     rows.append(("", "as given", *cells(found.base)))
     return Table(
         title=f"Largest {found.key} within {giga(found.target)} GMACs",
-        columns=((found.key, "l"), ("", "l"), *COLUMNS),
+        columns=text_columns(found.key, "", *COLUMNS),
         rows=tuple(rows),
         notes=("the heads of a stage follow its channels where these are solved for",),
     )
@@ -140,17 +131,7 @@ def sensitivity_table(found: Sensitivity) -> Table:
     height, width = found.img_size
     return Table(
         title=f"{found.base.model}: what one step of each key costs at {height} x {width} px",
-        columns=(
-            ("key", "l"),
-            ("from", "r"),
-            ("to", "r"),
-            ("MACs", "r"),
-            ("", "r"),
-            ("params", "r"),
-            ("", "r"),
-            ("activations", "r"),
-            ("", "r"),
-        ),
+        columns=text_columns("key", ">from", ">to", ">MACs", ">", ">params", ">", ">activations", ">"),
         rows=tuple(step_cells(step, found.base) for step in found.steps),
         notes=(
             f"of {giga(found.base.macs)} GMACs, {scaled(found.base.params)} parameters, "

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from saevit.attention.facts import METRICS, Attention, HeadNumbers
+from saevit.attention.findings import METRICS, Attention, HeadNumbers
 from saevit.report.attention.machine import attention_csv, attention_json, save_arrays
 from saevit.report.attention.numbers import attention_tables
 
@@ -22,8 +22,8 @@ def of_images(numbers: HeadNumbers, factor: float) -> HeadNumbers:
 
 def test_table_has_a_row_a_head(seen: Attention) -> None:
     heads, alike = attention_tables(seen)
-    assert len(heads.rows) == sum(len(block.heads) for block in seen.blocks)
-    row = dict(zip([name for name, _ in heads.columns], heads.rows[0], strict=True))
+    assert len(heads.rows) == sum(len(block.heads) for block in seen.maps)
+    row = dict(zip([column.heading for column in heads.columns], heads.rows[0], strict=True))
     numbers = seen.numbers[0]
     assert (row["N"], row["n"], row["r"], row["sparsity"]) == ("324", "9", "8", "99.92 %")
     assert row["entropy"] == f"{100 * numbers.mean('attention_entropy') / math.log(9):.1f} %"
@@ -36,7 +36,7 @@ def test_several_images_show_their_spread(seen: Attention) -> None:
     many = replace(seen, images=("a", "b"), numbers=tuple(of_images(n, 1.5) for n in seen.numbers))
     (heads, _) = attention_tables(many)
     assert "2 images, mean +- standard deviation" in heads.title
-    column = [name for name, _ in heads.columns].index("distance px")
+    column = [column.heading for column in heads.columns].index("distance px")
     mean = seen.numbers[0].mean("distance")
     assert heads.rows[0][column] == f"{1.25 * mean:.1f} +- {mean * 0.5 / 2**0.5:.1f}"
 
@@ -50,7 +50,7 @@ def test_json_and_csv_are_unrounded(seen: Attention) -> None:
     rows = list(csv.DictReader(io.StringIO(attention_csv([seen]))))
     assert len(rows) == len(entry["heads"]) == len(seen.numbers)
     for row, head, numbers in zip(rows, entry["heads"], seen.numbers, strict=True):
-        assert head["path"] == row["path"] == numbers.place.path
+        assert head["path"] == row["path"] == numbers.block.path
         for name in METRICS:
             value = numbers.samples[name][0]
             expected = None if math.isnan(value) else value
@@ -63,7 +63,7 @@ def test_a_single_head_overlaps_with_nothing(seen: Attention) -> None:
     entry = json.loads(attention_json([replace(seen, numbers=(one,))]))["networks"][0]
     assert entry["heads"][0]["overlap"] == [None]
     (heads, _) = attention_tables(replace(seen, numbers=(one,)))
-    assert "overlap" not in [name for name, _ in heads.columns]
+    assert "overlap" not in [column.heading for column in heads.columns]
 
 
 def test_suggested_rates(seen: Attention) -> None:
@@ -80,9 +80,9 @@ def test_arrays(seen: Attention, tmp_path: Path) -> None:
     save_arrays([seen], tmp_path / "a.npz")
     with np.load(tmp_path / "a.npz") as found:
         assert found["image"].shape == (72, 72, 3)
-        for block in seen.blocks:
-            at = f"stage{block.place.stage}.block{block.place.block}."
-            n = block.place.tokens
+        for block in seen.maps:
+            at = f"stage{block.block.stage}.block{block.block.number}."
+            n = block.block.tokens
             assert found[at + "attention"].shape == (1, len(block.heads), n, n)
             np.testing.assert_allclose(found[at + "rows"].sum((2, 3)), 1, rtol=1e-4)
             np.testing.assert_allclose(found[at + "received"].sum((1, 2)), 1, rtol=1e-4)
