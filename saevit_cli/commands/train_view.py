@@ -185,9 +185,8 @@ def draw_curve(state: "TrainingState", job: "PreparedRun", folder: Path) -> bool
 
     caption = f"{short_name(job)}, recipe {state.base}, seed {state.recipe.seed}"
     target = folder / CURVE if state.rows else None
-    return output.write_all(
-        ("curve", target, lambda: partial(save_figure, learning_curve(state.rows, caption)))
-    )
+    outputs = output.Outputs({"curve": target}, overwrite=True)
+    return outputs.write({"curve": lambda: partial(save_figure, learning_curve(state.rows, caption))})
 
 
 def show_end(state: "TrainingState", job: "PreparedRun", folder: Path) -> None:
