@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from saevit.errors import MeasureError, OptionError, nearest, need
-from saevit.export.onnx import EXTRA, INPUT, OUTPUT, Shape, onnx_model, quiet, reason_of
-from saevit.export.openvino import compiled, openvino_model
+from saevit.export.formats import EXTRA, Shape, first_cause, silence_exporters
+from saevit.export.onnx import INPUT, OUTPUT, make_onnx_model
+from saevit.export.openvino import compile_openvino, make_openvino_model
 from saevit.measure.conditions import first_line
 from saevit.measure.memory import is_out_of_memory
 from saevit.runs.record import Conditions
@@ -131,14 +132,14 @@ def prepare_onnxruntime(network: nn.Module, example: Tensor, conditions: Conditi
     """Open a session of ONNX Runtime for the measured shape, inputs and outputs in fixed memory."""
     graph = write_graph(network, example)
     try:
-        with quiet():
+        with silence_exporters():
             session = open_session(graph, conditions.threads)
             call = bind_images(session, example.numpy())
         done = call()
     except Exception as error:  # sessions raise several kinds of errors
         if is_out_of_memory(error):
             raise
-        raise MeasureError(f"ONNX Runtime cannot run it: {reason_of(error)}; measure it eagerly") from error
+        raise MeasureError(f"ONNX Runtime cannot run it: {first_cause(error)}; measure it eagerly") from error
     if (providers := session.get_providers()) != [PROVIDER]:
         raise MeasureError(f"ONNX Runtime runs it on {', '.join(providers)}, not on {PROVIDER}")
     check_finite(done.copy_outputs_to_cpu())
@@ -180,8 +181,8 @@ def prepare_openvino(network: nn.Module, example: Tensor, conditions: Conditions
     openvino = need("openvino", EXTRA)
     graph = write_graph(network, example)
     try:
-        with quiet():
-            made = compiled(openvino_model(graph), conditions.threads)
+        with silence_exporters():
+            made = compile_openvino(make_openvino_model(graph), conditions.threads)
             request = made.create_infer_request()
         request.set_input_tensor(openvino.Tensor(example.numpy(), shared_memory=True))
         outputs = list(request.infer().values())
@@ -191,7 +192,7 @@ def prepare_openvino(network: nn.Module, example: Tensor, conditions: Conditions
     except Exception as error:  # OpenVINO raises RuntimeError and further kinds
         if is_out_of_memory(error):
             raise
-        raise MeasureError(f"OpenVINO cannot run it: {reason_of(error)}; measure it eagerly") from error
+        raise MeasureError(f"OpenVINO cannot run it: {first_cause(error)}; measure it eagerly") from error
     if devices != ["CPU"]:
         raise MeasureError(f"OpenVINO runs it on {devices}, not on the CPU alone")
     check_finite(outputs)
@@ -212,7 +213,7 @@ def write_graph(network: nn.Module, example: Tensor) -> bytes:
     B, C, H, W = example.shape
     shape = (B, C, H, W)
     if shape not in made:
-        made[shape] = onnx_model(network, shape, is_dynamic=False).SerializeToString()
+        made[shape] = make_onnx_model(network, shape, is_dynamic=False).SerializeToString()
     return made[shape]
 
 
