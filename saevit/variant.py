@@ -86,11 +86,12 @@ class Key:
         if isinstance(value, bool) or not isinstance(value, kinds) or value != value:  # NaN
             span = f"{write_value(self.low)} to {write_value(self.high)}"
             raise SpecError(f"{name}={value} is not a {noun}: choose from {span}")
+        given = f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
         if self.is_factor and value <= 0:
-            raise SpecError(f"{name}={write_value(value)} must be above 0: 1 changes nothing")
+            raise SpecError(f"{given} must be above 0: 1 changes nothing")
         if not self.low <= value <= self.high:
             near = write_value(min(max(value, self.low), self.high))
-            raise SpecError(f"{name}={write_value(value)} is out of range: nearest is {near}")
+            raise SpecError(f"{given} is out of range: nearest is {near}")
         return self.kind(value)
 
 
