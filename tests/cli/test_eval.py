@@ -106,8 +106,14 @@ def test_every_output(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
             ["saevit_nano", "--checkpoint", "best.safetensors"],
             f"it holds {VARIANT},classes=2, not saevit_n",
         ),
-        (["--checkpoint", "best.safetensors", "--set", "ffn=mlp"], "holds the weights of one network: name its variant too"),
-        (["--checkpoint", "best.safetensors", "--width", "2"], "holds the weights of one network: name its variant too"),
+        (
+            ["--checkpoint", "best.safetensors", "--set", "ffn=mlp"],
+            "holds the weights of one network: name its variant too",
+        ),
+        (
+            ["--checkpoint", "best.safetensors", "--width", "2"],
+            "holds the weights of one network: name its variant too",
+        ),
         (["--checkpoint", "best.safetensors", "--data", "three"], "has 2 classes and"),
     ],
 )
