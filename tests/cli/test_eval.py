@@ -184,7 +184,7 @@ def test_workers_that_fail_are_one_line(here: Path) -> None:
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: the processes that read images failed (RuntimeError: unable to allocate")
     assert line.endswith(
-        "raise the shared memory (/dev/shm; of a container: --shm-size) or the memory, or use --workers 0"
+        "increase the shared memory (/dev/shm; for a container: --shm-size) or the memory, or use --workers 0"
     )
     assert not (here / "store").exists() or not any((here / "store").iterdir())
 

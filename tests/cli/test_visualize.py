@@ -142,7 +142,7 @@ def test_chosen_stages_blocks_and_heads(here: Path, capsys: pytest.CaptureFixtur
             "block 1 has no attention: stage 2 has it in block 2",
         ),
         (["--head", "99"], "head 99: there are 1 to"),
-        (["--similarity", "2"], "--similarity 2: a number above 0, such as 0.9, at most 1"),
+        (["--similarity", "2"], "--similarity 2: a number above 0, at most 1"),
         (["--img-size", "8"], "8 px is out of range, nearest is 32"),
         (["--width", "100"], "GB are free on cpu: nearest is a smaller size or width"),
         (["--image", "gone.png"], "gone.png does not exist"),
