@@ -7,7 +7,7 @@ from typing import Any
 from saevit.count import cost as analytic
 from saevit.errors import OptionError, SpecError, nearest
 from saevit.explore.choices import PER_STAGE, STAGE_KEYS
-from saevit.explore.rows import Row, row_of
+from saevit.explore.exploration import CountedVariant, count_variant
 from saevit.explore.space import Axis, Space, check
 from saevit.variant import NUM_STAGES, VariantSpec, shown
 
@@ -28,11 +28,11 @@ class Solution:
 
     key: str
     value: str
-    row: Row
+    row: CountedVariant
     next_value: str | None  # None: the largest value there is fits
-    next_row: Row | None
+    next_row: CountedVariant | None
     target: int  # MACs
-    base: Row
+    base: CountedVariant
 
 
 def solve(base: VariantSpec, key: str, target: int, img_size: tuple[int, int]) -> Solution:
@@ -83,11 +83,11 @@ def solve(base: VariantSpec, key: str, target: int, img_size: tuple[int, int]) -
     return Solution(
         key=key,
         value=value_text(at(low), key),
-        row=row_of(at(low), img_size),
+        row=count_variant(at(low), img_size),
         next_value=value_text(at(beyond), key) if beyond else None,
-        next_row=row_of(at(beyond), img_size) if beyond else None,
+        next_row=count_variant(at(beyond), img_size) if beyond else None,
         target=target,
-        base=row_of(base, img_size),
+        base=count_variant(base, img_size),
     )
 
 
@@ -116,10 +116,10 @@ class Step:
     key: str
     old: str
     new: str
-    row: Row
+    row: CountedVariant
     up: bool  # to the larger value
 
-    def change(self, base: Row, field: str) -> int:
+    def change(self, base: CountedVariant, field: str) -> int:
         """Return how much more of a row's field it costs."""
         return int(getattr(self.row, field) - getattr(base, field))
 
@@ -128,7 +128,7 @@ class Step:
 class Sensitivity:
     """What a step of each key costs, the dearest key first."""
 
-    base: Row
+    base: CountedVariant
     img_size: tuple[int, int]
     steps: tuple[Step, ...]
 
@@ -140,11 +140,11 @@ def sensitivity(base: VariantSpec, img_size: tuple[int, int]) -> Sensitivity:
     attention 1, ratios 1, twice or half the rate; width and depth the first multiple of 0.05 that changes a
     cost. A step that no variant can take, or that costs nothing, is left out.
     """
-    row = row_of(base, img_size)
+    row = count_variant(base, img_size)
     of_stages = sorted(STAGE_KEYS, key=lambda k: (k[-1], PER_STAGE.index(k[:-1])))
     keys = [*MULTIPLIERS, "stem", "key_dim", "kernel", *of_stages]
     found = [
-        Step(key=key, old=value_text(base, key), new=value_text(spec, key), row=row_of(spec, img_size), up=up)
+        Step(key=key, old=value_text(base, key), new=value_text(spec, key), row=count_variant(spec, img_size), up=up)
         for key in keys
         if not key.startswith("heads")
         for up in (True, False)
@@ -182,7 +182,7 @@ def stepped(base: VariantSpec, key: str, img_size: tuple[int, int], *, up: bool)
             spec = with_value(base, key, value)
         except (OptionError, SpecError):
             return None
-        if row_of(spec, img_size) != replace(row_of(base, img_size), model=str(spec)):
+        if count_variant(spec, img_size) != replace(count_variant(base, img_size), model=str(spec)):
             return spec
     return None
 

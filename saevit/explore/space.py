@@ -87,8 +87,8 @@ class Space:
             chosen[axis.key] = axis.values[digit]
         return chosen
 
-    def place(self, digits: Iterable[int]) -> int:
-        """Return the place of a choice of the whole network's keys and one of each stage."""
+    def index_of(self, digits: Iterable[int]) -> int:
+        """Return the index of a choice of the whole network's keys and one of each stage."""
         index = 0
         for digit, count in zip(digits, self.shape, strict=True):
             index = index * count + int(digit)

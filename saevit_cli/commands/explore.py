@@ -15,9 +15,9 @@ from saevit_cli.commands import explore_options as own
 from saevit_cli.commands.explore_view import View
 
 if TYPE_CHECKING:
-    from saevit.explore.rows import Exploration
+    from saevit.explore.exploration import Exploration
     from saevit.explore.space import Space
-    from saevit.explore.sweep import Answer, Job
+    from saevit.explore.search import Answer, Search
     from saevit.measure.plan import Plan
     from saevit.variant import VariantSpec
 
@@ -120,36 +120,36 @@ def job_of(
     method: str,
     asked: dict[str, Any],
     how: dict[str, int],
-) -> "Job":
+) -> "Search":
     """Return the job; without any choices, the space is around the variant.
 
     What is around a variant is by default not deeper for its width either: beyond that, the score means less.
     """
-    from saevit.explore.limits import Limit
-    from saevit.explore.query import Query
-    from saevit.explore.rows import row_of
+    from saevit.explore.question import Limit
+    from saevit.explore.question import Question
+    from saevit.explore.exploration import count_variant
     from saevit.explore.space import around, make_space, read_space
-    from saevit.explore.sweep import Job, method_of
+    from saevit.explore.search import Search, method_of
 
     space = read_space(base, texts) if texts else make_space(base, around(base))
-    query = Query(space=space, limits=own.read_limits(limits), **asked)
-    if not texts and "capacity" in (*query.objectives, query.rank) and "--max-effectiveness" not in limits:
-        rho = row_of(base, query.img_size).effectiveness
+    question = Question(space=space, limits=own.read_limits(limits), **asked)
+    if not texts and "capacity" in (*question.objectives, question.rank) and "--max-effectiveness" not in limits:
+        rho = count_variant(base, question.img_size).effectiveness
         text = f"--max-effectiveness {rho:.3f} (the given variant's)"
         limit = Limit(quantity="effectiveness", text=text, high=rho * (1 + 1e-9), is_default=True)
-        query = replace(query, limits=(*query.limits, limit))
-    return Job(query=query, method=method_of(query, method), **how)
+        question = replace(question, limits=(*question.limits, limit))
+    return Search(question=question, method=method_of(question, method), **how)
 
 
-def run(job: "Job", jobs: str | None, engine: str, journal: Path | None) -> "Exploration":
+def run(job: "Search", jobs: str | None, engine: str, journal: Path | None) -> "Exploration":
     """Say how large the space is, search it with a bar, and say how long it took."""
     from saevit.explore.journal import SearchError
-    from saevit.explore.rows import exploration_of
-    from saevit.explore.sweep import answer
+    from saevit.explore.exploration import count_answer
+    from saevit.explore.search import answer
     from saevit.machine import usable_cores
 
     workers = readers.read_count("--jobs", jobs or str(usable_cores()), most=readers.MOST_PROCESSES)
-    output.say(size_text(job.query.space, job))
+    output.say(size_text(job.question.space, job))
     start, told = time.monotonic(), list[str]()
     try:
         with output.progress() as tell:
@@ -166,10 +166,10 @@ def run(job: "Job", jobs: str | None, engine: str, journal: Path | None) -> "Exp
         *hidden(found),
     ):
         output.say(text)
-    return exploration_of(found)
+    return count_answer(found)
 
 
-def size_text(space: "Space", job: "Job") -> str:
+def size_text(space: "Space", job: "Search") -> str:
     """Say how many variants there are, and what is going to be done with them."""
     factors = [count for count in space.shape if count > 1]
     product = f" ({' x '.join(f'{count:,}' for count in factors)})" if len(factors) > 1 else ""
@@ -194,7 +194,7 @@ def hidden(found: "Answer") -> list[str]:
     of = f"of {found.seen - found.invalid:,} networks: --max-effectiveness none shows them"
     return [
         f"{limit.text} hides {'some' if found.kept is None else f'{count:,}'} {of}"
-        for limit, count in zip(found.job.query.limits, found.excluded, strict=True)
+        for limit, count in zip(found.job.question.limits, found.excluded, strict=True)
         if limit.is_default
     ]
 
@@ -223,7 +223,7 @@ def fit(
     view: View,
 ) -> int:
     """Find the largest value of a key that fits a budget."""
-    from saevit.explore.limits import positive
+    from saevit.explore.question import read_positive_fraction
     from saevit.explore.solve import solve
     from saevit.report.explore.machine import solution_rows
     from saevit.report.explore.tables import solution_table
@@ -231,7 +231,7 @@ def fit(
     if not key or not target:
         raise OptionError("--solve and --target-gmacs go together: --solve width --target-gmacs 0.8")
     refuse_choices("--solve", texts)
-    found = solve(base, key, int(positive("--target-gmacs", target) * 10**9), img_size)
+    found = solve(base, key, int(read_positive_fraction("--target-gmacs", target) * 10**9), img_size)
     written = view.emit_rows(solution_rows(found, img_size), solution_table(found), None)
     return 0 if written else output.FAILED
 
@@ -291,7 +291,7 @@ def measure(found: "Exploration", count: int, plan: "Plan", reference: str | Non
         timed = compare(
             models,
             reference=base,
-            img_size=found.query.img_size,
+            img_size=found.question.img_size,
             plan=plan,
             on_step=lambda step: tell(step.text, step.done, step.eta),
             writer=writer,

@@ -14,7 +14,7 @@ from saevit.variant import KEYS, NUM_STAGES
 from saevit_cli.options import MODEL, OUTPUT, complete_variant
 
 if TYPE_CHECKING:
-    from saevit.explore.limits import Limit
+    from saevit.explore.question import Limit
 
 LIMITS, SEARCH, FINISH = "Limits", "Search", "Instead, or after it"
 MOST_BYTES = 2**16  # of a TOML file
@@ -243,10 +243,10 @@ def read_limits(texts: dict[str, str]) -> "tuple[Limit, ...]":
     Raises:
         OptionError: one that is no number.
     """
-    from saevit.explore.limits import at_most, band
+    from saevit.explore.question import read_band, read_limit
 
     return tuple(
-        (band if option == "--gmacs-band" else at_most)(option, quantity, texts[option])
+        (band if option == "--gmacs-band" else read_limit)(option, quantity, texts[option])
         for option, quantity in QUANTITY_OF.items()
         if texts.get(option, "none") != "none"
     )

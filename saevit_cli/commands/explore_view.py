@@ -10,7 +10,7 @@ from saevit.errors import OptionError, need
 from saevit_cli import output
 
 if TYPE_CHECKING:
-    from saevit.explore.rows import Exploration
+    from saevit.explore.exploration import Exploration
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from saevit.explore.quantities import QUANTITIES
-from saevit.explore.rows import Exploration, Row
+from saevit.explore.exploration import Exploration, CountedVariant
 from saevit.explore.solve import Sensitivity
 from saevit.report.figure import DPI, own_settings
 from saevit.report.layout import wrapped
@@ -28,9 +28,9 @@ def front_figure(found: Exploration) -> "Figure":
     """Draw the front: the first objective across, a panel for each other one (for the ranking if none)."""
     from matplotlib.figure import Figure
 
-    names = found.query.objectives
+    names = found.question.objectives
     x = names[0]
-    others = names[1:] or tuple(name for name in (found.query.rank, "params") if name != x)[:1]
+    others = names[1:] or tuple(name for name in (found.question.rank, "params") if name != x)[:1]
     figure = Figure(figsize=(1.2 + 5.4 * len(others), 4.6), dpi=DPI, layout="constrained")
     for number, y in enumerate(others):
         axes = figure.add_subplot(1, len(others), number + 1)
@@ -48,7 +48,7 @@ def draw_front(axes: "Axes", found: Exploration, x: str, y: str) -> None:
         values = [row.value(name) for row in rows]
         log = is_wide(values)
         scale(axis, limits(values, MARGINS, log=log), log=log)
-    flat = len(found.query.objectives) == 2
+    flat = len(found.question.objectives) == 2
     points = [(row.value(x), row.value(y)) for row in found.front]
     many = len(points) > 60
     axes.plot(
@@ -71,7 +71,7 @@ def draw_front(axes: "Axes", found: Exploration, x: str, y: str) -> None:
             markersize=5.0,
             markeredgecolor="#23668c",
             linestyle="none",
-            label=f"best by {found.query.rank}",
+            label=f"best by {found.question.rank}",
             zorder=2,
         )
     mark_base(axes, found.base, x, y)
@@ -89,7 +89,7 @@ def axis_text(name: str) -> str:
     return f"{QUANTITIES[name].label}, {better} is better"
 
 
-def mark_base(axes: "Axes", base: Row, x: str, y: str) -> None:
+def mark_base(axes: "Axes", base: CountedVariant, x: str, y: str) -> None:
     """Draw the variant that the space is around."""
     name = base.model if len(base.model) <= 30 else "the variant as given"
     axes.plot(
@@ -115,18 +115,18 @@ def add_title(figure: "Figure", lines: Sequence[str]) -> None:
 
 def caption(found: Exploration) -> list[str]:
     """Say what was searched, a line each."""
-    query, said = found.query, found.answer
-    height, width = query.img_size
+    question, said = found.question, found.answer
+    height, width = question.img_size
     how = {
         "exhaustive": "all looked at",
         "dp": "exact, by dynamic programming",
         "sample": f"{said.seen:,} sampled",
-    }[said.job.method]
-    lines = [f"{query.space.size:,} combinations around {found.base.model}, {how}; {height} x {width} px"]
-    bounds = [limit.text.lstrip("-") for limit in query.limits] + ["monotone"] * query.rising
+    }[said.search.method]
+    lines = [f"{question.space.size:,} combinations around {found.base.model}, {how}; {height} x {width} px"]
+    bounds = [limit.text.lstrip("-") for limit in question.limits] + ["monotone"] * question.rising
     if bounds:
         lines.append(f"within {', '.join(bounds)}")
-    if "capacity" in (*query.objectives, query.rank):
+    if "capacity" in (*question.objectives, question.rank):
         lines.append("capacity: training-free entropy (DeepMAD, arXiv 2303.02165), no accuracy")
     return lines
 

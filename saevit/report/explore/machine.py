@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from saevit.errors import need
-from saevit.explore.rows import Exploration, Row
+from saevit.explore.exploration import Exploration, CountedVariant
 from saevit.explore.solve import Sensitivity, Solution
 from saevit.report.machine import csv_text, json_text
 from saevit.runs.record import SCHEMA_VERSION
 
 
-def columns(row: Row, img_size: tuple[int, int]) -> dict[str, Any]:
+def columns(row: CountedVariant, img_size: tuple[int, int]) -> dict[str, Any]:
     """Return one variant's figures, unrounded."""
     height, width = img_size
     return {
@@ -42,7 +42,7 @@ def rows_of(found: Exploration) -> list[dict[str, Any]]:
     on_front = {row.model for row in found.front}
     rows = {row.model: row for row in (*found.front, *found.top)}
     return [
-        columns(row, found.query.img_size) | {"on_front": model in on_front, "rank": ranks.get(model)}
+        columns(row, found.question.img_size) | {"on_front": model in on_front, "rank": ranks.get(model)}
         for model, row in rows.items()
     ]
 
@@ -54,19 +54,19 @@ def explore_csv(found: Exploration) -> str:
 
 def explore_json(found: Exploration) -> str:
     """Write the question and its answer as one JSON object; the same run writes the same bytes."""
-    query, said = found.query, found.answer
+    question, said = found.question, found.answer
     data = {
         "schema_version": SCHEMA_VERSION,
-        "base": columns(found.base, query.img_size),
-        "choices": {axis.key: list(axis.values) for axis in query.space.axes},
-        "space_size": query.space.size,
-        "method": said.job.method,
-        "samples": said.job.samples if said.job.method == "sample" else None,
-        "seed": said.job.seed if said.job.method == "sample" else None,
-        "objectives": list(query.objectives),
-        "rank_by": query.rank,
-        "limits": [limit.text for limit in query.limits],
-        "monotone": query.rising,
+        "base": columns(found.base, question.img_size),
+        "choices": {axis.key: list(axis.values) for axis in question.space.axes},
+        "space_size": question.space.size,
+        "method": said.search.method,
+        "samples": said.search.samples if said.search.method == "sample" else None,
+        "seed": said.search.seed if said.search.method == "sample" else None,
+        "objectives": list(question.objectives),
+        "rank_by": question.rank,
+        "limits": [limit.text for limit in question.limits],
+        "monotone": question.rising,
         "looked_at": said.seen,
         "no_networks": None if said.kept is None else said.invalid,
         "within_limits": said.kept,

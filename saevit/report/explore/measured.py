@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from saevit.compare.comparison import Candidate, Comparison
-from saevit.explore.rows import Exploration
+from saevit.explore.exploration import Exploration
 from saevit.report.agreement import average_ranks, rank_correlation
 from saevit.report.tables import NONE, Table
 from saevit.report.units import interval, milliseconds

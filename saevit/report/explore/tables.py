@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from saevit.explore.quantities import QUANTITIES
-from saevit.explore.rows import Exploration, Row
+from saevit.explore.exploration import Exploration, CountedVariant
 from saevit.explore.solve import Sensitivity, Solution, Step
 from saevit.report.tables import NONE, Table
 from saevit.report.units import giga, plural, scaled, size
@@ -32,9 +32,9 @@ def explore_tables(found: Exploration) -> tuple[Table, ...]:
 
 def front_table(found: Exploration) -> Table:
     """The front, thinned evenly where it is long, and the variant that the space is around."""
-    query = found.query
+    question = found.question
     shown = thinned(found.front, MOST_ROWS)
-    names = ", ".join(f"{QUANTITIES[n].label} ({QUANTITIES[n].better})" for n in query.objectives)
+    names = ", ".join(f"{QUANTITIES[n].label} ({QUANTITIES[n].better})" for n in question.objectives)
     notes = [
         f"{len(shown)} of {plural(len(found.front), 'variant')} on the front, evenly thinned: --csv has all"
     ]
@@ -50,18 +50,18 @@ def front_table(found: Exploration) -> Table:
 
 def top_table(found: Exploration) -> Table:
     """The best by one quantity."""
-    query = found.query
-    quantity = QUANTITIES[query.rank]
+    question = found.question
+    quantity = QUANTITIES[question.rank]
     least = "least" if quantity.better == "min" else "most"
     where = "of the front" if found.answer.kept is None else "of all within the limits"
     return Table(
-        title=f"{plural(len(found.top), 'variant')} with {least} {query.rank}, {where}",
+        title=f"{plural(len(found.top), 'variant')} with {least} {question.rank}, {where}",
         columns=COLUMNS,
         rows=tuple(cells(row) for row in found.top),
     )
 
 
-def cells(row: Row) -> tuple[str, ...]:
+def cells(row: CountedVariant) -> tuple[str, ...]:
     """One variant."""
     return (
         row.model,
@@ -75,7 +75,7 @@ def cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def thinned(rows: Sequence[Row], most: int) -> list[Row]:
+def thinned(rows: Sequence[CountedVariant], most: int) -> list[CountedVariant]:
     """Return so many rows at even distances, both ends among them."""
     if len(rows) <= most:
         return list(rows)
@@ -84,24 +84,24 @@ def thinned(rows: Sequence[Row], most: int) -> list[Row]:
 
 def remarks(found: Exploration) -> list[str]:
     """What a reader has to know: how it was found, within which limits, where the base stands."""
-    query, said = found.query, found.answer
-    height, width = query.img_size
-    space = f"{query.space.size:,} combinations of choices"
+    question, said = found.question, found.answer
+    height, width = question.img_size
+    space = f"{question.space.size:,} combinations of choices"
     notes = [
         {
             "exhaustive": f"{space}, all looked at; {said.invalid:,} are no networks (heads do not divide)",
             "dp": f"{space}; exact, by dynamic programming over the stages",
-            "sample": f"{space}, {said.seen:,} drawn with seed {said.job.seed}: a better one may exist",
-        }[said.job.method]
+            "sample": f"{space}, {said.seen:,} drawn with seed {said.search.seed}: a better one may exist",
+        }[said.search.method]
     ]
-    limits = [limit.text for limit in query.limits] + ["--monotone"] * query.rising
+    limits = [limit.text for limit in question.limits] + ["--monotone"] * question.rising
     if limits:
         within = "" if said.kept is None else f": {said.kept:,} variants"
         notes.append(f"within {', '.join(limits)}{within}")
     notes.append(
         f"counts of one image of {height} x {width} px; bytes are fp32; any row is a VARIANT of profile"
     )
-    if "capacity" in (*query.objectives, query.rank):
+    if "capacity" in (*question.objectives, question.rank):
         notes.append(SCORE)
     return [*notes, *beside_base(found)]
 
@@ -112,7 +112,7 @@ def beside_base(found: Exploration) -> list[str]:
     text = (
         f"{base.model}: {giga(base.macs)} GMACs, capacity {base.capacity:.1f}, rho {base.effectiveness:.3f}"
     )
-    if not {"gmacs", "capacity"} <= set(found.query.objectives):
+    if not {"gmacs", "capacity"} <= set(found.question.objectives):
         return [text]
     cheaper = [row for row in found.front if row.capacity >= base.capacity and row.macs < base.macs]
     if cheaper:
@@ -159,7 +159,7 @@ def sensitivity_table(found: Sensitivity) -> Table:
     )
 
 
-def step_cells(step: Step, base: Row) -> tuple[str, ...]:
+def step_cells(step: Step, base: CountedVariant) -> tuple[str, ...]:
     """One step."""
     texts = [step.key, step.old, step.new]
     for field in ("macs", "params", "activations"):
