@@ -26,8 +26,8 @@ MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # no path would be right
 
 # What `saevit --help` lists, and no more of a command is loaded until it is asked for.
 SUMMARIES = {
-    "profile": "Count one model exactly, time it honestly, and show where both go.",
-    "compare": "Set models side by side: exact counts, one interleaved timing run, published accuracies.",
+    "profile": "Count one model exactly, time it, and show the cost of each part.",
+    "compare": "Compare models: exact counts, one interleaved timing run, published accuracies.",
     "explore": "Search a whole space of variants by exact costs: fronts, the best within limits, what fits "
     "a budget.",
     "visualize-attention": "Show what attention looks at on your image: where samples are taken, what each "
@@ -147,10 +147,9 @@ def invoke(arguments: list[str]) -> int:
         command.main(arguments, "saevit")
     try:
         with command.make_context("saevit", arguments) as context:
-            command.invoke(context)
+            return int(command.invoke(context) or 0)
     except typer.Exit as done:
         return int(done.exit_code)
-    return 0
 
 
 def expanded(arguments: Sequence[str]) -> list[str]:
@@ -177,6 +176,9 @@ def explain(error: BaseException, arguments: Sequence[str]) -> int:
         return complain("interrupted", INTERRUPTED)
     if isinstance(error, SaevitError):
         return complain(str(error))
+    if type(error) is typer.BadParameter and error.param:  # from the parser of an option
+        name = error.param.opts[0] if error.param.param_type_name == "option" else error.param.metavar
+        return complain(f"{name} {error.message.removeprefix('Value error, ')}")
     if isinstance(error, typer.TyperException):
         return complain(error.format_message() if hasattr(error, "format_message") else str(error))
     if isinstance(error, OSError) and error.filename is not None:

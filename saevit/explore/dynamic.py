@@ -151,7 +151,7 @@ class OneTable:
         return Beginnings(sums=sums, kind=np.full(len(line), kind), option=column, previous=line)
 
     def _columns(self, i: int, kind: int, sums: Sums) -> list[Floats]:
-        """Return the losses by which beginnings are compared; partials that can break no limit count as equal."""
+        """Return the losses by which beginnings are compared: values that break no limit count as equal."""
         columns: list[Floats] = []
         for name, sign in self.signs:
             column = sums[name].astype(np.float64) * sign

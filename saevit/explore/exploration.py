@@ -20,6 +20,7 @@ class CountedVariant:
     """One variant: MACs, numbers, elements, bytes (fp32), and the capacity score with its rho."""
 
     model: str
+    img_size: tuple[int, int]
     macs: int
     params: int
     activations: int
@@ -50,6 +51,7 @@ def count_variant(spec: VariantSpec, img_size: tuple[int, int]) -> CountedVarian
     logs, layers = capacity.of(spec)
     return CountedVariant(
         model=str(spec),
+        img_size=img_size,
         macs=cost.macs,
         params=cost.params,
         activations=cost.activations,

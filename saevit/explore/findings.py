@@ -1,4 +1,4 @@
-"""What a search finds in a set of variants: counts, their front, the best of them. Sets merge in any order."""
+"""Findings of a search in a set of variants: counts, the front, the best. Sets merge in any order."""
 
 from dataclasses import dataclass
 
@@ -82,7 +82,7 @@ class Collector:
         elif networks and not self.kept:
             miss = np.maximum.reduce([limit.miss(sums) for limit in limits])
             miss = np.where(allowed, miss, np.inf)
-            found = float(miss.min()), int(variants.indices(miss.argmin()))
+            found = float(miss.min()), int(variants.indices(np.array(miss.argmin())))
             self.nearest = min(self.nearest or found, found)
 
     def _compare(self, sums: dict[str, Ints], factor: NDArray[np.float64], indices: Ints) -> None:

@@ -84,7 +84,7 @@ def needed_partials(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def join_partials(name: str, a: Any, b: Any, out: Any = None) -> Any:
-    """Return the partial of two parts of a network together, in `out` if given: the larger peak, or the sum."""
+    """Return the partial of two parts of a network together (in `out`): the larger peak, or the sum."""
     return (np.maximum if name == "peak" else np.add)(a, b, out=out)
 
 

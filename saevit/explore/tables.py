@@ -13,7 +13,6 @@ from saevit.explore.capacity import last_factor
 from saevit.explore.costs import MOST_ENTRIES, Digits, Evaluator, Flags, Ints
 from saevit.explore.question import Question
 from saevit.explore.space import Axis, Space
-from saevit.variant import NUM_STAGES
 
 WIDTH_KEYS = ("dims", "heads")  # keys of a stage that the cost of the next stage depends on
 
@@ -33,7 +32,9 @@ def shaped(digits: Digits, shape: tuple[int, ...]) -> dict[str, Ints]:
 
 def width_axes(space: Space, stage: int) -> list[Axis]:
     """Return a stage's own axes that the cost of the next stage depends on; none before the first stage."""
-    return [axis for axis in space.axes if stage >= 0 and axis.stage == stage and axis.key.startswith(WIDTH_KEYS)]
+    return [
+        axis for axis in space.axes if stage >= 0 and axis.stage == stage and axis.key.startswith(WIDTH_KEYS)
+    ]
 
 
 def count_widths(space: Space, stage: int) -> int:

@@ -6,12 +6,12 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from saevit.compare.comparison import Candidate, Comparison
-from saevit.report.machine import csv_text, json_text, measured_columns
+from saevit.report.columns import NONE, Table, text_columns, write_json
+from saevit.report.machine import csv_text, measured_columns
 from saevit.report.metrics import COSTS, is_comparable, on_front, sorted_by
-from saevit.report.tables import NONE, Table, machine_name, without_empty_columns
+from saevit.report.tables import machine_name
 from saevit.report.units import digits, giga, interval, milliseconds, percent, plural, scaled, size
 from saevit.runs.advice import MOST_LINES, advice
-from saevit.runs.record import SCHEMA_VERSION
 from saevit.runs.statistics import median
 
 AXES = ("gmacs", "latency")  # of the fronts that a table names: what papers plot, and what this machine says
@@ -32,30 +32,30 @@ def comparison_table(comparison: Comparison, sort: str | None, axes: Sequence[st
     height, width = comparison.img_size
     timings = comparison.timings
     where = f", timed on {machine_name(timings)}" if timings and timings.latencies else ""
-    return without_empty_columns(
+    return (
         Table(
             title=f"{plural(len(comparison.candidates), 'model')} at {height} x {width} px, "
             f"{comparison.dtype}{where}",
-            columns=(
-                ("model", "l"),
-                ("family", "l"),
-                ("params", "r"),
-                ("GMACs", "r"),
-                ("peak act.", "r"),
-                ("ms/batch", "r"),
-                ("images/s", "r"),
-                (f"ratio to {comparison.reference}", "l"),
-                ("top-1", "r"),
-                ("95 % interval", "l"),
-                ("images", "r"),
-                ("at px", "r"),
-                ("source", "l"),
-                ("Pareto-optimal by", "l"),
+            columns=text_columns(
+                "model",
+                "family",
+                ">params",
+                ">GMACs",
+                ">peak act.",
+                ">ms/batch",
+                ">images/s",
+                f"ratio to {comparison.reference}",
+                ">top-1",
+                "95 % interval",
+                ">images",
+                ">at px",
+                "source",
+                "Pareto-optimal by",
             ),
             rows=tuple(row(comparison, c, found) for c in sorted_by(comparison.candidates, sort)),
             notes=notes(comparison),
         )
-    )
+    ).without_empty_columns()
 
 
 def fronts(comparison: Comparison, axes: Sequence[str]) -> Fronts:
@@ -218,12 +218,12 @@ def comparison_columns(comparison: Comparison, c: Candidate, found: Fronts) -> d
 def comparison_json(comparison: Comparison) -> str:
     """Write everything known, raw samples included, as one JSON object."""
     found = fronts(comparison, COSTS)
-    data = {"schema_version": SCHEMA_VERSION} | asdict(comparison)
+    data = asdict(comparison)
     if comparison.timings:
         data["timings"]["advice"] = list(advice(comparison.timings))
     for entry, c in zip(data["candidates"], comparison.candidates, strict=True):
         entry |= comparison_columns(comparison, c, found)
-    return json_text(data)
+    return write_json(data)
 
 
 def comparison_csv(comparison: Comparison) -> str:

@@ -3,11 +3,10 @@
 from dataclasses import asdict
 from typing import Any
 
-from saevit.report.machine import csv_text, json_text
-from saevit.report.tables import NONE, Table
+from saevit.report.columns import NONE, Table, text_columns, write_json
+from saevit.report.machine import csv_text
 from saevit.report.units import digits, fixed, plural
 from saevit.runs.evaluation import NOT_INTERLEAVED, Evaluation
-from saevit.runs.record import SCHEMA_VERSION
 from saevit.runs.statistics import Share
 
 MOST_CLASSES = 5
@@ -46,7 +45,7 @@ def summary_table(found: Evaluation) -> Table:
     return Table(
         title=f"{found.model}, weights of {found.checkpoint}, on {found.data} ({found.split}): "
         f"{found.images:,} images at {height} x {width} px",
-        columns=(("", "l"), ("value", "r"), ("what it is", "l")),
+        columns=text_columns("", ">value", "what it is"),
         rows=tuple(rows),
         notes=notes(found),
     )
@@ -86,7 +85,7 @@ def worst_table(found: Evaluation) -> Table:
     worst = found.worst[:MOST_CLASSES]
     return Table(
         title=f"Worst {len(worst)} of {len(found.classes)} classes with images",
-        columns=(("class", "l"), ("top-1 (%)", "r"), ("right", "r"), ("of", "r"), ("95 % interval", "l")),
+        columns=text_columns("class", ">top-1 (%)", ">right", ">of", "95 % interval"),
         rows=tuple(
             (
                 one.name,
@@ -144,9 +143,9 @@ def evaluation_json(found: Evaluation) -> str:
         {"name": c.name, "right": c.share.hits, "images": c.share.total, "top1": 100 * c.share.value}
         for c in found.classes
     ]
-    data = {"schema_version": SCHEMA_VERSION} | asdict(found) | evaluation_columns(found)
+    data = asdict(found) | evaluation_columns(found)
     data |= {"unreadable": list(found.unreadable), "classes": classes}
-    return json_text(data)
+    return write_json(data)
 
 
 def evaluation_csv(found: Evaluation) -> str:

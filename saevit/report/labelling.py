@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from saevit.report.labels import place
-from saevit.report.layout import SMALL
-from saevit.report.marks import FRONT, STYLES, Kind, Mark
-from saevit.report.panel import STRIP, Drawn
 from saevit.report.places import Box, Label, Place, Point, Surroundings, pieces
+from saevit.report.scatter.labels import place
+from saevit.report.scatter.layout import SMALL
+from saevit.report.scatter.panel import STRIP, Drawn
+from saevit.report.scatter.points import FRONT, STYLES, Kind, Mark
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

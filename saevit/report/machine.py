@@ -4,31 +4,25 @@ timm's units: `param_count` and `infer_macts` in millions, `infer_gmacs` in 10^9
 milliseconds for one batch.
 """
 
-import csv
-import io
-import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
+from saevit.report.columns import Column, write_csv, write_json
 from saevit.runs.advice import advice
 from saevit.runs.profile import Latency, Profile
-from saevit.runs.record import SCHEMA_VERSION
 from saevit.runs.statistics import summarize
-from saevit.text import printable
-
-FORMULA = ("=", "+", "-", "@")  # how text begins that a spreadsheet takes for one
 
 
 def profile_json(profile: Profile) -> str:
     """Write everything known, raw samples included, as one JSON object."""
-    return json_text(profile_dict(profile))
+    return write_json(profile_dict(profile))
 
 
 def profile_dict(profile: Profile) -> dict[str, Any]:
     """Return everything known as plain values: timm's columns first, then ours."""
-    data = {"schema_version": SCHEMA_VERSION} | counted_columns(profile) | asdict(profile)
+    data = counted_columns(profile) | asdict(profile)
     data |= {"weight_bytes": profile.weight_bytes, "flops": 2 * profile.macs, "agreed": profile.agreed}
     if profile.timings:
         floor = profile.timings.noise_floor
@@ -47,35 +41,15 @@ def profile_csv(profile: Profile) -> str:
     return csv_text(rows)
 
 
-def json_text(data: Any) -> str:
-    """Write JSON, which has no NaN and no infinity: null stands for them."""
-    return json.dumps(finite(data), indent=2, allow_nan=False) + "\n"
-
-
-def finite(data: Any) -> Any:
-    """Return plain values without numbers that are not finite."""
-    if isinstance(data, dict):
-        return {name: finite(value) for name, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [finite(value) for value in data]
-    return None if isinstance(data, float) and not math.isfinite(data) else data
-
-
 def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> str:
-    """Write rows under their names (None: those of all rows); text is printable and no formula."""
-    text = io.StringIO()
+    """Write rows under their names (None: those of all rows)."""
     names = columns or list(dict.fromkeys(name for row in rows for name in row))
-    writer = csv.DictWriter(text, fieldnames=names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)
-    return text.getvalue()
+    return write_csv([Column(key=name, value=partial(find, name=name)) for name in names], rows)
 
 
-def csv_cell(value: Any) -> Any:
-    """Return numbers as they are, and text that a spreadsheet would compute behind an apostrophe."""
-    if not isinstance(value, str):
-        return value
-    return "'" * value.startswith(FORMULA) + printable(value)
+def find(row: Mapping[str, Any], name: str) -> Any:
+    """Return the value under a name, None if there is none."""
+    return row.get(name)
 
 
 def counted_columns(profile: Profile) -> dict[str, Any]:

@@ -115,5 +115,7 @@ def on_front(candidates: Iterable[Candidate], x: str, y: str) -> dict[str, bool]
         for c in candidates
         if (judged or is_comparable(c)) and None not in (values := [axis.of(c) for axis in axes.values()])
     }
-    best = pareto_front(list(rows.values()), {name: axis.better for name, axis in axes.items()}) if rows else []
+    best = (
+        pareto_front(list(rows.values()), {name: axis.better for name, axis in axes.items()}) if rows else []
+    )
     return {model: place in best for place, model in enumerate(rows)}

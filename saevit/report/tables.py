@@ -1,24 +1,10 @@
 """Results to tables of text, ready to be drawn by a terminal or written plainly."""
 
-from dataclasses import dataclass, replace
-
+from saevit.report.columns import NONE, Table, text_columns
 from saevit.report.units import digits, flops, giga, interval, milliseconds, percent, scaled, size, thousands
 from saevit.runs.advice import advice
 from saevit.runs.profile import Latency, Profile, ReceiptLine, Row, Timings
 from saevit.runs.statistics import median, ratio, summarize
-
-NONE = "-"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """Columns with a name and a side ("l" or "r"), rows of text, and remarks under them."""
-
-    title: str
-    columns: tuple[tuple[str, str], ...]
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...] = ()
-    total: bool = False  # the last row is the sum of the others
 
 
 def profile_tables(profile: Profile) -> tuple[Table, ...]:
@@ -50,7 +36,7 @@ def summary_table(profile: Profile) -> Table:
         )
     return Table(
         title=f"{profile.model}, one image of {height} x {width} px, counted by {profile.counted_by}",
-        columns=(("", "l"), ("value", "r"), ("what it is", "l")),
+        columns=text_columns("", ">value", "what it is"),
         rows=tuple(rows),
         notes=(profile.statement,),
     )
@@ -76,19 +62,19 @@ def speed_table(profile: Profile) -> Table:
     table = Table(
         title=f"Speed on {machine_name(timings)}: {conditions.dtype}, {threads}, "
         f"{conditions.memory_format}, {timings.rounds} interleaved rounds",
-        columns=(
-            ("runtime", "l"),
-            ("batch", "r"),
-            ("ms/batch", "r"),
-            ("quartiles", "r"),
-            ("spread", "r"),
-            ("images/s", "r"),
-            (f"ratio to {conditions.runtime}", "l"),
+        columns=text_columns(
+            "runtime",
+            ">batch",
+            ">ms/batch",
+            ">quartiles",
+            ">spread",
+            ">images/s",
+            f"ratio to {conditions.runtime}",
         ),
         rows=tuple(speed_row(latency, timings.latencies) for latency in timings.latencies),
         notes=(*notes, *advice(timings)),
     )
-    return without_empty_columns(table)
+    return table.without_empty_columns()
 
 
 def speed_row(latency: Latency, all_of_them: tuple[Latency, ...]) -> tuple[str, ...]:
@@ -129,37 +115,19 @@ def breakdown_table(profile: Profile) -> Table:
     """Where parameters, MACs and time go, so that one sees where MACs and time disagree."""
     timings = profile.timings
     timed = timings is not None and bool(timings.breakdown_total)
-    columns = [
-        ("output", "r"),
-        ("N", "r"),
-        ("n", "r"),
-        ("sparsity", "r"),
-        ("params", "r"),
-        ("MACs", "r"),
-        ("share", "r"),
-    ]
+    columns = [">output", ">N", ">n", ">sparsity", ">params", ">MACs", ">share"]
     if timed:
-        columns += [("ms", "r"), ("share of time", "r")]
+        columns += [">ms", ">share of time"]
     rows = [breakdown_row(profile, row, timed=timed) for row in profile.rows]
-    return without_empty_columns(
+    return (
         Table(
             title=f"By {profile.by}",
-            columns=(("", "l"), *columns),
+            columns=text_columns("", *columns),
             rows=(*rows, total_row(profile, timed=timed)),
             notes=breakdown_notes(profile) if timed else (),
             total=True,
         )
-    )
-
-
-def without_empty_columns(table: Table) -> Table:
-    """Leave out the columns in which no row has a value."""
-    kept = [i for i in range(len(table.columns)) if any(row[i] != NONE for row in table.rows)]
-    return replace(
-        table,
-        columns=tuple(table.columns[i] for i in kept),
-        rows=tuple(tuple(row[i] for i in kept) for row in table.rows),
-    )
+    ).without_empty_columns()
 
 
 def breakdown_row(profile: Profile, row: Row, *, timed: bool) -> tuple[str, ...]:
@@ -221,7 +189,7 @@ def receipt_table(profile: Profile) -> Table:
         notes += receipt_notes(line)
     return Table(
         title="Receipt: independent counts of the same definition",
-        columns=(("counter", "l"), ("MACs", "r"), ("agrees", "l"), ("out of the box", "r")),
+        columns=text_columns("counter", ">MACs", "agrees", ">out of the box"),
         rows=tuple(rows),
         notes=tuple(notes),
     )

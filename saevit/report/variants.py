@@ -1,7 +1,7 @@
 """What there is to choose from: the presets and the grammar, as tables."""
 
 from saevit.count.cost import total
-from saevit.report.tables import Table
+from saevit.report.columns import Table, text_columns
 from saevit.report.units import giga, scaled
 from saevit.variant import KEYS, PRESETS
 
@@ -17,15 +17,7 @@ def presets_table() -> Table:
         rows.append((name, *sizes, scaled(cost.params), giga(cost.macs)))
     return Table(
         title=f"Presets (GMACs at {IMG_SIZE[0]} x {IMG_SIZE[1]} px, counted by analytic)",
-        columns=(
-            ("preset", "l"),
-            ("dims", "l"),
-            ("depths", "l"),
-            ("heads", "l"),
-            ("rates", "l"),
-            ("parameters", "r"),
-            ("GMACs", "r"),
-        ),
+        columns=text_columns("preset", "dims", "depths", "heads", "rates", ">parameters", ">GMACs"),
         rows=tuple(rows),
     )
 
@@ -34,7 +26,7 @@ def keys_table() -> Table:
     """The grammar."""
     return Table(
         title="Keys: PRESET[:key=value,...], for example saevit_small:width=1.25,rates=8-4-2-1,ffn=mlp",
-        columns=(("key", "l"), ("value", "l"), ("meaning", "l")),
+        columns=text_columns("key", "value", "meaning"),
         rows=tuple((name, key.form, key.help) for name, key in KEYS.items()),
         notes=("four values joined by - are one per stage; one value stands for all four",),
     )

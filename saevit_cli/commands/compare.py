@@ -4,7 +4,8 @@ import shlex
 import sys
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,12 +15,82 @@ from saevit_cli import options, output, readers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from saevit.compare.comparison import Comparison
     from saevit.compare.measured import MeasuredOn
     from saevit.measure.plan import Plan
     from saevit.runs.record import Dtype
+
+Models = Annotated[
+    list[str] | None,
+    options.argument(
+        metavar="MODEL",
+        help="Variants, published models, groups, timm:NAME, timm:PATTERN or birder:NAME; the default is the "
+        "presets and well-known baselines.",
+    ),
+]
+Group = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--group",
+        metavar="NAME",
+        help="Add a group of models: core, conv, hybrid, mobile, class-0.8 or class-1.3; repeatable.",
+    ),
+]
+Reference = Annotated[
+    str | None,
+    typer.Option(metavar="MODEL", help="Model that ratios are relative to; the default is the first one."),
+]
+FromStore = Annotated[
+    str | None,
+    options.of_time(
+        metavar="RUN",
+        help="Show a stored run instead of measuring: `latest`, a name in `saevit results list`, or a file.",
+    ),
+]
+Sort = Annotated[
+    str | None,
+    options.of_output(
+        metavar="latency|throughput|gmacs|params|memory|top1",
+        help="Order of the rows, the best first; the default is the order given.",
+    ),
+]
+AxisX = Annotated[
+    Any,
+    options.of_output(
+        "--x",
+        parser=readers.read_names,
+        metavar="NAME,...",
+        help="Horizontal axes of the plot and of the Pareto fronts, one panel each: gmacs, params, latency, "
+        "throughput, memory; the default is gmacs,latency.",
+    ),
+]
+AxisY = Annotated[
+    str | None,
+    options.of_output(
+        "--y",
+        metavar="NAME",
+        help="Vertical axis of the plot: top1 or a cost; the default is top1, or a cost if no model has a "
+        "top-1.",
+    ),
+]
+Top1 = Annotated[
+    str | None,
+    options.of_output(
+        "--top1",
+        metavar="published|SOURCE[@SPLIT]",
+        help="Accuracies to show: published ones (the default), or those that `saevit eval` measured on this "
+        "dataset, such as digits.",
+    ),
+]
+Plot = Annotated[Path | None, options.plot_option("the models")]
+Report = Annotated[
+    Path | None,
+    options.of_output(
+        metavar="FILE.html",
+        help="Write an HTML page with a sortable table, plots and raw samples, which needs no network.",
+    ),
+]
 
 # The presets, and models that lead at their budgets; sized for two cores and three minutes.
 DEFAULT = (
@@ -66,39 +137,39 @@ AXES = ("gmacs", "latency")  # what papers plot, and what this machine says
 
 def compare(
     context: typer.Context,
-    models: options.Models = None,
-    group: options.Group = None,
-    reference: options.Reference = None,
+    models: Models = None,
+    group: Group = None,
+    reference: Reference = None,
     img_size: options.ImgSize = "224",
-    batch_size: options.OneBatch = "1",
+    batch_size: options.BatchSize = 1,
     device: options.Device = "auto",
-    dtype: options.DtypeName = "fp32",
-    runtime: options.OneRuntime = "eager",
+    dtype: options.Dtype = "fp32",
+    runtime: options.Runtime = "eager",
     threads: options.Threads = None,
-    memory_format: options.Layout = "contiguous",
-    rounds: options.Rounds = "15",
-    min_time: options.MinTime = "0.1",
+    memory_format: options.MemoryFormat = "contiguous",
+    rounds: options.Rounds = 15,
+    min_time: options.MinTime = 0.1,
     measure: options.Measure = True,
-    from_store: options.FromStore = None,
+    from_store: FromStore = None,
     fold: options.Fold = True,
     force: options.Force = False,
-    sort: options.Sort = None,
-    x: options.AxisX = None,
-    y: options.AxisY = None,
-    top1: options.Top1 = None,
-    plot: options.Scatter = None,
-    report: options.Report = None,
+    sort: Sort = None,
+    x: AxisX = None,
+    y: AxisY = None,
+    top1: Top1 = None,
+    plot: Plot = None,
+    report: Report = None,
     json: options.Json = None,
     csv: options.Csv = None,
     store: options.Store = None,
     overwrite: options.Overwrite = False,
-) -> None:
-    """Set models side by side: exact counts, one interleaved timing run, published accuracies."""
+) -> int:
+    """Compare models: exact counts, one interleaved timing run, published accuracies."""
     from saevit.measure.plan import Plan
 
     view = View(
         sort=sort,
-        x=readers.read_names(x) if x else None,
+        x=x,
         y=y,
         is_timed=measure,
         plot=plot,
@@ -116,21 +187,20 @@ def compare(
         found = stored(source, names, reference, accuracies)
     else:
         plan = Plan(
-            batch_sizes=(readers.read_count("--batch-size", batch_size),),
+            batch_sizes=(batch_size,),
             device=device,
             runtimes=(runtime,),
-            threads=readers.read_threads(threads),
-            memory_format=readers.read_layout(memory_format),
-            rounds=readers.read_rounds(rounds),
-            min_time=readers.read_min_time(min_time),
+            threads=threads,
+            memory_format=memory_format,
+            rounds=rounds,
+            min_time=min_time,
             fold=fold,
             force=force,
         )
-        size, precision = readers.read_size(img_size), readers.read_dtype(dtype)
-        found = run(names or DEFAULT, reference, size, precision, plan if measure else None, accuracies, view)
+        found = run(names or DEFAULT, reference, img_size, dtype, plan if measure else None, accuracies, view)
     written = view.emit(found)
     interrupted = found.timings if not from_store else None
-    raise typer.Exit(output.exit_code(interrupted, failed=found.failed or not written))
+    return output.exit_code(interrupted, failed=found.failed or not written)
 
 
 def run(
@@ -278,13 +348,13 @@ class View:
 
     def drawn(self, found: "Comparison") -> "Callable[[Path], None]":
         """Draw the plot, and say so where its axes are others than usual."""
-        from saevit.report.figure import save
-        from saevit.report.scatter import scatter_figure
+        from saevit.report.figure import save_figure
+        from saevit.report.scatter.scatter_plot import scatter_figure
 
         xs, y, why = self.drawn_axes(found)
         if why:
             output.say(f"{why}; --plot shows {y} against {' and '.join(xs)} instead")
-        return partial(save, scatter_figure(found, xs, y))
+        return partial(save_figure, scatter_figure(found, xs, y))
 
     def drawn_axes(self, found: "Comparison") -> "tuple[Sequence[str], str, str | None]":
         """Return the axes of the plot, and why they are others than usual.
@@ -292,7 +362,7 @@ class View:
         Raises:
             OptionError: the ones asked for make no figure of these models.
         """
-        from saevit.report.marks import drawable_axes
+        from saevit.report.scatter.points import drawable_axes
 
         return drawable_axes(found, self.axes, self.y, is_asked=self.x is not None)
 

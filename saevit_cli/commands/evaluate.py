@@ -23,7 +23,7 @@ def evaluate(
     model: own.Model = None,
     width: options.Width = None,
     depth: options.Depth = None,
-    sparsity: options.Sparsity = None,
+    rates: options.Rates = None,
     settings: options.Set = None,
     checkpoint: own.Checkpoint = None,
     img_size: own.ImgSize = None,
@@ -52,10 +52,10 @@ def evaluate(
         inputs=[("--checkpoint", checkpoint), ("--data", data if Path(data or "").is_dir() else None)],
     )
     size = readers.read_size(img_size) if img_size else None
-    batches, limit = readers.read_count("--batch-size", batch_size), readers.read_threads(threads)
+    batches, limit = readers.read_count("--batch-size", batch_size), threads
     readers_of_images = readers.read_count("--workers", workers, least=0, most=readers.MOST_PROCESSES)
     named = readers.read_network(
-        model, width, depth, sparsity, settings, checkpoint=checkpoint, default="saevit_tiny"
+        model, width, depth, rates, settings, checkpoint=checkpoint, default="saevit_tiny"
     )
     from saevit.models import weighted
     from saevit.report import evaluation

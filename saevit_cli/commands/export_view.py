@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from saevit.report.tables import Table
+from saevit.report.columns import Table, text_columns
 from saevit.report.units import plural, size, thousands
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def files_table(found: "Export") -> Table:
         notes.append("random weights, nothing was learned: --checkpoint FILE")
     return Table(
         title=f"{found.about.model}, {height} x {width} px, {batch}",
-        columns=(("format", "l"), ("file", "l"), ("size", "r"), ("operators", "r"), ("versions", "l")),
+        columns=text_columns("format", "file", ">size", ">operators", "versions"),
         rows=tuple(row_of(one) for one in found.written),
         notes=tuple(notes),
     )
@@ -65,13 +65,13 @@ def differences_table(found: "Export") -> Table:
     """Return how far the files are off, read back in their own runtimes."""
     from saevit.export.verify import LIMIT, RANGE
 
-    columns = [("image", "l"), ("judged", "l")]
+    columns = ["image", "judged"]
     for one in found.written:
-        columns += [(f"{one.format}, relative", "r"), ("of largest", "r"), ("absolute", "r")]
+        columns += [f">{one.format}, relative", ">of largest", ">absolute"]
     by_image = zip(*(one.differences for one in found.written), strict=True)
     return Table(
         title=f"largest differences from the network that was written, limit {LIMIT:g} where judged",
-        columns=tuple(columns),
+        columns=text_columns(*columns),
         rows=tuple(
             (one.image, "yes" if one.is_judged else "no", *(text for each in same for text in figures(each)))
             for one, same in ((same[0], same) for same in by_image)

@@ -27,7 +27,7 @@ def train(
     model: own.Model = None,
     width: options.Width = None,
     depth: options.Depth = None,
-    sparsity: options.Sparsity = None,
+    rates: options.Rates = None,
     data: own.Data = None,
     data_dir: own.DataDir = None,
     teacher: own.Teacher = None,
@@ -77,12 +77,12 @@ def train(
         "grad_checkpointing": grad_checkpointing,
     }
     machine = Machine(device=device, workers=own.read_workers(workers))
-    texts = (width, depth, sparsity)
+    texts = (width, depth, rates)
     if resume is not None:
         refuse_beside_resume(
             {"MODEL": model, "--recipe": recipe, "--set": settings, "--output": target}
             | {f"--{name.replace('_', '-')}": value for name, value in (values | chosen).items()}
-            | dict(zip(("--width", "--depth", "--sparsity"), texts, strict=True))
+            | dict(zip(("--width", "--depth", "--rates"), texts, strict=True))
             | {"--overwrite": overwrite or None, "--show-recipe": show_recipe or None}
         )
         raise typer.Exit(guarded(lambda: resumed(resume, machine)))

@@ -16,7 +16,7 @@ from saevit_cli import output
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from saevit.report.tables import Table
+    from saevit.report.columns import Table
     from saevit.train.folder import Folder
     from saevit.train.job import Job
     from saevit.train.processes import Processes
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 def recipe_table(recipe: "Recipe", base: str) -> "Table":
     """Return every value with where it is from."""
-    from saevit.report.tables import Table
+    from saevit.report.columns import Table, text_columns
     from saevit.train.recipe import shown
     from saevit.train.recipe_text import sources_of
 
     rows = [(name, shown(getattr(recipe, name)), source) for name, source in sources_of(recipe, base).items()]
     return Table(
         title=f"Recipe {base}",
-        columns=(("key", "l"), ("value", "l"), ("where it is from", "l")),
+        columns=text_columns("key", "value", "where it is from"),
         rows=tuple(rows),
         notes=("--set key=value changes one; a value that is empty follows from the network or the batch",),
     )
@@ -41,7 +41,7 @@ def recipe_table(recipe: "Recipe", base: str) -> "Table":
 
 def introduce(job: "Job", state: "State", folder: "Folder", processes: "Processes", workers: int) -> None:
     """Say what is trained, on what and how; warnings of the data go to stderr."""
-    from saevit.report.tables import Table
+    from saevit.report.columns import Table, text_columns
 
     for data in (job.train, job.validation):
         for warning in data.warnings:
@@ -66,7 +66,7 @@ def introduce(job: "Job", state: "State", folder: "Folder", processes: "Processe
     if state.is_begun:
         rows.append(("resumed", f"after epoch {len(state.rows)}, update {state.part.updates} of the next"))
     title = f"Training {job.about.model} on {Path(job.train.name).name}"
-    output.show([Table(title=title, columns=(("", "l"), ("value", "l")), rows=tuple(rows))])
+    output.show([Table(title=title, columns=text_columns("", "value"), rows=tuple(rows))])
     sys.stdout.flush()
 
 
@@ -186,19 +186,21 @@ def watcher(state: "State") -> Iterator[Watcher]:
 
 def draw_curve(state: "State", job: "Job", folder: "Folder") -> bool:
     """Draw the learning curve, if there is an epoch to draw. Was it drawn?"""
-    from saevit.report.figure import save
+    from saevit.report.figure import save_figure
     from saevit.report.training import learning_curve
 
     caption = (
         f"{job.about.model} on {Path(job.train.name).name}, recipe {state.base}, seed {state.recipe.seed}"
     )
     target = folder.curve if state.rows else None
-    return output.write_all(("curve", target, lambda: partial(save, learning_curve(state.rows, caption))))
+    return output.write_all(
+        ("curve", target, lambda: partial(save_figure, learning_curve(state.rows, caption)))
+    )
 
 
 def conclude(state: "State", job: "Job", folder: "Folder") -> None:
     """Say what was reached, where it lies and what can be done with it."""
-    from saevit.report.tables import Table
+    from saevit.report.columns import Table, text_columns
 
     best, rows = best_of(state.rows), []
     if best is not None:
@@ -213,7 +215,7 @@ def conclude(state: "State", job: "Job", folder: "Folder") -> None:
         [
             Table(
                 title=ended(state, job),
-                columns=(("", "l"), ("value", "l")),
+                columns=text_columns("", "value"),
                 rows=tuple(rows),
                 notes=(note,) if best else (),
             )

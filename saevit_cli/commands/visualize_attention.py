@@ -26,7 +26,7 @@ def visualize_attention(
     model: own.Model = None,
     width: options.Width = None,
     depth: options.Depth = None,
-    sparsity: options.Sparsity = None,
+    rates: options.Rates = None,
     settings: options.Set = None,
     img_size: own.ImgSize = None,
     checkpoint: own.Checkpoints = None,
@@ -59,7 +59,7 @@ def visualize_attention(
     threshold, size = own.read_similarity(similarity), readers.read_size(img_size) if img_size else None
     first = checkpoint[0] if checkpoint else None
     models = [
-        readers.read_network(model, width, depth, sparsity, settings, checkpoint=first, default="saevit_tiny")
+        readers.read_network(model, width, depth, rates, settings, checkpoint=first, default="saevit_tiny")
     ]
     models += [readers.read_model(compare, None, None, None, [])] if compare else []
     pairs = with_weights(models, checkpoint or [])
@@ -159,7 +159,7 @@ class Outputs:
         from saevit.report.attention import machine
         from saevit.report.attention.draw import attention_figure
         from saevit.report.attention.numbers import attention_tables
-        from saevit.report.figure import save
+        from saevit.report.figure import save_figure
 
         if output.STDOUT not in (self.json, self.csv):
             output.show(table for one in seen for table in attention_tables(one))
@@ -167,5 +167,5 @@ class Outputs:
             ("--json", self.json, lambda: machine.attention_json(seen)),
             ("--csv", self.csv, lambda: machine.attention_csv(seen)),
             ("--npz", self.npz, lambda: partial(machine.save_arrays, seen)),
-            ("--output", self.figure, lambda: partial(save, attention_figure(view, seen))),
+            ("--output", self.figure, lambda: partial(save_figure, attention_figure(view, seen))),
         )

@@ -294,7 +294,7 @@ def test_a_failed_picture_loses_nothing(
     def fail(_: object) -> None:
         raise ValueError("matplotlib is unhappy")
 
-    monkeypatch.setattr("saevit.report.plots.breakdown_figure", fail)
+    monkeypatch.setattr("saevit.report.breakdown_plot.breakdown_figure", fail)
     monkeypatch.setattr(tempfile, "tempdir", str(here))
     assert run([*COUNT, "--plot", "a.png", "--json", "a.json", "--csv", "/dev/full"]) == 1
     told = capsys.readouterr()
@@ -308,7 +308,7 @@ def test_a_failed_picture_loses_nothing(
 def test_a_table_is_out_before_a_file_is_written(tmp_path: Path) -> None:
     """Even a crash of the process, as by a drawing library, leaves it."""
     code = (
-        "import os, sys, saevit.report.plots as p; p.breakdown_figure = lambda _: os._exit(7)\n"
+        "import os, sys, saevit.report.breakdown_plot as p; p.breakdown_figure = lambda _: os._exit(7)\n"
         "from saevit_cli.app import main; main()"
     )
     done = subprocess.run(
@@ -323,11 +323,11 @@ def test_a_table_is_out_before_a_file_is_written(tmp_path: Path) -> None:
 
 
 def test_foreign_text_in_a_table_keeps_its_lines() -> None:
-    from saevit.report.tables import Table
+    from saevit.report.columns import Table, text_columns
 
     table = Table(
         title="a\nb",
-        columns=(("x", "l"), ("y", "r")),
+        columns=text_columns("x", ">y"),
         rows=(("\x1b[2J", "\udce9"), ("数\n", "1")),
         notes=("\r",),
     )

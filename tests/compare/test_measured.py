@@ -144,7 +144,7 @@ def test_measured_accuracies_replace_published_ones_together() -> None:
     assert small.accuracy.interval == tuple(100 * end for end in Share(hits=120, total=199).interval)
     assert on_front(found.candidates, "gmacs", "top1").keys() == {small.model, baseline.model}
     table = comparison_table(found, "top1")
-    assert "95 % interval" in [name for name, _ in table.columns]
+    assert "95 % interval" in [column.heading for column in table.columns]
     notes = " ".join(table.notes)
     assert "measured here by saevit eval on digits (validation)" in notes
     assert "SHA-256 abababababab" in notes

@@ -58,7 +58,9 @@ def row(param: Any) -> str:
     """One option or argument."""
     names = "/".join([*param.opts, *param.secondary_opts]) if param.param_type_name == "option" else ""
     default = "" if param.default in (None, False) else "yes" if param.default is True else param.default
-    value = "" if getattr(param, "is_flag", False) else param.metavar or ""
+    value = (
+        "" if getattr(param, "is_flag", False) else param.metavar or "|".join(param.type_descriptor.choices)
+    )
     cells = [f"`{names}`" if names else "", f"`{value}`" if value else "", str(default), param.help]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 

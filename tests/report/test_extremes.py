@@ -15,12 +15,11 @@ from matplotlib.figure import Figure
 from saevit.compare.comparison import Accuracy, Candidate, Comparison
 from saevit.errors import OptionError
 from saevit.report.comparison import comparison_csv, comparison_json, comparison_table
-from saevit.report.figure import save
+from saevit.report.figure import save_figure, scale_axis
 from saevit.report.html.page import report_html
-from saevit.report.marks import drawable_axes
 from saevit.report.metrics import COSTS, METRICS
-from saevit.report.scales import is_wide, limits, scale
-from saevit.report.scatter import scatter_figure
+from saevit.report.scatter.points import drawable_axes
+from saevit.report.scatter.scatter_plot import scatter_figure
 from saevit.report.training import learning_curve
 from saevit.runs.profile import Latency
 from saevit.train.training_log import Epoch
@@ -76,7 +75,7 @@ def show_and_draw(chance: random.Random, target: Path) -> None:
     xs = chance.sample(COSTS, chance.choice((1, 1, 2, 3)))
     with contextlib.suppress(OptionError):
         chosen, y, _ = drawable_axes(found, xs, chance.choice(names), is_asked=chance.random() < 0.5)
-        save(scatter_figure(found, chosen, y), target)
+        save_figure(scatter_figure(found, chosen, y), target)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -108,7 +107,7 @@ def test_learning_curves_of_any_losses(seed: int, tmp_path: Path) -> None:
         )
         for i in range(chance.choice((1, 2, 50)))
     ]
-    save(learning_curve(rows, "a run"), tmp_path / "a.png")
+    save_figure(learning_curve(rows, "a run"), tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 1000
 
 
@@ -117,9 +116,7 @@ def test_learning_curves_of_any_losses(seed: int, tmp_path: Path) -> None:
 def test_ticks_are_short_and_tell_values_apart(low: float, factor: float) -> None:
     axes = Figure().add_subplot()
     values = [low, low * factor]
-    log = is_wide(values)
-    ends = limits(values, (0.1, 0.1), log=log)
-    scale(axes.xaxis, ends, log=log)
+    ends = scale_axis(axes.xaxis, values, (0.1, 0.1))
     ticks = [tick for tick in axes.get_xticks() if ends[0] <= tick <= ends[1]]
     texts = [axes.xaxis.get_major_formatter()(tick) for tick in ticks]
     assert len(texts) >= 1

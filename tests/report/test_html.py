@@ -183,21 +183,22 @@ def test_the_table_is_the_text_table() -> None:
     table = comparison_table(COMPARISON, None)
     assert cells(PAGE) == [[printable(text) for text in row] for row in table.rows]
     heads = read(PAGE).all("table", id="models")[0].all("thead")[0].all("th")
-    assert [head.text for head in heads] == [name for name, _ in table.columns]
+    assert [head.text for head in heads] == [column.heading for column in table.columns]
     assert table.title in {read(PAGE).all("h1")[0].text} & {read(PAGE).all("title")[0].text}
 
 
 def test_columns_of_numbers_sort_by_their_figures() -> None:
     """A new column of the text table has to say here what it sorts by."""
     columns = comparison_table(COMPARISON, None).columns
-    assert {name for name, side in columns if side == "r"} <= {name for name, _ in columns if figure_of(name)}
-    known = {"ratio" if name.startswith("ratio to ") else name for name, _ in columns}
+    heads = [column.head for column in columns]
+    assert {c.head for c in columns if c.side == "right"} <= {head for head in heads if figure_of(head)}
+    known = {"ratio" if head.startswith("ratio to ") else head for head in heads}
     assert known >= FIGURES.keys() - {"images"}  # which are of accuracies that were measured here
 
 
 def test_cells_carry_raw_figures_and_unknown_ones_none() -> None:
     rows = read(PAGE).all("table", id="models")[0].all("tbody")[0].all("tr")
-    heads = [name for name, _ in comparison_table(COMPARISON, None).columns]
+    heads = [column.heading for column in comparison_table(COMPARISON, None).columns]
     place = heads.index("GMACs") - 1
     assert rows[0].all("td")[place].attributes["data-value"] == "0.807"
     assert "data-value" not in rows[-1].all("td")[place].attributes

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from saevit.compare.comparison import Candidate, Comparison
+from saevit.report.columns import NONE
 from saevit.report.comparison import comparison_csv, comparison_json, comparison_table
 from saevit.report.html.page import report_html
 from saevit.report.metrics import COSTS, METRICS, on_front
-from saevit.report.tables import NONE
 from saevit.runs.statistics import median
 from tests.report.test_html import CANDIDATES, COMPARISON, HOSTILE, published, timed
 
@@ -176,11 +176,11 @@ def test_the_script_leaves_no_globals(show: Callable[[Comparison], Any], tmp_pat
     assert found <= set(page.execute_script(names))
 
 
-@pytest.mark.parametrize("column", [name for name, _ in comparison_table(COMPARISON, None).columns])
+@pytest.mark.parametrize("column", [column.heading for column in comparison_table(COMPARISON, None).columns])
 @pytest.mark.parametrize("presses", [1, 2])
 def test_every_column_sorts_both_ways_with_unknown_values_last(page: Any, column: str, presses: int) -> None:
     table = comparison_table(COMPARISON, None)
-    texts = [row[[name for name, _ in table.columns].index(column)] for row in table.rows]
+    texts = [row[[column.heading for column in table.columns].index(column)] for row in table.rows]
     values: list[Any] = [None if text == NONE else text for text in texts]
     if column in COLUMNS:
         values = [COLUMNS[column](c) for c in CANDIDATES]
@@ -346,7 +346,7 @@ def test_pointing_at_a_mark_shows_everything_about_its_model(page: Any) -> None:
     row = next(row for row in table.rows if row[0] == "timm:delta.dist_in1k")
     names, texts = ([e.text for e in every(tip, tag)] for tag in ("dt", "dd"))
     shown = dict(zip(names, texts, strict=True))
-    assert shown == dict(zip([name for name, _ in table.columns][1:], row[1:], strict=True)) | {
+    assert shown == dict(zip([column.heading for column in table.columns][1:], row[1:], strict=True)) | {
         "top-1 from": "table published, distilled",
         "counted by": "torch",
     }

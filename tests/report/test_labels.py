@@ -6,8 +6,8 @@ from itertools import combinations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saevit.report.labels import place
 from saevit.report.places import LEADER_FROM, Box, Label, Place, Surroundings, pieces
+from saevit.report.scatter.labels import place
 
 BOUNDS = (0.0, 0.0, 700.0, 500.0)
 ANYWHERE = 1000.0

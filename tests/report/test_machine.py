@@ -5,17 +5,14 @@ import io
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from saevit.measure.plan import Plan
 from saevit.profile import profile
-from saevit.report.machine import csv_text, json_text, profile_csv, profile_json
+from saevit.report.machine import profile_csv, profile_json
 from saevit.report.tables import profile_tables
 from saevit.report.units import digits, milliseconds
 from saevit.runs.profile import Profile
 from saevit.runs.statistics import ratio, summarize
-from saevit.text import printable
 
 MODEL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1"
 
@@ -69,34 +66,3 @@ def test_csv_without_measuring() -> None:
     (row,) = csv.DictReader(io.StringIO(profile_csv(profile(MODEL, counters=["analytic"]))))
     assert row["infer_img_size"] == "224"
     assert "infer_step_time" not in row
-
-
-ANY_TEXT = st.text(st.characters()) | st.sampled_from(
-    ["=1+1", "+cmd|' /C calc'!A0", "-2", "@SUM(A1)", "\t=1"]
-)
-VALUES = ANY_TEXT | st.none() | st.booleans() | st.integers() | st.floats()
-
-
-@given(st.lists(st.dictionaries(st.sampled_from("abc"), VALUES), min_size=1))
-def test_csv_has_a_line_a_row_no_control_characters_and_no_formula(rows: list[dict[str, object]]) -> None:
-    text = csv_text(rows, "abc")
-    text.encode()
-    assert len(text.splitlines()) == 1 + len(rows)
-    for line, row in zip(csv.DictReader(io.StringIO(text)), rows, strict=True):
-        for name, cell in line.items():
-            value = row.get(name)
-            if isinstance(value, str):
-                assert cell.removeprefix("'") == printable(value).removeprefix("'")
-                assert not cell.startswith(("=", "+", "-", "@"))
-            else:
-                assert cell == ("" if value is None else str(value))
-
-
-@given(st.recursive(VALUES, lambda inner: st.lists(inner) | st.dictionaries(ANY_TEXT, inner)))
-def test_json_is_json_for_every_reader(data: object) -> None:
-    def refuse(name: str) -> None:
-        raise AssertionError(f"{name} is no JSON")
-
-    text = json_text(data)
-    text.encode()
-    assert json.loads(text, parse_constant=refuse) == json.loads(json_text(json.loads(text)))

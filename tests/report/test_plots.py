@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from saevit.profile import profile
-from saevit.report.figure import FORMATS, save
-from saevit.report.plots import MOST_ROWS, breakdown_figure
+from saevit.report.breakdown_plot import MOST_ROWS, breakdown_figure
+from saevit.report.figure import FORMATS, save_figure
 from saevit.runs.profile import Profile
 
 
@@ -43,6 +43,6 @@ def test_many_modules_are_cut_and_the_caption_says_so() -> None:
 @pytest.mark.parametrize("ending", FORMATS)
 def test_every_format_is_written(timed: Profile, ending: str, tmp_path: Path) -> None:
     path = tmp_path / f"figure{ending}"
-    save(breakdown_figure(timed), path)
+    save_figure(breakdown_figure(timed), path)
     magic = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}[ending]
     assert path.read_bytes().startswith(magic)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from saevit.compare.comparison import Accuracy, Candidate, Comparison
 from saevit.errors import OptionError
-from saevit.report.figure import FORMATS, save
-from saevit.report.scatter import scatter_figure
+from saevit.report.figure import FORMATS, save_figure
+from saevit.report.scatter.scatter_plot import scatter_figure
 from saevit.runs.profile import Latency, Timings
 
 from .conftest import CONDITIONS, ENVIRONMENT
@@ -377,7 +377,7 @@ def test_whatever_is_compared_nothing_overlaps(
 @pytest.mark.parametrize("ending", FORMATS)
 def test_every_format_is_written(ending: str, tmp_path: Path) -> None:
     path = tmp_path / f"figure{ending}"
-    save(scatter_figure(ALL, ["gmacs", "latency"]), path)
+    save_figure(scatter_figure(ALL, ["gmacs", "latency"]), path)
     magic = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}[ending]
     assert path.read_bytes().startswith(magic)
 

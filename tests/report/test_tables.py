@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from saevit.profile import profile
-from saevit.report.tables import Table, profile_tables
+from saevit.report.columns import Table
+from saevit.report.tables import profile_tables
 from saevit.runs.profile import Profile, ReceiptLine, Row
 from saevit_cli.output import plain
 
@@ -41,7 +42,7 @@ def test_runtimes_are_compared_round_by_round(timed: Profile) -> None:
     )
     both = replace(timed, timings=replace(timed.timings, latencies=(first, compiled)))
     speed = by_title(both, "Speed")
-    assert speed.columns[-1][0] == "ratio to eager"
+    assert speed.columns[-1].head == "ratio to eager"
     assert [row[-1] for row in speed.rows] == ["-", "0.800 [0.800, 0.800] faster"]
 
 
@@ -53,7 +54,7 @@ def test_share_of_time_is_of_the_same_round(timed: Profile) -> None:
 
 def test_sparsity_is_shown_where_attention_samples(timed: Profile) -> None:
     breakdown = by_title(timed, "By stage")
-    names = [name for name, _ in breakdown.columns]
+    names = [column.heading for column in breakdown.columns]
     cells = {row[0]: dict(zip(names, row, strict=True)) for row in breakdown.rows}
     assert (cells["stages.0"]["N"], cells["stages.0"]["n"], cells["stages.0"]["sparsity"]) == (
         "256",
@@ -65,7 +66,9 @@ def test_sparsity_is_shown_where_attention_samples(timed: Profile) -> None:
 
 def test_columns_that_say_nothing_are_left_out(timed: Profile) -> None:
     rows = tuple(Row(path=row.path, params=row.params, macs=row.macs) for row in timed.rows)
-    names = [name for name, _ in by_title(replace(timed, rows=rows, timings=None), "By stage").columns]
+    names = [
+        column.heading for column in by_title(replace(timed, rows=rows, timings=None), "By stage").columns
+    ]
     assert names == ["", "params", "MACs", "share"]
 
 

@@ -12,13 +12,13 @@ import pytest
 from saevit.compare.measured import chosen, with_hints
 from saevit.compare.stored import comparison_of, measured_then
 from saevit.errors import OptionError, SaevitError
+from saevit.report.columns import Table
 from saevit.report.comparison import comparison_csv, comparison_json, comparison_table
 from saevit.report.html.page import report_html
 from saevit.report.stored import machine
 from saevit.report.stored.changes import diff_tables
 from saevit.report.stored.listing import list_table
 from saevit.report.stored.run import run_tables
-from saevit.report.tables import Table
 from saevit.runs.diff import diff
 from saevit.runs.evaluation import measured_here
 from saevit.runs.lines import sealed

@@ -7,8 +7,8 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from saevit.attention.facts import METRICS, Attention, HeadNumbers, Place
-from saevit.report.machine import csv_text, finite, json_text
-from saevit.runs.record import SCHEMA_VERSION
+from saevit.report.columns import finite, write_json
+from saevit.report.machine import csv_text
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def attention_json(seen: Sequence[Attention]) -> str:
     """Write all numbers, one value an image, as one JSON object with one entry a network."""
-    return json_text({"schema_version": SCHEMA_VERSION, "networks": [entry(a) for a in seen]})
+    return write_json({"networks": [entry(a) for a in seen]})
 
 
 def entry(attention: Attention) -> dict[str, Any]:

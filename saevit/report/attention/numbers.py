@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from statistics import fmean, stdev
 
 from saevit.attention.facts import Attention, HeadNumbers, Redundancy
-from saevit.report.tables import NONE, Table, without_empty_columns
+from saevit.report.columns import NONE, Table, text_columns
 from saevit.report.units import digits, percent, plural
 
 COLUMNS = {  # name in the results: name in the table
@@ -40,11 +40,11 @@ def heads_table(attention: Attention) -> Table:
     places = ("stage", "block", "head", "N", "n", "r", "sparsity")
     table = Table(
         title=f"{title(attention)}: {images_text(attention)}",
-        columns=tuple((name, "r") for name in (*places, *COLUMNS.values())),
+        columns=text_columns(*(f">{name}" for name in (*places, *COLUMNS.values()))),
         rows=tuple(head_row(numbers) for numbers in attention.numbers),
         notes=(*MEANINGS, f"images are {attention.preparation}", *attention.notes),
     )
-    return without_empty_columns(table)
+    return table.without_empty_columns()
 
 
 def title(attention: Attention) -> str:
@@ -100,12 +100,7 @@ def redundancy_table(attention: Attention) -> Table:
         notes.append(f"to try them: --sparsity {attention.suggested_sparsity}{caution(attention)}")
     return Table(
         title=f"Redundancy: similarity of the pixels of a window, {images_text(attention)}",
-        columns=(
-            ("stage", "r"),
-            *((f"r = {rate}", "r") for rate in rates),
-            ("rate now", "r"),
-            ("suggested", "r"),
-        ),
+        columns=text_columns(">stage", *(f">r = {rate}" for rate in rates), ">rate now", ">suggested"),
         rows=tuple(redundancy_row(one, rates) for one in found),
         notes=tuple(notes),
     )

@@ -6,8 +6,8 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from saevit.compare.comparison import Comparison
+from saevit.report.columns import NONE
 from saevit.report.html.markup import element
-from saevit.report.tables import NONE
 from saevit.report.units import size
 from saevit.runs.profile import Timings
 from saevit.runs.record import Conditions, Environment

@@ -3,8 +3,9 @@
 from xml.etree.ElementTree import Element
 
 from saevit.compare.comparison import Comparison
+from saevit.report.columns import Table
 from saevit.report.html.markup import element
-from saevit.report.tables import Table, machine_name
+from saevit.report.tables import machine_name
 from saevit.report.units import percent
 
 NOISE_FLOOR = "noise floor: "  # begins the note of the table that tells it

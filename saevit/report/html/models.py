@@ -5,9 +5,9 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from saevit.compare.comparison import Candidate, Comparison
+from saevit.report.columns import NONE, Column, Table
 from saevit.report.comparison import comparison_columns
 from saevit.report.html.markup import element
-from saevit.report.tables import NONE, Table
 
 FIGURES = {  # column of the table: unrounded figure (`comparison_columns`); other columns sort as text
     "params": "param_count",
@@ -43,16 +43,15 @@ def figure_of(column: str) -> str | None:
     return FIGURES.get("ratio" if column.startswith("ratio to ") else column)
 
 
-def heading(column: tuple[str, str]) -> Element:
+def heading(column: Column[Any]) -> Element:
     """Return a column's head: a button that sorts."""
-    name, side = column
-    kind = "number" if figure_of(name) else "text"
-    button = element("button", {"type": "button"}, name)
-    return element("th", {"scope": "col", "class": f"side-{side}", "data-kind": kind}, button)
+    kind = "number" if figure_of(column.head) else "text"
+    button = element("button", {"type": "button"}, column.heading)
+    return element("th", {"scope": "col", "class": f"side-{column.side[0]}", "data-kind": kind}, button)
 
 
 def model_row(
-    comparison: Comparison, c: Candidate, texts: Sequence[str], columns: Sequence[tuple[str, str]], index: int
+    comparison: Comparison, c: Candidate, texts: Sequence[str], columns: Sequence[Column[Any]], index: int
 ) -> Element:
     """Return one model; the first cell selects it, and says why it failed."""
     known = comparison_columns(comparison, c, {})
@@ -67,11 +66,10 @@ def model_row(
     return element("tr", marks | {"data-index": str(index)}, first, *cells)
 
 
-def cell_attributes(text: str, column: tuple[str, str], known: Mapping[str, Any]) -> dict[str, str]:
+def cell_attributes(text: str, column: Column[Any], known: Mapping[str, Any]) -> dict[str, str]:
     """Return the sort key, none where the value is unknown, and what the style needs."""
-    name, side = column
-    figure = figure_of(name)
+    figure = figure_of(column.head)
     value = known.get(figure) if figure else None if text == NONE else text
     verdict = known["verdict"].replace(" ", "-") if figure == "ratio" and known["verdict"] else ""
-    style = f"side-{side} {verdict if figure else 'text'}".strip()
+    style = f"side-{column.side[0]} {verdict if figure else 'text'}".strip()
     return {"class": style} | ({} if value is None else {"data-value": str(value)})

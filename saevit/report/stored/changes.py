@@ -3,9 +3,9 @@
 import math
 from dataclasses import replace
 
+from saevit.report.columns import Table, text_columns
 from saevit.report.stored.conditions import TEXTS, shared, varying
 from saevit.report.stored.listing import short_ids
-from saevit.report.tables import Table
 from saevit.report.units import fixed, interval, percent
 from saevit.runs.diff import Change, Diff
 from saevit.runs.run import StoredRun
@@ -31,13 +31,8 @@ def changes_table(found: Diff) -> Table:
     apart = varying(change.conditions for change in found.changes)
     return Table(
         title="Compared",
-        columns=(
-            ("model", "l"),
-            *((name, "r") for name in apart),
-            ("first run", "r"),
-            ("second run", "r"),
-            ("change", "l"),
-            ("second run is", "l"),
+        columns=text_columns(
+            "model", *(f">{name}" for name in apart), ">first run", ">second run", "change", "second run is"
         ),
         rows=tuple(
             (
@@ -136,7 +131,7 @@ def not_comparable_table(found: Diff) -> Table:
     equal = shared(one.conditions for one in left_out)
     return Table(
         title="Not compared",
-        columns=(("model", "l"), *((name, "r") for name in apart), ("why", "l")),
+        columns=text_columns("model", *(f">{name}" for name in apart), "why"),
         rows=tuple(
             (one.subject, *(TEXTS[name](one.conditions) for name in apart), one.reason) for one in left_out
         ),

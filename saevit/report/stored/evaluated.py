@@ -1,8 +1,8 @@
 """The stored run of an evaluation, as a table: what a trained network reached on which data."""
 
+from saevit.report.columns import Table, text_columns
 from saevit.report.evaluation import SHORT_HASH, interval_text
 from saevit.report.stored.endings import CUT_OFF, ENDINGS
-from saevit.report.tables import Table
 from saevit.report.units import digits
 from saevit.runs.evaluation import MeasuredTop1, measured_in
 from saevit.runs.record import Record
@@ -18,7 +18,7 @@ def evaluation_table(run: StoredRun) -> Table:
     where = f", on {tops[0].data} ({tops[0].split})" if tops else ""
     return Table(
         title=f"{run.path.stem}: {subject.name}{where}, {ENDINGS[run.ending]}",
-        columns=(("", "l"), ("value", "r"), ("unit", "l"), ("notes", "l")),
+        columns=text_columns("", ">value", "unit", "notes"),
         rows=tuple(row(fact, tops) for fact in run.facts if fact.value is not None),
         notes=notes(run, tops),
     )

@@ -1,6 +1,6 @@
 """What a stored run has besides its rounds: values such as counts, and samples such as those of modules."""
 
-from saevit.report.tables import NONE, Table, without_empty_columns
+from saevit.report.columns import NONE, Table, text_columns
 from saevit.report.units import digits, milliseconds, percent, scaled, size
 from saevit.runs.record import Record
 from saevit.runs.run import StoredRun
@@ -23,11 +23,11 @@ def facts_tables(run: StoredRun) -> tuple[Table, ...]:
         sources.setdefault(source_text(fact), {})[head(fact.quantity)] = None
     table = Table(
         title="Facts",
-        columns=(("model", "l"), ("conditions", "l"), *((name, "r") for name in heads)),
+        columns=text_columns("model", "conditions", *(f">{name}" for name in heads)),
         rows=tuple((*key, *(found.get(name, NONE) for name in heads)) for key, found in lines.items()),
         notes=tuple(f"{', '.join(of)}: {source}" for source, of in sources.items()),
     )
-    return (without_empty_columns(table),)
+    return (table.without_empty_columns(),)
 
 
 def source_text(fact: Record) -> str:
@@ -43,9 +43,13 @@ def samples_tables(run: StoredRun) -> tuple[Table, ...]:
         if fact.samples:
             where = fact.subject if fact.conditions is None else f"{fact.subject}, {fact.conditions}"
             groups.setdefault(where, []).append(fact)
-    heads = (("", "l"), ("median", "r"), ("quartiles", "r"), ("unit", "l"), ("spread", "r"), ("samples", "r"))
+    heads = ("", ">median", ">quartiles", "unit", ">spread", ">samples")
     return tuple(
-        Table(title=f"Sampled beside the rounds: {where}", columns=heads, rows=tuple(map(samples_row, facts)))
+        Table(
+            title=f"Sampled beside the rounds: {where}",
+            columns=text_columns(*heads),
+            rows=tuple(map(samples_row, facts)),
+        )
         for where, facts in groups.items()
     )
 

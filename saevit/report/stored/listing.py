@@ -5,10 +5,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import takewhile
 
+from saevit.report.columns import NONE, Table, text_columns
 from saevit.report.names import short_names
 from saevit.report.stored.endings import CUT_OFF, ENDINGS
-from saevit.report.stored.run import without_column
-from saevit.report.tables import NONE, Table, without_empty_columns
 from saevit.report.units import plural
 from saevit.runs.run import RunSummary
 
@@ -24,23 +23,15 @@ def list_table(runs: Sequence[RunSummary], folder: str) -> Table:
         notes.append(CUT_OFF)
     table = Table(
         title=f"{plural(len(runs), 'run')} in {folder}",
-        columns=(
-            ("run", "l"),
-            ("UTC", "l"),
-            ("machine", "l"),
-            ("torch", "l"),
-            ("models", "l"),
-            ("rounds", "r"),
-            ("ended", "l"),
-        ),
+        columns=text_columns("run", "UTC", "machine", "torch", "models", ">rounds", "ended"),
         rows=tuple(list_row(run, name) for run, name in zip(runs, ids, strict=True)),
     )
     for name, values in {"machine": [r.hardware for r in runs], "torch": [r.torch for r in runs]}.items():
         if len(said := {value for value in values if value}) == 1:  # leaves its room to the rest
             notes.append(f"{name} of all: {said.pop()}")
-            table = without_column(table, name)
+            table = table.without_column(name)
     notes.append("saevit results show RUN: the start of a run's name, or `latest`")
-    return replace(without_empty_columns(table), notes=tuple(notes))
+    return replace(table.without_empty_columns(), notes=tuple(notes))
 
 
 def list_row(run: RunSummary, name: str) -> tuple[str, ...]:

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from saevit.report.machine import csv_text, json_text, measured_columns
+from saevit.report.columns import write_json
+from saevit.report.machine import csv_text, measured_columns
 from saevit.runs.advice import advice
 from saevit.runs.profile import Latency
-from saevit.runs.record import SCHEMA_VERSION, Environment, Record
+from saevit.runs.record import Environment, Record
 from saevit.runs.replay import timings_of
 from saevit.runs.run import RunSummary, StoredRun
 from saevit.runs.statistics import median
@@ -47,7 +48,7 @@ RECORD = (
 
 def list_json(runs: Sequence[RunSummary]) -> str:
     """Write one object a run."""
-    return json_text({"schema_version": SCHEMA_VERSION, "runs": [list_entry(run) for run in runs]})
+    return write_json({"runs": [list_entry(run) for run in runs]})
 
 
 def list_csv(runs: Sequence[RunSummary]) -> str:
@@ -68,12 +69,12 @@ def list_entry(run: RunSummary) -> dict[str, Any]:
 
 def runs_json(runs: Iterable[StoredRun]) -> str:
     """Write several runs as one JSON object."""
-    return json_text({"schema_version": SCHEMA_VERSION, "runs": [run_entry(run) for run in runs]})
+    return write_json({"runs": [run_entry(run) for run in runs]})
 
 
 def run_json(run: StoredRun) -> str:
     """Write one run, raw samples included, as one JSON object."""
-    return json_text({"schema_version": SCHEMA_VERSION} | run_entry(run))
+    return write_json(run_entry(run))
 
 
 def run_entry(run: StoredRun) -> dict[str, Any]:

@@ -1,15 +1,14 @@
 """Everything of one stored run, as tables."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from shlex import quote
 
+from saevit.report.columns import NONE, Table, text_columns
 from saevit.report.html.environment import machine_fields
 from saevit.report.stored.conditions import TEXTS, shared, varying
 from saevit.report.stored.endings import CUT_OFF, ENDINGS
 from saevit.report.stored.evaluated import evaluation_table
 from saevit.report.stored.facts import facts_tables, samples_tables
-from saevit.report.tables import NONE, Table, without_empty_columns
 from saevit.report.units import digits, interval, milliseconds, percent, plural
 from saevit.runs.advice import advice
 from saevit.runs.profile import Latency, Timings
@@ -22,7 +21,7 @@ def run_tables(run: StoredRun) -> tuple[Table, ...]:
     """Return everything of one run: its subjects or what it evaluated, what was found once, the machine."""
     environment = Table(
         title="Machine and software",
-        columns=(("", "l"), ("value", "l")),
+        columns=text_columns("", "value"),
         rows=tuple(machine_fields(run.header.environment).items()),
     )
     first = evaluation_table(run) if run.is_evaluation else subjects_table(run)
@@ -48,26 +47,16 @@ def subjects_table(run: StoredRun) -> Table:
         for subject, latency in zip(subjects, timings.latencies, strict=True)
     ]
     rows += [(label, *(NONE for _ in apart), "failed", *([NONE] * 4)) for label in never]
-    heads = (("ms/batch", "r"), ("quartiles", "r"), ("spread", "r"), ("images/s", "r"), ("ratio", "l"))
-    table = without_empty_columns(
+    heads = (">ms/batch", ">quartiles", ">spread", ">images/s", "ratio")
+    table = (
         Table(
             title=title(run, next(iter(names)) if len(names) == 1 else None),
-            columns=(("model", "l"), *((name, "r") for name in apart), *heads),
+            columns=text_columns("model", *(f">{name}" for name in apart), *heads),
             rows=tuple(rows),
             notes=notes(run, timings, apart if len(names) == 1 else None),
         )
-    )
-    return table if len(names) > 1 else without_column(table, "model")
-
-
-def without_column(table: Table, name: str) -> Table:
-    """Leave out a column that says the same of every row; title or notes say it."""
-    place = [column for column, _ in table.columns].index(name)
-    return replace(
-        table,
-        columns=table.columns[:place] + table.columns[place + 1 :],
-        rows=tuple(row[:place] + row[place + 1 :] for row in table.rows),
-    )
+    ).without_empty_columns()
+    return table if len(names) > 1 else table.without_column("model")
 
 
 def title(run: StoredRun, only: str | None) -> str:

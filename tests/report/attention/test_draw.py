@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from saevit.attention.facts import Attention
 from saevit.report.attention.draw import attention_figure
 from saevit.report.attention.sheet import range_of
-from saevit.report.figure import FORMATS, save
+from saevit.report.figure import FORMATS, get_renderer, save_figure
 from tests.report.attention.conftest import QUERY, Look
 
 PYPLOT = "matplotlib.pyplot"
@@ -159,10 +159,9 @@ def test_words_say_what_image_and_which_weights(seen: Attention) -> None:
 
 @pytest.mark.parametrize("view", ["overview", "query", "pattern", "rollout"])
 def test_nothing_is_cut_off_and_colour_bars_have_units(view: str, seen: Attention) -> None:
-    from saevit.report.layout import renderer_of
 
     figure = attention_figure(view, [seen])
-    renderer = renderer_of(figure)
+    renderer = get_renderer(figure)
     for text in figure.texts:
         box = text.get_window_extent(renderer)
         assert box.x0 >= 0
@@ -202,6 +201,6 @@ def test_every_format_is_written_without_pyplot(ending: str, seen: Attention, tm
     import sys
 
     path = tmp_path / f"a{ending}"
-    save(attention_figure("overview", [seen]), path)
+    save_figure(attention_figure("overview", [seen]), path)
     assert path.read_bytes().startswith({".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}[ending])
     assert PYPLOT not in sys.modules

@@ -23,7 +23,7 @@ def of_images(numbers: HeadNumbers, factor: float) -> HeadNumbers:
 def test_table_has_a_row_a_head(seen: Attention) -> None:
     heads, alike = attention_tables(seen)
     assert len(heads.rows) == sum(len(block.heads) for block in seen.blocks)
-    row = dict(zip([name for name, _ in heads.columns], heads.rows[0], strict=True))
+    row = dict(zip([column.heading for column in heads.columns], heads.rows[0], strict=True))
     numbers = seen.numbers[0]
     assert (row["N"], row["n"], row["r"], row["sparsity"]) == ("324", "9", "8", "99.92 %")
     assert row["entropy"] == f"{100 * numbers.mean('attention_entropy') / math.log(9):.1f} %"
@@ -36,7 +36,7 @@ def test_several_images_show_their_spread(seen: Attention) -> None:
     many = replace(seen, images=("a", "b"), numbers=tuple(of_images(n, 1.5) for n in seen.numbers))
     (heads, _) = attention_tables(many)
     assert "2 images, mean +- standard deviation" in heads.title
-    column = [name for name, _ in heads.columns].index("distance px")
+    column = [column.heading for column in heads.columns].index("distance px")
     mean = seen.numbers[0].mean("distance")
     assert heads.rows[0][column] == f"{1.25 * mean:.1f} +- {mean * 0.5 / 2**0.5:.1f}"
 
@@ -63,7 +63,7 @@ def test_a_single_head_overlaps_with_nothing(seen: Attention) -> None:
     entry = json.loads(attention_json([replace(seen, numbers=(one,))]))["networks"][0]
     assert entry["heads"][0]["overlap"] == [None]
     (heads, _) = attention_tables(replace(seen, numbers=(one,)))
-    assert "overlap" not in [name for name, _ in heads.columns]
+    assert "overlap" not in [column.heading for column in heads.columns]
 
 
 def test_suggested_rates(seen: Attention) -> None:

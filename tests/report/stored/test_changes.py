@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from saevit.report.columns import Table
 from saevit.report.stored.changes import diff_tables
-from saevit.report.tables import Table
 from saevit.runs.diff import diff
 from saevit.runs.run import StoredRun
 from tests.runs.test_diff import STEADY, run_of, subject, times
@@ -34,7 +34,7 @@ def compared(first: StoredRun, second: StoredRun, reference: str | None = None) 
 def test_how_many_differences_are_resolved_is_said_first() -> None:
     (table,) = compared(BEFORE, AFTER)
     assert table.title == "20260201T080000 against 20260131T120000: 1 of 2 differences resolved (1 faster)"
-    assert [name for name, _ in table.columns] == [
+    assert [column.heading for column in table.columns] == [
         "model",
         "first run",
         "second run",
@@ -98,7 +98,7 @@ def test_other_conditions_are_another_measurement() -> None:
     subjects = [subject("base"), subject("ours"), subject("theirs", conditions=large)]
     second = run_of({"base": STEADY, "ours": STEADY, "theirs": STEADY}, subjects)
     _, left_out = compared(BEFORE, second)
-    assert [name for name, _ in left_out.columns] == ["model", "batch", "why"]
+    assert [column.heading for column in left_out.columns] == ["model", "batch", "why"]
     assert [row[:2] for row in left_out.rows] == [("theirs", "8"), ("theirs", "64")]
     assert str(large) in left_out.rows[0][2]
 

@@ -21,7 +21,7 @@ def test_values_are_a_line_a_model() -> None:
         other, quantity="top1", unit="%", value=76.31, source="published", notes=("published", "a table")
     )
     (table,) = facts_tables(with_facts(counted, peak, other, top1))
-    assert [name for name, _ in table.columns] == ["model", "MACs", "peak act.", "top-1"]
+    assert [column.heading for column in table.columns] == ["model", "MACs", "peak act.", "top-1"]
     assert table.rows == (("saevit_tiny", "806 M", "7.80 MB", "-"), ("ours", "16.0 k", "-", "76.3"))
     assert table.notes == (
         "MACs: counted (torch)",

@@ -29,7 +29,7 @@ stems = st.text("0aT", min_size=1, max_size=20) | st.text("0a", max_size=3).map(
 def test_one_line_a_run() -> None:
     table = list_table([RUN, replace(LATER, ending="interrupted", rounds=3)], "here")
     assert table.title == "2 runs in here"
-    assert [name for name, _ in table.columns] == ["run", "UTC", "models", "rounds", "ended"]
+    assert [column.heading for column in table.columns] == ["run", "UTC", "models", "rounds", "ended"]
     assert table.rows == (
         ("20260131T120000", "2026-01-31 12:00", "saevit_tiny", "15", "finished"),
         ("20260201T080000", "2026-02-01 08:00", "saevit_tiny", "3", "interrupted"),
@@ -40,7 +40,14 @@ def test_one_line_a_run() -> None:
 def test_machines_that_differ_stand_in_the_lines() -> None:
     table = list_table([RUN, replace(LATER, hardware="an accelerator")], "here")
     assert [row[2] for row in table.rows] == ["a processor", "an accelerator"]
-    assert [name for name, _ in table.columns] == ["run", "UTC", "machine", "models", "rounds", "ended"]
+    assert [column.heading for column in table.columns] == [
+        "run",
+        "UTC",
+        "machine",
+        "models",
+        "rounds",
+        "ended",
+    ]
     assert not any("machine of all" in note for note in table.notes)
 
 

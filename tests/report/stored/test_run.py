@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from saevit.report.columns import Table
 from saevit.report.stored.run import run_tables
-from saevit.report.tables import Table
 from saevit.report.units import milliseconds, percent
 from saevit.runs.advice import advice
 from saevit.runs.replay import timings_of
@@ -34,7 +34,7 @@ def shown(run: StoredRun) -> Table:
 
 
 def cells(table: Table) -> list[dict[str, str]]:
-    return [dict(zip([name for name, _ in table.columns], row, strict=True)) for row in table.rows]
+    return [dict(zip([column.heading for column in table.columns], row, strict=True)) for row in table.rows]
 
 
 def told(table: Table, start: str) -> str:
@@ -92,7 +92,7 @@ def test_one_model_under_several_conditions() -> None:
 
 def test_a_single_subject_needs_no_ratio() -> None:
     table = shown(run_of({"net": STEADY}))
-    assert [name for name, _ in table.columns] == ["ms/batch", "quartiles", "spread", "images/s"]
+    assert [column.heading for column in table.columns] == ["ms/batch", "quartiles", "spread", "images/s"]
     assert not any(note.startswith(("ratio", "noise floor")) for note in table.notes)
 
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from saevit.compare.comparison import Candidate, Comparison
 from saevit.report.agreement import LEAST, TIMED, Discord
-from saevit.report.marks import Panel, is_claim, is_elsewhere
 from saevit.report.metrics import metric
 from saevit.report.names import short_names
+from saevit.report.scatter.points import Panel, is_claim, is_elsewhere
 from saevit.report.tables import machine_name
 from saevit.report.units import digits
 

@@ -6,12 +6,11 @@ from itertools import pairwise, zip_longest
 from typing import TYPE_CHECKING, Any
 
 from saevit.report.agreement import Discord
-from saevit.report.layout import wrapped
-from saevit.report.marks import FRONT as ON_FRONT
-from saevit.report.marks import STYLES, Mark, Panel
+from saevit.report.figure import GREY, is_wide, scale_axis, style_axes, wrap_text
 from saevit.report.metrics import metric
 from saevit.report.places import Point
-from saevit.report.scales import is_wide, limits, scale
+from saevit.report.scatter.points import FRONT as ON_FRONT
+from saevit.report.scatter.points import STYLES, Mark, Panel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +22,7 @@ LANE_MARKS = 0.1  # inches from the strip's top to its marks
 LONGEST_LABEL = 3.2  # inches of a line of the y axis's label
 X_MARGINS = (0.16, 0.08)  # names of a front stand at its better side
 Y_MARGINS = (0.08, 0.08)
-GREY, GRID, STRIP = "#444444", "#e4e4e4", "#f2f2f2"
+STRIP = "#f2f2f2"
 FRONT: Looks = {"color": "#000000", "linewidth": 1.0, "zorder": 2.0}
 DISCORD: Looks = {"color": "#D55E00", "linewidth": 1.3, "linestyle": (0, (4, 2)), "zorder": 2.0}
 SPREAD: Looks = {"color": "#666666", "linewidth": 0.7, "zorder": 2.0}
@@ -60,14 +59,10 @@ def draw(axes: "Axes", panel: Panel, pairs: Sequence[Discord], lane: Lane) -> Dr
     is_less = metric(panel.x).better == "min"
     ends = [end for mark in panel.marks for end in (mark.x, *(mark.x_range or ()))]
     margins = X_MARGINS if is_less or panel.y != "top1" else X_MARGINS[::-1]
-    log = is_wide(ends)
-    scale(axes.xaxis, limits(ends, margins, log=log), log=log)
+    scale_axis(axes.xaxis, ends, margins)
     better = "lower" if is_less else "higher"
     axes.set_xlabel(f"{metric(panel.x).label}, {better} is better", size=9)
-    axes.tick_params(labelsize=8, color=GREY, labelcolor=GREY)
-    axes.grid(visible=True, color=GRID, linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    style_axes(axes)
     if lane.top:
         draw_strip(axes, lane)
     spreads = spreads_of(panel)
@@ -118,10 +113,9 @@ def scale_y(axes: "Axes", panels: Sequence[Panel], lane: Lane) -> None:
 
     ends = [end for p in panels for m in p.marks if m.y is not None for end in (m.y, *(m.y_range or ()))]
     log = panels[0].y != "top1" and is_wide(ends)
-    low, high = limits(ends, Y_MARGINS, log=log)
-    scale(axes.yaxis, (low, high), log=log)
+    low, high = scale_axis(axes.yaxis, ends, Y_MARGINS, log=log)
     figure: Any = axes.figure  # no part of one
-    text = wrapped(figure, panels[0].y_label, LONGEST_LABEL, 9)
+    text = wrap_text(figure, panels[0].y_label, LONGEST_LABEL, 9)
     axes.set_ylabel(text, size=9, y=(1 + lane.top) / 2)
     if lane.top:
         ticks = [tick for tick in axes.get_yticks() if low <= tick <= high]

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from saevit.compare.comparison import Candidate, Comparison
-from saevit.report import captions
 from saevit.report.agreement import Discord, discords, finding
-from saevit.report.figure import DPI, own_settings
+from saevit.report.figure import DPI, GREY, own_settings
 from saevit.report.labelling import add_names, spots_of
-from saevit.report.layout import SMALL, arrange, figure_width
-from saevit.report.marks import COST_LEGEND, LEGEND, MEASURED_LEGEND, STYLES, Kind, Panel, panels_of
-from saevit.report.marks import FRONT as ON_FRONT
-from saevit.report.panel import DISCORD, FRONT, GREY, Drawn, Lane, draw, lane_of, scale_y
+from saevit.report.scatter import captions
+from saevit.report.scatter.layout import SMALL, arrange, figure_width
+from saevit.report.scatter.panel import DISCORD, FRONT, Drawn, Lane, draw, lane_of, scale_y
+from saevit.report.scatter.points import COST_LEGEND, LEGEND, MEASURED_LEGEND, STYLES, Kind, Panel, panels_of
+from saevit.report.scatter.points import FRONT as ON_FRONT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

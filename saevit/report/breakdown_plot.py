@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from saevit.report.figure import DPI, own_settings
-from saevit.report.layout import text_width, wrapped
+from saevit.report.figure import DPI, own_settings, text_width, wrap_text
 from saevit.report.names import cut
 from saevit.report.tables import machine_name, time_share
 from saevit.report.units import giga, milliseconds, scaled
@@ -52,7 +51,7 @@ def breakdown_figure(profile: Profile) -> "Figure":
     axes.margins(y=0.02)
     figure.legend(loc="outside lower right", ncols=len(names), frameon=False)
     room = WIDTH - 0.3 - max(text_width(figure, label, 10) for label in labels)
-    title = [wrapped(figure, line, room, 10) for line in caption(profile, len(rows))]
+    title = [wrap_text(figure, line, room, 10) for line in caption(profile, len(rows))]
     axes.set_title("\n".join(title), loc="left", fontsize=10)
     return figure
 

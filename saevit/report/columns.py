@@ -1,0 +1,177 @@
+"""Tables by columns: a column shows a fact of a row as text and gives it unrounded to CSV, JSON and HTML.
+
+A view is one list of columns. A column without `text` is in no table, one without `key` in no CSV and JSON.
+"""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Literal, TypeVar
+
+from saevit.runs.record import SCHEMA_VERSION
+from saevit.text import printable
+
+Row = TypeVar("Row")
+Other = TypeVar("Other")
+Side = Literal["left", "right"]
+
+NONE = "-"  # the text of a value that is not known
+FORMULA = ("=", "+", "-", "@")  # a spreadsheet computes text that begins with one of these
+
+
+@dataclass(frozen=True)
+class Column(Generic[Row]):
+    """One column of a view: how it is shown, and its name and value in files."""
+
+    head: str = ""
+    text: Callable[[Row], str | None] | None = None  # a row's cell; None is shown as `-`
+    side: Side = "left"
+    unit: str = ""
+    key: str = ""  # timm's column name where timm has one
+    value: Callable[[Row], Any] = lambda row: None
+
+    @property
+    def heading(self) -> str:
+        """The head with its unit."""
+        return f"{self.head} ({self.unit})" if self.unit else self.head
+
+    def via(self, read: Callable[[Other], Row | None]) -> "Column[Other]":
+        """Return the column for rows that contain a row of this one, or None in its place."""
+        show, value = self.text, self.value
+
+        def text(row: Other) -> str | None:
+            inner = read(row)
+            return None if show is None or inner is None else show(inner)
+
+        return Column(
+            head=self.head,
+            text=text if show else None,
+            side=self.side,
+            unit=self.unit,
+            key=self.key,
+            value=lambda row: None if (inner := read(row)) is None else value(inner),
+        )
+
+
+def number_column(
+    head: str,
+    key: str,
+    read: Callable[[Row], float | None],
+    form: Callable[[Any], str],
+    divisor: float = 1,
+    unit: str = "",
+) -> Column[Row]:
+    """Return a right-aligned column of numbers.
+
+    Args:
+        head: name in tables.
+        key: name in files.
+        read: returns the number of a row, None if it is not known.
+        form: writes a number as text.
+        divisor: what the number is divided by in files, such as 1e6 for timm's `param_count`.
+        unit: is shown behind the head.
+    """
+
+    def value(row: Row) -> float | None:
+        number = read(row)
+        return number if number is None or divisor == 1 else number / divisor
+
+    return Column(
+        head=head,
+        text=lambda row: None if (number := read(row)) is None else form(number),
+        side="right",
+        unit=unit,
+        key=key,
+        value=value,
+    )
+
+
+def text_columns(*heads: str) -> tuple[Column[Any], ...]:
+    """Return the columns of rows that are text already; a head behind `>` is aligned right."""
+    return tuple(
+        Column(head.removeprefix(">"), side="right" if head.startswith(">") else "left") for head in heads
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Columns, rows of text, and notes below them."""
+
+    title: str
+    columns: tuple[Column[Any], ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+    total: bool = False  # the last row is the sum of the others
+
+    def without_empty_columns(self) -> "Table":
+        """Return the table without the columns in which no row has a value."""
+        return self._with_columns(
+            [i for i in range(len(self.columns)) if any(row[i] != NONE for row in self.rows)]
+        )
+
+    def without_column(self, head: str) -> "Table":
+        """Return the table without one column."""
+        return self._with_columns([i for i, column in enumerate(self.columns) if column.head != head])
+
+    def _with_columns(self, places: Sequence[int]) -> "Table":
+        return replace(
+            self,
+            columns=tuple(self.columns[i] for i in places),
+            rows=tuple(tuple(row[i] for i in places) for row in self.rows),
+        )
+
+
+def make_table(
+    title: str, columns: Iterable[Column[Row]], rows: Iterable[Row], notes: Iterable[str] = ()
+) -> Table:
+    """Return the table of some rows, without the columns in which no row has a value."""
+    shown = [(column, column.text) for column in columns if column.text]
+    cells = tuple(tuple(NONE if (cell := text(row)) is None else cell for _, text in shown) for row in rows)
+    table = Table(title=title, columns=tuple(column for column, _ in shown), rows=cells, notes=tuple(notes))
+    return table.without_empty_columns()
+
+
+def row_values(columns: Iterable[Column[Row]], row: Row) -> dict[str, Any]:
+    """Return the unrounded values of a row by their keys."""
+    return {column.key: column.value(row) for column in columns if column.key}
+
+
+def write_csv(columns: Sequence[Column[Row]], rows: Iterable[Row]) -> str:
+    """Return rows as CSV; text is printable, and no spreadsheet takes it for a formula."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([column.key for column in columns if column.key])
+    writer.writerows(map(csv_cell, row_values(columns, row).values()) for row in rows)
+    return text.getvalue()
+
+
+def csv_cell(value: Any) -> Any:
+    """Return text printable, and behind an apostrophe where a spreadsheet would compute it."""
+    if not isinstance(value, str):
+        return value
+    return "'" * value.startswith(FORMULA) + printable(value)
+
+
+def write_json(data: Mapping[str, Any]) -> str:
+    """Return a JSON object that begins with the version of its schema."""
+    return (
+        json.dumps(finite({"schema_version": SCHEMA_VERSION} | dict(data)), indent=2, allow_nan=False) + "\n"
+    )
+
+
+def finite(data: Any) -> Any:
+    """Return plain values with None in place of NaN and infinity, which JSON does not have."""
+    if isinstance(data, dict):
+        return {name: finite(value) for name, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
+
+
+def size_value(img_size: tuple[int, int]) -> int | str:
+    """Return an input size as timm writes it: one side of a square, else `height,width`."""
+    height, width = img_size
+    return height if height == width else f"{height},{width}"
