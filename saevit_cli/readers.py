@@ -4,6 +4,7 @@ A parser takes the text of one option; `app` puts the name of the option before 
 defaults to a parser too, which need not be text.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +13,14 @@ from saevit.baselines.adapters import split
 from saevit.errors import OptionError, nearest
 from saevit.machine import most_threads
 from saevit.text import abbreviated, read_number, read_whole
-from saevit.variant import VariantSpec, pairs, parse, with_values
+from saevit.variant import VariantSpec, parse, read_pairs, set_values
 
 if TYPE_CHECKING:
     from saevit.checkpoint import Checkpoint
 
 MOST = 10**6  # the largest count, unless a reader says otherwise
 MOST_PROCESSES = 256
+LONGEST_STEM = 100  # characters of a file name
 
 
 def count_reader(*, least: int = 1, most: int = MOST) -> Callable[[Any], int]:
@@ -102,7 +104,7 @@ def read_model(
     """Return the variant with the keys of the options set, or the text of another kind of model unchanged."""
     given = {"width": width, "depth": depth, "rates": rates}
     values = {key: value for key, value in given.items() if value is not None}
-    for key, value in pairs(settings or []).items():
+    for key, value in read_pairs(settings or []).items():
         if key in values:
             raise OptionError(
                 f"{key!r} is given as an option ({values[key]}) and by --set ({value}): keep one"
@@ -114,7 +116,7 @@ def read_model(
                 f"{', '.join(values)} cannot be set on {model}: they are keys of SAEViT variants"
             )
         return model
-    return with_values(parse(model), values)
+    return set_values(parse(model), values)
 
 
 def read_network(
@@ -150,6 +152,11 @@ def read_weights(path: Path | None) -> "Checkpoint | None":
 def name_of(model: VariantSpec | str | None, weights: "Checkpoint | None") -> str:
     """Return the name for output files: the model that the user named, else the model of the weights."""
     return weights.model or weights.path.stem if model is None and weights else str(model)
+
+
+def stem_of(model: str) -> str:
+    """Return the text of a model as part of a file name."""
+    return re.sub(r"[^A-Za-z0-9._]+", "-", model)[:LONGEST_STEM].strip("-")
 
 
 # The readers below go when explore, train, eval and visualize-attention declare parsers.

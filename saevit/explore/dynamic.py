@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from saevit.errors import OptionError
+from saevit.explore.collector import Findings
 from saevit.explore.costs import Evaluator, Ints
-from saevit.explore.findings import Findings
 from saevit.explore.pareto import Floats, Front, first_front
 from saevit.explore.quantities import QUANTITIES, join_partials, loss, needed_partials
 from saevit.explore.question import Limit, Question

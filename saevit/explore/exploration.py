@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-from saevit.count import cost as analytic
-from saevit.count import memory, traffic
+from saevit.count.cost import count_network, count_peak, count_traffic
 from saevit.errors import OptionError
 from saevit.explore import capacity
-from saevit.explore.findings import LARGEST
+from saevit.explore.collector import LARGEST
 from saevit.explore.quantities import FLOAT_BYTES, QUANTITIES
 from saevit.explore.question import Limit, Question, Search
 from saevit.explore.search import Answer, answer
@@ -47,7 +46,7 @@ class CountedVariant:
 
 def count_variant(spec: VariantSpec, img_size: tuple[int, int]) -> CountedVariant:
     """Return the row of a variant for one image of H x W."""
-    cost = analytic.total(spec, img_size)
+    cost = count_network(spec, img_size)
     logs, layers = capacity.of(spec)
     return CountedVariant(
         model=str(spec),
@@ -55,8 +54,8 @@ def count_variant(spec: VariantSpec, img_size: tuple[int, int]) -> CountedVarian
         macs=cost.macs,
         params=cost.params,
         activations=cost.activations,
-        peak_bytes=FLOAT_BYTES * memory.peak_elements(spec, img_size),
-        traffic_bytes=FLOAT_BYTES * traffic.elements(spec, img_size),
+        peak_bytes=FLOAT_BYTES * count_peak(spec, img_size),
+        traffic_bytes=FLOAT_BYTES * count_traffic(spec, img_size),
         capacity=float(capacity.entropy(logs, capacity.last_factor(spec.stages[-1].dim, img_size))),
         effectiveness=float(capacity.effectiveness(logs, layers)),
     )

@@ -15,7 +15,7 @@ import numpy as np
 import saevit
 from saevit.decode import DecodeError, decode, parse_json
 from saevit.errors import OptionError, SaevitError
-from saevit.explore.findings import Findings
+from saevit.explore.collector import Findings
 from saevit.explore.question import Search
 from saevit.files import file_type, owned, unusable
 from saevit.text import abbreviated

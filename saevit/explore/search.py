@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Literal
 
 from saevit.errors import OptionError, need
+from saevit.explore.collector import LARGEST, Collector, Findings
 from saevit.explore.costs import check_exact
 from saevit.explore.dynamic import Programmer
-from saevit.explore.findings import LARGEST, Collector, Findings
 from saevit.explore.journal import SearchError, open_journal
 from saevit.explore.question import Search
-from saevit.explore.sweep import Sample, Sweep, Work
+from saevit.explore.sweep import RandomSample, Sweep, Work
 from saevit.measure.interrupts import ENDING, held_back
 
 Engine = Literal["local", "ray"]
@@ -64,7 +64,7 @@ def start_work(search: Search) -> Work:
     if search.question.space.size >= LARGEST:
         size = search.question.space.size
         raise OptionError(f"{size:.3g} variants cannot be numbered in 63 bits: take --method dp")
-    return Sample(search) if search.method == "sample" else Sweep(search.question)
+    return RandomSample(search) if search.method == "sample" else Sweep(search.question)
 
 
 def answer(

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from saevit.count import cost as analytic
+from saevit.count.cost import count_network
 from saevit.errors import OptionError, SpecError, nearest
 from saevit.explore.choices import PER_STAGE, STAGE_KEYS
 from saevit.explore.exploration import CountedVariant, count_variant
 from saevit.explore.space import Axis, Space, check_choice
-from saevit.variant import NUM_STAGES, VariantSpec, shown
+from saevit.variant import NUM_STAGES, VariantSpec, write_value
 
 # Steps of the keys that can be solved for. Rates are not among them: a larger rate costs less.
 STEPS = {"width": 0.001, "depth": 0.001, "dims": 8, "depths": 1, "ratios": 0.125}
@@ -65,7 +65,7 @@ def solve(base: VariantSpec, key: str, target: int, img_size: tuple[int, int]) -
 
     def macs(number: int, **changes: str) -> float:
         try:
-            return analytic.total(replace(at(number), **changes), img_size).macs  # type: ignore[arg-type]
+            return count_network(replace(at(number), **changes), img_size).macs  # type: ignore[arg-type]
         except SpecError:  # beyond the largest width
             return float("inf")
 
@@ -91,9 +91,9 @@ def solve(base: VariantSpec, key: str, target: int, img_size: tuple[int, int]) -
     beyond = at(low + 1) if low < count and macs(low + 1) < float("inf") else None
     return Solution(
         key=key,
-        value=shown(get_key(at(low), key)),
+        value=write_value(get_key(at(low), key)),
         row=count_variant(at(low), img_size),
-        next_value=shown(get_key(beyond, key)) if beyond else None,
+        next_value=write_value(get_key(beyond, key)) if beyond else None,
         next_row=count_variant(beyond, img_size) if beyond else None,
         target=target,
         base=count_variant(base, img_size),
@@ -149,8 +149,8 @@ def find_sensitivity(base: VariantSpec, img_size: tuple[int, int]) -> Sensitivit
     steps = [
         KeyStep(
             key=key,
-            old=shown(get_key(base, key)),
-            new=shown(get_key(spec, key)),
+            old=write_value(get_key(base, key)),
+            new=write_value(get_key(spec, key)),
             row=count_variant(spec, img_size),
             up=up,
         )

@@ -6,8 +6,8 @@ from typing import Protocol
 import numpy as np
 
 from saevit.explore.capacity import last_factor
+from saevit.explore.collector import Collector, Findings, Variants
 from saevit.explore.costs import BUDGET, Evaluator, Ints
-from saevit.explore.findings import Collector, Findings, Variants
 from saevit.explore.quantities import join_partials
 from saevit.explore.question import Question, Search
 from saevit.explore.tables import Tables, digits_of, most_entries
@@ -89,7 +89,7 @@ class Sweep:
         )
 
 
-class Sample:
+class RandomSample:
     """Variants drawn evenly, with replacement; the seed and the number of a chunk decide which."""
 
     def __init__(self, search: Search) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from saevit.explore.question import Question, Search
     from saevit.explore.search import Answer
     from saevit.measure.plan import Plan
-    from saevit.report.views.explore import View
+    from saevit.report.views.explore import RowsView
     from saevit.variant import VariantSpec
 
 
@@ -269,7 +269,7 @@ def show_sensitivity(base: "VariantSpec", img_size: tuple[int, int], outputs: ou
 
 
 def write_view(
-    view: "View", outputs: output.Outputs, pictures: dict[str, output.Content] | None = None
+    view: "RowsView", outputs: output.Outputs, pictures: dict[str, output.Content] | None = None
 ) -> int:
     """Show a table and write its rows, and return the exit code."""
     from saevit.report.columns import row_values, write_csv, write_json

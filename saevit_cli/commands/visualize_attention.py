@@ -14,8 +14,8 @@ from saevit_cli.commands import visualize_options as own
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from saevit.attention.facts import Attention
-    from saevit.attention.look import Choice, View
+    from saevit.attention.findings import Attention, View
+    from saevit.attention.look import Choice
     from saevit.checkpoint import Checkpoint
     from saevit.variant import VariantSpec
 
@@ -65,10 +65,10 @@ def visualize_attention(
     pairs = with_weights(models, checkpoint or [])
     figure = own.target_of(target, tuple(readers.name_of(*pair) for pair in pairs), chosen)
     outputs = Outputs(figure=figure, json=json, csv=csv, npz=npz)
-    from saevit.attention import inputs as images
     from saevit.attention.look import Choice
+    from saevit.attention.photo import list_images
 
-    files = images.found(image) if image else []
+    files = list_images(image) if image else []
     outputs.check(checkpoint or [], files, overwrite=overwrite)
 
     choice = Choice(
@@ -104,23 +104,23 @@ def looked(
     choice: "Choice",
 ) -> "list[Attention]":
     """Run every network on every image."""
-    from saevit.attention import inputs as images
-    from saevit.attention.look import look
-    from saevit.attention.network import network
+    from saevit.attention.look import look_at
+    from saevit.attention.network import open_network
+    from saevit.attention.photo import shipped_photo
 
     if not files:
-        files = [images.shipped_photo()]
+        files = [shipped_photo()]
         output.say(f"no --image: using {files[0].name}, which matplotlib ships")
     seen, notes = [], list[str]()
     with output.progress() as tell:
         for model, checkpoint in pairs:
-            net = network(model, img_size, checkpoint)
+            net = open_network(model, img_size, checkpoint)
             notes += net.notes
 
-            def on_image(done: int, name: str = net.name) -> None:
+            def on_image(done: int, name: str = net.about.model) -> None:
                 tell(name, done / len(files), None)
 
-            seen.append(look(net, files, net.img_size, choice, on_image))
+            seen.append(look_at(net, files, choice, on_image))
     for note in notes:
         output.say(note)
     for one in seen:

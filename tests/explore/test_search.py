@@ -184,7 +184,9 @@ def test_a_journal_of_other_code_is_refused(
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("name", ["count/cost.py", "explore/capacity.py", "explore/dynamic.py", "variant.py"])
+@pytest.mark.parametrize(
+    "name", ["count/cost.py", "count/ops.py", "explore/capacity.py", "explore/dynamic.py", "variant.py"]
+)
 def test_the_source_text_is_part_of_the_code(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

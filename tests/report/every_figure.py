@@ -5,10 +5,10 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
-from saevit.attention.facts import Attention
-from saevit.attention.inputs import shipped_photo
-from saevit.attention.look import Choice, look
-from saevit.attention.network import network
+from saevit.attention.findings import Attention
+from saevit.attention.look import Choice, look_at
+from saevit.attention.network import open_network
+from saevit.attention.photo import shipped_photo
 from saevit.explore.solve import find_sensitivity
 from saevit.profile import profile
 from saevit.report.attention.draw import attention_figure
@@ -18,7 +18,7 @@ from saevit.report.scatter.scatter_plot import scatter_figure
 from saevit.report.training import learning_curve
 from saevit.variant import parse
 from tests.explore.spaces import MIDDLE
-from tests.report.test_scatter import ALL
+from tests.report.scatter.test_scatter_plot import ALL
 from tests.report.test_training import ROWS, row
 from tests.report.views.test_explore import found
 
@@ -68,7 +68,7 @@ def attention(text: str, view: str) -> "Figure":
 def looked() -> Attention:
     views = ("overview", "query", "pattern", "rollout")
     choice = Choice(queries=((256, 300),), views=views)
-    return look(network(parse(TINY), (72, 72)), [shipped_photo()], (72, 72), choice)
+    return look_at(open_network(parse(TINY), (72, 72)), [shipped_photo()], choice)
 
 
 FIGURES: dict[str, Callable[[str], "Figure"]] = {

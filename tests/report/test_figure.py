@@ -189,12 +189,12 @@ def test_photograph_and_maps_are_upright(tmp_path: Path) -> None:
     """Photograph as it is; maps that have their all in the upper left are bright there."""
     import matplotlib
 
-    received = [np.zeros_like(block.received) for block in looked().blocks]
+    received = [np.zeros_like(block.received) for block in looked().maps]
     for one in received:
         one[:, 0, 0] = 1
-    blocks = [replace(b, received=r) for b, r in zip(looked().blocks, received, strict=True)]
+    blocks = [replace(b, received=r) for b, r in zip(looked().maps, received, strict=True)]
     with matplotlib.rc_context({"image.origin": "lower"}):
-        figure = attention_figure("overview", [replace(looked(), blocks=tuple(blocks))])
+        figure = attention_figure("overview", [replace(looked(), maps=tuple(blocks))])
         picture = np.asarray(Image.open(io.BytesIO(drawn(figure, tmp_path))).convert("RGB")).astype(float)
     parts = {str(axes.get_gid()): cut_out(picture, figure, axes) for axes in figure.axes}
     shown = parts["photo"]
@@ -227,7 +227,7 @@ from pathlib import Path
 sys.path[:0] = [{root!r}]
 from saevit.report.figure import save_figure
 from saevit.report.training import learning_curve
-from saevit.train.training_log import Epoch
+from saevit.train.state import Epoch
 row = Epoch(epoch=1, lr=0.1, train_loss=2.0, val_loss=1.0, val_top1=50.0, val_top5=None, val_images=9,
             seconds=1.0, images_per_s=9.0, skipped=0)
 save_figure(learning_curve([row], "x_{{$ $5"), Path({target!r}))

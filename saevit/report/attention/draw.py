@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from saevit.attention.facts import Attention
+from saevit.attention.findings import Attention
 from saevit.report.attention import words
 from saevit.report.attention.maps import GREY, draw_panel, edges_of, mark
 from saevit.report.attention.sheet import SCALES, Cell, Row, Sheet, flat, ranges

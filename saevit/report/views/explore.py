@@ -47,7 +47,7 @@ COLUMNS: tuple[Column[CountedVariant], ...] = (
     number_column("capacity", "capacity", lambda row: row.capacity, "{:.1f}".format),
     number_column("rho", "effectiveness", lambda row: row.effectiveness, "{:.3f}".format),
 )
-View = tuple[Table, tuple[Column[Any], ...], Sequence[Any]]  # the columns and rows of a table, for files
+RowsView = tuple[Table, tuple[Column[Any], ...], Sequence[Any]]  # the columns and rows of a table, for files
 
 
 def explore_tables(found: Exploration) -> tuple[Table, ...]:
@@ -168,7 +168,7 @@ def write_parquet(found: Exploration, path: Path) -> None:
     parquet.write_table(arrow.Table.from_pylist(explore_records(found)), path)
 
 
-def view_solution(found: Solution) -> View:
+def view_solution(found: Solution) -> RowsView:
     """Return the largest value that fits, the next value, and the variant as given."""
     rows = [(found.value, "fits", found.row)]
     if found.next_row is not None and found.next_value is not None:
@@ -187,7 +187,7 @@ def view_solution(found: Solution) -> View:
     return make_table(title, columns, rows, notes), columns, rows
 
 
-def view_sensitivity(found: Sensitivity) -> View:
+def view_sensitivity(found: Sensitivity) -> RowsView:
     """Return the change of the costs by one step of each key, the largest change of MACs first."""
     base, (height, width) = found.base, found.base.img_size
     columns: list[Column[KeyStep]] = [
