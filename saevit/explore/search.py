@@ -19,7 +19,7 @@ from saevit.explore.dynamic import Programmer
 from saevit.explore.journal import SearchError, open_journal
 from saevit.explore.question import Search
 from saevit.explore.sweep import RandomSample, Sweep, Work
-from saevit.measure.interrupts import ENDING, held_back
+from saevit.measure.interrupts import ENDING, hold_signals
 
 Engine = Literal["local", "ray"]
 ENGINES = ("local", "ray")
@@ -175,7 +175,7 @@ def on_processes(search: Search, numbers: Iterable[int], workers: int) -> Chunks
 
 def submit(pool: ProcessPoolExecutor, search: Search, number: int) -> Future[Chunk]:
     """Give a chunk to a pool; if that starts a process, no signal interrupts the start or reaches it."""
-    with held_back():
+    with hold_signals():
         before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         try:
             return pool.submit(search_chunk, search, number)

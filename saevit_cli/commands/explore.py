@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from saevit.explore.exploration import Exploration
     from saevit.explore.question import Question, Search
     from saevit.explore.search import Answer
-    from saevit.measure.plan import Plan
+    from saevit.measure.timing import TimingOptions
     from saevit.report.views.explore import RowsView
     from saevit.variant import VariantSpec
 
@@ -88,12 +88,12 @@ def explore(
     if sensitivity:
         refuse_choices("--sensitivity", choices)
         return show_sensitivity(base, img_size, outputs)
-    from saevit.compare.compare import resolved
+    from saevit.compare.compare import resolve_models
     from saevit.explore.question import Search, choose_method
-    from saevit.measure.plan import Plan
+    from saevit.measure.timing import TimingOptions
 
-    plan = Plan(batch_sizes=(batch_size,), threads=threads, rounds=rounds, min_time=min_time)
-    compared = resolved([reference])[0] if measure_top and reference else str(base)
+    timing = TimingOptions(batch_sizes=(batch_size,), threads=threads, rounds=rounds, min_time=min_time)
+    compared = resolve_models([reference])[0] if measure_top and reference else str(base)
     options_given = {
         "--max-gmacs": max_gmacs,
         "--gmacs-band": gmacs_band,
@@ -118,7 +118,7 @@ def explore(
     search = Search(question=question, method=chosen, samples=samples, seed=seed)
     found = run_search(search, jobs, engine, resume)
     is_written = write_exploration(found, outputs)
-    code = measure_best(found, measure_top, plan, compared, store) if measure_top else 0
+    code = measure_best(found, measure_top, timing, compared, store) if measure_top else 0
     return code or output.exit_code(failed=not is_written)
 
 
@@ -288,20 +288,22 @@ def write_view(
     return output.exit_code(failed=not is_written)
 
 
-def measure_best(found: "Exploration", count: int, plan: "Plan", reference: str, store: Path | None) -> int:
+def measure_best(
+    found: "Exploration", count: int, timing: "TimingOptions", reference: str, store: Path | None
+) -> int:
     """Time the best variants, interleaved with a reference, and show their predicted order beside it."""
     from saevit.compare.compare import compare
     from saevit.report.comparison import comparison_table
     from saevit.report.views.explore import predicted_table
 
     best = [row.model for row in (found.top or found.front)[:count]]
-    with output.measuring(store) as (writer, on_step):
+    with output.measuring(store) as (writer, on_progress):
         timed = compare(
             list(dict.fromkeys([reference, *best])),
             reference=reference,
             img_size=found.question.img_size,
-            plan=plan,
-            on_step=on_step,
+            timing=timing,
+            on_progress=on_progress,
             writer=writer,
         )
     output.show((comparison_table(timed, "latency"), predicted_table(found, timed)))
