@@ -307,4 +307,4 @@ def measure_best(
             writer=writer,
         )
     output.show((comparison_table(timed, "latency"), predicted_table(found, timed)))
-    return output.exit_code(timed.timings, failed=timed.failed)
+    return output.exit_code(timed.run, failed=timed.failed)
