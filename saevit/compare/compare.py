@@ -18,8 +18,7 @@ from saevit.compare.candidates import (
 from saevit.compare.comparison import Candidate, Comparison
 from saevit.count.subject import Counted
 from saevit.errors import MemoryLimitError, OptionError, SaevitError, nearest
-from saevit.measure.timing import Progress, Tell, TimingOptions, list_conditions, time_models
-from saevit.runs.evaluation import read_top1
+from saevit.measure.timing import NextStep, Tell, TimingOptions, list_conditions, time_models
 from saevit.runs.record import COUNTS, Conditions, Dtype
 from saevit.runs.run import Run, Subject
 from saevit.runs.store import Writer, keep
@@ -77,7 +76,7 @@ def compare(
 
 def _count(model: str, img_size: tuple[int, int], on_progress: Tell) -> Counted | str:
     """Build and count one model, or return the reason why that is not possible."""
-    on_progress(Progress(text=f"building and counting {model}"))
+    on_progress(NextStep(text=f"building and counting {model}"))
     try:
         return counted_of(model, img_size)[0]
     except SaevitError as error:
@@ -141,7 +140,8 @@ def comparison_of(
         )
     subjects = {subject.label: subject for subject in run.timed}
     names = {subject.name for subject in run.subjects}
-    counted = [fact.subject for fact in run.facts if not read_top1(fact)]
+    evaluations = [top1.record for top1 in run.top1s]
+    counted = [fact.subject for fact in run.facts if fact not in evaluations]
     labels = [
         label
         for label in dict.fromkeys([*counted, *subjects, *run.failures])

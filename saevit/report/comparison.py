@@ -12,7 +12,7 @@ from saevit.report.metrics import COSTS, find_front, is_comparable, sort_candida
 from saevit.report.tables import machine_name
 from saevit.report.units import digits, giga, interval, milliseconds, percent, plural, scaled, size
 from saevit.runs.advice import MOST_LINES, advice
-from saevit.runs.statistics import median
+from saevit.runs.statistics import Ratio, median
 
 AXES = ("gmacs", "latency")  # of the fronts that a table names: what papers plot, and what this machine says
 FOLDED = (
@@ -139,11 +139,14 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
         found += timing_notes(comparison.candidates)
     floor = timings.noise_floor if timings else None
     if floor:
-        found.append(
-            f"noise floor: the reference against itself, {interval(floor.median, floor.low, floor.high)} "
-            f"at {percent(floor.confidence, 0)} confidence"
-        )
+        found.append(f"noise floor: {describe_noise_floor(floor)}")
     return (*found, *(advice(timings) if timings else ()))
+
+
+def describe_noise_floor(floor: Ratio) -> str:
+    """Write how far the reference differs from its second timing in the same rounds."""
+    ratio = interval(floor.median, floor.low, floor.high)
+    return f"the reference against itself, {ratio} at {percent(floor.confidence, 0)} confidence"
 
 
 def measured_notes(comparison: Comparison) -> list[str]:

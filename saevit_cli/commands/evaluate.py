@@ -11,7 +11,7 @@ from saevit_cli import options, output, readers
 from saevit_cli.commands import evaluate_options as own
 
 if TYPE_CHECKING:
-    from saevit.measure.timing import Progress
+    from saevit.measure.timing import NextStep
     from saevit.models import Weighted
     from saevit.runs.evaluation import Evaluation
     from saevit.runs.store import Writer
@@ -106,7 +106,7 @@ def evaluated(
 
     with output.progress() as tell:
 
-        def on_progress(step: "Progress") -> None:
+        def on_progress(step: "NextStep") -> None:
             if step.done == 0 and not quiet:
                 typer.echo(f"Evaluating on {printable(images.statement)}\n")
             tell(step.text, step.done, step.eta)

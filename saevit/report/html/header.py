@@ -4,16 +4,15 @@ from xml.etree.ElementTree import Element
 
 from saevit.compare.comparison import Comparison
 from saevit.report.columns import Table
+from saevit.report.comparison import describe_noise_floor
 from saevit.report.html.markup import element
 from saevit.report.tables import machine_name
 from saevit.report.units import percent
 
-NOISE_FLOOR = "noise floor: "  # begins the note of the table that tells it
-
 
 def header(comparison: Comparison, table: Table, command: str | None) -> list[Element]:
     """Return the title, the facts, and the command if there is one."""
-    made = [element("h1", {}, table.title), facts(comparison, table)]
+    made = [element("h1", {}, table.title), facts(comparison)]
     if comparison.run:
         made.append(element("p", {"class": "lead"}, how_to_read(comparison)))
     if command:
@@ -29,7 +28,7 @@ def reproduce(command: str) -> Element:
     return element("p", {"class": "command"}, label, element("code", {}, *spaced))
 
 
-def facts(comparison: Comparison, table: Table) -> Element:
+def facts(comparison: Comparison) -> Element:
     """Return name and value of what every figure depends on."""
     return element(
         "dl",
@@ -38,26 +37,26 @@ def facts(comparison: Comparison, table: Table) -> Element:
             element("div", {}, element("dt", {}, name), element("dd", {}, *values))
             for name, values in {
                 "Reference": (comparison.reference,),
-                **(timing_facts(comparison, table) or {"Timed": ("no",)}),
+                **(timing_facts(comparison) or {"Timed": ("no",)}),
             }.items()
         ),
     )
 
 
-def timing_facts(comparison: Comparison, table: Table) -> dict[str, tuple[Element | str, ...]]:
+def timing_facts(comparison: Comparison) -> dict[str, tuple[Element | str, ...]]:
     """Return what holds for the whole timing run."""
     timings = comparison.run
     if timings is None:
         return {}
     started = element("time", {"datetime": timings.started}, timings.started.replace("T", " "))
     cut = f", interrupted: the figures are of these {timings.rounds}" if timings.interrupted else ""
-    floor = [note.removeprefix(NOISE_FLOOR) for note in table.notes if note.startswith(NOISE_FLOOR)]
+    floor = timings.noise_floor
     return {
         "Timed": (started,),
         "Machine": (f"{machine_name(timings)}, torch {timings.environment.torch}",),
         "Conditions": (str(timings.timed[0].conditions),),
         "Rounds": (f"{timings.rounds}, interleaved, {timings.min_time:g} s or more a sample{cut}",),
-        "Noise floor": (floor[0] if floor else "unknown",),
+        "Noise floor": (describe_noise_floor(floor) if floor else "unknown",),
     }
 
 

@@ -1,19 +1,21 @@
 """The stored run of an evaluation, as a table: what a trained network reached on which data."""
 
+from collections.abc import Sequence
+
 from saevit.report.columns import Table, text_columns
 from saevit.report.evaluation import SHORT_HASH, interval_text
 from saevit.report.stored.endings import CUT_OFF, ENDINGS
 from saevit.report.units import digits
-from saevit.runs.evaluation import MeasuredTop1, read_top1s
 from saevit.runs.record import Record
 from saevit.runs.run import Run
+from saevit.runs.top1 import MeasuredTop1
 
 NAMES = {"top1": "top-1", "top5": "top-5", "calibration_error": "calibration error", "loss": "mean loss"}
 
 
 def evaluation_table(run: Run) -> Table:
     """Return one line a figure, and of which data, weights and conditions they are."""
-    tops = read_top1s(run.facts)
+    tops = run.top1s
     (subject,) = run.subjects
     where = f", on {tops[0].data} ({tops[0].split})" if tops else ""
     return Table(
@@ -24,7 +26,7 @@ def evaluation_table(run: Run) -> Table:
     )
 
 
-def row(fact: Record, tops: list[MeasuredTop1]) -> tuple[str, ...]:
+def row(fact: Record, tops: Sequence[MeasuredTop1]) -> tuple[str, ...]:
     """One figure; its first notes, the rest is the same for all."""
     assert fact.value is not None
     of = next((top for top in tops if top.record is fact), None)
@@ -38,7 +40,7 @@ def is_own(note: str) -> bool:
     return not note.startswith(("data=", "fingerprint=", "split=", "images=", "unreadable="))
 
 
-def notes(run: Run, tops: list[MeasuredTop1]) -> tuple[str, ...]:
+def notes(run: Run, tops: Sequence[MeasuredTop1]) -> tuple[str, ...]:
     """Say of what the figures are, and how to set them beside others."""
     lines = [*run.warnings, *([CUT_OFF] if run.ending == "lost" else [])]
     lines.append(f"begun {run.started} on {run.hardware}: {run.subjects[0].conditions}")
