@@ -11,7 +11,7 @@ from saevit.attention.network import open_network
 from saevit.attention.photo import shipped_photo
 from saevit.explore.solve import sensitivity
 from saevit.profile import profile
-from saevit.report.attention.draw import attention_figure
+from saevit.report.attention_figure import attention_figure
 from saevit.report.breakdown_plot import breakdown_figure
 from saevit.report.explore.figures import front_figure, tornado_figure
 from saevit.report.scatter.scatter_plot import scatter_figure

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from saevit.errors import OptionError
-from saevit.report.attention.draw import attention_figure
+from saevit.report.attention_figure import attention_figure
 from saevit.report.figure import FORMATS, save_figure
 from saevit.text import printable
 from tests.report.every_figure import FIGURES, curve, looked
