@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from saevit.baselines import timm_models
-from saevit.count.cost import total
+from saevit.count.cost import count_network
 from saevit.count.torch_counter import count_torch
 from saevit.measure.interleave import Subject, measure
 from saevit.model.fold import fold
@@ -159,7 +159,7 @@ def macs_of(name: str) -> int:
     if name == MATRIX:
         return SIDE**3
     if name in OURS:
-        return int(total(parse(name), IMG_SIZE).macs)
+        return int(count_network(parse(name), IMG_SIZE).macs)
     return sum(count_torch(rival(name), (1, 3, *IMG_SIZE)).macs.values())
 
 

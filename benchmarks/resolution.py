@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from saevit.baselines import timm_models
-from saevit.count.cost import total
+from saevit.count.cost import count_network
 from saevit.count.peak import traced_peak
 from saevit.measure.interleave import Subject, measure
 from saevit.model.fold import fold
@@ -70,7 +70,9 @@ def main() -> None:
             with torch.inference_mode():
                 peak = traced_peak(models[name], (1, 3, size, size)).bytes
             first.setdefault("peak", peak)
-            macs = "-" if name == LEADER else f"{int(total(parse(name), (size, size)).macs) / 1e9:.2f}"
+            macs = (
+                "-" if name == LEADER else f"{int(count_network(parse(name), (size, size)).macs) / 1e9:.2f}"
+            )
             timed = samples.get((name, size))
             pairs = zip(timed, samples[name, 224], strict=True) if timed else ()
             grown = f"{median([a / b for a, b in pairs]):.1f}" if timed else "not timed"

@@ -41,6 +41,11 @@ class Stage:
     attn_blocks: int  # the last of them, which carry attention
 
     @property
+    def samples(self) -> bool:
+        """Whether attention works on sampled tokens: r = 1 is dense attention, without sampling."""
+        return self.rate > 1
+
+    @property
     def attends(self) -> tuple[bool, ...]:
         """Say of each block whether it carries attention."""
         return tuple(j >= self.depth - self.attn_blocks for j in range(self.depth))
@@ -93,26 +98,11 @@ class VariantSpec:
     @property
     def stem_dim(self) -> int:
         """Channels between the stem's two convolutions, `width` applied."""
-        return self.stem if self.width == 1 else rounded(self.stem * self.width, 8)
+        return resolve_dim(self.stem, 1, self.width)
 
     def _stage(self, i: int) -> Stage:
-        dim, depth = self._dim(i), self._depth(i)
-        return Stage(
-            dim=dim,
-            hidden_dim=rounded(dim * self.ratios[i], NUM_GROUPS),
-            num_heads=self.num_heads[i],
-            rate=1 if self.attention == "dense" else self.rates[i],
-            depth=depth,
-            attn_blocks=0 if self.attention == "none" else min(self.attn_blocks[i], depth),
-        )
-
-    def _dim(self, i: int) -> int:
-        if self.width == 1:
-            return self.dims[i]
-        return rounded(self.dims[i] * self.width, math.lcm(8, self.num_heads[i]))
-
-    def _depth(self, i: int) -> int:
-        return rounded(self.depths[i] * self.depth, 1)
+        sizes = {name: getattr(self, name)[i] for name in PER_STAGE}
+        return resolve_stage(sizes, width=self.width, depth=self.depth, attention=self.attention)
 
     def _check_heads(self) -> None:
         for i, (dim, heads) in enumerate(zip(self.dims, self.num_heads, strict=True)):
@@ -130,15 +120,15 @@ class VariantSpec:
                 f"width={self.width:g} makes {self.stem_dim} channels in the stem: at most {MAX_DIM}, "
                 f"that is width={MAX_DIM / self.stem:.4g}"
             )
-        for i in range(NUM_STAGES):
-            if self._dim(i) > MAX_DIM:
+        for i, stage in enumerate(self.stages):
+            if stage.dim > MAX_DIM:
                 raise SpecError(
-                    f"width={self.width:g} makes {self._dim(i)} channels in stage {i}: at most {MAX_DIM}, "
+                    f"width={self.width:g} makes {stage.dim} channels in stage {i}: at most {MAX_DIM}, "
                     f"that is width={MAX_DIM / self.dims[i]:.4g}"
                 )
-            if self._depth(i) > MAX_DEPTH:
+            if stage.depth > MAX_DEPTH:
                 raise SpecError(
-                    f"depth={self.depth:g} makes {self._depth(i)} blocks in stage {i}: at most {MAX_DEPTH}, "
+                    f"depth={self.depth:g} makes {stage.depth} blocks in stage {i}: at most {MAX_DEPTH}, "
                     f"that is depth={MAX_DEPTH / self.depths[i]:.4g}"
                 )
 
@@ -146,9 +136,35 @@ class VariantSpec:
         return text_of(self)
 
 
-def rounded(value: float, multiple: int) -> int:
-    """Round to the nearest positive multiple (halves go up)."""
-    return max(multiple, int(value / multiple + 0.5) * multiple)
+def resolve_stage(sizes: Mapping[str, Any], *, width: Any, depth: Any, attention: str) -> Stage:
+    """Apply the multipliers and switches to one stage's values of the fields that have one for each stage.
+
+    Every value but `attention` may be an array, for many variants at once.
+    """
+    dim = resolve_dim(sizes["dims"], sizes["num_heads"], width)
+    blocks = round_to_multiple(sizes["depths"] * depth, 1)
+    attn_blocks = sizes["attn_blocks"] * (attention != "none")
+    return Stage(
+        dim=dim,
+        hidden_dim=round_to_multiple(dim * sizes["ratios"], NUM_GROUPS),
+        num_heads=sizes["num_heads"],
+        rate=1 if attention == "dense" else sizes["rates"],
+        depth=blocks,
+        attn_blocks=blocks + (attn_blocks - blocks) * (attn_blocks < blocks),
+    )
+
+
+def resolve_dim(dim: Any, num_heads: Any, width: Any) -> Any:
+    """Multiply channels by `width`, to a multiple of 8 that the heads divide; 1 changes nothing."""
+    shared = (num_heads | 8) & -(num_heads | 8)  # the power of two, up to 8, that divides the heads
+    return dim + (round_to_multiple(dim * width, 8 * num_heads // shared) - dim) * (width != 1)
+
+
+def round_to_multiple(value: Any, multiple: Any) -> Any:
+    """Round to the nearest positive multiple (halves go up). Numbers or arrays."""
+    steps = value / multiple + 0.5
+    whole = steps.astype("int64") if hasattr(steps, "astype") else int(steps)
+    return (whole + (whole == 0)) * multiple
 
 
 def whole(low: int, high: int) -> Any:
@@ -230,6 +246,7 @@ CHOICES = {
     "ffn": FFNS,
     "local": LOCALS,
 }
+PER_STAGE = (*PER_STAGE_INTS, "ratios")
 FIELDS = tuple(field.name for field in fields(VariantSpec))
 
 # tiny and small stand at the two budgets that the paper's abstract claims (0.8 and 1.3 GFLOPs, read as

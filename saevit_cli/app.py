@@ -35,8 +35,7 @@ SUMMARIES = {
     "eval": "Measure what trained weights reach: top-1 and top-5 with intervals, calibration, throughput.",
     "train": "Train a variant or any timm model by a well-known recipe; a run that was stopped goes on with "
     "--resume.",
-    "export": "Write a network as ONNX, torch.export or OpenVINO files, each verified before it gets "
-    "its name.",
+    "export": "Write a network as ONNX, torch.export or OpenVINO files, and verify each file.",
     "list": "Show the presets, and the keys that make variants of them.",
     "results": "List, show, compare and export the measured runs that are kept.",
 }

@@ -21,9 +21,14 @@ from saevit.variant import KEYS, PRESETS
 from saevit_cli import readers
 
 MODEL, TIME, OUTPUT = "Variant", "Measuring", "Output"  # headings in a command's help
-of_model = partial(typer.Option, rich_help_panel=MODEL)
-of_time = partial(typer.Option, rich_help_panel=TIME)
-of_output = partial(typer.Option, rich_help_panel=OUTPUT)
+
+
+def in_panel(heading: str) -> partial[Any]:
+    """Return `typer.Option` for the options under one heading of the help."""
+    return partial(typer.Option, rich_help_panel=heading)
+
+
+of_model, of_time, of_output = in_panel(MODEL), in_panel(TIME), in_panel(OUTPUT)
 
 
 def complete_variant(incomplete: str) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from saevit.count import cost as analytic
+from saevit.count.cost import count_network
 from saevit.errors import OptionError, SpecError, nearest
 from saevit.explore.choices import PER_STAGE, STAGE_KEYS
 from saevit.explore.rows import Row, row_of
@@ -56,7 +56,7 @@ def solve(base: VariantSpec, key: str, target: int, img_size: tuple[int, int]) -
 
     def macs(number: int, **changes: str) -> float:
         try:
-            return analytic.total(replace(at(number), **changes), img_size).macs  # type: ignore[arg-type]
+            return count_network(replace(at(number), **changes), img_size).macs  # type: ignore[arg-type]
         except SpecError:  # beyond the largest width
             return float("inf")
 

@@ -5,7 +5,8 @@ from weakref import WeakKeyDictionary
 from torch import Tensor, nn
 
 from saevit.errors import OptionError, need
-from saevit.export.onnx import EXTRA, Shape, onnx_model
+from saevit.export.formats import EXTRA, Shape
+from saevit.export.onnx import make_onnx_model
 from saevit.runs.record import Conditions
 
 # One graph for each network and shape, however many runtimes ask for it.
@@ -22,7 +23,7 @@ def graph(model: nn.Module, example: Tensor) -> bytes:
     B, C, H, W = example.shape
     shape = (B, C, H, W)
     if shape not in made:
-        made[shape] = onnx_model(model, shape, is_dynamic=False).SerializeToString()
+        made[shape] = make_onnx_model(model, shape, is_dynamic=False).SerializeToString()
     return made[shape]
 
 

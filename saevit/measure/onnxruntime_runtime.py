@@ -8,7 +8,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from saevit.errors import MeasureError, need
-from saevit.export.onnx import EXTRA, INPUT, OUTPUT, quiet, reason_of
+from saevit.export.formats import EXTRA, first_cause, silence_exporters
+from saevit.export.onnx import INPUT, OUTPUT
 from saevit.measure.exchange import check_conditions, graph
 from saevit.measure.memory import is_out_of_memory
 from saevit.measure.outputs import check_finite
@@ -34,7 +35,7 @@ class OnnxRuntime:
         """
         data = graph(model, example)
         try:
-            with quiet():
+            with silence_exporters():
                 opened = session(data, conditions.threads)
                 call = bound(opened, example.numpy())
             done = call()
@@ -42,7 +43,7 @@ class OnnxRuntime:
             if is_out_of_memory(error):
                 raise
             raise MeasureError(
-                f"ONNX Runtime cannot run it: {reason_of(error)}; measure it eagerly"
+                f"ONNX Runtime cannot run it: {first_cause(error)}; measure it eagerly"
             ) from error
         if (providers := opened.get_providers()) != [PROVIDER]:
             raise MeasureError(f"ONNX Runtime runs it on {', '.join(providers)}, not on {PROVIDER}")

@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from saevit.errors import MeasureError, need
-from saevit.export.onnx import EXTRA, quiet, reason_of
-from saevit.export.openvino import compiled, openvino_model
+from saevit.export.formats import EXTRA, first_cause, silence_exporters
+from saevit.export.openvino import compile_openvino, make_openvino_model
 from saevit.measure.exchange import check_conditions, graph
 from saevit.measure.memory import is_out_of_memory
 from saevit.measure.outputs import check_finite
@@ -33,8 +33,8 @@ class OpenVINORuntime:
         openvino = need("openvino", EXTRA)
         data = graph(model, example)
         try:
-            with quiet():
-                made = compiled(openvino_model(data), conditions.threads)
+            with silence_exporters():
+                made = compile_openvino(make_openvino_model(data), conditions.threads)
                 request = made.create_infer_request()
             request.set_input_tensor(openvino.Tensor(example.numpy(), shared_memory=True))
             outputs = list(request.infer().values())
@@ -44,7 +44,7 @@ class OpenVINORuntime:
         except Exception as error:  # OpenVINO raises RuntimeError and kinds of its own
             if is_out_of_memory(error):
                 raise
-            raise MeasureError(f"OpenVINO cannot run it: {reason_of(error)}; measure it eagerly") from error
+            raise MeasureError(f"OpenVINO cannot run it: {first_cause(error)}; measure it eagerly") from error
         if devices != ["CPU"]:
             raise MeasureError(f"OpenVINO runs it on {devices}, not on the CPU alone")
         check_finite(outputs)

@@ -8,7 +8,7 @@ from typing import Any
 from saevit.compare.comparison import Candidate, Comparison
 from saevit.report.columns import NONE, Table, text_columns, write_json
 from saevit.report.machine import csv_text, measured_columns
-from saevit.report.metrics import COSTS, is_comparable, on_front, sorted_by
+from saevit.report.metrics import COSTS, find_front, is_comparable, sort_candidates
 from saevit.report.tables import machine_name
 from saevit.report.units import digits, giga, interval, milliseconds, percent, plural, scaled, size
 from saevit.runs.advice import MOST_LINES, advice
@@ -52,7 +52,7 @@ def comparison_table(comparison: Comparison, sort: str | None, axes: Sequence[st
                 "source",
                 "Pareto-optimal by",
             ),
-            rows=tuple(row(comparison, c, found) for c in sorted_by(comparison.candidates, sort)),
+            rows=tuple(row(comparison, c, found) for c in sort_candidates(comparison.candidates, sort)),
             notes=notes(comparison),
         )
     ).without_empty_columns()
@@ -60,7 +60,7 @@ def comparison_table(comparison: Comparison, sort: str | None, axes: Sequence[st
 
 def fronts(comparison: Comparison, axes: Sequence[str]) -> Fronts:
     """Return the fronts of top-1 against each axis on which anything stands."""
-    found = {axis: on_front(comparison.candidates, axis, "top1") for axis in axes}
+    found = {axis: find_front(comparison.candidates, axis, "top1") for axis in axes}
     return {axis: models for axis, models in found.items() if models}
 
 

@@ -1,6 +1,6 @@
 """What there is to choose from: the presets and the grammar, as tables."""
 
-from saevit.count.cost import total
+from saevit.count.cost import count_network
 from saevit.report.columns import Table, text_columns
 from saevit.report.units import giga, scaled
 from saevit.variant import KEYS, PRESETS
@@ -12,7 +12,7 @@ def presets_table() -> Table:
     """Every preset with its sizes and exact cost."""
     rows = []
     for name, spec in PRESETS.items():
-        cost = total(spec, IMG_SIZE)
+        cost = count_network(spec, IMG_SIZE)
         sizes = ("-".join(map(str, sizes)) for sizes in (spec.dims, spec.depths, spec.num_heads, spec.rates))
         rows.append((name, *sizes, scaled(cost.params), giga(cost.macs)))
     return Table(

@@ -324,7 +324,7 @@ class View:
         from saevit.report import metrics
         from saevit.report.figure import FORMATS
 
-        metrics.sorted_by((), self.sort)
+        metrics.sort_candidates((), self.sort)
         metrics.check_axes(self.x or (), self.y or "top1")
         output.check_targets(
             (("--json", self.json), ("--csv", self.csv), ("--plot", self.plot), ("--report", self.report)),
@@ -362,9 +362,9 @@ class View:
         Raises:
             OptionError: the ones asked for make no figure of these models.
         """
-        from saevit.report.scatter.points import drawable_axes
+        from saevit.report.scatter.points import choose_axes
 
-        return drawable_axes(found, self.axes, self.y, is_asked=self.x is not None)
+        return choose_axes(found, self.axes, self.y, is_asked=self.x is not None)
 
 
 def page(found: "Comparison") -> str:

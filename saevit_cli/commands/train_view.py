@@ -84,11 +84,11 @@ def network_text(job: "Job") -> str:
 
 def macs_of(job: "Job") -> tuple[int, str]:
     """Count one image: a variant in closed form, a network of timm by torch's counter."""
-    from saevit.count.cost import total
+    from saevit.count.cost import count_network
     from saevit.model.pyramid import SAEViT
 
     if isinstance(job.net, SAEViT):
-        return int(total(job.net.spec, job.recipe.img_size).macs), "analytic"
+        return int(count_network(job.net.spec, job.recipe.img_size).macs), "analytic"
     from saevit.count.torch_counter import count_torch
     from saevit.models import build_network
 

@@ -44,8 +44,8 @@ Checkpoints = Annotated[
     options.of_model(
         "--checkpoint",
         metavar="FILE",
-        help="Weights: a .safetensors file of `saevit train`, or a file of torch.save; given twice, the second "
-        "is for the network of --compare, or for a second copy of the same network.",
+        help="Weights: a .safetensors file of `saevit train`, or a file of torch.save; given twice, the "
+        "second is for the network of --compare, or for a second copy of the same network.",
     ),
 ]
 Compare = Annotated[
@@ -83,8 +83,8 @@ Blocks = Annotated[
     Any,
     positions(
         "--block",
-        help="Blocks of a stage to show, from 1; the default is all, of which a figure shows the last of each "
-        "stage.",
+        help="Blocks of a stage to show, from 1; the default is all, of which a figure shows the last of "
+        "each stage.",
     ),
 ]
 Heads = Annotated[Any, positions("--head", help="Heads to show, from 1; the default is all.")]
@@ -207,7 +207,7 @@ def pair_weights(
 def figure_path(
     target: Path | None, pairs: "list[tuple[VariantSpec | str | None, Checkpoint | None]]", view: str
 ) -> Path:
-    """Return the file of the figure: the one that is named, or a file named after the networks and the view."""
+    """Return the file of the figure; its default name is made of the networks and the view."""
     if target is not None and not target.is_dir():
         return target
     models = (readers.name_of(*pair) for pair in pairs)

@@ -13,7 +13,7 @@ from saevit.compare.comparison import Candidate, Comparison, per_image
 from saevit.errors import OptionError
 from saevit.measure.plan import Plan
 from saevit.report.comparison import comparison_csv, comparison_json, comparison_table
-from saevit.report.metrics import sorted_by
+from saevit.report.metrics import sort_candidates
 from saevit.runs.statistics import ratio
 
 SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1,stem=8,classes=10"
@@ -114,10 +114,10 @@ def test_published_accuracy_stands_beside_and_never_on_variants() -> None:
 def test_sorting_puts_the_best_first_and_the_unknown_last(found: Comparison) -> None:
     unknown = Candidate(model="x", failure="no")
     everyone = (unknown, *found.candidates)
-    assert [c.model for c in sorted_by(everyone, "gmacs")][-1] == "x"
-    assert sorted_by(everyone, "latency")[0].model == found.reference
-    assert sorted_by(everyone, "throughput")[0].model == found.reference
-    assert sorted_by(everyone, None)[0] is unknown
+    assert [c.model for c in sort_candidates(everyone, "gmacs")][-1] == "x"
+    assert sort_candidates(everyone, "latency")[0].model == found.reference
+    assert sort_candidates(everyone, "throughput")[0].model == found.reference
+    assert sort_candidates(everyone, None)[0] is unknown
 
 
 def test_raw_samples_reproduce_the_printed_ratio(found: Comparison) -> None:

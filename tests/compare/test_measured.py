@@ -15,7 +15,7 @@ from saevit.compare.stored import comparison_of, measured_then
 from saevit.errors import OptionError
 from saevit.measure.plan import Plan
 from saevit.report.comparison import comparison_csv, comparison_json, comparison_table
-from saevit.report.metrics import on_front
+from saevit.report.metrics import find_front
 from saevit.runs.evaluation import MeasuredTop1, keep, measured_here, records_of
 from saevit.runs.statistics import Share
 from saevit.runs.store import Writer, read
@@ -142,7 +142,7 @@ def test_measured_accuracies_replace_published_ones_together() -> None:
     assert small.accuracy.top1 == pytest.approx(100 * 120 / 199)
     assert small.accuracy.mark == baseline.accuracy.mark == "measured here"
     assert small.accuracy.interval == tuple(100 * end for end in Share(hits=120, total=199).interval)
-    assert on_front(found.candidates, "gmacs", "top1").keys() == {small.model, baseline.model}
+    assert find_front(found.candidates, "gmacs", "top1").keys() == {small.model, baseline.model}
     table = comparison_table(found, "top1")
     assert "95 % interval" in [column.heading for column in table.columns]
     notes = " ".join(table.notes)

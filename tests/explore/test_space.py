@@ -2,15 +2,15 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from saevit.errors import OptionError, SpecError
 from saevit.explore.choices import read_choices
-from saevit.explore.costs import rounded as rounded_arrays
 from saevit.explore.space import around, make_space, read_space, read_table
-from saevit.variant import PRESETS, parse, rounded
+from saevit.variant import PRESETS, parse, resolve_dim, round_to_multiple
 from tests.explore.spaces import BASE, spaces
 
 TINY = PRESETS["saevit_tiny"]
@@ -147,6 +147,12 @@ def test_around_a_preset_is_the_preset(name: str) -> None:
 
 @given(st.floats(0.01, 5000), st.integers(1, 512))
 def test_arrays_round_as_one_variant_does(value: float, multiple: int) -> None:
-    import numpy as np
+    arrays = np.array([value]), np.array([multiple])
+    assert round_to_multiple(*arrays).tolist() == [round_to_multiple(value, multiple)]
 
-    assert rounded_arrays(np.array([value]), np.array([multiple])).tolist() == [rounded(value, multiple)]
+
+@given(st.integers(1, 2**20), st.integers(1, 64), st.floats(0.01, 4))
+def test_width_gives_multiples_of_8_that_heads_divide(dim: int, heads: int, width: float) -> None:
+    found = resolve_dim(dim, heads, width)
+    assert found % math.lcm(8, heads) == 0 if width != 1 else found == dim
+    assert resolve_dim(np.array([dim]), np.array([heads]), np.array([width])).tolist() == [found]

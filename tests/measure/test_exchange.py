@@ -58,7 +58,7 @@ def test_one_graph_serves_both_and_goes_with_its_network(monkeypatch: pytest.Mon
         made.append(shape)
         return Graph(shape)
 
-    monkeypatch.setattr(exchange, "onnx_model", write)
+    monkeypatch.setattr(exchange, "make_onnx_model", write)
     model, image = nn.Linear(2, 2), torch.zeros(1, 3, 4, 4)
     assert exchange.graph(model, image) == exchange.graph(model, image)
     exchange.graph(model, torch.zeros(2, 3, 4, 4))

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from torch import nn
 
-from saevit.count.cost import tokens
+from saevit.count.cost import count_tokens
 from saevit.model.fold import fold
 from saevit.model.pyramid import SAEViT, build
 from saevit.variant import ACTS, ATTENTIONS, FFNS, KEYS, LOCALS, PRESETS, SAMPLINGS, VariantSpec
@@ -80,7 +80,7 @@ def test_every_field_changes_the_outputs_in_both_forms(name: str, value: Any) ->
 @settings(max_examples=30, deadline=None)
 @given(specs(), img_sizes(100))
 def test_any_variant_runs_on_any_size_in_both_forms(spec: VariantSpec, img_size: tuple[int, int]) -> None:
-    last = tokens(spec, img_size)[-1]
+    last = count_tokens(spec, img_size)[-1]
     with torch.inference_mode():
         network = build(spec)
         x = noise(2, spec.in_chans, *img_size)

@@ -19,7 +19,7 @@ from saevit.report.training import learning_curve
 from saevit.variant import parse
 from tests.explore.spaces import MIDDLE
 from tests.report.explore.test_explore import found
-from tests.report.test_scatter import ALL
+from tests.report.scatter.test_scatter_plot import ALL
 from tests.report.test_training import ROWS, row
 
 if TYPE_CHECKING:

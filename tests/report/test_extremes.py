@@ -18,13 +18,13 @@ from saevit.report.comparison import comparison_csv, comparison_json, comparison
 from saevit.report.figure import save_figure, scale_axis
 from saevit.report.html.page import report_html
 from saevit.report.metrics import COSTS, METRICS
-from saevit.report.scatter.points import drawable_axes
+from saevit.report.scatter.points import choose_axes
 from saevit.report.scatter.scatter_plot import scatter_figure
 from saevit.report.training import learning_curve
 from saevit.runs.profile import Latency
 from saevit.train.training_log import Epoch
 from tests.report.conftest import CONDITIONS
-from tests.report.test_scatter import compared
+from tests.report.scatter.test_scatter_plot import compared
 
 SECONDS = (1e-12, 1e-9, 1e-3, 1.0, 1e3, 1e12)
 COUNTS = (None, 0, 1, 1_000, 10**9, 2**62)
@@ -74,7 +74,7 @@ def show_and_draw(chance: random.Random, target: Path) -> None:
     assert report_html(found)
     xs = chance.sample(COSTS, chance.choice((1, 1, 2, 3)))
     with contextlib.suppress(OptionError):
-        chosen, y, _ = drawable_axes(found, xs, chance.choice(names), is_asked=chance.random() < 0.5)
+        chosen, y, _ = choose_axes(found, xs, chance.choice(names), is_asked=chance.random() < 0.5)
         save_figure(scatter_figure(found, chosen, y), target)
 
 

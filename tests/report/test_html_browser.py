@@ -16,7 +16,7 @@ from saevit.compare.comparison import Candidate, Comparison
 from saevit.report.columns import NONE
 from saevit.report.comparison import comparison_csv, comparison_json, comparison_table
 from saevit.report.html.page import report_html
-from saevit.report.metrics import COSTS, METRICS, on_front
+from saevit.report.metrics import COSTS, METRICS, find_front
 from saevit.runs.statistics import median
 from tests.report.test_html import CANDIDATES, COMPARISON, HOSTILE, published, timed
 
@@ -293,7 +293,7 @@ def test_the_front_is_that_of_python_on_all_axes(
     page = show(comparison)
     for x, y in permutations(METRICS, 2):
         choose(page, x, y)
-        best = on_front(comparison.candidates, x, y)
+        best = find_front(comparison.candidates, x, y)
         wanted = {i for i, c in enumerate(comparison.candidates) if best.get(c.model)}
         front = places(page, ".mark.front")
         assert front.keys() == wanted, (x, y)

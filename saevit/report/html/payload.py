@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from saevit.compare.comparison import Candidate, Comparison
 from saevit.report.comparison import comparison_csv, comparison_json
-from saevit.report.metrics import METRICS, is_comparable, label
+from saevit.report.metrics import METRICS, is_comparable, metric_label
 from saevit.report.names import short_names
 from saevit.text import printable
 
@@ -20,7 +20,7 @@ def payload(comparison: Comparison) -> dict[str, Any]:
     labels = short_names(c.model for c in candidates)
     return {
         "metrics": {
-            name: {"label": label(name, comparison), "better": METRICS[name].better} for name in named
+            name: {"label": metric_label(name, comparison), "better": METRICS[name].better} for name in named
         },
         "models": [
             entry(c, labels[c.model], named, is_measured=comparison.top1_on is not None) for c in candidates

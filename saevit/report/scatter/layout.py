@@ -1,12 +1,12 @@
-"""Room for panels, legend and caption: measured, so that nothing is cut off or lies on anything else.
+"""The places of panels, legend and texts in a scatter plot: measured, so that nothing is cut off or overlaps.
 
-Everything but the panels has the size of its text; lengths are in inches.
+Lengths are in inches; text sizes are in points.
 """
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from saevit.report.figure import LINE_HEIGHT, get_renderer, text_height, wrap_text
+from saevit.report.figure import GREY, LINE_HEIGHT, get_renderer, text_height, wrap_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,31 +16,19 @@ MARGIN = 0.14
 LEFT = 0.82  # of the first panel: ticks and label of the y axis
 BETWEEN = 0.38
 BELOW = 0.52  # of a panel: ticks and label of the x axis
-NOTE = 0.18  # above a panel: how many names found no room
+NOTE = 0.18  # above a panel: the number of omitted labels
 GAP = 0.1
-PANEL_WIDTHS = {1: 6.4, 2: 4.8}
+PANEL_WIDTHS = {1: 6.4, 2: 4.8}  # by the number of panels
 NARROWEST = 4.2
-TITLE, SMALL = 11.0, 7.5  # points
-
-
-def panel_width(count: int) -> float:
-    """Return how wide one of so many panels is."""
-    return PANEL_WIDTHS.get(count, NARROWEST)
+TITLE, HEADING, SMALL = 11.0, 10.0, 7.5
 
 
 def figure_width(count: int) -> float:
-    """Return how wide the figure is: 11 inches with two panels."""
-    return LEFT + count * panel_width(count) + (count - 1) * BETWEEN + 2 * MARGIN
+    """Return the width of a figure with a number of panels: 11 inches with two."""
+    return LEFT + count * PANEL_WIDTHS.get(count, NARROWEST) + (count - 1) * BETWEEN + 2 * MARGIN
 
 
-def headline(figure: "Figure", text: str, width: float) -> str:
-    """Break a panel's title after its colon, if it has to be broken."""
-    lines = [wrap_text(figure, part, width, TITLE - 1, "bold") for part in text.split(": ")]
-    whole = wrap_text(figure, text, width, TITLE - 1, "bold")
-    return ":\n".join(lines) if "\n" in whole else whole
-
-
-def arrange(
+def arrange_figure(
     figure: "Figure",
     *,
     title: str,
@@ -49,26 +37,27 @@ def arrange(
     handles: Sequence[Any],
     height: float,
 ) -> None:
-    """Place title, panels of a height, legend and caption below one another, and give the figure its size.
+    """Place title, panels of a height, legend and captions below one another, and set the figure's size.
 
     Args:
-        title: of the whole figure; may be empty.
+        figure: has its panels already.
+        title: of the figure; may be empty.
         titles: of the panels; may be empty.
-        captions: under everything, a paragraph each.
-        handles: what the legend explains.
+        captions: below everything, one paragraph each.
+        handles: entries of the legend.
         height: of the panels.
     """
-    axes = figure.axes
-    count = len(axes)
-    width = figure_width(count)
-    title = wrap_text(figure, title, width - 2 * MARGIN, TITLE, "bold")
-    titles = [headline(figure, text, panel_width(count)) for text in titles]
-    caption = "\n".join(wrap_text(figure, text, width - 2 * MARGIN, SMALL) for text in captions if text)
-    figure.set_size_inches(width, height)  # the legend is measured in the width that it will have
-    legend, legend_height = legend_of(figure, handles)
-    highest = max((text_height(text, TITLE - 1) for text in titles), default=0.0)
-    above = GAP + text_height(title, TITLE) + highest + NOTE
-    below = MARGIN + text_height(caption, SMALL) + GAP + legend_height + GAP + BELOW
+    width, panel_width = figure_width(len(figure.axes)), PANEL_WIDTHS.get(len(figure.axes), NARROWEST)
+    room = width - 2 * MARGIN
+    title = wrap_text(figure, title, room, TITLE, "bold")
+    titles = [wrap_heading(figure, text, panel_width) for text in titles]
+    caption = "\n".join(wrap_text(figure, text, room, SMALL) for text in captions if text)
+    figure.set_size_inches(width, height)  # the legend is measured at the final width
+    legend, legend_height = add_legend(figure, handles)
+    heading_height = max((text_height(text, HEADING) for text in titles), default=0.0)
+    above = GAP + text_height(title, TITLE) + heading_height + NOTE
+    legend_bottom = MARGIN + text_height(caption, SMALL) + GAP
+    below = legend_bottom + legend_height + GAP + BELOW
     total = above + height + below
     figure.set_size_inches(width, total)
     figure.subplots_adjust(
@@ -76,27 +65,27 @@ def arrange(
         right=1 - MARGIN / width,
         bottom=below / total,
         top=1 - above / total,
-        wspace=BETWEEN / panel_width(count),
+        wspace=BETWEEN / panel_width,
     )
     if title:
         figure.text(MARGIN / width, 1 - GAP / total, title, size=TITLE, weight="bold", va="top")
-    for one, text in zip(axes, titles, strict=False):
-        one.set_title(text, loc="left", size=TITLE - 1, weight="bold", pad=16)
-    figure.text(
-        MARGIN / width,
-        MARGIN / total,
-        caption,
-        size=SMALL,
-        color="#444444",
-        va="bottom",
-        linespacing=LINE_HEIGHT,
-    )
-    legend.set_bbox_to_anchor((0.5, (MARGIN + text_height(caption, SMALL) + GAP) / total), figure.transFigure)
+    for axes, text in zip(figure.axes, titles, strict=False):
+        axes.set_title(text, loc="left", size=HEADING, weight="bold", pad=16)
+    style: dict[str, Any] = {"size": SMALL, "color": GREY, "va": "bottom", "linespacing": LINE_HEIGHT}
+    figure.text(MARGIN / width, MARGIN / total, caption, **style)
+    legend.set_bbox_to_anchor((0.5, legend_bottom / total), figure.transFigure)
 
 
-def legend_of(figure: "Figure", handles: Sequence[Any]) -> tuple["Legend", float]:
-    """Return a legend of as many columns as fit, and its height."""
-    renderer = get_renderer(figure)
+def wrap_heading(figure: "Figure", text: str, width: float) -> str:
+    """Break a panel's title, first after its colon."""
+    lines = wrap_text(figure, text, width, HEADING, "bold")
+    if "\n" not in lines:
+        return lines
+    return ":\n".join(wrap_text(figure, part, width, HEADING, "bold") for part in text.split(": "))
+
+
+def add_legend(figure: "Figure", handles: Sequence[Any]) -> tuple["Legend", float]:
+    """Add a legend with as many columns as fit; return it and its height."""
     for rows in range(1, len(handles) + 1):
         columns = -(-len(handles) // rows)
         legend = figure.legend(
@@ -110,7 +99,7 @@ def legend_of(figure: "Figure", handles: Sequence[Any]) -> tuple["Legend", float
             columnspacing=1.6,
             handletextpad=0.5,
         )
-        extent = legend.get_window_extent(renderer)
+        extent = legend.get_window_extent(get_renderer(figure))
         if columns == 1 or extent.width / figure.dpi <= figure.get_figwidth() - 2 * MARGIN:
             break
         legend.remove()

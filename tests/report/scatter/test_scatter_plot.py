@@ -14,8 +14,7 @@ from saevit.errors import OptionError
 from saevit.report.figure import FORMATS, save_figure
 from saevit.report.scatter.scatter_plot import scatter_figure
 from saevit.runs.profile import Latency, Timings
-
-from .conftest import CONDITIONS, ENVIRONMENT
+from tests.report.conftest import CONDITIONS, ENVIRONMENT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -127,7 +126,7 @@ def test_a_claim_stands_only_where_it_has_a_figure_and_is_hollow() -> None:
     assert CLAIMED.model not in points(timed)
     (line,) = (line for line in axes.lines if line.get_gid() == CLAIMED.model)
     assert line.get_markerfacecolor() == "none"
-    assert "Not in every panel, for want of a figure: saevit_claim_1g." in words(figure)
+    assert "Not in every panel, value not known: saevit_claim_1g." in words(figure)
 
 
 def test_a_variant_never_has_a_height() -> None:
@@ -191,7 +190,7 @@ def test_names_are_short_and_say_where_an_accuracy_is_of_another_size() -> None:
     assert found["timm:small.a_in1k"] == "small"
     assert found["timm:bigger.a_in1k"] == "bigger @96"
     assert found["saevit_claim_1g"] == "saevit_claim_1g"
-    assert "@N: accuracy of N px, drawn at its cost at 64 x 64 px." in words(figure)
+    assert "@N: accuracy at N px, drawn at its cost at 64 x 64 px." in words(figure)
 
 
 def test_the_caption_names_conditions() -> None:
@@ -206,10 +205,10 @@ def test_the_caption_names_what_is_not_drawn() -> None:
     unknown = model("timm:unknown.a", 1.0, None)
     failed = Candidate(model="timm:failed.a", failure="no")
     figure = scatter_figure(replace(ALL, candidates=(*ALL.candidates, unknown, failed)), ["gmacs"])
-    assert "Not drawn, for want of a figure: unknown, failed." in words(figure)
+    assert "Not drawn, value not known: unknown, failed." in words(figure)
     relative = replace(model("edgevit_xs", 1.0, 77.5), published_only=True)
     figure = scatter_figure(replace(ALL, candidates=(*ALL.candidates, relative)), ["gmacs"])
-    assert "Figures of the published table, no network built: edgevit_xs." in words(figure)
+    assert "Values of the published table, network not built: edgevit_xs." in words(figure)
 
 
 def test_wide_ranges_are_logarithmic_with_plain_ticks() -> None:
@@ -233,8 +232,8 @@ def test_cost_against_time_says_in_words_what_it_shows() -> None:
     (axes,) = figure.axes
     title = axes.get_title(loc="left").replace("\n", " ")
     assert title == "Fewer MACs is mostly slower: rank correlation -1.00 over 5 models"
-    assert "By MACs and latency, 10 of 10 pairs of models stand in opposite orders" in words(figure)
-    assert "m0 has 0.062 x the MACs of m4, yet 2.5 x its latency." in words(figure)
+    assert "10 of 10 pairs of models have opposite orders by MACs and by latency" in words(figure)
+    assert "m0 has 0.062 x the MACs of m4, but 2.5 x its latency." in words(figure)
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "linear")
 
 
@@ -311,7 +310,7 @@ def assert_tidy(figure: "Figure") -> None:
         assert all(box.y0 >= axes.bbox.y0 and box.y1 <= axes.bbox.y1 for box in boxes)
         notes = [text.get_text() for text in axes.texts if not text.get_gid()]
         lost = len(marks) - len(boxes)
-        assert notes == ([f"{lost} of {len(marks)} names left out for want of room"] if lost else [])
+        assert notes == ([f"{lost} of {len(marks)} labels omitted, not enough space"] if lost else [])
     blocks = [text.get_window_extent() for text in figure.texts if text.get_text()]
     blocks += [figure.legends[0].get_window_extent(), *(axes.get_tightbbox() for axes in figure.axes)]
     assert not any(overlap(a, b) for a, b in combinations(blocks, 2))
