@@ -139,7 +139,8 @@ def visualize_attention(
 ) -> int:
     """Show what attention looks at on your image: where samples are taken, what each pixel receives.
 
-    Draws a figure and prints numbers. Stages, blocks and heads count from 1.
+    Draws a figure and prints numbers. Stages, blocks and heads count from 1. The default is saevit_tiny with
+    random weights.
     """
     view = view or ("query" if query else "overview")
     if view == "query" and not query:
