@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from saevit_cli.app import run
+from saevit_cli.app import run_command
 from tests.cli.conftest import Run
 
 TINY = "saevit_tiny"
@@ -102,7 +102,7 @@ def test_a_folder_that_cannot_be_written_to(
 ) -> None:
     """Root may write anywhere, so the system's answer is given in its place."""
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
-    assert run(["profile", "--json", str(tmp_path / "a.json")]) == 2
+    assert run_command(["profile", "--json", str(tmp_path / "a.json")]) == 2
     assert "cannot be written to, choose another" in capsys.readouterr().err
 
 

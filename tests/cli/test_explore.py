@@ -214,7 +214,7 @@ def test_parquet(saevit: Run, tmp_path: Path) -> None:
 
 def test_parquet_without_pyarrow_is_one_line(tmp_path: Path) -> None:
     code = "import sys\nsys.modules['pyarrow'] = None\n"
-    code += "from saevit_cli.app import run\nsys.exit(run(sys.argv[1:]))"
+    code += "from saevit_cli.app import run_command\nsys.exit(run_command(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "explore", *FEW, "--parquet", "a.parquet"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 2
@@ -312,7 +312,7 @@ def test_a_second_search_does_not_touch_the_journal_of_the_first(saevit: Run, tm
 def test_a_full_disk_keeps_the_journal_readable(saevit: Run, tmp_path: Path) -> None:
     choices = ["--dims1", "24:64:8", "--depths3", "2:6", "--ratios", "1,1.5,2,2.5,3", "--resume", "a.jsonl"]
     code = "import resource, sys\nresource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-    code += "from saevit_cli.app import run\nsys.exit(run(sys.argv[1:]))"
+    code += "from saevit_cli.app import run_command\nsys.exit(run_command(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "explore", *choices]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 1

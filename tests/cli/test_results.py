@@ -304,7 +304,9 @@ def test_bad_input_is_one_line(
 def test_stored_runs_are_read_without_torch(folder: Path, command: str) -> None:
     kept(folder)
     arguments = ["results", *command.format(folder.parent).split(), "--store", str(folder)]
-    assert loaded_by(f"from saevit_cli.app import run\nassert run({arguments!r}) == 0").isdisjoint(HEAVY)
+    assert loaded_by(
+        f"from saevit_cli.app import run_command\nassert run_command({arguments!r}) == 0"
+    ).isdisjoint(HEAVY)
 
 
 def test_a_narrow_terminal_keeps_ids_whole(saevit: Run, folder: Path, tmp_path: Path) -> None:
