@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from shlex import quote
 
 from saevit.report.columns import NONE, Table, text_columns
-from saevit.report.html.environment import machine_fields
+from saevit.report.html.page import list_fields
 from saevit.report.stored.conditions import TEXTS, shared, varying
 from saevit.report.stored.endings import CUT_OFF, ENDINGS
 from saevit.report.stored.evaluated import evaluation_table
@@ -22,7 +22,7 @@ def run_tables(run: StoredRun) -> tuple[Table, ...]:
     environment = Table(
         title="Machine and software",
         columns=text_columns("", "value"),
-        rows=tuple(machine_fields(run.header.environment).items()),
+        rows=tuple(list_fields(run.header.environment).items()),
     )
     first = evaluation_table(run) if run.is_evaluation else subjects_table(run)
     facts = () if run.is_evaluation else facts_tables(run)
