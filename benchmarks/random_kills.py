@@ -27,7 +27,7 @@ from safetensors.torch import load_file
 
 from saevit.errors import SaevitError
 from saevit.runs.store import runs
-from saevit.train.state import load_state
+from saevit.train.run_folder import load_state
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 TINY = "saevit_pico:depths=1,dims=8-8-16-16,heads=1"

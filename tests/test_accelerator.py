@@ -16,7 +16,7 @@ from saevit.measure.memory import available_memory, is_out_of_memory
 from saevit.measure.plan import Plan
 from saevit.model.fold import fold
 from saevit.profile import profile
-from saevit.train.job import Run
+from saevit.train.state import TrainingRun
 from tests.measure.conftest import CONDITIONS
 from tests.model.networks import SMALL, SWITCHES, error, noise, trained
 from tests.train.tiny import MODEL, RECIPE, squares
@@ -179,7 +179,7 @@ def test_a_profile_is_of_the_device(dtype: str) -> None:
 
 @pytest.mark.parametrize("amp", ["none", "bf16", "fp16"])
 def test_an_epoch_of_training(amp: str, tmp_path: Path) -> None:
-    run = Run(model=MODEL, data=str(squares(tmp_path / "squares")), amp=amp)
+    run = TrainingRun(model=MODEL, data=str(squares(tmp_path / "squares")), amp=amp)
     recipe = replace(RECIPE, epochs=1)
     here = train(run, recipe, tmp_path / "here", device=DEVICE)
     there = train(replace(run, amp="none"), recipe, tmp_path / "cpu")

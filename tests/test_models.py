@@ -88,7 +88,7 @@ def test_what_names_no_network_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="name a variant such as saevit_tiny, or a --checkpoint"):
         weighted(None, None)
     save_file({"w": torch.ones(1)}, path, metadata={"saevit": "{"})
-    with pytest.raises(OptionError, match="says of its weights what cannot be: is not JSON"):
+    with pytest.raises(OptionError, match="has an invalid description of its weights: is not JSON"):
         weighted(None, path)
     with pytest.raises(OptionError, match="20 px is out of range"):
         build_network(TEXT, (20, 64))

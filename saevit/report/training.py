@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from saevit.report.figure import DPI, own_settings, scale_axis, style_axes, wrap_text
-from saevit.train.training_log import Epoch, best_of
+from saevit.train.state import Epoch, best_epoch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,7 +65,7 @@ def draw_losses(axes: "Axes", rows: Sequence[Epoch]) -> None:
 def draw_accuracy(axes: "Axes", rows: Sequence[Epoch]) -> None:
     """Draw top-1 in per cent, the best epoch with its value."""
     seen = [(row.epoch, row.val_top1) for row in rows if row.val_top1 is not None]
-    best = best_of(rows)
+    best = best_epoch(rows)
     if best is None or best.val_top1 is None:
         return
     line(axes, seen, VALIDATION, "o" if len(rows) <= MANY else "", f"top-1, {best.val_images:,} images")

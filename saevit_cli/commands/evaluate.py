@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from saevit.models import Weighted
     from saevit.runs.evaluation import Evaluation
     from saevit.runs.store import Writer
-    from saevit.train.data import ImageData, Split
-    from saevit.train.evaluate import EvalPlan
+    from saevit.train.accuracy import EvalPlan
+    from saevit.train.image_data import ImageData, Split
 
 
 def evaluate(
@@ -59,7 +59,7 @@ def evaluate(
     )
     from saevit.models import weighted
     from saevit.report import evaluation
-    from saevit.train.evaluate import EvalPlan
+    from saevit.train.accuracy import EvalPlan
     from saevit.train.loaders import WorkersFailed
 
     net = weighted(named, checkpoint, size)
@@ -88,7 +88,8 @@ def opened(
     net: "Weighted", checkpoint: Path, source: str | None, split: str, data_dir: Path | None
 ) -> "ImageData":
     """Open the data that are named, or those that the weights were trained on."""
-    from saevit.train.data import Split, open_data
+    from saevit.train.data_sources import open_data
+    from saevit.train.image_data import Split
 
     chosen = cast("Split", readers.one_of("--split", split, get_args(Split)))
     source = source or net.about.data
@@ -101,7 +102,7 @@ def evaluated(
     net: "Weighted", images: "ImageData", checkpoint: Path, plan: "EvalPlan", *, quiet: bool
 ) -> "Evaluation":
     """Say what the data were read as, unless stdout is for others, and evaluate with a bar."""
-    from saevit.train.evaluate import evaluate
+    from saevit.train.accuracy import evaluate_network
 
     with output.progress() as tell:
 
@@ -110,7 +111,7 @@ def evaluated(
                 typer.echo(f"Evaluating on {printable(images.statement)}\n")
             tell(step.text, step.done, step.eta)
 
-        return evaluate(net, images, checkpoint, plan, on_step)
+        return evaluate_network(net, images, checkpoint, plan, on_step)
 
 
 def show(found: "Evaluation", json: str | None, csv: str | None) -> None:

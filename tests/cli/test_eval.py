@@ -106,8 +106,14 @@ def test_every_output(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
             ["saevit_nano", "--checkpoint", "best.safetensors"],
             f"it holds {VARIANT},classes=2, not saevit_n",
         ),
-        (["--checkpoint", "best.safetensors", "--set", "ffn=mlp"], "is of one network: name its variant too"),
-        (["--checkpoint", "best.safetensors", "--width", "2"], "is of one network: name its variant too"),
+        (
+            ["--checkpoint", "best.safetensors", "--set", "ffn=mlp"],
+            "holds the weights of one network: name its variant too",
+        ),
+        (
+            ["--checkpoint", "best.safetensors", "--width", "2"],
+            "holds the weights of one network: name its variant too",
+        ),
         (["--checkpoint", "best.safetensors", "--data", "three"], "has 2 classes and"),
     ],
 )
@@ -178,7 +184,7 @@ def test_workers_that_fail_are_one_line(here: Path) -> None:
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: the processes that read images failed (RuntimeError: unable to allocate")
     assert line.endswith(
-        "raise the shared memory (/dev/shm; of a container: --shm-size) or the memory, or use --workers 0"
+        "increase the shared memory (/dev/shm; for a container: --shm-size) or the memory, or use --workers 0"
     )
     assert not (here / "store").exists() or not any((here / "store").iterdir())
 

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from saevit.measure.runtimes import threads
-from saevit.train.recipe_text import read_recipe
+from saevit.train.recipe_files import read_recipe
 from saevit_cli.app import run
 from tests.train.tiny import MODEL, squares
 
@@ -100,8 +100,8 @@ def test_a_run_and_what_takes_it_further(here: Path, capsys: pytest.CaptureFixtu
     assert told.out.startswith(f"Training {MODEL},classes=3 on ")
     for text in (
         "mixup 0.2 (not 0.8)",
-        "MACs) an image of 32 x 32 px, counted by analytic",
-        "33 to train on",
+        "MACs) per image of 32 x 32 px, counted by analytic",
+        "33 for training",
     ):
         assert text in told.out
     assert f"saevit eval --checkpoint {folder.relative_to(here)}/best.safetensors" in told.out
@@ -186,7 +186,7 @@ def test_a_killed_worker_is_one_line_and_none_is_left(here: Path, start: Start) 
     _, err = finished(process, 1)
     (line,) = (line for line in err.splitlines() if not line.startswith(("epoch", "warning: ")))
     assert line.startswith(
-        "error: the processes that read images failed (one ended with exit code -9): raise the"
+        "error: the processes that read images failed (one ended with exit code -9): increase the"
     )
     assert line.endswith("or use --workers 0; go on with: saevit train --resume run")
     check_gone(children)
@@ -227,7 +227,7 @@ def test_too_little_shared_memory_is_one_line_and_an_earlier_run_stays(
             patch.setattr(torch.UntypedStorage, "_share_fd_cpu_", too_little_memory)
             assert run([*arguments, "--output", target, "--overwrite"]) == 1
         (line,) = capsys.readouterr().err.splitlines()
-        assert "No space left on device (28)): raise the shared memory" in line
+        assert "No space left on device (28)): increase the shared memory" in line
         assert line.endswith(f"or use --workers 0; {way}")
     assert {path.name: path.read_bytes() for path in (here / "old").iterdir()} == kept
     assert run(["train", "--resume", "new", "--workers", "0"]) == 0
@@ -265,7 +265,7 @@ def test_a_run_that_kept_nothing_begins_anew(here: Path, capsys: pytest.CaptureF
     (here / "killed" / ".saevit-lock").write_text("123")
     capsys.readouterr()
     assert run([*arguments, "--output", "killed"]) == 2
-    assert "--resume killed goes on with it, or --overwrite" in capsys.readouterr().err
+    assert "--resume killed continues the run in it, or --overwrite" in capsys.readouterr().err
     assert run(["train", "--resume", "killed", "--workers", "0"]) == 0
     assert log_of(here / "killed") == log_of(here / "whole")
 
@@ -282,7 +282,10 @@ def test_other_data_are_refused_and_nothing_is_written(
         (here / "squares" / split / "red").rename(here / "squares" / split / "zebra")
     assert run(["train", "--resume", "run"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "(train) is not what the run began with: class red removed, class zebra added; put it back" in line
+    assert (
+        "(train) is not what the run began with: class red removed, class zebra added; restore the data"
+        in line
+    )
     assert {path.name: path.read_bytes() for path in (here / "run").iterdir()} == kept
 
 
@@ -358,7 +361,7 @@ def test_a_recipe_that_teaches_nothing_is_warned_of(here: Path, capsys: pytest.C
     assert run([*arguments, "--output", "a"]) == 0
     warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
     assert len(warnings) == 1
-    assert "teach next to nothing: try --lr 0.001 --epochs 25, or --recipe digits" in warnings[0]
+    assert "hardly change the network: try --lr 0.001 --epochs 25, or --recipe digits" in warnings[0]
     assert run([*arguments, "--output", "b", "--lr", "0.001"]) == 0
     assert "warning: " not in capsys.readouterr().err
 
@@ -407,7 +410,7 @@ def test_two_processes_are_one_with_twice_the_batch(
         assert one["val_top1"] == two["val_top1"]
     capsys.readouterr()
     assert run(["train", "--resume", "two"]) == 2
-    assert "the run is of 2 processes and 1 are here" in capsys.readouterr().err
+    assert "the run uses 2 processes, not 1" in capsys.readouterr().err
 
 
 def test_the_recipe_with_its_sources(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -439,10 +442,10 @@ def test_the_recipe_with_its_sources(here: Path, capsys: pytest.CaptureFixture[s
         (["--amp", "fp8"], "--amp fp8 is not known"),
         (["--device", "cdua"], "device 'cdua' is not known"),
         (["--workers", "-1"], "--workers -1: a whole number of 0 or more"),
-        (["--teacher", "timm:resnet18"], "without weights teaches nothing: --teacher-checkpoint"),
+        (["--teacher", "timm:resnet18"], "needs its weights: add --teacher-checkpoint FILE"),
         (["--teacher", "timm:resnet18", "--teacher-checkpoint", "gone.pth"], "gone.pth does not exist"),
         (["--set", "classes=7"], "has 7 classes and --data"),
-        (["--output", "full"], "--output full is not empty: --overwrite starts anew"),
+        (["--output", "full"], "--output full is not empty: --overwrite replaces it"),
         (["--output", "file"], "--output file is a file: name a folder"),
         (["--resume", "squares"], "there is no last.pt in it"),
         (["--resume", "squares", "--epochs", "3", "--seed", "1"], "leave --epochs, --seed out"),

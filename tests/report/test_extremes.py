@@ -22,7 +22,7 @@ from saevit.report.scatter.points import choose_axes
 from saevit.report.scatter.scatter_plot import scatter_figure
 from saevit.report.training import learning_curve
 from saevit.runs.profile import Latency
-from saevit.train.training_log import Epoch
+from saevit.train.state import Epoch
 from tests.report.conftest import CONDITIONS
 from tests.report.scatter.test_scatter_plot import compared
 

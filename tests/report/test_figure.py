@@ -227,7 +227,7 @@ from pathlib import Path
 sys.path[:0] = [{root!r}]
 from saevit.report.figure import save_figure
 from saevit.report.training import learning_curve
-from saevit.train.training_log import Epoch
+from saevit.train.state import Epoch
 row = Epoch(epoch=1, lr=0.1, train_loss=2.0, val_loss=1.0, val_top1=50.0, val_top5=None, val_images=9,
             seconds=1.0, images_per_s=9.0, skipped=0)
 save_figure(learning_curve([row], "x_{{$ $5"), Path({target!r}))
