@@ -4,22 +4,20 @@ import base64
 import hashlib
 import html
 from collections.abc import Mapping
-from dataclasses import fields
 from importlib.resources import files
 from string import Template
-from typing import Any
 from xml.etree.ElementTree import Element
 
 from saevit import __version__
 from saevit.compare.comparison import Comparison
-from saevit.report.columns import NONE, Table
+from saevit.report.columns import Table
 from saevit.report.comparison import comparison_table
 from saevit.report.html.markup import element, write_html
 from saevit.report.html.models import models_table
 from saevit.report.html.payload import build_payload, write_script_json
 from saevit.report.html.samples import samples_section
 from saevit.report.tables import machine_name
-from saevit.report.units import interval, percent, size
+from saevit.report.units import field_text, interval, list_fields, percent
 from saevit.runs.profile import Timings
 from saevit.text import printable
 
@@ -137,23 +135,3 @@ def fields_table(caption: str, values: Mapping[str, str]) -> Element:
         for name, value in values.items()
     )
     return element("table", {}, element("caption", {}, caption), element("tbody", {}, *rows))
-
-
-def list_fields(record: Any) -> dict[str, str]:
-    """Return the fields of a machine or of conditions as names and texts."""
-    names = [field.name for field in fields(record)]
-    return {
-        name.removesuffix("_bytes").replace("_", " "): field_text(name, getattr(record, name))
-        for name in names
-    }
-
-
-def field_text(name: str, value: Any) -> str:
-    """Write the value of a field; `-` is not known."""
-    if value is None or value == ():
-        return NONE
-    if name == "memory_bytes":
-        return size(value)
-    if name == "img_size":
-        return " x ".join(map(str, value))
-    return ", ".join(value) if isinstance(value, tuple) else str(value)

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from shlex import quote
 
 from saevit.report.columns import NONE, Table, text_columns
-from saevit.report.html.page import list_fields
 from saevit.report.stored.conditions import TEXTS, shared, varying
 from saevit.report.stored.endings import CUT_OFF, ENDINGS
 from saevit.report.stored.evaluated import evaluation_table
 from saevit.report.stored.facts import facts_tables, samples_tables
-from saevit.report.units import digits, interval, milliseconds, percent, plural
+from saevit.report.units import digits, interval, list_fields, milliseconds, percent, plural
 from saevit.runs.advice import advice
 from saevit.runs.profile import Latency, Timings
 from saevit.runs.replay import timings_of
