@@ -5,11 +5,11 @@ Colours differ in lightness as well as in hue, and the bars of MACs are hatched,
 
 from typing import TYPE_CHECKING
 
+from saevit.profile import Profile, ProfileRow
 from saevit.report.figure import DPI, own_settings, text_width, wrap_text
 from saevit.report.names import cut
 from saevit.report.tables import machine_name, time_share
 from saevit.report.units import giga, milliseconds, scaled
-from saevit.runs.profile import Profile, Row
 from saevit.runs.statistics import median
 from saevit.text import printable
 
@@ -32,8 +32,7 @@ def breakdown_figure(profile: Profile) -> "Figure":
     from matplotlib.figure import Figure
 
     rows = list_largest_rows(profile)
-    is_timed = profile.timings is not None and bool(profile.timings.breakdown_total)
-    names = list(MEASURES) if is_timed else list(MEASURES)[:2]
+    names = list(MEASURES) if profile.module_times else list(MEASURES)[:2]
     height = 1.5 + len(rows) * 0.19 * (len(names) + 0.7)
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
@@ -67,7 +66,7 @@ def breakdown_figure(profile: Profile) -> "Figure":
     return figure
 
 
-def measure_row(profile: Profile, row: Row, name: str) -> tuple[float, str]:
+def measure_row(profile: Profile, row: ProfileRow, name: str) -> tuple[float, str]:
     """Return a row's share of the network by one measure, and its absolute value as text."""
     if name == "parameters":
         return row.params / max(1, profile.params), scaled(row.params)
@@ -78,7 +77,7 @@ def measure_row(profile: Profile, row: Row, name: str) -> tuple[float, str]:
     return time_share(profile, row), f"{milliseconds(median(row.seconds))} ms"
 
 
-def list_largest_rows(profile: Profile) -> list[Row]:
+def list_largest_rows(profile: Profile) -> list[ProfileRow]:
     """Return all rows, or those with the most MACs if a page cannot hold them all."""
     largest = sorted(profile.rows, key=lambda row: row.macs, reverse=True)[:MOST_ROWS]
     return [row for row in profile.rows if row in largest]
@@ -89,12 +88,12 @@ def list_conditions(profile: Profile, num_rows: int) -> list[str]:
     height, width = profile.img_size
     counts = f"{scaled(profile.params)} parameters, {giga(profile.macs)} GMACs"
     lines = [f"{profile.model}: {counts}, {height} x {width} px"]
-    timings = profile.timings
-    if timings and timings.breakdown_total and timings.breakdown:
-        seconds = milliseconds(median(timings.breakdown_total))
-        lines.append(f"time: {seconds} ms per pass; {str(timings.breakdown).partition(', ')[2]}")
-        rounds = len(timings.breakdown_total)
-        lines.append(f"{machine_name(timings)}, torch {timings.environment.torch}, median of {rounds} rounds")
+    times = profile.module_times
+    if profile.run and times:
+        seconds, rounds = milliseconds(median(times.watched)), len(times.watched)
+        torch = profile.run.environment.torch
+        lines.append(f"time: {seconds} ms per pass; {str(times.conditions).partition(', ')[2]}")
+        lines.append(f"{machine_name(profile.run)}, torch {torch}, median of {rounds} rounds")
     if num_rows < len(profile.rows):
         lines.append(f"the {num_rows} of {len(profile.rows)} modules with most MACs")
     return lines

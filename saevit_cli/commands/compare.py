@@ -16,9 +16,9 @@ from saevit_cli import options, output, readers
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from saevit.compare.accuracies import MeasuredOn
     from saevit.compare.comparison import Comparison
-    from saevit.compare.measured import MeasuredOn
-    from saevit.measure.plan import Plan
+    from saevit.measure.timing import TimingOptions
     from saevit.runs.record import Dtype
 
 Models = Annotated[
@@ -165,7 +165,7 @@ def compare(
     overwrite: options.Overwrite = False,
 ) -> int:
     """Compare models: exact counts, one interleaved timing run, published accuracies."""
-    from saevit.measure.plan import Plan
+    from saevit.measure.timing import TimingOptions
 
     view = View(
         sort=sort,
@@ -186,7 +186,7 @@ def compare(
     if source:
         found = stored(source, names, reference, accuracies)
     else:
-        plan = Plan(
+        plan = TimingOptions(
             batch_sizes=(batch_size,),
             device=device,
             runtimes=(runtime,),
@@ -199,7 +199,7 @@ def compare(
         )
         found = run(names or DEFAULT, reference, img_size, dtype, plan if measure else None, accuracies, view)
     written = view.emit(found)
-    interrupted = found.timings if not from_store else None
+    interrupted = found.run if not from_store else None
     return output.exit_code(interrupted, failed=found.failed or not written)
 
 
@@ -208,15 +208,15 @@ def run(
     reference: str | None,
     img_size: tuple[int, int],
     dtype: "Dtype",
-    plan: "Plan | None",
+    plan: "TimingOptions | None",
     accuracies: "Accuracies",
     view: "View",
 ) -> "Comparison":
     """Build, count and time the models, with a bar and a store."""
-    from saevit.compare.compare import compare, expected, resolved
+    from saevit.compare.compare import compare, expected, resolve_models
 
-    models = resolved(names)
-    base = resolved([reference])[0] if reference else None
+    models = resolve_models(names)
+    base = resolve_models([reference])[0] if reference else None
     measured = accuracies.chosen()
     if view.plot:
         view.drawn_axes(expected(models, img_size, measured, is_timed=plan is not None))
@@ -226,8 +226,8 @@ def run(
             reference=base,
             img_size=img_size,
             dtype=dtype,
-            plan=plan,
-            on_step=lambda step: tell(step.text, step.done, step.eta),
+            timing=plan,
+            on_progress=lambda step: tell(step.text, step.done, step.eta),
             writer=writer,
             measured=measured,
         )
@@ -250,26 +250,26 @@ def check_as_measured(context: typer.Context) -> None:
 
 def located(run: str, folder: "Path | None") -> "Path":
     """Return the file of a stored run that was timed."""
-    from saevit.runs.store import locate
+    from saevit.runs.store import find_run
 
-    return locate(run, folder, timed=True, on_skip=output.warn)
+    return find_run(run, folder, timed=True, on_skip=output.warn)
 
 
 def stored(
     run: "Path", names: "Sequence[str]", reference: str | None, accuracies: "Accuracies"
 ) -> "Comparison":
     """Read a comparison back, with the accuracies that it was shown with unless others are asked for."""
-    from saevit.compare.compare import resolved
-    from saevit.compare.stored import comparison_of, measured_then
-    from saevit.runs.store import read
+    from saevit.compare.accuracies import accuracies_of
+    from saevit.compare.compare import comparison_of, resolve_models
+    from saevit.runs.store import read_run
 
-    found = read(run)
+    found = read_run(run)
     for warning in found.warnings:
         output.warn(warning)
-    definition = found.header.environment.network
-    measured = accuracies.chosen(definition) if accuracies.text else measured_then(found)
-    base = resolved([reference])[0] if reference else None
-    return accuracies.hinted(comparison_of(found, resolved(names), base, measured))
+    definition = found.environment.network
+    measured = accuracies.chosen(definition) if accuracies.text else accuracies_of(found)
+    base = resolve_models([reference])[0] if reference else None
+    return accuracies.hinted(comparison_of(found, resolve_models(names), base, measured))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,22 +281,22 @@ class Accuracies:
 
     def chosen(self, definition: int = saevit.NETWORK) -> "MeasuredOn | None":
         """Return the measured ones that were asked for, of a definition of the network; None: published."""
-        from saevit.compare.measured import chosen
-        from saevit.runs.evaluation import measured_here
+        from saevit.compare.accuracies import choose_accuracies
+        from saevit.runs.evaluation import list_top1s
 
         if self.text in (None, PUBLISHED):
             return None
-        return chosen(str(self.text), measured_here(self.folder, output.warn), definition)
+        return choose_accuracies(str(self.text), list_top1s(self.folder, output.warn), definition)
 
     def hinted(self, found: "Comparison") -> "Comparison":
         """Say what was measured here too, where published accuracies are shown and nothing was asked for."""
-        from saevit.compare.measured import with_hints
-        from saevit.runs.evaluation import measured_here
+        from saevit.compare.accuracies import add_hints
+        from saevit.runs.evaluation import list_top1s
 
         if found.top1_on or self.text:
             return found
         try:
-            return with_hints(found, measured_here(self.folder, output.warn))
+            return add_hints(found, list_top1s(self.folder, output.warn))
         except OptionError:  # a store that cannot be read: the comparison is worth showing all the same
             return found
 

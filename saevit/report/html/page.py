@@ -18,7 +18,7 @@ from saevit.report.html.payload import build_payload, write_script_json
 from saevit.report.html.samples import samples_section
 from saevit.report.tables import machine_name
 from saevit.report.units import field_text, interval, list_fields, percent
-from saevit.runs.profile import Timings
+from saevit.runs.run import Run
 from saevit.text import printable
 
 POLICY = (  # content security policy: nothing runs or loads except the style and the script of the page
@@ -70,13 +70,13 @@ def hash_text(text: str) -> str:
 def page_header(comparison: Comparison, table: Table, command: str | None) -> list[Element]:
     """Return the title, the conditions, what a ratio is, and the command if there is one."""
     facts: dict[str, Element | str] = {"Reference": comparison.reference, "Timed": "no"}
-    if comparison.timings:
-        facts |= list_timing_facts(comparison.timings)
+    if comparison.run:
+        facts |= list_timing_facts(comparison.run)
     items = (
         element("div", {}, element("dt", {}, name), element("dd", {}, value)) for name, value in facts.items()
     )
     parts = [element("h1", {}, table.title), element("dl", {"class": "facts"}, *items)]
-    if comparison.timings:
+    if comparison.run:
         parts.append(element("p", {"class": "lead"}, explain_ratio(comparison)))
     if command:  # a line breaks only between words
         words = [part for word in command.split(" ") for part in (element("span", {}, word), " ")][:-1]
@@ -85,15 +85,15 @@ def page_header(comparison: Comparison, table: Table, command: str | None) -> li
     return parts
 
 
-def list_timing_facts(timings: Timings) -> dict[str, Element | str]:
+def list_timing_facts(run: Run) -> dict[str, Element | str]:
     """Return the conditions that all models share, and the noise floor, by their names."""
-    cut = f", interrupted: the values are of these {timings.rounds}" if timings.interrupted else ""
-    floor = timings.noise_floor
+    cut = f", interrupted: the values are of these {run.rounds}" if run.interrupted else ""
+    floor = run.noise_floor
     return {
-        "Timed": element("time", {"datetime": timings.started}, timings.started.replace("T", " ")),
-        "Machine": f"{machine_name(timings)}, torch {timings.environment.torch}",
-        "Conditions": str(timings.latencies[0].conditions),
-        "Rounds": f"{timings.rounds}, interleaved, {timings.min_time:g} s or more per sample{cut}",
+        "Timed": element("time", {"datetime": run.started}, run.started.replace("T", " ")),
+        "Machine": f"{machine_name(run)}, torch {run.environment.torch}",
+        "Conditions": str(run.timed[0].conditions),
+        "Rounds": f"{run.rounds}, interleaved, {run.min_time:g} s or more per sample{cut}",
         "Noise floor": f"the reference against itself, {interval(floor.median, floor.low, floor.high)} "
         f"at {percent(floor.confidence, 0)} confidence"
         if floor
@@ -114,17 +114,19 @@ def explain_ratio(comparison: Comparison) -> str:
 
 def environment_tables(comparison: Comparison) -> list[Element]:
     """Return the machine and the conditions as two tables, or one line if no model was timed."""
-    timings = comparison.timings
-    if timings is None:
+    run = comparison.run
+    if run is None:
         return [element("p", {}, "Nothing was timed: counts and published values depend on no machine.")]
-    run = {label: field_text(name, getattr(timings, name)) for name, label in RUN.items()}
+    facts = {label: field_text(name, getattr(run, name)) for name, label in RUN.items()}
     texts: dict[str, dict[str, None]] = {}  # different texts of each condition, in their order
-    for latency in timings.latencies:
-        for name, text in list_fields(latency.conditions).items():
+    for subject in run.timed:
+        for name, text in list_fields(subject.conditions).items():
             texts.setdefault(name, {})[text] = None
     return [
-        fields_table("Machine and software", list_fields(timings.environment)),
-        fields_table("Run and conditions", run | {name: "; ".join(values) for name, values in texts.items()}),
+        fields_table("Machine and software", list_fields(run.environment)),
+        fields_table(
+            "Run and conditions", facts | {name: "; ".join(values) for name, values in texts.items()}
+        ),
     ]
 
 

@@ -18,7 +18,7 @@ def build_payload(comparison: Comparison) -> dict[str, Any]:
     candidates = comparison.candidates
     known = {n: m for n, m in METRICS.items() if any(m.of(c) is not None for c in candidates)}
     labels = short_names(c.model for c in candidates)
-    started = comparison.timings.started.partition("+")[0] if comparison.timings else ""
+    started = comparison.run.started.partition("+")[0] if comparison.run else ""
     stem = "-".join(filter(None, ["saevit-compare", re.sub(r"\D", "", started)]))  # a name for each run
     return {
         "metrics": {

@@ -18,8 +18,8 @@ def samples_section(comparison: Comparison) -> list[Element]:
     """Return the section with its text and one plot per model; nothing if no model was timed."""
     names = short_names(c.model for c in comparison.candidates)
     series = [(names[c.model], c.samples) for c in comparison.candidates if c.samples]
-    if comparison.timings and comparison.timings.twin:
-        series.append(("the reference again", comparison.timings.twin))
+    if comparison.run and comparison.run.twin:
+        series.append(("the reference again", comparison.run.twin))
     if not series:
         return []
     wanted = quantile([abs(d) for _, samples in series for d in relative_deviations(samples)], INSIDE)
