@@ -8,7 +8,7 @@ from itertools import permutations
 import numpy as np
 from numpy.typing import NDArray
 
-from saevit.compare.comparison import Candidate, per_image
+from saevit.compare.comparison import Candidate
 from saevit.report.metrics import find_metric
 from saevit.report.units import plural
 from saevit.runs.statistics import ratio
@@ -108,5 +108,5 @@ def is_resolved(better: Candidate, worse: Candidate, name: str) -> bool:
         return True
     return (
         len(better.samples) == len(worse.samples)
-        and ratio(per_image(better), per_image(worse)).verdict == "faster"
+        and ratio(better.seconds_per_image, worse.seconds_per_image).verdict == "faster"
     )

@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+from saevit.profile import Profile, ProfileRow
 from saevit.report.figure import DPI, own_settings, text_width, wrap_text
 from saevit.report.names import cut
 from saevit.report.tables import machine_name, time_share
 from saevit.report.units import giga, milliseconds, scaled
-from saevit.runs.profile import Profile, Row
 from saevit.runs.statistics import median
 from saevit.text import printable
 
@@ -30,7 +30,7 @@ def breakdown_figure(profile: Profile) -> "Figure":
     from matplotlib.figure import Figure
 
     rows = largest_rows(profile)
-    timed = profile.timings is not None and bool(profile.timings.breakdown_total)
+    timed = profile.module_times is not None
     names = list(MEASURES) if timed else list(MEASURES)[:2]
     figure = Figure(
         figsize=(WIDTH, 1.5 + len(rows) * 0.19 * (len(names) + 0.7)), dpi=DPI, layout="constrained"
@@ -57,7 +57,7 @@ def breakdown_figure(profile: Profile) -> "Figure":
 
 
 def draw_bars(
-    axes: "Axes", profile: Profile, rows: list[Row], name: str, *, offset: float, count: int
+    axes: "Axes", profile: Profile, rows: list[ProfileRow], name: str, *, offset: float, count: int
 ) -> None:
     """Draw one measure's bars, each with its absolute value at its end."""
     colour, hatch = MEASURES[name]
@@ -75,7 +75,7 @@ def draw_bars(
     axes.bar_label(bars, [text if share else "" for share, text in values], padding=3, fontsize=7)
 
 
-def value_of(profile: Profile, row: Row, name: str) -> tuple[float, str]:
+def value_of(profile: Profile, row: ProfileRow, name: str) -> tuple[float, str]:
     """Return a row's share of the whole and its absolute value as text."""
     if name == "parameters":
         return row.params / max(1, profile.params), scaled(row.params)
@@ -86,7 +86,7 @@ def value_of(profile: Profile, row: Row, name: str) -> tuple[float, str]:
     return time_share(profile, row), f"{milliseconds(median(row.seconds))} ms"
 
 
-def largest_rows(profile: Profile) -> list[Row]:
+def largest_rows(profile: Profile) -> list[ProfileRow]:
     """Return the rows to draw: all of them, or those with most MACs where a page cannot hold all."""
     if len(profile.rows) <= MOST_ROWS:
         return list(profile.rows)
@@ -99,11 +99,12 @@ def caption(profile: Profile, shown: int) -> list[str]:
     height, width = profile.img_size
     counts = f"{scaled(profile.params)} parameters, {giga(profile.macs)} GMACs"
     lines = [f"{profile.model}: {counts}, {height} x {width} px"]
-    if profile.timings and profile.timings.breakdown_total and profile.timings.breakdown:
-        seconds = milliseconds(median(profile.timings.breakdown_total))
-        lines.append(f"time: {seconds} ms a pass; {str(profile.timings.breakdown).partition(', ')[2]}")
-        environment, rounds = profile.timings.environment, len(profile.timings.breakdown_total)
-        lines.append(f"{machine_name(profile.timings)}, torch {environment.torch}, median of {rounds} rounds")
+    times = profile.module_times
+    if profile.run and times:
+        seconds = milliseconds(median(times.watched))
+        lines.append(f"time: {seconds} ms a pass; {str(times.conditions).partition(', ')[2]}")
+        environment, rounds = profile.run.environment, len(times.watched)
+        lines.append(f"{machine_name(profile.run)}, torch {environment.torch}, median of {rounds} rounds")
     if shown < len(profile.rows):
         lines.append(f"the {shown} of {len(profile.rows)} modules with most MACs")
     return lines

@@ -14,8 +14,8 @@ from saevit.errors import OptionError
 from saevit_cli import options, output, readers
 
 if TYPE_CHECKING:
+    from saevit.compare.accuracies import MeasuredOn
     from saevit.compare.comparison import Comparison
-    from saevit.compare.measured import MeasuredOn
 
 # The presets and leading models of their sizes; this takes about three minutes on two cores.
 DEFAULT = (
@@ -151,20 +151,20 @@ def compare(
 ) -> int:
     """Compare models: exact counts, one interleaved timing run, published accuracies."""
     from saevit.compare.compare import compare as compare_models
-    from saevit.compare.compare import expected, resolved
-    from saevit.measure.plan import Plan
+    from saevit.compare.compare import expected, resolve_models
+    from saevit.measure.timing import TimingOptions
     from saevit.report.comparison import comparison_csv, comparison_json, comparison_table
     from saevit.report.figure import FORMATS
     from saevit.report.html.page import report_html
     from saevit.report.metrics import check_axes, sort_candidates
     from saevit.report.scatter.points import choose_axes
-    from saevit.runs.store import locate
+    from saevit.runs.store import find_run
 
     sort_candidates((), sort)
     check_axes(x or (), y or "top1")
     if from_store:
         check_as_measured(context)
-    source = locate(from_store, store, timed=True, on_skip=output.warn) if from_store else None
+    source = find_run(from_store, store, timed=True, on_skip=output.warn) if from_store else None
     outputs = output.Outputs(
         {"--json": json, "--csv": csv, "--report": report, "--plot": plot},
         overwrite=overwrite,
@@ -173,12 +173,12 @@ def compare(
     )
     axes = x or (AXES if measure else AXES[:1])
     plot_axes = partial(choose_axes, xs=axes, y=y, is_asked=x is not None)
-    names = resolved([*(models or ()), *(group or ())])
-    base = resolved([reference])[0] if reference else None
+    names = resolve_models([*(models or ()), *(group or ())])
+    base = resolve_models([reference])[0] if reference else None
     if source:
         result = read_comparison(source, names, base, top1, store)
     else:
-        plan = Plan(
+        timing = TimingOptions(
             batch_sizes=(batch_size,),
             device=device,
             runtimes=(runtime,),
@@ -189,23 +189,23 @@ def compare(
             fold=fold,
             force=force,
         )
-        names = names or resolved(DEFAULT)
-        measured = choose_accuracies(top1, store)
+        names = names or resolve_models(DEFAULT)
+        measured = find_accuracies(top1, store)
         if plot:  # refuses axes before anything is measured
             plot_axes(expected(names, img_size, measured, is_timed=measure))
-        with output.measuring(store, wanted=measure) as (writer, on_step):
+        with output.measuring(store, wanted=measure) as (writer, on_progress):
             result = compare_models(
                 names,
                 reference=base,
                 img_size=img_size,
                 dtype=dtype,
-                plan=plan if measure else None,
-                on_step=on_step,
+                timing=timing if measure else None,
+                on_progress=on_progress,
                 writer=writer,
                 measured=measured,
             )
     if not top1:
-        result = add_hints(result, store)
+        result = hint_evaluations(result, store)
     outputs.show([comparison_table(result, sort, axes)])
     is_written = outputs.write(
         {
@@ -215,7 +215,7 @@ def compare(
             "--plot": lambda: draw_plot(result, *plot_axes(result)),
         }
     )
-    return output.exit_code(None if source else result.timings, failed=result.failed or not is_written)
+    return output.exit_code(None if source else result.run, failed=result.failed or not is_written)
 
 
 def check_as_measured(context: typer.Context) -> None:
@@ -232,38 +232,39 @@ def read_comparison(
     path: Path, models: list[str], reference: str | None, top1: str | None, store: Path | None
 ) -> "Comparison":
     """Read a stored run as a comparison, by default with the accuracies that it was shown with."""
-    from saevit.compare.stored import comparison_of, measured_then
-    from saevit.runs.store import read
+    from saevit.compare.accuracies import accuracies_of
+    from saevit.compare.compare import comparison_of
+    from saevit.runs.store import read_run
 
-    run = read(path)
+    run = read_run(path)
     for warning in run.warnings:
         output.warn(warning)
-    definition = run.header.environment.network
-    measured = choose_accuracies(top1, store, definition) if top1 else measured_then(run)
+    definition = run.environment.network
+    measured = find_accuracies(top1, store, definition) if top1 else accuracies_of(run)
     return comparison_of(run, models, reference, measured)
 
 
-def choose_accuracies(
+def find_accuracies(
     top1: str | None, store: Path | None, definition: int = saevit.NETWORK
 ) -> "MeasuredOn | None":
     """Return the evaluations that --top1 names, of one definition of the network; None is published ones."""
-    from saevit.compare.measured import chosen
-    from saevit.runs.evaluation import measured_here
+    from saevit.compare.accuracies import choose_accuracies
+    from saevit.runs.evaluation import list_top1s
 
     if top1 in (None, PUBLISHED):
         return None
-    return chosen(str(top1), measured_here(store, output.warn), definition)
+    return choose_accuracies(str(top1), list_top1s(store, output.warn), definition)
 
 
-def add_hints(result: "Comparison", store: Path | None) -> "Comparison":
+def hint_evaluations(result: "Comparison", store: Path | None) -> "Comparison":
     """Return a comparison of published accuracies with hints at evaluations of its models in the store."""
-    from saevit.compare.measured import with_hints
-    from saevit.runs.evaluation import measured_here
+    from saevit.compare.accuracies import add_hints
+    from saevit.runs.evaluation import list_top1s
 
     if result.top1_on:
         return result
     try:
-        return with_hints(result, measured_here(store, output.warn))
+        return add_hints(result, list_top1s(store, output.warn))
     except OptionError:  # the store cannot be read, but the comparison is still useful
         return result
 

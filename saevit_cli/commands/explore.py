@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from saevit.explore.rows import Exploration
     from saevit.explore.space import Space
     from saevit.explore.sweep import Answer, Job
-    from saevit.measure.plan import Plan
+    from saevit.measure.timing import TimingOptions
     from saevit.variant import VariantSpec
 
 MOST_TOP, MOST_TIMED, MOST_SAMPLES = 10**4, 1000, 10**9
@@ -263,22 +263,24 @@ def refuse_choices(option: str, texts: dict[str, str]) -> None:
 
 def timing(
     count: str, batch_size: int, threads: int | None, rounds: int, min_time: float, reference: str | None
-) -> "tuple[int, Plan, str | None]":
+) -> "tuple[int, TimingOptions, str | None]":
     """Return how many to time, how, and beside what."""
-    from saevit.compare.compare import resolved
-    from saevit.measure.plan import Plan
+    from saevit.compare.compare import resolve_models
+    from saevit.measure.timing import TimingOptions
 
-    plan = Plan(
+    options = TimingOptions(
         batch_sizes=(batch_size,),
         threads=threads,
         rounds=rounds,
         min_time=min_time,
     )
     most = readers.read_count("--measure-top", count, most=MOST_TIMED)
-    return most, plan, resolved([reference])[0] if reference else None
+    return most, options, resolve_models([reference])[0] if reference else None
 
 
-def measure(found: "Exploration", count: int, plan: "Plan", reference: str | None, store: Path | None) -> int:
+def measure(
+    found: "Exploration", count: int, options: "TimingOptions", reference: str | None, store: Path | None
+) -> int:
     """Time the best, interleaved with a reference, and set their predicted order beside it."""
     from saevit.compare.compare import compare
     from saevit.report.comparison import comparison_table
@@ -292,9 +294,9 @@ def measure(found: "Exploration", count: int, plan: "Plan", reference: str | Non
             models,
             reference=base,
             img_size=found.query.img_size,
-            plan=plan,
-            on_step=lambda step: tell(step.text, step.done, step.eta),
+            timing=options,
+            on_progress=lambda step: tell(step.text, step.done, step.eta),
             writer=writer,
         )
     output.show((comparison_table(timed, "latency"), predicted_table(found, timed)))
-    return output.exit_code(timed.timings, failed=timed.failed)
+    return output.exit_code(timed.run, failed=timed.failed)

@@ -50,10 +50,10 @@ def curve(text: str) -> "Figure":
 
 def scatter(text: str, xs: list[str], y: str) -> "Figure":
     first, *others, last = ALL.candidates
-    assert ALL.timings
+    assert ALL.run
     renamed = (replace(first, model=text), *others, replace(last, model=f"timm:{text}.a"))
-    environment = replace(ALL.timings.environment, cpu=text)
-    compared = replace(ALL, candidates=renamed, timings=replace(ALL.timings, environment=environment))
+    environment = replace(ALL.run.environment, cpu=text)
+    compared = replace(ALL, candidates=renamed, run=replace(ALL.run, environment=environment))
     return scatter_figure(replace(compared, top1_on=text if y == "top1" else None), xs, y)
 
 

@@ -68,9 +68,9 @@ def kind_of(c: Candidate, *, is_measured: bool) -> Kind:
 
 def file_stem(comparison: Comparison) -> str:
     """Name the downloads after the start of the run, so that those of several runs lie side by side."""
-    if comparison.timings is None:
+    if comparison.run is None:
         return "saevit-compare"
-    return "saevit-compare-" + re.sub(r"\D", "", comparison.timings.started.partition("+")[0])
+    return "saevit-compare-" + re.sub(r"\D", "", comparison.run.started.partition("+")[0])
 
 
 def script_text(data: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from saevit.compare.comparison import Candidate, Comparison, per_image
+from saevit.compare.comparison import Candidate, Comparison
 from saevit.errors import OptionError
 from saevit.report.metrics import COSTS, METRICS, check_axes, find_front, is_comparable, metric_label
 from saevit.report.names import short_names
@@ -215,7 +215,7 @@ def find_range(c: Candidate, name: str) -> tuple[float, float] | None:
         return c.accuracy.interval
     if not METRICS[name].is_timed or not c.samples:
         return None
-    summary = summarize(per_image(c))
+    summary = summarize(c.seconds_per_image)
     return (summary.q1 * 1e3, summary.q3 * 1e3) if name == "latency" else (1 / summary.q3, 1 / summary.q1)
 
 

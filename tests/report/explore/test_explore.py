@@ -21,8 +21,8 @@ from saevit.report.explore.machine import explore_csv, explore_json, sensitivity
 from saevit.report.explore.measured import predicted_table
 from saevit.report.explore.tables import MOST_ROWS, explore_tables, sensitivity_table, solution_table, thinned
 from saevit.report.figure import save_figure
-from saevit.runs.profile import Latency
 from saevit.runs.record import Conditions
+from saevit.runs.run import Subject
 from saevit.variant import parse
 from tests.explore.spaces import MIDDLE
 
@@ -137,7 +137,9 @@ def timed(model: str, seconds: float) -> Candidate:
         folded=True,
     )
     samples = tuple(seconds * (1 + i / 1000) for i in range(8))
-    return Candidate(model=model, latency=Latency(conditions=conditions, label=model, samples=samples))
+    return Candidate(
+        model=model, subject=Subject(conditions=conditions, label=model, name=model, samples=samples)
+    )
 
 
 def test_predicted_ranks_stand_beside_measured_ones() -> None:
@@ -146,7 +148,7 @@ def test_predicted_ranks_stand_beside_measured_ones() -> None:
     times = [0.005, 0.004, 0.003, 0.002, 0.001]  # the more MACs, the faster: as wrong as can be
     candidates = tuple(timed(row.model, t) for row, t in zip(rows, times, strict=True))
     comparison = Comparison(
-        candidates=candidates, reference=rows[0].model, img_size=(224, 224), dtype="fp32", timings=None
+        candidates=candidates, reference=rows[0].model, img_size=(224, 224), dtype="fp32", run=None
     )
     table = predicted_table(seen, comparison)
     assert [row[0] for row in table.rows] == [row.model for row in reversed(rows)]
