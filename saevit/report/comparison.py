@@ -7,7 +7,7 @@ from typing import Any
 
 from saevit.compare.comparison import Candidate, Comparison
 from saevit.report.columns import NONE, Table, text_columns, write_json
-from saevit.report.machine import csv_text, measured_columns
+from saevit.report.machine import csv_text, measured_columns, run_fields, subject_fields
 from saevit.report.metrics import COSTS, find_front, is_comparable, sort_candidates
 from saevit.report.tables import machine_name
 from saevit.report.units import digits, giga, interval, milliseconds, percent, plural, scaled, size
@@ -30,8 +30,8 @@ def comparison_table(comparison: Comparison, sort: str | None, axes: Sequence[st
     """
     found = fronts(comparison, axes)
     height, width = comparison.img_size
-    timings = comparison.timings
-    where = f", timed on {machine_name(timings)}" if timings and timings.latencies else ""
+    timings = comparison.run
+    where = f", timed on {machine_name(timings)}" if timings and timings.timed else ""
     return (
         Table(
             title=f"{plural(len(comparison.candidates), 'model')} at {height} x {width} px, "
@@ -77,7 +77,7 @@ def pareto_text(c: Candidate, found: Fronts) -> str:
 def row(comparison: Comparison, c: Candidate, found: Fronts) -> tuple[str, ...]:
     """One model; a failed one shows its reason under the table."""
     seconds = median(c.samples) if c.samples else None
-    batch = c.latency.conditions.batch_size if c.latency else 1
+    batch = c.subject.conditions.batch_size if c.subject else 1
     seen = comparison.ratio(c)
     return (
         c.model,
@@ -128,10 +128,10 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
         found.append(
             "SAEViT variants are our reconstruction and have no accuracy: the paper's claims are not theirs"
         )
-    timings = comparison.timings
+    timings = comparison.run
     if timings:
-        found += [FOLDED] if any(latency.conditions.folded for latency in timings.latencies) else []
-        conditions = replace(timings.latencies[0].conditions, folded=False)
+        found += [FOLDED] if any(latency.conditions.folded for latency in timings.timed) else []
+        conditions = replace(timings.timed[0].conditions, folded=False)
         found.append(
             f"{timings.rounds} interleaved rounds, begun {timings.started}: {conditions}; "
             "a ratio below 1 is faster than the reference"
@@ -173,7 +173,7 @@ def timing_notes(candidates: Sequence[Candidate]) -> list[str]:
     """Say what is odd about models' timings; what holds for more than two is one line."""
     alike: dict[str, list[str]] = {}
     for c in candidates:
-        for note in c.latency.notes if c.latency else ():
+        for note in c.subject.notes if c.subject else ():
             alike.setdefault(re.sub(r"[\d.]+", "", note), []).append(f"{c.model}: {note}")
     return [
         line
@@ -209,7 +209,7 @@ def comparison_columns(comparison: Comparison, c: Candidate, found: Fronts) -> d
         "ratio_low": seen.low if seen else None,
         "ratio_high": seen.high if seen else None,
         "verdict": seen.verdict if seen else None,
-        **(measured_columns(c.latency) if c.latency else {}),
+        **(measured_columns(c.subject) if c.subject else {}),
         "same_network_as": c.same_as,
         "failure": c.reason,
     }
@@ -218,12 +218,21 @@ def comparison_columns(comparison: Comparison, c: Candidate, found: Fronts) -> d
 def comparison_json(comparison: Comparison) -> str:
     """Write everything known, raw samples included, as one JSON object."""
     found = fronts(comparison, COSTS)
-    data = asdict(comparison)
-    if comparison.timings:
-        data["timings"]["advice"] = list(advice(comparison.timings))
-    for entry, c in zip(data["candidates"], comparison.candidates, strict=True):
-        entry |= comparison_columns(comparison, c, found)
-    return write_json(data)
+    run = comparison.run
+    timings = run_fields(run) | {"advice": list(advice(run))} if run else None
+    plain = asdict(replace(comparison, candidates=(), run=None))
+    data = {"timings" if name == "run" else name: value for name, value in plain.items()}
+    data["candidates"] = [
+        candidate_fields(c) | comparison_columns(comparison, c, found) for c in comparison.candidates
+    ]
+    return write_json(data | {"timings": timings})
+
+
+def candidate_fields(c: Candidate) -> dict[str, Any]:
+    """Return everything known of one model, raw samples included."""
+    plain = asdict(replace(c, subject=None))
+    data = {"latency" if name == "subject" else name: value for name, value in plain.items()}
+    return data | {"latency": subject_fields(c.subject) if c.subject else None}
 
 
 def comparison_csv(comparison: Comparison) -> str:

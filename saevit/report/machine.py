@@ -5,13 +5,15 @@ milliseconds for one batch.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
+from saevit.profile import Profile
 from saevit.report.columns import Column, write_csv, write_json
 from saevit.runs.advice import advice
-from saevit.runs.profile import Latency, Profile
+from saevit.runs.record import Conditions
+from saevit.runs.run import Run, Subject
 from saevit.runs.statistics import summarize
 
 
@@ -22,21 +24,61 @@ def profile_json(profile: Profile) -> str:
 
 def profile_dict(profile: Profile) -> dict[str, Any]:
     """Return everything known as plain values: timm's columns first, then ours."""
-    data = counted_columns(profile) | asdict(profile)
+    data = counted_columns(profile) | asdict(replace(profile, run=None, module_times=None))
+    del data["run"], data["module_times"]
+    data["timings"] = timings_of(profile) if profile.run else None
     data |= {"weight_bytes": profile.weight_bytes, "flops": 2 * profile.macs, "agreed": profile.agreed}
-    if profile.timings:
-        floor = profile.timings.noise_floor
-        data["timings"]["noise_floor"] = asdict(floor) if floor else None
-        data["timings"]["advice"] = list(advice(profile.timings))
-        for entry, latency in zip(data["timings"]["latencies"], profile.timings.latencies, strict=True):
-            entry |= measured_columns(latency)
     return data
+
+
+def timings_of(profile: Profile) -> dict[str, Any]:
+    """Return the run of a profile, with the whole passes of its breakdown and timm's columns."""
+    assert profile.run is not None
+    run, times, floor = profile.run, profile.module_times, profile.run.noise_floor
+    data = run_fields(run)
+    data["latencies"] = [subject_fields(subject) | measured_columns(subject) for subject in run.timed]
+    data["breakdown"] = asdict(times.conditions) if times else None
+    data["breakdown_total"] = times.watched if times else ()
+    data["breakdown_plain"] = times.plain if times else ()
+    data["noise_floor"] = asdict(floor) if floor else None
+    data["advice"] = list(advice(run))
+    return data
+
+
+def run_fields(run: Run) -> dict[str, Any]:
+    """Return how a run was measured, and its samples."""
+    return {
+        "latencies": [subject_fields(subject) for subject in run.timed],
+        "twin": run.twin,
+        "rounds": run.rounds,
+        "min_time": run.min_time,
+        "seed": run.seed,
+        "environment": asdict(run.environment),
+        "started": run.started,
+        "load_before": run.load_before,
+        "interrupted": run.interrupted,
+        "unkept": run.unkept,
+        "breakdown": None,
+        "breakdown_total": (),
+        "breakdown_plain": (),
+    }
+
+
+def subject_fields(subject: Subject) -> dict[str, Any]:
+    """Return the samples of one subject and what they depend on."""
+    return {
+        "conditions": asdict(subject.conditions),
+        "label": subject.label,
+        "samples": subject.samples,
+        "notes": subject.notes,
+        "failure": subject.failure,
+    }
 
 
 def profile_csv(profile: Profile) -> str:
     """Write one row for each measured configuration, or one row if nothing was measured."""
-    latencies = profile.timings.latencies if profile.timings else ()
-    rows = [counted_columns(profile) | measured_columns(latency) for latency in latencies]
+    subjects = profile.run.timed if profile.run else ()
+    rows = [counted_columns(profile) | measured_columns(subject) for subject in subjects]
     rows = rows or [counted_columns(profile)]
     return csv_text(rows)
 
@@ -64,10 +106,14 @@ def counted_columns(profile: Profile) -> dict[str, Any]:
     }
 
 
-def measured_columns(latency: Latency) -> dict[str, Any]:
-    """Return one configuration's conditions and statistics; a failed one has its reason in `failure`."""
-    seen = summarize(latency.samples) if latency.samples else None
-    c = latency.conditions
+def measured_columns(subject: Subject) -> dict[str, Any]:
+    """Return conditions and statistics of one subject; a failed one has its reason in `failure`."""
+    return sample_columns(subject.conditions, subject.samples) | {"failure": subject.failure}
+
+
+def sample_columns(c: Conditions, samples: Sequence[float]) -> dict[str, Any]:
+    """Return the conditions and statistics of samples in seconds per batch."""
+    seen = summarize(samples) if samples else None
     return {
         "infer_batch_size": c.batch_size,
         "infer_samples_per_sec": c.batch_size / seen.median if seen else None,
@@ -75,12 +121,11 @@ def measured_columns(latency: Latency) -> dict[str, Any]:
         "infer_step_time_q1": seen.q1 * 1e3 if seen else None,
         "infer_step_time_q3": seen.q3 * 1e3 if seen else None,
         "spread": seen.spread if seen else None,
-        "rounds": len(latency.samples),
+        "rounds": len(samples),
         "runtime": c.runtime,
         "device": c.device,
         "dtype": c.dtype,
         "threads": c.threads,
         "memory_format": c.memory_format,
         "folded": c.folded,
-        "failure": latency.failure,
     }

@@ -1,15 +1,17 @@
 """Results to tables of text, ready to be drawn by a terminal or written plainly."""
 
+from saevit.count.receipt import ReceiptLine
+from saevit.profile import Profile, ProfileRow
 from saevit.report.columns import NONE, Table, text_columns
 from saevit.report.units import digits, flops, giga, interval, milliseconds, percent, scaled, size, thousands
 from saevit.runs.advice import advice
-from saevit.runs.profile import Latency, Profile, ReceiptLine, Row, Timings
+from saevit.runs.run import Run, Subject
 from saevit.runs.statistics import median, ratio, summarize
 
 
 def profile_tables(profile: Profile) -> tuple[Table, ...]:
     """Return the tables of a profile: summary, speed (if measured), breakdown, receipt."""
-    speed = (speed_table(profile),) if profile.timings else ()
+    speed = (speed_table(profile),) if profile.run else ()
     return (summary_table(profile), *speed, breakdown_table(profile), receipt_table(profile))
 
 
@@ -44,10 +46,10 @@ def summary_table(profile: Profile) -> Table:
 
 def speed_table(profile: Profile) -> Table:
     """Latency and throughput with their spread, and the noise floor of this machine."""
-    timings = profile.timings
+    timings = profile.run
     assert timings is not None
-    conditions = timings.latencies[0].conditions
-    notes = [note for latency in timings.latencies for note in latency.notes]
+    conditions = timings.timed[0].conditions
+    notes = [note for latency in timings.timed for note in latency.notes]
     if conditions.folded:
         notes.append("timed in the folded form (--no-fold: as defined); MACs are of the network as defined")
     floor = timings.noise_floor
@@ -71,13 +73,13 @@ def speed_table(profile: Profile) -> Table:
             ">images/s",
             f"ratio to {conditions.runtime}",
         ),
-        rows=tuple(speed_row(latency, timings.latencies) for latency in timings.latencies),
+        rows=tuple(speed_row(latency, timings.timed) for latency in timings.timed),
         notes=(*notes, *advice(timings)),
     )
     return table.without_empty_columns()
 
 
-def speed_row(latency: Latency, all_of_them: tuple[Latency, ...]) -> tuple[str, ...]:
+def speed_row(latency: Subject, all_of_them: tuple[Subject, ...]) -> tuple[str, ...]:
     """One configuration; a failed one shows its reason."""
     runtime, batch = latency.conditions.runtime, latency.conditions.batch_size
     if not latency.samples:
@@ -94,7 +96,7 @@ def speed_row(latency: Latency, all_of_them: tuple[Latency, ...]) -> tuple[str, 
     )
 
 
-def ratio_text(latency: Latency, all_of_them: tuple[Latency, ...]) -> str:
+def ratio_text(latency: Subject, all_of_them: tuple[Subject, ...]) -> str:
     """Compare with the first runtime at the same batch size, round by round: below 1 is faster."""
     runtime, batch = all_of_them[0].conditions.runtime, latency.conditions.batch_size
     same = [a for a in all_of_them if a.conditions.runtime == runtime and a.conditions.batch_size == batch]
@@ -104,17 +106,16 @@ def ratio_text(latency: Latency, all_of_them: tuple[Latency, ...]) -> str:
     return f"{interval(seen.median, seen.low, seen.high)} {seen.verdict}"
 
 
-def machine_name(timings: Timings) -> str:
+def machine_name(timings: Run) -> str:
     """Name the accelerator or the processor that the figures are from."""
-    environment, conditions = timings.environment, timings.latencies[0].conditions
+    environment, conditions = timings.environment, timings.timed[0].conditions
     name = environment.cpu if conditions.device == "cpu" else environment.accelerator
     return f"{conditions.device} ({name})"
 
 
 def breakdown_table(profile: Profile) -> Table:
     """Where parameters, MACs and time go, so that one sees where MACs and time disagree."""
-    timings = profile.timings
-    timed = timings is not None and bool(timings.breakdown_total)
+    timed = profile.module_times is not None
     columns = [">output", ">N", ">n", ">sparsity", ">params", ">MACs", ">share"]
     if timed:
         columns += [">ms", ">share of time"]
@@ -130,7 +131,7 @@ def breakdown_table(profile: Profile) -> Table:
     ).without_empty_columns()
 
 
-def breakdown_row(profile: Profile, row: Row, *, timed: bool) -> tuple[str, ...]:
+def breakdown_row(profile: Profile, row: ProfileRow, *, timed: bool) -> tuple[str, ...]:
     """One stage, block or module."""
     texts = [
         row.path or "(elsewhere)",
@@ -150,10 +151,10 @@ def breakdown_row(profile: Profile, row: Row, *, timed: bool) -> tuple[str, ...]
     return tuple(texts)
 
 
-def time_share(profile: Profile, row: Row) -> float:
+def time_share(profile: Profile, row: ProfileRow) -> float:
     """Median over rounds of the row's share of its round's pass."""
-    assert profile.timings is not None
-    pairs = zip(row.seconds, profile.timings.breakdown_total, strict=True)
+    assert profile.module_times is not None
+    pairs = zip(row.seconds, profile.module_times.watched, strict=True)
     return median([seconds / total for seconds, total in pairs])
 
 
@@ -161,22 +162,22 @@ def total_row(profile: Profile, *, timed: bool) -> tuple[str, ...]:
     """The whole network."""
     texts = ["total", NONE, NONE, NONE, NONE, scaled(profile.params), scaled(profile.macs), percent(1)]
     if timed:
-        assert profile.timings is not None
-        texts += [milliseconds(median(profile.timings.breakdown_total)), percent(1)]
+        assert profile.module_times is not None
+        texts += [milliseconds(median(profile.module_times.watched)), percent(1)]
     return tuple(texts)
 
 
 def breakdown_notes(profile: Profile) -> tuple[str, ...]:
     """How the rows' times were measured and what measuring them cost."""
-    timings = profile.timings
-    assert timings is not None
-    assert timings.breakdown is not None
-    hooked, plain = median(timings.breakdown_total), median(timings.breakdown_plain)
-    folded = timings.latencies[0].conditions.folded and not timings.breakdown.folded
+    times = profile.module_times
+    assert profile.run is not None
+    assert times is not None
+    hooked, plain = median(times.watched), median(times.plain)
+    folded = profile.run.timed[0].conditions.folded and not times.conditions.folded
     form = ("the network as it is defined: folding leaves none of these modules alone",) if folded else ()
     return (
         *form,
-        f"ms: medians in eager mode, batch {timings.breakdown.batch_size}, one module after the other; "
+        f"ms: medians in eager mode, batch {times.conditions.batch_size}, one module after the other; "
         f"reading the clock around each costs {percent(max(0.0, hooked / plain - 1))} of the pass",
     )
 

@@ -11,7 +11,7 @@ from saevit_cli import options, output, readers
 from saevit_cli.commands import evaluate_options as own
 
 if TYPE_CHECKING:
-    from saevit.measure.plan import Step
+    from saevit.measure.timing import Progress
     from saevit.models import Weighted
     from saevit.runs.evaluation import Evaluation
     from saevit.runs.store import Writer
@@ -106,12 +106,12 @@ def evaluated(
 
     with output.progress() as tell:
 
-        def on_step(step: "Step") -> None:
+        def on_progress(step: "Progress") -> None:
             if step.done == 0 and not quiet:
                 typer.echo(f"Evaluating on {printable(images.statement)}\n")
             tell(step.text, step.done, step.eta)
 
-        return evaluate_network(net, images, checkpoint, plan, on_step)
+        return evaluate_network(net, images, checkpoint, plan, on_progress)
 
 
 def show(found: "Evaluation", json: str | None, csv: str | None) -> None:
@@ -128,10 +128,10 @@ def show(found: "Evaluation", json: str | None, csv: str | None) -> None:
 
 def was_kept(found: "Evaluation", writer: "Writer") -> bool:
     """Keep the result, or say why not."""
-    from saevit.runs.evaluation import keep
+    from saevit.runs.evaluation import keep_evaluation
 
     try:
-        keep(found, writer)
+        keep_evaluation(found, writer)
     except OptionError as error:
         output.say(f"error: --store: {error}")
         return False

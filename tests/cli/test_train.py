@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from saevit.measure.runtimes import threads
+from saevit.measure.conditions import pin_threads
 from saevit.train.recipe_files import read_recipe
 from saevit_cli.app import run_command
 from tests.train.tiny import MODEL, squares
@@ -136,7 +136,7 @@ def test_killed_it_goes_on_to_the_same_losses(here: Path, start: Start) -> None:
     killed.send_signal(signal.SIGKILL)
     finished(killed, -signal.SIGKILL)
     assert len(log_of(here / "killed")) < 10
-    with threads(1):  # as many as the other process had
+    with pin_threads(1):  # as many as the other process had
         assert run_command(["train", "--resume", "killed", "--workers", "1"]) == 0
         assert run_command(["train", *common, "--output", "whole"]) == 0
     assert log_of(here / "killed") == log_of(here / "whole")

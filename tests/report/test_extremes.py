@@ -21,7 +21,7 @@ from saevit.report.metrics import COSTS, METRICS
 from saevit.report.scatter.points import choose_axes
 from saevit.report.scatter.scatter_plot import scatter_figure
 from saevit.report.training import learning_curve
-from saevit.runs.profile import Latency
+from saevit.runs.run import Subject
 from saevit.train.state import Epoch
 from tests.report.conftest import CONDITIONS
 from tests.report.scatter.test_scatter_plot import compared
@@ -53,7 +53,7 @@ def candidate(chance: random.Random, number: int) -> Candidate:
         params=chance.choice(COUNTS),
         macs=chance.choice(COUNTS),
         peak_bytes=chance.choice(COUNTS),
-        latency=Latency(label=str(number), conditions=conditions, samples=samples)
+        subject=Subject(label=str(number), name=str(number), conditions=conditions, samples=samples)
         if chance.random() < 0.8
         else None,
         accuracy=None if is_ours or chance.random() < 0.4 else accuracy(chance),

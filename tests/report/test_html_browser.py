@@ -282,7 +282,7 @@ def random_comparison(seed: int) -> Comparison:
             peak_bytes=None if random.random() < 0.2 else int(random.integers(1, 7)) * 10**6,
             accuracy=None if random.random() < 0.2 else published(70 + int(random.integers(0, 6)), kind),
         )
-        found.append(replace(c, latency=None) if random.random() < 0.2 else c)
+        found.append(replace(c, subject=None) if random.random() < 0.2 else c)
     return replace(COMPARISON, candidates=tuple(found), reference="m0")
 
 
@@ -428,7 +428,7 @@ def test_downloads_are_the_bytes_that_the_options_write(page: Any, tmp_path: Pat
 
 
 def test_without_two_metrics_there_is_no_plot(show: Callable[[Comparison], Any]) -> None:
-    page = show(replace(COMPARISON, candidates=CANDIDATES[-1:], timings=None))
+    page = show(replace(COMPARISON, candidates=CANDIDATES[-1:], run=None))
     assert not one(page, "#plot").is_displayed()
     assert order(page) == [0]
 
@@ -437,9 +437,9 @@ def test_axes_that_no_model_has_both_of_are_drawn_empty(show: Callable[[Comparis
     """Nothing stands in the plot, and nothing breaks."""
     counted = Candidate(model="a", params=10**6)
     claimed = Candidate(model="b", macs=10**9)
-    page = show(replace(COMPARISON, candidates=(counted, claimed), reference="a", timings=None))
+    page = show(replace(COMPARISON, candidates=(counted, claimed), reference="a", run=None))
     assert places(page) == {}
-    assert one(page, "#summary").text.startswith("0 of 2 models have both figures")
+    assert one(page, "#summary").text.startswith("0 of 2 models have both values")
 
 
 @pytest.mark.parametrize("width", [420, 800])

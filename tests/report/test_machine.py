@@ -6,12 +6,11 @@ import json
 
 import pytest
 
-from saevit.measure.plan import Plan
-from saevit.profile import profile
+from saevit.measure.timing import TimingOptions
+from saevit.profile import Profile, profile
 from saevit.report.machine import profile_csv, profile_json
 from saevit.report.tables import profile_tables
 from saevit.report.units import digits, milliseconds
-from saevit.runs.profile import Profile
 from saevit.runs.statistics import ratio, summarize
 
 MODEL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1"
@@ -19,8 +18,8 @@ MODEL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1"
 
 @pytest.fixture(scope="module")
 def found() -> Profile:
-    plan = Plan(batch_sizes=(1, 3), rounds=6, min_time=0.002, threads=1, device="cpu")
-    return profile(MODEL, img_size=(64, 48), counters=["analytic"], plan=plan)
+    plan = TimingOptions(batch_sizes=(1, 3), rounds=6, min_time=0.002, threads=1, device="cpu")
+    return profile(MODEL, img_size=(64, 48), counters=["analytic"], timing=plan)
 
 
 def test_raw_samples_reproduce_every_printed_statistic(found: Profile) -> None:

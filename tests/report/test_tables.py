@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from saevit.profile import profile
+from saevit.count.receipt import ReceiptLine
+from saevit.profile import Profile, ProfileRow, profile
 from saevit.report.columns import Table
 from saevit.report.tables import profile_tables
-from saevit.runs.profile import Profile, ReceiptLine, Row
 from saevit_cli.output import plain
 
 
@@ -33,14 +33,14 @@ def test_speed_is_the_median_of_the_samples(timed: Profile) -> None:
 
 
 def test_runtimes_are_compared_round_by_round(timed: Profile) -> None:
-    assert timed.timings is not None
-    first = timed.timings.latencies[0]
+    assert timed.run is not None
+    first = timed.run.timed[0]
     compiled = replace(
         first,
         conditions=replace(first.conditions, runtime="compile"),
         samples=tuple(sample * 0.8 for sample in first.samples),
     )
-    both = replace(timed, timings=replace(timed.timings, latencies=(first, compiled)))
+    both = replace(timed, run=replace(timed.run, subjects=(first, replace(compiled, label="compiled"))))
     speed = by_title(both, "Speed")
     assert speed.columns[-1].head == "ratio to eager"
     assert [row[-1] for row in speed.rows] == ["-", "0.800 [0.800, 0.800] faster"]
@@ -65,9 +65,10 @@ def test_sparsity_is_shown_where_attention_samples(timed: Profile) -> None:
 
 
 def test_columns_that_say_nothing_are_left_out(timed: Profile) -> None:
-    rows = tuple(Row(path=row.path, params=row.params, macs=row.macs) for row in timed.rows)
+    rows = tuple(ProfileRow(path=row.path, params=row.params, macs=row.macs) for row in timed.rows)
     names = [
-        column.heading for column in by_title(replace(timed, rows=rows, timings=None), "By stage").columns
+        column.heading
+        for column in by_title(replace(timed, rows=rows, run=None, module_times=None), "By stage").columns
     ]
     assert names == ["", "params", "MACs", "share"]
 

@@ -8,14 +8,14 @@ from saevit.report.stored.conditions import TEXTS, shared, varying
 from saevit.report.stored.listing import short_ids
 from saevit.report.units import fixed, interval, percent
 from saevit.runs.diff import Change, Diff
-from saevit.runs.run import StoredRun
+from saevit.runs.run import Run
 from saevit.runs.statistics import rounds_needed
 
 ASKED = 0.95
 AGAIN = "latency_again"
 
 
-def diff_tables(found: Diff, first: StoredRun, second: StoredRun) -> tuple[Table, ...]:
+def diff_tables(found: Diff, first: Run, second: Run) -> tuple[Table, ...]:
     """Return what changed from the first run to the second one, and what cannot be compared and why."""
     stems = sorted({first.path.stem, second.path.stem})
     names = dict(zip(stems, short_ids(stems), strict=True))

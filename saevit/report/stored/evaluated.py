@@ -4,17 +4,17 @@ from saevit.report.columns import Table, text_columns
 from saevit.report.evaluation import SHORT_HASH, interval_text
 from saevit.report.stored.endings import CUT_OFF, ENDINGS
 from saevit.report.units import digits
-from saevit.runs.evaluation import MeasuredTop1, measured_in
+from saevit.runs.evaluation import MeasuredTop1, read_top1s
 from saevit.runs.record import Record
-from saevit.runs.run import StoredRun
+from saevit.runs.run import Run
 
 NAMES = {"top1": "top-1", "top5": "top-5", "calibration_error": "calibration error", "loss": "mean loss"}
 
 
-def evaluation_table(run: StoredRun) -> Table:
+def evaluation_table(run: Run) -> Table:
     """Return one line a figure, and of which data, weights and conditions they are."""
-    tops = measured_in([run])
-    (subject,) = run.header.subjects
+    tops = read_top1s(run.facts)
+    (subject,) = run.subjects
     where = f", on {tops[0].data} ({tops[0].split})" if tops else ""
     return Table(
         title=f"{run.path.stem}: {subject.name}{where}, {ENDINGS[run.ending]}",
@@ -38,11 +38,10 @@ def is_own(note: str) -> bool:
     return not note.startswith(("data=", "fingerprint=", "split=", "images=", "unreadable="))
 
 
-def notes(run: StoredRun, tops: list[MeasuredTop1]) -> tuple[str, ...]:
+def notes(run: Run, tops: list[MeasuredTop1]) -> tuple[str, ...]:
     """Say of what the figures are, and how to set them beside others."""
-    header = run.header
     lines = [*run.warnings, *([CUT_OFF] if run.ending == "lost" else [])]
-    lines.append(f"begun {header.started} on {header.hardware}: {header.subjects[0].conditions}")
+    lines.append(f"begun {run.started} on {run.hardware}: {run.subjects[0].conditions}")
     for top in tops:
         lines.append(
             f"{top.share.total:,} images, {top.unreadable:,} could not be read; "

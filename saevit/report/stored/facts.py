@@ -3,13 +3,13 @@
 from saevit.report.columns import NONE, Table, text_columns
 from saevit.report.units import digits, milliseconds, percent, scaled, size
 from saevit.runs.record import Record
-from saevit.runs.run import StoredRun
+from saevit.runs.run import Run
 from saevit.runs.statistics import summarize
 
 HEADS = {"macs": "MACs", "peak_bytes": "peak act.", "top1": "top-1"}
 
 
-def facts_tables(run: StoredRun) -> tuple[Table, ...]:
+def facts_tables(run: Run) -> tuple[Table, ...]:
     """Return one line a subject with its values, such as counts; no table where there are none."""
     facts = [fact for fact in run.facts if fact.value is not None]
     if not facts:
@@ -36,7 +36,7 @@ def source_text(fact: Record) -> str:
     return notes if notes.startswith(fact.source) else f"{fact.source} ({notes})" if notes else fact.source
 
 
-def samples_tables(run: StoredRun) -> tuple[Table, ...]:
+def samples_tables(run: Run) -> tuple[Table, ...]:
     """Return a table for each subject and conditions that were sampled besides the rounds, as modules are."""
     groups: dict[str, list[Record]] = {}
     for fact in run.facts:

@@ -6,12 +6,11 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from saevit.report.columns import write_json
-from saevit.report.machine import csv_text, measured_columns
+from saevit.report.machine import csv_text, sample_columns
 from saevit.runs.advice import advice
-from saevit.runs.profile import Latency
+from saevit.runs.lines import head_fields
 from saevit.runs.record import Environment, Record
-from saevit.runs.replay import timings_of
-from saevit.runs.run import RunSummary, StoredRun
+from saevit.runs.run import Run, RunSummary
 from saevit.runs.statistics import median
 
 LIST = ("run", "file", "started", "hardware", "torch", "models", "rounds", "ending", "problem")
@@ -67,45 +66,44 @@ def list_entry(run: RunSummary) -> dict[str, Any]:
     return {"run": path.stem, "file": str(path), **data, "models": list(subjects)}
 
 
-def runs_json(runs: Iterable[StoredRun]) -> str:
+def runs_json(runs: Iterable[Run]) -> str:
     """Write several runs as one JSON object."""
     return write_json({"runs": [run_entry(run) for run in runs]})
 
 
-def run_json(run: StoredRun) -> str:
+def run_json(run: Run) -> str:
     """Write one run, raw samples included, as one JSON object."""
     return write_json(run_entry(run))
 
 
-def run_entry(run: StoredRun) -> dict[str, Any]:
+def run_entry(run: Run) -> dict[str, Any]:
     """Return everything of a run as plain values; `records` have the samples, in the order of the rounds."""
-    timings = timings_of(run)
-    floor = timings.noise_floor
+    floor = run.noise_floor
     return {
         "run": run.path.stem,
         "file": str(run.path),
-        **asdict(run.header),
-        "rounds": len(run.rounds),
+        **head_fields(run),
+        "rounds": run.rounds,
         "ending": run.ending,
-        "failures": dict(run.failures),
+        "failures": run.failures,
         "warnings": list(run.warnings),
         "noise_floor": asdict(floor) if floor else None,
-        "advice": list(advice(timings)),
+        "advice": list(advice(run)),
         "records": [record.to_dict() for record in run.records()],
     }
 
 
-def records_csv(runs: Iterable[StoredRun]) -> str:
+def records_csv(runs: Iterable[Run]) -> str:
     """Write one row a record; samples are joined by spaces."""
     return csv_text([record_row(run, record) for run in runs for record in run.records()], RECORD)
 
 
-def records_lines(runs: Iterable[StoredRun]) -> str:
+def records_lines(runs: Iterable[Run]) -> str:
     """Write one JSON object a line and record; `Record.from_dict` reads each."""
     return "".join(json.dumps(record.to_dict()) + "\n" for run in runs for record in run.records())
 
 
-def record_row(run: StoredRun, record: Record) -> dict[str, Any]:
+def record_row(run: Run, record: Record) -> dict[str, Any]:
     """Return one record's columns; those that do not apply are missing."""
     value = median(record.samples) if record.samples else record.value
     row: dict[str, Any] = {"run": run.path.stem, "model": record.subject, "quantity": record.quantity}
@@ -124,9 +122,7 @@ def condition_columns(record: Record) -> dict[str, Any]:
     if record.conditions is None:
         return {}
     height, width = record.conditions.img_size
-    latency = Latency(label=record.subject, conditions=record.conditions, samples=record.samples)
-    columns = measured_columns(latency)
-    del columns["failure"]  # there is no record of what failed
+    columns = sample_columns(record.conditions, record.samples)
     if record.quantity not in PASSES:
         columns = {k: v for k, v in columns.items() if not k.startswith(("infer_step", "infer_samples"))}
     return {"infer_img_size": height if height == width else f"{height},{width}"} | columns

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 from saevit.report.stored.facts import facts_tables, samples_tables
 from saevit.runs.record import Record
-from saevit.runs.run import StoredRun
+from saevit.runs.run import Run
 from tests.runs.test_diff import STEADY, run_of
 from tests.runs.test_record import CONDITIONS, COUNTED, MEASURED
 
 
-def with_facts(*facts: Record) -> StoredRun:
+def with_facts(*facts: Record) -> Run:
     return replace(run_of({"base": STEADY, "ours": STEADY}), facts=facts)
 
 

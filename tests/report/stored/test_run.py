@@ -8,8 +8,7 @@ from saevit.report.columns import Table
 from saevit.report.stored.run import run_tables
 from saevit.report.units import milliseconds, percent
 from saevit.runs.advice import advice
-from saevit.runs.replay import timings_of
-from saevit.runs.run import StoredRun
+from saevit.runs.run import Run
 from saevit.runs.statistics import ratio, summarize
 from tests.runs.test_diff import STEADY, run_of, subject, times
 from tests.runs.test_record import CONDITIONS
@@ -20,7 +19,7 @@ FAST = [0.005, 0.007, 0.006, 0.005, 0.006, 0.004, 0.005, 0.006]
 AGAIN = [0.012, 0.011, 0.010, 0.012, 0.012, 0.011, 0.012, 0.010]
 
 
-def compared() -> StoredRun:
+def compared() -> Run:
     """Two models and the twin of the first one."""
     run = run_of(
         {"base": SLOW, "ours": FAST, "base (again)": AGAIN}, [subject("base"), subject("ours"), TWIN]
@@ -28,7 +27,7 @@ def compared() -> StoredRun:
     return replace(run, ending="finished")
 
 
-def shown(run: StoredRun) -> Table:
+def shown(run: Run) -> Table:
     """The first table."""
     return run_tables(run)[0]
 
@@ -63,8 +62,8 @@ def test_every_figure_follows_from_the_samples() -> None:
 
 def test_advice_stands_under_the_table() -> None:
     run = compared()
-    assert advice(timings_of(run))
-    assert shown(run).notes[-len(advice(timings_of(run))) :] == advice(timings_of(run))
+    assert advice(run)
+    assert shown(run).notes[-len(advice(run)) :] == advice(run)
 
 
 def test_a_comparison_says_how_it_is_shown_whole() -> None:
