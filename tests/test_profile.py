@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from saevit.errors import MemoryLimitError, OptionError, SpecError
 from saevit.measure.plan import Plan
 from saevit.profile import profile
-from saevit.report.tables import profile_tables
+from saevit.report.views.profile import tabulate_profile
 from saevit.runs.profile import Profile
 from saevit.runs.replay import timings_of
 from saevit.runs.statistics import ratio
@@ -115,7 +115,7 @@ def test_modules_that_folding_leaves_none_of_are_timed_as_defined() -> None:
     assert found.timings.latencies[0].conditions.folded
     assert not found.timings.breakdown.folded
     assert {row.path for row in found.rows if row.seconds} >= {"stages.0.blocks.0.ffn.fc1.conv"}
-    notes = next(table for table in profile_tables(found) if table.title == "By module").notes
+    notes = next(table for table in tabulate_profile(found) if table.title == "By module").notes
     assert any("as it is defined" in note for note in notes)
 
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from saevit.compare.comparison import Candidate, Comparison
 from saevit.report.agreement import LEAST, TIMED, Discord
+from saevit.report.latencies import describe_machine
 from saevit.report.marks import Panel, is_claim, is_elsewhere
 from saevit.report.metrics import metric
 from saevit.report.names import short_names
-from saevit.report.tables import machine_name
 from saevit.report.units import digits
 
 MOST_NAMED = 3  # models in one sentence
@@ -65,7 +65,7 @@ def conditions(comparison: Comparison) -> str:
     batches = sorted({t.conditions.batch_size for t in timings.latencies if t.samples})
     batch = " to ".join(map(str, dict.fromkeys((batches[0], batches[-1])))) if batches else c.batch_size
     return (
-        f"Measured on {machine_name(timings)}: {c.dtype}, batch {batch}, {c.threads} "
+        f"Measured on {describe_machine(timings)}: {c.dtype}, batch {batch}, {c.threads} "
         f"thread{'s' * (c.threads > 1)}, {c.runtime}, {c.memory_format}, torch {timings.environment.torch}; "
         f"medians and quartiles of {timings.rounds} interleaved rounds."
     )

@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING
 
 from saevit.report.figure import DPI, own_settings
+from saevit.report.latencies import describe_machine
 from saevit.report.layout import text_width, wrapped
 from saevit.report.names import cut
-from saevit.report.tables import machine_name, time_share
 from saevit.report.units import giga, milliseconds, scaled
+from saevit.report.views.profile import compute_time_share
 from saevit.runs.profile import Profile, Row
 from saevit.runs.statistics import median
 from saevit.text import printable
@@ -84,7 +85,7 @@ def value_of(profile: Profile, row: Row, name: str) -> tuple[float, str]:
         return row.macs / max(1, profile.macs), scaled(row.macs)
     if not row.seconds:
         return 0.0, ""
-    return time_share(profile, row), f"{milliseconds(median(row.seconds))} ms"
+    return compute_time_share(profile, row), f"{milliseconds(median(row.seconds))} ms"
 
 
 def largest_rows(profile: Profile) -> list[Row]:
@@ -104,7 +105,9 @@ def caption(profile: Profile, shown: int) -> list[str]:
         seconds = milliseconds(median(profile.timings.breakdown_total))
         lines.append(f"time: {seconds} ms a pass; {str(profile.timings.breakdown).partition(', ')[2]}")
         environment, rounds = profile.timings.environment, len(profile.timings.breakdown_total)
-        lines.append(f"{machine_name(profile.timings)}, torch {environment.torch}, median of {rounds} rounds")
+        lines.append(
+            f"{describe_machine(profile.timings)}, torch {environment.torch}, median of {rounds} rounds"
+        )
     if shown < len(profile.rows):
         lines.append(f"the {shown} of {len(profile.rows)} modules with most MACs")
     return lines

@@ -265,13 +265,13 @@ class View:
 
     def emit(self, found: "Comparison") -> bool:
         """Show the table, unless data go to stdout, then write what was asked for. Was all of it written?"""
-        from saevit.report import comparison
+        from saevit.report.views import compare as view
 
         if output.STDOUT not in (self.json, self.csv):
-            output.show((comparison.comparison_table(found, self.sort, self.axes),))
+            output.show((view.tabulate_comparison(found, self.sort, self.axes),))
         return output.write_all(
-            ("--json", self.json, lambda: comparison.comparison_json(found)),
-            ("--csv", self.csv, lambda: comparison.comparison_csv(found)),
+            ("--json", self.json, lambda: view.write_comparison_json(found)),
+            ("--csv", self.csv, lambda: view.write_comparison_csv(found)),
             ("--report", self.report, lambda: page(found)),
             ("--plot", self.plot, lambda: self.drawn(found)),
         )

@@ -281,8 +281,8 @@ def timing(
 def measure(found: "Exploration", count: int, plan: "Plan", reference: str | None, store: Path | None) -> int:
     """Time the best, interleaved with a reference, and set their predicted order beside it."""
     from saevit.compare.compare import compare
-    from saevit.report.comparison import comparison_table
     from saevit.report.explore.measured import predicted_table
+    from saevit.report.views.compare import tabulate_comparison
 
     best = [row.model for row in (found.top or found.front)[:count]]
     base = reference or found.base.model
@@ -296,5 +296,5 @@ def measure(found: "Exploration", count: int, plan: "Plan", reference: str | Non
             on_step=lambda step: tell(step.text, step.done, step.eta),
             writer=writer,
         )
-    output.show((comparison_table(timed, "latency"), predicted_table(found, timed)))
+    output.show((tabulate_comparison(timed, "latency"), predicted_table(found, timed)))
     return output.exit_code(timed.timings, failed=timed.failed)

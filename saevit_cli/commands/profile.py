@@ -78,15 +78,14 @@ def profile(
 
 def emit(found: "Profile", plot: "Path | None", json: str | None, csv: str | None) -> bool:
     """Show the tables, unless data go to stdout, then write what was asked for. Was all of it written?"""
-    from saevit.report import machine
     from saevit.report.figure import save
     from saevit.report.plots import breakdown_figure
-    from saevit.report.tables import profile_tables
+    from saevit.report.views.profile import tabulate_profile, write_profile_csv, write_profile_json
 
     if output.STDOUT not in (json, csv):
-        output.show(profile_tables(found))
+        output.show(tabulate_profile(found))
     return output.write_all(
-        ("--json", json, lambda: machine.profile_json(found)),
-        ("--csv", csv, lambda: machine.profile_csv(found)),
+        ("--json", json, lambda: write_profile_json(found)),
+        ("--csv", csv, lambda: write_profile_csv(found)),
         ("--plot", plot, lambda: partial(save, breakdown_figure(found))),
     )

@@ -187,13 +187,15 @@ def watcher(state: "State") -> Iterator[Watcher]:
 def draw_curve(state: "State", job: "Job", folder: "Folder") -> bool:
     """Draw the learning curve, if there is an epoch to draw. Was it drawn?"""
     from saevit.report.figure import save
-    from saevit.report.training import learning_curve
+    from saevit.report.views.training import draw_learning_curve
 
     caption = (
         f"{job.about.model} on {Path(job.train.name).name}, recipe {state.base}, seed {state.recipe.seed}"
     )
     target = folder.curve if state.rows else None
-    return output.write_all(("curve", target, lambda: partial(save, learning_curve(state.rows, caption))))
+    return output.write_all(
+        ("curve", target, lambda: partial(save, draw_learning_curve(state.rows, caption)))
+    )
 
 
 def conclude(state: "State", job: "Job", folder: "Folder") -> None:

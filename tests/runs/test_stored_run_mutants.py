@@ -13,12 +13,12 @@ from saevit.compare.measured import chosen, with_hints
 from saevit.compare.stored import comparison_of, measured_then
 from saevit.errors import OptionError, SaevitError
 from saevit.report.columns import Table
-from saevit.report.comparison import comparison_csv, comparison_json, comparison_table
 from saevit.report.html.page import report_html
-from saevit.report.stored import machine
-from saevit.report.stored.changes import diff_tables
-from saevit.report.stored.listing import list_table
-from saevit.report.stored.run import run_tables
+from saevit.report.views import listing, records
+from saevit.report.views.compare import tabulate_comparison, write_comparison_csv, write_comparison_json
+from saevit.report.views.diff import tabulate_diff
+from saevit.report.views.listing import tabulate_runs
+from saevit.report.views.run import tabulate_run
 from saevit.runs.diff import diff
 from saevit.runs.evaluation import measured_here
 from saevit.runs.lines import sealed
@@ -209,10 +209,14 @@ def read_by_all(path: Path, others: list[StoredRun]) -> StoredRun | None:
     """Let every reader have the file; return the run if it is one. Only errors for users may come."""
     folder, skipped = path.parent, list[str]()
     summary = next(one for one in runs(folder) if one.path == path)
-    shown((list_table(runs(folder), "store"),))
-    machine.list_json([summary]), machine.list_csv([summary])
+    shown((tabulate_runs(runs(folder), "store"),))
+    listing.write_list_json([summary]), listing.write_list_csv([summary])
     everything = list(read_all(folder, skipped.append))
-    machine.runs_json(everything), machine.records_csv(everything), machine.records_lines(everything)
+    (
+        records.write_runs_json(everything),
+        records.write_records_csv(everything),
+        records.write_records_lines(everything),
+    )
     assert all(line.isprintable() for line in skipped)
     measured_here(folder)
     if summary.problem:
@@ -227,18 +231,18 @@ def read_by_all(path: Path, others: list[StoredRun]) -> StoredRun | None:
     run = read(path)
     assert skipped == []
     assert locate("latest", folder) == path
-    shown(run_tables(run))
+    shown(tabulate_run(run))
     for other in (*others, run):
-        shown(diff_tables(diff(run, other), run, other))
-        shown(diff_tables(diff(other, run), other, run))
+        shown(tabulate_diff(diff(run, other), run, other))
+        shown(tabulate_diff(diff(other, run), other, run))
     try:
         measured = chosen("digits", measured_here(folder))
         compared = [comparison_of(run, measured=measured), comparison_of(run, measured=measured_then(run))]
     except SaevitError:
         return run
     for comparison in (*compared, with_hints(comparison_of(run), measured_here(folder))):
-        shown((comparison_table(comparison, "latency"),))
-        comparison_json(comparison), comparison_csv(comparison)
+        shown((tabulate_comparison(comparison, "latency"),))
+        write_comparison_json(comparison), write_comparison_csv(comparison)
         report_html(comparison, command="saevit compare")
     return run
 
@@ -292,8 +296,8 @@ def test_runs_of_version_2_are_shown_as_they_were(
 
     monkeypatch.chdir(GOLDEN)
     run = read(Path(f"{name}.jsonl"))
-    tables = [*run_tables(run)]
+    tables = [*tabulate_run(run)]
     if not run.is_evaluation:
-        tables.append(comparison_table(comparison_of(run), None))
+        tables.append(tabulate_comparison(comparison_of(run), None))
     golden(f"{name}.txt", "\n".join(map(plain, tables)))
     assert replace(run, path=Path()).warnings == ()

@@ -5,7 +5,7 @@ from xml.etree.ElementTree import Element
 from saevit.compare.comparison import Comparison
 from saevit.report.columns import Table
 from saevit.report.html.markup import element
-from saevit.report.tables import machine_name
+from saevit.report.latencies import describe_machine
 from saevit.report.units import percent
 
 NOISE_FLOOR = "noise floor: "  # begins the note of the table that tells it
@@ -54,7 +54,7 @@ def timing_facts(comparison: Comparison, table: Table) -> dict[str, tuple[Elemen
     floor = [note.removeprefix(NOISE_FLOOR) for note in table.notes if note.startswith(NOISE_FLOOR)]
     return {
         "Timed": (started,),
-        "Machine": (f"{machine_name(timings)}, torch {timings.environment.torch}",),
+        "Machine": (f"{describe_machine(timings)}, torch {timings.environment.torch}",),
         "Conditions": (str(timings.latencies[0].conditions),),
         "Rounds": (f"{timings.rounds}, interleaved, {timings.min_time:g} s or more a sample{cut}",),
         "Noise floor": (floor[0] if floor else "unknown",),

@@ -8,13 +8,13 @@ from string import Template
 
 from saevit import __version__
 from saevit.compare.comparison import Comparison
-from saevit.report.comparison import comparison_table
 from saevit.report.html.environment import environment
 from saevit.report.html.header import header
 from saevit.report.html.markup import element, rendered
 from saevit.report.html.models import models_table
 from saevit.report.html.payload import payload, script_text
 from saevit.report.html.strips import strips
+from saevit.report.views.compare import tabulate_comparison
 from saevit.text import printable
 
 
@@ -27,7 +27,7 @@ def report_html(comparison: Comparison, command: str | None = None) -> str:
         comparison: what to report.
         command: the command line that gives this comparison again; None shows none.
     """
-    table = comparison_table(comparison, None)
+    table = tabulate_comparison(comparison, None)
     style, script = asset("report.css"), asset("report.js")
     return Template(asset("report.html")).substitute(
         policy=html.escape(policy(style, script)),

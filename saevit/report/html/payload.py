@@ -5,9 +5,9 @@ import re
 from typing import Any, Literal
 
 from saevit.compare.comparison import Candidate, Comparison
-from saevit.report.comparison import comparison_csv, comparison_json
 from saevit.report.metrics import METRICS, is_comparable, label
 from saevit.report.names import short_names
+from saevit.report.views.compare import write_comparison_csv, write_comparison_json
 from saevit.text import printable
 
 Kind = Literal["plain", "apart", "claim", "none", "measured", "measured-apart", "unmeasured"]
@@ -28,8 +28,8 @@ def payload(comparison: Comparison) -> dict[str, Any]:
         "files": [
             {"name": f"{file_stem(comparison)}.{ending}", "type": kind, "text": text}
             for ending, kind, text in (
-                ("json", "application/json", comparison_json(comparison)),
-                ("csv", "text/csv", comparison_csv(comparison)),
+                ("json", "application/json", write_comparison_json(comparison)),
+                ("csv", "text/csv", write_comparison_csv(comparison)),
             )
         ],
     }
