@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from saevit.count.memory import peak_elements
+from saevit.count.cost import count_peak
 from saevit.count.subject import build_variant, folded_variant, of_variant
 from saevit.machine import PASSING
 from saevit.measure.environment import environment
@@ -56,7 +56,7 @@ def one(variant: str, form: str, size: int, batch: int) -> None:
         network(x)
         passed = resident("VmHWM") - start
     weights = FP32 * sum(of_variant(spec, (size, size)).params.values())
-    counted = FP32 * peak_elements(spec, (size, size)) * batch
+    counted = FP32 * count_peak(spec, (size, size)) * batch
     print(
         f"{built / weights:.2f} {(start - before) / weights:.2f} {passed / counted:.2f} {counted / 1e6:.1f}"
     )

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from saevit.baselines import timm_models
 from saevit.checkpoint import About, Checkpoint, MisfitError, fit_weights, read_checkpoint
-from saevit.count.cost import total
-from saevit.count.memory import peak_elements
+from saevit.count.cost import count_network, count_peak
 from saevit.errors import OptionError, SpecError
 from saevit.machine import check_fits, free_memory
 from saevit.model.fold import fold
@@ -135,8 +134,8 @@ def check_memory(model: VariantSpec | str, img_size: tuple[int, int], batch_size
         return  # its weights are bounded by its name
     check_fits(
         f"{spec} at {img_size[0]} x {img_size[1]} px, batch {batch_size},",
-        BYTES * total(spec, img_size).params,
-        BYTES * peak_elements(spec, img_size),
+        BYTES * count_network(spec, img_size).params,
+        BYTES * count_peak(spec, img_size),
         free=free_memory(),
         way_out="a smaller size or width",
         batch=batch_size,

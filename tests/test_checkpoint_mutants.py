@@ -17,7 +17,7 @@ from saevit.checkpoint import About, save_checkpoint
 from saevit.errors import SaevitError
 from saevit.model.pyramid import build
 from saevit.models import weighted
-from saevit.train.objective import teacher_of
+from saevit.train.objective import load_teacher
 from saevit.variant import parse
 
 TEXT = "saevit_pico:dims=8-8-16-16,depths=1,heads=1,classes=3"
@@ -169,7 +169,7 @@ def check(rng: random.Random, form: str, path: Path) -> bool:
     path.write_bytes(data)
     try:
         if rng.random() < 0.2:
-            teacher_of(TEXT, path, ABOUT, torch.device("cpu"))
+            load_teacher(TEXT, path, ABOUT, torch.device("cpu"))
             return True
         found = weighted(None if form == "ours" else TEXT, path)
     except SaevitError as error:

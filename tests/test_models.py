@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from saevit import models
 from saevit.checkpoint import About, read_checkpoint, save_checkpoint
-from saevit.count.cost import total
+from saevit.count.cost import count_network
 from saevit.errors import MemoryLimitError, OptionError
 from saevit.machine import HELD, PASSING, SCRATCH
 from saevit.model.fold import FoldedSAEViT
@@ -88,7 +88,7 @@ def test_what_names_no_network_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="name a variant such as saevit_tiny, or a --checkpoint"):
         weighted(None, None)
     save_file({"w": torch.ones(1)}, path, metadata={"saevit": "{"})
-    with pytest.raises(OptionError, match="says of its weights what cannot be: is not JSON"):
+    with pytest.raises(OptionError, match="has an invalid description of its weights: is not JSON"):
         weighted(None, path)
     with pytest.raises(OptionError, match="20 px is out of range"):
         build_network(TEXT, (20, 64))
@@ -179,7 +179,7 @@ def test_what_memory_cannot_hold_is_refused_before_it_is_built(
         MemoryLimitError, match=r"saevit_base:width=300 at 64 x 48 px, batch 1, needs .* GB are free"
     ):
         weighted("saevit_base:width=300", None, SIZE)
-    free = SCRATCH + 4 * (HELD * total(parse(TEXT), SIZE).params + batch * PASSING * 10**6)
+    free = SCRATCH + 4 * (HELD * count_network(parse(TEXT), SIZE).params + batch * PASSING * 10**6)
     monkeypatch.setattr(models, "free_memory", lambda: free)
     models.check_memory(TEXT, SIZE, batch)
     with pytest.raises(MemoryLimitError, match=r"nearest is (a smaller size or width|--batch-size \d+)$"):

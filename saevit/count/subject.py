@@ -6,8 +6,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from saevit.count import cost as analytic
-from saevit.count import memory, shapes
+from saevit.count.cost import (
+    count_dense_attention,
+    count_modules,
+    count_network,
+    count_peak,
+    count_tokens,
+    find_shapes,
+)
 from saevit.variant import VariantSpec
 
 if TYPE_CHECKING:
@@ -46,7 +52,7 @@ class Counted:
 
 def of_variant(spec: VariantSpec, img_size: tuple[int, int]) -> Counted:
     """Count a variant in closed form; neither torch nor weights are needed."""
-    costs = analytic.by_module(spec, img_size)
+    costs = count_modules(spec, img_size)
     return Counted(
         name=str(spec),
         statement=RECONSTRUCTION,
@@ -56,12 +62,12 @@ def of_variant(spec: VariantSpec, img_size: tuple[int, int]) -> Counted:
         params={path: cost.params for path, cost in costs.items() if cost.params},
         macs={path: cost.macs for path, cost in costs.items() if cost.macs},
         activations={path: cost.activations for path, cost in costs.items() if cost.activations},
-        shapes=shapes.by_module(spec, img_size),
+        shapes=find_shapes(spec, img_size),
         tokens=attention_tokens(spec, img_size),
-        elementwise=analytic.total(spec, img_size).elementwise,
-        peak_elements=memory.peak_elements(spec, img_size),
+        elementwise=count_network(spec, img_size).elementwise,
+        peak_elements=count_peak(spec, img_size),
         attention_macs=sum(cost.macs for path, cost in costs.items() if path.endswith(".attend")),
-        dense_attention_macs=analytic.dense_attention_macs(spec, img_size),
+        dense_attention_macs=count_dense_attention(spec, img_size),
         build=cache(lambda: build_variant(spec)),
         folded=cache(lambda: folded_variant(spec)),
         skeleton=lambda: variant_skeleton(spec),
@@ -71,7 +77,7 @@ def of_variant(spec: VariantSpec, img_size: tuple[int, int]) -> Counted:
 def attention_tokens(spec: VariantSpec, img_size: tuple[int, int]) -> dict[str, int]:
     """Return n for each stage, block and attention module that samples."""
     found = {}
-    for i, (stage, seen) in enumerate(zip(spec.stages, analytic.tokens(spec, img_size), strict=True)):
+    for i, (stage, seen) in enumerate(zip(spec.stages, count_tokens(spec, img_size), strict=True)):
         blocks = [f"stages.{i}.blocks.{j}" for j, attends in enumerate(stage.attends) if attends]
         for path in ([f"stages.{i}"] if blocks else []) + blocks:
             found[path] = seen.sampled

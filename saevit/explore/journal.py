@@ -137,7 +137,7 @@ def hash_of_code() -> str:
     """Return a hash of what decides the numbers: the code that counts and searches, and its answers."""
     found = hashlib.sha256(f"network {saevit.NETWORK}, numpy {np.__version__}".encode())
     root = Path(saevit.__file__).parent
-    for path in sorted([root / "spec.py", *root.glob("count/*.py"), *root.glob("explore/*.py")]):
+    for path in sorted([root / "variant.py", *root.glob("count/*.py"), *root.glob("explore/*.py")]):
         found.update(path.read_bytes())
     for spec in PRESETS.values():
         query = Query(space=Space(base=spec, axes=()), objectives=OBJECTIVES)

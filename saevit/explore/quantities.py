@@ -10,8 +10,8 @@ from saevit.errors import OptionError, nearest
 from saevit.explore.capacity import effectiveness, entropy
 from saevit.explore.pareto import Direction
 
-# macs, params, activations: `count.formulas`; traffic: `count.traffic`; logs, layers: `capacity`;
-# peak: `count.memory`, the one that is the largest of its stages instead of their sum.
+# macs, params, activations: `count.ops`; traffic: its folded form; logs, layers: `capacity`;
+# peak: `count.cost.find_peak`, the one that is the largest of its stages instead of their sum.
 SUMS = ("macs", "params", "activations", "traffic", "logs", "layers")
 PARTIALS = (*SUMS, "peak")
 FLOAT_BYTES = 4  # fp32

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from saevit.count import cost as analytic
-from saevit.count import memory, traffic
+from saevit.count.cost import count_network, count_peak, count_traffic
 from saevit.errors import OptionError
 from saevit.explore import capacity
 from saevit.explore.limits import Limit
@@ -46,15 +45,15 @@ class Row:
 
 def row_of(spec: VariantSpec, img_size: tuple[int, int]) -> Row:
     """Return the row of a variant for one image of H x W."""
-    cost = analytic.total(spec, img_size)
+    cost = count_network(spec, img_size)
     logs, layers = capacity.of(spec)
     return Row(
         model=str(spec),
         macs=cost.macs,
         params=cost.params,
         activations=cost.activations,
-        peak_bytes=FLOAT_BYTES * memory.peak_elements(spec, img_size),
-        traffic_bytes=FLOAT_BYTES * traffic.elements(spec, img_size),
+        peak_bytes=FLOAT_BYTES * count_peak(spec, img_size),
+        traffic_bytes=FLOAT_BYTES * count_traffic(spec, img_size),
         capacity=float(capacity.entropy(logs, capacity.last_factor(spec.stages[-1].dim, img_size))),
         effectiveness=float(capacity.effectiveness(logs, layers)),
     )

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from saevit.count import cost as analytic
+from saevit.count.cost import count_network
 from saevit.errors import OptionError, SpecError, nearest
 from saevit.explore.choices import PER_STAGE, STAGE_KEYS
 from saevit.explore.rows import Row, row_of
 from saevit.explore.space import Axis, Space, check
-from saevit.variant import NUM_STAGES, VariantSpec, shown
+from saevit.variant import NUM_STAGES, VariantSpec, write_value
 
 # What one step is, in the key's own unit. Rates are left out of solving: a larger one costs less.
 STEPS = {"width": 0.001, "depth": 0.001, "dims": 8, "depths": 1, "ratios": 0.125}
@@ -56,7 +56,7 @@ def solve(base: VariantSpec, key: str, target: int, img_size: tuple[int, int]) -
 
     def macs(number: int, **changes: str) -> float:
         try:
-            return analytic.total(replace(at(number), **changes), img_size).macs  # type: ignore[arg-type]
+            return count_network(replace(at(number), **changes), img_size).macs  # type: ignore[arg-type]
         except SpecError:  # beyond the largest width
             return float("inf")
 
@@ -106,7 +106,7 @@ def value_of(spec: VariantSpec, key: str) -> Any:
 
 def value_text(spec: VariantSpec, key: str) -> str:
     """Write a variant's value of a key."""
-    return shown(value_of(spec, key))
+    return write_value(value_of(spec, key))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from saevit.explore.dynamic import Programmer
 from saevit.explore.frontier import Front, Top
 from saevit.explore.journal import SearchError, open_journal
 from saevit.explore.query import Query
-from saevit.measure.interrupts import ENDING, held_back
+from saevit.measure.interrupts import ENDING, hold_signals
 
 Method = Literal["exhaustive", "dp", "sample"]
 Engine = Literal["local", "ray"]
@@ -287,7 +287,7 @@ def on_processes(job: Job, numbers: Iterable[int], workers: int) -> Parts:
 
 def handed_on(pool: ProcessPoolExecutor, number: int) -> Future[Part]:
     """Give a chunk to a pool; a process that this starts is started whole, and never hears of Ctrl-C."""
-    with held_back():
+    with hold_signals():
         before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         try:
             return pool.submit(do, number)

@@ -4,7 +4,8 @@ import shlex
 import sys
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,12 +15,82 @@ from saevit_cli import options, output, readers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
+    from saevit.compare.accuracies import MeasuredOn
     from saevit.compare.comparison import Comparison
-    from saevit.compare.measured import MeasuredOn
-    from saevit.measure.plan import Plan
+    from saevit.measure.timing import TimingOptions
     from saevit.runs.record import Dtype
+
+Models = Annotated[
+    list[str] | None,
+    options.argument(
+        metavar="MODEL",
+        help="Variants, published models, groups, timm:NAME, timm:PATTERN or birder:NAME; the default is the "
+        "presets and well-known baselines.",
+    ),
+]
+Group = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--group",
+        metavar="NAME",
+        help="Add a group of models: core, conv, hybrid, mobile, class-0.8 or class-1.3; repeatable.",
+    ),
+]
+Reference = Annotated[
+    str | None,
+    typer.Option(metavar="MODEL", help="Model that ratios are relative to; the default is the first one."),
+]
+FromStore = Annotated[
+    str | None,
+    options.of_time(
+        metavar="RUN",
+        help="Show a stored run instead of measuring: `latest`, a name in `saevit results list`, or a file.",
+    ),
+]
+Sort = Annotated[
+    str | None,
+    options.of_output(
+        metavar="latency|throughput|gmacs|params|memory|top1",
+        help="Order of the rows, the best first; the default is the order given.",
+    ),
+]
+AxisX = Annotated[
+    Any,
+    options.of_output(
+        "--x",
+        parser=readers.read_names,
+        metavar="NAME,...",
+        help="Horizontal axes of the plot and of the Pareto fronts, one panel each: gmacs, params, latency, "
+        "throughput, memory; the default is gmacs,latency.",
+    ),
+]
+AxisY = Annotated[
+    str | None,
+    options.of_output(
+        "--y",
+        metavar="NAME",
+        help="Vertical axis of the plot: top1 or a cost; the default is top1, or a cost if no model has a "
+        "top-1.",
+    ),
+]
+Top1 = Annotated[
+    str | None,
+    options.of_output(
+        "--top1",
+        metavar="published|SOURCE[@SPLIT]",
+        help="Accuracies to show: published ones (the default), or those that `saevit eval` measured on this "
+        "dataset, such as digits.",
+    ),
+]
+Plot = Annotated[Path | None, options.plot_option("the models")]
+Report = Annotated[
+    Path | None,
+    options.of_output(
+        metavar="FILE.html",
+        help="Write an HTML page with a sortable table, plots and raw samples, which needs no network.",
+    ),
+]
 
 # The presets, and models that lead at their budgets; sized for two cores and three minutes.
 DEFAULT = (
@@ -66,39 +137,39 @@ AXES = ("gmacs", "latency")  # what papers plot, and what this machine says
 
 def compare(
     context: typer.Context,
-    models: options.Models = None,
-    group: options.Group = None,
-    reference: options.Reference = None,
+    models: Models = None,
+    group: Group = None,
+    reference: Reference = None,
     img_size: options.ImgSize = "224",
-    batch_size: options.OneBatch = "1",
+    batch_size: options.BatchSize = 1,
     device: options.Device = "auto",
-    dtype: options.DtypeName = "fp32",
-    runtime: options.OneRuntime = "eager",
+    dtype: options.Dtype = "fp32",
+    runtime: options.Runtime = "eager",
     threads: options.Threads = None,
-    memory_format: options.Layout = "contiguous",
-    rounds: options.Rounds = "15",
-    min_time: options.MinTime = "0.1",
+    memory_format: options.MemoryFormat = "contiguous",
+    rounds: options.Rounds = 15,
+    min_time: options.MinTime = 0.1,
     measure: options.Measure = True,
-    from_store: options.FromStore = None,
+    from_store: FromStore = None,
     fold: options.Fold = True,
     force: options.Force = False,
-    sort: options.Sort = None,
-    x: options.AxisX = None,
-    y: options.AxisY = None,
-    top1: options.Top1 = None,
-    plot: options.Scatter = None,
-    report: options.Report = None,
+    sort: Sort = None,
+    x: AxisX = None,
+    y: AxisY = None,
+    top1: Top1 = None,
+    plot: Plot = None,
+    report: Report = None,
     json: options.Json = None,
     csv: options.Csv = None,
     store: options.Store = None,
     overwrite: options.Overwrite = False,
-) -> None:
-    """Set models side by side: exact counts, one interleaved timing run, published accuracies."""
-    from saevit.measure.plan import Plan
+) -> int:
+    """Compare models: exact counts, one interleaved timing run, published accuracies."""
+    from saevit.measure.timing import TimingOptions
 
     view = View(
         sort=sort,
-        x=readers.read_names(x) if x else None,
+        x=x,
         y=y,
         is_timed=measure,
         plot=plot,
@@ -115,22 +186,21 @@ def compare(
     if source:
         found = stored(source, names, reference, accuracies)
     else:
-        plan = Plan(
-            batch_sizes=(readers.read_count("--batch-size", batch_size),),
+        plan = TimingOptions(
+            batch_sizes=(batch_size,),
             device=device,
             runtimes=(runtime,),
-            threads=readers.read_threads(threads),
-            memory_format=readers.read_layout(memory_format),
-            rounds=readers.read_rounds(rounds),
-            min_time=readers.read_min_time(min_time),
+            threads=threads,
+            memory_format=memory_format,
+            rounds=rounds,
+            min_time=min_time,
             fold=fold,
             force=force,
         )
-        size, precision = readers.read_size(img_size), readers.read_dtype(dtype)
-        found = run(names or DEFAULT, reference, size, precision, plan if measure else None, accuracies, view)
+        found = run(names or DEFAULT, reference, img_size, dtype, plan if measure else None, accuracies, view)
     written = view.emit(found)
-    interrupted = found.timings if not from_store else None
-    raise typer.Exit(output.exit_code(interrupted, failed=found.failed or not written))
+    interrupted = found.run if not from_store else None
+    return output.exit_code(interrupted, failed=found.failed or not written)
 
 
 def run(
@@ -138,15 +208,15 @@ def run(
     reference: str | None,
     img_size: tuple[int, int],
     dtype: "Dtype",
-    plan: "Plan | None",
+    plan: "TimingOptions | None",
     accuracies: "Accuracies",
     view: "View",
 ) -> "Comparison":
     """Build, count and time the models, with a bar and a store."""
-    from saevit.compare.compare import compare, expected, resolved
+    from saevit.compare.compare import compare, expected, resolve_models
 
-    models = resolved(names)
-    base = resolved([reference])[0] if reference else None
+    models = resolve_models(names)
+    base = resolve_models([reference])[0] if reference else None
     measured = accuracies.chosen()
     if view.plot:
         view.drawn_axes(expected(models, img_size, measured, is_timed=plan is not None))
@@ -156,8 +226,8 @@ def run(
             reference=base,
             img_size=img_size,
             dtype=dtype,
-            plan=plan,
-            on_step=lambda step: tell(step.text, step.done, step.eta),
+            timing=plan,
+            on_progress=lambda step: tell(step.text, step.done, step.eta),
             writer=writer,
             measured=measured,
         )
@@ -180,26 +250,26 @@ def check_as_measured(context: typer.Context) -> None:
 
 def located(run: str, folder: "Path | None") -> "Path":
     """Return the file of a stored run that was timed."""
-    from saevit.runs.store import locate
+    from saevit.runs.store import find_run
 
-    return locate(run, folder, timed=True, on_skip=output.warn)
+    return find_run(run, folder, timed=True, on_skip=output.warn)
 
 
 def stored(
     run: "Path", names: "Sequence[str]", reference: str | None, accuracies: "Accuracies"
 ) -> "Comparison":
     """Read a comparison back, with the accuracies that it was shown with unless others are asked for."""
-    from saevit.compare.compare import resolved
-    from saevit.compare.stored import comparison_of, measured_then
-    from saevit.runs.store import read
+    from saevit.compare.accuracies import accuracies_of
+    from saevit.compare.compare import comparison_of, resolve_models
+    from saevit.runs.store import read_run
 
-    found = read(run)
+    found = read_run(run)
     for warning in found.warnings:
         output.warn(warning)
-    definition = found.header.environment.network
-    measured = accuracies.chosen(definition) if accuracies.text else measured_then(found)
-    base = resolved([reference])[0] if reference else None
-    return accuracies.hinted(comparison_of(found, resolved(names), base, measured))
+    definition = found.environment.network
+    measured = accuracies.chosen(definition) if accuracies.text else accuracies_of(found)
+    base = resolve_models([reference])[0] if reference else None
+    return accuracies.hinted(comparison_of(found, resolve_models(names), base, measured))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,22 +281,22 @@ class Accuracies:
 
     def chosen(self, definition: int = saevit.NETWORK) -> "MeasuredOn | None":
         """Return the measured ones that were asked for, of a definition of the network; None: published."""
-        from saevit.compare.measured import chosen
-        from saevit.runs.evaluation import measured_here
+        from saevit.compare.accuracies import choose_accuracies
+        from saevit.runs.evaluation import list_top1s
 
         if self.text in (None, PUBLISHED):
             return None
-        return chosen(str(self.text), measured_here(self.folder, output.warn), definition)
+        return choose_accuracies(str(self.text), list_top1s(self.folder, output.warn), definition)
 
     def hinted(self, found: "Comparison") -> "Comparison":
         """Say what was measured here too, where published accuracies are shown and nothing was asked for."""
-        from saevit.compare.measured import with_hints
-        from saevit.runs.evaluation import measured_here
+        from saevit.compare.accuracies import add_hints
+        from saevit.runs.evaluation import list_top1s
 
         if found.top1_on or self.text:
             return found
         try:
-            return with_hints(found, measured_here(self.folder, output.warn))
+            return add_hints(found, list_top1s(self.folder, output.warn))
         except OptionError:  # a store that cannot be read: the comparison is worth showing all the same
             return found
 
@@ -254,7 +324,7 @@ class View:
         from saevit.report import metrics
         from saevit.report.figure import FORMATS
 
-        metrics.sorted_by((), self.sort)
+        metrics.sort_candidates((), self.sort)
         metrics.check_axes(self.x or (), self.y or "top1")
         output.check_targets(
             (("--json", self.json), ("--csv", self.csv), ("--plot", self.plot), ("--report", self.report)),
@@ -278,13 +348,13 @@ class View:
 
     def drawn(self, found: "Comparison") -> "Callable[[Path], None]":
         """Draw the plot, and say so where its axes are others than usual."""
-        from saevit.report.figure import save
-        from saevit.report.scatter import scatter_figure
+        from saevit.report.figure import save_figure
+        from saevit.report.scatter.scatter_plot import scatter_figure
 
         xs, y, why = self.drawn_axes(found)
         if why:
             output.say(f"{why}; --plot shows {y} against {' and '.join(xs)} instead")
-        return partial(save, scatter_figure(found, xs, y))
+        return partial(save_figure, scatter_figure(found, xs, y))
 
     def drawn_axes(self, found: "Comparison") -> "tuple[Sequence[str], str, str | None]":
         """Return the axes of the plot, and why they are others than usual.
@@ -292,9 +362,9 @@ class View:
         Raises:
             OptionError: the ones asked for make no figure of these models.
         """
-        from saevit.report.marks import drawable_axes
+        from saevit.report.scatter.points import choose_axes
 
-        return drawable_axes(found, self.axes, self.y, is_asked=self.x is not None)
+        return choose_axes(found, self.axes, self.y, is_asked=self.x is not None)
 
 
 def page(found: "Comparison") -> str:

@@ -11,19 +11,19 @@ from saevit_cli import options, output, readers
 from saevit_cli.commands import evaluate_options as own
 
 if TYPE_CHECKING:
-    from saevit.measure.plan import Step
+    from saevit.measure.timing import Progress
     from saevit.models import Weighted
     from saevit.runs.evaluation import Evaluation
     from saevit.runs.store import Writer
-    from saevit.train.data import ImageData, Split
-    from saevit.train.evaluate import EvalPlan
+    from saevit.train.accuracy import EvalPlan
+    from saevit.train.image_data import ImageData, Split
 
 
 def evaluate(
     model: own.Model = None,
     width: options.Width = None,
     depth: options.Depth = None,
-    sparsity: options.Sparsity = None,
+    rates: options.Rates = None,
     settings: options.Set = None,
     checkpoint: own.Checkpoint = None,
     img_size: own.ImgSize = None,
@@ -52,14 +52,14 @@ def evaluate(
         inputs=[("--checkpoint", checkpoint), ("--data", data if Path(data or "").is_dir() else None)],
     )
     size = readers.read_size(img_size) if img_size else None
-    batches, limit = readers.read_count("--batch-size", batch_size), readers.read_threads(threads)
+    batches, limit = readers.read_count("--batch-size", batch_size), threads
     readers_of_images = readers.read_count("--workers", workers, least=0, most=readers.MOST_PROCESSES)
     named = readers.read_network(
-        model, width, depth, sparsity, settings, checkpoint=checkpoint, default="saevit_tiny"
+        model, width, depth, rates, settings, checkpoint=checkpoint, default="saevit_tiny"
     )
     from saevit.models import weighted
     from saevit.report.views import evaluation
-    from saevit.train.evaluate import EvalPlan
+    from saevit.train.accuracy import EvalPlan
     from saevit.train.loaders import WorkersFailed
 
     net = weighted(named, checkpoint, size)
@@ -88,7 +88,8 @@ def opened(
     net: "Weighted", checkpoint: Path, source: str | None, split: str, data_dir: Path | None
 ) -> "ImageData":
     """Open the data that are named, or those that the weights were trained on."""
-    from saevit.train.data import Split, open_data
+    from saevit.train.data_sources import open_data
+    from saevit.train.image_data import Split
 
     chosen = cast("Split", readers.one_of("--split", split, get_args(Split)))
     source = source or net.about.data
@@ -101,16 +102,16 @@ def evaluated(
     net: "Weighted", images: "ImageData", checkpoint: Path, plan: "EvalPlan", *, quiet: bool
 ) -> "Evaluation":
     """Say what the data were read as, unless stdout is for others, and evaluate with a bar."""
-    from saevit.train.evaluate import evaluate
+    from saevit.train.accuracy import evaluate_network
 
     with output.progress() as tell:
 
-        def on_step(step: "Step") -> None:
+        def on_progress(step: "Progress") -> None:
             if step.done == 0 and not quiet:
                 typer.echo(f"Evaluating on {printable(images.statement)}\n")
             tell(step.text, step.done, step.eta)
 
-        return evaluate(net, images, checkpoint, plan, on_step)
+        return evaluate_network(net, images, checkpoint, plan, on_progress)
 
 
 def show(found: "Evaluation", json: str | None, csv: str | None) -> None:
@@ -127,10 +128,10 @@ def show(found: "Evaluation", json: str | None, csv: str | None) -> None:
 
 def was_kept(found: "Evaluation", writer: "Writer") -> bool:
     """Keep the result, or say why not."""
-    from saevit.runs.evaluation import keep
+    from saevit.runs.evaluation import keep_evaluation
 
     try:
-        keep(found, writer)
+        keep_evaluation(found, writer)
     except OptionError as error:
         output.say(f"error: --store: {error}")
         return False

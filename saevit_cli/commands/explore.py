@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from saevit.explore.rows import Exploration
     from saevit.explore.space import Space
     from saevit.explore.sweep import Answer, Job
-    from saevit.measure.plan import Plan
+    from saevit.measure.timing import TimingOptions
     from saevit.variant import VariantSpec
 
 MOST_TOP, MOST_TIMED, MOST_SAMPLES = 10**4, 1000, 10**9
@@ -28,7 +28,7 @@ def explore(
     model: own.Variant = "saevit_tiny",
     width: own.Width = None,
     depth: own.Depth = None,
-    sparsity: own.Sparsity = None,
+    rates: own.Rates = None,
     settings: own.Set = None,
     space: own.SpaceFile = None,
     img_size: options.ImgSize = "224",
@@ -54,10 +54,10 @@ def explore(
     sensitivity: own.Sensitive = False,
     measure_top: own.MeasureTop = None,
     reference: own.Reference = None,
-    batch_size: options.OneBatch = "1",
+    batch_size: options.BatchSize = 1,
     threads: options.Threads = None,
-    rounds: options.Rounds = "15",
-    min_time: options.MinTime = "0.1",
+    rounds: options.Rounds = 15,
+    min_time: options.MinTime = 0.1,
     store: options.Store = None,
     plot: own.Plot = None,
     csv: own.Csv = None,
@@ -72,10 +72,10 @@ def explore(
     view = View(plot=plot, csv=csv, json=json, parquet=parquet)
     read = {"--space": space, "--resume": resume}
     view.check(overwrite=overwrite, is_timed=measure_top is not None, inputs=read)
-    base, size = parse(model), readers.read_size(img_size)
+    base, size = parse(model), img_size
     check_img_size(size)
     table, limits = own.read_file(space)
-    texts = own.read_texts(width, depth, sparsity, settings or [], table)
+    texts = own.read_texts(width, depth, rates, settings or [], table)
     if solve or target_gmacs:
         raise typer.Exit(fit(base, solve, target_gmacs, texts, size, view))
     if sensitivity:
@@ -262,23 +262,25 @@ def refuse_choices(option: str, texts: dict[str, str]) -> None:
 
 
 def timing(
-    count: str, batch_size: str, threads: str | None, rounds: str, min_time: str, reference: str | None
-) -> "tuple[int, Plan, str | None]":
+    count: str, batch_size: int, threads: int | None, rounds: int, min_time: float, reference: str | None
+) -> "tuple[int, TimingOptions, str | None]":
     """Return how many to time, how, and beside what."""
-    from saevit.compare.compare import resolved
-    from saevit.measure.plan import Plan
+    from saevit.compare.compare import resolve_models
+    from saevit.measure.timing import TimingOptions
 
-    plan = Plan(
-        batch_sizes=(readers.read_count("--batch-size", batch_size),),
-        threads=readers.read_threads(threads),
-        rounds=readers.read_rounds(rounds),
-        min_time=readers.read_min_time(min_time),
+    options = TimingOptions(
+        batch_sizes=(batch_size,),
+        threads=threads,
+        rounds=rounds,
+        min_time=min_time,
     )
     most = readers.read_count("--measure-top", count, most=MOST_TIMED)
-    return most, plan, resolved([reference])[0] if reference else None
+    return most, options, resolve_models([reference])[0] if reference else None
 
 
-def measure(found: "Exploration", count: int, plan: "Plan", reference: str | None, store: Path | None) -> int:
+def measure(
+    found: "Exploration", count: int, options: "TimingOptions", reference: str | None, store: Path | None
+) -> int:
     """Time the best, interleaved with a reference, and set their predicted order beside it."""
     from saevit.compare.compare import compare
     from saevit.report.explore.measured import predicted_table
@@ -292,9 +294,9 @@ def measure(found: "Exploration", count: int, plan: "Plan", reference: str | Non
             models,
             reference=base,
             img_size=found.query.img_size,
-            plan=plan,
-            on_step=lambda step: tell(step.text, step.done, step.eta),
+            timing=options,
+            on_progress=lambda step: tell(step.text, step.done, step.eta),
             writer=writer,
         )
     output.show((tabulate_comparison(timed, "latency"), predicted_table(found, timed)))
-    return output.exit_code(timed.timings, failed=timed.failed)
+    return output.exit_code(timed.run, failed=timed.failed)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 LIMITS, SEARCH, FINISH = "Limits", "Search", "Instead, or after it"
 MOST_BYTES = 2**16  # of a TOML file
-OWN = ("width", "depth")  # keys that have an option of their own
+OWN = ("width", "depth", "rates")  # keys that have an option of their own
 STAGE_WORDS = tuple(
     f"{key}{i + 1}" for i in range(NUM_STAGES) for key in ("dims", "depths", "heads", "ratios", "rates")
 )
@@ -63,7 +63,16 @@ Variant = Annotated[
 ]
 Width = option("--width", CHOICES, "Multipliers of the channels: 0.5:1.5:0.05.", MODEL)
 Depth = option("--depth", CHOICES, "Multipliers of the blocks: 0.5,1,1.5.", MODEL)
-Sparsity = option("--sparsity", "R,R,R,R;..", "Sampling rates: '8,4,2,1;4,2,2,1'.", MODEL)
+Rates = Annotated[
+    str | None,
+    typer.Option(
+        "--rates",
+        "--sparsity",
+        metavar="R,R,R,R;..",
+        help="Sampling rates: '8,4,2,1;4,2,2,1'.",
+        rich_help_panel=MODEL,
+    ),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option(
@@ -168,7 +177,7 @@ Csv = option(
 
 
 def read_texts(
-    width: str | None, depth: str | None, sparsity: str | None, settings: list[str], table: dict[str, str]
+    width: str | None, depth: str | None, rates: str | None, settings: list[str], table: dict[str, str]
 ) -> dict[str, str]:
     """Return the text of each key's choices; the command line goes before the file.
 
@@ -177,7 +186,7 @@ def read_texts(
     """
     from saevit.explore.choices import STAGE_KEYS
 
-    given = {"width": width, "depth": depth, "rates": sparsity_text(sparsity)}
+    given = {"width": width, "depth": depth, "rates": rates_text(rates)}
     found = {key: text for key, text in given.items() if text is not None}
     for item in settings:
         key, equals, text = (part.strip() for part in item.partition("="))
@@ -195,9 +204,11 @@ def read_texts(
     return table | found
 
 
-def sparsity_text(text: str | None) -> str | None:
-    """Return `--sparsity`'s choices as the key's: four joined by commas are one choice, as in `profile`."""
-    return None if text is None else ",".join(one.strip().replace(",", "-") for one in text.split(";"))
+def rates_text(text: str | None) -> str | None:
+    """Return the choices of --rates as those of the key: in 8,4,2,1;4,2,2,1 a semicolon separates two."""
+    if text is None or "-" in text:
+        return text
+    return ",".join(one.strip().replace(",", "-") for one in text.split(";"))
 
 
 def read_file(path: Path | None) -> tuple[dict[str, str], dict[str, str]]:

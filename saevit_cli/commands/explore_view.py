@@ -42,7 +42,7 @@ class View:
         from saevit.report.explore import machine
         from saevit.report.explore.figures import front_figure
         from saevit.report.explore.tables import explore_tables
-        from saevit.report.figure import save
+        from saevit.report.figure import save_figure
 
         if output.STDOUT not in (self.csv, self.json):
             output.show(explore_tables(found))
@@ -50,13 +50,13 @@ class View:
             ("--csv", self.csv, lambda: machine.explore_csv(found)),
             ("--json", self.json, lambda: machine.explore_json(found)),
             ("--parquet", self.parquet, lambda: partial(machine.write_parquet, found)),
-            ("--plot", self.plot, lambda: partial(save, front_figure(found))),
+            ("--plot", self.plot, lambda: partial(save_figure, front_figure(found))),
         )
 
     def emit_rows(self, rows: list[dict[str, Any]], table: Any, draw: Callable[[], Any] | None) -> bool:
         """Show one table, unless data go to stdout, and write it. Was all of it written?"""
         from saevit.report.explore.machine import rows_json
-        from saevit.report.figure import save
+        from saevit.report.figure import save_figure
         from saevit.report.machine import csv_text
 
         if self.parquet:
@@ -65,10 +65,10 @@ class View:
             raise OptionError("--plot is for fronts and --sensitivity: there is nothing to draw here")
         if output.STDOUT not in (self.csv, self.json):
             output.show((table,))
-        outputs: list[output.Output] = [
+        outputs: list[tuple[str, output.Target | None, output.Content]] = [
             ("--csv", self.csv, lambda: csv_text(rows)),
             ("--json", self.json, lambda: rows_json(rows)),
         ]
         if draw is not None:
-            outputs.append(("--plot", self.plot, lambda: partial(save, draw())))
+            outputs.append(("--plot", self.plot, lambda: partial(save_figure, draw())))
         return output.write_all(*outputs)

@@ -11,7 +11,7 @@ from saevit.text import printable
 from saevit_cli import options, output
 
 if TYPE_CHECKING:
-    from saevit.runs.run import StoredRun
+    from saevit.runs.run import Run as StoredRun
 
 results = typer.Typer(
     no_args_is_help=True, help="List, show, compare and export the measured runs that are kept."
@@ -66,10 +66,10 @@ def list_runs(
 ) -> None:
     """List the runs that are kept, the newest last."""
     from saevit.report.views import listing
-    from saevit.runs.store import runs
+    from saevit.runs.store import list_runs as read_list
 
     output.check_targets((("--json", json), ("--csv", csv)), overwrite=overwrite)
-    found = runs(store)
+    found = read_list(store)
     if output.STDOUT not in (json, csv):
         if found:
             output.show((listing.tabulate_runs(found, str(folder_of(store))),))
@@ -93,11 +93,11 @@ def show_run(
     """Show one run: latencies with their spread and ratios, what was counted, the machine."""
     from saevit.report.views import records
     from saevit.report.views.run import tabulate_run
-    from saevit.runs.store import locate, read
+    from saevit.runs.store import find_run, read_run
 
-    path = locate(run, store, on_skip=output.warn)
+    path = find_run(run, store, on_skip=output.warn)
     output.check_targets((("--json", json), ("--csv", csv)), overwrite=overwrite, inputs=[("RUN", path)])
-    found = read(path)
+    found = read_run(path)
     if output.STDOUT not in (json, csv):
         output.show(tabulate_run(found))
     is_written = output.write_all(
@@ -113,13 +113,13 @@ def diff_runs(
 ) -> None:
     """Compare two runs through a model that both measured, and say which differences are resolved."""
     from saevit.report.views.diff import tabulate_diff
-    from saevit.runs.diff import diff
-    from saevit.runs.store import locate, read
+    from saevit.runs.diff import diff_runs as compare_runs
+    from saevit.runs.store import find_run, read_run
 
-    first, second = read(locate(run_a, store, on_skip=output.warn)), read(locate(run_b, store))
+    first, second = read_run(find_run(run_a, store, on_skip=output.warn)), read_run(find_run(run_b, store))
     for line in dict.fromkeys((*first.warnings, *second.warnings)):
         output.warn(line)
-    output.show(tabulate_diff(diff(first, second, reference=reference), first, second))
+    output.show(tabulate_diff(compare_runs(first, second, reference=reference), first, second))
 
 
 @results.command("export")
@@ -156,13 +156,13 @@ def chosen(texts: list[str] | None, store: Path | None) -> "tuple[list[StoredRun
     Raises:
         OptionError: a run that is not there or cannot be read, or no runs at all.
     """
-    from saevit.runs.store import locate, read, read_all
+    from saevit.runs.store import find_run, read_run, read_runs
 
     if texts:
-        named = dict.fromkeys(locate(text, store, on_skip=output.warn) for text in texts)
-        return [read(path) for path in named], []
+        named = dict.fromkeys(find_run(text, store, on_skip=output.warn) for text in texts)
+        return [read_run(path) for path in named], []
     skipped: list[str] = []
-    found = list(read_all(store, skipped.append))
+    found = list(read_runs(store, skipped.append))
     if not found and not skipped:
         raise OptionError(nothing_in(store))
     return found, skipped

@@ -13,11 +13,10 @@ from saevit_cli import options, output, readers
 from saevit_cli.commands import train_options as own
 
 if TYPE_CHECKING:
-    from saevit.train.folder import Folder
-    from saevit.train.job import Job
+    from saevit.train.preparation import PreparedRun
     from saevit.train.processes import Processes
     from saevit.train.recipe import Recipe
-    from saevit.train.state import State
+    from saevit.train.state import TrainingState
 
 BAD_INPUT = 2
 PATHS = ("data", "data_dir", "teacher_checkpoint")  # of a run, so that it can go on from another folder
@@ -27,7 +26,7 @@ def train(
     model: own.Model = None,
     width: options.Width = None,
     depth: options.Depth = None,
-    sparsity: options.Sparsity = None,
+    rates: options.Rates = None,
     data: own.Data = None,
     data_dir: own.DataDir = None,
     teacher: own.Teacher = None,
@@ -77,12 +76,12 @@ def train(
         "grad_checkpointing": grad_checkpointing,
     }
     machine = Machine(device=device, workers=own.read_workers(workers))
-    texts = (width, depth, sparsity)
+    texts = (width, depth, rates)
     if resume is not None:
         refuse_beside_resume(
             {"MODEL": model, "--recipe": recipe, "--set": settings, "--output": target}
             | {f"--{name.replace('_', '-')}": value for name, value in (values | chosen).items()}
-            | dict(zip(("--width", "--depth", "--sparsity"), texts, strict=True))
+            | dict(zip(("--width", "--depth", "--rates"), texts, strict=True))
             | {"--overwrite": overwrite or None, "--show-recipe": show_recipe or None}
         )
         raise typer.Exit(guarded(lambda: resumed(resume, machine)))
@@ -121,10 +120,10 @@ def read_request(
     chosen: dict[str, Any],
 ) -> Request:
     """Put defaults, the recipe's file and the options together, the later ones on top."""
-    from saevit.train.recipe import FIELDS
-    from saevit.train.recipe_text import BUILT_IN
+    from saevit.train.recipe import RULES
+    from saevit.train.recipe_files import BUILT_IN
 
-    of_recipe, of_variant = own.split_settings(settings, FIELDS)
+    of_recipe, of_variant = own.split_settings(settings, tuple(RULES))
     default = own.DATA if chosen["data"] in (None, own.DATA) else "imagenet"
     base, found, said = own.read_recipe(recipe or default, of_recipe, values)
     known = {name: value for name, value in said.items() if name in chosen}
@@ -157,17 +156,17 @@ def refuse_beside_resume(given: dict[str, Any]) -> None:
 
 def guarded(work: Any) -> int:
     """Let the first process of several tell what all of them find wrong, and each what it alone does."""
-    from saevit.train.processes import Elsewhere, Own, is_first_of
+    from saevit.train.processes import OtherProcessError, OwnProcessError, is_first_process
 
     try:
         code: int = work()
         return code
-    except Elsewhere:
+    except OtherProcessError:
         return BAD_INPUT
-    except Own:
+    except OwnProcessError:
         raise
     except SaevitError:
-        if is_first_of():
+        if is_first_process():
             raise
         return BAD_INPUT
 
@@ -176,74 +175,75 @@ def started(
     request: Request, target: Path | None, machine: Machine, recipe: str | None, *, overwrite: bool
 ) -> int:
     """Begin a run."""
-    from saevit.train.folder import Folder, claimed, folder_for
-    from saevit.train.job import prepare
-    from saevit.train.processes import joined
-    from saevit.train.recipe_text import BUILT_IN
-    from saevit.train.run import Run
-    from saevit.train.state import State
+    from saevit.train.preparation import prepare_run
+    from saevit.train.processes import join_processes
+    from saevit.train.recipe_files import BUILT_IN
+    from saevit.train.run_folder import FILES, claim_folder, default_folder
+    from saevit.train.state import TrainingRun
 
-    run = Run(**request.run)
-    folder = Folder(target) if target else folder_for(run.model, run.data)
+    run = TrainingRun(**request.run)
+    folder = target if target else default_folder(run.model, run.data)
     data = expand(run.data)
     read = {
         "--data": data if data.is_absolute() else None,
         "--recipe": None if recipe in BUILT_IN else recipe,
         "--teacher-checkpoint": expand(run.teacher_checkpoint) if run.teacher_checkpoint else None,
     }
-    output.check_roles((("--output", file) for file in (folder.path, *folder.files)), read.items())
-    with joined(machine.device) as processes, ExitStack() as stack:
-        job = processes.all_do(lambda: prepare(run, request.recipe, processes))
-        processes.first_does(lambda: stack.enter_context(claimed(folder, overwrite=overwrite)))
-        state = State(
-            run=run, recipe=job.recipe, base=request.base, processes=processes.count, data=job.identities
-        )
-        return followed(job, state, folder, processes, machine)
+    output.check_roles(
+        (("--output", file) for file in (folder, *(folder / name for name in FILES))), read.items()
+    )
+    with join_processes(machine.device) as processes, ExitStack() as stack:
+        job = processes.run_in_all(lambda: prepare_run(run, request.recipe, processes))
+        processes.run_in_first(lambda: stack.enter_context(claim_folder(folder, overwrite=overwrite)))
+        return followed(job, job.new_state(request.base), folder, processes, machine)
 
 
 def resumed(path: Path, machine: Machine) -> int:
     """Go on with a run."""
-    from saevit.train.folder import Folder, claimed, found_state
-    from saevit.train.job import prepare
-    from saevit.train.processes import joined
-    from saevit.train.state import checked
+    from saevit.train.preparation import prepare_run
+    from saevit.train.processes import join_processes
+    from saevit.train.run_folder import claim_folder, read_state
 
-    folder = Folder(path)
-    with joined(machine.device) as processes, ExitStack() as stack:
-        processes.first_does(lambda: stack.enter_context(claimed(folder, resume=True)))
-        found = processes.all_do(lambda: found_state(folder))
-        job = processes.all_do(lambda: prepare(found.run, found.recipe, processes))
-        state = processes.all_do(lambda: checked(found, job))
+    folder = path
+    with join_processes(machine.device) as processes, ExitStack() as stack:
+        processes.run_in_first(lambda: stack.enter_context(claim_folder(folder, resume=True)))
+        found = processes.run_in_all(lambda: read_state(folder))
+        job = processes.run_in_all(lambda: prepare_run(found.run, found.recipe, processes))
+        state = processes.run_in_all(lambda: job.check_state(found))
         return followed(job, state, folder, processes, machine)
 
 
-def followed(job: "Job", state: "State", folder: "Folder", processes: "Processes", machine: Machine) -> int:
+def followed(
+    job: "PreparedRun", state: "TrainingState", folder: Path, processes: "Processes", machine: Machine
+) -> int:
     """Train while the user watches, then say what came of it."""
-    from saevit.train.loop import train as run_training
-    from saevit.train.processes import Elsewhere
+    from saevit.train.loop import train_network
+    from saevit.train.processes import OtherProcessError
     from saevit_cli.commands import train_view as view
     from saevit_cli.commands.train_signals import stop_requests
 
     workers = own.workers_for(machine.workers, state.run.data)
     if processes.is_first:
-        view.introduce(job, state, folder, processes, workers)
-    with stop_requests() as stopped, view.watcher(state) as watcher:
+        view.show_start(job, state, folder, processes, workers)
+    with stop_requests() as stopped, view.show_progress(state) as observer:
         try:
-            state = run_training(job, state, folder, processes, watcher, workers=workers, stopped=stopped)
-        except Elsewhere:
+            state = train_network(
+                job, state, folder, processes, observer, workers=workers, is_stopped=stopped
+            )
+        except OtherProcessError:
             return output.FAILED
         except SaevitError as error:
             way = (
                 f"go on with: {view.resume_command(folder)}"
-                if view.is_kept(folder, state)
+                if view.is_written(folder, state)
                 else "nothing of it is written"
             )
             output.say(f"error: {error}; {way}")
             return output.FAILED
     drawn = True
     if processes.is_first:
-        view.conclude(state, job, folder)
+        view.show_end(state, job, folder)
         drawn = view.draw_curve(state, job, folder)
-    if len(state.rows) < state.recipe.epochs:
+    if not state.is_finished:
         return output.INTERRUPTED
     return 0 if drawn else output.FAILED

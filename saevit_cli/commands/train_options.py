@@ -179,7 +179,7 @@ def read_recipe(
     name: str, settings: dict[str, str], given: dict[str, str | None]
 ) -> "tuple[str, Recipe, Any]":
     """Return the name of the recipe, the recipe with all that was set, and what its file says of a run."""
-    from saevit.train.recipe_text import read_recipe, with_text
+    from saevit.train.recipe_files import read_recipe, set_values
 
     for key, value in given.items():
         if value is None:
@@ -190,7 +190,7 @@ def read_recipe(
             )
         settings = settings | {key: value}
     found, recipe, run = read_recipe(name)
-    return found, with_text(recipe, settings), run
+    return found, set_values(recipe, settings), run
 
 
 def amp_of(text: str | None, variables: Mapping[str, str] = os.environ) -> str | None:

@@ -14,8 +14,8 @@ from saevit_cli.commands import visualize_options as own
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from saevit.attention.facts import Attention
-    from saevit.attention.look import Choice, View
+    from saevit.attention.findings import Attention, View
+    from saevit.attention.look import Choice
     from saevit.checkpoint import Checkpoint
     from saevit.variant import VariantSpec
 
@@ -26,7 +26,7 @@ def visualize_attention(
     model: own.Model = None,
     width: options.Width = None,
     depth: options.Depth = None,
-    sparsity: options.Sparsity = None,
+    rates: options.Rates = None,
     settings: options.Set = None,
     img_size: own.ImgSize = None,
     checkpoint: own.Checkpoints = None,
@@ -59,16 +59,16 @@ def visualize_attention(
     threshold, size = own.read_similarity(similarity), readers.read_size(img_size) if img_size else None
     first = checkpoint[0] if checkpoint else None
     models = [
-        readers.read_network(model, width, depth, sparsity, settings, checkpoint=first, default="saevit_tiny")
+        readers.read_network(model, width, depth, rates, settings, checkpoint=first, default="saevit_tiny")
     ]
     models += [readers.read_model(compare, None, None, None, [])] if compare else []
     pairs = with_weights(models, checkpoint or [])
     figure = own.target_of(target, tuple(readers.name_of(*pair) for pair in pairs), chosen)
     outputs = Outputs(figure=figure, json=json, csv=csv, npz=npz)
-    from saevit.attention import inputs as images
     from saevit.attention.look import Choice
+    from saevit.attention.photo import list_images
 
-    files = images.found(image) if image else []
+    files = list_images(image) if image else []
     outputs.check(checkpoint or [], files, overwrite=overwrite)
 
     choice = Choice(
@@ -104,23 +104,23 @@ def looked(
     choice: "Choice",
 ) -> "list[Attention]":
     """Run every network on every image."""
-    from saevit.attention import inputs as images
-    from saevit.attention.look import look
-    from saevit.attention.network import network
+    from saevit.attention.look import look_at
+    from saevit.attention.network import open_network
+    from saevit.attention.photo import shipped_photo
 
     if not files:
-        files = [images.shipped_photo()]
+        files = [shipped_photo()]
         output.say(f"no --image: using {files[0].name}, which matplotlib ships")
     seen, notes = [], list[str]()
     with output.progress() as tell:
         for model, checkpoint in pairs:
-            net = network(model, img_size, checkpoint)
+            net = open_network(model, img_size, checkpoint)
             notes += net.notes
 
-            def on_image(done: int, name: str = net.name) -> None:
+            def on_image(done: int, name: str = net.about.model) -> None:
                 tell(name, done / len(files), None)
 
-            seen.append(look(net, files, net.img_size, choice, on_image))
+            seen.append(look_at(net, files, choice, on_image))
     for note in notes:
         output.say(note)
     for one in seen:
@@ -159,7 +159,7 @@ class Outputs:
         from saevit.report.attention import machine
         from saevit.report.attention.draw import attention_figure
         from saevit.report.attention.numbers import attention_tables
-        from saevit.report.figure import save
+        from saevit.report.figure import save_figure
 
         if output.STDOUT not in (self.json, self.csv):
             output.show(table for one in seen for table in attention_tables(one))
@@ -167,5 +167,5 @@ class Outputs:
             ("--json", self.json, lambda: machine.attention_json(seen)),
             ("--csv", self.csv, lambda: machine.attention_csv(seen)),
             ("--npz", self.npz, lambda: partial(machine.save_arrays, seen)),
-            ("--output", self.figure, lambda: partial(save, attention_figure(view, seen))),
+            ("--output", self.figure, lambda: partial(save_figure, attention_figure(view, seen))),
         )

@@ -145,7 +145,7 @@ def read_query(text: str) -> tuple[int, int]:
 
 def read_similarity(text: str) -> float:
     """Read a cosine similarity."""
-    return readers.read_positive("--similarity", text, 1, "a number above 0, such as 0.9")
+    return readers.read_positive("--similarity", text, 1)
 
 
 def target_of(output: Path | None, models: tuple[str, ...], view: str) -> Path:

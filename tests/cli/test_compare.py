@@ -102,7 +102,7 @@ def test_what_cannot_be_drawn_is_refused_before_anything_is_measured(
         (["saevit_tny"], "'saevit_tny' is no variant, group or published model"),
         (["saevit_tiny", "--reference", "saevit_small"], "reference 'saevit_small' is not compared"),
         (["saevit_tiny", "--sort", "speed"], "metric 'speed' is not known: choose from gmacs"),
-        (["saevit_tiny", "--batch-size", "1,8"], "--batch-size 1,8: a whole number of 1 or more"),
+        (["saevit_tiny", "--batch-size", "1,8"], "--batch-size 1,8: a whole number from 1 to"),
         (["saevit_tiny", "--runtime", "eagr"], "runtime 'eagr' is not known: did you mean eager?"),
         (["saevit_tiny", "--json", "-", "--csv", "-"], "cannot both go to stdout"),
         (["--group", "class-0.9"], "did you mean"),

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from saevit.count import cost as analytic
+from saevit.count.cost import count_network
 from saevit.errors import OptionError
 from saevit.variant import PRESETS, parse
 from saevit_cli.commands.explore_options import read_file
@@ -46,7 +46,7 @@ def test_nothing_but_the_command_searches_around_the_default_variant(saevit: Run
     assert number(count) + number(shown) == number(networks)
     assert took.startswith(f"looked at {size.split()[0]} in ")
     first = done.stdout.splitlines()[4].split()
-    cost = analytic.total(parse(first[0]), (224, 224))
+    cost = count_network(parse(first[0]), (224, 224))
     assert float(first[1]) == pytest.approx(cost.macs / 1e9, abs=1e-4)
     assert "saevit_tiny: " in done.stdout  # where the variant itself stands
 
@@ -57,7 +57,7 @@ def test_every_row_is_a_variant_that_profile_takes(saevit: Run) -> None:
     assert found
     assert done.stdout.count("\n") == len(found) + 1
     for row in found:
-        cost = analytic.total(parse(row["model"]), (224, 224))
+        cost = count_network(parse(row["model"]), (224, 224))
         assert (int(row["macs"]), int(row["params"])) == (cost.macs, cost.params)
         assert int(row["activations"]) == cost.activations
     profile = saevit(
@@ -67,7 +67,7 @@ def test_every_row_is_a_variant_that_profile_takes(saevit: Run) -> None:
 
 
 def test_limits_are_kept_and_said(saevit: Run) -> None:
-    macs = analytic.total(TINY, (224, 224)).macs / 1e9
+    macs = count_network(TINY, (224, 224)).macs / 1e9
     band = f"{macs:.3f}±5%"
     limits = (
         "--gmacs-band",
@@ -104,7 +104,7 @@ def test_an_empty_result_names_the_limit_and_the_nearest(saevit: Run) -> None:
         "error: no variant of 60 keeps all limits: --max-gmacs 0.1 excludes most, 100 %; nearest is "
     )
     nearest = error.partition("nearest is ")[2].partition(", which misses --max-gmacs 0.1 by ")
-    macs = analytic.total(parse(nearest[0]), (224, 224)).macs / 1e9
+    macs = count_network(parse(nearest[0]), (224, 224)).macs / 1e9
     assert float(nearest[2].split()[0]) == pytest.approx(100 * (macs / 0.1 - 1), rel=0.01)
 
 
@@ -214,7 +214,7 @@ def test_parquet(saevit: Run, tmp_path: Path) -> None:
 
 def test_parquet_without_pyarrow_is_one_line(tmp_path: Path) -> None:
     code = "import sys\nsys.modules['pyarrow'] = None\n"
-    code += "from saevit_cli.app import run\nsys.exit(run(sys.argv[1:]))"
+    code += "from saevit_cli.app import run_command\nsys.exit(run_command(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "explore", *FEW, "--parquet", "a.parquet"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 2
@@ -312,7 +312,7 @@ def test_a_second_search_does_not_touch_the_journal_of_the_first(saevit: Run, tm
 def test_a_full_disk_keeps_the_journal_readable(saevit: Run, tmp_path: Path) -> None:
     choices = ["--dims1", "24:64:8", "--depths3", "2:6", "--ratios", "1,1.5,2,2.5,3", "--resume", "a.jsonl"]
     code = "import resource, sys\nresource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-    code += "from saevit_cli.app import run\nsys.exit(run(sys.argv[1:]))"
+    code += "from saevit_cli.app import run_command\nsys.exit(run_command(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "explore", *choices]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 1

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saevit.count import cost as analytic
+from saevit.count.cost import count_modules, count_network
 from saevit.count.counters import COUNTERS, count_torch
 from saevit.count.subject import variant_skeleton
 from saevit.variant import PRESETS, VariantSpec
@@ -16,14 +16,14 @@ SHARDS, MANY = 6, 60  # test-slow takes 360 more, in parts that run side by side
 
 def closed_form(spec: VariantSpec, img_size: tuple[int, int]) -> dict[str, int]:
     """The MACs that analytic says, by path."""
-    return {path: cost.macs for path, cost in analytic.by_module(spec, img_size).items() if cost.macs}
+    return {path: cost.macs for path, cost in count_modules(spec, img_size).items() if cost.macs}
 
 
 def check_counters(spec: VariantSpec, img_size: tuple[int, int]) -> None:
     """Count one variant four times."""
     model = variant_skeleton(spec)
     expected = closed_form(spec, img_size)
-    assert analytic.total(spec, img_size).params == sum(p.numel() for p in model.parameters())
+    assert count_network(spec, img_size).params == sum(p.numel() for p in model.parameters())
     for name, counter in COUNTERS.items():
         count = counter(model, (1, spec.in_chans, *img_size))
         assert count.macs == expected, name
@@ -52,7 +52,7 @@ def test_activations_and_elementwise_work(
     spec: VariantSpec, img_size: tuple[int, int], batch_size: int
 ) -> None:
     count = count_torch(variant_skeleton(spec), (batch_size, spec.in_chans, *img_size))
-    total = analytic.total(spec, img_size)
+    total = count_network(spec, img_size)
     assert count.total == batch_size * total.macs
     assert sum((count.activations or {}).values()) == batch_size * total.activations
     assert sum(count.apart.values()) == batch_size * total.elementwise

@@ -4,8 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from saevit.count import cost as analytic
-from saevit.count import memory, traffic
+from saevit.count.cost import count_network, count_peak, count_traffic
 from saevit.errors import SpecError
 from saevit.explore import capacity
 from saevit.explore.quantities import QUANTITIES, loss
@@ -82,16 +81,16 @@ def spaces(draw: st.DrawFn, most: int = 400) -> Space:
 
 def partials_of(spec: VariantSpec, img_size: tuple[int, int]) -> dict[str, int]:
     """All partials of one variant, by the functions that count one variant."""
-    cost = analytic.total(spec, img_size)
+    cost = count_network(spec, img_size)
     logs, layers = capacity.of(spec)
     return {
         "macs": cost.macs,
         "params": cost.params,
         "activations": cost.activations,
-        "traffic": traffic.elements(spec, img_size),
+        "traffic": count_traffic(spec, img_size),
         "logs": logs,
         "layers": int(layers),
-        "peak": memory.peak_elements(spec, img_size),
+        "peak": count_peak(spec, img_size),
     }
 
 

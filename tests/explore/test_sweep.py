@@ -15,8 +15,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import saevit
-from saevit.count import cost as analytic
-from saevit.count import memory, traffic
+from saevit.count import ops
 from saevit.errors import OptionError
 from saevit.explore import capacity, chunks, costs, tables
 from saevit.explore.journal import hash_of_code
@@ -170,14 +169,10 @@ def test_a_journal_of_another_search_is_refused(tmp_path: Path) -> None:
 
 
 OTHER_CODE = {
-    "blocks cost twice": (
-        analytic,
-        "ffn",
-        lambda before: lambda *sizes: before(*sizes) | before(*sizes[:2], 1),
-    ),
-    "stem moves more": (traffic, "stem", lambda before: lambda *sizes: before(*sizes) + 1),
-    "peaks are higher": (memory, "stage_peak", lambda before: lambda *a, **b: before(*a, **b) + 1),
-    "layers score more": (capacity, "blocks", lambda before: lambda *sizes: before(*sizes) + 1),
+    "blocks cost twice": (ops, "ffn", lambda before: lambda *sizes: before(*sizes) * 2),
+    "folded blocks move more": (ops, "folded_ffn", lambda before: lambda *sizes: before(*sizes) * 2),
+    "peaks are higher": (costs, "find_peak", lambda before: lambda parts: before(parts) + 1),
+    "layers score more": (capacity, "sum_logs", lambda before: lambda parts: before(parts) + 1),
     "the network is redefined": (saevit, "NETWORK", lambda before: before + 1),
     "saevit is newer": (saevit, "__version__", lambda before: before + ".1"),
 }
@@ -197,7 +192,7 @@ def test_a_journal_of_other_code_is_refused(
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("name", ["count/formulas.py", "explore/dynamic.py", "spec.py"])
+@pytest.mark.parametrize("name", ["count/ops.py", "explore/dynamic.py", "variant.py"])
 def test_the_source_text_is_part_of_the_code(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,10 +17,10 @@ from saevit.compare.comparison import Accuracy, Candidate, Comparison
 from saevit.report.html.page import report_html
 from saevit.report.metrics import METRICS
 from saevit.report.views.compare import tabulate_comparison, write_comparison_csv, write_comparison_json
-from saevit.runs.profile import Latency, Timings
 from saevit.runs.record import Conditions, Environment
+from saevit.runs.run import Run, Subject
 from saevit.text import printable
-from tests.report.conftest import CONDITIONS, ENVIRONMENT
+from tests.report.conftest import CONDITIONS, ENVIRONMENT, with_twin
 
 HOSTILE = "</script><b>bold</b><!-- \u2028 &amp; \"'"
 ROUNDS = 8
@@ -92,8 +92,8 @@ def timed(model: str, seconds: float, batch_size: int = 1, **changes: Any) -> Ca
     """A candidate whose samples wander around its time."""
     samples = tuple(seconds * (1 + 0.01 * ((7 * i + len(model)) % 5)) for i in range(ROUNDS))
     conditions = replace(CONDITIONS, batch_size=batch_size)
-    latency = Latency(conditions=conditions, label=model, samples=samples)
-    return Candidate(model=model, counted_by="torch", latency=latency, **changes)
+    latency = Subject(conditions=conditions, label=model, name=model, samples=samples)
+    return Candidate(model=model, counted_by="torch", subject=latency, **changes)
 
 
 def costs(macs: float, params: float, peak: float) -> dict[str, int]:
@@ -129,10 +129,9 @@ CANDIDATES = (
     ),
     Candidate(model="timm:gone.in1k", failure="no such model"),
 )
-LATENCIES = tuple(c.latency for c in CANDIDATES if c.latency)
-TIMINGS = Timings(
-    latencies=LATENCIES,
-    twin=LATENCIES[0].samples[::-1],
+LATENCIES = tuple(c.subject for c in CANDIDATES if c.subject)
+TIMINGS = Run(
+    subjects=with_twin(LATENCIES, LATENCIES[0].samples[::-1]),
     rounds=ROUNDS,
     min_time=0.1,
     seed=3,
@@ -140,7 +139,7 @@ TIMINGS = Timings(
     started="2026-01-02T03:04:05+00:00",
 )
 COMPARISON = Comparison(
-    candidates=CANDIDATES, reference="saevit_tiny", img_size=(64, 64), dtype="fp32", timings=TIMINGS
+    candidates=CANDIDATES, reference="saevit_tiny", img_size=(64, 64), dtype="fp32", run=TIMINGS
 )
 PAGE = report_html(COMPARISON, "saevit compare 'saevit_tiny' --report a.html")
 
@@ -215,7 +214,7 @@ def test_notes_are_all_there_and_warnings_marked() -> None:
     notes = tabulate_comparison(COMPARISON, None).notes
     items = read(PAGE).all("ul", **{"class": "notes"})[0].all("li")
     assert tuple(item.text for item in items) == notes
-    few = replace(COMPARISON, timings=replace(TIMINGS, rounds=2))
+    few = replace(COMPARISON, run=replace(TIMINGS, rounds=2))
     items = read(report_html(few)).all("ul", **{"class": "notes"})[0].all("li")
     assert [i.text.startswith("warning:") for i in items] == [
         i.attributes == {"class": "warning"} for i in items
@@ -243,7 +242,7 @@ def test_the_header_says_when_where_and_what_a_ratio_is() -> None:
 
 
 def test_an_interrupted_run_says_so() -> None:
-    cut = replace(COMPARISON, timings=replace(TIMINGS, interrupted=True))
+    cut = replace(COMPARISON, run=replace(TIMINGS, ending="interrupted"))
     assert "interrupted: the figures are of these 8" in read(report_html(cut)).all("dl")[0].text
 
 
@@ -271,8 +270,10 @@ def test_a_slow_round_lies_above_the_others_and_one_beyond_the_scale_points_up()
     first = LATENCIES[0]
     usual, slow, stuck = (0.1,) * 29, 0.101, 5.0
     samples = (*usual, slow, *usual, stuck)
-    one = replace(CANDIDATES[0], latency=replace(first, samples=samples))
-    alone = replace(COMPARISON, candidates=(one,), timings=replace(TIMINGS, twin=samples))
+    one = replace(CANDIDATES[0], subject=replace(first, samples=samples))
+    alone = replace(
+        COMPARISON, candidates=(one,), run=replace(TIMINGS, subjects=with_twin(LATENCIES, samples))
+    )
     strip = read(report_html(alone)).all("ul", **{"class": "strips"})[0].all("li")[0]
     heights = [float(circle.attributes["cy"]) for circle in strip.all("circle")]
     assert min(heights) == heights[29] < heights[0] == heights[-1]
@@ -302,8 +303,8 @@ def test_the_plot_gets_every_metric_and_knows_what_is_comparable() -> None:
 
 
 def test_without_times_the_page_says_so_and_has_no_metric_of_time() -> None:
-    counted = [replace(c, latency=None) for c in CANDIDATES]
-    page = report_html(replace(COMPARISON, candidates=tuple(counted), timings=None))
+    counted = [replace(c, subject=None) for c in CANDIDATES]
+    page = report_html(replace(COMPARISON, candidates=tuple(counted), run=None))
     assert list(payload(page)["metrics"]) == ["gmacs", "params", "memory", "top1"]
     assert "Nothing was timed" in read(page).all("div", **{"class": "environment"})[0].text
     assert not read(page).all("ul", **{"class": "strips"})
@@ -311,7 +312,7 @@ def test_without_times_the_page_says_so_and_has_no_metric_of_time() -> None:
 
 
 def test_a_comparison_in_which_everything_failed_is_a_page() -> None:
-    page = report_html(replace(COMPARISON, candidates=CANDIDATES[-1:], timings=None))
+    page = report_html(replace(COMPARISON, candidates=CANDIDATES[-1:], run=None))
     assert payload(page)["metrics"] == {}
     assert "no such model" in read(page).all("table", id="models")[0].text
 
@@ -339,10 +340,11 @@ def test_the_page_stays_small(models: int) -> None:
         replace(
             CANDIDATES[3],
             model=f"timm:a_rather_long_name_of_a_model_{i}.with_a_tag_in1k",
-            latency=replace(LATENCIES[0], label=str(i), samples=samples),
+            subject=replace(LATENCIES[0], label=str(i), samples=samples),
         )
         for i in range(models)
     )
-    timings = replace(TIMINGS, latencies=tuple(c.latency for c in many if c.latency), twin=samples, rounds=30)
-    page = report_html(replace(COMPARISON, candidates=many, timings=timings))
+    subjects = tuple(c.subject for c in many if c.subject)
+    timings = replace(TIMINGS, subjects=with_twin(subjects, samples), rounds=30)
+    page = report_html(replace(COMPARISON, candidates=many, run=timings))
     assert len(page.encode()) < 2e6

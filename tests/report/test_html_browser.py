@@ -15,7 +15,7 @@ import pytest
 from saevit.compare.comparison import Candidate, Comparison
 from saevit.report.columns import NONE
 from saevit.report.html.page import report_html
-from saevit.report.metrics import COSTS, METRICS, on_front
+from saevit.report.metrics import COSTS, METRICS, find_front
 from saevit.report.views.compare import tabulate_comparison, write_comparison_csv, write_comparison_json
 from saevit.runs.statistics import median
 from tests.report.test_html import CANDIDATES, COMPARISON, HOSTILE, published, timed
@@ -176,7 +176,9 @@ def test_the_script_leaves_no_globals(show: Callable[[Comparison], Any], tmp_pat
     assert found <= set(page.execute_script(names))
 
 
-@pytest.mark.parametrize("column", [c.heading for c in tabulate_comparison(COMPARISON, None).columns])
+@pytest.mark.parametrize(
+    "column", [column.heading for column in tabulate_comparison(COMPARISON, None).columns]
+)
 @pytest.mark.parametrize("presses", [1, 2])
 def test_every_column_sorts_both_ways_with_unknown_values_last(page: Any, column: str, presses: int) -> None:
     table = tabulate_comparison(COMPARISON, None)
@@ -282,7 +284,7 @@ def random_comparison(seed: int) -> Comparison:
             peak_bytes=None if random.random() < 0.2 else int(random.integers(1, 7)) * 10**6,
             accuracy=None if random.random() < 0.2 else published(70 + int(random.integers(0, 6)), kind),
         )
-        found.append(replace(c, latency=None) if random.random() < 0.2 else c)
+        found.append(replace(c, subject=None) if random.random() < 0.2 else c)
     return replace(COMPARISON, candidates=tuple(found), reference="m0")
 
 
@@ -293,7 +295,7 @@ def test_the_front_is_that_of_python_on_all_axes(
     page = show(comparison)
     for x, y in permutations(METRICS, 2):
         choose(page, x, y)
-        best = on_front(comparison.candidates, x, y)
+        best = find_front(comparison.candidates, x, y)
         wanted = {i for i, c in enumerate(comparison.candidates) if best.get(c.model)}
         front = places(page, ".mark.front")
         assert front.keys() == wanted, (x, y)
@@ -431,7 +433,7 @@ def test_downloads_are_the_bytes_that_the_options_write(page: Any, tmp_path: Pat
 
 
 def test_without_two_metrics_there_is_no_plot(show: Callable[[Comparison], Any]) -> None:
-    page = show(replace(COMPARISON, candidates=CANDIDATES[-1:], timings=None))
+    page = show(replace(COMPARISON, candidates=CANDIDATES[-1:], run=None))
     assert not one(page, "#plot").is_displayed()
     assert order(page) == [0]
 
@@ -440,7 +442,7 @@ def test_axes_that_no_model_has_both_of_are_drawn_empty(show: Callable[[Comparis
     """Nothing stands in the plot, and nothing breaks."""
     counted = Candidate(model="a", params=10**6)
     claimed = Candidate(model="b", macs=10**9)
-    page = show(replace(COMPARISON, candidates=(counted, claimed), reference="a", timings=None))
+    page = show(replace(COMPARISON, candidates=(counted, claimed), reference="a", run=None))
     assert places(page) == {}
     assert one(page, "#summary").text.startswith("0 of 2 models have both figures")
 

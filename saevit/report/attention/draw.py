@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from saevit.attention.facts import Attention
+from saevit.attention.findings import Attention
 from saevit.report.attention import words
 from saevit.report.attention.maps import GREY, draw_panel, edges_of, mark
 from saevit.report.attention.sheet import SCALES, Cell, Row, Sheet, flat, ranges
 from saevit.report.attention.views import VIEWS, shown
-from saevit.report.figure import DPI, own_settings
-from saevit.report.layout import LINE_HEIGHT, height_of, wrapped
-from saevit.report.scales import plain_number
+from saevit.report.figure import DPI, LINE_HEIGHT, own_settings, plain_number, text_height, wrap_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,19 +73,21 @@ def attention_figure(view: str, seen: Sequence[Attention]) -> "Figure":
     width = max(WIDTH, 2 * MARGIN + sum(sheet_width(s, cell) for s in sheets) + BETWEEN * (len(sheets) - 1))
     figure = Figure(figsize=(width, 1), dpi=DPI)  # text is measured as it will be drawn
     room = width - 2 * MARGIN
-    title = wrapped(figure, words.title(view, seen), room, TITLE, "bold")
+    title = wrap_text(figure, words.title(view, seen), room, TITLE, "bold")
     facts = [broken(figure, fact, room - PHOTO - 2 * GAP) for fact in words.facts(view, seen)]
-    caption = "\n".join(wrapped(figure, text, room, SMALL) for text in words.captions(view, seen))
+    caption = "\n".join(wrap_text(figure, text, room, SMALL) for text in words.captions(view, seen))
     head = max(photo_size(seen[0])[1], sum(fact_height(fact) for fact in facts))
-    above = MARGIN + height_of(title, TITLE) + GAP + head + 2 * GAP
-    names = [wrapped(figure, words.heading(s.attention), sheet_width(s, cell), TEXT, "bold") for s in sheets]
-    names_height = max(height_of(name, TEXT) for name in names) + GAP if len(sheets) > 1 else 0.0
+    above = MARGIN + text_height(title, TITLE) + GAP + head + 2 * GAP
+    names = [
+        wrap_text(figure, words.heading(s.attention), sheet_width(s, cell), TEXT, "bold") for s in sheets
+    ]
+    names_height = max(text_height(name, TEXT) for name in names) + GAP if len(sheets) > 1 else 0.0
     bars = above + names_height + max(sheet_height(sheet, cell) for sheet in sheets) + GAP
     below = bars + BAR_HEIGHT + BAR_TEXT
-    canvas = Canvas(figure=figure, width=width, height=below + height_of(caption, SMALL) + MARGIN)
+    canvas = Canvas(figure=figure, width=width, height=below + text_height(caption, SMALL) + MARGIN)
     figure.set_size_inches(width, canvas.height)
     canvas.text(MARGIN, MARGIN, title, TITLE, weight="bold")
-    draw_head(canvas, seen[0], facts, MARGIN + height_of(title, TITLE) + GAP)
+    draw_head(canvas, seen[0], facts, MARGIN + text_height(title, TITLE) + GAP)
     norms = norms_of(sheets)
     left = MARGIN
     for sheet, name in zip(sheets, names, strict=True):
@@ -102,13 +102,13 @@ def attention_figure(view: str, seen: Sequence[Attention]) -> "Figure":
 
 def broken(figure: "Figure", fact: words.Fact, room: float) -> words.Fact:
     """Break a paragraph into lines."""
-    text = wrapped(figure, fact.text, room, TEXT, "bold" if fact.warns else "normal")
+    text = wrap_text(figure, fact.text, room, TEXT, "bold" if fact.warns else "normal")
     return replace(fact, text=text)
 
 
 def fact_height(fact: words.Fact) -> float:
     """Return the height of a paragraph beside the photograph."""
-    return height_of(fact.text, TEXT) + PARAGRAPH
+    return text_height(fact.text, TEXT) + PARAGRAPH
 
 
 def cell_width(sheets: Sequence[Sheet]) -> float:
@@ -136,7 +136,7 @@ def head_height(sheet: Sheet) -> float:
 def heading_height(column: str) -> float:
     """Return the height of one heading: a line, and smaller ones under it."""
     first, _, rest = column.partition("\n")
-    return height_of(first, TEXT) + height_of(rest, SMALL)
+    return text_height(first, TEXT) + text_height(rest, SMALL)
 
 
 def photo_size(attention: Attention) -> tuple[float, float]:
@@ -168,7 +168,7 @@ def draw_sheet(
         first, _, rest = column.partition("\n")
         at = left + LABEL + i * (cell + GAP)
         canvas.text(at, top, first, TEXT, weight="bold")
-        canvas.text(at, top + height_of(first, TEXT), rest, color=GREY)
+        canvas.text(at, top + text_height(first, TEXT), rest, color=GREY)
     top += head_height(sheet)
     for row in sheet.rows:
         canvas.text(left, top, row.label, SMALL, color=GREY)

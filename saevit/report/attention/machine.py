@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from saevit.attention.facts import METRICS, Attention, HeadNumbers, Place
+from saevit.attention.findings import METRICS, Attention, AttentionBlock, HeadNumbers
 from saevit.report.columns import finite, write_json
 from saevit.report.machine import csv_text
 
@@ -34,7 +34,7 @@ def entry(attention: Attention) -> dict[str, Any]:
         "queries": [{"image": q.image, "input": q.input} for q in attention.queries],
         "units": METRICS,
         "heads": [
-            place_columns(numbers.place)
+            place_columns(numbers.block)
             | {"head": numbers.head}
             | {name: list(numbers.samples[name]) for name in METRICS}
             for numbers in attention.numbers
@@ -54,11 +54,11 @@ def entry(attention: Attention) -> dict[str, Any]:
     }
 
 
-def place_columns(place: Place) -> dict[str, Any]:
+def place_columns(place: AttentionBlock) -> dict[str, Any]:
     """Return what a block is."""
     return {
         "stage": place.stage,
-        "block": place.block,
+        "block": place.number,
         "path": place.path,
         "height": place.height,
         "width": place.width,
@@ -86,7 +86,7 @@ def csv_row(attention: Attention, numbers: HeadNumbers) -> dict[str, Any]:
         "weights": attention.weights,
         "infer_img_size": height if height == width else f"{height},{width}",
         "images": len(attention.images),
-        **place_columns(numbers.place),
+        **place_columns(numbers.block),
         "head": numbers.head,
     }
     for name in METRICS:
@@ -123,13 +123,13 @@ def arrays(seen: Sequence[Attention]) -> "dict[str, ndarray]":
     for attention, prefix in zip(seen, ("", "second."), strict=False):
         found[f"{prefix}image"] = attention.photo.pixels
         found[f"{prefix}queries"] = np.array([q.input for q in attention.queries]).reshape(-1, 2)
-        for block in attention.blocks:
-            at = f"{prefix}stage{block.place.stage}.block{block.place.block}."
+        for block in attention.maps:
+            at = f"{prefix}stage{block.block.stage}.block{block.block.number}."
             found[at + "window_weights"] = block.weights
             found[at + "received"] = block.received
             found[at + "rows"] = block.rows
             if block.attention is not None:
                 found[at + "attention"] = block.attention
         for one in attention.rollout:
-            found[f"{prefix}stage{one.place.stage}.block{one.place.block}.rollout"] = one.mass
+            found[f"{prefix}stage{one.block.stage}.block{one.block.number}.rollout"] = one.mass
     return found

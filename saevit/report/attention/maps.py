@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from saevit.report.attention.sheet import SCALES, Panel, Sheet
-from saevit.report.figure import DPI
-from saevit.report.layout import POINTS
+from saevit.report.figure import DPI, POINTS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

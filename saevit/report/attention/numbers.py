@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from statistics import fmean, stdev
 
-from saevit.attention.facts import Attention, HeadNumbers, Redundancy
+from saevit.attention.findings import Attention, HeadNumbers, Redundancy
 from saevit.report.columns import NONE, Table, text_columns
 from saevit.report.units import digits, percent, plural
 
@@ -61,14 +61,14 @@ def images_text(attention: Attention) -> str:
 
 def head_row(numbers: HeadNumbers) -> tuple[str, ...]:
     """One head."""
-    place = numbers.place
+    place = numbers.block
     most = {  # what a share is of
         "attention_entropy": math.log(place.keys),
         "window_entropy": 2 * math.log(place.rate),
         "support": place.pixels,
     }
     return (
-        *map(str, (place.stage, place.block, numbers.head, place.pixels, place.tokens, place.rate)),
+        *map(str, (place.stage, place.number, numbers.head, place.pixels, place.tokens, place.rate)),
         percent(place.sparsity, 2),
         *(cell(name, numbers.samples[name], most.get(name, 1)) for name in COLUMNS),
     )

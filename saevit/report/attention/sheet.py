@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from saevit.attention.facts import Attention, Place
+from saevit.attention.findings import Attention, AttentionBlock
 from saevit.report.units import percent
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def flat(sheet: Sheet) -> Sheet:
     return replace(sheet, columns=labels, rows=(Row(label=sheet.columns[0], cells=cells),))
 
 
-def extent_of(place: Place) -> Extent:
+def extent_of(place: AttentionBlock) -> Extent:
     """Return where a map lies on the input: it may stand over the right and lower edge."""
     return extent(place.height, place.width, place.stride)
 
@@ -101,9 +101,9 @@ def extent(height: int, width: int, stride: tuple[float, float]) -> Extent:
     return 0.0, width * across, height * down, 0.0
 
 
-def row_label(place: Place, heads: Sequence[int] = ()) -> str:
+def row_label(place: AttentionBlock, heads: Sequence[int] = ()) -> str:
     """Say which block this is, which heads if not all, and how it samples."""
-    lines = [f"stage {place.stage}, block {place.block}"]
+    lines = [f"stage {place.stage}, block {place.number}"]
     if heads:
         lines.append(heads_text(heads))
     lines.append(f"{place.height} x {place.width} pixels")

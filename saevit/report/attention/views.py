@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from saevit.attention.facts import Attention, BlockMaps, Place, typical
+from saevit.attention.findings import Attention, AttentionBlock, BlockMaps, pick_typical
 from saevit.errors import OptionError
 from saevit.report.attention.sheet import Cell, Panel, Row, Sheet, extent, extent_of, row_label
 
@@ -31,7 +31,7 @@ def overview(attention: Attention, blocks: Sequence[BlockMaps]) -> Sheet:
 
 def weights_cell(block: BlockMaps) -> Cell:
     """Where samples are taken from; words where nothing is sampled."""
-    place = block.place
+    place = block.block
     if place.sampling == "reduction":
         return Cell(words="keys are regions,\nread by a convolution")
     if place.rate == 1:
@@ -51,7 +51,7 @@ def weights_cell(block: BlockMaps) -> Cell:
     )
 
 
-def window_sizes(place: Place) -> "ndarray":
+def window_sizes(place: AttentionBlock) -> "ndarray":
     """Return the number of real pixels in each pixel's window, (H, W)."""
     import numpy as np
 
@@ -81,7 +81,7 @@ def pattern(attention: Attention, blocks: Sequence[BlockMaps]) -> Sheet:
     """Which scores exist, sampled attention, and dense attention of the same block."""
     rows = []
     for block in blocks:
-        found, size = block.pattern, block.place.pixels
+        found, size = block.pattern, block.block.pixels
         assert found is not None
         cells = [matrix(block, "scores", found.scores, None), matrix(block, "sampled", found.sampled)]
         if found.dense is not None:
@@ -101,7 +101,7 @@ def matrix(block: BlockMaps, name: str, values: "ndarray", scale: str | None = "
     return Cell(
         panels=(
             Panel(
-                name=name_of(block.place, name),
+                name=name_of(block.block, name),
                 values=values,
                 extent=(0.0, float(size), float(size), 0.0),
                 scale=scale,
@@ -116,7 +116,7 @@ def rollout(attention: Attention, _blocks: Sequence[BlockMaps]) -> Sheet:
     """What the maps are made of, followed back to the first one through all blocks."""
     rows = []
     for found in attention.rollout:
-        place, (_, height, width) = found.place, found.mass.shape
+        place, (_, height, width) = found.block, found.mass.shape
         points = [(), *((q.input,) for q in attention.queries)]
         cells = tuple(
             Cell(
@@ -132,7 +132,7 @@ def rollout(attention: Attention, _blocks: Sequence[BlockMaps]) -> Sheet:
             )
             for i, (mass, marks) in enumerate(zip(found.mass, points, strict=True))
         )
-        rows.append(Row(label=f"after stage {place.stage},\nblock {place.block}", cells=cells))
+        rows.append(Row(label=f"after stage {place.stage},\nblock {place.number}", cells=cells))
     columns = ("all pixels, on average", *(f"pixel {q.image[0]},{q.image[1]}" for q in attention.queries))
     return sheet(attention, columns, rows)
 
@@ -147,23 +147,23 @@ def panel(
 ) -> Panel:
     """Return attention over the image, as multiples of an even share."""
     return Panel(
-        name=name_of(block.place, name),
-        values=values * block.place.pixels,
-        extent=extent_of(block.place),
+        name=name_of(block.block, name),
+        values=values * block.block.pixels,
+        extent=extent_of(block.block),
         scale="attention",
         points=points,
         title=title,
     )
 
 
-def name_of(place: Place, what: str) -> str:
+def name_of(place: AttentionBlock, what: str) -> str:
     """Name a map, as figures' data are found by."""
-    return f"stage {place.stage}, block {place.block}: {what}"
+    return f"stage {place.stage}, block {place.number}: {what}"
 
 
 def label_of(attention: Attention, block: BlockMaps) -> str:
     """Say which block a row is of; heads, where not all are shown."""
-    return row_label(block.place, block.heads if attention.heads_chosen else ())
+    return row_label(block.block, block.heads if attention.heads_chosen else ())
 
 
 def sheet(
@@ -177,8 +177,8 @@ def sheet(
 def shown(attention: Attention) -> list[BlockMaps]:
     """Return the blocks that fit one figure; where blocks were asked for, all of them."""
     if attention.blocks_chosen:
-        return list(attention.blocks)
-    return [attention.blocks[i] for i in typical([block.place.stage for block in attention.blocks])]
+        return list(attention.maps)
+    return [attention.maps[i] for i in pick_typical([block.block.stage for block in attention.maps])]
 
 
 VIEWS: dict[str, Callable[[Attention, Sequence[BlockMaps]], Sheet]] = {

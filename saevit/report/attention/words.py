@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from saevit.attention.facts import Attention
+from saevit.attention.findings import Attention
 from saevit.report.attention.sheet import ROBUST
 
 TITLES = {

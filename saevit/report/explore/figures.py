@@ -6,10 +6,7 @@ from typing import TYPE_CHECKING
 from saevit.explore.quantities import QUANTITIES
 from saevit.explore.rows import Exploration, Row
 from saevit.explore.solve import Sensitivity
-from saevit.report.figure import DPI, own_settings
-from saevit.report.layout import wrapped
-from saevit.report.panel import GREY, GRID
-from saevit.report.scales import is_wide, limits, scale
+from saevit.report.figure import DPI, GREY, GRID, own_settings, scale_axis, style_axes, wrap_text
 from saevit.report.units import giga, plural, scaled
 
 if TYPE_CHECKING:
@@ -46,8 +43,7 @@ def draw_front(axes: "Axes", found: Exploration, x: str, y: str) -> None:
     rows = (*found.front, *found.top, found.base)
     for axis, name in ((axes.xaxis, x), (axes.yaxis, y)):
         values = [row.value(name) for row in rows]
-        log = is_wide(values)
-        scale(axis, limits(values, MARGINS, log=log), log=log)
+        scale_axis(axis, values, MARGINS)
     flat = len(found.query.objectives) == 2
     points = [(row.value(x), row.value(y)) for row in found.front]
     many = len(points) > 60
@@ -77,10 +73,7 @@ def draw_front(axes: "Axes", found: Exploration, x: str, y: str) -> None:
     mark_base(axes, found.base, x, y)
     axes.set_xlabel(axis_text(x), size=9)
     axes.set_ylabel(axis_text(y), size=9)
-    axes.tick_params(labelsize=8, color=GREY, labelcolor=GREY)
-    axes.grid(visible=True, color=GRID, linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    style_axes(axes)
 
 
 def axis_text(name: str) -> str:
@@ -109,7 +102,7 @@ def mark_base(axes: "Axes", base: Row, x: str, y: str) -> None:
 def add_title(figure: "Figure", lines: Sequence[str]) -> None:
     """Write lines above the panels, broken where they are too long."""
     room = figure.get_figwidth() - 0.2
-    title = "\n".join(wrapped(figure, line, room, 9) for line in lines)
+    title = "\n".join(wrap_text(figure, line, room, 9) for line in lines)
     figure.suptitle(title, x=0.01, ha="left", fontsize=9)
 
 

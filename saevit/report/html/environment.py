@@ -9,8 +9,8 @@ from saevit.compare.comparison import Comparison
 from saevit.report.columns import NONE
 from saevit.report.html.markup import element
 from saevit.report.units import size
-from saevit.runs.profile import Timings
 from saevit.runs.record import Conditions, Environment
+from saevit.runs.run import Run
 
 LABELS = {"memory_bytes": "memory"}
 RUN = {"rounds": "rounds", "min_time": "a sample lasts at least (s)", "seed": "seed", "started": "started"}
@@ -18,7 +18,7 @@ RUN = {"rounds": "rounds", "min_time": "a sample lasts at least (s)", "seed": "s
 
 def environment(comparison: Comparison) -> list[Element]:
     """Return two tables, or one line if nothing was timed."""
-    timings = comparison.timings
+    timings = comparison.run
     if timings is None:
         return [element("p", {}, "Nothing was timed: counts and published figures depend on no machine.")]
     return [
@@ -44,10 +44,10 @@ def machine_fields(environment: Environment) -> dict[str, str]:
     }
 
 
-def run_fields(timings: Timings) -> dict[str, str]:
+def run_fields(timings: Run) -> dict[str, str]:
     """Return how the run went, then every field of the conditions: all values where models differ."""
     run = {label: text_of(name, getattr(timings, name)) for name, label in RUN.items()}
-    all_conditions = [latency.conditions for latency in timings.latencies]
+    all_conditions = [latency.conditions for latency in timings.timed]
     return run | {
         label(field.name): distinct(text_of(field.name, getattr(c, field.name)) for c in all_conditions)
         for field in fields(Conditions)

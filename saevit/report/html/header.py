@@ -14,7 +14,7 @@ NOISE_FLOOR = "noise floor: "  # begins the note of the table that tells it
 def header(comparison: Comparison, table: Table, command: str | None) -> list[Element]:
     """Return the title, the facts, and the command if there is one."""
     made = [element("h1", {}, table.title), facts(comparison, table)]
-    if comparison.timings:
+    if comparison.run:
         made.append(element("p", {"class": "lead"}, how_to_read(comparison)))
     if command:
         made.append(reproduce(command))
@@ -46,7 +46,7 @@ def facts(comparison: Comparison, table: Table) -> Element:
 
 def timing_facts(comparison: Comparison, table: Table) -> dict[str, tuple[Element | str, ...]]:
     """Return what holds for the whole timing run."""
-    timings = comparison.timings
+    timings = comparison.run
     if timings is None:
         return {}
     started = element("time", {"datetime": timings.started}, timings.started.replace("T", " "))
@@ -55,7 +55,7 @@ def timing_facts(comparison: Comparison, table: Table) -> dict[str, tuple[Elemen
     return {
         "Timed": (started,),
         "Machine": (f"{describe_machine(timings)}, torch {timings.environment.torch}",),
-        "Conditions": (str(timings.latencies[0].conditions),),
+        "Conditions": (str(timings.timed[0].conditions),),
         "Rounds": (f"{timings.rounds}, interleaved, {timings.min_time:g} s or more a sample{cut}",),
         "Noise floor": (floor[0] if floor else "unknown",),
     }

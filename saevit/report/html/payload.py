@@ -5,7 +5,7 @@ import re
 from typing import Any, Literal
 
 from saevit.compare.comparison import Candidate, Comparison
-from saevit.report.metrics import METRICS, is_comparable, label
+from saevit.report.metrics import METRICS, is_comparable, metric_label
 from saevit.report.names import short_names
 from saevit.report.views.compare import write_comparison_csv, write_comparison_json
 from saevit.text import printable
@@ -20,7 +20,7 @@ def payload(comparison: Comparison) -> dict[str, Any]:
     labels = short_names(c.model for c in candidates)
     return {
         "metrics": {
-            name: {"label": label(name, comparison), "better": METRICS[name].better} for name in named
+            name: {"label": metric_label(name, comparison), "better": METRICS[name].better} for name in named
         },
         "models": [
             entry(c, labels[c.model], named, is_measured=comparison.top1_on is not None) for c in candidates
@@ -68,9 +68,9 @@ def kind_of(c: Candidate, *, is_measured: bool) -> Kind:
 
 def file_stem(comparison: Comparison) -> str:
     """Name the downloads after the start of the run, so that those of several runs lie side by side."""
-    if comparison.timings is None:
+    if comparison.run is None:
         return "saevit-compare"
-    return "saevit-compare-" + re.sub(r"\D", "", comparison.timings.started.partition("+")[0])
+    return "saevit-compare-" + re.sub(r"\D", "", comparison.run.started.partition("+")[0])
 
 
 def script_text(data: dict[str, Any]) -> str:

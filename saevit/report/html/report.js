@@ -30,7 +30,7 @@
     return Math.min(...gains) >= 0 && Math.max(...gains) > 0;
   };
 
-  /** The rule of on_front in saevit/report/metrics.py. */
+  /** The rule of find_front in saevit/report/metrics.py. */
   const frontOf = (x, y) => {
     const judged = models.filter((m) => hasBoth(m, x, y) && (m.comparable || (x !== "top1" && y !== "top1")));
     return judged.filter((m) => !judged.some((other) => beats(other, m, [x, y])));

@@ -38,8 +38,8 @@ def series(comparison: Comparison) -> Iterator[tuple[str, tuple[float, ...]]]:
     for c in comparison.candidates:
         if c.samples:
             yield names[c.model], c.samples
-    if comparison.timings and comparison.timings.twin:
-        yield "the reference once more", comparison.timings.twin
+    if comparison.run and comparison.run.twin:
+        yield "the reference once more", comparison.run.twin
 
 
 def deviations(samples: Sequence[float]) -> list[float]:

@@ -1,5 +1,4 @@
-"""One module a view: the tables that a command shows, and the same facts as CSV and JSON.
+"""One module per view: the tables, CSV and JSON of one command's results.
 
-Views take results of `profile`, `compare`, `explore`, `attention`, `train` and `runs`, and build their tables
-from `saevit.report.columns`; the command line prints what they return.
+A view takes results of the library and lists their columns (see `report.columns`); the commands print them.
 """

@@ -22,11 +22,13 @@ from saevit.report.latencies import (
     describe_machine,
     describe_noise_floor,
     describe_ratio,
+    run_values,
+    subject_values,
 )
-from saevit.report.metrics import COSTS, is_comparable, on_front, sorted_by
+from saevit.report.metrics import COSTS, find_front, is_comparable, sort_candidates
 from saevit.report.units import giga, plural, scaled, size
 from saevit.runs.advice import MOST_LINES, advice
-from saevit.runs.profile import Timings
+from saevit.runs.run import Run
 from saevit.runs.statistics import Ratio
 
 AXES = ("gmacs", "latency")  # axes of the Pareto fronts in the table, against top-1
@@ -73,7 +75,7 @@ def list_columns(
         OptionError: there is no such axis.
     """
     fronts, all_fronts = find_fronts(comparison, axes), find_fronts(comparison, COSTS)
-    speed: list[Column[Candidate]] = [column.via(lambda c: c.latency) for column in LATENCIES]
+    speed: list[Column[Candidate]] = [column.via(lambda c: c.subject) for column in LATENCIES]
     median = speed[LATENCIES.index(MEDIAN)]
     speed[LATENCIES.index(MEDIAN)] = replace(median, text=lambda c: "failed" if c.reason else median.cell(c))
     return [
@@ -99,7 +101,7 @@ def list_columns(
 
 def find_fronts(comparison: Comparison, axes: Sequence[str]) -> dict[str, dict[str, bool]]:
     """Return for each axis which models are on the front of top-1 against it; skip axes without models."""
-    found = {axis: on_front(comparison.candidates, axis, "top1") for axis in axes}
+    found = {axis: find_front(comparison.candidates, axis, "top1") for axis in axes}
     return {axis: models for axis, models in found.items() if models}
 
 
@@ -120,8 +122,8 @@ def tabulate_comparison(comparison: Comparison, sort: str | None, axes: Sequence
         OptionError: there is no such order or axis.
     """
     height, width = comparison.img_size
-    timings = comparison.timings
-    where = f", timed on {describe_machine(timings)}" if timings and timings.latencies else ""
+    run = comparison.run
+    where = f", timed on {describe_machine(run)}" if run and run.timed else ""
     columns = [
         replace(c, head=f"ratio to {comparison.reference}") if c.head == "ratio" else c
         for c in sorted(list_columns(comparison, axes), key=lambda c: (*ORDER, c.head).index(c.head))
@@ -129,11 +131,11 @@ def tabulate_comparison(comparison: Comparison, sort: str | None, axes: Sequence
     return make_table(
         f"{plural(len(comparison.candidates), 'model')} at {height} x {width} px, {comparison.dtype}{where}",
         columns,
-        sorted_by(comparison.candidates, sort),
+        sort_candidates(comparison.candidates, sort),
         [
             *describe_models(comparison),
             *describe_accuracies(comparison),
-            *(describe_timings(comparison, timings) if timings else ()),
+            *(describe_timings(comparison, run) if run else ()),
         ],
     ).without_empty_columns()
 
@@ -199,42 +201,50 @@ def describe_measured(comparison: Comparison, rated: Sequence[Candidate]) -> lis
     return notes
 
 
-def describe_timings(comparison: Comparison, timings: Timings) -> list[str]:
+def describe_timings(comparison: Comparison, run: Run) -> list[str]:
     """Return the notes on how the models were timed, and how reliable the timings are."""
     notes = []
-    if any(latency.conditions.folded for latency in timings.latencies):
+    if any(subject.conditions.folded for subject in run.timed):
         notes.append(
             "SAEViT variants are timed in the folded form (--no-fold: as defined), baselines "
             "re-parameterised where their family supports it; counts are of the networks as defined"
         )
-    conditions = replace(timings.latencies[0].conditions, folded=False)
+    conditions = replace(run.timed[0].conditions, folded=False)
     notes.append(
-        f"{timings.rounds} interleaved rounds, started {timings.started}: {conditions}; "
+        f"{run.rounds} interleaved rounds, started {run.started}: {conditions}; "
         "a ratio below 1 is faster than the reference"
     )
     alike: dict[str, list[str]] = {}  # notes that differ in their numbers only
     for c in comparison.candidates:
-        for note in c.latency.notes if c.latency else ():
+        for note in c.subject.notes if c.subject else ():
             alike.setdefault(re.sub(r"[\d.]+", "", note), []).append(f"{c.model}: {note}")
     for lines in alike.values():
         notes += lines if len(lines) <= MOST_LINES else [f"{lines[0]}, and {len(lines) - 1} more models"]
-    if timings.noise_floor:
-        notes.append(describe_noise_floor("the reference", timings.noise_floor))
-    return [*notes, *advice(timings)]
+    if run.noise_floor:
+        notes.append(describe_noise_floor("the reference", run.noise_floor))
+    return [*notes, *advice(run)]
 
 
 def write_comparison_json(comparison: Comparison) -> str:
     """Return all that is known, raw samples included, as JSON."""
-    data: dict[str, Any] = asdict(comparison)
-    if comparison.timings:
-        data["timings"]["advice"] = list(advice(comparison.timings))
+    run = comparison.run
+    plain = asdict(replace(comparison, candidates=(), run=None))
+    data = {"timings" if name == "run" else name: value for name, value in plain.items()}
     timed, counted = list_columns(comparison), list_columns(comparison, timed=False)
-    for entry, c in zip(data["candidates"], comparison.candidates, strict=True):
-        entry |= row_values(timed if c.latency else counted, c)
-    return write_json(data)
+    data["candidates"] = [
+        candidate_values(c) | row_values(timed if c.subject else counted, c) for c in comparison.candidates
+    ]
+    return write_json(data | {"timings": run_values(run) | {"advice": list(advice(run))} if run else None})
+
+
+def candidate_values(c: Candidate) -> dict[str, Any]:
+    """Return all that is known of one model, raw samples included."""
+    plain = asdict(replace(c, subject=None))
+    data = {"latency" if name == "subject" else name: value for name, value in plain.items()}
+    return data | {"latency": subject_values(c.subject) if c.subject else None}
 
 
 def write_comparison_csv(comparison: Comparison) -> str:
     """Return one row per model as CSV."""
-    timed = any(c.latency for c in comparison.candidates)
+    timed = any(c.subject for c in comparison.candidates)
     return write_csv(list_columns(comparison, timed=timed), comparison.candidates)

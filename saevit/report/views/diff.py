@@ -8,14 +8,14 @@ from saevit.report.latencies import describe_shared, find_differing
 from saevit.report.units import fixed, interval, percent
 from saevit.report.views.listing import shorten_ids
 from saevit.runs.diff import Change, Diff, NotComparable
-from saevit.runs.run import StoredRun
+from saevit.runs.run import Run
 from saevit.runs.statistics import rounds_needed
 
 CONFIDENCE = 0.95
 AGAIN = "latency_again"  # the reference timed a second time in every round: a control
 
 
-def tabulate_diff(found: Diff, first: StoredRun, second: StoredRun) -> tuple[Table, ...]:
+def tabulate_diff(found: Diff, first: Run, second: Run) -> tuple[Table, ...]:
     """Return what changed from the first run to the second one, and what cannot be compared and why."""
     stems = sorted({first.path.stem, second.path.stem})
     names = dict(zip(stems, shorten_ids(stems), strict=True))

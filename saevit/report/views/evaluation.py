@@ -16,9 +16,9 @@ from saevit.report.columns import (
 )
 from saevit.report.units import digits, fixed, plural
 from saevit.report.views.listing import CUT_OFF, ENDINGS
-from saevit.runs.evaluation import NOT_INTERLEAVED, ClassResult, Evaluation, MeasuredTop1, measured_in
+from saevit.runs.evaluation import NOT_INTERLEAVED, ClassResult, Evaluation, MeasuredTop1, read_top1s
 from saevit.runs.record import Record
-from saevit.runs.run import StoredRun
+from saevit.runs.run import Run
 from saevit.runs.statistics import Share
 
 MOST_CLASSES = 5
@@ -146,13 +146,12 @@ def write_evaluation_csv(found: Evaluation) -> str:
     return write_csv(EVALUATION, [found])
 
 
-def tabulate_stored_evaluation(run: StoredRun) -> Table:
+def tabulate_stored_evaluation(run: Run) -> Table:
     """Return one row per stored figure; the notes name data, weights and conditions."""
-    tops = measured_in([run])
-    header = run.header
+    tops = read_top1s(run.facts)
     where = f", on {tops[0].data} ({tops[0].split})" if tops else ""
     notes = [*run.warnings, *([CUT_OFF] if run.ending == "lost" else [])]
-    notes.append(f"started {header.started} on {header.hardware}: {header.subjects[0].conditions}")
+    notes.append(f"started {run.started} on {run.hardware}: {run.subjects[0].conditions}")
     for top in tops:
         notes.append(
             f"{top.share.total:,} images, {top.unreadable:,} could not be read; "
@@ -160,7 +159,7 @@ def tabulate_stored_evaluation(run: StoredRun) -> Table:
         )
         notes.append(f"to compare with other models: saevit compare {top.model} --top1 {top.data}")
     return Table(
-        title=f"{run.path.stem}: {header.subjects[0].name}{where}, {ENDINGS[run.ending]}",
+        title=f"{run.path.stem}: {run.subjects[0].name}{where}, {ENDINGS[run.ending]}",
         columns=text_columns("", ">value", "unit", "notes"),
         rows=tuple(describe_figure(fact, tops) for fact in run.facts if fact.value is not None),
         notes=tuple(notes),

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Any
 
-from saevit.count.cost import total
+from saevit.count.cost import count_network
 from saevit.report.columns import Column, Table, make_table, text_columns, write_csv, write_json
 from saevit.report.names import short_names
 from saevit.report.units import giga, plural, scaled
@@ -24,7 +24,7 @@ def tabulate_presets() -> Table:
     """Return every preset with its sizes and exact costs."""
     rows = []
     for name, spec in PRESETS.items():
-        cost = total(spec, IMG_SIZE)
+        cost = count_network(spec, IMG_SIZE)
         sizes = ("-".join(map(str, sizes)) for sizes in (spec.dims, spec.depths, spec.num_heads, spec.rates))
         rows.append((name, *sizes, scaled(cost.params), giga(cost.macs)))
     return Table(

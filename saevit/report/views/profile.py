@@ -1,7 +1,10 @@
 """A profile: counts, speed, a breakdown by stage, block or module, and a comparison of counters."""
 
 from dataclasses import asdict, replace
+from typing import Any
 
+from saevit.count.receipt import ReceiptLine
+from saevit.profile import Profile, ProfileRow
 from saevit.report.columns import (
     NONE,
     Column,
@@ -20,10 +23,12 @@ from saevit.report.latencies import (
     describe_machine,
     describe_noise_floor,
     describe_ratio,
+    run_values,
+    subject_values,
 )
 from saevit.report.units import FLOPS_PER_MAC, giga, milliseconds, percent, plural, scaled, size, thousands
 from saevit.runs.advice import advice
-from saevit.runs.profile import Latency, Profile, ReceiptLine, Row, Timings
+from saevit.runs.run import Run, Subject
 from saevit.runs.statistics import median, ratio
 
 COUNTS: tuple[Column[Profile], ...] = (
@@ -33,12 +38,12 @@ COUNTS: tuple[Column[Profile], ...] = (
     Column(key="infer_gmacs", value=lambda p: p.macs / 1e9),
     Column(key="infer_macts", value=lambda p: None if p.activations is None else p.activations / 1e6),
 )
-FAILURE: Column[Latency] = Column(key="failure", value=lambda latency: latency.failure)
+FAILURE: Column[Subject] = Column(key="failure", value=lambda subject: subject.failure)
 
 
 def tabulate_profile(profile: Profile) -> tuple[Table, ...]:
     """Return the tables of a profile: summary, speed (if measured), breakdown, receipt."""
-    speed = (tabulate_speed(profile.timings),) if profile.timings else ()
+    speed = (tabulate_speed(profile.run),) if profile.run else ()
     return (tabulate_costs(profile), *speed, tabulate_breakdown(profile), tabulate_receipt(profile))
 
 
@@ -70,46 +75,45 @@ def tabulate_costs(profile: Profile) -> Table:
     )
 
 
-def tabulate_speed(timings: Timings) -> Table:
+def tabulate_speed(run: Run) -> Table:
     """Return latency and throughput with their spread, and the noise floor of this machine."""
-    conditions = timings.latencies[0].conditions
-    notes = [note for latency in timings.latencies for note in latency.notes]
+    conditions = run.timed[0].conditions
+    notes = [note for subject in run.timed for note in subject.notes]
     if conditions.folded:
         notes.append("timed in the folded form (--no-fold: as defined); MACs are of the network as defined")
-    if timings.noise_floor:
-        notes.append(describe_noise_floor("the first line", timings.noise_floor))
-    if timings.interrupted:
-        notes.append(f"interrupted: the statistics are of the {timings.rounds} rounds that were finished")
+    if run.noise_floor:
+        notes.append(describe_noise_floor("the first line", run.noise_floor))
+    if run.interrupted:
+        notes.append(f"interrupted: the statistics are of the {run.rounds} rounds that were finished")
 
-    def ratio_to_first_runtime(latency: Latency) -> str | None:
-        batch = latency.conditions.batch_size
-        same = [one for one in timings.latencies if one.conditions.batch_size == batch]
+    def ratio_to_first_runtime(subject: Subject) -> str | None:
+        batch = subject.conditions.batch_size
+        same = [one for one in run.timed if one.conditions.batch_size == batch]
         first = next((one for one in same if one.conditions.runtime == conditions.runtime), None)
-        if first is None or first is latency or not first.samples or not latency.samples:
+        if first is None or first is subject or not first.samples or not subject.samples:
             return None
-        return describe_ratio(ratio(latency.samples, first.samples))
+        return describe_ratio(ratio(subject.samples, first.samples))
 
-    def show_reason(latency: Latency) -> str:
-        return QUARTILES.cell(latency) if latency.samples else latency.failure or "no sample"
+    def show_reason(subject: Subject) -> str:
+        return QUARTILES.cell(subject) if subject.samples else subject.failure or "no sample"
 
     return make_table(
-        f"Speed on {describe_machine(timings)}: {conditions.dtype}, {plural(conditions.threads, 'thread')}, "
-        f"{conditions.memory_format}, {timings.rounds} interleaved rounds",
+        f"Speed on {describe_machine(run)}: {conditions.dtype}, {plural(conditions.threads, 'thread')}, "
+        f"{conditions.memory_format}, {run.rounds} interleaved rounds",
         [
             Column("runtime", lambda one: one.conditions.runtime),
             Column("batch", lambda one: str(one.conditions.batch_size), "right"),
             *(replace(column, text=show_reason) if column is QUARTILES else column for column in STATISTICS),
             Column(f"ratio to {conditions.runtime}", ratio_to_first_runtime),
         ],
-        timings.latencies,
-        [*notes, *advice(timings)],
+        run.timed,
+        [*notes, *advice(run)],
     ).without_empty_columns()
 
 
 def tabulate_breakdown(profile: Profile) -> Table:
     """Return where parameters, MACs and time are spent, with their total."""
-    timings = profile.timings
-    columns: list[Column[Row]] = [
+    columns: list[Column[ProfileRow]] = [
         Column("", lambda row: row.path or "(elsewhere)"),
         Column(
             "output", lambda row: f"{row.channels}x{row.height}x{row.width}" if row.pixels else None, "right"
@@ -123,8 +127,8 @@ def tabulate_breakdown(profile: Profile) -> Table:
     ]
     seconds: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
-    if timings and timings.breakdown_total:
-        seconds, notes = timings.breakdown_total, describe_breakdown(timings)
+    if profile.module_times:
+        seconds, notes = profile.module_times.watched, describe_breakdown(profile)
         columns += [
             Column("ms", lambda row: milliseconds(median(row.seconds)) if row.seconds else None, "right"),
             Column(
@@ -133,28 +137,30 @@ def tabulate_breakdown(profile: Profile) -> Table:
                 "right",
             ),
         ]
-    total = Row(path="total", params=profile.params, macs=profile.macs, seconds=seconds)
+    total = ProfileRow(path="total", params=profile.params, macs=profile.macs, seconds=seconds)
     return make_table(
         f"By {profile.by}", columns, [*profile.rows, total], notes, total=True
     ).without_empty_columns()
 
 
-def compute_time_share(profile: Profile, row: Row) -> float:
+def compute_time_share(profile: Profile, row: ProfileRow) -> float:
     """Return the share of a row in the time of its round, as the median over rounds."""
-    assert profile.timings is not None
-    pairs = zip(row.seconds, profile.timings.breakdown_total, strict=True)
+    assert profile.module_times is not None
+    pairs = zip(row.seconds, profile.module_times.watched, strict=True)
     return median([seconds / total for seconds, total in pairs])
 
 
-def describe_breakdown(timings: Timings) -> tuple[str, ...]:
+def describe_breakdown(profile: Profile) -> tuple[str, ...]:
     """Return how the times of the rows were measured, and how much measuring them slowed the pass."""
-    assert timings.breakdown is not None
-    slower = median(timings.breakdown_total) / median(timings.breakdown_plain) - 1
-    folded = timings.latencies[0].conditions.folded and not timings.breakdown.folded
+    run, times = profile.run, profile.module_times
+    assert run is not None
+    assert times is not None
+    slower = median(times.watched) / median(times.plain) - 1
+    folded = run.timed[0].conditions.folded and not times.conditions.folded
     form = "times are of the network as defined, because folding merges these modules"
     return (
         *([form] if folded else []),
-        f"ms: medians in eager mode, batch {timings.breakdown.batch_size}, one module after the other; "
+        f"ms: medians in eager mode, batch {times.conditions.batch_size}, one module after the other; "
         f"reading the clock around each costs {percent(max(0.0, slower))} of the pass",
     )
 
@@ -188,20 +194,29 @@ def describe_differences(line: ReceiptLine) -> list[str]:
 
 def write_profile_json(profile: Profile) -> str:
     """Return all that is known, raw samples included, as JSON; timm's columns come first."""
-    data = row_values(COUNTS, profile) | asdict(profile)
+    data = row_values(COUNTS, profile) | asdict(replace(profile, run=None, module_times=None))
+    del data["run"], data["module_times"]
+    data["timings"] = timing_values(profile, profile.run) if profile.run else None
     data |= {"weight_bytes": profile.weight_bytes, "flops": FLOPS_PER_MAC * profile.macs}
-    data["agreed"] = profile.agreed
-    if timings := profile.timings:
-        data["timings"]["noise_floor"] = asdict(timings.noise_floor) if timings.noise_floor else None
-        data["timings"]["advice"] = list(advice(timings))
-        for entry, latency in zip(data["timings"]["latencies"], timings.latencies, strict=True):
-            entry |= row_values([*LATENCIES, FAILURE], latency)
-    return write_json(data)
+    return write_json(data | {"agreed": profile.agreed})
+
+
+def timing_values(profile: Profile, run: Run) -> dict[str, Any]:
+    """Return the run of a profile, with the whole passes of its breakdown and timm's columns."""
+    times, columns = profile.module_times, [*LATENCIES, FAILURE]
+    return run_values(run) | {
+        "latencies": [subject_values(subject) | row_values(columns, subject) for subject in run.timed],
+        "breakdown": asdict(times.conditions) if times else None,
+        "breakdown_total": times.watched if times else (),
+        "breakdown_plain": times.plain if times else (),
+        "noise_floor": asdict(run.noise_floor) if run.noise_floor else None,
+        "advice": list(advice(run)),
+    }
 
 
 def write_profile_csv(profile: Profile) -> str:
     """Return one row per timed configuration as CSV, or a single row if nothing was timed."""
-    if profile.timings is None:
+    if profile.run is None:
         return write_csv(COUNTS, [profile])
-    counts: list[Column[Latency]] = [column.via(lambda latency: profile) for column in COUNTS]
-    return write_csv([*counts, *LATENCIES, FAILURE], profile.timings.latencies)
+    counts: list[Column[Subject]] = [column.via(lambda subject: profile) for column in COUNTS]
+    return write_csv([*counts, *LATENCIES, FAILURE], profile.run.timed)

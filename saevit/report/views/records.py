@@ -8,10 +8,9 @@ from typing import Any
 from saevit.report.columns import Column, size_value, write_csv, write_json
 from saevit.report.latencies import LATENCIES
 from saevit.runs.advice import advice
-from saevit.runs.profile import Latency
+from saevit.runs.lines import head_fields
 from saevit.runs.record import Environment, Record
-from saevit.runs.replay import timings_of
-from saevit.runs.run import StoredRun
+from saevit.runs.run import Run, Subject
 from saevit.runs.statistics import median
 
 PASSES = ("latency", "latency_again")  # quantities of the whole network, as timm's columns are
@@ -26,16 +25,18 @@ def count_column(key: str, quantity: str, divisor: float) -> Column[Record]:
     return Column(key=key, value=value)
 
 
-def as_latency(record: Record) -> Latency | None:
-    """Return the conditions and samples of a record as a latency."""
+def as_subject(record: Record) -> Subject | None:
+    """Return the conditions and samples of a record as a subject."""
     if record.conditions is None:
         return None
-    return Latency(label=record.subject, conditions=record.conditions, samples=record.samples)
+    return Subject(
+        label=record.subject, name=record.subject, conditions=record.conditions, samples=record.samples
+    )
 
 
-def as_pass(record: Record) -> Latency | None:
-    """Return a record of a pass of the whole network as a latency."""
-    return as_latency(record) if record.quantity in PASSES else None
+def as_pass(record: Record) -> Subject | None:
+    """Return a record of a pass of the whole network as a subject."""
+    return as_subject(record) if record.quantity in PASSES else None
 
 
 def environment_column(name: str) -> Column[Record]:
@@ -60,7 +61,7 @@ RECORDS: tuple[Column[Record], ...] = (
     count_column("infer_macts", "activations", 1e6),
     Column(key="infer_img_size", value=lambda r: size_value(r.conditions.img_size) if r.conditions else None),
     *(
-        column.via(as_pass if column.key.startswith(("infer_step", "infer_samples")) else as_latency)
+        column.via(as_pass if column.key.startswith(("infer_step", "infer_samples")) else as_subject)
         for column in LATENCIES
     ),
     *(environment_column(field.name) for field in fields(Environment)),
@@ -69,40 +70,39 @@ RECORDS: tuple[Column[Record], ...] = (
 )
 
 
-def write_records_csv(runs: Iterable[StoredRun]) -> str:
+def write_records_csv(runs: Iterable[Run]) -> str:
     """Return one row per record as CSV; samples are joined by spaces."""
     run_name: Column[tuple[str, Record]] = Column(key="run", value=lambda row: row[0])
     columns = [run_name, *(column.via(lambda row: row[1]) for column in RECORDS)]
     return write_csv(columns, [(run.path.stem, record) for run in runs for record in run.records()])
 
 
-def write_records_lines(runs: Iterable[StoredRun]) -> str:
+def write_records_lines(runs: Iterable[Run]) -> str:
     """Return one JSON object per line and record, which `Record.from_dict` reads."""
     return "".join(json.dumps(record.to_dict()) + "\n" for run in runs for record in run.records())
 
 
-def write_runs_json(runs: Iterable[StoredRun]) -> str:
+def write_runs_json(runs: Iterable[Run]) -> str:
     """Return several runs as one JSON object."""
-    return write_json({"runs": [run_values(run) for run in runs]})
+    return write_json({"runs": [stored_values(run) for run in runs]})
 
 
-def write_run_json(run: StoredRun) -> str:
+def write_run_json(run: Run) -> str:
     """Return one run, raw samples included, as JSON."""
-    return write_json(run_values(run))
+    return write_json(stored_values(run))
 
 
-def run_values(run: StoredRun) -> dict[str, Any]:
+def stored_values(run: Run) -> dict[str, Any]:
     """Return all that is known of a run; `records` have the samples, in the order of the rounds."""
-    timings = timings_of(run)
     return {
         "run": run.path.stem,
         "file": str(run.path),
-        **asdict(run.header),
-        "rounds": len(run.rounds),
+        **head_fields(run),
+        "rounds": run.rounds,
         "ending": run.ending,
-        "failures": dict(run.failures),
+        "failures": run.failures,
         "warnings": list(run.warnings),
-        "noise_floor": asdict(timings.noise_floor) if timings.noise_floor else None,
-        "advice": list(advice(timings)),
+        "noise_floor": asdict(run.noise_floor) if run.noise_floor else None,
+        "advice": list(advice(run)),
         "records": [record.to_dict() for record in run.records()],
     }

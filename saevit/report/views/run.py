@@ -19,106 +19,93 @@ from saevit.report.units import digits, milliseconds, percent, plural, scaled, s
 from saevit.report.views.evaluation import tabulate_stored_evaluation
 from saevit.report.views.listing import CUT_OFF, ENDINGS
 from saevit.runs.advice import advice
-from saevit.runs.profile import Latency, Timings
 from saevit.runs.record import Conditions, Record
-from saevit.runs.replay import timings_of
-from saevit.runs.run import StoredRun
+from saevit.runs.run import Run, Subject
 from saevit.runs.statistics import ratio, summarize
 
 HEADS = {"macs": "MACs", "peak_bytes": "peak act.", "top1": "top-1"}  # of quantities, where others differ
 
 
-def tabulate_run(run: StoredRun) -> tuple[Table, ...]:
+def tabulate_run(run: Run) -> tuple[Table, ...]:
     """Return the tables of a run: subjects or evaluation, facts, other samples, and the machine."""
     environment = Table(
         title="Machine and software",
         columns=text_columns("", "value"),
-        rows=tuple(machine_fields(run.header.environment).items()),
+        rows=tuple(machine_fields(run.environment).items()),
     )
-    first = (tabulate_stored_evaluation(run),) if run.is_evaluation else (tabulate_subjects(run),)
+    first = tabulate_stored_evaluation(run) if run.is_evaluation else tabulate_subjects(run)
     facts = () if run.is_evaluation else tabulate_facts(run)
-    return (*first, *facts, *tabulate_samples(run), environment)
+    return (first, *facts, *tabulate_samples(run), environment)
 
 
-def tabulate_subjects(run: StoredRun) -> Table:
+def tabulate_subjects(run: Run) -> Table:
     """Return latencies with their spread, and their ratio to the first subject that worked."""
-    timings = timings_of(run)
-    subjects = [subject for subject in run.header.subjects if subject.quantity == "latency"]
-    rows: list[tuple[str, Latency | None]] = [
-        (subject.name, latency) for subject, latency in zip(subjects, timings.latencies, strict=True)
-    ]
-    labels = {subject.label for subject in run.header.subjects}
-    rows += [(label, None) for label in run.failures if label not in labels]  # it was never built
+    rows: list[tuple[str, Subject | None]] = [(subject.name, subject) for subject in run.timed]
+    rows += [(name, None) for name in run.not_built]
     names = list(dict.fromkeys(name for name, _ in rows))
-    differing = find_differing(subject.conditions for subject in subjects)
-    base = next((latency for latency in timings.latencies if latency.samples), None)
+    differing = find_differing(subject.conditions for subject in run.timed)
+    base = run.reference
 
-    def ratio_to_base(latency: Latency) -> str | None:
-        if base is None or latency is base or not latency.samples:
+    def ratio_to_base(subject: Subject) -> str | None:
+        if base is None or subject is base or not subject.samples:
             return None
-        times = [[s / one.conditions.batch_size for s in one.samples] for one in (latency, base)]
-        return describe_ratio(ratio(*times))
+        return describe_ratio(ratio(subject.seconds_per_image, base.seconds_per_image))
 
-    columns: list[Column[tuple[str, Latency | None]]] = [
+    columns: list[Column[tuple[str, Subject | None]]] = [
         Column("model", lambda row: row[0]),
         *(column.via(lambda row: row[1] and row[1].conditions) for column in differing),
         Column("ms/batch", lambda row: MEDIAN.cell(row[1]) if row[1] else "failed", "right"),
         *(column.via(lambda row: row[1]) for column in (QUARTILES, SPREAD, THROUGHPUT)),
         Column("ratio", lambda row: ratio_to_base(row[1]) if row[1] else None),
     ]
-    header = run.header
-    devices = ", ".join(dict.fromkeys(subject.conditions.device for subject in header.subjects))
+    devices = ", ".join(dict.fromkeys(subject.conditions.device for subject in run.subjects))
     only = f"{names[0]}, " if len(names) == 1 else ""
-    rounds = plural(len(run.rounds), "interleaved round")
+    rounds = plural(run.rounds, "interleaved round")
     table = make_table(
-        f"{run.path.stem}: {only}{rounds} on {devices} ({header.hardware}), {ENDINGS[run.ending]}",
+        f"{run.path.stem}: {only}{rounds} on {devices} ({run.hardware}), {ENDINGS[run.ending]}",
         columns,
         rows,
-        describe_subjects(run, timings, base, differing if only else None),
+        describe_subjects(run, differing if only else None),
     )
     return (table.without_column("model") if only else table).without_empty_columns()
 
 
-def describe_subjects(
-    run: StoredRun, timings: Timings, base: Latency | None, differing: Sequence[Column[Conditions]] | None
-) -> list[str]:
+def describe_subjects(run: Run, differing: Sequence[Column[Conditions]] | None) -> list[str]:
     """Return the notes of a run: what is missing, how it was measured, the noise floor, and advice.
 
     Args:
         run: the stored run.
-        timings: its latencies.
-        base: what ratios are relative to.
         differing: conditions that tell the lines of a single model apart; None if there are several models.
     """
 
-    def name_line(latency: Latency) -> str:
+    def name_line(subject: Subject) -> str:
         if differing is None:
-            return latency.label
-        return ", ".join(f"{c.head} {c.cell(latency.conditions)}" for c in differing) or "the model"
+            return subject.label
+        return ", ".join(f"{c.head} {c.cell(subject.conditions)}" for c in differing) or "the model"
 
-    header = run.header
+    base = run.reference
     notes = [*run.warnings, *(f"{label}: {reason}" for label, reason in run.failures.items())]
     if run.ending == "lost":
         notes.append(CUT_OFF)
     if not run.rounds:
         notes.append("no round was finished")
     notes.append(
-        f"started {header.started}: {describe_shared(subject.conditions for subject in header.subjects)}; "
-        f"a sample lasts {header.min_time:g} s or more; seed {header.seed}"
+        f"started {run.started}: {describe_shared(subject.conditions for subject in run.subjects)}; "
+        f"a sample lasts {run.min_time:g} s or more; seed {run.seed}"
     )
-    if base and len(timings.latencies) > 1:
+    if base and len(run.timed) > 1:
         notes.append(
             f"ratio: time per image relative to {name_line(base)}, round by round; below 1 is faster"
         )
-    notes += [f"{name_line(one)}: {note}" for one in timings.latencies for note in one.notes]
-    if base and timings.noise_floor:
-        notes.append(describe_noise_floor(name_line(base), timings.noise_floor))
+    notes += [f"{name_line(one)}: {note}" for one in run.timed for note in one.notes]
+    if base and run.noise_floor:
+        notes.append(describe_noise_floor(name_line(base), run.noise_floor))
     if differing is None:
         notes.append(f"to see accuracies: saevit compare --from-store {quote(str(run.path))}")
-    return [*notes, *advice(timings)]
+    return [*notes, *advice(run)]
 
 
-def tabulate_facts(run: StoredRun) -> tuple[Table, ...]:
+def tabulate_facts(run: Run) -> tuple[Table, ...]:
     """Return one row per subject with its values, such as counts; no table if the run has no values."""
     facts = [fact for fact in run.facts if fact.value is not None]
     heads = list(dict.fromkeys(map(name_quantity, facts)))
@@ -156,7 +143,7 @@ def describe_source(fact: Record) -> str:
     return notes if notes.startswith(fact.source) else f"{fact.source} ({notes})" if notes else fact.source
 
 
-def tabulate_samples(run: StoredRun) -> tuple[Table, ...]:
+def tabulate_samples(run: Run) -> tuple[Table, ...]:
     """Return the samples that were taken outside the rounds, such as those of modules: a table a subject."""
     groups: dict[str, list[Record]] = {}
     for fact in run.facts:

@@ -4,11 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from saevit.report.figure import DPI, own_settings
-from saevit.report.layout import wrapped
-from saevit.report.panel import GREY, GRID
-from saevit.report.scales import limits, scale
-from saevit.train.training_log import Epoch, best_of
+from saevit.report.figure import DPI, own_settings, scale_axis, style_axes, wrap_text
+from saevit.train.state import Epoch, best_epoch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +33,7 @@ def draw_learning_curve(rows: Sequence[Epoch], caption: str) -> "Figure":
     draw_accuracy(accuracy, rows)
     for axes in (losses, accuracy):
         plain_axes(axes, rows)
-    figure.suptitle(wrapped(figure, caption, WIDTH - 0.2, 10), x=0.01, ha="left", fontsize=10)
+    figure.suptitle(wrap_text(figure, caption, WIDTH - 0.2, 10), x=0.01, ha="left", fontsize=10)
     return figure
 
 
@@ -50,7 +47,7 @@ def draw_losses(axes: "Axes", rows: Sequence[Epoch]) -> None:
     positive = [y for y in values if y > 0]
     log = bool(positive) and max(positive) / min(positive) > 20
     if values:
-        scale(axes.yaxis, limits(positive if log else values, MARGINS, log=log), log=log)
+        scale_axis(axes.yaxis, positive if log else values, MARGINS, log=log)
     rate = axes.twinx()
     rate.plot(
         *zip(*((row.epoch, row.lr) for row in rows), strict=True), color=RATE, linewidth=0.9, linestyle=":"
@@ -68,7 +65,7 @@ def draw_losses(axes: "Axes", rows: Sequence[Epoch]) -> None:
 def draw_accuracy(axes: "Axes", rows: Sequence[Epoch]) -> None:
     """Draw top-1 in per cent, the best epoch with its value."""
     seen = [(row.epoch, row.val_top1) for row in rows if row.val_top1 is not None]
-    best = best_of(rows)
+    best = best_epoch(rows)
     if best is None or best.val_top1 is None:
         return
     line(axes, seen, VALIDATION, "o" if len(rows) <= MANY else "", f"top-1, {best.val_images:,} images")
@@ -84,7 +81,7 @@ def draw_accuracy(axes: "Axes", rows: Sequence[Epoch]) -> None:
         label=f"best, {best.val_top1:.2f} % in epoch {best.epoch}",
         zorder=4,
     )
-    scale(axes.yaxis, limits([y for _, y in seen], MARGINS, log=False), log=False)
+    scale_axis(axes.yaxis, [y for _, y in seen], MARGINS, log=False)
     axes.set_ylabel("top-1 (%)", size=9)
     legend_above(axes)
 
@@ -125,10 +122,7 @@ def plain_axes(axes: "Axes", rows: Sequence[Epoch]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(rows) == 1:
         axes.set_xlim(rows[0].epoch - 0.5, rows[0].epoch + 0.5)
-    axes.tick_params(labelsize=8, color=GREY, labelcolor=GREY)
-    axes.grid(visible=True, color=GRID, linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    style_axes(axes)
 
 
 def top_rate(rows: Sequence[Epoch]) -> float:

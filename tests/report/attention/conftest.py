@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from saevit.attention.facts import Attention
-from saevit.attention.inputs import shipped_photo
-from saevit.attention.look import Choice, look
-from saevit.attention.network import network
+from saevit.attention.findings import Attention
+from saevit.attention.look import Choice, look_at
+from saevit.attention.network import open_network
+from saevit.attention.photo import shipped_photo
 from saevit.variant import parse
 
 Look = Callable[..., Attention]
@@ -21,12 +21,12 @@ def looked() -> Look:
     """Return a function that looks at the shipped photograph with a network far from uniform."""
 
     def run(text: str = SMALL, size: int = 72, **choice: object) -> Attention:
-        net = network(text if text.startswith("timm:") else parse(text), (size, size))
+        net = open_network(text if text.startswith("timm:") else parse(text), (size, size))
         torch.manual_seed(0)
         for name, parameter in net.model.named_parameters():
             if name.endswith(("qkv.weight", "score.weight")):
                 parameter.data.normal_(0, 0.3)
-        return look(net, [shipped_photo()], (size, size), Choice(**choice))  # type: ignore[arg-type]
+        return look_at(net, [shipped_photo()], Choice(**choice))  # type: ignore[arg-type]
 
     return run
 

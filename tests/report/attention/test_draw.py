@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from saevit.attention.facts import Attention
+from saevit.attention.findings import Attention
 from saevit.report.attention.draw import attention_figure
 from saevit.report.attention.sheet import range_of
-from saevit.report.figure import FORMATS, save
+from saevit.report.figure import FORMATS, get_renderer, save_figure
 from tests.report.attention.conftest import QUERY, Look
 
 PYPLOT = "matplotlib.pyplot"
@@ -36,10 +36,10 @@ def words_of(figure: Figure) -> str:
 
 def test_overview_draws_samples_and_received_attention_over_the_image(seen: Attention) -> None:
     axes = named(attention_figure("overview", [seen]))
-    last = {block.place.stage: block for block in seen.blocks}
+    last = {block.block.stage: block for block in seen.maps}
     for block in last.values():
-        place = block.place
-        at = f"stage {place.stage}, block {place.block}: "
+        place = block.block
+        at = f"stage {place.stage}, block {place.number}: "
         received = values(axes[at + "received"])
         np.testing.assert_allclose(received, block.received.mean(0) * place.pixels)
         assert received.mean() == pytest.approx(1, rel=1e-4)  # multiples of an even share
@@ -64,10 +64,10 @@ def test_query_draws_the_row_of_each_query(looked: Look) -> None:
     seen = looked(queries=[QUERY, (100, 100)])
     figure = attention_figure("query", [seen])
     axes = named(figure)
-    for block in (seen.blocks[0], seen.blocks[-1]):
+    for block in (seen.maps[0], seen.maps[-1]):
         for i, query in enumerate(seen.queries):
-            shown = axes[f"stage {block.place.stage}, block {block.place.block}: query {i + 1}"]
-            np.testing.assert_allclose(values(shown), block.rows[i].mean(0) * block.place.pixels)
+            shown = axes[f"stage {block.block.stage}, block {block.block.number}: query {i + 1}"]
+            np.testing.assert_allclose(values(shown), block.rows[i].mean(0) * block.block.pixels)
             marks = [tuple(np.ravel(line.get_data())) for line in shown.lines]
             assert set(marks) == {query.input}
     assert {tuple(np.ravel(line.get_data())) for line in axes["photo"].lines} == {
@@ -79,8 +79,8 @@ def test_query_draws_the_row_of_each_query(looked: Look) -> None:
 def test_pattern_draws_the_scores_that_exist_and_both_attentions(seen: Attention) -> None:
     figure = attention_figure("pattern", [seen])
     axes = named(figure)
-    for block in seen.blocks:
-        at = f"stage {block.place.stage}, block {block.place.block}: "
+    for block in seen.maps:
+        at = f"stage {block.block.stage}, block {block.block.number}: "
         found = block.pattern
         if at + "scores" not in axes:
             continue  # a figure shows the last block of each stage
@@ -89,12 +89,12 @@ def test_pattern_draws_the_scores_that_exist_and_both_attentions(seen: Attention
         points = np.asarray(axes[at + "scores"].collections[0].get_offsets())
         windows = len(found.window_starts)
         assert len(points) == windows**2
-        if size == block.place.pixels:
-            assert windows**2 / size**2 == pytest.approx(1 - block.place.sparsity)
+        if size == block.block.pixels:
+            assert windows**2 / size**2 == pytest.approx(1 - block.block.sparsity)
         np.testing.assert_array_equal(values(axes[at + "sampled"]), found.sampled)
         assert found.dense is not None
         np.testing.assert_array_equal(values(axes[at + "dense"]), found.dense)
-        if block.place.rate == 1:
+        if block.block.rate == 1:
             np.testing.assert_allclose(found.sampled, found.dense, rtol=1e-3, atol=1e-3)
     text = words_of(figure)
     assert "r = 8: 9 tokens sparsity 99.92 %" in text
@@ -104,7 +104,7 @@ def test_pattern_draws_the_scores_that_exist_and_both_attentions(seen: Attention
 def test_rollout_draws_where_each_stage_comes_from(seen: Attention) -> None:
     axes = named(attention_figure("rollout", [seen]))
     for found in seen.rollout:
-        at = f"stage {found.place.stage}, block {found.place.block}: rollout"
+        at = f"stage {found.block.stage}, block {found.block.number}: rollout"
         drawn = values(axes[at])
         assert drawn.shape == (18, 18)
         assert drawn.mean() == pytest.approx(1, rel=1e-4)
@@ -159,10 +159,9 @@ def test_words_say_what_image_and_which_weights(seen: Attention) -> None:
 
 @pytest.mark.parametrize("view", ["overview", "query", "pattern", "rollout"])
 def test_nothing_is_cut_off_and_colour_bars_have_units(view: str, seen: Attention) -> None:
-    from saevit.report.layout import renderer_of
 
     figure = attention_figure(view, [seen])
-    renderer = renderer_of(figure)
+    renderer = get_renderer(figure)
     for text in figure.texts:
         box = text.get_window_extent(renderer)
         assert box.x0 >= 0
@@ -189,9 +188,9 @@ def test_ranges() -> None:
 def test_nothing_at_all_is_the_darkest_colour_on_a_logarithmic_scale(seen: Attention) -> None:
     blocks = tuple(
         replace(b, received=np.where(b.received > b.received.mean() * 1.01, b.received * 40, 0))
-        for b in seen.blocks
+        for b in seen.maps
     )
-    axes = named(attention_figure("overview", [replace(seen, blocks=blocks)]))["stage 1, block 2: received"]
+    axes = named(attention_figure("overview", [replace(seen, maps=blocks)]))["stage 1, block 2: received"]
     image = axes.images[0]
     assert isinstance(image.norm, LogNorm)
     assert tuple(image.get_cmap().get_bad()) == pytest.approx(image.get_cmap()(0.0))
@@ -202,6 +201,6 @@ def test_every_format_is_written_without_pyplot(ending: str, seen: Attention, tm
     import sys
 
     path = tmp_path / f"a{ending}"
-    save(attention_figure("overview", [seen]), path)
+    save_figure(attention_figure("overview", [seen]), path)
     assert path.read_bytes().startswith({".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}[ending])
     assert PYPLOT not in sys.modules

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from saevit.attention.facts import METRICS, Attention, HeadNumbers
+from saevit.attention.findings import METRICS, Attention, HeadNumbers
 from saevit.report.attention.machine import attention_csv, attention_json, save_arrays
 from saevit.report.attention.numbers import attention_tables
 
@@ -22,7 +22,7 @@ def of_images(numbers: HeadNumbers, factor: float) -> HeadNumbers:
 
 def test_table_has_a_row_a_head(seen: Attention) -> None:
     heads, alike = attention_tables(seen)
-    assert len(heads.rows) == sum(len(block.heads) for block in seen.blocks)
+    assert len(heads.rows) == sum(len(block.heads) for block in seen.maps)
     row = dict(zip([column.heading for column in heads.columns], heads.rows[0], strict=True))
     numbers = seen.numbers[0]
     assert (row["N"], row["n"], row["r"], row["sparsity"]) == ("324", "9", "8", "99.92 %")
@@ -50,7 +50,7 @@ def test_json_and_csv_are_unrounded(seen: Attention) -> None:
     rows = list(csv.DictReader(io.StringIO(attention_csv([seen]))))
     assert len(rows) == len(entry["heads"]) == len(seen.numbers)
     for row, head, numbers in zip(rows, entry["heads"], seen.numbers, strict=True):
-        assert head["path"] == row["path"] == numbers.place.path
+        assert head["path"] == row["path"] == numbers.block.path
         for name in METRICS:
             value = numbers.samples[name][0]
             expected = None if math.isnan(value) else value
@@ -80,9 +80,9 @@ def test_arrays(seen: Attention, tmp_path: Path) -> None:
     save_arrays([seen], tmp_path / "a.npz")
     with np.load(tmp_path / "a.npz") as found:
         assert found["image"].shape == (72, 72, 3)
-        for block in seen.blocks:
-            at = f"stage{block.place.stage}.block{block.place.block}."
-            n = block.place.tokens
+        for block in seen.maps:
+            at = f"stage{block.block.stage}.block{block.block.number}."
+            n = block.block.tokens
             assert found[at + "attention"].shape == (1, len(block.heads), n, n)
             np.testing.assert_allclose(found[at + "rows"].sum((2, 3)), 1, rtol=1e-4)
             np.testing.assert_allclose(found[at + "received"].sum((1, 2)), 1, rtol=1e-4)

@@ -20,9 +20,9 @@ from saevit.report.explore.figures import front_figure, tornado_figure
 from saevit.report.explore.machine import explore_csv, explore_json, sensitivity_rows, write_parquet
 from saevit.report.explore.measured import predicted_table
 from saevit.report.explore.tables import MOST_ROWS, explore_tables, sensitivity_table, solution_table, thinned
-from saevit.report.figure import save
-from saevit.runs.profile import Latency
+from saevit.report.figure import save_figure
 from saevit.runs.record import Conditions
+from saevit.runs.run import Subject
 from saevit.variant import parse
 from tests.explore.spaces import MIDDLE
 
@@ -99,7 +99,7 @@ def test_figures_show_every_objective(objectives: tuple[str, ...], tmp_path: Pat
     assert len(figure.axes) == max(1, len(objectives) - 1)
     xs, _ = figure.axes[0].lines[0].get_data()
     assert sorted(xs) == sorted(row.value(objectives[0]) for row in seen.front)
-    save(figure, tmp_path / "a.png")
+    save_figure(figure, tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 10_000
 
 
@@ -112,7 +112,7 @@ def test_a_tornado_has_a_bar_for_every_step(tmp_path: Path) -> None:
         "change of activations (%)",
     ]
     assert all(len(axes.patches) == len(seen.steps) for axes in figure.axes)
-    save(figure, tmp_path / "a.svg")
+    save_figure(figure, tmp_path / "a.svg")
     table = sensitivity_table(seen)
     assert [row[0] for row in table.rows] == [step.key for step in seen.steps]
     assert {row["key"] for row in sensitivity_rows(seen)} == {step.key for step in seen.steps}
@@ -137,7 +137,9 @@ def timed(model: str, seconds: float) -> Candidate:
         folded=True,
     )
     samples = tuple(seconds * (1 + i / 1000) for i in range(8))
-    return Candidate(model=model, latency=Latency(conditions=conditions, label=model, samples=samples))
+    return Candidate(
+        model=model, subject=Subject(conditions=conditions, label=model, name=model, samples=samples)
+    )
 
 
 def test_predicted_ranks_stand_beside_measured_ones() -> None:
@@ -146,7 +148,7 @@ def test_predicted_ranks_stand_beside_measured_ones() -> None:
     times = [0.005, 0.004, 0.003, 0.002, 0.001]  # the more MACs, the faster: as wrong as can be
     candidates = tuple(timed(row.model, t) for row, t in zip(rows, times, strict=True))
     comparison = Comparison(
-        candidates=candidates, reference=rows[0].model, img_size=(224, 224), dtype="fp32", timings=None
+        candidates=candidates, reference=rows[0].model, img_size=(224, 224), dtype="fp32", run=None
     )
     table = predicted_table(seen, comparison)
     assert [row[0] for row in table.rows] == [row.model for row in reversed(rows)]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from saevit.report.columns import Table
 from saevit.report.views.diff import tabulate_diff
-from saevit.runs.diff import diff
-from saevit.runs.run import StoredRun
+from saevit.runs.diff import diff_runs
+from saevit.runs.run import Run
 from tests.runs.test_diff import STEADY, run_of, subject, times
 from tests.runs.test_record import CONDITIONS, ENVIRONMENT
 
@@ -15,7 +15,7 @@ MODELS = ("base", "ours", "theirs")
 SUBJECTS = [*map(subject, MODELS), subject("base", label="base (again)", quantity="latency_again")]
 
 
-def named(stem: str, samples: Mapping[str, Sequence[float]], *, twin: bool = True) -> StoredRun:
+def named(stem: str, samples: Mapping[str, Sequence[float]], *, twin: bool = True) -> Run:
     """A run under a name, with a twin as the first model if asked for."""
     subjects = [s for s in SUBJECTS if s.label in samples or (twin and s.label == "base (again)")]
     again = {"base (again)": samples["base"]} if twin else {}
@@ -27,8 +27,13 @@ BEFORE = named("20260131T120000.1", {"base": STEADY, "ours": times(2.0), "theirs
 AFTER = named("20260201T080000.2", {"base": times(2.0), "ours": times(2.0), "theirs": times(6.0)})
 
 
-def compared(first: StoredRun, second: StoredRun, reference: str | None = None) -> tuple[Table, ...]:
-    return tabulate_diff(diff(first, second, reference=reference), first, second)
+def first_rounds(run: Run, count: int) -> Run:
+    subjects = tuple(replace(subject, samples=subject.samples[:count]) for subject in run.subjects)
+    return replace(run, subjects=subjects, rounds=count)
+
+
+def compared(first: Run, second: Run, reference: str | None = None) -> tuple[Table, ...]:
+    return tabulate_diff(diff_runs(first, second, reference=reference), first, second)
 
 
 def test_how_many_differences_are_resolved_is_said_first() -> None:
@@ -58,9 +63,8 @@ def test_seconds_of_the_reference_are_no_finding() -> None:
 def test_the_control_is_judged_as_a_control() -> None:
     (table,) = compared(BEFORE, AFTER)
     assert any("base (again): control" in n and "as it should be" in n for n in table.notes)
-    moved = replace(
-        AFTER, rounds=tuple(one | {"base (again)": 1.1 * one["base (again)"]} for one in AFTER.rounds)
-    )
+    *others, twin = AFTER.subjects
+    moved = replace(AFTER, subjects=(*others, replace(twin, samples=tuple(times(1.1, twin.samples)))))
     (table,) = compared(BEFORE, moved)
     assert "1 of 2 differences" in table.title  # it is none of them
     (warning,) = [note for note in table.notes if note.startswith("warning")]
@@ -114,10 +118,7 @@ def test_conditions_that_differ_between_lines_stand_in_them() -> None:
 def test_too_few_rounds_are_a_warning() -> None:
     def warned(*rounds: int) -> bool:
         """With so many rounds in the first run and in the second one."""
-        runs = [
-            replace(run, rounds=run.rounds[:count])
-            for run, count in zip((BEFORE, AFTER), rounds, strict=True)
-        ]
+        runs = [first_rounds(run, count) for run, count in zip((BEFORE, AFTER), rounds, strict=True)]
         (table,) = compared(*runs)
         advised = any("no difference can be resolved; run 7 or more" in note for note in table.notes)
         assert advised == ("0 of 2 differences resolved" in table.title)
@@ -132,13 +133,13 @@ def test_too_few_rounds_are_a_warning() -> None:
 def test_how_the_machines_differ() -> None:
     (table,) = compared(BEFORE, AFTER)
     assert "machine and software are the same" in table.notes
-    other = replace(AFTER, header=replace(AFTER.header, environment=replace(ENVIRONMENT, torch="2.15.0")))
+    other = replace(AFTER, environment=replace(ENVIRONMENT, torch="2.15.0"))
     (table,) = compared(BEFORE, other)
     assert "differs between the runs: torch: 2.11.0+cpu -> 2.15.0" in table.notes
 
 
 def test_a_confidence_is_never_rounded_up() -> None:
     (table,) = compared(BEFORE, AFTER)
-    (change, *_) = diff(BEFORE, AFTER).changes
+    (change, *_) = diff_runs(BEFORE, AFTER).changes
     (note,) = [note for note in table.notes if note.startswith("intervals of")]
     assert int(note.split()[2]) <= change.confidence * 100 < int(note.split()[2]) + 1

@@ -9,8 +9,8 @@ from pathlib import Path
 from saevit.report.views.evaluation import tabulate_evaluation, write_evaluation_csv, write_evaluation_json
 from saevit.report.views.listing import tabulate_runs
 from saevit.report.views.run import tabulate_run
-from saevit.runs.evaluation import keep
-from saevit.runs.store import Writer, read, runs
+from saevit.runs.evaluation import keep_evaluation
+from saevit.runs.store import Writer, list_runs, read_run
 from tests.runs.test_evaluation import FOUND
 
 
@@ -44,10 +44,10 @@ def test_csv_and_json_agree() -> None:
 
 def test_a_stored_evaluation_is_listed_and_shown(tmp_path: Path) -> None:
     with Writer(tmp_path) as writer:
-        keep(FOUND, writer)
-    listed = tabulate_runs(runs(tmp_path), "here")
+        keep_evaluation(FOUND, writer)
+    listed = tabulate_runs(list_runs(tmp_path), "here")
     assert listed.rows[0][2:] == ("saevit_pico:classes=10", "eval", "finished")
-    first, *_ = tabulate_run(read(writer.path))
+    first, *_ = tabulate_run(read_run(writer.path))
     assert "on /data/a=b (validation), finished" in first.title
     assert first.rows[0][:3] == ("top-1", "75.38", "%")
     assert any("--top1 /data/a=b" in note for note in first.notes)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from saevit.report.views.listing import shorten_ids, tabulate_runs
 from saevit.runs.run import RunSummary
-from saevit.runs.store import Writer, runs
-from tests.runs.test_store import HEADER, edit, written
+from saevit.runs.store import Writer, list_runs
+from tests.runs.test_store import BEGUN, edit, written
 
 RUN = RunSummary(
     path=Path("20260131T120000.123456Z-0a1b2c3d.jsonl"),
@@ -75,13 +75,13 @@ def test_a_run_that_was_cut_off_says_what_that_means() -> None:
 def test_what_the_store_says_of_its_files(tmp_path: Path) -> None:
     """Through files: the machine is the accelerator if anything ran on one."""
     written(tmp_path)
-    first, *others = HEADER.subjects
+    first, *others = BEGUN.subjects
     on_gpu = replace(first, conditions=replace(first.conditions, device="cuda"))
-    environment = replace(HEADER.environment, accelerator="an accelerator")
+    environment = replace(BEGUN.environment, accelerator="an accelerator")
     with Writer(tmp_path) as writer:
-        writer.begin(replace(HEADER, subjects=(on_gpu, *others), environment=environment))
+        writer.begin(replace(BEGUN, subjects=(on_gpu, *others), environment=environment))
     edit(written(tmp_path), lambda lines: lines[1:])
-    table = tabulate_runs(runs(tmp_path), "here")
+    table = tabulate_runs(list_runs(tmp_path), "here")
     assert [row[2] for row in table.rows] == ["a processor", "an accelerator", "-"]
     assert [row[-1] for row in table.rows] == ["finished", "cut off", "unreadable"]
     assert "torch of all: 2.11.0+cpu" in table.notes

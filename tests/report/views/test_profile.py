@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from saevit.measure.plan import Plan
-from saevit.profile import profile
+from saevit.count.receipt import ReceiptLine
+from saevit.measure.timing import TimingOptions
+from saevit.profile import Profile, ProfileRow, profile
 from saevit.report.columns import Table
 from saevit.report.units import digits, milliseconds
 from saevit.report.views.profile import tabulate_profile, write_profile_csv, write_profile_json
-from saevit.runs.profile import Profile, ReceiptLine, Row
 from saevit.runs.statistics import ratio, summarize
 from saevit_cli.output import plain
 
@@ -41,14 +41,14 @@ def test_speed_is_the_median_of_the_samples(timed: Profile) -> None:
 
 
 def test_runtimes_are_compared_round_by_round(timed: Profile) -> None:
-    assert timed.timings is not None
-    first = timed.timings.latencies[0]
+    assert timed.run is not None
+    first = timed.run.timed[0]
     compiled = replace(
         first,
         conditions=replace(first.conditions, runtime="compile"),
         samples=tuple(sample * 0.8 for sample in first.samples),
     )
-    both = replace(timed, timings=replace(timed.timings, latencies=(first, compiled)))
+    both = replace(timed, run=replace(timed.run, subjects=(first, replace(compiled, label="compiled"))))
     speed = by_title(both, "Speed")
     assert speed.columns[-1].head == "ratio to eager"
     assert [row[-1] for row in speed.rows] == ["-", "0.800 [0.800, 0.800] faster"]
@@ -73,9 +73,10 @@ def test_sparsity_is_shown_where_attention_samples(timed: Profile) -> None:
 
 
 def test_columns_that_say_nothing_are_left_out(timed: Profile) -> None:
-    rows = tuple(Row(path=row.path, params=row.params, macs=row.macs) for row in timed.rows)
+    rows = tuple(ProfileRow(path=row.path, params=row.params, macs=row.macs) for row in timed.rows)
     names = [
-        column.heading for column in by_title(replace(timed, rows=rows, timings=None), "By stage").columns
+        column.heading
+        for column in by_title(replace(timed, rows=rows, run=None, module_times=None), "By stage").columns
     ]
     assert names == ["", "params", "MACs", "share"]
 
@@ -113,8 +114,8 @@ MODEL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1"
 
 @pytest.fixture(scope="module")
 def found() -> Profile:
-    plan = Plan(batch_sizes=(1, 3), rounds=6, min_time=0.002, threads=1, device="cpu")
-    return profile(MODEL, img_size=(64, 48), counters=["analytic"], plan=plan)
+    plan = TimingOptions(batch_sizes=(1, 3), rounds=6, min_time=0.002, threads=1, device="cpu")
+    return profile(MODEL, img_size=(64, 48), counters=["analytic"], timing=plan)
 
 
 def test_raw_samples_reproduce_every_printed_statistic(found: Profile) -> None:

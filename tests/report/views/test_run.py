@@ -9,8 +9,7 @@ from saevit.report.units import milliseconds, percent
 from saevit.report.views.run import tabulate_facts, tabulate_run, tabulate_samples
 from saevit.runs.advice import advice
 from saevit.runs.record import Record
-from saevit.runs.replay import timings_of
-from saevit.runs.run import StoredRun
+from saevit.runs.run import Run
 from saevit.runs.statistics import ratio, summarize
 from tests.runs.test_diff import STEADY, run_of, subject, times
 from tests.runs.test_record import CONDITIONS, COUNTED, MEASURED
@@ -21,7 +20,7 @@ FAST = [0.005, 0.007, 0.006, 0.005, 0.006, 0.004, 0.005, 0.006]
 AGAIN = [0.012, 0.011, 0.010, 0.012, 0.012, 0.011, 0.012, 0.010]
 
 
-def compared() -> StoredRun:
+def compared() -> Run:
     """Two models and the twin of the first one."""
     run = run_of(
         {"base": SLOW, "ours": FAST, "base (again)": AGAIN}, [subject("base"), subject("ours"), TWIN]
@@ -29,7 +28,7 @@ def compared() -> StoredRun:
     return replace(run, ending="finished")
 
 
-def shown(run: StoredRun) -> Table:
+def shown(run: Run) -> Table:
     """The first table."""
     return tabulate_run(run)[0]
 
@@ -64,8 +63,8 @@ def test_every_figure_follows_from_the_samples() -> None:
 
 def test_advice_stands_under_the_table() -> None:
     run = compared()
-    assert advice(timings_of(run))
-    assert shown(run).notes[-len(advice(timings_of(run))) :] == advice(timings_of(run))
+    assert advice(run)
+    assert shown(run).notes[-len(advice(run)) :] == advice(run)
 
 
 def test_a_comparison_says_how_it_is_shown_whole() -> None:
@@ -144,7 +143,7 @@ def test_the_machine_is_shown_whole() -> None:
     )
 
 
-def with_facts(*facts: Record) -> StoredRun:
+def with_facts(*facts: Record) -> Run:
     return replace(run_of({"base": STEADY, "ours": STEADY}), facts=facts)
 
 

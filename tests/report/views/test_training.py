@@ -4,7 +4,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from saevit.report.views.training import draw_learning_curve
-from saevit.train.training_log import Epoch
+from saevit.train.state import Epoch
 
 
 def row(epoch: int, loss: float, top1: float | None) -> Epoch:
