@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from saevit.compare.comparison import Candidate, Comparison
 from saevit.errors import OptionError, nearest
-from saevit.explore.pareto import Direction, front
+from saevit.explore.pareto import Direction, pareto_front
 from saevit.report.names import cut
 from saevit.text import printable
 
@@ -151,5 +151,5 @@ def find_front(candidates: Iterable[Candidate], x: str, y: str) -> dict[str, boo
         if (not has_accuracy or is_comparable(c))
         and None not in (values := [metric.of(c) for metric in axes.values()])
     }
-    best = front(list(rows.values()), {name: axis.better for name, axis in axes.items()}) if rows else []
+    best = pareto_front(list(rows.values()), {name: metric.better for name, metric in axes.items()})
     return {model: number in best for number, model in enumerate(rows)}

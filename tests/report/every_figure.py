@@ -9,17 +9,17 @@ from saevit.attention.findings import Attention
 from saevit.attention.look import Choice, look_at
 from saevit.attention.network import open_network
 from saevit.attention.photo import shipped_photo
-from saevit.explore.solve import sensitivity
+from saevit.explore.solve import find_sensitivity
 from saevit.profile import profile
 from saevit.report.attention.draw import attention_figure
 from saevit.report.breakdown_plot import breakdown_figure
-from saevit.report.explore.figures import front_figure, tornado_figure
+from saevit.report.explore_figures import front_figure, tornado_figure
 from saevit.report.scatter.scatter_plot import scatter_figure
 from saevit.report.views.training import draw_learning_curve
 from saevit.variant import parse
 from tests.explore.spaces import MIDDLE
-from tests.report.explore.test_explore import found
 from tests.report.scatter.test_scatter_plot import ALL
+from tests.report.views.test_explore import found
 from tests.report.views.test_training import ROWS, row
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def front(text: str) -> "Figure":
 
 
 def tornado(text: str) -> "Figure":
-    seen = sensitivity(MIDDLE, (224, 224))
+    seen = find_sensitivity(MIDDLE, (224, 224))
     return tornado_figure(replace(seen, base=replace(seen.base, model=text)))
 
 

@@ -1,10 +1,10 @@
-"""Figures of an exploration: the front with the best on it, and a tornado of what each key costs."""
+"""Figures of `saevit explore`: the front with the best variants, and a tornado of the cost of each key."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from saevit.explore.exploration import CountedVariant, Exploration
 from saevit.explore.quantities import QUANTITIES
-from saevit.explore.rows import Exploration, Row
 from saevit.explore.solve import Sensitivity
 from saevit.report.figure import DPI, GREY, GRID, own_settings, scale_axis, style_axes, wrap_text
 from saevit.report.units import giga, plural, scaled
@@ -22,111 +22,102 @@ MOST_KEYS = 28
 
 @own_settings()
 def front_figure(found: Exploration) -> "Figure":
-    """Draw the front: the first objective across, a panel for each other one (for the ranking if none)."""
+    """Draw the front over the first objective, one panel per other objective (or for the ranking)."""
     from matplotlib.figure import Figure
 
-    names = found.query.objectives
-    x = names[0]
-    others = names[1:] or tuple(name for name in (found.query.rank, "params") if name != x)[:1]
+    x, *others = found.question.objectives
+    if not others:
+        others = [name for name in (found.question.rank, "params") if name != x][:1]
     figure = Figure(figsize=(1.2 + 5.4 * len(others), 4.6), dpi=DPI, layout="constrained")
     for number, y in enumerate(others):
-        axes = figure.add_subplot(1, len(others), number + 1)
-        draw_front(axes, found, x, y)
-    handles = figure.axes[0].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
-    add_title(figure, caption(found))
+        draw_front(figure.add_subplot(1, len(others), number + 1), found, x, y)
+    add_legend(figure, 3)
+    add_title(figure, front_caption(found))
     return figure
 
 
 def draw_front(axes: "Axes", found: Exploration, x: str, y: str) -> None:
     """Draw one pair of objectives."""
+
+    def points(rows: Sequence[CountedVariant]) -> list[list[float]]:
+        return [[row.value(name) for row in rows] for name in (x, y)]
+
     rows = (*found.front, *found.top, found.base)
-    for axis, name in ((axes.xaxis, x), (axes.yaxis, y)):
-        values = [row.value(name) for row in rows]
+    for axis, name, values in zip((axes.xaxis, axes.yaxis), (x, y), points(rows), strict=True):
         scale_axis(axis, values, MARGINS)
-    flat = len(found.query.objectives) == 2
-    points = [(row.value(x), row.value(y)) for row in found.front]
-    many = len(points) > 60
+        better = "lower" if QUANTITIES[name].better == "min" else "higher"
+        axis.set_label_text(f"{QUANTITIES[name].label}, {better} is better", size=9)
     axes.plot(
-        *zip(*points, strict=True),
+        *points(found.front),
         color=FRONT,
         marker="o",
-        markersize=2.5 if many else 4.5,
+        markersize=2.5 if len(found.front) > 60 else 4.5,
         linewidth=0.9,
-        linestyle="-" if flat else "none",
+        linestyle="-" if len(found.question.objectives) == 2 else "none",
         drawstyle="steps-post",
-        label=f"front ({plural(len(points), 'variant')})",
+        label=f"front ({plural(len(found.front), 'variant')})",
         zorder=3,
     )
-    best = [(row.value(x), row.value(y)) for row in found.top]
-    if best:
+    if found.top:
         axes.plot(
-            *zip(*best, strict=True),
+            *points(found.top),
             color=TOP,
             marker="D",
             markersize=5.0,
             markeredgecolor="#23668c",
             linestyle="none",
-            label=f"best by {found.query.rank}",
+            label=f"best by {found.question.rank}",
             zorder=2,
         )
-    mark_base(axes, found.base, x, y)
-    axes.set_xlabel(axis_text(x), size=9)
-    axes.set_ylabel(axis_text(y), size=9)
-    style_axes(axes)
-
-
-def axis_text(name: str) -> str:
-    """Name a quantity and its better end."""
-    better = "lower" if QUANTITIES[name].better == "min" else "higher"
-    return f"{QUANTITIES[name].label}, {better} is better"
-
-
-def mark_base(axes: "Axes", base: Row, x: str, y: str) -> None:
-    """Draw the variant that the space is around."""
-    name = base.model if len(base.model) <= 30 else "the variant as given"
     axes.plot(
-        base.value(x),
-        base.value(y),
+        *points([found.base]),
         color=BASE,
         marker="^",
         markersize=8,
         markeredgecolor="#000000",
         markeredgewidth=0.6,
         linestyle="none",
-        label=name,
+        label=found.base.model if len(found.base.model) <= 30 else "the variant as given",
         zorder=4,
     )
+    style_axes(axes)
+
+
+def add_legend(figure: "Figure", columns: int) -> None:
+    """Draw the legend of the first panel below all panels."""
+    handles = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
 
 
 def add_title(figure: "Figure", lines: Sequence[str]) -> None:
-    """Write lines above the panels, broken where they are too long."""
+    """Write lines above the panels, and break those that are too long."""
     room = figure.get_figwidth() - 0.2
     title = "\n".join(wrap_text(figure, line, room, 9) for line in lines)
     figure.suptitle(title, x=0.01, ha="left", fontsize=9)
 
 
-def caption(found: Exploration) -> list[str]:
-    """Say what was searched, a line each."""
-    query, said = found.query, found.answer
-    height, width = query.img_size
-    how = {
-        "exhaustive": "all looked at",
+def front_caption(found: Exploration) -> list[str]:
+    """Return what was searched and how, a line each."""
+    question, (height, width) = found.question, found.question.img_size
+    method = {
+        "exhaustive": "all evaluated",
         "dp": "exact, by dynamic programming",
-        "sample": f"{said.seen:,} sampled",
-    }[said.job.method]
-    lines = [f"{query.space.size:,} combinations around {found.base.model}, {how}; {height} x {width} px"]
-    bounds = [limit.text.lstrip("-") for limit in query.limits] + ["monotone"] * query.rising
+        "sample": f"{found.answer.findings.seen:,} sampled",
+    }[found.answer.search.method]
+    lines = [
+        f"{question.space.size:,} combinations around {found.base.model}, {method}; {height} x {width} px"
+    ]
+    bounds = [limit.text.lstrip("-") for limit in question.limits] + ["monotone"] * question.rising
     if bounds:
         lines.append(f"within {', '.join(bounds)}")
-    if "capacity" in (*query.objectives, query.rank):
-        lines.append("capacity: training-free entropy (DeepMAD, arXiv 2303.02165), no accuracy")
+    if "capacity" in (*question.objectives, question.rank):
+        lines.append("capacity: training-free entropy (DeepMAD, arXiv 2303.02165), not an accuracy")
     return lines
 
 
 @own_settings()
 def tornado_figure(found: Sensitivity) -> "Figure":
-    """Draw what a step up and a step down of each key costs, in per cent, a panel for each measure."""
+    """Draw the change of each cost by a step of each key up and down, in per cent, one panel per cost."""
     from matplotlib.figure import Figure
 
     keys = list(dict.fromkeys(step.key for step in found.steps))[:MOST_KEYS]
@@ -136,18 +127,15 @@ def tornado_figure(found: Sensitivity) -> "Figure":
         draw_tornado(axes, found, keys, field)
         axes.set_xlabel(f"change of {name} (%)", size=9)
     first = figure.axes[0]
-    first.set_yticks(range(len(keys)), [label(found, key) for key in keys], size=8)
+    first.set_yticks(range(len(keys)), [key_label(found, key) for key in keys], size=8)
     first.invert_yaxis()
-    figure.legend(
-        *first.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=8
-    )
-    height, width = found.img_size
-    base = found.base
+    add_legend(figure, 2)
+    base, (height, width) = found.base, found.base.img_size
     counts = (giga(base.macs), scaled(base.params), scaled(base.activations))
     add_title(
         figure,
         [
-            f"{base.model}: one step of each key, the others as they are, at {height} x {width} px",
+            f"{base.model}: one step of each key, all other keys stay the same, at {height} x {width} px",
             "{} GMACs, {} parameters, {} activations".format(*counts),
         ],
     )
@@ -155,13 +143,12 @@ def tornado_figure(found: Sensitivity) -> "Figure":
 
 
 def draw_tornado(axes: "Axes", found: Sensitivity, keys: Sequence[str], field: str) -> None:
-    """Draw one measure's bars."""
+    """Draw the bars of one cost."""
     for up, colour, text, hatch in ((True, UP, "larger value", ""), (False, DOWN, "smaller value", "//")):
         steps = [step for step in found.steps if step.up == up and step.key in keys]
-        whole = getattr(found.base, field)
         axes.barh(
             [keys.index(step.key) for step in steps],
-            [100 * step.change(found.base, field) / whole for step in steps],
+            [100 * step.change(found.base, field) / getattr(found.base, field) for step in steps],
             height=0.72,
             color=colour,
             hatch=hatch,
@@ -177,9 +164,9 @@ def draw_tornado(axes: "Axes", found: Sensitivity, keys: Sequence[str], field: s
     axes.spines[["top", "right", "left"]].set_visible(False)
 
 
-def label(found: Sensitivity, key: str) -> str:
-    """Write a key with its value, and those a step away."""
+def key_label(found: Sensitivity, key: str) -> str:
+    """Write a key with its value between the smaller and the larger one."""
     steps = {step.up: step for step in found.steps if step.key == key}
-    old = next(iter(steps.values())).old
-    ends = [steps[up].new if up in steps else "" for up in (False, True)]
-    return f"{key}  {ends[0]} < {old} < {ends[1]}".replace("  < ", "  ").removesuffix(" < ")
+    values = [steps[False].new if False in steps else "", next(iter(steps.values())).old]
+    values.append(steps[True].new if True in steps else "")
+    return f"{key}  {' < '.join(filter(None, values))}"

@@ -10,17 +10,25 @@ import pytest
 
 from saevit.compare.comparison import Candidate, Comparison
 from saevit.errors import MissingPackageError
-from saevit.explore.limits import at_most
-from saevit.explore.query import Query
-from saevit.explore.rows import Exploration, exploration_of
-from saevit.explore.solve import sensitivity, solve
+from saevit.explore.exploration import Exploration, count_answer
+from saevit.explore.question import Question, Search, read_limit
+from saevit.explore.search import answer
+from saevit.explore.solve import find_sensitivity, solve
 from saevit.explore.space import read_space
-from saevit.explore.sweep import Job, answer
-from saevit.report.explore.figures import front_figure, tornado_figure
-from saevit.report.explore.machine import explore_csv, explore_json, sensitivity_rows, write_parquet
-from saevit.report.explore.measured import predicted_table
-from saevit.report.explore.tables import MOST_ROWS, explore_tables, sensitivity_table, solution_table, thinned
+from saevit.report.columns import row_values
+from saevit.report.explore_figures import front_figure, tornado_figure
 from saevit.report.figure import save_figure
+from saevit.report.views.explore import (
+    MOST_ROWS,
+    explore_csv,
+    explore_json,
+    explore_tables,
+    predicted_table,
+    thin_rows,
+    view_sensitivity,
+    view_solution,
+    write_parquet,
+)
 from saevit.runs.record import Conditions
 from saevit.runs.run import Subject
 from saevit.variant import parse
@@ -31,8 +39,10 @@ TEXTS = {"dims3": "128:256:8", "depths3": "3:9", "ratios3": "2,3,4"}
 
 def found(**changes: object) -> Exploration:
     """A search of a few hundred variants."""
-    query = Query(space=read_space(MIDDLE, TEXTS), limits=(at_most("--max-params", "params", "8"),), top=3)
-    return exploration_of(answer(Job(query=replace(query, **changes), method="exhaustive")))  # type: ignore[arg-type]
+    query = Question(
+        space=read_space(MIDDLE, TEXTS), limits=(read_limit("--max-params", "params", "8"),), top=3
+    )
+    return count_answer(answer(Search(question=replace(query, **changes), method="exhaustive")))  # type: ignore[arg-type]
 
 
 def test_the_front_is_thinned_and_says_so() -> None:
@@ -43,11 +53,11 @@ def test_the_front_is_thinned_and_says_so() -> None:
     assert front.rows[0][0] == seen.front[0].model
     assert front.rows[-1][0] == seen.front[-1].model
     of = f"of {len(seen.front)} variants on the front"
-    assert front.notes[0] == f"{MOST_ROWS} {of}, evenly thinned: --csv has all"
+    assert front.notes[0] == f"{MOST_ROWS} {of}, evenly spaced: --csv writes all"
     assert [row[0] for row in top.rows] == [row.model for row in seen.top]
     assert all(parse(row[0]) for row in (*front.rows, *top.rows))
     assert any("within --max-params 8: " in note for note in front.notes)
-    assert any("no accuracy" in note for note in front.notes)
+    assert any("not an accuracy" in note for note in front.notes)
 
 
 def test_no_score_no_word_about_it() -> None:
@@ -58,8 +68,8 @@ def test_no_score_no_word_about_it() -> None:
 
 def test_thinned_keeps_both_ends() -> None:
     rows = list(found().front)
-    assert thinned(rows[:5], 20) == rows[:5]
-    assert thinned(rows, 2) == [rows[0], rows[-1]]
+    assert thin_rows(rows[:5], 20) == rows[:5]
+    assert thin_rows(rows, 2) == [rows[0], rows[-1]]
 
 
 def test_files_hold_the_whole_front_unrounded() -> None:
@@ -71,7 +81,7 @@ def test_files_hold_the_whole_front_unrounded() -> None:
     assert [row["model"] for row in data["variants"] if row["rank"] == 1] == [seen.top[0].model]
     assert data["variants"][0]["macs"] == seen.front[0].macs
     assert float(rows[0]["capacity"]) == seen.front[0].capacity
-    assert data["space_size"] == seen.query.space.size
+    assert data["space_size"] == seen.question.space.size
     assert data["choices"]["ratios3"] == [2.0, 3.0, 4.0]
 
 
@@ -104,7 +114,7 @@ def test_figures_show_every_objective(objectives: tuple[str, ...], tmp_path: Pat
 
 
 def test_a_tornado_has_a_bar_for_every_step(tmp_path: Path) -> None:
-    seen = sensitivity(MIDDLE, (224, 224))
+    seen = find_sensitivity(MIDDLE, (224, 224))
     figure = tornado_figure(seen)
     assert [axes.get_xlabel() for axes in figure.axes] == [
         "change of MACs (%)",
@@ -113,14 +123,15 @@ def test_a_tornado_has_a_bar_for_every_step(tmp_path: Path) -> None:
     ]
     assert all(len(axes.patches) == len(seen.steps) for axes in figure.axes)
     save_figure(figure, tmp_path / "a.svg")
-    table = sensitivity_table(seen)
+    table, columns, steps = view_sensitivity(seen)
     assert [row[0] for row in table.rows] == [step.key for step in seen.steps]
-    assert {row["key"] for row in sensitivity_rows(seen)} == {step.key for step in seen.steps}
+    assert [row_values(columns, step)["key"] for step in steps] == [step.key for step in seen.steps]
 
 
 def test_a_solution_shows_what_fits_and_what_does_not() -> None:
-    table = solution_table(solve(MIDDLE, "depths3", 10**9, (224, 224)))
+    table, columns, rows = view_solution(solve(MIDDLE, "depths3", 10**9, (224, 224)))
     assert [row[1] for row in table.rows] == ["fits", "too much", "as given"]
+    assert [row_values(columns, row)["is"] for row in rows] == ["fits", "too much", "as given"]
     assert parse(table.rows[0][2]).depths[2] + 1 == parse(table.rows[1][2]).depths[2]
 
 
