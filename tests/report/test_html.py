@@ -235,7 +235,7 @@ def test_the_header_says_when_where_and_what_a_ratio_is() -> None:
     assert floor is not None
     assert f"{floor.median:.3f} [{floor.low:.3f}, {floor.high:.3f}]" in facts["Noise floor"]
     (lead,) = page.all("p", **{"class": "lead"})
-    assert "over that of saevit_tiny in the same round" in lead.text
+    assert "relative to that of saevit_tiny in the same round" in lead.text
     assert "at 99 % confidence" in lead.text
     assert page.all("code")[0].text == "saevit compare 'saevit_tiny' --report a.html"
     assert not read(report_html(COMPARISON)).all("code")
@@ -243,7 +243,7 @@ def test_the_header_says_when_where_and_what_a_ratio_is() -> None:
 
 def test_an_interrupted_run_says_so() -> None:
     cut = replace(COMPARISON, run=replace(TIMINGS, ending="interrupted"))
-    assert "interrupted: the figures are of these 8" in read(report_html(cut)).all("dl")[0].text
+    assert "interrupted: the values are of these 8" in read(report_html(cut)).all("dl")[0].text
 
 
 def test_every_field_of_environment_and_conditions_is_shown() -> None:
@@ -261,7 +261,7 @@ def test_every_field_of_environment_and_conditions_is_shown() -> None:
 def test_each_sample_is_one_mark_of_its_model() -> None:
     strips = read(PAGE).all("ul", **{"class": "strips"})[0].all("li")
     assert len(strips) == len(LATENCIES) + 1
-    assert strips[-1].text.startswith("the reference once more")
+    assert strips[-1].text.startswith("the reference again")
     for strip in strips:
         assert len(strip.all("circle")) + len(strip.all("path")) == ROUNDS
 

@@ -444,7 +444,7 @@ def test_axes_that_no_model_has_both_of_are_drawn_empty(show: Callable[[Comparis
     claimed = Candidate(model="b", macs=10**9)
     page = show(replace(COMPARISON, candidates=(counted, claimed), reference="a", run=None))
     assert places(page) == {}
-    assert one(page, "#summary").text.startswith("0 of 2 models have both figures")
+    assert one(page, "#summary").text.startswith("0 of 2 models have both values")
 
 
 @pytest.mark.parametrize("width", [420, 800])

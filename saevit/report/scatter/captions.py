@@ -60,14 +60,14 @@ def number_range(values: Sequence[int]) -> str:
     return " to ".join(f"{value:,}" for value in ends)
 
 
-def describe_timing(timings: Run) -> str:
+def describe_timing(run: Run) -> str:
     """Return a sentence on the machine and the conditions of the timing."""
-    c = timings.timed[0].conditions
-    batches = [t.conditions.batch_size for t in timings.timed if t.samples] or [c.batch_size]
+    c = run.timed[0].conditions
+    batches = [s.conditions.batch_size for s in run.timed if s.samples] or [c.batch_size]
     return (
-        f"Measured on {describe_machine(timings)}: {c.dtype}, batch {number_range(batches)}, {c.threads} "
-        f"thread{'s' * (c.threads > 1)}, {c.runtime}, {c.memory_format}, torch {timings.environment.torch}; "
-        f"medians and quartiles of {timings.rounds} interleaved rounds."
+        f"Measured on {describe_machine(run)}: {c.dtype}, batch {number_range(batches)}, {c.threads} "
+        f"thread{'s' * (c.threads > 1)}, {c.runtime}, {c.memory_format}, torch {run.environment.torch}; "
+        f"medians and quartiles of {run.rounds} interleaved rounds."
     )
 
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from shlex import quote
 
 from saevit.report.columns import NONE, Column, Table, make_table, text_columns
-from saevit.report.html.environment import machine_fields
 from saevit.report.latencies import (
     MEDIAN,
     QUARTILES,
@@ -15,7 +14,7 @@ from saevit.report.latencies import (
     describe_shared,
     find_differing,
 )
-from saevit.report.units import digits, milliseconds, percent, plural, scaled, size
+from saevit.report.units import digits, list_fields, milliseconds, percent, plural, scaled, size
 from saevit.report.views.evaluation import tabulate_stored_evaluation
 from saevit.report.views.listing import CUT_OFF, ENDINGS
 from saevit.runs.advice import advice
@@ -31,7 +30,7 @@ def tabulate_run(run: Run) -> tuple[Table, ...]:
     environment = Table(
         title="Machine and software",
         columns=text_columns("", "value"),
-        rows=tuple(machine_fields(run.environment).items()),
+        rows=tuple(list_fields(run.environment).items()),
     )
     first = tabulate_stored_evaluation(run) if run.is_evaluation else tabulate_subjects(run)
     facts = () if run.is_evaluation else tabulate_facts(run)
