@@ -21,6 +21,7 @@ RUN_OPTIONS = (
     *("data", "data_dir", "teacher", "teacher_checkpoint", "val_every"),
     *("amp", "channels_last", "compile", "grad_checkpointing"),
 )
+FLAGS = ("show_recipe", "overwrite")  # False if they are not given
 RECIPE_OPTIONS = ("epochs", "batch_size", "accumulate", "lr", "seed", "img_size")
 
 of_training, of_recipe = options.in_panel("Training"), options.in_panel("Recipe")
@@ -163,8 +164,8 @@ def train(
     To train in several processes, use `torchrun --nproc-per-node N -m saevit_cli train ...` or `accelerate
     launch`. Weights, log, learning curve and every value used are written into one folder.
     """
-    flags = ("show_recipe", "overwrite")  # False if they are not given
-    given = {k: v for k, v in locals().items() if v is not None and (v or k not in flags)}
+    given = {name: value for name, value in locals().items() if value is not None}
+    given = {name: value for name, value in given.items() if value or name not in FLAGS}
     if resume is not None:
         refuse_beside_resume(given)
         return report_once(lambda: resume_run(resume, device, workers))
