@@ -13,7 +13,7 @@ from saevit.baselines.adapters import split
 from saevit.errors import OptionError, nearest
 from saevit.machine import most_threads
 from saevit.text import abbreviated, read_number, read_whole
-from saevit.variant import VariantSpec, pairs, parse, with_values
+from saevit.variant import VariantSpec, parse, read_pairs, set_values
 
 if TYPE_CHECKING:
     from saevit.checkpoint import Checkpoint
@@ -104,7 +104,7 @@ def read_model(
     """Return the variant with the keys of the options set, or the text of another kind of model unchanged."""
     given = {"width": width, "depth": depth, "rates": rates}
     values = {key: value for key, value in given.items() if value is not None}
-    for key, value in pairs(settings or []).items():
+    for key, value in read_pairs(settings or []).items():
         if key in values:
             raise OptionError(
                 f"{key!r} is given as an option ({values[key]}) and by --set ({value}): keep one"
@@ -116,7 +116,7 @@ def read_model(
                 f"{', '.join(values)} cannot be set on {model}: they are keys of SAEViT variants"
             )
         return model
-    return with_values(parse(model), values)
+    return set_values(parse(model), values)
 
 
 def read_network(

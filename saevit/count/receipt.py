@@ -1,10 +1,10 @@
 """The receipt: several independent counts of the same model, compared module path by module path."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from saevit.count.subject import Counted
-from saevit.runs.profile import ReceiptLine
 
 if TYPE_CHECKING:
     from torch import nn
@@ -15,6 +15,20 @@ TRACING = ("torch", "fvcore", "thop")
 COUNTERS = ("analytic", *TRACING)
 ON_REAL_TENSORS = ("fvcore",)  # torch.jit traces no convolution without data
 MOST_SHOWN = 3  # paths named where counters disagree
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceiptLine:
+    """The count of one counter, and whether it agrees with the first line, module by module."""
+
+    counter: str
+    macs: int | None  # None: it failed, and `notes` have the reason
+    agrees: bool | None  # None: this is the line to agree with
+    differs_at: tuple[str, ...] = ()  # the first module paths where it does not agree
+    out_of_box: int | float | None = None  # what the tool reports without our formulas
+    reasons: tuple[str, ...] = ()  # why out_of_box differs; each with its amount
+    uncounted: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def attempt(name: str, model: "nn.Module", input_shape: tuple[int, int, int, int]) -> "Count | Exception":

@@ -11,7 +11,7 @@ from saevit.train.image_data import Split
 from saevit_cli import options, output, readers
 
 if TYPE_CHECKING:
-    from saevit.measure.plan import Step
+    from saevit.measure.timing import Progress
     from saevit.runs.evaluation import Evaluation
     from saevit.runs.store import Writer
 
@@ -79,7 +79,11 @@ def evaluate(
         model, width, depth, rates, settings, checkpoint=checkpoint, default="saevit_tiny"
     )
     from saevit.models import weighted
-    from saevit.report.evaluation import evaluation_csv, evaluation_json, evaluation_tables
+    from saevit.report.views.evaluation import (
+        tabulate_evaluation,
+        write_evaluation_csv,
+        write_evaluation_json,
+    )
     from saevit.train.accuracy import EvalPlan, evaluate_network
     from saevit.train.data_sources import open_data
     from saevit.train.loaders import WorkersFailed
@@ -96,7 +100,7 @@ def evaluate(
         try:
             with output.progress() as tell:
 
-                def on_step(step: "Step") -> None:
+                def on_step(step: "Progress") -> None:
                     if step.done == 0 and not outputs.use_stdout:
                         typer.echo(f"Evaluating on {printable(images.statement)}\n")
                     tell(step.text, step.done, step.eta)
@@ -105,22 +109,22 @@ def evaluate(
         except WorkersFailed as error:
             output.say(f"error: {error}")
             return output.FAILED
-        outputs.show(evaluation_tables(result))  # before anything is written that may fail
+        outputs.show(tabulate_evaluation(result))  # before anything is written that may fail
         if outputs.use_stdout and result.unreadable:
             output.warn(f"unreadable images: {len(result.unreadable)}, the first: {result.unreadable[0]}")
         is_stored = writer is None or store_result(result, writer)
     is_written = outputs.write(
-        {"--json": lambda: evaluation_json(result), "--csv": lambda: evaluation_csv(result)}
+        {"--json": lambda: write_evaluation_json(result), "--csv": lambda: write_evaluation_csv(result)}
     )
     return output.exit_code(failed=not (is_stored and is_written))
 
 
 def store_result(result: "Evaluation", writer: "Writer") -> bool:
     """Store the result, and return whether that worked; the reason goes to stderr."""
-    from saevit.runs.evaluation import keep
+    from saevit.runs.evaluation import keep_evaluation
 
     try:
-        keep(result, writer)
+        keep_evaluation(result, writer)
     except OptionError as error:
         output.say(f"error: --store: {error}")
         return False

@@ -13,7 +13,7 @@ from saevit.attention.effective import Layer
 from saevit.attention.maps import cut_pattern
 from saevit.model.pyramid import SAEViT, build
 from saevit.model.saa import SAA
-from saevit.variant import SAMPLINGS, parse
+from saevit.variant import KEYS, parse
 
 RATES = (1, 2, 4, 8)
 LINEAR = ("adaptive", "average", "stride")  # one weight a pixel, whatever the channel
@@ -103,7 +103,7 @@ def test_autograd_of_the_real_module_is_the_effective_map(
 @given(
     st.sampled_from(RATES),
     st.integers(1, 3),
-    st.sampled_from(SAMPLINGS),
+    st.sampled_from(KEYS["sampling"].choices),
     st.integers(32, 60),
     st.integers(32, 60),
     st.integers(0, 99),

@@ -82,7 +82,7 @@ def test_a_format_that_fails_is_one_line_and_the_others_are_kept(tmp_path: Path)
         "from saevit.errors import MeasureError\n"
         "def write(source, path): raise MeasureError('it cannot be written as ONNX: no')\n"
         "FORMATS['onnx'] = dataclasses.replace(FORMATS['onnx'], write=write)\n"
-        "from saevit_cli.app import run; sys.exit(run(sys.argv[1:]))"
+        "from saevit_cli.app import run_command; sys.exit(run_command(sys.argv[1:]))"
     )
     arguments = ["export", FLAT, *SMALL, "--format", "onnx,pt2", "--overwrite"]
     (tmp_path / f"{STEM}.onnx").write_text("mine")

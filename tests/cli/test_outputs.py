@@ -17,7 +17,7 @@ from PIL import Image
 from saevit.errors import OptionError
 from saevit.model.pyramid import build
 from saevit.variant import parse
-from saevit_cli.app import run
+from saevit_cli.app import run_command
 from saevit_cli.output import check_targets, plain
 from tests.cli.conftest import Run
 
@@ -78,7 +78,7 @@ def test_a_link_keeps_its_name(link: str, here: Path) -> None:
     (here / "kept.json").write_text("old")
     (here / "link.json").symlink_to("kept.json")
     (here / "dangling.json").symlink_to("new.json")
-    assert run([*COUNT, "--json", link, "--overwrite"]) == 0
+    assert run_command([*COUNT, "--json", link, "--overwrite"]) == 0
     assert (here / link).is_symlink()
     assert json.loads((here / link).read_text())["img_size"] == [32, 32]
 
@@ -96,7 +96,7 @@ def test_devices_and_pipes_are_written_to(here: Path, capsys: pytest.CaptureFixt
     read: list[str] = []
     reader = threading.Thread(target=lambda: read.append(Path("pipe").read_text()))
     reader.start()
-    assert run([*COUNT, "--json", "pipe", "--csv", "/dev/null"]) == 0
+    assert run_command([*COUNT, "--json", "pipe", "--csv", "/dev/null"]) == 0
     reader.join()
     assert json.loads(read[0])["img_size"] == [32, 32]
     assert (here / "pipe").is_fifo()
@@ -108,7 +108,7 @@ def test_devices_and_pipes_are_written_to(here: Path, capsys: pytest.CaptureFixt
 def test_the_home_folder(where: str, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(here / "home"))
     (here / "home").mkdir()
-    assert run([*COUNT, *where.replace("'", "").split()]) == 0
+    assert run_command([*COUNT, *where.replace("'", "").split()]) == 0
     assert (here / "home/a.json").is_file()
     assert not (here / "~").exists()
 
@@ -119,7 +119,7 @@ def test_the_store_in_the_home_folder(
 ) -> None:
     monkeypatch.setenv("HOME", str(here))
     monkeypatch.setenv("SAEVIT_STORE", "~/st")
-    assert run(["results", "list", *(given.split() if given != "variable" else [])]) == 0
+    assert run_command(["results", "list", *(given.split() if given != "variable" else [])]) == 0
     assert capsys.readouterr().out.startswith(f"{here / 'st'} has no runs yet")
 
 
@@ -142,7 +142,7 @@ def test_a_path_that_the_system_refuses(
     (here / "loop").symlink_to("loop")
     (here / "file").write_text("")
     before = sorted(here.iterdir())
-    assert run([*COUNT, option, value + (".png" if option == "--plot" else "")]) == 2
+    assert run_command([*COUNT, option, value + (".png" if option == "--plot" else "")]) == 2
     told = capsys.readouterr()
     assert told.err.startswith("error: ")
     assert option in told.err
@@ -192,7 +192,7 @@ def test_every_path_option_in_a_place_that_cannot_be_searched(
     target = {"closed": "closed/x", "long": "a" * 300, "loop": "loop/x"}[place]
     if place == "closed":
         close(here / "closed", monkeypatch)
-    assert run([argument.replace("@", target) for argument in arguments]) == 2
+    assert run_command([argument.replace("@", target) for argument in arguments]) == 2
     told = capsys.readouterr()
     assert told.err.count("error: ") == 1
     assert "unexpected" not in told.err
@@ -281,7 +281,7 @@ def test_no_command_writes_what_it_reads(
     (things / "runs/recipe.toml").write_text("lr = 0.001\n")
     (things / "t/best.safetensors").write_bytes(b"weights")
     before = {path: path.read_bytes() for path in things.rglob("*") if path.is_file()}
-    assert run(arguments) == 2
+    assert run_command(arguments) == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
     assert "is read, write elsewhere" in errors[0] or "cannot both go to" in errors[0]
@@ -296,7 +296,7 @@ def test_a_failed_picture_loses_nothing(
 
     monkeypatch.setattr("saevit.report.breakdown_plot.breakdown_figure", fail)
     monkeypatch.setattr(tempfile, "tempdir", str(here))
-    assert run([*COUNT, "--plot", "a.png", "--json", "a.json", "--csv", "/dev/full"]) == 1
+    assert run_command([*COUNT, "--plot", "a.png", "--json", "a.json", "--csv", "/dev/full"]) == 1
     told = capsys.readouterr()
     assert "Receipt" in told.out
     assert json.loads((here / "a.json").read_text())["img_size"] == [32, 32]

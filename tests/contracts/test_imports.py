@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "train": {"checkpoint", "images", "machine", "weight_files", "variant", "model", "baselines", "count"}
     | {"measure", "models", "runs", "subjects"},
     "export": {"checkpoint", "model", "models"},
-    "report": {"attention", "compare", "count", "explore", "export", "runs", "train", "variant"},
+    "report": {"attention", "compare", "count", "explore", "export", "profile", "runs", "train", "variant"},
 }
 
 
@@ -120,7 +120,7 @@ def test_light_modules(module: str) -> None:
     ids=" ".join,
 )
 def test_the_command_line_loads_torch_only_when_it_needs_it(arguments: list[str]) -> None:
-    assert loaded_by(f"from saevit_cli.app import run\nrun({arguments!r})").isdisjoint(HEAVY)
+    assert loaded_by(f"from saevit_cli.app import run_command\nrun_command({arguments!r})").isdisjoint(HEAVY)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_the_command_line_loads_torch_only_when_it_needs_it(arguments: list[str]
 )
 def test_explore_never_loads_torch(more: list[str]) -> None:
     arguments = ["explore", "--json", "-", *more]
-    loaded = loaded_by(f"from saevit_cli.app import run\nassert run({arguments!r}) == 0")
+    loaded = loaded_by(f"from saevit_cli.app import run_command\nassert run_command({arguments!r}) == 0")
     assert loaded.isdisjoint({"torch", "timm", "matplotlib", "fvcore", "thop"})
 
 

@@ -23,7 +23,7 @@ from saevit.export.onnx import ONNX, OPSETS
 from saevit.export.torch_export import PROPERTIES
 from saevit.files import owned
 from saevit.models import IMAGENET_MEAN, IMAGENET_STD, Weighted, for_inference, weighted
-from saevit.variant import PRESETS, SAMPLINGS
+from saevit.variant import KEYS, PRESETS
 from tests.export.conftest import SIZE, network_of, timm_network
 from tests.model.networks import SHALLOW, SWITCHES, error, noise
 
@@ -324,7 +324,7 @@ def test_every_preset_trained(name: str, img_size: tuple[int, int], tmp_path: Pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("opset", OPSETS)
-@pytest.mark.parametrize("sampling", SAMPLINGS)
+@pytest.mark.parametrize("sampling", KEYS["sampling"].choices)
 def test_every_opset(opset: int, sampling: str, tmp_path: Path) -> None:
     """At a size of whose maps no rate divides a side, for any batch."""
     network = network_of(replace(SHALLOW, sampling=sampling, act="gelu"), (61, 83))
@@ -335,7 +335,7 @@ def test_every_opset(opset: int, sampling: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("img_size", [(32, 32), (33, 47), (64, 223), (97, 32)], ids=str)
-@pytest.mark.parametrize("sampling", SAMPLINGS)
+@pytest.mark.parametrize("sampling", KEYS["sampling"].choices)
 def test_every_sampling_at_odd_sizes(sampling: str, img_size: tuple[int, int], tmp_path: Path) -> None:
     for rates in ((8, 4, 2, 1), (7, 5, 3, 2)):
         network = network_of(replace(SHALLOW, sampling=sampling, rates=rates), img_size)
