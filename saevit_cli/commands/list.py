@@ -4,7 +4,7 @@ from saevit_cli.output import show
 
 
 def list_variants() -> None:
-    """Show the presets, and the keys that make variants of them."""
+    """Show the presets and the keys of variants."""
     from saevit.report.variants import keys_table, presets_table
 
     show((presets_table(), keys_table()))
