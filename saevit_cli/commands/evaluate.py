@@ -7,7 +7,7 @@ import typer
 
 from saevit.errors import OptionError
 from saevit.text import printable
-from saevit_cli import options, output, readers
+from saevit_cli import display, options, output, readers
 from saevit_cli.commands import evaluate_options as own
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def evaluated(
     """Say what the data were read as, unless stdout is for others, and evaluate with a bar."""
     from saevit.train.accuracy import evaluate_network
 
-    with output.progress() as tell:
+    with display.show_progress() as tell:
 
         def on_progress(step: "Progress") -> None:
             if step.done == 0 and not quiet:
@@ -120,7 +120,7 @@ def show(found: "Evaluation", json: str | None, csv: str | None) -> None:
     from saevit.report.units import plural
 
     if output.STDOUT not in (json, csv):
-        output.show(evaluation_tables(found))
+        display.show_tables(evaluation_tables(found))
     elif found.unreadable:
         count = plural(len(found.unreadable), "image")
         output.say(f"warning: {count} could not be read, first {found.unreadable[0]}")

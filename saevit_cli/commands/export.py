@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from saevit.errors import OptionError
-from saevit_cli import options, output, readers
+from saevit_cli import display, options, output, readers
 
 of_files = options.in_panel("Files")
 DYNAMIC = "dynamic"
@@ -72,7 +72,7 @@ def export(
     network = weighted(subject, weights, img_size)
     for note in network.notes:
         output.say(note)
-    with output.progress() as tell:
+    with display.show_progress() as tell:
         tell(f"exporting {network.about.model}", None, None)
         result = export_network(network, paths, img_size=img_size, batch=batch, opset=opset)
     for one in result.written:

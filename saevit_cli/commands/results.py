@@ -8,14 +8,12 @@ import typer
 
 from saevit.errors import OptionError
 from saevit.text import printable
-from saevit_cli import options, output
+from saevit_cli import display, options, output
 
 if TYPE_CHECKING:
     from saevit.runs.run import Run as StoredRun
 
-results = typer.Typer(
-    no_args_is_help=True, help="List, show, compare and export the measured runs that are kept."
-)
+results = typer.Typer(no_args_is_help=True, help="List, show, compare and export stored runs.")
 
 RUN = "`latest`, the start of a name in `saevit results list`, or a file."
 Run = Annotated[str, typer.Argument(metavar="RUN", help=f"A stored run: {RUN}")]
@@ -73,7 +71,7 @@ def list_runs(
     found = read_list(store)
     if output.STDOUT not in (json, csv):
         if found:
-            output.show((list_table(found, str(folder_of(store))),))
+            display.show_tables((list_table(found, str(folder_of(store))),))
         else:
             sys.stdout.write(f"{printable(nothing_in(store))}\n")
     is_written = output.write_all(
@@ -99,7 +97,7 @@ def show_run(
     output.check_targets((("--json", json), ("--csv", csv)), overwrite=overwrite, inputs=[("RUN", path)])
     found = read_run(path)
     if output.STDOUT not in (json, csv):
-        output.show(run_tables(found))
+        display.show_tables(run_tables(found))
     is_written = output.write_all(
         ("--json", json, lambda: machine.run_json(found)),
         ("--csv", csv, lambda: machine.records_csv([found])),
@@ -119,7 +117,7 @@ def diff_runs(
     first, second = read_run(find_run(run_a, store, on_skip=output.warn)), read_run(find_run(run_b, store))
     for line in dict.fromkeys((*first.warnings, *second.warnings)):
         output.warn(line)
-    output.show(diff_tables(compare_runs(first, second, reference=reference), first, second))
+    display.show_tables(diff_tables(compare_runs(first, second, reference=reference), first, second))
 
 
 @results.command("export")

@@ -9,7 +9,7 @@ import typer
 
 from saevit.errors import OptionError, SaevitError
 from saevit.files import as_text, expand, file_type
-from saevit_cli import options, output, readers
+from saevit_cli import display, options, output, readers
 from saevit_cli.commands import train_options as own
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def train(
     if show_recipe:
         from saevit_cli.commands.train_view import recipe_table
 
-        output.show([recipe_table(request.recipe, request.base)])
+        display.show_tables([recipe_table(request.recipe, request.base)])
         return
     raise typer.Exit(guarded(lambda: started(request, target, machine, recipe, overwrite=overwrite)))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import typer
 
 from saevit.errors import OptionError
-from saevit_cli import options, output, readers
+from saevit_cli import display, options, output, readers
 from saevit_cli.commands import visualize_options as own
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def looked(
         files = [shipped_photo()]
         output.say(f"no --image: using {files[0].name}, which matplotlib ships")
     seen, notes = [], list[str]()
-    with output.progress() as tell:
+    with display.show_progress() as tell:
         for model, checkpoint in pairs:
             net = open_network(model, img_size, checkpoint)
             notes += net.notes
@@ -162,7 +162,7 @@ class Outputs:
         from saevit.report.figure import save_figure
 
         if output.STDOUT not in (self.json, self.csv):
-            output.show(table for one in seen for table in attention_tables(one))
+            display.show_tables(table for one in seen for table in attention_tables(one))
         return output.write_all(
             ("--json", self.json, lambda: machine.attention_json(seen)),
             ("--csv", self.csv, lambda: machine.attention_csv(seen)),

@@ -8,7 +8,7 @@ from saevit.count.receipt import ReceiptLine
 from saevit.profile import Profile, ProfileRow, profile
 from saevit.report.columns import Table
 from saevit.report.tables import profile_tables
-from saevit_cli.output import plain
+from saevit_cli.display import format_table
 
 
 def by_title(profile: Profile, start: str) -> Table:
@@ -17,12 +17,12 @@ def by_title(profile: Profile, start: str) -> Table:
 
 
 def test_text_is_stable(timed: Profile, golden: Callable[[str, Any], None]) -> None:
-    golden("profile_tables.txt", "\n".join(map(plain, profile_tables(timed))))
+    golden("profile_tables.txt", "\n".join(map(format_table, profile_tables(timed))))
 
 
 def test_counts_only(golden: Callable[[str, Any], None]) -> None:
     found = profile("saevit_tiny", counters=["analytic"])
-    golden("profile_counted.txt", "\n".join(map(plain, profile_tables(found))))
+    golden("profile_counted.txt", "\n".join(map(format_table, profile_tables(found))))
 
 
 def test_speed_is_the_median_of_the_samples(timed: Profile) -> None:
