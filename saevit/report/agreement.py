@@ -74,7 +74,7 @@ def describe_agreement(candidates: Sequence[Candidate], x: str, y: str) -> str:
     agreement = rho if axes[0].better == axes[1].better else -rho
     better, worse = axes[1].adjectives
     words = next((text.format(better) for least, text in WORDS if agreement >= least), f"is mostly {worse}")
-    return f"{axes[0].advantage} {words}: rank correlation {rho:.2f} over {models}"
+    return f"{axes[0].less} {axes[0].noun} {words}: rank correlation {rho:.2f} over {models}"
 
 
 def find_disagreements(candidates: Sequence[Candidate], x: str, y: str) -> list[Disagreement]:

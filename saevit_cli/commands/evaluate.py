@@ -58,7 +58,7 @@ def evaluate(
         model, width, depth, rates, settings, checkpoint=checkpoint, default="saevit_tiny"
     )
     from saevit.models import weighted
-    from saevit.report import evaluation
+    from saevit.report.views import evaluation
     from saevit.train.accuracy import EvalPlan
     from saevit.train.loaders import WorkersFailed
 
@@ -78,8 +78,8 @@ def evaluate(
         show(found, json, csv)  # before anything is written that may fail
         is_kept = writer is None or was_kept(found, writer)
     is_written = output.write_all(
-        ("--json", json, lambda: evaluation.evaluation_json(found)),
-        ("--csv", csv, lambda: evaluation.evaluation_csv(found)),
+        ("--json", json, lambda: evaluation.write_evaluation_json(found)),
+        ("--csv", csv, lambda: evaluation.write_evaluation_csv(found)),
     )
     raise typer.Exit(0 if is_kept and is_written else output.FAILED)
 
@@ -116,11 +116,11 @@ def evaluated(
 
 def show(found: "Evaluation", json: str | None, csv: str | None) -> None:
     """Show the tables, unless data go to stdout."""
-    from saevit.report.evaluation import evaluation_tables
     from saevit.report.units import plural
+    from saevit.report.views.evaluation import tabulate_evaluation
 
     if output.STDOUT not in (json, csv):
-        display.show_tables(evaluation_tables(found))
+        display.show_tables(tabulate_evaluation(found))
     elif found.unreadable:
         count = plural(len(found.unreadable), "image")
         output.say(f"warning: {count} could not be read, first {found.unreadable[0]}")

@@ -5,6 +5,6 @@ from saevit_cli.display import show_tables
 
 def list_variants() -> None:
     """Show the presets and the keys of variants."""
-    from saevit.report.variants import keys_table, presets_table
+    from saevit.report.views.listing import tabulate_keys, tabulate_presets
 
-    show_tables((presets_table(), keys_table()))
+    show_tables((tabulate_presets(), tabulate_keys()))
