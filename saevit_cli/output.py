@@ -213,13 +213,6 @@ def warn(text: str) -> None:
     say(f"warning: {text}")
 
 
-def write_all(*outputs: tuple[str, Target | None, Content]) -> bool:
-    """Write outputs that were checked, until every command holds an `Outputs`."""
-    checked = Outputs({}, overwrite=True)
-    checked.targets = {option: target for option, target, _ in outputs if target is not None}
-    return checked.write({option: make for option, _, make in outputs})
-
-
 @contextmanager
 def kept(folder: Path | None, *, wanted: bool) -> "Iterator[Writer | None]":
     """Yield a writer for the samples of a run, or None, and print the path of the stored run at the end.

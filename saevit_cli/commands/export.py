@@ -67,7 +67,7 @@ def export(
 
     names = readers.read_names(",".join(formats)) if formats else formats_of(target)
     check_request(names, batch=batch, opset=opset)
-    paths = choose_paths(names, target, readers.name_of(subject, weights))
+    paths = choose_paths(names, target, readers.output_name(subject, weights))
     outputs = check_outputs(paths, json, checkpoint, overwrite=overwrite)
     network = weighted(subject, weights, img_size)
     for note in network.notes:

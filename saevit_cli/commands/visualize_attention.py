@@ -211,7 +211,7 @@ def figure_path(
     """Return the file of the figure; its default name is made of the networks and the view."""
     if target is not None and not target.is_dir():
         return target
-    models = (readers.name_of(*pair) for pair in pairs)
+    models = (readers.output_name(*pair) for pair in pairs)
     names = [re.sub(r"[^A-Za-z0-9._]+", "-", model)[:LONGEST_NAME].strip("-") for model in models]
     return (target or Path()) / f"{'-and-'.join(dict.fromkeys(names))}-{view}.png"
 
