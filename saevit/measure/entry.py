@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from saevit.errors import SaevitError
+from saevit.machine import is_out_of_memory
 from saevit.measure import runtimes
-from saevit.measure.memory import is_out_of_memory
 from saevit.measure.timer import WarmUp, time_call, warm_up
 from saevit.runs.record import Conditions
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from saevit.errors import MeasureError, need
 from saevit.export.formats import EXTRA, first_cause, silence_exporters
 from saevit.export.onnx import INPUT, OUTPUT
+from saevit.machine import is_out_of_memory
 from saevit.measure.exchange import check_conditions, graph
-from saevit.measure.memory import is_out_of_memory
 from saevit.measure.outputs import check_finite
 from saevit.runs.record import Conditions
 

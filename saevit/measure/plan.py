@@ -181,7 +181,7 @@ def check_memory(counted: Counted, conditions: Conditions) -> None:
     Raises:
         MemoryLimitError: weights and live activations need more than is free.
     """
-    from saevit.measure.memory import available_memory
+    from saevit.machine import free_memory
 
     size = BYTES[conditions.dtype]
     try:
@@ -189,7 +189,7 @@ def check_memory(counted: Counted, conditions: Conditions) -> None:
             f"{counted.name} at batch {conditions.batch_size}",
             sum(counted.params.values()) * size,
             counted.peak_elements * size,
-            free=available_memory(conditions.device),
+            free=free_memory(conditions.device),
             way_out="--no-measure, which only counts",
             batch=conditions.batch_size,
             folds=conditions.folded and conditions.device == "cpu",

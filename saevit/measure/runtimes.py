@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from saevit.count.tracing import placed_copy
 from saevit.errors import MeasureError, OptionError, nearest
-from saevit.machine import most_threads
-from saevit.measure.memory import is_out_of_memory
+from saevit.machine import is_out_of_memory, most_threads
 from saevit.measure.onnxruntime_runtime import OnnxRuntime
 from saevit.measure.openvino_runtime import OpenVINORuntime
 from saevit.measure.outputs import check_finite

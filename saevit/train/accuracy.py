@@ -12,9 +12,8 @@ from torch.nn import functional as F
 
 from saevit.checkpoint import About
 from saevit.errors import MeasureError, MemoryLimitError, OptionError
-from saevit.machine import usable_cores
+from saevit.machine import is_out_of_memory, usable_cores
 from saevit.measure.environment import environment
-from saevit.measure.memory import is_out_of_memory
 from saevit.measure.plan import Step, Tell
 from saevit.measure.runtimes import place, resolve_device, synchronizer, threads
 from saevit.model.pyramid import SAEViT

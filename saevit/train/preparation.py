@@ -8,7 +8,7 @@ from torch import nn
 from saevit.checkpoint import About
 from saevit.errors import MeasureError, MemoryLimitError, OptionError, SaevitError, nearest, need
 from saevit.files import expand
-from saevit.measure.memory import available_memory
+from saevit.machine import free_memory
 from saevit.model.pyramid import SAEViT
 from saevit.models import about_of, build_network, check_memory
 from saevit.text import abbreviated, printable
@@ -157,7 +157,7 @@ def check_sizes(run: TrainingRun, recipe: Recipe, count: int, processes: Process
     height, width = recipe.img_size
     images = min(recipe.batch_size, -(-count // processes.count))
     check_memory(run.model, recipe.img_size, images if processes.device.type == "cpu" else 1)
-    needed, free = images * height * width * 3 * 4, available_memory(str(processes.device))  # fp32, RGB
+    needed, free = images * height * width * 3 * 4, free_memory(str(processes.device))  # fp32, RGB
     if needed > free:
         raise MemoryLimitError(
             f"{images:,} images of {height} x {width} px need {needed / 1e9:.3g} GB, and {free / 1e9:.3g} GB "
