@@ -5,15 +5,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from saevit.count import receipt
-from saevit.count.modules_of import assign, groups
-from saevit.count.subject import Counted
+from saevit.count.breakdown_lines import assign_values, group_modules
+from saevit.count.model_costs import ModelCosts
 from saevit.errors import MemoryLimitError, OptionError, nearest
 from saevit.machine import check_fits, free_memory
 from saevit.measure.plan import Plan, Step, Tell, configurations, timed
+from saevit.models import count_model, is_baseline
 from saevit.runs.profile import BYTES, By, Profile, ReceiptLine, Row, Timings
 from saevit.runs.record import Dtype, Record, utc_now
 from saevit.runs.store import Writer
-from saevit.subjects import counted_of, is_baseline
 from saevit.variant import VariantSpec
 
 if TYPE_CHECKING:
@@ -52,10 +52,10 @@ def profile(
     """
     names = wanted(counters, receipt.TRACING if is_baseline(model) else receipt.COUNTERS)
     on_step(Step(text=f"building and counting {model}"))
-    counted, counts = counted_of(model, img_size)
+    counted, counts = count_model(model, img_size)
     conditions = configurations(counted, img_size, dtype, plan) if plan else ()
     counts |= traced(counted, img_size, [name for name in names if name not in counts], on_step)
-    rows = groups(counted.paths, by)
+    rows = group_modules(counted.paths, by)
     timings, seconds = timed(counted, conditions, rows, plan, on_step, writer) if plan else (None, {})
     if writer and timings and not timings.unkept:
         timings = keep_rest(writer, counted.name, timings, seconds)
@@ -65,7 +65,7 @@ def profile(
         dtype,
         by,
         breakdown(counted, rows, seconds),
-        receipt.lines(counted, counts, names),
+        receipt.write_receipt(counted, counts, names),
         timings,
     )
 
@@ -113,7 +113,7 @@ def wanted(counters: Sequence[str] | None, known: Sequence[str]) -> tuple[str, .
 
 
 def traced(
-    counted: Counted, img_size: tuple[int, int], names: Sequence[str], on_step: Tell
+    counted: ModelCosts, img_size: tuple[int, int], names: Sequence[str], on_step: Tell
 ) -> "dict[str, Count | Exception]":
     """Run the tracing counters on the network; each one's failure is its result."""
     tracing = [name for name in names if name in receipt.TRACING]
@@ -128,7 +128,7 @@ def traced(
 
 
 def attempt(
-    counted: Counted, name: str, model: "nn.Module", input_shape: tuple[int, int, int, int]
+    counted: ModelCosts, name: str, model: "nn.Module", input_shape: tuple[int, int, int, int]
 ) -> "Count | Exception":
     """Run one counter, unless it needs real tensors and there is no room for them."""
     weights, peak = (BYTES["fp32"] * n for n in (sum(counted.params.values()), counted.peak_elements))
@@ -139,15 +139,15 @@ def attempt(
             )
         except MemoryLimitError as error:
             return error
-    return receipt.attempt(name, model, input_shape)
+    return receipt.try_counter(name, model, input_shape)
 
 
 def breakdown(
-    counted: Counted, lines: Sequence[str], seconds: Mapping[str, tuple[float, ...]]
+    counted: ModelCosts, lines: Sequence[str], seconds: Mapping[str, tuple[float, ...]]
 ) -> tuple[Row, ...]:
     """Return the lines of the breakdown: what no line covers stands in a last one with an empty path."""
-    params, macs = assign(counted.params, lines), assign(counted.macs, lines)
-    activations = assign(counted.activations, lines)
+    params, macs = assign_values(counted.params, lines), assign_values(counted.macs, lines)
+    activations = assign_values(counted.activations, lines)
     rows = []
     for path in dict.fromkeys((*params, *macs, *activations, *seconds)):
         channels, height, width = counted.shapes.get(path, NOTHING) if path else NOTHING
@@ -168,7 +168,7 @@ def breakdown(
 
 
 def assemble(
-    counted: Counted,
+    counted: ModelCosts,
     img_size: tuple[int, int],
     dtype: Dtype,
     by: By,

@@ -6,16 +6,16 @@ from dataclasses import replace
 from saevit.baselines import published
 from saevit.baselines.published import Published
 from saevit.compare.comparison import Accuracy, Candidate
-from saevit.count.subject import Counted
+from saevit.count.model_costs import ModelCosts
+from saevit.models import is_baseline
 from saevit.runs.profile import BYTES
 from saevit.runs.record import Dtype
-from saevit.subjects import is_baseline
 
 OURS = "SAEViT"
 
 
 def candidate_of(
-    model: str, counted: Counted | str | None, img_size: tuple[int, int], dtype: Dtype
+    model: str, counted: ModelCosts | str | None, img_size: tuple[int, int], dtype: Dtype
 ) -> Candidate:
     """Return a model with its counts, or the reason why there are none; None has published figures alone."""
     row = published.find(model)
@@ -23,7 +23,7 @@ def candidate_of(
         return published_only(row, img_size)
     accuracy = accuracy_of(row, img_size) if row else None
     named = Candidate(model=model, family=family_of(model), accuracy=accuracy)
-    if not isinstance(counted, Counted):
+    if not isinstance(counted, ModelCosts):
         return replace(named, failure=counted)
     return replace(
         named,

@@ -4,18 +4,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from saevit.baselines import groups, published
-from saevit.baselines.adapters import same_network
+from saevit.baselines.adapters import map_same_networks
 from saevit.compare.candidates import candidate_of, of_training
 from saevit.compare.comparison import Candidate, Comparison
 from saevit.compare.measured import MeasuredOn, left_out_note
 from saevit.compare.stored import WithFacts, facts, shown
-from saevit.count.subject import Counted
+from saevit.count.model_costs import ModelCosts
 from saevit.errors import MemoryLimitError, OptionError, SaevitError, nearest
 from saevit.measure.plan import Plan, Step, Tell, configurations, latency_of, timed_together, timings_of
+from saevit.models import check_img_size, count_model, is_baseline
 from saevit.runs.profile import Latency, Timings
 from saevit.runs.record import Conditions, Dtype
 from saevit.runs.store import Writer
-from saevit.subjects import check_img_size, counted_of, is_baseline
 from saevit.variant import PRESETS, parse
 
 
@@ -49,10 +49,10 @@ def compare(
     """
     check_img_size(img_size)
     first = chosen(models, reference)
-    same = same_network([first, *models])
+    same = map_same_networks([first, *models])
     found = {model: counted_or_reason(model, img_size, on_step) for model in dict.fromkeys(same.values())}
     networks = {model: candidate_of(model, counted, img_size, dtype) for model, counted in found.items()}
-    working = {model: counted for model, counted in found.items() if isinstance(counted, Counted)}
+    working = {model: counted for model, counted in found.items() if isinstance(counted, ModelCosts)}
     rows = {
         model: of_training(networks[same[model]], model, same, img_size) for model in dict.fromkeys(models)
     }
@@ -140,13 +140,13 @@ def chosen(models: Sequence[str], reference: str | None) -> str:
     return reference or models[0]
 
 
-def counted_or_reason(model: str, img_size: tuple[int, int], on_step: Tell) -> Counted | str | None:
+def counted_or_reason(model: str, img_size: tuple[int, int], on_step: Tell) -> ModelCosts | str | None:
     """Build and count one model, or say why that is not possible; None is one with published figures only."""
     if not is_baseline(model) and published.find(model):
         return None
     on_step(Step(text=f"building and counting {model}"))
     try:
-        return counted_of(model, img_size)[0]
+        return count_model(model, img_size)[0]
     except SaevitError as error:
         return str(error)
 
@@ -164,7 +164,7 @@ def ended(writer: Writer, timings: Timings, candidates: Iterable[Candidate]) -> 
 
 
 def conditioned(
-    working: dict[str, Counted], img_size: tuple[int, int], dtype: Dtype, plan: Plan
+    working: dict[str, ModelCosts], img_size: tuple[int, int], dtype: Dtype, plan: Plan
 ) -> tuple[dict[str, Conditions], dict[str, str]]:
     """Return each model's conditions, and the reasons of those that memory cannot hold."""
     subjects, refused = {}, {}

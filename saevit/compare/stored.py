@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from saevit.baselines import published
-from saevit.baselines.adapters import same_network
+from saevit.baselines.adapters import map_same_networks
 from saevit.compare.candidates import accuracy_of, family_of, of_training, published_only
 from saevit.compare.comparison import Candidate, Comparison
 from saevit.compare.measured import MeasuredOn, left_out_note
@@ -101,7 +101,9 @@ def comparison_of(
         if name not in labels:
             raise OptionError(f"{name!r} is not in the run {run.path.stem}: {nearest(name, labels)}")
     same = {label: label for label in labels} | {
-        label: first for label, first in same_network([*latencies, *labels]).items() if label not in latencies
+        label: first
+        for label, first in map_same_networks([*latencies, *labels]).items()
+        if label not in latencies
     }
     rows = {
         label: of_label(run, label, named.get(label, label), latencies.get(label), size) for label in labels

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from saevit.count.subject import Counted
+from saevit.count.model_costs import ModelCosts
 from saevit.errors import MemoryLimitError
 from saevit.machine import check_fits, usable_cores
 from saevit.runs.profile import BYTES, Latency, Timings
@@ -46,7 +46,7 @@ class Plan:
 
 
 def configurations(
-    counted: Counted, img_size: tuple[int, int], dtype: Dtype, plan: Plan
+    counted: ModelCosts, img_size: tuple[int, int], dtype: Dtype, plan: Plan
 ) -> tuple[Conditions, ...]:
     """Return every runtime at every batch size, on a device and precision that have been tried out.
 
@@ -84,7 +84,7 @@ def configurations(
 
 
 def timed(
-    counted: Counted,
+    counted: ModelCosts,
     conditions: Sequence[Conditions],
     lines: Sequence[str],
     plan: Plan,
@@ -105,7 +105,7 @@ def timed(
 
 
 def timed_together(
-    subjects: Sequence[tuple[Counted, Conditions]],
+    subjects: Sequence[tuple[ModelCosts, Conditions]],
     plan: Plan,
     on_step: Tell,
     keeper: "Keeper | None" = None,
@@ -130,12 +130,12 @@ def timed_together(
     )
 
 
-def form(counted: Counted, conditions: Conditions) -> "Callable[[], nn.Module]":
+def form(counted: ModelCosts, conditions: Conditions) -> "Callable[[], nn.Module]":
     """Return what builds the network that runs under these conditions: folded, or as defined."""
     return counted.folded if conditions.folded and counted.folded else counted.build
 
 
-def form_with(counted: Counted, lines: Sequence[str], conditions: Conditions) -> Conditions:
+def form_with(counted: ModelCosts, lines: Sequence[str], conditions: Conditions) -> Conditions:
     """Return the conditions for timing modules: as defined, if the folded network lacks one of them."""
     if not conditions.folded:
         return conditions
@@ -145,7 +145,7 @@ def form_with(counted: Counted, lines: Sequence[str], conditions: Conditions) ->
     return replace(conditions, folded=all(path in folded for path in lines if path in defined))
 
 
-def line_times(counted: Counted, eager: Conditions, lines: Sequence[str], plan: Plan) -> "ModuleTimes":
+def line_times(counted: ModelCosts, eager: Conditions, lines: Sequence[str], plan: Plan) -> "ModuleTimes":
     """Time the modules that stand on a line of the breakdown."""
     from saevit.measure.breakdown import module_times
 
@@ -175,7 +175,7 @@ def own_times(times: "ModuleTimes") -> dict[str, tuple[float, ...]]:
     return {path: tuple(max(0.0, s) for s in samples) for path, samples in own.items()}
 
 
-def check_memory(counted: Counted, conditions: Conditions) -> None:
+def check_memory(counted: ModelCosts, conditions: Conditions) -> None:
     """Refuse, before any weight is allocated, what cannot fit.
 
     Raises:

@@ -17,7 +17,7 @@ from saevit.measure.environment import environment
 from saevit.measure.plan import Step, Tell
 from saevit.measure.runtimes import place, resolve_device, synchronizer, threads
 from saevit.model.pyramid import SAEViT
-from saevit.models import Weighted, check_memory, for_inference
+from saevit.models import LoadedNetwork, check_memory, convert_for_inference
 from saevit.runs.calibration import calibration_error
 from saevit.runs.evaluation import ClassResult, Evaluation
 from saevit.runs.record import Conditions, utc_now
@@ -82,7 +82,7 @@ class Predictions:
 
 
 def evaluate_network(
-    net: Weighted, data: ImageData, checkpoint: Path, plan: EvalPlan, on_step: Tell = lambda step: None
+    net: LoadedNetwork, data: ImageData, checkpoint: Path, plan: EvalPlan, on_step: Tell = lambda step: None
 ) -> Evaluation:
     """Run a network, in its form for inference, on all images of a dataset in fp32.
 
@@ -119,7 +119,7 @@ def evaluate_network(
         check_memory(net.about.model, conditions.img_size, conditions.batch_size)
     started = utc_now()
     with threads(conditions.threads), torch.inference_mode():
-        model = place(for_inference(net.model), conditions)
+        model = place(convert_for_inference(net.model), conditions)
         results = predict_all(model, net.about, data, conditions, plan.workers, on_step)
     if not results.hits:
         first = f": {results.unreadable[0]}" if results.unreadable else ""

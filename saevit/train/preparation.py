@@ -10,7 +10,7 @@ from saevit.errors import MeasureError, MemoryLimitError, OptionError, SaevitErr
 from saevit.files import expand
 from saevit.machine import free_memory
 from saevit.model.pyramid import SAEViT
-from saevit.models import about_of, build_network, check_memory
+from saevit.models import build_network, check_memory, read_about
 from saevit.text import abbreviated, printable
 from saevit.train.batches import BatchSizes, check_image_count, count_updates, use_seed
 from saevit.train.data_sources import open_data
@@ -99,7 +99,7 @@ def prepare_run(run: TrainingRun, recipe: Recipe, processes: Processes) -> Prepa
     check_sizes(run, recipe, len(train), processes)
     net, resolved = build_and_resolve(run, recipe, train.num_classes, own_drop_path, processes.count)
     about = replace(
-        about_of(net, parse(run.model) if isinstance(net, SAEViT) else run.model, recipe.img_size),
+        read_about(net, parse(run.model) if isinstance(net, SAEViT) else run.model, recipe.img_size),
         class_names=train.class_names,
         data=train.name,
     )

@@ -12,7 +12,7 @@ from saevit_cli.commands import evaluate_options as own
 
 if TYPE_CHECKING:
     from saevit.measure.plan import Step
-    from saevit.models import Weighted
+    from saevit.models import LoadedNetwork
     from saevit.runs.evaluation import Evaluation
     from saevit.runs.store import Writer
     from saevit.train.accuracy import EvalPlan
@@ -57,12 +57,12 @@ def evaluate(
     named = readers.read_network(
         model, width, depth, rates, settings, checkpoint=checkpoint, default="saevit_tiny"
     )
-    from saevit.models import weighted
+    from saevit.models import load_network
     from saevit.report import evaluation
     from saevit.train.accuracy import EvalPlan
     from saevit.train.loaders import WorkersFailed
 
-    net = weighted(named, checkpoint, size)
+    net = load_network(named, checkpoint, size)
     for note in net.notes:
         output.say(note)
     images = opened(net, checkpoint, data, split, data_dir)
@@ -85,7 +85,7 @@ def evaluate(
 
 
 def opened(
-    net: "Weighted", checkpoint: Path, source: str | None, split: str, data_dir: Path | None
+    net: "LoadedNetwork", checkpoint: Path, source: str | None, split: str, data_dir: Path | None
 ) -> "ImageData":
     """Open the data that are named, or those that the weights were trained on."""
     from saevit.train.data_sources import open_data
@@ -99,7 +99,7 @@ def opened(
 
 
 def evaluated(
-    net: "Weighted", images: "ImageData", checkpoint: Path, plan: "EvalPlan", *, quiet: bool
+    net: "LoadedNetwork", images: "ImageData", checkpoint: Path, plan: "EvalPlan", *, quiet: bool
 ) -> "Evaluation":
     """Say what the data were read as, unless stdout is for others, and evaluate with a bar."""
     from saevit.train.accuracy import evaluate_network

@@ -66,7 +66,7 @@ def explore(
     overwrite: options.Overwrite = False,
 ) -> None:
     """Search a whole space of variants by exact costs: fronts, the best within limits, what fits a budget."""
-    from saevit.subjects import check_img_size
+    from saevit.models import check_img_size
     from saevit.variant import parse
 
     view = View(plot=plot, csv=csv, json=json, parquet=parquet)
