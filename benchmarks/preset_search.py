@@ -42,7 +42,7 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 from torch import nn
 
-from saevit.measure.interleave import Subject, measure
+from saevit.measure.rounds import TimedModel, measure
 from saevit.model.fold import fold
 from saevit.model.pyramid import build
 from saevit.runs.record import Conditions
@@ -202,7 +202,7 @@ def times(
     """Measure variants in one interleaved run; samples by runtime and batch, in the order given."""
     keys = [(runtime, batch) for runtime in runtimes for batch in BATCHES]
     subjects = [
-        Subject(
+        TimedModel(
             name=str(spec),
             build=functools.partial(folded, spec),
             conditions=replace(BASE, runtime=runtime, batch_size=batch),
@@ -210,7 +210,7 @@ def times(
         for runtime, batch in keys
         for spec in specs
     ]
-    timings = measure(subjects, rounds=rounds, min_time=min_time, noise_floor=False).timings
+    timings = measure(subjects, rounds=rounds, min_time=min_time, noise_floor=False).timed
     if failures := [f"{t.label}: {t.failure}" for t in timings if t.failure]:
         raise SystemExit(failures[0])
     count = len(specs)

@@ -16,7 +16,7 @@ from torch import nn
 from saevit.baselines import timm_models
 from saevit.count.cost import count_network
 from saevit.count.peak import trace_peak
-from saevit.measure.interleave import Subject, measure
+from saevit.measure.rounds import TimedModel, measure
 from saevit.model.fold import fold
 from saevit.model.pyramid import build
 from saevit.runs.record import Conditions
@@ -44,7 +44,7 @@ def main() -> None:
     models = {name: model_of(name) for name in LARGEST}
     builders = {name: (lambda model=model: model) for name, model in models.items()}
     subjects = [
-        Subject(
+        TimedModel(
             name=name,
             build=builders[name],
             conditions=Conditions(
@@ -61,7 +61,7 @@ def main() -> None:
         for name, size in keys
     ]
     run = measure(subjects, rounds=options.rounds, noise_floor=False)
-    samples = {key: timing.samples for key, timing in zip(keys, run.timings, strict=True)}
+    samples = {key: timing.samples for key, timing in zip(keys, run.timed, strict=True)}
     print("| model | px | GMACs | ms | times 224 px | peak activations, MB | times 224 px |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for name in LARGEST:

@@ -28,7 +28,7 @@ MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # another path would n
 SUMMARIES = {
     "profile": "Count one model exactly, time it, and show the cost of each part.",
     "compare": "Compare models: exact counts, one interleaved timing run, published accuracies.",
-    "explore": "Search a whole space of variants by exact costs: fronts, the best within limits, what fits "
+    "explore": "Search a space of variants by exact costs: fronts, the best within limits, the largest for "
     "a budget.",
     "visualize-attention": "Show what attention looks at on your image: where samples are taken, what each "
     "pixel receives.",

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
+from saevit.count.breakdown_lines import By as ByName
 from saevit.files import expand
-from saevit.runs.profile import By as ByName
 from saevit.runs.record import Dtype as DtypeName
 from saevit.runs.record import MemoryFormat as MemoryFormatName
 from saevit.variant import KEYS, PRESETS

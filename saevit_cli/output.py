@@ -4,11 +4,11 @@ Every command uses `Outputs` in the same way: made before the work starts, it re
 should not be written; at the end it shows the tables and writes the files.
 
     outputs = Outputs({"--json": json, "--plot": plot}, overwrite=overwrite, endings={"--plot": FORMATS})
-    with measuring(store) as (writer, on_step):
-        found = profile(..., on_step=on_step, writer=writer)
-    outputs.show(profile_tables(found))
+    with measuring(store) as (writer, on_progress):
+        found = profile(..., on_progress=on_progress, writer=writer)
+    outputs.show(tabulate_profile(found))
     is_written = outputs.write({
-        "--json": lambda: profile_json(found),
+        "--json": lambda: write_profile_json(found),
         "--plot": lambda: partial(save, breakdown_figure(found)),
     })
     return exit_code(failed=not is_written, interrupted=...)
@@ -31,9 +31,9 @@ from saevit.text import printable
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from saevit.measure.plan import Step
+    from saevit.measure import timing
     from saevit.report.columns import Table
-    from saevit.runs.profile import Timings
+    from saevit.runs.run import Run
     from saevit.runs.store import Writer
 
 Target = str | Path
@@ -301,13 +301,13 @@ def kept(folder: Path | None, *, wanted: bool) -> "Iterator[Writer | None]":
 @contextmanager
 def measuring(
     store: Path | None, *, wanted: bool = True
-) -> "Iterator[tuple[Writer | None, Callable[[Step], None]]]":
+) -> "Iterator[tuple[Writer | None, Callable[[timing.Progress], None]]]":
     """Yield the writer of a run (see `kept`) and the function that shows its steps on a progress bar."""
     with kept(store, wanted=wanted) as writer, progress() as tell:
         yield writer, lambda step: tell(step.text, step.done, step.eta)
 
 
-def exit_code(timings: "Timings | None" = None, *, failed: bool) -> int:
+def exit_code(timings: "Run | None" = None, *, failed: bool) -> int:
     """Return 130 if the user interrupted the timing, 1 if anything failed, else 0."""
     if timings is not None and timings.interrupted:
         return INTERRUPTED

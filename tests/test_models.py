@@ -129,13 +129,13 @@ def test_the_hash_is_of_the_bytes_that_were_loaded(tmp_path: Path) -> None:
         ("timm:vit_giant_patch14_224", "is of another network: .* missing, first cls_token"),
         (
             "timm:resnet_18",
-            "that there is not: timm:resnet_18 is not a timm model: did you mean",
+            "that does not exist: timm:resnet_18 is not a timm model: did you mean",
         ),
         (
             "saevit_pica",
-            "names a network that there is not: 'saevit_pica' is not a preset: did you mean saevit_pico",
+            "names a network that does not exist: 'saevit_pica' is not a preset: did you mean saevit_pico",
         ),
-        ("birder:edgevit_xs", "names a network that there is not: 'birder' is not a preset"),
+        ("birder:edgevit_xs", "names a network that does not exist: 'birder' is not a preset"),
         (f"{TEXT},classes=9", "is of another network: 2 of another shape, first head.fc.weight"),
     ],
 )

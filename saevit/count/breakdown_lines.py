@@ -1,8 +1,9 @@
 """Which lines a breakdown has: module paths grouped by stage, by block, or not at all."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
-from saevit.runs.profile import By
+By = Literal["stage", "block", "module"]
 
 
 def group_modules(paths: Iterable[str], by: By) -> tuple[str, ...]:

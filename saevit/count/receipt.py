@@ -1,11 +1,11 @@
 """The receipt: several independent counts of the same model, compared module path by module path."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from saevit.count.model_costs import ModelCosts
-from saevit.runs.profile import ReceiptLine
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,6 +16,20 @@ TRACING = ("torch", "fvcore", "thop")  # counters that run the network
 COUNTERS = ("analytic", *TRACING)
 ON_REAL_TENSORS = ("fvcore",)  # torch.jit traces no convolution without data
 MOST_SHOWN = 3  # paths named where counters disagree
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceiptLine:
+    """The count of one counter, and whether it agrees with the first line, module by module."""
+
+    counter: str
+    macs: int | None  # None: it failed, and `notes` have the reason
+    agrees: bool | None  # None: this is the line to agree with
+    differs_at: tuple[str, ...] = ()  # the first module paths where it does not agree
+    out_of_box: int | float | None = None  # what the tool reports without our formulas
+    reasons: tuple[str, ...] = ()  # why out_of_box differs; each with its amount
+    uncounted: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def load_counter(name: str) -> "Callable[[nn.Module, tuple[int, int, int, int]], Count]":

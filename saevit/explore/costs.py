@@ -251,3 +251,8 @@ def merged(
             sums[name][rows] = values
         valid[rows], dim[rows] = part_valid, part_dim
     return sums, valid, dim
+
+
+def check_exact(space: Space, img_size: tuple[int, int]) -> None:
+    """Refuse a space whose largest variant has a partial beyond 2^53."""
+    Evaluator(space, img_size, ()).check_exact()

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from time import perf_counter
 
 import torch
@@ -11,9 +12,9 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from saevit.errors import OptionError, nearest
-from saevit.measure import runtimes
+from saevit.measure.conditions import example_input, pin_threads, place_network, synchronizer
 from saevit.measure.environment import environment
-from saevit.measure.interleave import schedule
+from saevit.measure.rounds import schedule_rounds
 from saevit.measure.timer import time_call, warm_up
 from saevit.runs.record import Conditions, Environment, utc_now
 
@@ -35,7 +36,7 @@ class ModuleTimes:
     started: str  # ISO-8601, UTC
 
 
-def module_times(
+def time_modules(
     model: nn.Module,
     example_shape: tuple[int, int, int, int],
     paths: Sequence[str],
@@ -63,14 +64,14 @@ def module_times(
     """
     _check(model, example_shape, paths, conditions)
     started = utc_now()
-    placed = runtimes.place(model, conditions)
-    example = runtimes.example_input(conditions, example_shape[1])
+    placed = place_network(model, conditions)
+    example = example_input(conditions, example_shape[1])
     modules = {path: placed.get_submodule(path) for path in paths}
     plain: list[float] = []
     watched: list[tuple[float, dict[str, float]]] = []
-    with runtimes.threads(conditions.threads), torch.inference_mode():
-        stopwatch = _stopwatch(placed, example, runtimes.synchronizer(conditions.device), min_time)
-        for _, kind in schedule(("plain", "watched"), rounds, random.Random(seed)):
+    with pin_threads(conditions.threads), torch.inference_mode():
+        stopwatch = _stopwatch(placed, example, synchronizer(conditions.device), min_time)
+        for kind in chain.from_iterable(schedule_rounds(("plain", "watched"), rounds, random.Random(seed))):
             if kind == "plain":
                 plain.append(stopwatch({})[0])
             else:
@@ -152,3 +153,16 @@ def _hooks(
         totals[path] = totals.get(path, 0.0) + perf_counter() - started
 
     return start, stop
+
+
+def own_times(times: ModuleTimes) -> dict[str, tuple[float, ...]]:
+    """Return the time of each path without the paths inside it; "" is the rest of the forward pass."""
+    own = {"": list(times.watched)} | {path: list(samples) for path, samples in times.modules.items()}
+    for path, samples in times.modules.items():
+        parent = path
+        while parent:
+            parent = parent.rpartition(".")[0]
+            if parent in own:
+                own[parent] = [outer - inner for outer, inner in zip(own[parent], samples, strict=True)]
+                break
+    return {path: tuple(max(0.0, s) for s in samples) for path, samples in own.items()}

@@ -10,7 +10,7 @@ ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if h
 
 
 @contextmanager
-def held_back() -> Iterator[None]:
+def hold_signals() -> Iterator[None]:
     """Let these signals wait until the block is through, and then do what they would have done.
 
     Elsewhere than in the main thread, and where they are ignored or the system's, there is none to wait.

@@ -8,7 +8,7 @@ from itertools import permutations
 import numpy as np
 from numpy.typing import NDArray
 
-from saevit.compare.comparison import Candidate, per_image
+from saevit.compare.comparison import Candidate
 from saevit.report.metrics import find_metric
 from saevit.report.units import plural
 from saevit.runs.statistics import ratio
@@ -74,7 +74,7 @@ def describe_agreement(candidates: Sequence[Candidate], x: str, y: str) -> str:
     agreement = rho if axes[0].better == axes[1].better else -rho
     better, worse = axes[1].adjectives
     words = next((text.format(better) for least, text in WORDS if agreement >= least), f"is mostly {worse}")
-    return f"{axes[0].advantage} {words}: rank correlation {rho:.2f} over {models}"
+    return f"{axes[0].less} {axes[0].noun} {words}: rank correlation {rho:.2f} over {models}"
 
 
 def find_disagreements(candidates: Sequence[Candidate], x: str, y: str) -> list[Disagreement]:
@@ -108,5 +108,5 @@ def is_resolved(better: Candidate, worse: Candidate, name: str) -> bool:
         return True
     return (
         len(better.samples) == len(worse.samples)
-        and ratio(per_image(better), per_image(worse)).verdict == "faster"
+        and ratio(better.seconds_per_image, worse.seconds_per_image).verdict == "faster"
     )

@@ -1,4 +1,7 @@
-"""Numbers to text, with units. The one place where MACs become FLOPs."""
+"""Numbers and other values to text, with units. The one place where MACs become FLOPs."""
+
+from dataclasses import fields
+from typing import Any
 
 FLOPS_PER_MAC = 2
 PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -76,3 +79,23 @@ def thousands(value: int) -> str:
 def plural(count: int, noun: str, nouns: str | None = None) -> str:
     """Write a number of things: 1 model, 2 models; or 2 batches, where an s is not enough."""
     return f"{count} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def list_fields(record: Any) -> dict[str, str]:
+    """Return the fields of a machine or of conditions as names and texts."""
+    names = [field.name for field in fields(record)]
+    return {
+        name.removesuffix("_bytes").replace("_", " "): field_text(name, getattr(record, name))
+        for name in names
+    }
+
+
+def field_text(name: str, value: Any) -> str:
+    """Write the value of a field; `-` is not known."""
+    if value is None or value == ():
+        return "-"
+    if name == "memory_bytes":
+        return size(value)
+    if name == "img_size":
+        return " x ".join(map(str, value))
+    return ", ".join(value) if isinstance(value, tuple) else str(value)

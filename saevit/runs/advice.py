@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from saevit.runs.profile import Latency, Timings
+from saevit.runs.run import Run, Subject
 from saevit.runs.statistics import quantile, rounds_needed, summarize
 
 SPREAD_NOTE, SPREAD_WARNING = 0.10, 0.25  # interquartile range / median
@@ -23,26 +23,22 @@ class Advice:
     severity: float = 0.0  # orders findings that have the same way out
 
 
-def advise(timings: Timings) -> tuple[Advice, ...]:
+def advise(run: Run) -> tuple[Advice, ...]:
     """Return what a reader of this run has to know before relying on it, the whole run first."""
-    working = [latency for latency in timings.latencies if latency.samples]
-    whole = (
-        [_unkept(timings), _few_rounds(timings), _load(timings, working), _noise(timings, working)]
-        if working
-        else []
-    )
+    working = [subject for subject in run.timed if subject.samples]
+    whole = [_unkept(run), _few_rounds(run), _load(run, working), _noise(run, working)] if working else []
     each = [
         advice
-        for latency in working
-        for advice in (_threads(timings, latency), _spread(latency), _drift(latency))
+        for subject in working
+        for advice in (_threads(run, subject), _spread(subject), _drift(subject))
     ]
     return tuple(advice for advice in (*whole, *each) if advice is not None)
 
 
-def advice(timings: Timings) -> tuple[str, ...]:
+def advice(run: Run) -> tuple[str, ...]:
     """Return the advice as lines; what is said of more than two subjects is one line that names the worst."""
     ways: dict[tuple[str, str], list[Advice]] = {}
-    for one in advise(timings):
+    for one in advise(run):
         ways.setdefault((one.level, one.way_out), []).append(one)
     return tuple(line for (level, _), group in ways.items() for line in _lines(level, group))
 
@@ -55,33 +51,33 @@ def _lines(level: str, group: list[Advice]) -> list[str]:
     return [f"{level}: {worst.subject}: {worst.finding}, {others}: {worst.way_out}"]
 
 
-def _unkept(timings: Timings) -> Advice | None:
-    if timings.unkept is None:
+def _unkept(run: Run) -> Advice | None:
+    if run.unkept is None:
         return None
     return Advice(
         subject=None,
         level="warning",
-        finding=f"samples are not kept from some round on ({timings.unkept})",
+        finding=f"samples are not kept from some round on ({run.unkept})",
         way_out="make room, or choose another folder by --store, and run again",
     )
 
 
-def _few_rounds(timings: Timings) -> Advice | None:
-    if timings.rounds >= rounds_needed():
+def _few_rounds(run: Run) -> Advice | None:
+    if run.rounds >= rounds_needed():
         return None
-    cause = "interrupted after" if timings.interrupted else "only"
+    cause = "interrupted after" if run.interrupted else "only"
     return Advice(
         subject=None,
         level="warning",
-        finding=f"{cause} {timings.rounds} rounds",
+        finding=f"{cause} {run.rounds} rounds",
         way_out=f"no difference can be resolved; run {rounds_needed()} or more",
     )
 
 
-def _load(timings: Timings, working: list[Latency]) -> Advice | None:
+def _load(run: Run, working: list[Subject]) -> Advice | None:
     """Warn when what ran before and what we start do not fit on the cores together."""
-    wanted = max(latency.conditions.threads for latency in working)
-    load, cores = timings.load_before, timings.environment.usable_cores
+    wanted = max(subject.conditions.threads for subject in working)
+    load, cores = run.load_before, run.environment.usable_cores
     if load is None or load < 0.5 or load + wanted <= cores:
         return None
     return Advice(
@@ -92,8 +88,8 @@ def _load(timings: Timings, working: list[Latency]) -> Advice | None:
     )
 
 
-def _noise(timings: Timings, working: list[Latency]) -> Advice | None:
-    floor = timings.noise_floor
+def _noise(run: Run, working: list[Subject]) -> Advice | None:
+    floor = run.noise_floor
     if floor is None or floor.verdict == "not resolved":
         return None
     return Advice(
@@ -104,32 +100,32 @@ def _noise(timings: Timings, working: list[Latency]) -> Advice | None:
     )
 
 
-def _threads(timings: Timings, latency: Latency) -> Advice | None:
-    threads, cores = latency.conditions.threads, timings.environment.usable_cores
+def _threads(run: Run, subject: Subject) -> Advice | None:
+    threads, cores = subject.conditions.threads, run.environment.usable_cores
     if threads <= cores:
         return None
     return Advice(
-        subject=latency.label,
+        subject=subject.label,
         level="warning",
         finding=f"{threads} threads on {cores} usable cores",
         way_out=f"they wait for each other; use {cores} or fewer",
     )
 
 
-def _spread(latency: Latency) -> Advice | None:
-    spread = summarize(latency.samples).spread
+def _spread(subject: Subject) -> Advice | None:
+    spread = summarize(subject.samples).spread
     if spread <= SPREAD_NOTE:
         return None
     if spread <= SPREAD_WARNING:
         return Advice(
-            subject=latency.label,
+            subject=subject.label,
             level="note",
             finding=f"spread {spread:.0%} of the median",
             way_out="run more rounds, or a longer minimum time",
             severity=spread,
         )
     return Advice(
-        subject=latency.label,
+        subject=subject.label,
         level="warning",
         finding=f"spread {spread:.0%} of the median",
         way_out="rely on ratios only, or run again on a quiet machine",
@@ -137,12 +133,12 @@ def _spread(latency: Latency) -> Advice | None:
     )
 
 
-def _drift(latency: Latency) -> Advice | None:
+def _drift(subject: Subject) -> Advice | None:
     """Compare the first and last third, and stay silent while their middle halves overlap."""
-    third = len(latency.samples) // 3
-    if len(latency.samples) < FEWEST_FOR_DRIFT:
+    third = len(subject.samples) // 3
+    if len(subject.samples) < FEWEST_FOR_DRIFT:
         return None
-    first, last = latency.samples[:third], latency.samples[-third:]
+    first, last = subject.samples[:third], subject.samples[-third:]
     change = quantile(last, 0.5) / quantile(first, 0.5) - 1
     slower, faster = (
         quantile(last, 0.25) > quantile(first, 0.75),
@@ -156,7 +152,7 @@ def _drift(latency: Latency) -> Advice | None:
         else "it was not warm, or others finished: run again"
     )
     return Advice(
-        subject=latency.label,
+        subject=subject.label,
         level="warning" if slower else "note",
         finding=f"{abs(change):.0%} {'slower' if slower else 'faster'} in the last third",
         way_out=cause,

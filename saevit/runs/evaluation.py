@@ -5,13 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Self
 
-from saevit.runs.calibration import BINS
 from saevit.runs.record import Conditions, Environment, Record
-from saevit.runs.run import EVALUATION, Header, StoredRun, StoredSubject
-from saevit.runs.statistics import Share, median
-from saevit.runs.store import Tell, Writer, read_all
+from saevit.runs.run import EVALUATION, Run, Subject
+from saevit.runs.statistics import BINS, Share, median
+from saevit.runs.store import Tell, Writer, read_runs
 from saevit.text import read_whole
 
 TOP1 = "top1"
@@ -101,29 +99,35 @@ class MeasuredTop1:
         assert self.record.conditions is not None
         return self.record.conditions.img_size
 
-    @classmethod
-    def of(cls, record: Record) -> Self | None:
-        """Read a record; None if it is none of an evaluation."""
-        if record.quantity != TOP1 or record.source != "measured" or record.conditions is None:
+    @property
+    def definition(self) -> int:
+        """Number of the network's definition that variants had."""
+        assert self.record.environment is not None
+        return self.record.environment.network
+
+
+def read_top1(record: Record) -> MeasuredTop1 | None:
+    """Read the facts in the notes of a record; None if it is not the top-1 of an evaluation."""
+    if record.quantity != TOP1 or record.source != "measured" or record.conditions is None:
+        return None
+    facts = dict(note.split("=", 1) for note in record.notes if "=" in note)
+    try:
+        share = Share(hits=read_whole(facts["correct"]), total=read_whole(facts["images"]))
+        unreadable = read_whole(facts["unreadable"])
+        if unreadable < 0 or not math.isclose(100 * share.value, record.value or 0.0):
             return None
-        said = dict(note.split("=", 1) for note in record.notes if "=" in note)
-        try:
-            share = Share(hits=read_whole(said["correct"]), total=read_whole(said["images"]))
-            unreadable = read_whole(said["unreadable"])
-            if unreadable < 0 or not math.isclose(100 * share.value, record.value or 0.0):
-                return None
-            return cls(
-                record=record,
-                share=share,
-                data=said["data"],
-                fingerprint=said.get("fingerprint", ""),
-                split=said["split"],
-                unreadable=unreadable,
-                checkpoint=said["checkpoint"],
-                sha256=said["sha256"],
-            )
-        except (KeyError, ValueError):
-            return None
+        return MeasuredTop1(
+            record=record,
+            share=share,
+            data=facts["data"],
+            fingerprint=facts.get("fingerprint", ""),
+            split=facts["split"],
+            unreadable=unreadable,
+            checkpoint=facts["checkpoint"],
+            sha256=facts["sha256"],
+        )
+    except (KeyError, ValueError):
+        return None
 
 
 def records_of(found: Evaluation) -> list[Record]:
@@ -175,38 +179,37 @@ def share_notes(share: Share) -> tuple[str, ...]:
     return f"correct={share.hits}", f"interval=[{low:.2f}, {high:.2f}]", "95 % (Wilson)"
 
 
-def keep(found: Evaluation, writer: Writer) -> None:
-    """Write an evaluation as a run of its own.
+def keep_evaluation(found: Evaluation, writer: Writer) -> None:
+    """Write an evaluation as a run with one subject.
 
     Raises:
         OptionError: the folder or the disk refuses.
     """
-    subject = StoredSubject(
+    subject = Subject(
         label=found.model, name=found.model, conditions=found.conditions, quantity=EVALUATION, unit="%"
     )
-    header = Header(
-        subjects=(subject,), environment=found.environment, started=found.started, seed=0, min_time=0.0
+    writer.begin(
+        Run(
+            subjects=(subject,),
+            environment=found.environment,
+            started=found.started,
+            seed=0,
+            min_time=0.0,
+            facts=tuple(records_of(found)),
+        )
     )
-    writer.begin(header)
-    for record in records_of(found):
-        writer.add_record(record)
     writer.end()
 
 
-def measured_in(runs: Iterable[StoredRun]) -> list[MeasuredTop1]:
-    """Return every top-1 that evaluations in these runs measured, in their order."""
-    return [one for run in runs if run.is_evaluation for one in tops_of(run.facts)]
+def read_top1s(facts: Iterable[Record]) -> list[MeasuredTop1]:
+    """Return the records that are the top-1 of an evaluation."""
+    return [one for fact in facts if (one := read_top1(fact))]
 
 
-def tops_of(facts: Iterable[Record]) -> list[MeasuredTop1]:
-    """Return those facts that are a top-1 which was measured here."""
-    return [one for fact in facts if (one := MeasuredTop1.of(fact))]
-
-
-def measured_here(folder: Path | None = None, on_skip: Tell = lambda line: None) -> list[MeasuredTop1]:
-    """Return every top-1 that is kept in a folder of runs, the oldest first; skip files that cannot be read.
+def list_top1s(folder: Path | None = None, on_skip: Tell = lambda line: None) -> list[MeasuredTop1]:
+    """Return every top-1 in a folder of runs, the oldest first; skip files that cannot be read.
 
     Raises:
         OptionError: the folder is a file, or cannot be read.
     """
-    return measured_in(read_all(folder, on_skip))
+    return [one for run in read_runs(folder, on_skip) if run.is_evaluation for one in read_top1s(run.facts)]

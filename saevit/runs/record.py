@@ -21,6 +21,8 @@ Dtype = Literal["fp32", "bf16", "fp16"]
 MemoryFormat = Literal["contiguous", "channels_last"]
 Source = Literal["published", "analytic", "counted", "measured"]
 
+BYTES: dict[Dtype, int] = {"fp32": 4, "bf16": 2, "fp16": 2}  # of one number
+
 
 def utc_now() -> str:
     """Return the time as records carry it: ISO-8601 in UTC, to the second."""
@@ -157,15 +159,15 @@ class Record:
         """
         if isinstance(data, dict):
             check_version(data.get("schema_version"), SCHEMA_VERSION, "record")
-            data = of_today(data) | {"schema_version": SCHEMA_VERSION}
+            data = convert_version(data) | {"schema_version": SCHEMA_VERSION}
         return decode(cls, data)
 
 
-def of_today(data: Any) -> Any:
-    """Return the data of an earlier version as this one writes them: version 1 called `folded` `fused`."""
+def convert_version(data: Any) -> Any:
+    """Return data of an earlier version in the form of this version: version 1 named `folded` `fused`."""
     if isinstance(data, dict):
-        return {"folded" if key == "fused" else key: of_today(value) for key, value in data.items()}
-    return [of_today(value) for value in data] if isinstance(data, list) else data
+        return {"folded" if key == "fused" else key: convert_version(value) for key, value in data.items()}
+    return [convert_version(value) for value in data] if isinstance(data, list) else data
 
 
 def check_version(version: object, newest: int, what: str) -> None:

@@ -1,7 +1,7 @@
 """Raw samples -> every statistic that is printed: pure functions, so a stored run reproduces them all."""
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -10,6 +10,7 @@ from statistics import NormalDist
 from typing import Literal
 
 Verdict = Literal["faster", "slower", "not resolved"]
+BINS = 15  # of confidence, for the calibration error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +154,7 @@ def ratio(samples: Sequence[float], reference_samples: Sequence[float], *, confi
         high=high,
         confidence=coverage,
         rounds=len(ratios),
-        verdict=_verdict(low, high) if coverage >= confidence else "not resolved",
+        verdict=verdict_of(low, high) if coverage >= confidence else "not resolved",
     )
 
 
@@ -165,7 +166,8 @@ def rounds_needed(confidence: float = 0.95) -> int:
     return rounds
 
 
-def _verdict(low: float, high: float) -> Verdict:
+def verdict_of(low: float, high: float) -> Verdict:
+    """Return what an interval of ratios says: resolved only if it does not contain 1."""
     if high < 1:
         return "faster"
     return "slower" if low > 1 else "not resolved"
@@ -192,3 +194,28 @@ def _tails(count: int) -> tuple[float, ...]:
     total = 2 * math.fsum(weights) - (count % 2 == 0)  # an even count has one in the middle
     sums = accumulate(reversed(weights))
     return tuple(weight / total for weight in islice(sums, (count + 1) // 2))
+
+
+def calibration_error(confidences: Sequence[float], hits: Sequence[bool], bins: int = BINS) -> float:
+    """Return the expected calibration error, 0 to 1, over bins of equal width (Guo et al., arXiv 1706.04599).
+
+    Bin m holds the confidences in ((m - 1) / bins, m / bins], the first one 0 too; the error is the mean over
+    images of |accuracy - mean confidence| of their bin.
+
+    Args:
+        confidences: probability of the class that each image is given, 0 to 1.
+        hits: whether that is its class.
+        bins: how many.
+
+    Raises:
+        ValueError: no images, or a confidence that is no probability.
+    """
+    if not confidences or len(confidences) != len(hits):
+        raise ValueError(f"{len(confidences)} confidences and {len(hits)} hits: one of each for every image")
+    if not all(0 <= c <= 1 for c in confidences):
+        raise ValueError("a confidence outside 0 to 1")
+    edges = [m / bins for m in range(1, bins + 1)]
+    gaps: list[list[float]] = [[] for _ in edges]
+    for confidence, hit in zip(confidences, hits, strict=True):
+        gaps[bisect_left(edges, confidence)].append(hit - confidence)
+    return math.fsum(abs(math.fsum(inside)) for inside in gaps) / len(confidences)

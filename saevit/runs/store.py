@@ -11,7 +11,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,13 +19,10 @@ from typing import Any, BinaryIO, Self
 
 from saevit.errors import OptionError, nearest
 from saevit.files import TEMPORARY, expand, file_type, replace_file, unusable
-from saevit.runs.lines import FILE_VERSION, check_round, sealed
-from saevit.runs.lines import read as read
+from saevit.runs.lines import FILE_VERSION, check_round, head_fields, sealed
+from saevit.runs.lines import read_run as read_run
 from saevit.runs.record import Record
-from saevit.runs.run import Header as Header
-from saevit.runs.run import RunSummary as RunSummary
-from saevit.runs.run import StoredRun as StoredRun
-from saevit.runs.run import StoredSubject as StoredSubject
+from saevit.runs.run import Run, RunSummary
 from saevit.text import printable
 
 SUFFIX = ".jsonl"
@@ -58,10 +55,13 @@ class Writer:
         """Has nothing been written?"""
         return self._file is None
 
-    def begin(self, header: Header) -> None:
-        """Say what the rounds measure; said again, the run starts over and rounds so far do not count."""
-        self._write({"kind": "run", "schema_version": FILE_VERSION, **asdict(header)})
-        self._labels, self._rounds = tuple(subject.label for subject in header.subjects), 0
+    def begin(self, run: Run) -> None:
+        """Write what the rounds measure, then the facts. A second call drops the earlier rounds."""
+        facts = run.facts if self.is_empty else ()
+        self._write({"kind": "run", "schema_version": FILE_VERSION, **head_fields(run)})
+        self._labels, self._rounds = tuple(subject.label for subject in run.subjects), 0
+        for fact in facts:
+            self.add_record(fact)
 
     def add_round(self, number: int, samples: Mapping[str, float]) -> None:
         """Keep a finished round: numbers count from 0, samples go by label, who failed is missing.
@@ -118,6 +118,17 @@ class Writer:
                 file.truncate()
 
 
+def keep(writer: Writer | None, run: Run, write: Callable[[Writer], object]) -> Run:
+    """Let `write` store a part of the run. If that fails the run goes on, and `unkept` has the reason."""
+    if writer is None or run.unkept:
+        return run
+    try:
+        write(writer)
+    except OptionError as error:
+        return replace(run, unkept=str(error))
+    return run
+
+
 def default_folder() -> Path:
     """Return where runs are kept unless the user says otherwise.
 
@@ -132,7 +143,7 @@ def default_folder() -> Path:
         raise OptionError("there is no home folder to keep runs in: name a folder by --store") from error
 
 
-def runs(folder: Path | None = None) -> list[RunSummary]:
+def list_runs(folder: Path | None = None) -> list[RunSummary]:
     """Return every stored run, oldest first; a file that cannot be read is a summary with its problem.
 
     Raises:
@@ -141,7 +152,7 @@ def runs(folder: Path | None = None) -> list[RunSummary]:
     return [_summary(path) for path in _paths(folder)]
 
 
-def read_all(folder: Path | None, on_skip: Tell, *, newest_first: bool = False) -> Iterator[StoredRun]:
+def read_runs(folder: Path | None, on_skip: Tell, *, newest_first: bool = False) -> Iterator[Run]:
     """Yield every stored run that can be read, and tell of each that is skipped and why.
 
     Raises:
@@ -150,12 +161,12 @@ def read_all(folder: Path | None, on_skip: Tell, *, newest_first: bool = False) 
     paths = _paths(folder)
     for path in reversed(paths) if newest_first else paths:
         try:
-            yield read(path)
+            yield read_run(path)
         except OptionError as error:
             on_skip(f"skipped: {error}")
 
 
-def locate(
+def find_run(
     text: str, folder: Path | None = None, *, timed: bool = False, on_skip: Tell = lambda line: None
 ) -> Path:
     """Return the file of a run: a path, `latest`, or the start of a name in the folder.
@@ -176,7 +187,7 @@ def locate(
     if text in paths:
         return paths[text]
     if text == "latest":
-        for run in read_all(folder, on_skip, newest_first=True):
+        for run in read_runs(folder, on_skip, newest_first=True):
             if not (timed and run.is_evaluation):
                 return run.path
     shown, where = printable(text), printable(str(default_folder() if folder is None else folder))
@@ -236,16 +247,16 @@ def _write_through(data: bytes, path: Path) -> None:
 
 def _summary(path: Path) -> RunSummary:
     try:
-        run = read(path)
+        run = read_run(path)
     except OptionError as error:
         return RunSummary(path=path, problem=str(error))
     return RunSummary(
         path=path,
-        started=run.header.started,
-        hardware=run.header.hardware,
-        torch=run.header.environment.torch,
-        subjects=tuple(dict.fromkeys(subject.name for subject in run.header.subjects)),
-        rounds=len(run.rounds),
+        started=run.started,
+        hardware=run.hardware,
+        torch=run.environment.torch,
+        subjects=tuple(dict.fromkeys(subject.name for subject in run.subjects)),
+        rounds=run.rounds,
         is_evaluation=run.is_evaluation,
         ending=run.ending,
         warnings=run.warnings,

@@ -13,15 +13,14 @@ from torch.nn import functional as F
 from saevit.checkpoint import About
 from saevit.errors import MeasureError, MemoryLimitError, OptionError
 from saevit.machine import is_out_of_memory, usable_cores
+from saevit.measure.conditions import pin_threads, place_network, resolve_device, synchronizer
 from saevit.measure.environment import environment
-from saevit.measure.plan import Step, Tell
-from saevit.measure.runtimes import place, resolve_device, synchronizer, threads
+from saevit.measure.timing import Progress, Tell
 from saevit.model.pyramid import SAEViT
 from saevit.models import LoadedNetwork, check_memory, convert_for_inference
-from saevit.runs.calibration import calibration_error
 from saevit.runs.evaluation import ClassResult, Evaluation
 from saevit.runs.record import Conditions, utc_now
-from saevit.runs.statistics import Share
+from saevit.runs.statistics import Share, calibration_error
 from saevit.train.image_data import ImageData
 from saevit.train.loaders import EvalImages, make_loader
 from saevit.train.transforms import eval_transform
@@ -82,7 +81,11 @@ class Predictions:
 
 
 def evaluate_network(
-    net: LoadedNetwork, data: ImageData, checkpoint: Path, plan: EvalPlan, on_step: Tell = lambda step: None
+    net: LoadedNetwork,
+    data: ImageData,
+    checkpoint: Path,
+    plan: EvalPlan,
+    on_progress: Tell = lambda step: None,
 ) -> Evaluation:
     """Run a network, in its form for inference, on all images of a dataset in fp32.
 
@@ -93,7 +96,7 @@ def evaluate_network(
         data: labelled images of the classes that the network was trained on.
         checkpoint: the file of the weights, for its name.
         plan: how to run.
-        on_step: called before the first batch and after each.
+        on_progress: called before the first batch and after each.
 
     Raises:
         OptionError: other classes than the network's, random weights, or an unavailable device.
@@ -118,9 +121,9 @@ def evaluate_network(
     if conditions.device == "cpu":
         check_memory(net.about.model, conditions.img_size, conditions.batch_size)
     started = utc_now()
-    with threads(conditions.threads), torch.inference_mode():
-        model = place(convert_for_inference(net.model), conditions)
-        results = predict_all(model, net.about, data, conditions, plan.workers, on_step)
+    with pin_threads(conditions.threads), torch.inference_mode():
+        model = place_network(convert_for_inference(net.model), conditions)
+        results = predict_all(model, net.about, data, conditions, plan.workers, on_progress)
     if not results.hits:
         first = f": {results.unreadable[0]}" if results.unreadable else ""
         raise MeasureError(f"no image of {data.name} could be read{first}")
@@ -175,7 +178,7 @@ def predict_all(
     data: ImageData,
     conditions: Conditions,
     workers: int,
-    on_step: Callable[[Step], object],
+    on_progress: Callable[[Progress], object],
 ) -> Predictions:
     """Run every batch through the network, timed alone and with reading."""
     results = Predictions(num_classes=data.num_classes)
@@ -184,7 +187,7 @@ def predict_all(
     size, text = conditions.batch_size, f"evaluating on {data.name}"
     plan = [range(i, min(i + size, len(data))) for i in range(0, len(data), size)]
     begun = before = perf_counter()
-    on_step(Step(text=text, done=0.0, eta=None))
+    on_progress(Progress(text=text, done=0.0, eta=None))
     batches = make_loader(EvalImages(data, transform), workers=workers, device=device).batches(plan)
     for number, (x, labels, unreadable) in enumerate(batches, start=1):
         results.unreadable += [str(error) for error in unreadable]
@@ -199,7 +202,7 @@ def predict_all(
             results.add(logits.cpu(), labels)
         before = perf_counter()
         left = (before - begun) / number * (len(plan) - number)
-        on_step(Step(text=text, done=number / len(plan), eta=left))
+        on_progress(Progress(text=text, done=number / len(plan), eta=left))
     return results
 
 

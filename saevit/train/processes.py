@@ -16,7 +16,7 @@ from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from saevit.errors import OptionError, SaevitError, need
-from saevit.measure.runtimes import resolve_device
+from saevit.measure.conditions import resolve_device
 from saevit.text import abbreviated, printable, read_whole
 
 COUNT = "WORLD_SIZE"  # the environment variable with the number of processes

@@ -45,18 +45,17 @@ def profile(
     overwrite: options.Overwrite = False,
 ) -> int:
     """Count one model exactly, time it, and show the cost of each part."""
-    from saevit.measure.plan import Plan
+    from saevit.measure.timing import TimingOptions
     from saevit.profile import profile
-    from saevit.report import machine
     from saevit.report.breakdown_plot import breakdown_figure
     from saevit.report.figure import FORMATS, save_figure
-    from saevit.report.tables import profile_tables
+    from saevit.report.views.profile import tabulate_profile, write_profile_csv, write_profile_json
 
     subject = readers.read_model(model, width, depth, rates, settings)
     outputs = output.Outputs(
         {"--json": json, "--csv": csv, "--plot": plot}, overwrite=overwrite, endings={"--plot": FORMATS}
     )
-    plan = Plan(
+    plan = TimingOptions(
         batch_sizes=batch_size,
         device=device,
         runtimes=runtime,
@@ -67,25 +66,25 @@ def profile(
         fold=fold,
         force=force,
     )
-    with output.measuring(store, wanted=measure) as (writer, on_step):
+    with output.measuring(store, wanted=measure) as (writer, on_progress):
         found = profile(
             subject,
             img_size=img_size,
             dtype=dtype,
             counters=counters,
             by=by,
-            plan=plan if measure else None,
-            on_step=on_step,
+            timing=plan if measure else None,
+            on_progress=on_progress,
             writer=writer,
         )
-    outputs.show(profile_tables(found))
+    outputs.show(tabulate_profile(found))
     is_written = outputs.write(
         {
-            "--json": lambda: machine.profile_json(found),
-            "--csv": lambda: machine.profile_csv(found),
+            "--json": lambda: write_profile_json(found),
+            "--csv": lambda: write_profile_csv(found),
             "--plot": lambda: partial(save_figure, breakdown_figure(found)),
         }
     )
-    latencies = found.timings.latencies if found.timings else ()
+    latencies = found.run.timed if found.run else ()
     failed = not is_written or any(latency.failure for latency in latencies)
-    return output.exit_code(found.timings, failed=failed)
+    return output.exit_code(found.run, failed=failed)

@@ -11,7 +11,7 @@ from saevit.baselines import birder_models
 from saevit.baselines.groups import resolve
 from saevit.baselines.published import Published, load
 from saevit.errors import MeasureError, MissingPackageError, OptionError
-from saevit.measure.plan import Plan
+from saevit.measure.timing import TimingOptions
 from saevit.profile import profile
 from saevit.variant import PRESETS
 
@@ -49,14 +49,14 @@ def test_counts_are_those_of_the_network_built_here(row: Published) -> None:
 
 @pytest.mark.usefixtures("_birder")
 def test_whole_profile() -> None:
-    plan = Plan(batch_sizes=(1,), rounds=3, min_time=0.001, device="cpu")
-    found = profile("birder:edgevit_xxs", img_size=(96, 64), counters=["torch"], plan=plan)
+    plan = TimingOptions(batch_sizes=(1,), rounds=3, min_time=0.001, device="cpu")
+    found = profile("birder:edgevit_xxs", img_size=(96, 64), counters=["torch"], timing=plan)
     assert found.model == "birder:edgevit_xxs"
     assert re.match(r"birder \d+\.\d+\.\d+, its own implementation, random weights, 1000 cl", found.statement)
     assert sum(row.macs for row in found.rows) == found.macs
     assert sum(row.params for row in found.rows) == found.params == 4_066_704
-    assert found.timings is not None
-    assert len(found.timings.latencies[0].samples) == 3
+    assert found.run is not None
+    assert len(found.run.timed[0].samples) == 3
 
 
 @pytest.mark.usefixtures("_birder")

@@ -8,7 +8,7 @@ import torch
 
 from saevit.errors import MeasureError, OptionError
 from saevit.machine import HELD
-from saevit.measure.plan import Plan
+from saevit.measure.timing import TimingOptions
 from saevit.profile import profile
 
 pytest.importorskip("torchvision", exc_type=RuntimeError, reason="torchvision does not match this torch")
@@ -43,10 +43,10 @@ def test_a_fixed_size_follows_the_size_asked_for() -> None:
 
 
 def test_timed_beside_its_counts() -> None:
-    plan = Plan(batch_sizes=(1,), rounds=3, min_time=0.001, device="cpu")
-    found = profile("timm:mobilenetv3_small_050", img_size=(64, 64), counters=["torch"], plan=plan)
-    assert found.timings is not None
-    assert len(found.timings.latencies[0].samples) == 3
+    plan = TimingOptions(batch_sizes=(1,), rounds=3, min_time=0.001, device="cpu")
+    found = profile("timm:mobilenetv3_small_050", img_size=(64, 64), counters=["torch"], timing=plan)
+    assert found.run is not None
+    assert len(found.run.timed[0].samples) == 3
     assert all(row.seconds for row in found.rows if row.path in ("conv_stem", "blocks.0", "classifier"))
 
 

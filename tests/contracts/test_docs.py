@@ -18,7 +18,7 @@ from saevit.runs.store import Writer
 from saevit.variant import PRESETS
 from saevit_cli.app import SUMMARIES, make_application, run_command
 from tests.runs.test_record import COUNTED
-from tests.runs.test_store import HEADER, round_of
+from tests.runs.test_store import BEGUN, round_of
 
 ROOT = Path(__file__).parents[2]
 OF_ALL = ("--version", "--traceback")  # options that stand before any command
@@ -78,8 +78,8 @@ def test_every_option_has_a_help() -> None:
 def keep_a_run(folder: Path) -> None:
     """Leave a run of two models whose MACs are known."""
     with Writer(folder) as writer:
-        writer.begin(HEADER)
-        for subject_ in HEADER.subjects[:2]:
+        writer.begin(BEGUN)
+        for subject_ in BEGUN.subjects[:2]:
             writer.add_record(replace(COUNTED, subject=subject_.name, quantity="macs"))
         for number in range(6):
             writer.add_round(number, round_of(number))

@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "train": {"checkpoint", "images", "machine", "weight_files", "variant", "model", "baselines", "count"}
     | {"measure", "models", "runs"},
     "export": {"checkpoint", "model", "models"},
-    "report": {"attention", "compare", "count", "explore", "export", "runs", "train", "variant"},
+    "report": {"attention", "compare", "count", "explore", "export", "profile", "runs", "train", "variant"},
 }
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from saevit.count.cost import count_network
 from saevit.errors import OptionError
-from saevit.explore.solve import SOLVABLE, sensitivity, solve
+from saevit.explore.solve import SOLVABLE, find_sensitivity, solve
 from saevit.explore.space import read_space
 from saevit.variant import parse
 from tests.explore.spaces import MIDDLE
@@ -41,7 +41,7 @@ def test_a_key_that_cannot_be_solved_for() -> None:
 
 
 def test_every_step_is_the_difference_of_two_counts() -> None:
-    found = sensitivity(MIDDLE, SIZE)
+    found = find_sensitivity(MIDDLE, SIZE)
     before = count_network(MIDDLE, SIZE)
     assert {step.key for step in found.steps} >= {
         "width",
@@ -68,15 +68,15 @@ def test_every_step_is_the_difference_of_two_counts() -> None:
 
 def test_a_step_that_no_variant_takes_is_left_out() -> None:
     text = "saevit_tiny:dims=8,heads=1,depths=1,ratios=1,rates=1,attn_blocks=0,stem=8,key_dim=8,kernel=3"
-    smallest = sensitivity(parse(text), SIZE)
+    smallest = find_sensitivity(parse(text), SIZE)
     down = {step.key for step in smallest.steps if not step.up}
     assert not down & {"dims1", "depths1", "rates1", "attn_blocks1", "stem", "key_dim", "kernel"}
 
 
 def test_a_step_that_costs_nothing_is_left_out() -> None:
-    full = sensitivity(parse("saevit_tiny:depths=2,attn_blocks=9,local=none"), SIZE)
+    full = find_sensitivity(parse("saevit_tiny:depths=2,attn_blocks=9,local=none"), SIZE)
     assert not {step.key for step in full.steps} & {"attn_blocks1", "kernel"}
-    plain = sensitivity(parse("saevit_tiny:attention=none"), SIZE)
+    plain = find_sensitivity(parse("saevit_tiny:attention=none"), SIZE)
     assert not {step.key for step in plain.steps} & {"attn_blocks1", "key_dim", "rates1"}
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from saevit.errors import OptionError, SpecError
 from saevit.explore.choices import read_choices
-from saevit.explore.space import around, make_space, read_space, read_table
+from saevit.explore.space import default_choices, make_space, read_space, toml_text
 from saevit.variant import PRESETS, parse, resolve_dim, round_to_multiple
 from tests.explore.spaces import BASE, spaces
 
@@ -125,19 +125,19 @@ def test_heads_follow_channels_unless_given() -> None:
 
 def test_a_file_says_the_same_as_the_command_line() -> None:
     table = {"dims1": "24:64:8", "ratios": [3, 4], "rates": [[8, 4, 2, 1], [4, 2, 2, 1]], "depth": 0.5}
-    assert read_table(table) == {
+    assert {key: toml_text(key, value) for key, value in table.items()} == {
         "dims1": "24:64:8",
         "ratios": "3,4",
         "rates": "8-4-2-1,4-2-2-1",
         "depth": "0.5",
     }
     with pytest.raises(OptionError, match=r"ratios = \{'a': 1\}: give text"):
-        read_table({"ratios": {"a": 1}})
+        toml_text("ratios", {"a": 1})
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_around_a_preset_is_the_preset(name: str) -> None:
-    space = make_space(PRESETS[name], around(PRESETS[name]))
+    space = make_space(PRESETS[name], default_choices(PRESETS[name]))
     assert 10**5 < space.size < 10**8
     assert all(
         PRESETS[name].dims[i] in axis.values

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from saevit.compare.comparison import Candidate
 from saevit.report.agreement import describe_agreement, find_disagreements, rank_correlation
-from saevit.runs.profile import Latency
+from saevit.runs.run import Subject
 
 from .conftest import CONDITIONS
 
@@ -21,8 +21,8 @@ ROUNDS = 6  # the fewest that resolve anything at 95 %
 def model(name: str, macs: float, seconds: float, spread: float = 0.0, rounds: int = ROUNDS) -> Candidate:
     """Made up: times alternate around their median."""
     samples = tuple(seconds * (1 + spread * (-1) ** i) for i in range(rounds))
-    latency = Latency(label=name, conditions=CONDITIONS, samples=samples)
-    return Candidate(model=name, macs=round(macs * 1e9), latency=latency)
+    latency = Subject(label=name, name=name, conditions=CONDITIONS, samples=samples)
+    return Candidate(model=name, macs=round(macs * 1e9), subject=latency)
 
 
 def models(pairs: Sequence[tuple[float, float]]) -> list[Candidate]:

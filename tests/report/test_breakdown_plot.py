@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from saevit.profile import profile
+from saevit.profile import Profile, profile
 from saevit.report.breakdown_plot import MOST_ROWS, breakdown_figure
 from saevit.report.figure import FORMATS, save_figure
-from saevit.runs.profile import Profile
 
 
 def test_bars_are_the_shares_of_the_rows(timed: Profile) -> None:
@@ -22,7 +21,7 @@ def test_bars_are_the_shares_of_the_rows(timed: Profile) -> None:
 
 
 def test_without_times_only_counts_are_drawn(timed: Profile) -> None:
-    (axes,) = breakdown_figure(replace(timed, timings=None)).axes
+    (axes,) = breakdown_figure(replace(timed, run=None, module_times=None)).axes
     assert [c.get_label() for c in axes.containers] == ["parameters", "MACs"]
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from saevit.compare.comparison import Accuracy, Candidate
 from saevit.errors import OptionError
 from saevit.report.metrics import COSTS, METRICS, check_axes, find_front, find_metric, sort_candidates
-from saevit.runs.profile import Latency
+from saevit.runs.run import Subject
 from tests.runs.test_record import CONDITIONS
 
 PLAIN = Accuracy(top1=75.0, img_size=224, mark="published", source="a table", plain=True)
@@ -18,7 +18,9 @@ FULL = Candidate(
     params=5_000_000,
     macs=800_000_000,
     peak_bytes=4_000_000,
-    latency=Latency(label="net", conditions=replace(CONDITIONS, batch_size=4), samples=(0.2, 0.4, 0.8)),
+    subject=Subject(
+        label="net", name="net", conditions=replace(CONDITIONS, batch_size=4), samples=(0.2, 0.4, 0.8)
+    ),
     accuracy=PLAIN,
 )
 

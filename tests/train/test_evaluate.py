@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from saevit.checkpoint import About, save_checkpoint
 from saevit.errors import MeasureError, OptionError
 from saevit.models import LoadedNetwork, build_network, load_network
-from saevit.runs.calibration import calibration_error
+from saevit.runs.statistics import calibration_error
 from saevit.train import accuracy as module
 from saevit.train.accuracy import EvalPlan, evaluate_network, rates
 from saevit.train.data_sources import open_data

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 from saevit.compare.comparison import Candidate, Comparison
 from saevit.report.agreement import LEAST, Disagreement
+from saevit.report.latencies import describe_machine
 from saevit.report.metrics import METRICS
 from saevit.report.names import short_names
 from saevit.report.scatter.points import ScatterPanel, is_of_other_size
-from saevit.report.tables import machine_name
 from saevit.report.units import digits
-from saevit.runs.profile import Timings
+from saevit.runs.run import Run
 
 MOST_NAMED = 3  # models in one sentence
 
@@ -38,8 +38,8 @@ def write_caption(comparison: Comparison, panels: Sequence[ScatterPanel]) -> str
         sentences = [f"Top-1: {describe_accuracies(comparison)}; {networks}"]
         if any(is_of_other_size(c, comparison) for c in drawn):
             sentences.append(f"@N: accuracy at N px, drawn at its cost at {height} x {width} px.")
-    if is_timed and comparison.timings:
-        sentences.append(describe_timing(comparison.timings))
+    if is_timed and comparison.run:
+        sentences.append(describe_timing(comparison.run))
     return " ".join([*sentences, *list_missing(comparison, panels, drawn)])
 
 
@@ -60,14 +60,14 @@ def number_range(values: Sequence[int]) -> str:
     return " to ".join(f"{value:,}" for value in ends)
 
 
-def describe_timing(timings: Timings) -> str:
+def describe_timing(run: Run) -> str:
     """Return a sentence on the machine and the conditions of the timing."""
-    c = timings.latencies[0].conditions
-    batches = [t.conditions.batch_size for t in timings.latencies if t.samples] or [c.batch_size]
+    c = run.timed[0].conditions
+    batches = [s.conditions.batch_size for s in run.timed if s.samples] or [c.batch_size]
     return (
-        f"Measured on {machine_name(timings)}: {c.dtype}, batch {number_range(batches)}, {c.threads} "
-        f"thread{'s' * (c.threads > 1)}, {c.runtime}, {c.memory_format}, torch {timings.environment.torch}; "
-        f"medians and quartiles of {timings.rounds} interleaved rounds."
+        f"Measured on {describe_machine(run)}: {c.dtype}, batch {number_range(batches)}, {c.threads} "
+        f"thread{'s' * (c.threads > 1)}, {c.runtime}, {c.memory_format}, torch {run.environment.torch}; "
+        f"medians and quartiles of {run.rounds} interleaved rounds."
     )
 
 

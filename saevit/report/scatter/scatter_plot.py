@@ -9,7 +9,15 @@ from saevit.report.figure import DPI, own_settings
 from saevit.report.scatter.captions import capitalize, describe_disagreements, write_caption, write_title
 from saevit.report.scatter.layout import arrange_figure, figure_width
 from saevit.report.scatter.panel import DISAGREEMENT, FRONT, draw_panel, label_panel, scale_y, size_strip
-from saevit.report.scatter.points import ON_FRONT, STYLES, ScatterPanel, list_panels
+from saevit.report.scatter.points import (
+    COST_LEGEND,
+    LEGEND,
+    MEASURED_LEGEND,
+    ON_FRONT,
+    STYLES,
+    ScatterPanel,
+    list_panels,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,39 +47,30 @@ def scatter_figure(comparison: Comparison, xs: Sequence[str], y: str = "top1") -
     from matplotlib.figure import Figure
 
     panels = list_panels(comparison, xs, y)
-    has_accuracy = y == "top1"
-    existing = [[p.candidate for p in panel.points if p.kind != "claim"] for panel in panels]
-    disagreements = [
-        [] if has_accuracy else find_disagreements(models, panel.x, y)
-        for models, panel in zip(existing, panels, strict=True)
-    ]
-    examples = [choose_examples(pairs) for pairs in disagreements]
+    costs = [panel for panel in panels if y != "top1"]
+    pairs = [find_disagreements(panel.models, panel.x, y) for panel in costs]
+    examples = [choose_examples(those) for those in pairs] or [[] for _ in panels]
     height = HIGH if max(len(panel.points) for panel in panels) > MANY else HEIGHT
     strip = size_strip(panels, height)
     figure = Figure(figsize=(figure_width(len(panels)), height), dpi=DPI)
     figure.subplots(1, len(panels), sharey=True)
     lines = [draw_panel(*each, strip) for each in zip(figure.axes, panels, examples, strict=True)]
     scale_y(figure.axes[0], panels, strip)
-    captions = [write_caption(comparison, panels)]
-    if not has_accuracy:
-        captions[:0] = map(describe_disagreements, panels, disagreements, examples)
     arrange_figure(
         figure,
-        title=write_title(panels) if has_accuracy else "",
-        titles=[]
-        if has_accuracy
-        else [
-            capitalize(describe_agreement(models, panel.x, y))
-            for models, panel in zip(existing, panels, strict=True)
+        title="" if costs else write_title(panels),
+        titles=[capitalize(describe_agreement(panel.models, panel.x, y)) for panel in costs],
+        captions=[
+            *map(describe_disagreements, costs, pairs, examples),
+            write_caption(comparison, panels),
         ],
-        captions=captions,
         handles=legend_handles(panels, has_pairs=any(examples), is_measured=comparison.top1_on is not None),
         height=height,
     )
-    for axes, panel, covered, pairs in zip(figure.axes, panels, lines, examples, strict=True):
+    for axes, panel, covered, chosen in zip(figure.axes, panels, lines, examples, strict=True):
         low, high = axes.get_ylim()
         axes.spines["left"].set_bounds(low + strip.top * (high - low), high)
-        label_panel(axes, panel, strip, covered, pairs)
+        label_panel(axes, panel, strip, covered, chosen)
     return figure
 
 
@@ -91,13 +90,13 @@ def legend_handles(panels: Sequence[ScatterPanel], *, has_pairs: bool, is_measur
     """Return a legend entry for each kind that is drawn."""
     from matplotlib.lines import Line2D
 
+    texts = COST_LEGEND if panels[0].y != "top1" else MEASURED_LEGEND if is_measured else LEGEND
     kinds = {point.kind for panel in panels for point in panel.points}
     handles = []
     for kind, style in STYLES.items():
         if kind not in kinds:
             continue
-        special = style.cost_text if panels[0].y != "top1" else style.measured_text if is_measured else ""
-        handle = Line2D([], [], marker=style.marker, linestyle="none", label=special or style.text)
+        handle = Line2D([], [], marker=style.marker, linestyle="none", label=texts[kind])
         handle.set(markersize=style.size, markerfacecolor=style.face)
         handle.set(markeredgecolor=style.edge, markeredgewidth=style.edge_width)
         if kind in ON_FRONT:

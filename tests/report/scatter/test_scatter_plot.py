@@ -13,7 +13,7 @@ from saevit.compare.comparison import Accuracy, Candidate, Comparison
 from saevit.errors import OptionError
 from saevit.report.figure import FORMATS, save_figure
 from saevit.report.scatter.scatter_plot import scatter_figure
-from saevit.runs.profile import Latency, Timings
+from saevit.runs.run import Run, Subject
 from tests.report.conftest import CONDITIONS, ENVIRONMENT
 
 if TYPE_CHECKING:
@@ -45,28 +45,29 @@ def model(
         params=round(gmacs * 1e7),
         macs=round(gmacs * 1e9),
         peak_bytes=round(gmacs * 1e6),
-        latency=Latency(label=name, conditions=CONDITIONS, samples=samples) if ms else None,
+        subject=Subject(label=name, name=name, conditions=CONDITIONS, samples=samples) if ms else None,
         accuracy=Accuracy(top1=top1, img_size=img_size, **kind) if top1 else None,
     )
 
 
 def compared(*candidates: Candidate) -> Comparison:
-    latencies = tuple(c.latency for c in candidates if c.latency)
-    timings = Timings(
-        latencies=latencies,
-        twin=(),
-        rounds=6,
-        min_time=0.1,
-        seed=0,
-        environment=ENVIRONMENT,
-        started="2026-01-01T00:00:00+00:00",
-    )
+    subjects = tuple(replace(c.subject, label=c.model) for c in candidates if c.subject)
+    run = None
+    if subjects:
+        run = Run(
+            subjects=subjects,
+            rounds=6,
+            min_time=0.1,
+            seed=0,
+            environment=ENVIRONMENT,
+            started="2026-01-01T00:00:00+00:00",
+        )
     return Comparison(
         candidates=candidates,
         reference=candidates[0].model,
         img_size=(64, 64),
         dtype="fp32",
-        timings=timings if latencies else None,
+        run=run,
     )
 
 
@@ -83,7 +84,7 @@ ALL = compared(
     CLAIMED,
     VARIANT,
 )
-UNTIMED = replace(ALL, timings=None, candidates=tuple(replace(c, latency=None) for c in ALL.candidates))
+UNTIMED = replace(ALL, run=None, candidates=tuple(replace(c, subject=None) for c in ALL.candidates))
 
 
 def points(axes: "Axes") -> dict[str, tuple[float, float]]:
