@@ -6,9 +6,9 @@ should not be written; at the end it shows the tables and writes the files.
     outputs = Outputs({"--json": json, "--plot": plot}, overwrite=overwrite, endings={"--plot": FORMATS})
     with measuring(store) as (writer, on_progress):
         found = profile(..., on_progress=on_progress, writer=writer)
-    outputs.show(profile_tables(found))
+    outputs.show(tabulate_profile(found))
     is_written = outputs.write({
-        "--json": lambda: profile_json(found),
+        "--json": lambda: write_profile_json(found),
         "--plot": lambda: partial(save, breakdown_figure(found)),
     })
     return exit_code(failed=not is_written, interrupted=...)

@@ -113,7 +113,9 @@ def describe_preparation(about: About) -> str:
         if (about.mean, about.std) == (IMAGENET_MEAN, IMAGENET_STD)
         else f"mean {about.mean[0]:g}, standard deviation {about.std[0]:g}"
     )
-    return f"cropped in the middle to the input's shape, resized (bicubic), {normalisation}"
+    return (
+        f"cropped in the middle to the shape of the input, resized (bicubic), normalised by {normalisation}"
+    )
 
 
 def locate_query(query: tuple[int, int], photo: Photo) -> QueryPixel:

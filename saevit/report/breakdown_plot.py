@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from saevit.profile import Profile, ProfileRow
 from saevit.report.figure import DPI, own_settings, text_width, wrap_text
+from saevit.report.latencies import describe_machine
 from saevit.report.names import cut
-from saevit.report.tables import machine_name, time_share
 from saevit.report.units import giga, milliseconds, scaled
+from saevit.report.views.profile import compute_time_share
 from saevit.runs.statistics import median
 from saevit.text import printable
 
@@ -74,7 +75,7 @@ def measure_row(profile: Profile, row: ProfileRow, name: str) -> tuple[float, st
         return row.macs / max(1, profile.macs), scaled(row.macs)
     if not row.seconds:
         return 0.0, ""
-    return time_share(profile, row), f"{milliseconds(median(row.seconds))} ms"
+    return compute_time_share(profile, row), f"{milliseconds(median(row.seconds))} ms"
 
 
 def list_largest_rows(profile: Profile) -> list[ProfileRow]:
@@ -93,7 +94,7 @@ def list_conditions(profile: Profile, num_rows: int) -> list[str]:
         seconds, rounds = milliseconds(median(times.watched)), len(times.watched)
         torch = profile.run.environment.torch
         lines.append(f"time: {seconds} ms per pass; {str(times.conditions).partition(', ')[2]}")
-        lines.append(f"{machine_name(profile.run)}, torch {torch}, median of {rounds} rounds")
+        lines.append(f"{describe_machine(profile.run)}, torch {torch}, median of {rounds} rounds")
     if num_rows < len(profile.rows):
         lines.append(f"the {num_rows} of {len(profile.rows)} modules with most MACs")
     return lines

@@ -38,6 +38,11 @@ class Column(Generic[Row]):
         """The head with its unit."""
         return f"{self.head} ({self.unit})" if self.unit else self.head
 
+    def cell(self, row: Row) -> str:
+        """Return the text of one row."""
+        text = self.text(row) if self.text else None
+        return NONE if text is None else text
+
     def via(self, read: Callable[[Other], Row | None]) -> "Column[Other]":
         """Return the column for rows that contain a row of this one, or None in its place."""
         show, value = self.text, self.value
@@ -125,13 +130,22 @@ class Table:
 
 
 def make_table(
-    title: str, columns: Iterable[Column[Row]], rows: Iterable[Row], notes: Iterable[str] = ()
+    title: str,
+    columns: Iterable[Column[Row]],
+    rows: Iterable[Row],
+    notes: Iterable[str] = (),
+    *,
+    total: bool = False,
 ) -> Table:
-    """Return the table of some rows, without the columns in which no row has a value."""
-    shown = [(column, column.text) for column in columns if column.text]
-    cells = tuple(tuple(NONE if (cell := text(row)) is None else cell for _, text in shown) for row in rows)
-    table = Table(title=title, columns=tuple(column for column, _ in shown), rows=cells, notes=tuple(notes))
-    return table.without_empty_columns()
+    """Return the table of some rows; `total` says that the last one is the sum of the others."""
+    shown = tuple(column for column in columns if column.text)
+    return Table(
+        title=title,
+        columns=shown,
+        rows=tuple(tuple(column.cell(row) for column in shown) for row in rows),
+        notes=tuple(notes),
+        total=total,
+    )
 
 
 def row_values(columns: Iterable[Column[Row]], row: Row) -> dict[str, Any]:

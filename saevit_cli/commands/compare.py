@@ -153,11 +153,11 @@ def compare(
     from saevit.compare.compare import compare as compare_models
     from saevit.compare.compare import expected, resolve_models
     from saevit.measure.timing import TimingOptions
-    from saevit.report.comparison import comparison_csv, comparison_json, comparison_table
     from saevit.report.figure import FORMATS
     from saevit.report.html.page import report_html
     from saevit.report.metrics import check_axes, sort_candidates
     from saevit.report.scatter.points import choose_axes
+    from saevit.report.views.compare import tabulate_comparison, write_comparison_csv, write_comparison_json
     from saevit.runs.store import find_run
 
     sort_candidates((), sort)
@@ -206,11 +206,11 @@ def compare(
             )
     if not top1:
         result = hint_evaluations(result, store)
-    outputs.show([comparison_table(result, sort, axes)])
+    outputs.show([tabulate_comparison(result, sort, axes)])
     is_written = outputs.write(
         {
-            "--json": lambda: comparison_json(result),
-            "--csv": lambda: comparison_csv(result),
+            "--json": lambda: write_comparison_json(result),
+            "--csv": lambda: write_comparison_csv(result),
             "--report": lambda: report_html(result, command="saevit " + shlex.join(sys.argv[1:])),
             "--plot": lambda: draw_plot(result, *plot_axes(result)),
         }

@@ -293,7 +293,7 @@ def measure_best(
 ) -> int:
     """Time the best variants, interleaved with a reference, and show their predicted order beside it."""
     from saevit.compare.compare import compare
-    from saevit.report.comparison import comparison_table
+    from saevit.report.views.compare import tabulate_comparison
     from saevit.report.views.explore import predicted_table
 
     best = [row.model for row in (found.top or found.front)[:count]]
@@ -306,5 +306,5 @@ def measure_best(
             on_progress=on_progress,
             writer=writer,
         )
-    output.show((comparison_table(timed, "latency"), predicted_table(found, timed)))
+    output.show((tabulate_comparison(timed, "latency"), predicted_table(found, timed)))
     return output.exit_code(timed.run, failed=timed.failed)

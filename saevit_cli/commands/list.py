@@ -5,6 +5,6 @@ from saevit_cli.output import show
 
 def list_variants() -> None:
     """Show the presets, and the keys that make variants of them."""
-    from saevit.report.variants import keys_table, presets_table
+    from saevit.report.views.listing import tabulate_keys, tabulate_presets
 
-    show((presets_table(), keys_table()))
+    show((tabulate_presets(), tabulate_keys()))

@@ -65,19 +65,19 @@ def list_runs(
     overwrite: options.Overwrite = False,
 ) -> None:
     """List the runs that are kept, the newest last."""
-    from saevit.report.stored import machine
-    from saevit.report.stored.listing import list_table
+    from saevit.report.views import listing
     from saevit.runs.store import list_runs as read_list
 
     output.check_targets((("--json", json), ("--csv", csv)), overwrite=overwrite)
     found = read_list(store)
     if output.STDOUT not in (json, csv):
         if found:
-            output.show((list_table(found, str(folder_of(store))),))
+            output.show((listing.tabulate_runs(found, str(folder_of(store))),))
         else:
             sys.stdout.write(f"{printable(nothing_in(store))}\n")
     is_written = output.write_all(
-        ("--json", json, lambda: machine.list_json(found)), ("--csv", csv, lambda: machine.list_csv(found))
+        ("--json", json, lambda: listing.write_list_json(found)),
+        ("--csv", csv, lambda: listing.write_list_csv(found)),
     )
     raise typer.Exit(output.FAILED if not is_written or any(run.problem for run in found) else 0)
 
@@ -91,18 +91,18 @@ def show_run(
     overwrite: options.Overwrite = False,
 ) -> None:
     """Show one run: latencies with their spread and ratios, what was counted, the machine."""
-    from saevit.report.stored import machine
-    from saevit.report.stored.run import run_tables
+    from saevit.report.views import records
+    from saevit.report.views.run import tabulate_run
     from saevit.runs.store import find_run, read_run
 
     path = find_run(run, store, on_skip=output.warn)
     output.check_targets((("--json", json), ("--csv", csv)), overwrite=overwrite, inputs=[("RUN", path)])
     found = read_run(path)
     if output.STDOUT not in (json, csv):
-        output.show(run_tables(found))
+        output.show(tabulate_run(found))
     is_written = output.write_all(
-        ("--json", json, lambda: machine.run_json(found)),
-        ("--csv", csv, lambda: machine.records_csv([found])),
+        ("--json", json, lambda: records.write_run_json(found)),
+        ("--csv", csv, lambda: records.write_records_csv([found])),
     )
     raise typer.Exit(0 if is_written else output.FAILED)
 
@@ -112,14 +112,14 @@ def diff_runs(
     run_a: FirstRun, run_b: SecondRun, reference: Reference = None, store: options.Store = None
 ) -> None:
     """Compare two runs through a model that both measured, and say which differences are resolved."""
-    from saevit.report.stored.changes import diff_tables
+    from saevit.report.views.diff import tabulate_diff
     from saevit.runs.diff import diff_runs as compare_runs
     from saevit.runs.store import find_run, read_run
 
     first, second = read_run(find_run(run_a, store, on_skip=output.warn)), read_run(find_run(run_b, store))
     for line in dict.fromkeys((*first.warnings, *second.warnings)):
         output.warn(line)
-    output.show(diff_tables(compare_runs(first, second, reference=reference), first, second))
+    output.show(tabulate_diff(compare_runs(first, second, reference=reference), first, second))
 
 
 @results.command("export")
@@ -130,7 +130,7 @@ def export_runs(
     overwrite: options.Overwrite = False,
 ) -> None:
     """Write the records of one, several or all runs to one file."""
-    from saevit.report.stored import machine
+    from saevit.report.views import records
 
     found, skipped = chosen(runs, store)
     output.check_targets(
@@ -140,9 +140,9 @@ def export_runs(
         endings={"--output": ENDINGS},
     )
     write = {
-        ".csv": machine.records_csv,
-        ".json": machine.runs_json,
-        ".jsonl": machine.records_lines,
+        ".csv": records.write_records_csv,
+        ".json": records.write_runs_json,
+        ".jsonl": records.write_records_lines,
     }[Path(target).suffix]
     is_written = output.write_all(("--output", target, lambda: write(found)))
     for line in [*skipped, *(told for run in found for told in missing(run))]:

@@ -180,13 +180,13 @@ def show_progress(state: "TrainingState") -> Iterator[ProgressView]:
 def draw_curve(state: "TrainingState", job: "PreparedRun", folder: Path) -> bool:
     """Draw the learning curve if an epoch is finished; return False if it cannot be written."""
     from saevit.report.figure import save_figure
-    from saevit.report.training import learning_curve
+    from saevit.report.views.training import draw_learning_curve
     from saevit.train.run_folder import CURVE
 
     caption = f"{short_name(job)}, recipe {state.base}, seed {state.recipe.seed}"
     target = folder / CURVE if state.rows else None
     outputs = output.Outputs({"curve": target}, overwrite=True)
-    return outputs.write({"curve": lambda: partial(save_figure, learning_curve(state.rows, caption))})
+    return outputs.write({"curve": lambda: partial(save_figure, draw_learning_curve(state.rows, caption))})
 
 
 def show_end(state: "TrainingState", job: "PreparedRun", folder: Path) -> None:

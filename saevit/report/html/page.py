@@ -11,13 +11,13 @@ from xml.etree.ElementTree import Element
 from saevit import __version__
 from saevit.compare.comparison import Comparison
 from saevit.report.columns import Table
-from saevit.report.comparison import comparison_table
 from saevit.report.html.markup import element, write_html
 from saevit.report.html.models import models_table
 from saevit.report.html.payload import build_payload, write_script_json
 from saevit.report.html.samples import samples_section
-from saevit.report.tables import machine_name
+from saevit.report.latencies import describe_machine
 from saevit.report.units import field_text, interval, list_fields, percent
+from saevit.report.views.compare import tabulate_comparison
 from saevit.runs.run import Run
 from saevit.text import printable
 
@@ -36,7 +36,7 @@ def report_html(comparison: Comparison, command: str | None = None) -> str:
         comparison: what to report.
         command: the command line that produces this comparison again; None shows none.
     """
-    table = comparison_table(comparison, None)
+    table = tabulate_comparison(comparison, None)
     style, script = (
         files("saevit.report.html").joinpath(name).read_text(encoding="utf-8")
         for name in ("report.css", "report.js")
@@ -91,7 +91,7 @@ def list_timing_facts(run: Run) -> dict[str, Element | str]:
     floor = run.noise_floor
     return {
         "Timed": element("time", {"datetime": run.started}, run.started.replace("T", " ")),
-        "Machine": f"{machine_name(run)}, torch {run.environment.torch}",
+        "Machine": f"{describe_machine(run)}, torch {run.environment.torch}",
         "Conditions": str(run.timed[0].conditions),
         "Rounds": f"{run.rounds}, interleaved, {run.min_time:g} s or more per sample{cut}",
         "Noise floor": f"the reference against itself, {interval(floor.median, floor.low, floor.high)} "

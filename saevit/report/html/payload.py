@@ -5,9 +5,9 @@ import re
 from typing import Any, Literal
 
 from saevit.compare.comparison import Candidate, Comparison
-from saevit.report.comparison import comparison_csv, comparison_json
 from saevit.report.metrics import METRICS, is_comparable, metric_label
 from saevit.report.names import short_names
+from saevit.report.views.compare import write_comparison_csv, write_comparison_json
 from saevit.text import printable
 
 AccuracyKind = Literal["plain", "apart", "claim", "none", "measured", "measured-apart", "unmeasured"]
@@ -37,8 +37,8 @@ def build_payload(comparison: Comparison) -> dict[str, Any]:
             for c in candidates
         ],
         "files": [
-            {"name": f"{stem}.json", "type": "application/json", "text": comparison_json(comparison)},
-            {"name": f"{stem}.csv", "type": "text/csv", "text": comparison_csv(comparison)},
+            {"name": f"{stem}.json", "type": "application/json", "text": write_comparison_json(comparison)},
+            {"name": f"{stem}.csv", "type": "text/csv", "text": write_comparison_csv(comparison)},
         ],
     }
 

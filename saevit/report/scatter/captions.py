@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from saevit.compare.comparison import Candidate, Comparison
 from saevit.report.agreement import LEAST, Disagreement
+from saevit.report.latencies import describe_machine
 from saevit.report.metrics import METRICS
 from saevit.report.names import short_names
 from saevit.report.scatter.points import ScatterPanel, is_of_other_size
-from saevit.report.tables import machine_name
 from saevit.report.units import digits
 from saevit.runs.run import Run
 
@@ -65,7 +65,7 @@ def describe_timing(run: Run) -> str:
     c = run.timed[0].conditions
     batches = [s.conditions.batch_size for s in run.timed if s.samples] or [c.batch_size]
     return (
-        f"Measured on {machine_name(run)}: {c.dtype}, batch {number_range(batches)}, {c.threads} "
+        f"Measured on {describe_machine(run)}: {c.dtype}, batch {number_range(batches)}, {c.threads} "
         f"thread{'s' * (c.threads > 1)}, {c.runtime}, {c.memory_format}, torch {run.environment.torch}; "
         f"medians and quartiles of {run.rounds} interleaved rounds."
     )

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from saevit.attention.findings import METRICS, Attention, HeadNumbers
-from saevit.report.attention.machine import attention_csv, attention_json, save_arrays
-from saevit.report.attention.numbers import attention_tables
+from saevit.report.views.attention import attention_csv, attention_json, attention_tables, save_arrays
 
 
 def of_images(numbers: HeadNumbers, factor: float) -> HeadNumbers:
@@ -29,7 +28,7 @@ def test_table_has_a_row_a_head(seen: Attention) -> None:
     assert row["entropy"] == f"{100 * numbers.mean('attention_entropy') / math.log(9):.1f} %"
     assert row["support"] == f"{100 * numbers.mean('support') / 324:.1f} %"
     assert len(alike.rows) == 4
-    assert any("--sparsity" in note or "nothing speaks" in note for note in alike.notes)
+    assert any("--rates" in note or "no sampling is suggested" in note for note in alike.notes)
 
 
 def test_several_images_show_their_spread(seen: Attention) -> None:
@@ -69,11 +68,11 @@ def test_a_single_head_overlaps_with_nothing(seen: Attention) -> None:
 def test_suggested_rates(seen: Attention) -> None:
     found = tuple(replace(one, suggested=s) for one, s in zip(seen.redundancy, (8, 4, 2, 1), strict=True))
     suggesting = replace(seen, redundancy=found)
-    assert suggesting.suggested_sparsity == "8,4,2,1"
-    assert "to try them: --sparsity 8,4,2,1 (from random weights" in " ".join(
+    assert suggesting.suggested_rates == "8,4,2,1"
+    assert "to try the suggested rates: --rates 8,4,2,1 (from random weights" in " ".join(
         attention_tables(suggesting)[1].notes
     )
-    assert replace(seen, redundancy=found[:2]).suggested_sparsity is None
+    assert replace(seen, redundancy=found[:2]).suggested_rates is None
 
 
 def test_arrays(seen: Attention, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import pytest
 from matplotlib.figure import Figure
 
-from saevit.report.training import learning_curve
+from saevit.report.views.training import draw_learning_curve
 from saevit.train.state import Epoch
 
 
@@ -37,7 +37,7 @@ def lines(figure: Figure) -> dict[str, list[tuple[float, float]]]:
 
 
 def test_what_is_drawn() -> None:
-    found = lines(learning_curve(ROWS, "a run"))
+    found = lines(draw_learning_curve(ROWS, "a run"))
     assert found["training (augmented)"] == [(1, 2.0), (2, 1.0), (3, 0.5), (4, 0.4)]
     assert found["validation"] == [(1, 1.0), (3, 0.25), (4, 0.2)]
     assert found["top-1, 15 images"] == [(1, 40.0), (3, 90.0), (4, 80.0)]
@@ -47,11 +47,11 @@ def test_what_is_drawn() -> None:
 
 @pytest.mark.parametrize("rows", [ROWS[:1], ROWS[1:2], ROWS], ids=["one", "not validated", "all"])
 def test_any_number_of_rows_can_be_drawn(rows: tuple[Epoch, ...]) -> None:
-    figure = learning_curve(rows, "a run")
+    figure = draw_learning_curve(rows, "a run")
     figure.canvas.draw()
     assert figure.axes[0].get_xlim()[1] >= rows[-1].epoch
 
 
 def test_losses_of_very_different_size_get_a_logarithmic_axis() -> None:
-    assert learning_curve(ROWS, "").axes[0].get_yscale() == "linear"
-    assert learning_curve((*ROWS, row(5, 0.01, 95.0)), "").axes[0].get_yscale() == "log"
+    assert draw_learning_curve(ROWS, "").axes[0].get_yscale() == "linear"
+    assert draw_learning_curve((*ROWS, row(5, 0.01, 95.0)), "").axes[0].get_yscale() == "log"

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from saevit.report.columns import Table
-from saevit.report.stored.changes import diff_tables
+from saevit.report.views.diff import tabulate_diff
 from saevit.runs.diff import diff_runs
 from saevit.runs.run import Run
 from tests.runs.test_diff import STEADY, run_of, subject, times
@@ -33,7 +33,7 @@ def first_rounds(run: Run, count: int) -> Run:
 
 
 def compared(first: Run, second: Run, reference: str | None = None) -> tuple[Table, ...]:
-    return diff_tables(diff_runs(first, second, reference=reference), first, second)
+    return tabulate_diff(diff_runs(first, second, reference=reference), first, second)
 
 
 def test_how_many_differences_are_resolved_is_said_first() -> None:
@@ -57,7 +57,7 @@ def test_seconds_of_the_reference_are_no_finding() -> None:
     (table,) = compared(BEFORE, AFTER)
     (note,) = [note for note in table.notes if "seconds" in note]
     assert note.startswith("base itself took 2.000 times the seconds of the first run")
-    assert note.endswith("moves with the machine and its load: no finding")
+    assert note.endswith("depends on the machine and its load and is no finding")
 
 
 def test_the_control_is_judged_as_a_control() -> None:
@@ -81,7 +81,7 @@ def test_a_run_without_control_says_so() -> None:
 def test_under_another_reference_the_control_is_a_second_reading() -> None:
     (table,) = compared(BEFORE, AFTER, reference="ours")
     assert [row[0] for row in table.rows] == ["base", "theirs", "base (again)"]
-    assert any("ought to read as its other line" in note for note in table.notes)
+    assert any("should be equal to its other line" in note for note in table.notes)
     assert "(2 slower)" in table.title
 
 

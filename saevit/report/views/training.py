@@ -18,7 +18,7 @@ MANY = 40  # epochs beyond which a marker each is too much
 
 
 @own_settings()
-def learning_curve(rows: Sequence[Epoch], caption: str) -> "Figure":
+def draw_learning_curve(rows: Sequence[Epoch], caption: str) -> "Figure":
     """Draw losses and validation accuracy over epochs.
 
     Args:

@@ -9,19 +9,18 @@ from typing import Any
 
 import pytest
 
-from saevit.report.stored.machine import (
-    list_csv,
-    list_json,
-    records_csv,
-    records_lines,
-    run_json,
-    runs_json,
+from saevit.report.views.listing import write_list_csv, write_list_json
+from saevit.report.views.records import (
+    write_records_csv,
+    write_records_lines,
+    write_run_json,
+    write_runs_json,
 )
 from saevit.runs.record import Record
 from saevit.runs.run import Run, RunSummary
 from saevit.runs.statistics import median, ratio
-from tests.report.stored.test_listing import LATER, RUN
-from tests.report.stored.test_run import AGAIN, FAST, SLOW, compared
+from tests.report.views.test_listing import LATER, RUN
+from tests.report.views.test_run import AGAIN, FAST, SLOW, compared
 from tests.runs.test_record import COUNTED, MEASURED
 
 OWN = replace(MEASURED, subject="base", quantity="own_latency of stem")
@@ -38,7 +37,7 @@ def rows(text: str) -> list[dict[str, str]]:
 
 
 def test_json_has_everything_of_a_run(run: Run) -> None:
-    data: dict[str, Any] = json.loads(run_json(run))
+    data: dict[str, Any] = json.loads(write_run_json(run))
     assert [Record.from_dict(record) for record in data["records"]] == run.records()
     assert data["records"][1]["samples"] == FAST
     assert (data["run"], data["rounds"], data["ending"]) == ("run", 8, "finished")
@@ -50,18 +49,18 @@ def test_json_has_everything_of_a_run(run: Run) -> None:
 
 
 def test_several_runs_are_one_object(run: Run) -> None:
-    data = json.loads(runs_json([run, replace(run, path=Path("other.jsonl"))]))
+    data = json.loads(write_runs_json([run, replace(run, path=Path("other.jsonl"))]))
     assert [one["run"] for one in data["runs"]] == ["run", "other"]
-    assert data["runs"][0]["records"] == json.loads(run_json(run))["records"]
+    assert data["runs"][0]["records"] == json.loads(write_run_json(run))["records"]
 
 
 def test_a_line_is_a_record(run: Run) -> None:
-    lines = records_lines([run, run]).splitlines()
+    lines = write_records_lines([run, run]).splitlines()
     assert [Record.from_dict(json.loads(line)) for line in lines] == run.records() * 2
 
 
 def test_csv_has_a_row_a_record_in_timms_columns_and_units(run: Run) -> None:
-    base, ours, again, macs, own = rows(records_csv([run]))
+    base, ours, again, macs, own = rows(write_records_csv([run]))
     assert (ours["run"], ours["model"], ours["quantity"], ours["unit"]) == ("run", "ours", "latency", "s")
     assert float(ours["infer_step_time"]) == median(FAST) * 1e3
     assert float(ours["infer_samples_per_sec"]) == 8 / median(FAST)
@@ -80,13 +79,13 @@ def test_csv_has_a_row_a_record_in_timms_columns_and_units(run: Run) -> None:
 def test_csv_has_its_columns_whatever_the_runs_have(run: Run) -> None:
     subjects = tuple(replace(subject, samples=()) for subject in run.subjects)
     none = replace(run, rounds=0, subjects=subjects, facts=())
-    assert records_csv([none]) == records_csv([run]).splitlines(keepends=True)[0]
+    assert write_records_csv([none]) == write_records_csv([run]).splitlines(keepends=True)[0]
 
 
 def test_the_list(run: Run) -> None:
     broken = RunSummary(path=Path("c.jsonl"), problem="c.jsonl, line 2: edited")
     summaries = [replace(RUN, subjects=("a:x=1,y=2", "b")), replace(LATER, ending="lost"), broken]
-    first, second, third = json.loads(list_json(summaries))["runs"]
+    first, second, third = json.loads(write_list_json(summaries))["runs"]
     assert (first["run"], first["models"], first["hardware"]) == (
         RUN.path.stem,
         ["a:x=1,y=2", "b"],
@@ -94,8 +93,8 @@ def test_the_list(run: Run) -> None:
     )
     assert (second["ending"], second["problem"]) == ("lost", None)
     assert (third["ending"], third["rounds"], third["problem"]) == (None, None, broken.problem)
-    table = rows(list_csv(summaries))
+    table = rows(write_list_csv(summaries))
     assert [row["models"] for row in table] == ["a:x=1,y=2 b", "saevit_tiny", ""]
     assert [row["problem"] for row in table] == ["", "", broken.problem]
-    assert len(rows(list_csv([]))) == 0
-    assert list_csv([]).startswith("run,file,started")
+    assert len(rows(write_list_csv([]))) == 0
+    assert write_list_csv([]).startswith("run,file,started")
