@@ -24,7 +24,7 @@ from saevit.train.run_folder import (
     read_state,
     save_state,
 )
-from saevit.train.state import Epoch, Progress, TrainingRun, TrainingState
+from saevit.train.state import Epoch, EpochProgress, TrainingRun, TrainingState
 
 DATA = DataIdentity(fingerprint="0", images=(("a", 3), ("b", 2)))
 STATE = TrainingState(  # nothing is done
@@ -131,7 +131,7 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
 def test_a_state_comes_back_to_the_last_bit(tmp_path: Path) -> None:
     recipe = replace(STATE.recipe, lr=0.1 + 0.2, img_size=(32, 64))
     state = replace(
-        STATE, recipe=recipe, rows=(ROW,), part=Progress(updates=3, loss=0.1 * 3), tensors=TENSORS
+        STATE, recipe=recipe, rows=(ROW,), part=EpochProgress(updates=3, loss=0.1 * 3), tensors=TENSORS
     )
     save_state(state, tmp_path / "last.pt")
     found = load_state(tmp_path / "last.pt")
