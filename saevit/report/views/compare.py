@@ -9,6 +9,7 @@ from saevit.compare.comparison import Accuracy, Candidate, Comparison
 from saevit.report.columns import (
     Column,
     Table,
+    attribute_columns,
     make_table,
     number_column,
     row_values,
@@ -84,7 +85,7 @@ def list_columns(
         Column(key="infer_img_size", value=lambda c: size_value(comparison.img_size)),
         *COUNTS,
         *(column.via(lambda c: c.accuracy) for column in ACCURACY),
-        Column(key="counted_by", value=lambda c: c.counted_by),
+        *attribute_columns("counted_by"),
         Column(
             "Pareto-optimal by",
             lambda c: describe_fronts(c, fronts),
