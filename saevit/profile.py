@@ -10,7 +10,7 @@ from saevit.count.receipt import ReceiptLine
 from saevit.count.subject import Counted
 from saevit.errors import MemoryLimitError, OptionError, nearest
 from saevit.machine import check_fits, free_memory
-from saevit.measure.timing import Progress, Tell, TimingOptions, builder_of, list_conditions, time_models
+from saevit.measure.timing import NextStep, Tell, TimingOptions, builder_of, list_conditions, time_models
 from saevit.runs.record import BYTES, Conditions, Dtype, Record, utc_now
 from saevit.runs.run import Run
 from saevit.runs.store import Writer, keep
@@ -110,7 +110,7 @@ def profile(
         SaevitError: a model that cannot be counted, built or timed, in one line.
     """
     names = _choose_counters(counters, receipt.TRACING if is_baseline(model) else receipt.COUNTERS)
-    on_progress(Progress(text=f"building and counting {model}"))
+    on_progress(NextStep(text=f"building and counting {model}"))
     counted, counts = counted_of(model, img_size)
     conditions = list_conditions(counted, img_size, dtype, timing) if timing else ()
     counts |= _trace(counted, img_size, [name for name in names if name not in counts], on_progress)
@@ -163,7 +163,7 @@ def _trace(
     skeleton, shape = counted.skeleton(), (1, counted.in_chans, *img_size)
     found: dict[str, Count | Exception] = {}
     for name in tracing:
-        on_progress(Progress(text=f"counting with {name}"))
+        on_progress(NextStep(text=f"counting with {name}"))
         try:
             if name in receipt.ON_REAL_TENSORS:
                 _check_room(counted)
@@ -187,7 +187,7 @@ def _time_paths(
         return run, None
     from saevit.measure.breakdown import time_modules
 
-    on_progress(Progress(text="timing the modules"))
+    on_progress(NextStep(text="timing the modules"))
     eager = replace(run.reference.conditions, runtime="eager")
     try:
         eager = _choose_form(counted, paths, eager)

@@ -301,7 +301,7 @@ def kept(folder: Path | None, *, wanted: bool) -> "Iterator[Writer | None]":
 @contextmanager
 def measuring(
     store: Path | None, *, wanted: bool = True
-) -> "Iterator[tuple[Writer | None, Callable[[timing.Progress], None]]]":
+) -> "Iterator[tuple[Writer | None, Callable[[timing.NextStep], None]]]":
     """Yield the writer of a run (see `kept`) and the function that shows its steps on a progress bar."""
     with kept(store, wanted=wanted) as writer, progress() as tell:
         yield writer, lambda step: tell(step.text, step.done, step.eta)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class NextStep:
     """The next step of some work; `done` is the share of the timing that is finished."""
 
     text: str
@@ -24,7 +24,7 @@ class Progress:
     eta: float | None = None  # seconds to the end
 
 
-Tell = Callable[[Progress], object]
+Tell = Callable[[NextStep], object]
 
 
 @dataclass(frozen=True, kw_only=True)

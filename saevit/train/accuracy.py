@@ -16,7 +16,7 @@ from saevit.machine import usable_cores
 from saevit.measure.conditions import pin_threads, place_network, resolve_device, synchronizer
 from saevit.measure.environment import environment
 from saevit.measure.memory import is_out_of_memory
-from saevit.measure.timing import Progress, Tell
+from saevit.measure.timing import NextStep, Tell
 from saevit.model.pyramid import SAEViT
 from saevit.models import Weighted, check_memory, for_inference
 from saevit.runs.evaluation import ClassResult, Evaluation
@@ -175,7 +175,7 @@ def predict_all(
     data: ImageData,
     conditions: Conditions,
     workers: int,
-    on_progress: Callable[[Progress], object],
+    on_progress: Callable[[NextStep], object],
 ) -> Predictions:
     """Run every batch through the network, timed alone and with reading."""
     results = Predictions(num_classes=data.num_classes)
@@ -184,7 +184,7 @@ def predict_all(
     size, text = conditions.batch_size, f"evaluating on {data.name}"
     plan = [range(i, min(i + size, len(data))) for i in range(0, len(data), size)]
     begun = before = perf_counter()
-    on_progress(Progress(text=text, done=0.0, eta=None))
+    on_progress(NextStep(text=text, done=0.0, eta=None))
     batches = make_loader(EvalImages(data, transform), workers=workers, device=device).batches(plan)
     for number, (x, labels, unreadable) in enumerate(batches, start=1):
         results.unreadable += [str(error) for error in unreadable]
@@ -199,7 +199,7 @@ def predict_all(
             results.add(logits.cpu(), labels)
         before = perf_counter()
         left = (before - begun) / number * (len(plan) - number)
-        on_progress(Progress(text=text, done=number / len(plan), eta=left))
+        on_progress(NextStep(text=text, done=number / len(plan), eta=left))
     return results
 
 

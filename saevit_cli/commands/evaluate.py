@@ -11,7 +11,7 @@ from saevit.train.image_data import Split
 from saevit_cli import options, output, readers
 
 if TYPE_CHECKING:
-    from saevit.measure.timing import Progress
+    from saevit.measure.timing import NextStep
     from saevit.runs.evaluation import Evaluation
     from saevit.runs.store import Writer
 
@@ -100,7 +100,7 @@ def evaluate(
         try:
             with output.progress() as tell:
 
-                def on_step(step: "Progress") -> None:
+                def on_step(step: "NextStep") -> None:
                     if step.done == 0 and not outputs.use_stdout:
                         typer.echo(f"Evaluating on {printable(images.statement)}\n")
                     tell(step.text, step.done, step.eta)
