@@ -35,7 +35,7 @@ from saevit.runs.statistics import Ratio
 AXES = ("gmacs", "latency")  # axes of the Pareto fronts in the table, against top-1
 ORDER = (  # of the columns in the table; others follow
     *("model", "family", "params", "GMACs", "peak act.", "ms/batch", "images/s", "ratio"),
-    *("top-1", "95 % interval", "images", "at px", "source"),
+    *("top-1", "95 % interval", "images", "at px", "source", "Pareto-optimal by"),
 )
 COUNTS: tuple[Column[Candidate], ...] = (
     number_column("params", "param_count", lambda c: c.params, scaled, 1e6),
