@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from saevit.count.modules_of import By as ByName
+from saevit.count.breakdown_lines import By as ByName
 from saevit.files import expand
 from saevit.runs.record import Dtype as DtypeName
 from saevit.runs.record import MemoryFormat as MemoryFormatName

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from saevit.baselines.adapters import split
+from saevit.baselines.adapters import split_prefix
 from saevit.errors import OptionError, nearest
 from saevit.machine import most_threads
 from saevit.text import abbreviated, read_number, read_whole
@@ -110,7 +110,7 @@ def read_model(
                 f"{key!r} is given as an option ({values[key]}) and by --set ({value}): keep one"
             )
         values[key] = value
-    if split(model):
+    if split_prefix(model):
         if values:
             raise OptionError(
                 f"{', '.join(values)} cannot be set on {model}: they are keys of SAEViT variants"

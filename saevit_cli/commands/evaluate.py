@@ -78,7 +78,7 @@ def evaluate(
     subject = readers.read_network(
         model, width, depth, rates, settings, checkpoint=checkpoint, default="saevit_tiny"
     )
-    from saevit.models import weighted
+    from saevit.models import load_network
     from saevit.report.views.evaluation import (
         tabulate_evaluation,
         write_evaluation_csv,
@@ -88,7 +88,7 @@ def evaluate(
     from saevit.train.data_sources import open_data
     from saevit.train.loaders import WorkersFailed
 
-    network = weighted(subject, checkpoint, img_size)
+    network = load_network(subject, checkpoint, img_size)
     for note in network.notes:
         output.say(note)
     source = data or network.about.data

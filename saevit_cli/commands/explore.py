@@ -64,8 +64,8 @@ def explore(
     overwrite: options.Overwrite = False,
 ) -> int:
     """Search a space of variants by exact costs: fronts, the best within limits, the largest for a budget."""
+    from saevit.models import check_img_size
     from saevit.report.figure import FORMATS
-    from saevit.subjects import check_img_size
     from saevit.variant import parse
 
     outputs = output.Outputs(
