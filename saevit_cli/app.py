@@ -37,8 +37,8 @@ SUMMARIES = {
     "train": "Train a variant or a timm model with a published recipe; --resume continues a run that was "
     "stopped.",
     "export": "Write a network as ONNX, torch.export or OpenVINO files, and verify each file.",
-    "list": "Show the presets, and the keys that make variants of them.",
-    "results": "List, show, compare and export the measured runs that are kept.",
+    "list": "Show the presets and the keys of variants.",
+    "results": "List, show, compare and export stored runs.",
 }
 # Module and function of the commands that are not called as their module.
 FUNCTIONS = {

@@ -62,7 +62,7 @@ def time_modules(
     Raises:
         OptionError: a path the model does not have, or conditions that contradict the shape or are not eager.
     """
-    _check(model, example_shape, paths, conditions)
+    _check_paths(model, example_shape, paths, conditions)
     started = utc_now()
     placed = place_network(model, conditions)
     example = example_input(conditions, example_shape[1])
@@ -88,7 +88,7 @@ def time_modules(
     )
 
 
-def _check(
+def _check_paths(
     model: nn.Module, shape: tuple[int, int, int, int], paths: Sequence[str], conditions: Conditions
 ) -> None:
     if conditions.runtime != "eager":

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from saevit.count.tracing import placed_copy
+from saevit.count.tracing import copy_placed
 from saevit.errors import OptionError, nearest
 from saevit.machine import most_threads
 from saevit.runs.record import Conditions
@@ -105,7 +105,7 @@ def place_network(model: nn.Module, conditions: Conditions) -> nn.Module:
     layout: dict[str, Any] = {
         "memory_format": LAYOUTS[conditions.memory_format]
     }  # not in every torch's stubs
-    return placed_copy(model, lambda tensor: tensor).to(device=device, dtype=dtype).to(**layout)
+    return copy_placed(model, lambda tensor: tensor).to(device=device, dtype=dtype).to(**layout)
 
 
 def example_input(conditions: Conditions, channels: int) -> Tensor:

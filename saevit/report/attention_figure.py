@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from saevit.attention.findings import Attention
 from saevit.report.attention_grid import (
     ROBUST,
-    Grid,
+    MapGrid,
     MapPanel,
     caption_paragraphs,
     figure_title,
@@ -133,14 +133,14 @@ def attention_figure(view: str, networks: Sequence[Attention]) -> "Figure":
     return figure
 
 
-def cell_width(grids: Sequence[Grid]) -> float:
+def cell_width(grids: Sequence[MapGrid]) -> float:
     """Return the width of a cell: an even part of the usual width of a figure, within limits."""
     count = sum(len(grid.columns) for grid in grids)
     room = WIDTH - 2 * MARGIN - LABEL * len(grids) - BETWEEN * (len(grids) - 1)
     return min(WIDEST, max(NARROWEST, room / count - GAP))
 
 
-def heads_height(grid: Grid) -> float:
+def heads_height(grid: MapGrid) -> float:
     """Return the height of the heads of the columns: a line, with smaller lines under it."""
     lines = (column.partition("\n") for column in grid.columns)
     return max(text_height(first, TEXT) + text_height(rest, SMALL) for first, _, rest in lines) + 0.06
@@ -165,7 +165,7 @@ def draw_head(canvas: Canvas, attention: Attention, intro: Sequence[tuple[str, b
 
 
 def draw_grid(
-    canvas: Canvas, grid: Grid, place: tuple[float, float, float], norms: "Mapping[str, Normalize]"
+    canvas: Canvas, grid: MapGrid, place: tuple[float, float, float], norms: "Mapping[str, Normalize]"
 ) -> None:
     """Draw the grid of one network at a place: left, top and the width of a cell."""
     left, top, width = place
@@ -194,7 +194,7 @@ def draw_words(axes: "Axes", words: str) -> None:
 
 def draw_cell(
     canvas: Canvas,
-    grid: Grid,
+    grid: MapGrid,
     panels: tuple[MapPanel, ...],
     place: tuple[float, float, float],
     norms: "Mapping[str, Normalize]",
@@ -265,7 +265,7 @@ def find_edges(pixels: "ndarray") -> "ndarray":
     return edges
 
 
-def make_norms(grids: Sequence[Grid]) -> "dict[str, Normalize]":
+def make_norms(grids: Sequence[MapGrid]) -> "dict[str, Normalize]":
     """Return one scale of values to colours for each colour bar, so that colours compare."""
     import numpy as np
 

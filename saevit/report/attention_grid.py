@@ -1,10 +1,10 @@
 """What a figure of attention shows: a grid of maps with one row per block, and the texts around it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from saevit.attention.findings import Attention, AttentionBlock, BlockMaps, pick_typical
+from saevit.attention.findings import Attention, AttentionBlock, BlockMaps, RolloutMap, pick_typical
 from saevit.errors import OptionError
 from saevit.report.units import percent
 
@@ -60,16 +60,15 @@ class MapPanel:
 
 
 Cell = tuple[MapPanel, ...] | str  # a map, one for each head, or a text instead
-Rows = list[tuple[str, tuple[Cell, ...]]]  # label and cells
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grid:
-    """The maps of one network."""
+class MapGrid:
+    """The maps of one network: labelled rows of cells."""
 
     attention: Attention
     columns: tuple[str, ...]
-    rows: Rows
+    rows: list[tuple[str, tuple[Cell, ...]]]
     aspect: float  # height over width of a cell
 
     @property
@@ -78,129 +77,109 @@ class Grid:
         return [p for _, cells in self.rows for cell in cells if not isinstance(cell, str) for p in cell]
 
 
-def make_grids(view: str, networks: Sequence[Attention]) -> list[Grid]:
+def make_grids(view: str, networks: Sequence[Attention]) -> list[MapGrid]:
     """Return the grid of each network; the blocks of a single column are laid out side by side."""
-    grids = []
-    for attention in networks:
-        columns, rows = VIEWS[view](attention)
-        height, width = attention.img_size
-        aspect = 1.0 if view == "pattern" else height / width
-        grids.append(Grid(attention=attention, columns=columns, rows=rows, aspect=aspect))
+    grids = [make_grid(view, attention) for attention in networks]
     if len(grids) == 1 and len(grids[0].columns) == 1:
         (grid,) = grids
-        flat = (grid.columns[0], tuple(cells[0] for _, cells in grid.rows))
-        return [replace(grid, columns=tuple(label for label, _ in grid.rows), rows=[flat])]
+        row = (grid.columns[0], tuple(cells[0] for _, cells in grid.rows))
+        return [replace(grid, columns=tuple(label for label, _ in grid.rows), rows=[row])]
     return grids
 
 
-def show_overview(attention: Attention) -> tuple[tuple[str, ...], Rows]:
-    """Show the samples, the attention that each pixel receives, and the same for each head."""
-    rows: Rows = []
-    for maps in blocks_of(attention):
-        mean = image_panel(maps.block, "received", even_share(maps.received.mean(0)))
-        heads = tuple(
-            image_panel(maps.block, f"head {head}", even_share(received), title=str(head))
-            for head, received in zip(maps.heads[:MOST_HEADS], maps.received, strict=False)
-        )
-        rows.append((row_label(attention, maps), (samples_cell(maps), (mean,), heads)))
-    return ("samples", "attention received", "of each head"), rows
+def make_grid(view: str, attention: Attention) -> MapGrid:
+    """Return the grid of one network, with a row for each block that is shown."""
+    queries = [f"pixel {query.image[0]},{query.image[1]}" for query in attention.queries]
+    if view == "query" and not queries:
+        raise OptionError("the query view needs a pixel of the image: --query X,Y")
+    columns = {
+        "overview": ("samples", "attention received", "of each head"),
+        "query": tuple(f"from {pixel}" for pixel in queries),
+        "pattern": ("computed scores", "sampled attention", "dense attention"),
+        "rollout": ("average of all pixels", *queries),
+    }[view]
+    if view == "rollout":
+        rows = [rollout_row(attention, rollout) for rollout in attention.rollout]
+    else:
+        cells_of = {"overview": overview_cells, "query": query_cells, "pattern": pattern_cells}[view]
+        rows = [
+            (row_label(view, attention, maps), cells_of(attention, maps)) for maps in blocks_of(attention)
+        ]
+    if view == "pattern" and all(len(cells) == 2 for _, cells in rows):
+        columns = ("computed scores", "attention")
+    aspect = 1.0 if view == "pattern" else attention.img_size[0] / attention.img_size[1]
+    return MapGrid(attention=attention, columns=columns, rows=rows, aspect=aspect)
+
+
+def overview_cells(_attention: Attention, maps: BlockMaps) -> tuple[Cell, ...]:
+    """Return the samples, the attention that each pixel receives, and the same for each head."""
+    heads = (
+        image_panel(maps.block, f"head {head}", even_share(received), title=str(head))
+        for head, received in zip(maps.heads[:MOST_HEADS], maps.received, strict=False)
+    )
+    received = image_panel(maps.block, "received", even_share(maps.received.mean(0)))
+    return samples_cell(maps), (received,), tuple(heads)
 
 
 def samples_cell(maps: BlockMaps) -> Cell:
-    """Return the window weights of a block, or a text if nothing is sampled."""
+    """Return the window weights of a block, relative to an even mean, or a text if nothing is sampled."""
+    import numpy as np
+
     block = maps.block
     if block.sampling == "reduction":
         return "keys are regions,\nread by a convolution"
     if block.rate == 1:
         return "every pixel is a token"
-    title = "" if block.sampling == "adaptive" else f"{block.sampling} sampling"
-    return (image_panel(block, "weights", maps.weights * window_sizes(block), scale="weights", title=title),)
-
-
-def window_sizes(block: AttentionBlock) -> "ndarray":
-    """Return the number of pixels in the window of each pixel, (H, W)."""
-    import numpy as np
-
-    down, across = (
+    down, across = (  # pixels of the window of each row and of each column
         np.minimum(block.rate, side - np.arange(side) // block.rate * block.rate)
         for side in (block.height, block.width)
     )
-    return down[:, None] * across
+    title = "" if block.sampling == "adaptive" else f"{block.sampling} sampling"
+    weights = maps.weights * (down[:, None] * across)
+    return (image_panel(block, "weights", weights, scale="weights", title=title),)
 
 
-def show_query(attention: Attention) -> tuple[tuple[str, ...], Rows]:
-    """Show what each query pixel attends to, one column per query."""
-    if not attention.queries:
-        raise OptionError("the query view needs a pixel of the image: --query X,Y")
-    rows: Rows = []
-    for maps in blocks_of(attention):
-        panels = (
-            image_panel(maps.block, f"query {i}", even_share(row.mean(0)), points=(query.input,))
-            for i, (query, row) in enumerate(zip(attention.queries, maps.rows, strict=True), 1)
-        )
-        rows.append((row_label(attention, maps), tuple((panel,) for panel in panels)))
-    return tuple(f"from pixel {q.image[0]},{q.image[1]}" for q in attention.queries), rows
-
-
-def show_pattern(attention: Attention) -> tuple[tuple[str, ...], Rows]:
-    """Show the scores that are computed, sampled attention, and dense attention of the same block."""
-    rows: Rows = []
-    for maps in blocks_of(attention):
-        pattern, N = maps.pattern, maps.block.pixels
-        assert pattern is not None
-        cells = [matrix_cell(maps, "scores", pattern.scores), matrix_cell(maps, "sampled", pattern.sampled)]
-        if pattern.dense is not None:
-            cells.append(matrix_cell(maps, "dense", pattern.dense))
-        count = len(pattern.pixels)
-        part = "" if count == N else f"\n{count} of {N} pixels shown"
-        rows.append((row_label(attention, maps) + part, tuple(cells)))
-    if all(len(cells) == 2 for _, cells in rows):
-        return ("computed scores", "attention"), rows
-    return ("computed scores", "sampled attention", "dense attention"), rows
-
-
-def matrix_cell(maps: BlockMaps, name: str, values: "ndarray") -> Cell:
-    """Return a section of the N x N matrix, with lines between windows if these are large enough."""
-    assert maps.pattern is not None
-    size, starts = len(maps.pattern.pixels), maps.pattern.window_starts
-    panel = MapPanel(
-        name=f"{maps.block.name}: {name}",
-        values=values,
-        extent=(0.0, float(size), float(size), 0.0),
-        scale=None if name == "scores" else "attention",
-        is_matrix=True,
-        lines=tuple(map(float, starts[1:])) if len(starts) <= size // LINED else (),
+def query_cells(attention: Attention, maps: BlockMaps) -> tuple[Cell, ...]:
+    """Return what each query pixel attends to."""
+    return tuple(
+        (image_panel(maps.block, f"query {i}", even_share(row.mean(0)), points=(query.input,)),)
+        for i, (query, row) in enumerate(zip(attention.queries, maps.rows, strict=True), 1)
     )
-    return (panel,)
 
 
-def show_rollout(attention: Attention) -> tuple[tuple[str, ...], Rows]:
-    """Show which pixels of the first map make up the maps of later blocks."""
-    points: list[tuple[Point, ...]] = [(), *((query.input,) for query in attention.queries)]
-    rows: Rows = []
-    for rollout in attention.rollout:
-        panels = (
-            image_panel(
-                rollout.block,
-                f"rollout {i}" if i else "rollout",
-                even_share(mass),
-                scale="rollout",
-                points=marks,
-                stride=rollout.stride,
-            )
-            for i, (mass, marks) in enumerate(zip(rollout.mass, points, strict=True))
+def pattern_cells(_attention: Attention, maps: BlockMaps) -> tuple[Cell, ...]:
+    """Return the scores that are computed, sampled attention, and dense attention of the same block."""
+    pattern = maps.pattern
+    assert pattern is not None
+    size, starts = len(pattern.pixels), pattern.window_starts
+    lines = tuple(map(float, starts[1:])) if len(starts) <= size // LINED else ()
+    matrices = {"scores": pattern.scores, "sampled": pattern.sampled, "dense": pattern.dense}
+    return tuple(
+        (
+            MapPanel(
+                name=f"{maps.block.name}: {name}",
+                values=values,
+                extent=(0.0, float(size), float(size), 0.0),
+                scale=None if name == "scores" else "attention",
+                is_matrix=True,
+                lines=lines,
+            ),
         )
-        label = f"after stage {rollout.block.stage},\nblock {rollout.block.number}"
-        rows.append((label, tuple((panel,) for panel in panels)))
-    return ("average of all pixels", *(f"pixel {q.image[0]},{q.image[1]}" for q in attention.queries)), rows
+        for name, values in matrices.items()
+        if values is not None
+    )
 
 
-VIEWS: dict[str, Callable[[Attention], tuple[tuple[str, ...], Rows]]] = {
-    "overview": show_overview,
-    "query": show_query,
-    "pattern": show_pattern,
-    "rollout": show_rollout,
-}
+def rollout_row(attention: Attention, rollout: RolloutMap) -> tuple[str, tuple[Cell, ...]]:
+    """Return which pixels of the first map make up the map after a block, and the label of the row."""
+    block = rollout.block
+    points: list[tuple[Point, ...]] = [(), *((query.input,) for query in attention.queries)]
+    cells = []
+    for i, (mass, marks) in enumerate(zip(rollout.mass, points, strict=True)):
+        first = replace(block, stride=rollout.stride)
+        name = f"rollout {i}" if i else "rollout"
+        cells.append((image_panel(first, name, even_share(mass), scale="rollout", points=marks),))
+    return f"after stage {block.stage},\nblock {block.number}", tuple(cells)
 
 
 def even_share(values: "ndarray") -> "ndarray":
@@ -216,10 +195,9 @@ def image_panel(
     scale: str = "attention",
     points: tuple[Point, ...] = (),
     title: str = "",
-    stride: tuple[float, float] | None = None,
 ) -> MapPanel:
     """Return a map over the image; its last row and column may reach over the edge of the input."""
-    down, across = stride or block.stride
+    down, across = block.stride
     extent = (0.0, values.shape[1] * across, values.shape[0] * down, 0.0)
     return MapPanel(
         name=f"{block.name}: {name}", values=values, extent=extent, scale=scale, points=points, title=title
@@ -233,17 +211,21 @@ def blocks_of(attention: Attention) -> list[BlockMaps]:
     return [attention.maps[i] for i in pick_typical([maps.block.stage for maps in attention.maps])]
 
 
-def row_label(attention: Attention, maps: BlockMaps) -> str:
-    """Name a block, its heads if the user chose some, and how it samples."""
-    block, heads = maps.block, ", ".join(map(str, maps.heads))
+def row_label(view: str, attention: Attention, maps: BlockMaps) -> str:
+    """Name a block, its heads if the user chose some, how it samples, and which part of it is shown."""
+    block = maps.block
     lines = [block.name]
     if attention.heads_chosen:
-        lines.append(f"head{'s' * (len(maps.heads) > 1)} {heads}")
+        lines.append(f"head{'s' * (len(maps.heads) > 1)} {', '.join(map(str, maps.heads))}")
     lines.append(f"{block.height} x {block.width} pixels")
     if block.rate == 1 and block.sparsity == 0:
-        return "\n".join([*lines, "r = 1: dense"])
-    lines.append(f"r = {block.rate}: {block.tokens} tokens" if block.rate > 1 else "in groups")
-    return "\n".join([*lines, f"sparsity {percent(block.sparsity, 2)}"])
+        lines.append("r = 1: dense")
+    else:
+        lines.append(f"r = {block.rate}: {block.tokens} tokens" if block.rate > 1 else "in groups")
+        lines.append(f"sparsity {percent(block.sparsity, 2)}")
+    if view == "pattern" and maps.pattern and len(maps.pattern.pixels) < block.pixels:
+        lines.append(f"{len(maps.pattern.pixels)} of {block.pixels} pixels shown")
+    return "\n".join(lines)
 
 
 def spaced_name(attention: Attention) -> str:

@@ -1,7 +1,5 @@
 """What a trained network reached on labelled images, and the records that keep it. Only data."""
 
-import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,9 +8,8 @@ from saevit.runs.record import Conditions, Environment, Record
 from saevit.runs.run import EVALUATION, Run, Subject
 from saevit.runs.statistics import BINS, Share, median
 from saevit.runs.store import Tell, Writer, read_runs
-from saevit.text import read_whole
+from saevit.runs.top1 import MeasuredTop1
 
-TOP1 = "top1"
 SPLITS = ("validation", "train", "all")
 ALONE, WITH_READING = "eval_throughput", "eval_throughput_with_reading"
 NOT_INTERLEAVED = "of this one pass, batch by batch, not interleaved with another model"
@@ -73,61 +70,6 @@ class Evaluation:
     def throughput_with_reading(self) -> float:
         """Median images/s with reading."""
         return median(self.with_reading)
-
-
-@dataclass(frozen=True, kw_only=True)
-class MeasuredTop1:
-    """A top-1 that was measured here, read back from its record."""
-
-    record: Record
-    data: str
-    fingerprint: str  # of the data; "": of a version that kept none
-    split: str
-    share: Share
-    unreadable: int
-    checkpoint: str
-    sha256: str
-
-    @property
-    def model(self) -> str:
-        """The text of the network."""
-        return self.record.subject
-
-    @property
-    def img_size(self) -> tuple[int, int]:
-        """(H, W) that it was evaluated at."""
-        assert self.record.conditions is not None
-        return self.record.conditions.img_size
-
-    @property
-    def definition(self) -> int:
-        """Number of the network's definition that variants had."""
-        assert self.record.environment is not None
-        return self.record.environment.network
-
-
-def read_top1(record: Record) -> MeasuredTop1 | None:
-    """Read the facts in the notes of a record; None if it is not the top-1 of an evaluation."""
-    if record.quantity != TOP1 or record.source != "measured" or record.conditions is None:
-        return None
-    facts = dict(note.split("=", 1) for note in record.notes if "=" in note)
-    try:
-        share = Share(hits=read_whole(facts["correct"]), total=read_whole(facts["images"]))
-        unreadable = read_whole(facts["unreadable"])
-        if unreadable < 0 or not math.isclose(100 * share.value, record.value or 0.0):
-            return None
-        return MeasuredTop1(
-            record=record,
-            share=share,
-            data=facts["data"],
-            fingerprint=facts.get("fingerprint", ""),
-            split=facts["split"],
-            unreadable=unreadable,
-            checkpoint=facts["checkpoint"],
-            sha256=facts["sha256"],
-        )
-    except (KeyError, ValueError):
-        return None
 
 
 def records_of(found: Evaluation) -> list[Record]:
@@ -201,15 +143,10 @@ def keep_evaluation(found: Evaluation, writer: Writer) -> None:
     writer.end()
 
 
-def read_top1s(facts: Iterable[Record]) -> list[MeasuredTop1]:
-    """Return the records that are the top-1 of an evaluation."""
-    return [one for fact in facts if (one := read_top1(fact))]
-
-
 def list_top1s(folder: Path | None = None, on_skip: Tell = lambda line: None) -> list[MeasuredTop1]:
     """Return every top-1 in a folder of runs, the oldest first; skip files that cannot be read.
 
     Raises:
         OptionError: the folder is a file, or cannot be read.
     """
-    return [one for run in read_runs(folder, on_skip) if run.is_evaluation for one in read_top1s(run.facts)]
+    return [one for run in read_runs(folder, on_skip) if run.is_evaluation for one in run.top1s]

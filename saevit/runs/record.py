@@ -120,7 +120,7 @@ class Record:
     def __post_init__(self) -> None:
         check_version(self.schema_version, SCHEMA_VERSION, "record")
         for name in ("subject", "quantity", "unit"):
-            check_name(name, getattr(self, name))
+            check_label(name, getattr(self, name))
         check_time(self.time)
         if rule := self._broken_rule():
             raise ValueError(f"{abbreviated(self.subject)}, {abbreviated(self.quantity)}: {rule}")
@@ -179,7 +179,7 @@ def check_version(version: object, newest: int, what: str) -> None:
         )
 
 
-def check_name(what: str, text: str) -> None:
+def check_label(what: str, text: str) -> None:
     """Refuse, by a DecodeError, a name that is empty or that no table can hold."""
     if not 0 < len(text) <= LONGEST_NAME:
         raise DecodeError(f"{what} {abbreviated(text)!r}: a text of 1 to {LONGEST_NAME} characters")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from saevit.compare.candidates import records_of
+from saevit.compare.candidates import record_figures
 from saevit.compare.compare import compare, comparison_of, resolve_models
 from saevit.errors import OptionError
 from saevit.measure.timing import TimingOptions
@@ -72,7 +72,7 @@ def test_a_profile_is_a_comparison_of_its_configurations(tmp_path: Path) -> None
 
 def test_facts_say_where_they_are_from() -> None:
     found = compare([SMALL, "edgevit_xs"], img_size=(64, 64))
-    records = records_of(found.candidates)
+    records = record_figures(found.candidates)
     assert {(r.quantity, r.source) for r in records} == {
         ("params", "analytic"),
         ("macs", "analytic"),

@@ -1,5 +1,6 @@
 """An evaluation of trained weights: accuracy, calibration and speed, as measured or as stored."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,10 +17,11 @@ from saevit.report.columns import (
 )
 from saevit.report.units import digits, fixed, plural
 from saevit.report.views.listing import CUT_OFF, ENDINGS
-from saevit.runs.evaluation import NOT_INTERLEAVED, ClassResult, Evaluation, MeasuredTop1, read_top1s
+from saevit.runs.evaluation import NOT_INTERLEAVED, ClassResult, Evaluation
 from saevit.runs.record import Record
 from saevit.runs.run import Run
 from saevit.runs.statistics import Share
+from saevit.runs.top1 import MeasuredTop1
 
 MOST_CLASSES = 5
 MOST_NAMED = 3  # images that could not be read
@@ -148,7 +150,7 @@ def write_evaluation_csv(found: Evaluation) -> str:
 
 def tabulate_stored_evaluation(run: Run) -> Table:
     """Return one row per stored figure; the notes name data, weights and conditions."""
-    tops = read_top1s(run.facts)
+    tops = run.top1s
     where = f", on {tops[0].data} ({tops[0].split})" if tops else ""
     notes = [*run.warnings, *([CUT_OFF] if run.ending == "lost" else [])]
     notes.append(f"started {run.started} on {run.hardware}: {run.subjects[0].conditions}")
@@ -166,7 +168,7 @@ def tabulate_stored_evaluation(run: Run) -> Table:
     )
 
 
-def describe_figure(fact: Record, tops: list[MeasuredTop1]) -> tuple[str, ...]:
+def describe_figure(fact: Record, tops: Sequence[MeasuredTop1]) -> tuple[str, ...]:
     """Return the cells of one stored figure, with those of its first notes that are about this figure."""
     assert fact.value is not None
     share = next((top.share for top in tops if top.record is fact), None)

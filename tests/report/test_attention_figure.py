@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from saevit.attention.findings import Attention
 from saevit.report.attention_figure import attention_figure, make_norm
 from saevit.report.figure import FORMATS, get_renderer, save_figure
-from tests.report.attention.conftest import QUERY, Look
+from tests.report.conftest import QUERY, Look
 
 PYPLOT = "matplotlib.pyplot"
 
@@ -33,9 +33,9 @@ def words_of(figure: Figure) -> str:
     return " ".join(text.get_text() for text in figure.texts).replace("\n", " ")
 
 
-def test_overview_draws_samples_and_received_attention_over_the_image(seen: Attention) -> None:
-    axes = named(attention_figure("overview", [seen]))
-    last = {block.block.stage: block for block in seen.maps}
+def test_overview_draws_samples_and_received_attention_over_the_image(attention: Attention) -> None:
+    axes = named(attention_figure("overview", [attention]))
+    last = {block.block.stage: block for block in attention.maps}
     for block in last.values():
         place = block.block
         at = f"stage {place.stage}, block {place.number}: "
@@ -50,35 +50,35 @@ def test_overview_draws_samples_and_received_attention_over_the_image(seen: Atte
         assert (at + "weights" in axes) == (place.rate > 1)
 
 
-def test_window_weights_are_multiples_of_an_even_mean(seen: Attention, looked: Look) -> None:
-    axes = named(attention_figure("overview", [seen]))
+def test_window_weights_are_multiples_of_an_even_mean(attention: Attention, look: Look) -> None:
+    axes = named(attention_figure("overview", [attention]))
     drawn = values(axes["stage 1, block 2: weights"])  # 18 x 18 pixels, r = 8: windows of 64, 16 and 4
     for rows in (slice(0, 8), slice(8, 16), slice(16, 18)):
         assert drawn[rows, :8].mean() == pytest.approx(1, rel=1e-5)
-    average = named(attention_figure("overview", [looked("saevit_pico:depths=2,sampling=average")]))
+    average = named(attention_figure("overview", [look("saevit_pico:depths=2,sampling=average")]))
     np.testing.assert_allclose(values(average["stage 1, block 2: weights"]), 1, rtol=1e-6)
 
 
-def test_query_draws_the_row_of_each_query(looked: Look) -> None:
-    seen = looked(queries=[QUERY, (100, 100)])
-    figure = attention_figure("query", [seen])
+def test_query_draws_the_row_of_each_query(look: Look) -> None:
+    attention = look(queries=[QUERY, (100, 100)])
+    figure = attention_figure("query", [attention])
     axes = named(figure)
-    for block in (seen.maps[0], seen.maps[-1]):
-        for i, query in enumerate(seen.queries):
+    for block in (attention.maps[0], attention.maps[-1]):
+        for i, query in enumerate(attention.queries):
             shown = axes[f"stage {block.block.stage}, block {block.block.number}: query {i + 1}"]
             np.testing.assert_allclose(values(shown), block.rows[i].mean(0) * block.block.pixels)
             marks = [tuple(np.ravel(line.get_data())) for line in shown.lines]
             assert set(marks) == {query.input}
     assert {tuple(np.ravel(line.get_data())) for line in axes["photo"].lines} == {
-        q.input for q in seen.queries
+        q.input for q in attention.queries
     }
     assert "from pixel 256,300" in words_of(figure)
 
 
-def test_pattern_draws_the_scores_that_exist_and_both_attentions(seen: Attention) -> None:
-    figure = attention_figure("pattern", [seen])
+def test_pattern_draws_the_scores_that_exist_and_both_attentions(attention: Attention) -> None:
+    figure = attention_figure("pattern", [attention])
     axes = named(figure)
-    for block in seen.maps:
+    for block in attention.maps:
         at = f"stage {block.block.stage}, block {block.block.number}: "
         found = block.pattern
         if at + "scores" not in axes:
@@ -100,9 +100,9 @@ def test_pattern_draws_the_scores_that_exist_and_both_attentions(seen: Attention
     assert "256 of 324 pixels shown" in text
 
 
-def test_rollout_draws_where_each_stage_comes_from(seen: Attention) -> None:
-    axes = named(attention_figure("rollout", [seen]))
-    for found in seen.rollout:
+def test_rollout_draws_where_each_stage_comes_from(attention: Attention) -> None:
+    axes = named(attention_figure("rollout", [attention]))
+    for found in attention.rollout:
         at = f"stage {found.block.stage}, block {found.block.number}: rollout"
         drawn = values(axes[at])
         assert drawn.shape == (18, 18)
@@ -113,9 +113,9 @@ def test_rollout_draws_where_each_stage_comes_from(seen: Attention) -> None:
 
 
 @pytest.mark.parametrize("view", ["overview", "query", "pattern", "rollout"])
-def test_two_networks_share_their_scales(view: str, seen: Attention, looked: Look) -> None:
-    other = looked("saevit_pico:dims=32,depths=2,heads=2,rates=4", queries=[QUERY])
-    figure = attention_figure(view, [seen, other])
+def test_two_networks_share_their_scales(view: str, attention: Attention, look: Look) -> None:
+    other = look("saevit_pico:dims=32,depths=2,heads=2,rates=4", queries=[QUERY])
+    figure = attention_figure(view, [attention, other])
     norms: dict[str, set[Any]] = {}
     for axes in figure.axes:
         name = str(axes.get_gid())
@@ -124,16 +124,16 @@ def test_two_networks_share_their_scales(view: str, seen: Attention, looked: Loo
             norms.setdefault(image.get_cmap().name, set()).add((image.norm.vmin, image.norm.vmax))
     assert all(len(found) == 1 for found in norms.values())
     text = words_of(figure)
-    assert seen.model.replace(",", ", ") in text
+    assert attention.model.replace(",", ", ") in text
     assert other.model.replace(",", ", ") in text
     assert "of both networks" in text
 
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "pvt_v2_b0", "mobilevit_xxs"])
 @pytest.mark.parametrize("view", ["overview", "query", "pattern", "rollout"])
-def test_timm_models_are_drawn(name: str, view: str, looked: Look) -> None:
-    seen = looked(f"timm:{name}", size=96, queries=[QUERY], views=[view])
-    figure = attention_figure(view, [seen])
+def test_timm_models_are_drawn(name: str, view: str, look: Look) -> None:
+    attention = look(f"timm:{name}", size=96, queries=[QUERY], views=[view])
+    figure = attention_figure(view, [attention])
     maps = [axes for axes in figure.axes if str(axes.get_gid()).startswith("stage") and axes.images]
     assert all(np.isfinite(values(axes)).all() for axes in maps)
     rows = {str(axes.get_gid()).partition(":")[0] for axes in maps}
@@ -141,15 +141,15 @@ def test_timm_models_are_drawn(name: str, view: str, looked: Look) -> None:
     assert ("class tokens" in words_of(figure)) == name.startswith("vit")
 
 
-def test_words_say_what_image_and_which_weights(seen: Attention) -> None:
-    text = words_of(attention_figure("overview", [seen]))
+def test_words_say_what_image_and_which_weights(attention: Attention) -> None:
+    text = words_of(attention_figure("overview", [attention]))
     assert "RANDOM WEIGHTS" in text
     assert (
         "grace_hopper.jpg, 512 x 600 px; the network sees the 512 x 512 px in its middle, at 72 x 72 px"
         in text
     )
     assert "ImageNet mean and standard deviation" in text
-    trained = replace(seen, is_random=False, weights="weights of best.pth", images=("a.png", "b.png"))
+    trained = replace(attention, is_random=False, weights="weights of best.pth", images=("a.png", "b.png"))
     text = words_of(attention_figure("overview", [trained]))
     assert "RANDOM" not in text
     assert "weights of best.pth" in text
@@ -157,9 +157,9 @@ def test_words_say_what_image_and_which_weights(seen: Attention) -> None:
 
 
 @pytest.mark.parametrize("view", ["overview", "query", "pattern", "rollout"])
-def test_nothing_is_cut_off_and_colour_bars_have_units(view: str, seen: Attention) -> None:
+def test_nothing_is_cut_off_and_colour_bars_have_units(view: str, attention: Attention) -> None:
 
-    figure = attention_figure(view, [seen])
+    figure = attention_figure(view, [attention])
     renderer = get_renderer(figure)
     for text in figure.texts:
         box = text.get_window_extent(renderer)
@@ -188,22 +188,24 @@ def test_scales_of_colours() -> None:
     assert even.vmin < 1 < even.vmax
 
 
-def test_nothing_at_all_is_the_darkest_colour_on_a_logarithmic_scale(seen: Attention) -> None:
+def test_nothing_at_all_is_the_darkest_colour_on_a_logarithmic_scale(attention: Attention) -> None:
     blocks = tuple(
         replace(b, received=np.where(b.received > b.received.mean() * 1.01, b.received * 40, 0))
-        for b in seen.maps
+        for b in attention.maps
     )
-    axes = named(attention_figure("overview", [replace(seen, maps=blocks)]))["stage 1, block 2: received"]
+    axes = named(attention_figure("overview", [replace(attention, maps=blocks)]))[
+        "stage 1, block 2: received"
+    ]
     image = axes.images[0]
     assert isinstance(image.norm, LogNorm)
     assert tuple(image.get_cmap().get_bad()) == pytest.approx(image.get_cmap()(0.0))
 
 
 @pytest.mark.parametrize("ending", FORMATS)
-def test_every_format_is_written_without_pyplot(ending: str, seen: Attention, tmp_path: Path) -> None:
+def test_every_format_is_written_without_pyplot(ending: str, attention: Attention, tmp_path: Path) -> None:
     import sys
 
     path = tmp_path / f"a{ending}"
-    save_figure(attention_figure("overview", [seen]), path)
+    save_figure(attention_figure("overview", [attention]), path)
     assert path.read_bytes().startswith({".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}[ending])
     assert PYPLOT not in sys.modules
