@@ -19,6 +19,7 @@ from saevit.count.tracing import (
     find_dtype,
     itemise,
     need_quietly,
+    read_whole_number,
     run_eagerly,
 )
 
@@ -133,10 +134,8 @@ class Handles:
 
 
 def read_amount(counted: Any) -> int:
-    """Read what a handle returns, a number or a Counter of one, as the whole number it must be."""
-    number = sum(counted.values()) if isinstance(counted, Counter) else counted
-    assert number == int(number), f"fvcore counts {number}, which is no whole number of MACs"
-    return int(number)
+    """Return what a handle counts, a number or a Counter of one."""
+    return read_whole_number(sum(counted.values()) if isinstance(counted, Counter) else counted, "fvcore")
 
 
 def count_fvcore(model: nn.Module, input_shape: Shape) -> Count:

@@ -164,6 +164,12 @@ def order_channels_first(sides: tuple[int, ...], input_shape: Shape) -> tuple[in
     return (c, a, b) if last and not first else (a, b, c)
 
 
+def read_whole_number(number: float, tool: str) -> int:
+    """Return one of a tool's floats as the whole number that it must be."""
+    assert number == int(number), f"{tool} counts {number}, which is no whole number of MACs"
+    return int(number)
+
+
 def need_quietly(module: str) -> ModuleType:
     """Import a package whose own imports use what torch and Python have deprecated."""
     with warnings.catch_warnings():
