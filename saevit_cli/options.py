@@ -155,7 +155,7 @@ Force = Annotated[bool, of_time("--force", help="Run a model even if its counted
 By = Annotated[ByName, of_output("--by", help="Rows of the breakdown.")]
 Json = Annotated[
     str | None,
-    of_output(metavar="FILE|-", help="Write all results and raw samples as JSON; - is stdout."),
+    of_output(metavar="FILE|-", help="Write the complete results as JSON; - is stdout."),
 ]
 Csv = Annotated[str | None, csv_option("one row per configuration, in timm's columns")]
 Store = Annotated[

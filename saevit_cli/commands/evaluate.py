@@ -8,7 +8,7 @@ import typer
 from saevit.errors import OptionError
 from saevit.text import printable
 from saevit.train.image_data import Split
-from saevit_cli import options, output, readers
+from saevit_cli import display, options, output, readers
 
 if TYPE_CHECKING:
     from saevit.measure.timing import NextStep
@@ -98,7 +98,7 @@ def evaluate(
     plan = EvalPlan(img_size=img_size, batch_size=batch_size, device=device, threads=threads, workers=workers)
     with output.kept(store, wanted=not no_store) as writer:
         try:
-            with output.progress() as tell:
+            with display.show_progress() as tell:
 
                 def on_step(step: "NextStep") -> None:
                     if step.done == 0 and not outputs.use_stdout:
