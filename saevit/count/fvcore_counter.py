@@ -15,13 +15,13 @@ from saevit.count.tracing import (
     Shape,
     copy_placed,
     copy_to_cpu,
-    describe_failure,
     find_dtype,
     itemise,
     need_quietly,
     read_whole_number,
     run_eagerly,
 )
+from saevit.errors import name_and_line
 
 Handle = Callable[[list[Any], list[Any]], Any]  # inputs and outputs of a node of the graph -> amount
 
@@ -129,7 +129,7 @@ class Handles:
         try:
             return read_amount(self.theirs[kind](inputs, outputs)) if kind in self.theirs else 0
         except (AssertionError, IndexError, NotImplementedError, TypeError) as error:
-            self.failures.append(f"{kind} ({describe_failure(error)})")
+            self.failures.append(f"{kind} ({name_and_line(error)})")
             return 0
 
 

@@ -19,7 +19,6 @@ from saevit.count.tracing import (
     Shape,
     copy_placed,
     count_without_data,
-    describe_failure,
     find_dtype,
     itemise,
     keep_shape,
@@ -27,6 +26,7 @@ from saevit.count.tracing import (
     read_whole_number,
     run_eagerly,
 )
+from saevit.errors import name_and_line
 from saevit.model.layers import Attend
 
 Rule = Callable[[nn.Module, tuple[Tensor, ...], Any], None]  # adds a call's MACs to module.total_ops
@@ -139,7 +139,7 @@ def run_unaided(model: nn.Module, x: Tensor) -> tuple[dict[str, int], tuple[str,
             warnings.filterwarnings("ignore", message="This API is being deprecated")  # thop warns of itself
             total, _, layers = need_quietly("thop").profile(model, (x,), verbose=False, ret_layer_info=True)
     except Exception as error:  # a user of thop would meet it too, so it is a finding
-        return {}, (f"thop as it comes fails ({describe_failure(error)})",)
+        return {}, (f"thop as it comes fails ({name_and_line(error)})",)
     return flatten_layers("", total, layers), ()
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from saevit.errors import need
+from saevit.errors import name_and_line, need
 
 Shape = tuple[int, int, int, int]  # (B, C, H, W)
 Place = Callable[[Tensor], Tensor]  # what a copy of a network holds for each tensor
@@ -49,7 +49,7 @@ def count_without_data(count: Callable[[Place, tuple[str, ...]], Count], place: 
     try:
         return count(place, ())
     except Exception as error:  # whatever it is: if real tensors do not cure it, it rises from there
-        reason = f"without data the model stops ({describe_failure(error)})"
+        reason = f"without data the model stops ({name_and_line(error)[:200]})"
         return count(copy_to_cpu, (f"counted with real tensors, because {reason}",))
 
 
@@ -176,8 +176,3 @@ def need_quietly(module: str) -> ModuleType:
         warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated")  # fvcore
         warnings.filterwarnings("ignore", message="distutils Version classes are deprecated")  # thop
         return need(module)
-
-
-def describe_failure(error: Exception) -> str:
-    """Return an error's kind and first line."""
-    return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:160]}"
