@@ -195,9 +195,9 @@ def _time_paths(
         modules = dict(network.named_modules(remove_duplicate=False))
         times = time_modules(
             network,
-            (eager.batch_size, counted.in_chans, *eager.img_size),
             [path for path in paths if path in modules],
             eager,
+            channels=counted.in_chans,
             rounds=timing.rounds,
             min_time=timing.min_time,
             seed=timing.seed,

@@ -175,16 +175,12 @@ def label_points(
         text = axes.text(0, 0, point.name, size=LABEL_SIZE, weight="bold" if is_bold else "normal")
         text.set(transform=axes.transAxes, va="bottom", gid=point.candidate.model)
         extent = text.get_window_extent()
+        size = (extent.width + 2 * PAD, extent.height + 2 * PAD)
         x, y = axes.transData.transform((point.x, axes.get_ylim()[0] if point.y is None else point.y))
+        at = (float(x), strip_y if point.y is None else float(y))
+        most = IMPORTANT if is_important else other
+        labels.append(Label(point=at, radius=marker_radius(axes, point), size=size, most=most))
         texts.append(text)
-        labels.append(
-            Label(
-                point=(float(x), strip_y if point.y is None else float(y)),
-                radius=marker_radius(axes, point),
-                size=(extent.width + 2 * PAD, extent.height + 2 * PAD),
-                most=IMPORTANT if is_important else other,
-            )
-        )
     places = place_labels(labels, bounds, covered)
     to_axes = axes.transAxes.inverted().transform
     for point, text, place in zip(points, texts, places, strict=True):

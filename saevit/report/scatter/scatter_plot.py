@@ -44,16 +44,11 @@ TITLE, HEADING, SMALL = 11.0, 10.0, 7.5
 
 @own_settings()
 def scatter_figure(comparison: Comparison, xs: Sequence[str], y: str = "top1") -> "Figure":
-    """Draw one panel for each metric of `xs`, side by side, with a common y axis.
+    """Draw one panel for each metric of `xs`, side by side, with the metric `y` as their common y axis.
 
     With y = top1, the figure shows accuracies, published or measured here, and their Pareto front. Claims and
     other recipes have other markers; SAEViT variants without accuracy are in a strip below the axis. With a
     cost as y, the figure shows whether models that are better by x are better by y, and which disagree most.
-
-    Args:
-        comparison: the models.
-        xs: names of METRICS, without top1.
-        y: another one.
 
     Raises:
         OptionError: no metric, an unknown one, one on two axes, or one without a value.
@@ -135,15 +130,10 @@ def arrange_figure(
     handles: Sequence[Any],
     height: float,
 ) -> None:
-    """Place title, panels of a height, legend and captions below one another, and set the figure's size.
+    """Place the title, the panels, the legend and the captions below one another, and set the figure's size.
 
-    Args:
-        figure: has its panels already.
-        title: of the figure; may be empty.
-        titles: of the panels; may be empty.
-        captions: below everything, one paragraph each.
-        handles: entries of the legend.
-        height: of the panels.
+    The figure has its panels already, which get a height. Its title and theirs may be empty; captions are one
+    paragraph each; handles are the entries of the legend.
     """
     width, panel_width = figure_width(len(figure.axes)), PANEL_WIDTHS.get(len(figure.axes), NARROWEST)
     room = width - 2 * MARGIN
@@ -165,8 +155,7 @@ def arrange_figure(
         top=1 - above / total,
         wspace=BETWEEN / panel_width,
     )
-    if title:
-        figure.text(MARGIN / width, 1 - GAP / total, title, size=TITLE, weight="bold", va="top")
+    figure.text(MARGIN / width, 1 - GAP / total, title, size=TITLE, weight="bold", va="top")
     for axes, text in zip(figure.axes, titles, strict=False):
         axes.set_title(text, loc="left", size=HEADING, weight="bold", pad=16)
     style: dict[str, Any] = {"size": SMALL, "color": GREY, "va": "bottom", "linespacing": LINE_HEIGHT}
