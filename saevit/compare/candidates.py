@@ -5,15 +5,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from saevit.baselines import published
-from saevit.baselines.adapters import same_network
+from saevit.baselines.adapters import map_same_networks
 from saevit.baselines.published import Published
 from saevit.compare.accuracies import MeasuredOn
 from saevit.compare.comparison import Accuracy, Candidate, Comparison
-from saevit.count.subject import Counted
+from saevit.count.model_costs import ModelCosts
 from saevit.errors import SaevitError
+from saevit.models import is_baseline
 from saevit.runs.record import BYTES, COUNTS, Dtype, Record, Source, utc_now
 from saevit.runs.run import Run
-from saevit.subjects import is_baseline
 from saevit.variant import PRESETS, parse
 
 OURS = "SAEViT"
@@ -33,7 +33,7 @@ def list_candidates(models: Sequence[str], reference: str, img_size: tuple[int, 
 
     The first one is the reference if that is among them.
     """
-    same = same_network([reference, *models])
+    same = map_same_networks([reference, *models])
     return [
         replace(candidate_of(model, img_size), same_as=None if same[model] == model else same[model])
         for model in dict.fromkeys(models)
@@ -75,9 +75,9 @@ def accuracy_of(row: Published, img_size: tuple[int, int]) -> Accuracy | None:
     )
 
 
-def add_counts(candidate: Candidate, counted: Counted | str | None, dtype: Dtype) -> Candidate:
+def add_counts(candidate: Candidate, counted: ModelCosts | str | None, dtype: Dtype) -> Candidate:
     """Return a model with the counts of its network, or with the reason why there are none."""
-    if not isinstance(counted, Counted):
+    if not isinstance(counted, ModelCosts):
         return replace(candidate, failure=counted)
     return replace(
         candidate,

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from saevit.baselines import groups
-from saevit.baselines.adapters import same_network
+from saevit.baselines.adapters import map_same_networks
 from saevit.compare.accuracies import MeasuredOn
 from saevit.compare.candidates import (
     add_counts,
@@ -16,13 +16,13 @@ from saevit.compare.candidates import (
     record_figures,
 )
 from saevit.compare.comparison import Candidate, Comparison
-from saevit.count.subject import Counted
+from saevit.count.model_costs import ModelCosts
 from saevit.errors import MemoryLimitError, OptionError, SaevitError, nearest
 from saevit.measure.timing import NextStep, Tell, TimingOptions, list_conditions, time_models
+from saevit.models import check_img_size, count_model
 from saevit.runs.record import COUNTS, Conditions, Dtype
 from saevit.runs.run import Run, Subject
 from saevit.runs.store import Writer, keep
-from saevit.subjects import check_img_size, counted_of
 from saevit.variant import PRESETS
 
 NO_ROUND = "no round was finished"
@@ -74,18 +74,18 @@ def compare(
     return join_run(candidates, run, first, img_size, dtype, measured)
 
 
-def _count(model: str, img_size: tuple[int, int], on_progress: Tell) -> Counted | str:
+def _count(model: str, img_size: tuple[int, int], on_progress: Tell) -> ModelCosts | str:
     """Build and count one model, or return the reason why that is not possible."""
     on_progress(NextStep(text=f"building and counting {model}"))
     try:
-        return counted_of(model, img_size)[0]
+        return count_model(model, img_size)[0]
     except SaevitError as error:
         return str(error)
 
 
 def _choose_conditions(
-    counted: Mapping[str, Counted | str], img_size: tuple[int, int], dtype: Dtype, timing: TimingOptions
-) -> tuple[list[tuple[Counted, Conditions]], dict[str, str]]:
+    counted: Mapping[str, ModelCosts | str], img_size: tuple[int, int], dtype: Dtype, timing: TimingOptions
+) -> tuple[list[tuple[ModelCosts, Conditions]], dict[str, str]]:
     """Return the networks to time with their conditions, and why others do not fit in memory."""
     pairs, reasons = [], {}
     for model, costs in counted.items():
@@ -100,7 +100,7 @@ def _choose_conditions(
 
 
 def _time(
-    pairs: Sequence[tuple[Counted, Conditions]],
+    pairs: Sequence[tuple[ModelCosts, Conditions]],
     candidates: Sequence[Candidate],
     timing: TimingOptions,
     on_progress: Tell,
@@ -150,7 +150,7 @@ def comparison_of(
     for name in [*models, *([reference] if reference else [])]:
         if name not in labels:
             raise OptionError(f"{name!r} is not in the run {run.path.stem}: {nearest(name, labels)}")
-    same = same_network([*subjects, *labels]) | {label: label for label in subjects}
+    same = map_same_networks([*subjects, *labels]) | {label: label for label in subjects}
     conditions = run.timed[0].conditions
     candidates = [
         _read_candidate(run, label, same[label], subjects, conditions.img_size)

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from saevit.errors import OptionError, SaevitError
+from saevit.machine import is_out_of_memory
 from saevit.measure.conditions import (
     example_input,
     first_line,
@@ -25,7 +26,6 @@ from saevit.measure.conditions import (
 )
 from saevit.measure.environment import environment, load_average
 from saevit.measure.interrupts import hold_signals
-from saevit.measure.memory import is_out_of_memory
 from saevit.measure.runtimes import Call, find_runtime
 from saevit.measure.timer import time_call, warm_up
 from saevit.measure.timing import NextStep, Tell

@@ -48,8 +48,7 @@ def rank_correlation(xs: Sequence[float], ys: Sequence[float]) -> float | None:
         raise ValueError(f"{len(xs)} and {len(ys)} values: a rank correlation needs pairs")
     if len(set(xs)) < 2 or len(set(ys)) < 2:
         return None
-    a, b = (ranks - ranks.mean() for ranks in (average_ranks(xs), average_ranks(ys)))
-    return float((a @ b) / math.sqrt((a @ a) * (b @ b)))
+    return float(np.corrcoef(average_ranks(xs), average_ranks(ys))[0, 1])
 
 
 def average_ranks(values: Sequence[float]) -> NDArray[np.float64]:

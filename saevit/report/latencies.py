@@ -5,7 +5,7 @@ from dataclasses import asdict
 from operator import attrgetter
 from typing import Any, TypeVar
 
-from saevit.report.columns import Column, number_column
+from saevit.report.columns import Column, attribute_columns, number_column
 from saevit.report.units import digits, interval, milliseconds, percent
 from saevit.runs.record import Conditions
 from saevit.runs.run import Run, Subject
@@ -46,10 +46,8 @@ LATENCIES: tuple[Column[Subject], ...] = (  # in the order of CSV files
     Column(key="infer_step_time_q3", value=from_samples(lambda seen: seen.q3 * 1e3)),
     Column(key="spread", value=from_samples(lambda seen: seen.spread)),
     Column(key="rounds", value=lambda subject: len(subject.samples)),
-    *(
-        Column(key=name, value=attrgetter(f"conditions.{name}"))
-        for name in ("runtime", "device", "dtype", "threads", "memory_format", "folded")
-    ),
+    *attribute_columns("conditions.runtime", "conditions.device", "conditions.dtype"),
+    *attribute_columns("conditions.threads", "conditions.memory_format", "conditions.folded"),
 )
 
 CONDITIONS: tuple[Column[Conditions], ...] = (

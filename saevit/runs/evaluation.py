@@ -1,17 +1,15 @@
-"""What a trained network reached on labelled images, and the records that keep it. Only data."""
+"""Accuracy, calibration and speed of a trained network on labelled images, and their records. Only data."""
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from saevit.runs.record import Conditions, Environment, Record
 from saevit.runs.run import EVALUATION, Run, Subject
 from saevit.runs.statistics import BINS, Share, median
 from saevit.runs.store import Tell, Writer, read_runs
-from saevit.runs.top1 import MeasuredTop1
+from saevit.runs.top1 import TOP1, MeasuredTop1
 
 SPLITS = ("validation", "train", "all")
-ALONE, WITH_READING = "eval_throughput", "eval_throughput_with_reading"
 NOT_INTERLEAVED = "of this one pass, batch by batch, not interleaved with another model"
 
 
@@ -35,10 +33,10 @@ class Evaluation:
     fingerprint: str = ""  # of the data: SHA-256 of class names, relative file names, sizes; "": not known
     split: str
     statement: str  # what the data are and how they were split
-    unreadable: tuple[str, ...]  # images that could not be read, one line each; they count nowhere
-    left_out: tuple[str, ...]  # what was left out when the data were opened
+    unreadable: tuple[str, ...]  # a line for each image that could not be read; they are not counted
+    left_out: tuple[str, ...]  # a line for everything that was left out when the data were opened
     top1: Share
-    top5: Share | None  # None: six classes or more are needed to say anything
+    top5: Share | None  # None: fewer than six classes
     loss: float  # mean cross-entropy, nat
     calibration_error: float  # expected, 0 to 1, over `bins` of equal width
     classes: tuple[ClassResult, ...]
@@ -46,14 +44,14 @@ class Evaluation:
     conditions: Conditions
     environment: Environment
     started: str  # ISO-8601, UTC
-    workers: int  # processes that read images; 0: the one that ran the network
+    workers: int  # processes that read images; 0: the process that ran the network
     alone: tuple[float, ...]  # images/s of the network in each full batch but the first
     with_reading: tuple[float, ...]  # the same, with reading and transforming
     bins: int = BINS
 
     @property
     def images(self) -> int:
-        """How many were judged."""
+        """Number of images that were evaluated."""
         return self.top1.total
 
     @property
@@ -73,7 +71,7 @@ class Evaluation:
 
 
 def records_of(found: Evaluation) -> list[Record]:
-    """Return an evaluation as records; each says of which data, split, file and how many images it is."""
+    """Return an evaluation as records; the notes of each have its data, split, weights and images."""
     common = (
         f"data={found.data}",
         *([f"fingerprint={found.fingerprint}"] if found.fingerprint else []),
@@ -84,49 +82,41 @@ def records_of(found: Evaluation) -> list[Record]:
         f"sha256={found.sha256}",
         found.form,
     )
-    make = partial(
-        Record,
-        subject=found.model,
-        source="measured",
-        conditions=found.conditions,
-        environment=found.environment,
-        time=found.started,
-    )
-    shares = [("top1", found.top1), *([("top5", found.top5)] if found.top5 else [])]
+
+    def record(quantity: str, unit: str, found_value: float | tuple[float, ...], *notes: str) -> Record:
+        samples = found_value if isinstance(found_value, tuple) else ()
+        return Record(
+            subject=found.model,
+            quantity=quantity,
+            unit=unit,
+            value=None if isinstance(found_value, tuple) else found_value,
+            samples=samples,
+            source="measured",
+            conditions=found.conditions,
+            environment=found.environment,
+            time=found.started,
+            notes=(*notes, *common),
+        )
+
+    shares = {TOP1: found.top1} | ({"top5": found.top5} if found.top5 else {})
+    bins = f"expected, {found.bins} bins of equal width"
+    workers = f"workers={found.workers}"
     return [
-        *(
-            make(quantity=q, unit="%", value=100 * s.value, notes=(*share_notes(s), *common))
-            for q, s in shares
-        ),
-        make(
-            quantity="calibration_error",
-            unit="share",
-            value=found.calibration_error,
-            notes=(f"expected, {found.bins} bins of equal width", *common),
-        ),
-        make(quantity="loss", unit="nat", value=found.loss, notes=("mean cross-entropy", *common)),
-        make(quantity=ALONE, unit="images/s", samples=found.alone, notes=(NOT_INTERLEAVED, *common)),
-        make(
-            quantity=WITH_READING,
-            unit="images/s",
-            samples=found.with_reading,
-            notes=(NOT_INTERLEAVED, f"workers={found.workers}", *common),
-        ),
+        *(record(name, "%", 100 * share.value, *_write_share(share)) for name, share in shares.items()),
+        record("calibration_error", "share", found.calibration_error, bins),
+        record("loss", "nat", found.loss, "mean cross-entropy"),
+        record("eval_throughput", "images/s", found.alone, NOT_INTERLEAVED),
+        record("eval_throughput_with_reading", "images/s", found.with_reading, NOT_INTERLEAVED, workers),
     ]
 
 
-def share_notes(share: Share) -> tuple[str, ...]:
-    """Return the counts and the interval of a share in per cent."""
+def _write_share(share: Share) -> tuple[str, ...]:
     low, high = (100 * end for end in share.interval)
     return f"correct={share.hits}", f"interval=[{low:.2f}, {high:.2f}]", "95 % (Wilson)"
 
 
 def keep_evaluation(found: Evaluation, writer: Writer) -> None:
-    """Write an evaluation as a run with one subject.
-
-    Raises:
-        OptionError: the folder or the disk refuses.
-    """
+    """Store an evaluation as a run with one subject. Raises OptionError if the disk refuses."""
     subject = Subject(
         label=found.model, name=found.model, conditions=found.conditions, quantity=EVALUATION, unit="%"
     )

@@ -12,13 +12,12 @@ from torch.nn import functional as F
 
 from saevit.checkpoint import About
 from saevit.errors import MeasureError, MemoryLimitError, OptionError
-from saevit.machine import usable_cores
+from saevit.machine import is_out_of_memory, usable_cores
 from saevit.measure.conditions import pin_threads, place_network, resolve_device, synchronizer
 from saevit.measure.environment import environment
-from saevit.measure.memory import is_out_of_memory
 from saevit.measure.timing import NextStep, Tell
 from saevit.model.pyramid import SAEViT
-from saevit.models import Weighted, check_memory, for_inference
+from saevit.models import LoadedNetwork, check_memory, convert_for_inference
 from saevit.runs.evaluation import ClassResult, Evaluation
 from saevit.runs.record import Conditions, utc_now
 from saevit.runs.statistics import Share, calibration_error
@@ -82,7 +81,11 @@ class Predictions:
 
 
 def evaluate_network(
-    net: Weighted, data: ImageData, checkpoint: Path, plan: EvalPlan, on_progress: Tell = lambda step: None
+    net: LoadedNetwork,
+    data: ImageData,
+    checkpoint: Path,
+    plan: EvalPlan,
+    on_progress: Tell = lambda step: None,
 ) -> Evaluation:
     """Run a network, in its form for inference, on all images of a dataset in fp32.
 
@@ -119,7 +122,7 @@ def evaluate_network(
         check_memory(net.about.model, conditions.img_size, conditions.batch_size)
     started = utc_now()
     with pin_threads(conditions.threads), torch.inference_mode():
-        model = place_network(for_inference(net.model), conditions)
+        model = place_network(convert_for_inference(net.model), conditions)
         results = predict_all(model, net.about, data, conditions, plan.workers, on_progress)
     if not results.hits:
         first = f": {results.unreadable[0]}" if results.unreadable else ""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import torch
 
-from saevit.measure.memory import is_out_of_memory
+from saevit.machine import is_out_of_memory
 from saevit.train.batches import plan_epoch
 from saevit.train.engine import (
     Engine,

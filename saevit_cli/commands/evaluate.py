@@ -8,7 +8,7 @@ import typer
 from saevit.errors import OptionError
 from saevit.text import printable
 from saevit.train.image_data import Split
-from saevit_cli import options, output, readers
+from saevit_cli import display, options, output, readers
 
 if TYPE_CHECKING:
     from saevit.measure.timing import NextStep
@@ -78,7 +78,7 @@ def evaluate(
     subject = readers.read_network(
         model, width, depth, rates, settings, checkpoint=checkpoint, default="saevit_tiny"
     )
-    from saevit.models import weighted
+    from saevit.models import load_network
     from saevit.report.views.evaluation import (
         tabulate_evaluation,
         write_evaluation_csv,
@@ -88,7 +88,7 @@ def evaluate(
     from saevit.train.data_sources import open_data
     from saevit.train.loaders import WorkersFailed
 
-    network = weighted(subject, checkpoint, img_size)
+    network = load_network(subject, checkpoint, img_size)
     for note in network.notes:
         output.say(note)
     source = data or network.about.data
@@ -98,7 +98,7 @@ def evaluate(
     plan = EvalPlan(img_size=img_size, batch_size=batch_size, device=device, threads=threads, workers=workers)
     with output.kept(store, wanted=not no_store) as writer:
         try:
-            with output.progress() as tell:
+            with display.show_progress() as tell:
 
                 def on_step(step: "NextStep") -> None:
                     if step.done == 0 and not outputs.use_stdout:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from saevit.errors import OptionError
-from saevit_cli import options, output, readers
+from saevit_cli import display, options, output, readers
 
 of_files = options.in_panel("Files")
 DYNAMIC = "dynamic"
@@ -62,17 +62,17 @@ def export(
     subject = None if model is None else readers.read_model(model)
     weights = readers.read_weights(checkpoint)
     from saevit.export.exporter import check_request, export_network
-    from saevit.models import weighted
+    from saevit.models import load_network
     from saevit.report.views.export import export_json, export_tables
 
     names = readers.read_names(",".join(formats)) if formats else formats_of(target)
     check_request(names, batch=batch, opset=opset)
-    paths = choose_paths(names, target, readers.name_of(subject, weights))
+    paths = choose_paths(names, target, readers.output_name(subject, weights))
     outputs = check_outputs(paths, json, checkpoint, overwrite=overwrite)
-    network = weighted(subject, weights, img_size)
+    network = load_network(subject, weights, img_size)
     for note in network.notes:
         output.say(note)
-    with output.progress() as tell:
+    with display.show_progress() as tell:
         tell(f"exporting {network.about.model}", None, None)
         result = export_network(network, paths, img_size=img_size, batch=batch, opset=opset)
     for one in result.written:

@@ -1,10 +1,10 @@
 """`saevit list`."""
 
-from saevit_cli.output import show
+from saevit_cli.display import show_tables
 
 
 def list_variants() -> None:
-    """Show the presets, and the keys that make variants of them."""
+    """Show the presets and the keys of variants."""
     from saevit.report.views.listing import tabulate_keys, tabulate_presets
 
-    show((tabulate_presets(), tabulate_keys()))
+    show_tables((tabulate_presets(), tabulate_keys()))

@@ -9,7 +9,7 @@ import typer
 
 from saevit.attention.findings import View
 from saevit.errors import OptionError
-from saevit_cli import options, output, readers
+from saevit_cli import display, options, output, readers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -211,7 +211,7 @@ def figure_path(
     """Return the file of the figure; its default name is made of the networks and the view."""
     if target is not None and not target.is_dir():
         return target
-    models = (readers.name_of(*pair) for pair in pairs)
+    models = (readers.output_name(*pair) for pair in pairs)
     names = [re.sub(r"[^A-Za-z0-9._]+", "-", model)[:LONGEST_NAME].strip("-") for model in models]
     return (target or Path()) / f"{'-and-'.join(dict.fromkeys(names))}-{view}.png"
 
@@ -231,7 +231,7 @@ def look_at_all(
         files = [find_shipped_photo()]
         output.say(f"no --image: using {files[0].name}, which matplotlib ships")
     networks, notes = [], list[str]()
-    with output.progress() as tell:
+    with display.show_progress() as tell:
         for model, checkpoint in pairs:
             net = open_network(model, img_size, checkpoint)
             notes += net.notes

@@ -18,7 +18,8 @@ from saevit.errors import OptionError
 from saevit.model.pyramid import build
 from saevit.variant import parse
 from saevit_cli.app import run_command
-from saevit_cli.output import check_targets, plain
+from saevit_cli.display import format_table
+from saevit_cli.output import check_targets
 from tests.cli.conftest import Run
 
 SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1,classes=2"
@@ -331,6 +332,6 @@ def test_foreign_text_in_a_table_keeps_its_lines() -> None:
         rows=(("\x1b[2J", "\udce9"), ("数\n", "1")),
         notes=("\r",),
     )
-    text = plain(table)
+    text = format_table(table)
     assert text.encode("utf-8").decode().count("\n") == 7
     assert all(line.isprintable() for line in text.splitlines())

@@ -291,12 +291,12 @@ def test_a_thousand_mutants(tmp_path: Path, part: int) -> None:
 def test_runs_of_version_2_are_shown_as_they_were(
     name: str, golden: Callable[[str, Any], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from saevit_cli.output import plain
+    from saevit_cli.display import format_table
 
     monkeypatch.chdir(GOLDEN)
     run = read_run(Path(f"{name}.jsonl"))
     tables = [*tabulate_run(run)]
     if not run.is_evaluation:
         tables.append(tabulate_comparison(comparison_of(run), None))
-    golden(f"{name}.txt", "\n".join(map(plain, tables)))
+    golden(f"{name}.txt", "\n".join(map(format_table, tables)))
     assert replace(run, path=Path()).warnings == ()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from saevit.checkpoint import About, save_checkpoint
 from saevit.errors import MeasureError, OptionError
-from saevit.models import Weighted, build_network, weighted
+from saevit.models import LoadedNetwork, build_network, load_network
 from saevit.runs.statistics import calibration_error
 from saevit.train import accuracy as module
 from saevit.train.accuracy import EvalPlan, evaluate_network, rates
@@ -71,8 +71,8 @@ def no_folding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "for_inference", lambda net: net if isinstance(net, Oracle) else real(net))
 
 
-def trained(net: nn.Module) -> Weighted:
-    return Weighted(model=net.eval(), about=ABOUT, is_random=False, sha256="9a129038")
+def trained(net: nn.Module) -> LoadedNetwork:
+    return LoadedNetwork(model=net.eval(), about=ABOUT, is_random=False, sha256="9a129038")
 
 
 def test_an_oracle_is_always_right(greys: ImageData, file: Path) -> None:
@@ -130,7 +130,7 @@ def test_other_classes_are_refused(greys: ImageData, file: Path) -> None:
 
 def test_random_weights_measure_nothing(greys: ImageData, file: Path) -> None:
     with pytest.raises(OptionError, match="random weights"):
-        evaluate_network(weighted("saevit_pico:classes=7", None), greys, file, PLAN)
+        evaluate_network(load_network("saevit_pico:classes=7", None), greys, file, PLAN)
 
 
 def test_outputs_that_are_not_finite(greys: ImageData, file: Path) -> None:
@@ -145,7 +145,7 @@ def test_few_classes_have_no_top5(tmp_path: Path, file: Path) -> None:
     net = build_network("saevit_pico:depths=1,classes=2", (32, 32))
     about = replace(ABOUT, model="saevit_pico:depths=1,classes=2", num_classes=2, class_names=())
     data = open_data(str(tmp_path), "all")
-    found = evaluate_network(Weighted(model=net, about=about, is_random=False), data, file, PLAN)
+    found = evaluate_network(LoadedNetwork(model=net, about=about, is_random=False), data, file, PLAN)
     assert found.top5 is None
     assert found.conditions.folded
 
@@ -159,7 +159,7 @@ def test_it_runs_what_it_loads(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     save_checkpoint(net.state_dict(), about, path)
     data = open_data("digits", "validation")
-    found = evaluate_network(weighted(None, path), data, path, replace(PLAN, batch_size=100))
+    found = evaluate_network(load_network(None, path), data, path, replace(PLAN, batch_size=100))
     transform = module.eval_transform(about, data.crop_pct)
     with torch.inference_mode():
         logits = net(torch.stack([transform(data[i][0]) for i in range(len(data))]))

@@ -18,7 +18,7 @@ from timm.utils import ModelEmaV3
 
 from saevit.checkpoint import read_checkpoint
 from saevit.errors import MeasureError, MemoryLimitError, OptionError, SaevitError
-from saevit.models import weighted
+from saevit.models import load_network
 from saevit.train import loop
 from saevit.train.data_sources import open_data
 from saevit.train.engine import TrainingStopped, make_engine, run_update
@@ -61,7 +61,7 @@ def test_the_best_weights_reach_what_the_log_says(run: TrainingRun, tmp_path: Pa
     state = trained(run, recipe, tmp_path / "run")
     best = best_epoch(state.rows)
     assert best is not None
-    net = weighted(None, tmp_path / "run" / "best.safetensors")
+    net = load_network(None, tmp_path / "run" / "best.safetensors")
     about = read_checkpoint(tmp_path / "run" / "best.safetensors").about
     assert about is not None
     assert about.class_names == ("blue", "green", "red")

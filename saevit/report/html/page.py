@@ -9,10 +9,9 @@ from string import Template
 from xml.etree.ElementTree import Element
 
 from saevit import __version__
-from saevit.compare.comparison import Comparison
-from saevit.report.columns import Table
+from saevit.compare.comparison import Candidate, Comparison
+from saevit.report.columns import NONE, Column, Table
 from saevit.report.html.markup import element, write_html
-from saevit.report.html.models import models_table
 from saevit.report.html.payload import build_payload, write_script_json
 from saevit.report.html.samples import samples_section
 from saevit.report.latencies import describe_machine
@@ -41,6 +40,10 @@ def report_html(comparison: Comparison, command: str | None = None) -> str:
         files("saevit.report.html").joinpath(name).read_text(encoding="utf-8")
         for name in ("report.css", "report.js")
     )
+    notes = (
+        element("li", {"class": "warning"} if note.startswith("warning:") else {}, note)
+        for note in table.notes
+    )
     template = files("saevit.report.html").joinpath("report.html").read_text(encoding="utf-8")
     return Template(template).substitute(
         policy=html.escape(POLICY.format(hash_text(style), hash_text(script))),
@@ -49,12 +52,7 @@ def report_html(comparison: Comparison, command: str | None = None) -> str:
         script=script,
         header=write_html(*page_header(comparison, table, command)),
         models=write_html(models_table(comparison, table)),
-        notes=write_html(
-            *(
-                element("li", {"class": "warning"} if note.startswith("warning:") else {}, note)
-                for note in table.notes
-            )
-        ),
+        notes=write_html(*notes),
         strips=write_html(*samples_section(comparison)),
         environment=write_html(*environment_tables(comparison)),
         version=html.escape(__version__),
@@ -110,6 +108,48 @@ def explain_ratio(comparison: Comparison) -> str:
         f"median over all rounds{confidence}. Below 1 is faster; not resolved: the interval contains 1, or "
         "there are too few rounds. The noise floor is the ratio of a network to itself."
     )
+
+
+def models_table(comparison: Comparison, table: Table) -> Element:
+    """Return the table of models, in the comparison's order; the script sorts and filters its rows."""
+    heads = (
+        element(
+            "th",
+            {
+                "scope": "col",
+                "class": f"side-{column.side[0]}",
+                "data-kind": "number" if is_number(column) else "text",
+            },
+            element("button", {"type": "button"}, column.heading),
+        )
+        for column in table.columns
+    )
+    rows = (model_row(comparison, table, index) for index in range(len(table.rows)))
+    caption = element("caption", {"class": "unseen"}, table.title)
+    head = element("thead", {}, element("tr", {}, *heads))
+    return element("table", {"id": "models"}, caption, head, element("tbody", {}, *rows))
+
+
+def is_number(column: Column[Candidate]) -> bool:
+    """Is a column sorted by its unrounded value and not by its text?"""
+    return column.side == "right" or column.key == "ratio"
+
+
+def model_row(comparison: Comparison, table: Table, index: int) -> Element:
+    """Return the row of one model; its first cell selects it, and names the reason if it failed."""
+    c, texts = comparison.candidates[index], table.rows[index]
+    reason = [element("span", {"class": "reason"}, c.reason)] if c.reason else []
+    button = element("button", {"type": "button", "aria-pressed": "false"}, texts[0])
+    cells = [element("th", {"scope": "row", "data-value": c.model}, button, *reason)]
+    for text, column in zip(texts[1:], table.columns[1:], strict=True):
+        value, style = (None if text == NONE else text), "text"
+        if is_number(column):
+            ratio = comparison.ratio(c) if column.key == "ratio" else None
+            value, style = column.value(c), ratio.verdict.replace(" ", "-") if ratio else ""
+        key = {} if value is None else {"data-value": str(value)}  # to sort by; unknown values have none
+        cells.append(element("td", {"class": f"side-{column.side[0]} {style}".strip()} | key, text))
+    marks = {"class": "reference"} if c.model == comparison.reference else {}
+    return element("tr", marks | {"data-index": str(index)}, *cells)
 
 
 def environment_tables(comparison: Comparison) -> list[Element]:

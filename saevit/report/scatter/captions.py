@@ -116,13 +116,13 @@ def describe_disagreements(
         f"{y.noun}{resolved if x.is_timed or y.is_timed else ''}."
     ]
     sentences += [
-        f"{names[pair.better.model]} has {ratio_text(pair.x_ratio)} x the {x.noun} of "
-        f"{names[pair.worse.model]}, but {ratio_text(pair.y_ratio)} x its {y.noun}."
+        f"{names[pair.better.model]} has {write_ratio(pair.x_ratio)} x the {x.noun} of "
+        f"{names[pair.worse.model]}, but {write_ratio(pair.y_ratio)} x its {y.noun}."
         for pair in examples
     ]
     return " ".join(sentences)
 
 
-def ratio_text(ratio: float) -> str:
+def write_ratio(ratio: float) -> str:
     """Write a ratio with two significant digits."""
     return digits(ratio, 2) if ratio >= 0.1 else f"{ratio:.2g}"

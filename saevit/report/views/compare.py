@@ -9,6 +9,7 @@ from saevit.compare.comparison import Accuracy, Candidate, Comparison
 from saevit.report.columns import (
     Column,
     Table,
+    attribute_columns,
     make_table,
     number_column,
     row_values,
@@ -34,7 +35,7 @@ from saevit.runs.statistics import Ratio
 AXES = ("gmacs", "latency")  # axes of the Pareto fronts in the table, against top-1
 ORDER = (  # of the columns in the table; others follow
     *("model", "family", "params", "GMACs", "peak act.", "ms/batch", "images/s", "ratio"),
-    *("top-1", "95 % interval", "images", "at px", "source"),
+    *("top-1", "95 % interval", "images", "at px", "source", "Pareto-optimal by"),
 )
 COUNTS: tuple[Column[Candidate], ...] = (
     number_column("params", "param_count", lambda c: c.params, scaled, 1e6),
@@ -84,7 +85,7 @@ def list_columns(
         Column(key="infer_img_size", value=lambda c: size_value(comparison.img_size)),
         *COUNTS,
         *(column.via(lambda c: c.accuracy) for column in ACCURACY),
-        Column(key="counted_by", value=lambda c: c.counted_by),
+        *attribute_columns("counted_by"),
         Column(
             "Pareto-optimal by",
             lambda c: describe_fronts(c, fronts),

@@ -8,6 +8,7 @@ from saevit.report.columns import (
     NONE,
     Column,
     Table,
+    attribute_columns,
     make_table,
     row_values,
     size_value,
@@ -35,35 +36,30 @@ COMMON = (
     "unreadable=",
 )  # notes that all figures have in common
 
+
+def share_columns(key: str) -> tuple[Column[Share], ...]:
+    """Return the columns of a share and its interval in per cent."""
+    return (
+        Column(key=key, value=lambda share: 100 * share.value),
+        Column(key=f"{key}_low", value=lambda share: 100 * share.interval[0]),
+        Column(key=f"{key}_high", value=lambda share: 100 * share.interval[1]),
+    )
+
+
 EVALUATION: tuple[Column[Evaluation], ...] = (
-    Column(key="model", value=lambda e: e.model),
-    Column(key="checkpoint", value=lambda e: e.checkpoint),
-    Column(key="sha256", value=lambda e: e.sha256),
-    Column(key="data", value=lambda e: e.data),
-    Column(key="split", value=lambda e: e.split),
-    Column(key="images", value=lambda e: e.images),
+    *attribute_columns("model", "checkpoint", "sha256", "data", "split", "images"),
     Column(key="unreadable", value=lambda e: len(e.unreadable)),
-    Column(key="num_classes", value=lambda e: e.num_classes),
+    *attribute_columns("num_classes"),
     Column(key="img_size", value=lambda e: size_value(e.conditions.img_size)),
-    Column(key="top1", value=lambda e: 100 * e.top1.value),
-    Column(key="top1_low", value=lambda e: 100 * e.top1.interval[0]),
-    Column(key="top1_high", value=lambda e: 100 * e.top1.interval[1]),
-    Column(key="top5", value=lambda e: 100 * e.top5.value if e.top5 else None),
-    Column(key="top5_low", value=lambda e: 100 * e.top5.interval[0] if e.top5 else None),
-    Column(key="top5_high", value=lambda e: 100 * e.top5.interval[1] if e.top5 else None),
-    Column(key="calibration_error", value=lambda e: e.calibration_error),
-    Column(key="bins", value=lambda e: e.bins),
-    Column(key="loss", value=lambda e: e.loss),
+    *(column.via(lambda e: e.top1) for column in share_columns("top1")),
+    *(column.via(lambda e: e.top5) for column in share_columns("top5")),
+    *attribute_columns("calibration_error", "bins", "loss"),
     Column(key="images_per_second", value=lambda e: e.throughput),
     Column(key="images_per_second_with_reading", value=lambda e: e.throughput_with_reading),
     Column(key="worst_class", value=lambda e: e.worst[0].name),
     Column(key="worst_class_top1", value=lambda e: 100 * e.worst[0].share.value),
-    Column(key="batch_size", value=lambda e: e.conditions.batch_size),
-    Column(key="device", value=lambda e: e.conditions.device),
-    Column(key="threads", value=lambda e: e.conditions.threads),
-    Column(key="workers", value=lambda e: e.workers),
-    Column(key="form", value=lambda e: e.form),
-    Column(key="started", value=lambda e: e.started),
+    *attribute_columns("conditions.batch_size", "conditions.device", "conditions.threads"),
+    *attribute_columns("workers", "form", "started"),
 )
 CLASSES: tuple[Column[ClassResult], ...] = (
     Column("class", lambda one: one.name, key="name", value=lambda one: one.name),

@@ -9,6 +9,7 @@ from saevit.report.columns import (
     NONE,
     Column,
     Table,
+    attribute_columns,
     make_table,
     row_values,
     size_value,
@@ -32,13 +33,13 @@ from saevit.runs.run import Run, Subject
 from saevit.runs.statistics import median, ratio
 
 COUNTS: tuple[Column[Profile], ...] = (
-    Column(key="model", value=lambda p: p.model),
+    *attribute_columns("model"),
     Column(key="infer_img_size", value=lambda p: size_value(p.img_size)),
     Column(key="param_count", value=lambda p: p.params / 1e6),
     Column(key="infer_gmacs", value=lambda p: p.macs / 1e9),
     Column(key="infer_macts", value=lambda p: None if p.activations is None else p.activations / 1e6),
 )
-FAILURE: Column[Subject] = Column(key="failure", value=lambda subject: subject.failure)
+TIMINGS: tuple[Column[Subject], ...] = (*LATENCIES, *attribute_columns("failure"))
 
 
 def tabulate_profile(profile: Profile) -> tuple[Table, ...]:
@@ -203,9 +204,9 @@ def write_profile_json(profile: Profile) -> str:
 
 def timing_values(profile: Profile, run: Run) -> dict[str, Any]:
     """Return the run of a profile, with the whole passes of its breakdown and timm's columns."""
-    times, columns = profile.module_times, [*LATENCIES, FAILURE]
+    times = profile.module_times
     return run_values(run) | {
-        "latencies": [subject_values(subject) | row_values(columns, subject) for subject in run.timed],
+        "latencies": [subject_values(subject) | row_values(TIMINGS, subject) for subject in run.timed],
         "breakdown": asdict(times.conditions) if times else None,
         "breakdown_total": times.watched if times else (),
         "breakdown_plain": times.plain if times else (),
@@ -219,4 +220,4 @@ def write_profile_csv(profile: Profile) -> str:
     if profile.run is None:
         return write_csv(COUNTS, [profile])
     counts: list[Column[Subject]] = [column.via(lambda subject: profile) for column in COUNTS]
-    return write_csv([*counts, *LATENCIES, FAILURE], profile.run.timed)
+    return write_csv([*counts, *TIMINGS], profile.run.timed)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, fields
 from typing import Any
 
-from saevit.report.columns import Column, size_value, write_csv, write_json
+from saevit.report.columns import Column, attribute_columns, size_value, write_csv, write_json
 from saevit.report.latencies import LATENCIES
 from saevit.runs.advice import advice
 from saevit.runs.lines import head_fields
@@ -51,11 +51,9 @@ def environment_column(name: str) -> Column[Record]:
 
 RECORDS: tuple[Column[Record], ...] = (
     Column(key="model", value=lambda record: record.subject),
-    Column(key="quantity", value=lambda record: record.quantity),
-    Column(key="unit", value=lambda record: record.unit),
+    *attribute_columns("quantity", "unit"),
     Column(key="value", value=lambda record: median(record.samples) if record.samples else record.value),
-    Column(key="source", value=lambda record: record.source),
-    Column(key="time", value=lambda record: record.time),
+    *attribute_columns("source", "time"),
     count_column("param_count", "params", 1e6),
     count_column("infer_gmacs", "macs", 1e9),
     count_column("infer_macts", "activations", 1e6),

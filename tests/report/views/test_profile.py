@@ -16,7 +16,7 @@ from saevit.report.columns import Table
 from saevit.report.units import digits, milliseconds
 from saevit.report.views.profile import tabulate_profile, write_profile_csv, write_profile_json
 from saevit.runs.statistics import ratio, summarize
-from saevit_cli.output import plain
+from saevit_cli.display import format_table
 
 
 def by_title(profile: Profile, start: str) -> Table:
@@ -25,12 +25,12 @@ def by_title(profile: Profile, start: str) -> Table:
 
 
 def test_text_is_stable(timed: Profile, golden: Callable[[str, Any], None]) -> None:
-    golden("profile_tables.txt", "\n".join(map(plain, tabulate_profile(timed))))
+    golden("profile_tables.txt", "\n".join(map(format_table, tabulate_profile(timed))))
 
 
 def test_counts_only(golden: Callable[[str, Any], None]) -> None:
     found = profile("saevit_tiny", counters=["analytic"])
-    golden("profile_counted.txt", "\n".join(map(plain, tabulate_profile(found))))
+    golden("profile_counted.txt", "\n".join(map(format_table, tabulate_profile(found))))
 
 
 def test_speed_is_the_median_of_the_samples(timed: Profile) -> None:

@@ -22,7 +22,7 @@ from saevit.export.formats import Content, ExportInput, Format, Runner
 from saevit.export.onnx import ONNX, OPSETS
 from saevit.export.torch_export import PROPERTIES
 from saevit.files import owned
-from saevit.models import IMAGENET_MEAN, IMAGENET_STD, Weighted, for_inference, weighted
+from saevit.models import IMAGENET_MEAN, IMAGENET_STD, LoadedNetwork, convert_for_inference, load_network
 from saevit.variant import KEYS, PRESETS
 from tests.export.conftest import SIZE, network_of, timm_network
 from tests.model.networks import SHALLOW, SWITCHES, error, noise
@@ -46,7 +46,7 @@ class Written:
     """A variant in every format."""
 
     folder: Path
-    network: Weighted
+    network: LoadedNetwork
     found: Export
 
     @property
@@ -55,7 +55,7 @@ class Written:
         return {one.format: one for one in self.found.written}
 
 
-def write(network: Weighted, folder: Path, *names: str, **more: Any) -> Written:
+def write(network: LoadedNetwork, folder: Path, *names: str, **more: Any) -> Written:
     paths = {name: folder / f"a{ENDINGS[name]}" for name in names or ENDINGS}
     return Written(folder, network, export_network(network, paths, **more))
 
@@ -67,7 +67,7 @@ def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def test_every_format_computes_what_the_folded_network_computes(written: Written) -> None:
     assert not written.found.failures
-    folded = for_inference(written.network.model)
+    folded = convert_for_inference(written.network.model)
     for name, one in written.of_format.items():
         assert max(d.worst for d in one.differences if d.is_judged) < 1e-5
         run = FORMATS[name].read(written.folder / f"a{ENDINGS[name]}")
@@ -304,7 +304,7 @@ def test_a_folder_that_refuses_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("img_size", [(224, 224), (256, 192)], ids=str)
 def test_every_preset_as_it_is_built(name: str, img_size: tuple[int, int], tmp_path: Path) -> None:
-    found = write(weighted(PRESETS[name], None, img_size), tmp_path).found
+    found = write(load_network(PRESETS[name], None, img_size), tmp_path).found
     assert not found.failures
     for one in found.written:
         judged = [d for d in one.differences if d.is_judged]

@@ -1,4 +1,4 @@
-"""One model as the profiler sees it: its costs by module path for one image, and how to build it."""
+"""A model's exact costs by module path: of a variant in closed form, of any other network by tracing it."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from saevit.count.cost import (
     count_dense_attention,
     count_modules,
-    count_network,
     count_peak,
     count_tokens,
     find_shapes,
@@ -28,8 +27,8 @@ RECONSTRUCTION = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counted:
-    """A model's exact costs. Maps are by path of the module that does the work itself."""
+class ModelCosts:
+    """A model's exact costs for one image. Maps are by path of the module that does the work itself."""
 
     name: str
     statement: str
@@ -50,10 +49,10 @@ class Counted:
     skeleton: Callable[[], "nn.Module"]  # the network for counting; its weights may take no memory
 
 
-def of_variant(spec: VariantSpec, img_size: tuple[int, int]) -> Counted:
+def count_variant(spec: VariantSpec, img_size: tuple[int, int]) -> ModelCosts:
     """Count a variant in closed form; neither torch nor weights are needed."""
     costs = count_modules(spec, img_size)
-    return Counted(
+    return ModelCosts(
         name=str(spec),
         statement=RECONSTRUCTION,
         counted_by="analytic",
@@ -63,46 +62,37 @@ def of_variant(spec: VariantSpec, img_size: tuple[int, int]) -> Counted:
         macs={path: cost.macs for path, cost in costs.items() if cost.macs},
         activations={path: cost.activations for path, cost in costs.items() if cost.activations},
         shapes=find_shapes(spec, img_size),
-        tokens=attention_tokens(spec, img_size),
-        elementwise=count_network(spec, img_size).elementwise,
+        tokens=count_attention_tokens(spec, img_size),
+        elementwise=sum(cost.elementwise for cost in costs.values()),
         peak_elements=count_peak(spec, img_size),
         attention_macs=sum(cost.macs for path, cost in costs.items() if path.endswith(".attend")),
         dense_attention_macs=count_dense_attention(spec, img_size),
-        build=cache(lambda: build_variant(spec)),
-        folded=cache(lambda: folded_variant(spec)),
-        skeleton=lambda: variant_skeleton(spec),
+        build=cache(lambda: build_form(spec)),
+        folded=cache(lambda: build_form(spec, folded=True)),
+        skeleton=lambda: build_skeleton(spec),
     )
 
 
-def attention_tokens(spec: VariantSpec, img_size: tuple[int, int]) -> dict[str, int]:
+def count_attention_tokens(spec: VariantSpec, img_size: tuple[int, int]) -> dict[str, int]:
     """Return n for each stage, block and attention module that samples."""
-    found = {}
-    for i, (stage, seen) in enumerate(zip(spec.stages, count_tokens(spec, img_size), strict=True)):
+    tokens: dict[str, int] = {}
+    for i, (stage, size) in enumerate(zip(spec.stages, count_tokens(spec, img_size), strict=True)):
         blocks = [f"stages.{i}.blocks.{j}" for j, attends in enumerate(stage.attends) if attends]
-        for path in ([f"stages.{i}"] if blocks else []) + blocks:
-            found[path] = seen.sampled
-        for path in blocks:
-            found |= {f"{path}.attn.{name}": seen.sampled for name in ("sample", "qkv", "attend", "proj")}
-    return found
+        parts = [f"{path}.attn.{name}" for path in blocks for name in ("sample", "qkv", "attend", "proj")]
+        tokens |= dict.fromkeys([*([f"stages.{i}"] if blocks else []), *blocks, *parts], size.sampled)
+    return tokens
 
 
-def build_variant(spec: VariantSpec) -> "nn.Module":
-    """Build the network with its seeded random weights."""
-    from saevit.model.pyramid import build
-
-    return build(spec)
-
-
-def folded_variant(spec: VariantSpec) -> "nn.Module":
-    """Build the network and fold all that folds exactly."""
+def build_form(spec: VariantSpec, *, folded: bool = False) -> "nn.Module":
+    """Build a variant with its seeded random weights, as defined or folded."""
     from saevit.model.fold import fold
     from saevit.model.pyramid import build
 
-    return fold(build(spec))
+    return fold(build(spec)) if folded else build(spec)
 
 
-def variant_skeleton(spec: VariantSpec) -> "nn.Module":
-    """Build the network without memory for its weights."""
+def build_skeleton(spec: VariantSpec) -> "nn.Module":
+    """Build a variant without memory for its weights."""
     import torch
 
     from saevit.model.pyramid import SAEViT
@@ -111,18 +101,18 @@ def variant_skeleton(spec: VariantSpec) -> "nn.Module":
         return SAEViT(spec).eval()
 
 
-def of_network(
+def count_traced(
     name: str, statement: str, model: "nn.Module", img_size: tuple[int, int], count: "Count"
-) -> Counted:
+) -> ModelCosts:
     """Take the costs of any network from the torch counter's `count` of it."""
-    from saevit.count.peak import traced_peak
-    from saevit.count.tracing import output_shapes
+    from saevit.count.peak import trace_peak
+    from saevit.count.tracing import trace_shapes
 
     input_shape = (1, 3, *img_size)
     params: Counter[str] = Counter()
     for path, parameter in model.named_parameters():
         params[path.rpartition(".")[0]] += parameter.numel()
-    return Counted(
+    return ModelCosts(
         name=name,
         statement=statement,
         counted_by="torch",
@@ -131,10 +121,10 @@ def of_network(
         params=params,
         macs=count.macs,
         activations=count.activations or {},
-        shapes=output_shapes(model, input_shape),
+        shapes=trace_shapes(model, input_shape),
         tokens={},
         elementwise=sum(count.apart.values()),
-        peak_elements=traced_peak(model, input_shape).bytes // 4,
+        peak_elements=trace_peak(model, input_shape).bytes // 4,
         attention_macs=None,
         dense_attention_macs=None,
         build=lambda: model,
