@@ -16,12 +16,12 @@ from PIL import Image
 from saevit.attention.findings import Photo
 from saevit.attention.photo import (
     crop_middle,
+    find_shipped_photo,
     list_images,
     locate_query,
     make_input,
     pixels_inside,
     read_photo,
-    shipped_photo,
 )
 from saevit.checkpoint import About
 from saevit.errors import OptionError
@@ -278,7 +278,7 @@ def made(folder: Path) -> Path:
 
 
 def test_the_shipped_photograph_is_there() -> None:
-    assert read_photo(shipped_photo(), SIZE).size == (512, 600)
+    assert read_photo(find_shipped_photo(), SIZE).size == (512, 600)
 
 
 def check_middle(width: int, height: int, H: int, W: int) -> None:
