@@ -45,7 +45,7 @@ INTERRUPTED = 130
 
 
 class Outputs:
-    """The files that a command writes, by the option that names each; `-` is stdout."""
+    """The files that a command writes, each with the option that names it; `-` is stdout."""
 
     def __init__(
         self,
@@ -55,9 +55,22 @@ class Outputs:
         inputs: Iterable[Named] = (),
         endings: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
     ) -> None:
-        """Check the targets, as `check_targets` does."""
-        check_targets(targets.items(), overwrite=overwrite, inputs=inputs, endings=endings)
+        """Refuse a file that cannot or should not be written, and a file that has two roles.
+
+        Args:
+            targets: option to the file that it writes; None is an option that was not given.
+            overwrite: whether existing files may be replaced.
+            inputs: options and the files or folders that they read.
+            endings: option to the endings that its file may have; such a file cannot go to stdout.
+
+        Raises:
+            OptionError: names the option, the file and the way out.
+        """
         self.targets = {option: target for option, target in targets.items() if target is not None}
+        for option, target in self.targets.items():
+            if str(target) != STDOUT or option in endings:
+                check_target(option, Path(target), overwrite=overwrite, endings=endings.get(option, ()))
+        check_roles(self.targets.items(), inputs)
 
     @property
     def use_stdout(self) -> bool:
@@ -111,32 +124,7 @@ def write_content(target: Target, content: str | Callable[[Path], object]) -> No
         say(f"wrote {target}")
 
 
-def check_targets(
-    targets: Iterable[Named],
-    *,
-    overwrite: bool,
-    inputs: Iterable[Named] = (),
-    endings: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
-) -> None:
-    """Refuse a file that cannot or should not be written, and a file that has two roles.
-
-    Args:
-        targets: options and the files that they write; None is an option that was not given.
-        overwrite: whether existing files may be replaced.
-        inputs: options and the files or folders that they read.
-        endings: option to the endings that its file may have; such a file cannot go to stdout.
-
-    Raises:
-        OptionError: names the option, the file and the way out.
-    """
-    targets = list(targets)
-    for option, target in targets:
-        if target is not None and (str(target) != STDOUT or option in endings):
-            check_target(option, Path(target), overwrite=overwrite, endings=endings.get(option, ()))
-    check_roles(targets, inputs)
-
-
-def check_roles(outputs: Iterable[Named], inputs: Iterable[Named]) -> None:
+def check_roles(outputs: Iterable[tuple[str, Target]], inputs: Iterable[Named]) -> None:
     """Refuse one file for two outputs, an output that is also read, and a picture in a folder of images.
 
     Raises:
@@ -144,8 +132,6 @@ def check_roles(outputs: Iterable[Named], inputs: Iterable[Named]) -> None:
     """
     written: dict[object, tuple[str, Target]] = {}
     for option, target in outputs:
-        if target is None:
-            continue
         key = _identity(target)
         if key in written and (key == STDOUT or not Path(target).is_char_device()):
             where = "stdout" if key == STDOUT else target

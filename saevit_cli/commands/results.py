@@ -57,7 +57,7 @@ def list_runs(
     if found:
         outputs.show([tabulate_runs(found, str(store or default_folder()))])
     elif not outputs.use_stdout:
-        sys.stdout.write(f"{printable(explain_empty(store))}\n")
+        sys.stdout.write(f"{printable(empty_store_text(store))}\n")
     is_written = outputs.write(
         {"--json": lambda: write_list_json(found), "--csv": lambda: write_list_csv(found)}
     )
@@ -145,11 +145,11 @@ def read_named_runs(names: list[str] | None, store: Path | None) -> "tuple[list[
     skipped: list[str] = []
     found = list(read_runs(store, skipped.append))
     if not found and not skipped:
-        raise OptionError(explain_empty(store))
+        raise OptionError(empty_store_text(store))
     return found, skipped
 
 
-def explain_empty(store: Path | None) -> str:
+def empty_store_text(store: Path | None) -> str:
     """Return a line that names the empty store and the commands that fill it."""
     from saevit.runs.store import default_folder
 
