@@ -225,10 +225,10 @@ def look_at_all(
     """Run every network on every image."""
     from saevit.attention.look import look_at
     from saevit.attention.network import open_network
-    from saevit.attention.photo import shipped_photo
+    from saevit.attention.photo import find_shipped_photo
 
     if not files:
-        files = [shipped_photo()]
+        files = [find_shipped_photo()]
         output.say(f"no --image: using {files[0].name}, which matplotlib ships")
     networks, notes = [], list[str]()
     with display.show_progress() as tell:
