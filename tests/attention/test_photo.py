@@ -256,7 +256,7 @@ def test_folders_and_files(tmp_path: Path) -> None:
 def test_what_is_no_regular_file_is_refused_at_once(name: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(UnreadableImage, match=r"is no regular file|cannot be read: No such file"):
+    with pytest.raises(UnreadableImage, match=r"is not a regular file|cannot be read: No such file"):
         read_photo(tmp_path / name, SIZE)
 
 
