@@ -1,6 +1,7 @@
 """Looking at variants: at every one of a space, from tables of stages, or at a random sample."""
 
 import math
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -8,8 +9,7 @@ import numpy as np
 from saevit.explore.capacity import last_factor
 from saevit.explore.collector import Collector, Findings, Variants
 from saevit.explore.costs import Evaluator, Ints
-from saevit.explore.quantities import join_partials
-from saevit.explore.question import Question, Search
+from saevit.explore.question import Question, Search, join_partials
 from saevit.explore.tables import Tables, digits_of, most_entries
 
 ROWS = 2**16  # variants that are looked at together: they fit in the cache of a core
@@ -61,11 +61,7 @@ class Sweep:
 
     def _variants(self, tables: Tables, prefixes: Ints) -> Variants:
         """Return the variants that begin with some prefixes: add up the entries of their stages."""
-        options: list[Ints] = []
-        rest = prefixes
-        for size in reversed(self.question.space.shape[1:-1]):
-            rest, option = np.divmod(rest, size)
-            options.insert(0, option)
+        rest, options = split_indices(prefixes, self.question.space.shape[1:-1])
         whole, before = rest - tables.first, np.zeros_like(rest)
         valid, rising = np.ones(len(rest), np.bool_), np.ones(len(rest), np.bool_)
         sums: dict[str, Ints] = {}
@@ -109,10 +105,7 @@ class RandomSample:
 
 def evaluate(evaluator: Evaluator, indices: Ints) -> Variants:
     """Return the variants at some indices (int64) of a space, each counted by itself, without tables."""
-    options, rest = [], indices
-    for size in reversed(evaluator.space.shape[1:]):
-        rest, option = np.divmod(rest, size)
-        options.insert(0, option)
+    rest, options = split_indices(indices, evaluator.space.shape[1:])
     whole = digits_of(evaluator.whole, rest, (-1, 1, 1))
     sums: dict[str, Ints] = {}
     valid = rising = np.ones(len(indices), dtype=np.bool_)
@@ -127,3 +120,12 @@ def evaluate(evaluator: Evaluator, indices: Ints) -> Variants:
         before, last_dim = digits, dim.ravel()
     factor = np.broadcast_to(last_factor(last_dim, evaluator.img_size), len(indices))
     return Variants(first=indices, tail=1, sums=sums, valid=valid, rising=rising, factor=factor)
+
+
+def split_indices(indices: Ints, sizes: Sequence[int]) -> tuple[Ints, list[Ints]]:
+    """Return the index of the choice of the whole network's keys, and the choice of each stage."""
+    options: list[Ints] = []
+    for size in reversed(sizes):
+        indices, option = np.divmod(indices, size)
+        options.insert(0, option)
+    return indices, options

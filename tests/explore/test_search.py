@@ -18,8 +18,17 @@ import saevit
 from saevit.errors import OptionError
 from saevit.explore import costs, sweep
 from saevit.explore.journal import hash_of_code
-from saevit.explore.quantities import OBJECTIVES, PARTIALS, QUANTITIES
-from saevit.explore.question import Limit, Question, Search, choose_method, read_band, read_limit
+from saevit.explore.question import (
+    OBJECTIVES,
+    PARTIALS,
+    QUANTITIES,
+    Limit,
+    Question,
+    Search,
+    choose_method,
+    read_band,
+    read_limit,
+)
 from saevit.explore.search import Answer, answer
 from saevit.explore.space import Space, make_space, read_space
 from saevit.explore.sweep import evaluate
