@@ -118,7 +118,7 @@ def fvcore_models_a_second() -> float:
     import torch
 
     from saevit.count.fvcore_counter import count_fvcore
-    from saevit.count.subject import variant_skeleton
+    from saevit.count.model_costs import build_skeleton
 
     torch.set_num_threads(1)
     space, generator = space_of(HUNDRED_MILLION), random.Random(0)
@@ -126,7 +126,7 @@ def fvcore_models_a_second() -> float:
     while not start or time.perf_counter() - start < FVCORE_SECONDS:
         if done == 0:
             start = time.perf_counter()
-        count_fvcore(variant_skeleton(space.spec_at(generator.randrange(space.size))), (1, 3, 224, 224))
+        count_fvcore(build_skeleton(space.spec_at(generator.randrange(space.size))), (1, 3, 224, 224))
         done += 1
     return done / (time.perf_counter() - start)
 

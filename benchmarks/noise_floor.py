@@ -8,7 +8,7 @@ Prints a Markdown table for docs/benchmarks.md.
 import sys
 from itertools import pairwise
 
-from saevit.count.subject import of_variant
+from saevit.count.model_costs import count_variant
 from saevit.measure.environment import environment
 from saevit.measure.rounds import Run, TimedModel, measure
 from saevit.measure.timing import TimingOptions, configurations
@@ -22,7 +22,7 @@ MIN_TIME = 0.1
 
 def one_run(seed: int) -> Run:
     """Time the variant and its twin at batch 1."""
-    counted = of_variant(parse(VARIANT), (224, 224))
+    counted = count_variant(parse(VARIANT), (224, 224))
     (conditions,) = configurations(counted, (224, 224), "fp32", TimingOptions(batch_sizes=(1,), device="cpu"))
     subject = TimedModel(name=VARIANT, build=counted.build, conditions=conditions)
     return measure([subject], rounds=ROUNDS, min_time=MIN_TIME, seed=seed)

@@ -15,7 +15,7 @@ from torch import nn
 
 from saevit.baselines import timm_models
 from saevit.count.cost import count_network
-from saevit.count.peak import traced_peak
+from saevit.count.peak import trace_peak
 from saevit.measure.rounds import TimedModel, measure
 from saevit.model.fold import fold
 from saevit.model.pyramid import build
@@ -31,7 +31,7 @@ LARGEST = {SPARSE: 1024, DENSE: 512, LEADER: 1024}  # px that are timed
 def model_of(name: str) -> nn.Module:
     """Return the network, in the form that is timed."""
     if name == LEADER:
-        return timm_models.build(name, (224, 224)).eval()
+        return timm_models.build_for_inference(name, (224, 224)).eval()
     return fold(build(parse(name)))
 
 
@@ -68,7 +68,7 @@ def main() -> None:
         first = {}
         for size in SIZES:
             with torch.inference_mode():
-                peak = traced_peak(models[name], (1, 3, size, size)).bytes
+                peak = trace_peak(models[name], (1, 3, size, size)).bytes
             first.setdefault("peak", peak)
             macs = (
                 "-" if name == LEADER else f"{int(count_network(parse(name), (size, size)).macs) / 1e9:.2f}"

@@ -5,16 +5,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from saevit.count import receipt
-from saevit.count.modules_of import By, assign, groups
+from saevit.count.breakdown_lines import By, assign_values, group_modules
+from saevit.count.model_costs import ModelCosts
 from saevit.count.receipt import ReceiptLine
-from saevit.count.subject import Counted
 from saevit.errors import MemoryLimitError, OptionError, nearest
 from saevit.machine import check_fits, free_memory
-from saevit.measure.timing import Progress, Tell, TimingOptions, builder_of, list_conditions, time_models
+from saevit.measure.timing import NextStep, Tell, TimingOptions, builder_of, list_conditions, time_models
+from saevit.models import count_model, is_baseline
 from saevit.runs.record import BYTES, Conditions, Dtype, Record, utc_now
 from saevit.runs.run import Run
 from saevit.runs.store import Writer, keep
-from saevit.subjects import counted_of, is_baseline
 from saevit.variant import VariantSpec
 
 if TYPE_CHECKING:
@@ -110,11 +110,11 @@ def profile(
         SaevitError: a model that cannot be counted, built or timed, in one line.
     """
     names = _choose_counters(counters, receipt.TRACING if is_baseline(model) else receipt.COUNTERS)
-    on_progress(Progress(text=f"building and counting {model}"))
-    counted, counts = counted_of(model, img_size)
+    on_progress(NextStep(text=f"building and counting {model}"))
+    counted, counts = count_model(model, img_size)
     conditions = list_conditions(counted, img_size, dtype, timing) if timing else ()
     counts |= _trace(counted, img_size, [name for name in names if name not in counts], on_progress)
-    paths = groups(counted.paths, by)
+    paths = group_modules(counted.paths, by)
     run, times = None, None
     seconds: Seconds = {}
     if timing:
@@ -137,7 +137,7 @@ def profile(
         peak_bytes=counted.peak_elements * BYTES[dtype],
         by=by,
         rows=_break_down(counted, paths, seconds),
-        receipt=receipt.lines(counted, counts, names),
+        receipt=receipt.write_receipt(counted, counts, names),
         run=run,
         module_times=times,
     )
@@ -154,7 +154,7 @@ def _choose_counters(counters: Sequence[str] | None, known: Sequence[str]) -> tu
 
 
 def _trace(
-    counted: Counted, img_size: tuple[int, int], names: Sequence[str], on_progress: Tell
+    counted: ModelCosts, img_size: tuple[int, int], names: Sequence[str], on_progress: Tell
 ) -> "dict[str, Count | Exception]":
     """Run the tracing counters on the network; the result of a counter that fails is its error."""
     tracing = [name for name in names if name in receipt.TRACING]
@@ -163,31 +163,31 @@ def _trace(
     skeleton, shape = counted.skeleton(), (1, counted.in_chans, *img_size)
     found: dict[str, Count | Exception] = {}
     for name in tracing:
-        on_progress(Progress(text=f"counting with {name}"))
+        on_progress(NextStep(text=f"counting with {name}"))
         try:
             if name in receipt.ON_REAL_TENSORS:
                 _check_room(counted)
-            found[name] = receipt.attempt(name, skeleton, shape)
+            found[name] = receipt.try_counter(name, skeleton, shape)
         except MemoryLimitError as error:
             found[name] = error
     return found
 
 
-def _check_room(counted: Counted) -> None:
+def _check_room(counted: ModelCosts) -> None:
     """Refuse, by a MemoryLimitError, to count with real tensors if they do not fit in memory."""
     weights, peak = (BYTES["fp32"] * n for n in (sum(counted.params.values()), counted.peak_elements))
     check_fits("it runs on real tensors,", weights, peak, free=free_memory(), way_out="another --counters")
 
 
 def _time_paths(
-    run: Run, counted: Counted, paths: Sequence[str], timing: TimingOptions, on_progress: Tell
+    run: Run, counted: ModelCosts, paths: Sequence[str], timing: TimingOptions, on_progress: Tell
 ) -> "tuple[Run, ModuleTimes | None]":
     """Time the modules of the breakdown under the first conditions that worked, in eager mode."""
     if run.reference is None or run.interrupted:
         return run, None
     from saevit.measure.breakdown import time_modules
 
-    on_progress(Progress(text="timing the modules"))
+    on_progress(NextStep(text="timing the modules"))
     eager = replace(run.reference.conditions, runtime="eager")
     try:
         eager = _choose_form(counted, paths, eager)
@@ -195,9 +195,9 @@ def _time_paths(
         modules = dict(network.named_modules(remove_duplicate=False))
         times = time_modules(
             network,
-            (eager.batch_size, counted.in_chans, *eager.img_size),
             [path for path in paths if path in modules],
             eager,
+            channels=counted.in_chans,
             rounds=timing.rounds,
             min_time=timing.min_time,
             seed=timing.seed,
@@ -207,7 +207,7 @@ def _time_paths(
     return run, times
 
 
-def _choose_form(counted: Counted, paths: Sequence[str], conditions: Conditions) -> Conditions:
+def _choose_form(counted: ModelCosts, paths: Sequence[str], conditions: Conditions) -> Conditions:
     """Return the conditions for timing modules: as defined, if the folded network lacks one of them."""
     if not conditions.folded:
         return conditions
@@ -254,10 +254,10 @@ def _keep_module_times(
     return keep(writer, run, write)
 
 
-def _break_down(counted: Counted, paths: Sequence[str], seconds: Seconds) -> tuple[ProfileRow, ...]:
+def _break_down(counted: ModelCosts, paths: Sequence[str], seconds: Seconds) -> tuple[ProfileRow, ...]:
     """Return the lines of the breakdown; a last one with an empty path has what is outside all others."""
-    params, macs = assign(counted.params, paths), assign(counted.macs, paths)
-    activations = assign(counted.activations, paths)
+    params, macs = assign_values(counted.params, paths), assign_values(counted.macs, paths)
+    activations = assign_values(counted.activations, paths)
     rows = []
     for path in dict.fromkeys((*params, *macs, *activations, *seconds)):
         channels, height, width = counted.shapes.get(path, NO_SHAPE) if path else NO_SHAPE

@@ -32,12 +32,13 @@ SUMMARIES = {
     "a budget.",
     "visualize-attention": "Show what attention looks at on your image: where samples are taken, what each "
     "pixel receives.",
-    "eval": "Measure what trained weights reach: top-1 and top-5 with intervals, calibration, throughput.",
-    "train": "Train a variant or any timm model by a well-known recipe; a run that was stopped goes on with "
-    "--resume.",
+    "eval": "Measure the accuracy of trained weights: top-1 and top-5 with intervals, calibration, "
+    "throughput.",
+    "train": "Train a variant or a timm model with a published recipe; --resume continues a run that was "
+    "stopped.",
     "export": "Write a network as ONNX, torch.export or OpenVINO files, and verify each file.",
-    "list": "Show the presets, and the keys that make variants of them.",
-    "results": "List, show, compare and export the measured runs that are kept.",
+    "list": "Show the presets and the keys of variants.",
+    "results": "List, show, compare and export stored runs.",
 }
 # Module and function of the commands that are not called as their module.
 FUNCTIONS = {

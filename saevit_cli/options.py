@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from saevit.count.modules_of import By as ByName
+from saevit.count.breakdown_lines import By as ByName
 from saevit.files import expand
 from saevit.runs.record import Dtype as DtypeName
 from saevit.runs.record import MemoryFormat as MemoryFormatName
@@ -155,7 +155,7 @@ Force = Annotated[bool, of_time("--force", help="Run a model even if its counted
 By = Annotated[ByName, of_output("--by", help="Rows of the breakdown.")]
 Json = Annotated[
     str | None,
-    of_output(metavar="FILE|-", help="Write all results and raw samples as JSON; - is stdout."),
+    of_output(metavar="FILE|-", help="Write the complete results as JSON; - is stdout."),
 ]
 Csv = Annotated[str | None, csv_option("one row per configuration, in timm's columns")]
 Store = Annotated[

@@ -6,9 +6,9 @@ should not be written; at the end it shows the tables and writes the files.
     outputs = Outputs({"--json": json, "--plot": plot}, overwrite=overwrite, endings={"--plot": FORMATS})
     with measuring(store) as (writer, on_progress):
         found = profile(..., on_progress=on_progress, writer=writer)
-    outputs.show(profile_tables(found))
+    outputs.show(tabulate_profile(found))
     is_written = outputs.write({
-        "--json": lambda: profile_json(found),
+        "--json": lambda: write_profile_json(found),
         "--plot": lambda: partial(save, breakdown_figure(found)),
     })
     return exit_code(failed=not is_written, interrupted=...)
@@ -27,10 +27,9 @@ from typing import TYPE_CHECKING
 from saevit.errors import OptionError, SaevitError, nearest
 from saevit.files import file_type, replace_file
 from saevit.text import printable
+from saevit_cli import display
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from saevit.measure import timing
     from saevit.report.columns import Table
     from saevit.runs.run import Run
@@ -41,13 +40,12 @@ Named = tuple[str, Target | None]  # an option and its file
 Content = Callable[[], str | Callable[[Path], object]]  # makes a text, or a function that fills a file
 
 STDOUT = "-"
-GAP = "  "
 FAILED = 1
 INTERRUPTED = 130
 
 
 class Outputs:
-    """The files that a command writes, by the option that names each; `-` is stdout."""
+    """The files that a command writes, each with the option that names it; `-` is stdout."""
 
     def __init__(
         self,
@@ -57,9 +55,22 @@ class Outputs:
         inputs: Iterable[Named] = (),
         endings: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
     ) -> None:
-        """Check the targets, as `check_targets` does."""
-        check_targets(targets.items(), overwrite=overwrite, inputs=inputs, endings=endings)
+        """Refuse a file that cannot or should not be written, and a file that has two roles.
+
+        Args:
+            targets: option to the file that it writes; None is an option that was not given.
+            overwrite: whether existing files may be replaced.
+            inputs: options and the files or folders that they read.
+            endings: option to the endings that its file may have; such a file cannot go to stdout.
+
+        Raises:
+            OptionError: names the option, the file and the way out.
+        """
         self.targets = {option: target for option, target in targets.items() if target is not None}
+        for option, target in self.targets.items():
+            if str(target) != STDOUT or option in endings:
+                check_target(option, Path(target), overwrite=overwrite, endings=endings.get(option, ()))
+        check_roles(self.targets.items(), inputs)
 
     @property
     def use_stdout(self) -> bool:
@@ -69,7 +80,7 @@ class Outputs:
     def show(self, tables: "Iterable[Table]") -> None:
         """Print tables, unless data go to stdout."""
         if not self.use_stdout:
-            show(tables)
+            display.show_tables(tables)
 
     def write(self, contents: Mapping[str, Content]) -> bool:
         """Write every file that was asked for, and return whether all of them were written.
@@ -113,32 +124,7 @@ def write_content(target: Target, content: str | Callable[[Path], object]) -> No
         say(f"wrote {target}")
 
 
-def check_targets(
-    targets: Iterable[Named],
-    *,
-    overwrite: bool,
-    inputs: Iterable[Named] = (),
-    endings: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
-) -> None:
-    """Refuse a file that cannot or should not be written, and a file that has two roles.
-
-    Args:
-        targets: options and the files that they write; None is an option that was not given.
-        overwrite: whether existing files may be replaced.
-        inputs: options and the files or folders that they read.
-        endings: option to the endings that its file may have; such a file cannot go to stdout.
-
-    Raises:
-        OptionError: names the option, the file and the way out.
-    """
-    targets = list(targets)
-    for option, target in targets:
-        if target is not None and (str(target) != STDOUT or option in endings):
-            check_target(option, Path(target), overwrite=overwrite, endings=endings.get(option, ()))
-    check_roles(targets, inputs)
-
-
-def check_roles(outputs: Iterable[Named], inputs: Iterable[Named]) -> None:
+def check_roles(outputs: Iterable[tuple[str, Target]], inputs: Iterable[Named]) -> None:
     """Refuse one file for two outputs, an output that is also read, and a picture in a folder of images.
 
     Raises:
@@ -146,8 +132,6 @@ def check_roles(outputs: Iterable[Named], inputs: Iterable[Named]) -> None:
     """
     written: dict[object, tuple[str, Target]] = {}
     for option, target in outputs:
-        if target is None:
-            continue
         key = _identity(target)
         if key in written and (key == STDOUT or not Path(target).is_char_device()):
             where = "stdout" if key == STDOUT else target
@@ -215,63 +199,6 @@ def warn(text: str) -> None:
     say(f"warning: {text}")
 
 
-def write_all(*outputs: tuple[str, Target | None, Content]) -> bool:
-    """Write outputs that were checked, until every command holds an `Outputs`."""
-    checked = Outputs({}, overwrite=True)
-    checked.targets = {option: target for option, target, _ in outputs if target is not None}
-    return checked.write({option: make for option, _, make in outputs})
-
-
-def show(tables: "Iterable[Table]") -> None:
-    """Print tables: drawn with rich on a terminal, else as plain text."""
-    for table in tables:
-        if sys.stdout.isatty():
-            draw(table)
-        else:
-            sys.stdout.write(plain(table) + "\n")
-
-
-def plain(table: "Table") -> str:
-    """Return a table as aligned text without colours, independent of the terminal's width."""
-    rows = [tuple(map(printable, row)) for row in table.rows]
-    lines = [tuple(printable(column.heading) for column in table.columns), *rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(table.columns))]
-    sides = [column.side for column in table.columns]
-
-    def align(line: tuple[str, ...]) -> str:
-        cells = zip(line, widths, sides, strict=True)
-        return GAP.join(
-            text.rjust(n) if side == "right" else text.ljust(n) for text, n, side in cells
-        ).rstrip()
-
-    rule = GAP.join("-" * width for width in widths)
-    body = [align(line) for line in rows]
-    if table.total:
-        body.insert(len(body) - 1, rule)
-    notes = [f"* {printable(note)}" for note in table.notes]
-    return "\n".join([printable(table.title), "", align(lines[0]), rule, *body, *notes, ""])
-
-
-def draw(table: "Table") -> None:
-    """Draw a table with rich."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table as RichTable
-
-    drawn = RichTable(
-        title=printable(table.title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
-    )
-    for column in table.columns:
-        drawn.add_column(printable(column.heading), justify=column.side, overflow="fold")
-    for i, row in enumerate(table.rows):
-        drawn.add_row(*map(printable, row), end_section=table.total and i == len(table.rows) - 2)
-    console = Console(highlight=False, markup=False)
-    console.print(drawn)
-    for note in table.notes:
-        console.print(f"  • {printable(note)}", style="dim")
-    console.print()
-
-
 @contextmanager
 def kept(folder: Path | None, *, wanted: bool) -> "Iterator[Writer | None]":
     """Yield a writer for the samples of a run, or None, and print the path of the stored run at the end.
@@ -301,9 +228,9 @@ def kept(folder: Path | None, *, wanted: bool) -> "Iterator[Writer | None]":
 @contextmanager
 def measuring(
     store: Path | None, *, wanted: bool = True
-) -> "Iterator[tuple[Writer | None, Callable[[timing.Progress], None]]]":
+) -> "Iterator[tuple[Writer | None, Callable[[timing.NextStep], None]]]":
     """Yield the writer of a run (see `kept`) and the function that shows its steps on a progress bar."""
-    with kept(store, wanted=wanted) as writer, progress() as tell:
+    with kept(store, wanted=wanted) as writer, display.show_progress() as tell:
         yield writer, lambda step: tell(step.text, step.done, step.eta)
 
 
@@ -312,40 +239,3 @@ def exit_code(timings: "Run | None" = None, *, failed: bool) -> int:
     if timings is not None and timings.interrupted:
         return INTERRUPTED
     return FAILED if failed else 0
-
-
-@contextmanager
-def progress() -> Iterator[Callable[[str, float | None, float | None], None]]:
-    """Yield a function (text, share done, seconds left) that moves a progress bar if stderr is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda text, done, eta: None
-        return
-    with progress_bar() as bar:
-        task = bar.add_task("", total=None, left="")
-
-        def tell(text: str, done: float | None, eta: float | None) -> None:
-            left = "" if eta is None else f"{eta:.0f} s left"
-            bar.update(
-                task,
-                description=printable(text),
-                total=None if done is None else 1.0,
-                completed=done or 0.0,
-                left=left,
-            )
-
-        yield tell
-
-
-def progress_bar() -> "Progress":
-    """Return a bar that disappears when the work is done."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
-
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.fields[left]}"),
-        console=Console(stderr=True),
-        transient=True,
-    )

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from saevit.baselines.adapters import split
-from saevit.errors import OptionError, nearest
+from saevit.baselines.adapters import split_prefix
+from saevit.errors import OptionError
 from saevit.machine import most_threads
 from saevit.text import abbreviated, read_number, read_whole
 from saevit.variant import VariantSpec, parse, read_pairs, set_values
@@ -110,7 +110,7 @@ def read_model(
                 f"{key!r} is given as an option ({values[key]}) and by --set ({value}): keep one"
             )
         values[key] = value
-    if split(model):
+    if split_prefix(model):
         if values:
             raise OptionError(
                 f"{', '.join(values)} cannot be set on {model}: they are keys of SAEViT variants"
@@ -149,7 +149,7 @@ def read_weights(path: Path | None) -> "Checkpoint | None":
     return read_checkpoint(path)
 
 
-def name_of(model: VariantSpec | str | None, weights: "Checkpoint | None") -> str:
+def output_name(model: VariantSpec | str | None, weights: "Checkpoint | None") -> str:
     """Return the name for output files: the model that the user named, else the model of the weights."""
     return weights.model or weights.path.stem if model is None and weights else str(model)
 
@@ -157,37 +157,3 @@ def name_of(model: VariantSpec | str | None, weights: "Checkpoint | None") -> st
 def stem_of(model: str) -> str:
     """Return the text of a model as part of a file name."""
     return re.sub(r"[^A-Za-z0-9._]+", "-", model)[:LONGEST_STEM].strip("-")
-
-
-# The readers below go when explore, train, eval and visualize-attention declare parsers.
-
-
-def read_numbers(option: str, text: str) -> tuple[int, ...]:
-    """Read whole numbers joined by commas."""
-    try:
-        return read_whole_numbers(text)
-    except OptionError as error:
-        raise OptionError(f"{option} {error}") from None
-
-
-def read_count(option: str, text: str, *, least: int = 1, most: int = MOST) -> int:
-    """Read one whole number between bounds."""
-    try:
-        return count_reader(least=least, most=most)(text)
-    except OptionError as error:
-        raise OptionError(f"{option} {error}") from None
-
-
-def read_positive(option: str, text: str, most: float) -> float:
-    """Read a number above 0 and up to a bound."""
-    try:
-        return number_reader(most=most)(text)
-    except OptionError as error:
-        raise OptionError(f"{option} {error}") from None
-
-
-def one_of(option: str, text: str, choices: tuple[str, ...]) -> str:
-    """Return the text if it is one of the choices."""
-    if text not in choices:
-        raise OptionError(f"{option} {text} is not known: {nearest(text, choices)}")
-    return text

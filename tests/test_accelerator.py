@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from saevit.errors import MemoryLimitError
+from saevit.machine import free_memory, is_out_of_memory
 from saevit.measure import runtimes
 from saevit.measure.conditions import DTYPES, LAYOUTS, example_input, place_network, synchronizer
-from saevit.measure.memory import available_memory, is_out_of_memory
 from saevit.measure.rounds import TimedModel, measure
 from saevit.measure.timing import TimingOptions
 from saevit.model.fold import fold
@@ -134,7 +134,7 @@ class Greedy(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(1))
-        self.each = available_memory(DEVICE) // 3  # bytes
+        self.each = free_memory(DEVICE) // 3  # bytes
 
     def forward(self, x: Tensor) -> Tensor:
         held = torch.empty(len(x) * self.each, dtype=torch.uint8, device=x.device)
@@ -161,9 +161,9 @@ def test_an_allocation_that_fails_is_known_as_such() -> None:
 
 
 def test_free_memory_is_the_devices() -> None:
-    before = available_memory(DEVICE)
+    before = free_memory(DEVICE)
     held = torch.zeros(2**28, dtype=torch.uint8, device=DEVICE)
-    assert before - available_memory(DEVICE) >= held.nbytes // 2
+    assert before - free_memory(DEVICE) >= held.nbytes // 2
     with pytest.raises(MemoryLimitError, match=rf"GB are free on {DEVICE}: nearest is --batch-size"):
         profile(
             "saevit_pico", counters=["analytic"], timing=TimingOptions(device=DEVICE, batch_sizes=(10**8,))

@@ -21,7 +21,7 @@ import saevit
 from saevit.checkpoint import About, read_checkpoint, save_checkpoint
 from saevit.errors import OptionError
 from saevit.model.pyramid import build
-from saevit.models import weighted
+from saevit.models import load_network
 from saevit.variant import parse
 
 OLD = "holds a SAEViT of version 0.1, whose network was different: train it again"
@@ -52,7 +52,7 @@ def inside(part: str) -> Weights:
 
 def loaded(content: object, path: Path, text: str | None = TEXT) -> tuple[Weights, tuple[str, ...]]:
     torch.save(content, path)
-    net = weighted(text, path)
+    net = load_network(text, path)
     return net.model.state_dict(), net.notes
 
 
@@ -141,7 +141,7 @@ def test_averaged_weights_are_taken_as_timm_does_and_it_is_said(
         "metric": np.float64(71),
     }
     torch.save(content | beside, path, _use_new_zipfile_serialization=is_zip)
-    found = weighted(TEXT, path)
+    found = load_network(TEXT, path)
     assert equal(found.model.state_dict())
     (note,) = found.notes
     assert note.startswith(f"--checkpoint {path}: the weights in ")
@@ -154,11 +154,11 @@ def test_timms_training_files_name_their_network_and_its_classes(tmp_path: Path)
     made = timm.create_model("repvgg_a0", num_classes=7)
     torch.save({"arch": "repvgg_a0", "args": ARGS, "state_dict": made.state_dict()}, tmp_path / "a.pth")
     for text in (None, "timm:repvgg_a0"):
-        found = weighted(text, tmp_path / "a.pth")
+        found = load_network(text, tmp_path / "a.pth")
         assert (found.about.model, found.about.num_classes) == ("timm:repvgg_a0", 7)
         assert equal(found.model.state_dict(), made.state_dict())
     with pytest.raises(OptionError, match=r"it holds timm:repvgg_a0, not timm:resnet18$"):
-        weighted("timm:resnet18", tmp_path / "a.pth")
+        load_network("timm:resnet18", tmp_path / "a.pth")
 
 
 def test_half_precision_is_exact(tmp_path: Path) -> None:
@@ -333,7 +333,7 @@ def test_the_bytes_decide_and_not_the_ending(tmp_path: Path) -> None:
     torch.save(STATE, tmp_path / "torch.safetensors")
     save_file(STATE, tmp_path / "safe.pth")
     for path in tmp_path.iterdir():
-        assert equal(weighted(TEXT, path).model.state_dict())
+        assert equal(load_network(TEXT, path).model.state_dict())
 
 
 def test_no_file_is_one_line(tmp_path: Path) -> None:
@@ -369,7 +369,7 @@ def test_weights_of_version_0_1_are_told_apart(name: str, wrapper: str, tmp_path
     torch.save({wrapper: weights} if wrapper else weights, path)
     for text in (TEXT, "timm:resnet18", None):
         with pytest.raises(OptionError) as caught:
-            weighted(text, path)
+            load_network(text, path)
         assert str(caught.value) == f"--checkpoint {path} {OLD}"
 
 
@@ -380,7 +380,7 @@ def test_a_header_of_version_0_1_is_refused(model: str, tmp_path: Path) -> None:
     save_file({"w": torch.ones(1)}, path, metadata={"saevit": json.dumps(about)})
     for text in (None, "saevit_pico"):
         with pytest.raises(OptionError) as caught:
-            weighted(text, path)
+            load_network(text, path)
         assert str(caught.value) == f"--checkpoint {path} {OLD}"
     save_file({"w": torch.ones(1)}, path, metadata={"saevit": json.dumps(about | {"network": 3})})
     with pytest.raises(OptionError, match="holds a SAEViT of another version, whose network was different"):
@@ -488,4 +488,4 @@ def test_a_damaged_file_of_torch_is_found(tmp_path: Path) -> None:
         torch.save(STATE, path)
     finally:
         torch.serialization.set_crc32_options(True)
-    assert equal(weighted(TEXT, path).model.state_dict())
+    assert equal(load_network(TEXT, path).model.state_dict())

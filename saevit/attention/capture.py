@@ -19,7 +19,7 @@ from torch.utils.hooks import RemovableHandle
 
 from saevit.attention.effective import Layer, Scores
 from saevit.attention.findings import AttentionBlock
-from saevit.attention.tokens import Size, TokenMap, map_saa, map_timm, window_weights
+from saevit.attention.tokens import Shape, Size, TokenMap, compute_window_weights, map_saa, map_timm
 from saevit.errors import OptionError
 from saevit.model.pyramid import SAEViT
 from saevit.model.saa import SAA, Sampler
@@ -99,7 +99,7 @@ class Recording:
     calls: dict[str, list[Scores | None]] = field(default_factory=dict)
     sizes: dict[str, Size] = field(default_factory=dict)  # of maps
     weights: dict[str, Tensor] = field(default_factory=dict)  # of the pixels in SAA's windows, (1, 1, H, W)
-    features: dict[str, Tensor] = field(default_factory=dict)  # of SAA, normalised: (1, C, H, W)
+    features: dict[str, Tensor] = field(default_factory=dict)  # normalised inputs of SAA: (C, H, W)
     inputs: dict[int, Tensor] = field(default_factory=dict)  # of SAEViT's stages with attention: (C, H, W)
     left_out: dict[str, str] = field(default_factory=dict)  # why a module cannot be shown
 
@@ -125,52 +125,48 @@ class Recording:
         if more or scores is None:
             self.left_out[path] = "more than one attention product" if more else "causal attention"
             return None
-        module = self.model.get_submodule(path)
-        if isinstance(module, SAA):
-            assert isinstance(self.model, SAEViT)
-            rate, sampling = getattr(module.sample, "rate", 1), self.model.spec.sampling
-            tokens = map_saa(self.sizes[path], rate, sampling, self.weights.get(path))
-            stage, number = place_of(path)
-            stride = (float(STRIDES[stage - 1]),) * 2
-        else:
-            try:
-                tokens = map_timm(self.model, path, scores.shape, self.img_size, self.sizes)
-            except ValueError as error:
-                self.left_out[path] = str(error)
-                return None
-            stage = number = 0  # see number_blocks
-            stride = (self.img_size[0] / tokens.size[0], self.img_size[1] / tokens.size[1])
-        features = self.features.get(path)
-        return layer_of(scores, tokens, features, stage=stage, number=number, path=path, stride=stride)
+        try:
+            tokens = self._tokens(path, scores.shape)
+        except ValueError as error:
+            self.left_out[path] = str(error)
+            return None
+        pixel_scores = scores.select(first_token=tokens.prefix)
+        groups, heads, queries, keys = pixel_scores.shape
+        stage, number = parse_path(path) if isinstance(self.model, SAEViT) else (0, 0)  # see number_blocks
+        height, width = tokens.size
+        return Layer(
+            block=AttentionBlock(
+                stage=stage,
+                number=number,
+                path=path,
+                height=height,
+                width=width,
+                stride=tokens.stride or (self.img_size[0] / height, self.img_size[1] / width),
+                rate=tokens.rate,
+                sampling=tokens.sampling,
+                groups=groups,
+                queries=queries,
+                keys=keys,
+            ),
+            heads=tuple(range(1, heads + 1)),
+            scores=pixel_scores,
+            row=tokens.row,
+            column=tokens.column,
+            weights=tokens.weights,
+            outside=compute_prefix_share(scores, tokens.prefix) if tokens.prefix else 0.0,
+            features=self.features.get(path),
+        )
+
+    def _tokens(self, path: str, shape: Shape) -> TokenMap:
+        """Return the tokens of a module whose scores have a shape; ValueError: they do not form a map."""
+        if not isinstance(self.model, SAEViT):
+            return map_timm(self.model, path, shape, self.img_size, self.sizes)
+        stage = parse_path(path)[0] - 1
+        rate, sampling = self.model.spec.stages[stage].rate, self.model.spec.sampling
+        return map_saa(self.sizes[path], STRIDES[stage], rate, sampling, self.weights.get(path))
 
 
-def layer_of(scores: Scores, tokens: TokenMap, features: Tensor | None, **block: Any) -> Layer:
-    """Put together what is known of a module; tokens that are no pixels are left out of P."""
-    outside = prefix_share(scores, tokens.prefix) if tokens.prefix else 0.0
-    pixel_scores = scores.select(first_token=tokens.prefix)
-    groups, heads, queries, keys = pixel_scores.shape
-    return Layer(
-        block=AttentionBlock(
-            height=tokens.size[0],
-            width=tokens.size[1],
-            rate=tokens.rate,
-            sampling=tokens.sampling,
-            groups=groups,
-            queries=queries,
-            keys=keys,
-            **block,
-        ),
-        heads=tuple(range(1, heads + 1)),
-        scores=pixel_scores,
-        row=tokens.row,
-        column=tokens.column,
-        weights=tokens.weights,
-        outside=outside,
-        features=None if features is None else features[0],
-    )
-
-
-def prefix_share(scores: Scores, prefix: int) -> float:
+def compute_prefix_share(scores: Scores, prefix: int) -> float:
     """Return the mean share of attention that pixels give to the first tokens, which are no pixels."""
     nq, total = scores.shape[2], 0.0
     for rows in torch.split(torch.arange(prefix, nq), 512):
@@ -208,7 +204,7 @@ def capture(model: nn.Module, *, features: bool = False) -> Iterator[Recording]:
 
     handles = [model.register_forward_pre_hook(start)]
     try:
-        for path, module in attention_modules(model).items():
+        for path, module in find_attention_modules(model).items():
             handles.append(module.register_forward_pre_hook(lambda *_, path=path: running.append(path)))
             handles.append(module.register_forward_hook(lambda *_: running.pop() and None, always_call=True))
             if isinstance(module, SAA):
@@ -223,12 +219,12 @@ def capture(model: nn.Module, *, features: bool = False) -> Iterator[Recording]:
             handle.remove()
 
 
-def attention_modules(model: nn.Module) -> dict[str, nn.Module]:
+def find_attention_modules(model: nn.Module) -> dict[str, nn.Module]:
     """Return the modules that have heads, by path; if they are nested, the innermost one that runs counts."""
     return {path: module for path, module in model.named_modules() if path and hasattr(module, "num_heads")}
 
 
-def place_of(path: str) -> tuple[int, int]:
+def parse_path(path: str) -> tuple[int, int]:
     """Return stage and block, from 1, of a path in SAEViT: `stages.0.blocks.1.attn` is (1, 2)."""
     _, stage, _, block, _ = path.split(".")
     return int(stage) + 1, int(block) + 1
@@ -249,18 +245,18 @@ def hook_saa(
     model: nn.Module, attention: SAA, path: str, recording: Recording, *, features: bool
 ) -> list[RemovableHandle]:
     """Record the window weights of SAA, the input of its stage, and its normalised input if asked for."""
-    sampler, stage = attention.sample, place_of(path)[0]
+    sampler, stage = attention.sample, parse_path(path)[0]
 
     def sample(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
         assert isinstance(sampler, Sampler)
-        recording.weights[path] = window_weights(sampler, args[0].detach())
+        recording.weights[path] = compute_window_weights(sampler, args[0].detach())
 
     def enter_stage(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
         if stage not in recording.inputs:  # every block of the stage asks for it
             recording.inputs[stage] = args[0][0].detach().clone()
 
     def norm(_module: nn.Module, _args: Any, output: Tensor) -> None:
-        recording.features[path] = output.detach().clone()
+        recording.features[path] = output[0].detach().clone()
 
     first = model.get_submodule(f"stages.{stage - 1}.blocks.0")
     handles = [first.register_forward_pre_hook(enter_stage)]

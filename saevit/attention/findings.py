@@ -167,8 +167,8 @@ class Attention:
     notes: tuple[str, ...] = ()
 
     @property
-    def suggested_sparsity(self) -> str | None:
-        """Return the suggested rates as `--sparsity` takes them; None if a stage has no suggestion."""
+    def suggested_rates(self) -> str | None:
+        """Return the suggested rates as `--rates` takes them; None if a stage has no suggestion."""
         if [r.stage for r in self.redundancy] != [1, 2, 3, 4]:
             return None
         return ",".join(str(r.suggested) for r in self.redundancy)

@@ -25,7 +25,8 @@ from saevit.attention.numbers import compute_numbers, compute_similarities, sugg
 from saevit.attention.photo import describe_preparation, locate_query, read_photo
 from saevit.errors import MeasureError, OptionError
 
-Samples = dict[str, list[float]]  # of a head, by the name of the number: one value per image
+HeadValues = dict[tuple[AttentionBlock, int], dict[str, float]]  # of one image: by block and head, by name
+StageValues = dict[tuple[int, int], dict[int, float]]  # of one image: by stage and its rate, by rate tried
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +56,8 @@ def look_at(
         SaevitError: no image can be read, a query is outside the image, or a chosen block does not exist.
     """
     attention: Attention | None = None
-    names: list[str] = []
-    failures: list[str] = []
-    numbers: dict[tuple[AttentionBlock, int], Samples] = defaultdict(lambda: defaultdict(list))
-    similarities: dict[int, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))  # by stage, rate
-    rates: dict[int, int] = {}
+    names, failures = [], list[str]()
+    numbers, similarities = [], []
     for done, path in enumerate(paths, 1):
         try:
             photo = read_photo(path, net.about.img_size)
@@ -68,17 +66,13 @@ def look_at(
             if len(failures) == len(paths):
                 raise
             continue
-        names.append(photo.name)
         queries = () if attention else tuple(locate_query(query, photo) for query in choice.queries)
-        recording = record_attention(net, photo, features=attention is None and "pattern" in choice.views)
+        recording = record_attention(net, photo, features=not attention and "pattern" in choice.views)
         every = recording.layers()
         layers = choose_layers(every, choice)
-        for layer in layers:
-            add_numbers(layer, numbers)
-        rates |= {layer.block.stage: layer.block.rate for layer in layers}
-        for stage in rates.keys() & recording.inputs.keys():
-            for rate, value in compute_similarities(recording.inputs[stage], rates[stage]).items():
-                similarities[stage][rate].append(value)
+        names.append(photo.name)
+        numbers.append(measure_heads(layers))
+        similarities.append(measure_stages(layers, recording))
         attention = attention or map_first(net, photo, queries, recording, every, choice)
         if on_image:
             on_image(done)
@@ -87,14 +81,8 @@ def look_at(
         attention,
         images=tuple(names),
         failures=tuple(failures),
-        numbers=tuple(
-            HeadNumbers(block=block, head=head, samples={name: tuple(one) for name, one in samples.items()})
-            for (block, head), samples in numbers.items()
-        ),
-        redundancy=tuple(
-            summarize_redundancy(stage, rates[stage], similarities[stage], choice.threshold)
-            for stage in sorted(similarities)
-        ),
+        numbers=gather_numbers(numbers),
+        redundancy=gather_redundancy(similarities, choice.threshold),
     )
 
 
@@ -132,20 +120,52 @@ def join_numbers(numbers: Iterable[int]) -> str:
     return f"{', '.join(texts)} or {last}" if texts else last
 
 
-def add_numbers(layer: Layer, numbers: dict[tuple[AttentionBlock, int], Samples]) -> None:
-    """Add the numbers of a layer on one more image to those of its heads.
+def measure_heads(layers: list[Layer]) -> HeadValues:
+    """Return the numbers of each head on one image.
 
     Raises:
         MeasureError: the values of the network overflow.
     """
-    values = {name: one.tolist() for name, one in compute_numbers(layer).items()}
-    if not all(map(math.isfinite, values["attention_entropy"])):
-        raise MeasureError(
-            f"{layer.block.path} has values that are not finite: these weights cannot be shown"
+    heads: HeadValues = {}
+    for layer in layers:
+        values = {name: one.tolist() for name, one in compute_numbers(layer).items()}
+        if not all(map(math.isfinite, values["attention_entropy"])):
+            path = layer.block.path
+            raise MeasureError(f"{path} has values that are not finite: these weights cannot be shown")
+        for i, head in enumerate(layer.heads):
+            heads[layer.block, head] = {name: values[name][i] for name in METRICS}
+    return heads
+
+
+def measure_stages(layers: list[Layer], recording: Recording) -> StageValues:
+    """Return the similarities of the input of each stage of SAEViT on one image."""
+    stages = {layer.block.stage: layer.block.rate for layer in layers}
+    inputs = recording.inputs
+    return {(s, rate): compute_similarities(inputs[s], rate) for s, rate in stages.items() if s in inputs}
+
+
+def gather_numbers(images: list[HeadValues]) -> tuple[HeadNumbers, ...]:
+    """Return the numbers of each head on all images."""
+    return tuple(
+        HeadNumbers(
+            block=block,
+            head=head,
+            samples={name: tuple(image[block, head][name] for image in images) for name in METRICS},
         )
-    for i, head in enumerate(layer.heads):
-        for name in METRICS:
-            numbers[layer.block, head][name].append(values[name][i])
+        for block, head in images[0]
+    )
+
+
+def gather_redundancy(images: list[StageValues], threshold: float) -> tuple[Redundancy, ...]:
+    """Return the similarities of each stage on all images, and the rate that their means suggest."""
+    redundancy = []
+    for (stage, rate), first in images[0].items():
+        samples = {r: tuple(image[stage, rate][r] for image in images) for r in first}
+        suggested = suggest_rate({r: sum(values) / len(values) for r, values in samples.items()}, threshold)
+        redundancy.append(
+            Redundancy(stage=stage, rate=rate, similarity=samples, threshold=threshold, suggested=suggested)
+        )
+    return tuple(redundancy)
 
 
 def map_first(
@@ -157,7 +177,6 @@ def map_first(
     choice: Choice,
 ) -> Attention:
     """Return the maps of the first image and all that is known of the network; numbers are added later."""
-    chosen = choose_layers(layers, choice)
     pattern = "pattern" in choice.views
     return Attention(
         model=net.about.model,
@@ -169,24 +188,10 @@ def map_first(
         queries=queries,
         maps=tuple(
             map_block(layer, net.model.get_submodule(layer.block.path), queries, with_pattern=pattern)
-            for layer in chosen
+            for layer in choose_layers(layers, choice)
         ),
         rollout=map_rollouts(layers, choice.stages, queries) if "rollout" in choice.views else (),
         blocks_chosen=choice.blocks is not None,
         heads_chosen=choice.heads is not None,
         notes=list_notes(recording, layers),
-    )
-
-
-def summarize_redundancy(
-    stage: int, rate: int, similarities: dict[int, list[float]], threshold: float
-) -> Redundancy:
-    """Return the similarities of a stage on all images, and the rate that their means suggest."""
-    means = {r: sum(values) / len(values) for r, values in similarities.items()}
-    return Redundancy(
-        stage=stage,
-        rate=rate,
-        similarity={r: tuple(values) for r, values in similarities.items()},
-        threshold=threshold,
-        suggested=suggest_rate(means, threshold),
     )

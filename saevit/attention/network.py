@@ -12,11 +12,11 @@ from saevit.attention.findings import Photo
 from saevit.attention.photo import make_input
 from saevit.baselines import timm_models
 from saevit.checkpoint import About, Checkpoint
-from saevit.count.peak import traced_peak
+from saevit.count.peak import trace_peak
 from saevit.errors import MeasureError, OptionError
 from saevit.machine import check_fits, free_memory
 from saevit.model.pyramid import SAEViT
-from saevit.models import SEED, for_inference, weighted
+from saevit.models import SEED, convert_for_inference, load_network
 from saevit.variant import VariantSpec
 
 MIX_NOTE = (
@@ -53,11 +53,11 @@ def open_network(
     """
     if isinstance(model, str) and not model.startswith(timm_models.PREFIX):
         raise OptionError(f"{model}: attention can be shown of SAEViT variants and of timm:NAME")
-    built = weighted(model, checkpoint, img_size)
+    built = load_network(model, checkpoint, img_size)
     about = replace(built.about, img_size=img_size or built.about.img_size)
     if about.in_chans not in (1, 3):
         raise OptionError(f"in_chans={about.in_chans}: an image has 3 channels, or 1 if it is grey")
-    net = built.model if isinstance(built.model, SAEViT) else for_inference(built.model)
+    net = built.model if isinstance(built.model, SAEViT) else convert_for_inference(built.model)
     check_recording_fits(net, about)
     return Network(
         model=net,
@@ -73,7 +73,7 @@ def check_recording_fits(net: nn.Module, about: About) -> None:
     height, width = about.img_size
     shape = (1, about.in_chans, height, width)
     try:
-        peak = traced_peak(net, shape, recording=partial(capture, features=True))
+        peak = trace_peak(net, shape, recording=partial(capture, features=True))
     except Exception:  # it cannot run at this size, or it looks at data: the pass itself gives the error
         return
     what = f"attention of {about.model} at {height} x {width} px"

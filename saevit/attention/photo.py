@@ -21,7 +21,7 @@ from saevit.text import printable
 SHIPPED = "grace_hopper.jpg"  # public domain, in matplotlib's sample data
 
 
-def shipped_photo() -> Path:
+def find_shipped_photo() -> Path:
     """Return the path of the photograph that matplotlib ships, the default image.
 
     Raises:
@@ -113,7 +113,9 @@ def describe_preparation(about: About) -> str:
         if (about.mean, about.std) == (IMAGENET_MEAN, IMAGENET_STD)
         else f"mean {about.mean[0]:g}, standard deviation {about.std[0]:g}"
     )
-    return f"cropped in the middle to the input's shape, resized (bicubic), {normalisation}"
+    return (
+        f"cropped in the middle to the shape of the input, resized (bicubic), normalised by {normalisation}"
+    )
 
 
 def locate_query(query: tuple[int, int], photo: Photo) -> QueryPixel:

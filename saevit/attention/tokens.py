@@ -19,6 +19,7 @@ class TokenMap:
     """The map of a module, with the query, key and weight of each of its pixels (see `effective`).
 
     prefix: number of tokens before those of the map, such as a class token.
+    stride: pixels of the input in a pixel of the map, down and across; None: as the map covers the input.
     """
 
     size: Size
@@ -28,25 +29,26 @@ class TokenMap:
     rate: int = 1
     sampling: str = "none"
     prefix: int = 0
+    stride: tuple[float, float] | None = None
 
 
-def map_saa(size: Size, rate: int, sampling: str, weights: Tensor | None) -> TokenMap:
-    """Return the windows of SAA, from left to right and from top to bottom; their pixels have weights."""
+def map_saa(size: Size, stride: float, rate: int, sampling: str, weights: Tensor | None) -> TokenMap:
+    """Return the windows of SAA row by row, with the weights of their pixels (None: all 1)."""
     down, across = (torch.arange(side) // rate for side in size)
     window = (down[:, None] * -(-size[1] // rate) + across).flatten()
-    weights = torch.ones(len(window)) if weights is None else weights.flatten()
     return TokenMap(
         size=size,
         row=window,
         column=window,
-        weights=weights,
+        weights=torch.ones(len(window)) if weights is None else weights.flatten(),
         rate=rate,
         sampling=sampling if rate > 1 else "none",
+        stride=(float(stride), float(stride)),
     )
 
 
 @torch.no_grad()
-def window_weights(sampler: Sampler, x: Tensor) -> Tensor:
+def compute_window_weights(sampler: Sampler, x: Tensor) -> Tensor:
     """Return the share of each pixel in the token of its window, in fp32; it sums to one in each window.
 
     `mix` weighs each channel separately: the gradient of token z_c by pixel x_ci is alpha_c / m, with m the

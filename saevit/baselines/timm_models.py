@@ -1,9 +1,11 @@
 """timm's networks, built for real and offline: random weights, an ImageNet-1k head, ready for inference."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from saevit.errors import MeasureError, OptionError, nearest, need
+from saevit.errors import MeasureError, OptionError, first_line, nearest, need
 from saevit.machine import HELD, free_memory
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ NUM_CLASSES = 1000  # some timm names default to a head of 21,841 classes
 CHOSEN_BY_TAG = ("deepseek_vit_", "qwen3_vit_")  # in timm 1.0.31 the tag sets their projector's width
 
 
-def build(name: str, img_size: tuple[int, int]) -> "nn.Module":
+def build_for_inference(name: str, img_size: tuple[int, int]) -> "nn.Module":
     """Return a timm model in eval mode, re-parameterised where its family has that; nothing is downloaded.
 
     A model of fixed size is built for `img_size` (H, W); others take any.
@@ -24,10 +26,10 @@ def build(name: str, img_size: tuple[int, int]) -> "nn.Module":
         OptionError: timm has no such model (names the nearest).
         MeasureError: timm cannot build it, in one line.
     """
-    return reparameterized(trainable(name, img_size))
+    return merge_branches(build_trainable(name, img_size))
 
 
-def trainable(
+def build_trainable(
     name: str,
     img_size: tuple[int, int],
     *,
@@ -41,53 +43,51 @@ def trainable(
         OptionError: timm has no such model (names the nearest).
         MeasureError: timm cannot build it, in one line.
     """
-    from saevit.count.peak import Watch
+    from saevit.count.peak import MemoryWatch
 
-    check_name(name)
+    check_model(name)
+    timm = need("timm")
     settings: dict[str, Any] = {"num_classes": num_classes, "in_chans": in_chans}
     if drop_path_rate is not None:
         settings["drop_path_rate"] = drop_path_rate
-    try:
-        with warnings.catch_warnings(), Watch([""], most=free_memory() / HELD):
-            warnings.simplefilter("ignore")  # timm's remarks on its own renamed models
-            return create(need("timm"), name, img_size, settings).eval()
-    except Exception as error:  # timm's constructors raise all kinds
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise MeasureError(
-            f"timm cannot build {name!r} for {img_size[0]} x {img_size[1]} px: {reason}"
-        ) from error
+    size = f"{img_size[0]} x {img_size[1]} px"
+    with explain_failure(f"build {name!r} for {size}"), MemoryWatch([""], most=free_memory() / HELD):
+        model = timm.create_model(name, pretrained=False, **settings)
+        config = model.pretrained_cfg
+        if config.get("fixed_input_size") and tuple(config["input_size"][1:]) != img_size:
+            model = timm.create_model(name, pretrained=False, img_size=img_size, **settings)
+        network: nn.Module = model.eval()
+        return network
 
 
-def reparameterized(model: "nn.Module") -> "nn.Module":
-    """Return a copy with branches merged where the family has that.
+def merge_branches(model: "nn.Module") -> "nn.Module":
+    """Return a copy that is re-parameterised where its family has that.
 
     Raises:
         MeasureError: timm cannot, in one line.
     """
+    with explain_failure(f"re-parameterise {type(model).__name__}"):
+        merged: nn.Module = need("timm.utils.model").reparameterize_model(model)
+        return merged
+
+
+@contextmanager
+def explain_failure(task: str) -> Iterator[None]:
+    """Hold back timm's warnings, and turn any error of its constructors into one line."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return need("timm.utils.model").reparameterize_model(model)
+            warnings.simplefilter("ignore")  # timm's remarks on its own renamed models
+            yield
     except Exception as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise MeasureError(f"timm cannot re-parameterise {type(model).__name__}: {reason}") from error
+        raise MeasureError(f"timm cannot {task}: {first_line(error)}") from error
 
 
-def create(timm: Any, name: str, img_size: tuple[int, int], settings: dict[str, Any]) -> "nn.Module":
-    """Create the model, telling those of fixed size which one it is."""
-    model = timm.create_model(name, pretrained=False, **settings)
-    config = model.pretrained_cfg
-    if config.get("fixed_input_size") and tuple(config["input_size"][1:]) != img_size:
-        model = timm.create_model(name, pretrained=False, img_size=img_size, **settings)
-    return model
-
-
-def names() -> list[str]:
+def list_names() -> list[str]:
     """Return timm's names, sorted; they carry no tags."""
     return sorted(need("timm").list_models())
 
 
-def check_name(name: str) -> None:
+def check_model(name: str) -> None:
     """Refuse a name or tag that timm does not know."""
     timm = need("timm")
     base, _, tag = name.partition(".")
@@ -102,18 +102,14 @@ def check_name(name: str) -> None:
         )
 
 
-def network(name: str) -> str:
-    """Return what names share whose networks are the same: all but the tag, unless that chooses it."""
+def name_architecture(name: str) -> str:
+    """Return a name without its tag, unless the tag chooses the architecture."""
     return name if name.startswith(CHOSEN_BY_TAG) else name.partition(".")[0]
 
 
-def version() -> str:
-    """Return timm's version."""
-    return str(need("timm").__version__)
-
-
-def statement() -> str:
-    """Say what these models are."""
+def describe_source() -> str:
+    """Return one line on what these models are."""
     return (
-        f"timm {version()}, random weights, {NUM_CLASSES} classes, re-parameterised where the family has that"
+        f"timm {need('timm').__version__}, random weights, {NUM_CLASSES} classes, "
+        "re-parameterised where the family has that"
     )

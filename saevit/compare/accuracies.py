@@ -9,9 +9,10 @@ import saevit
 from saevit.compare.comparison import Accuracy, Candidate, Comparison
 from saevit.errors import OptionError, SaevitError, nearest
 from saevit.files import expand, file_type
-from saevit.runs.evaluation import SPLITS, MeasuredTop1, read_top1s
+from saevit.runs.evaluation import SPLITS
 from saevit.runs.record import Record
 from saevit.runs.run import Run
+from saevit.runs.top1 import MeasuredTop1
 from saevit.text import printable
 from saevit.variant import PRESETS, parse
 
@@ -146,10 +147,10 @@ def choose_accuracies(
 
 def accuracies_of(run: Run) -> MeasuredOn | None:
     """Return the measured accuracies that a stored run was shown with; None: published ones."""
-    found = read_top1s(run.facts)
-    if not found:
+    if not run.top1s:
         return None
-    return MeasuredOn.select(found, found[-1].data, found[-1].split, run.environment.network)
+    newest = run.top1s[-1]
+    return MeasuredOn.select(run.top1s, newest.data, newest.split, run.environment.network)
 
 
 def add_hints(comparison: Comparison, found: Sequence[MeasuredTop1]) -> Comparison:

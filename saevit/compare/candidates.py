@@ -1,24 +1,43 @@
 """Models before they are timed: counts of their network, figures published for their name."""
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from saevit.baselines import published
+from saevit.baselines.adapters import map_same_networks
 from saevit.baselines.published import Published
 from saevit.compare.accuracies import MeasuredOn
 from saevit.compare.comparison import Accuracy, Candidate, Comparison
-from saevit.count.subject import Counted
+from saevit.count.model_costs import ModelCosts
+from saevit.errors import SaevitError
+from saevit.models import is_baseline
 from saevit.runs.record import BYTES, COUNTS, Dtype, Record, Source, utc_now
 from saevit.runs.run import Run
-from saevit.subjects import is_baseline
+from saevit.variant import PRESETS, parse
 
 OURS = "SAEViT"
 
 
-def is_published_only(model: str) -> bool:
-    """Is this a published model of which there is no network to build?"""
-    return not is_baseline(model) and published.find(model) is not None
+def normalize(model: str) -> str:
+    """Return the one text of a variant or published model, so that two ways to write it become equal."""
+    if model.partition(":")[0].strip() in PRESETS:
+        with contextlib.suppress(SaevitError):  # its row will show the reason
+            return str(parse(model))
+    row = published.find(model)
+    return row.model_id if row and not is_baseline(model) else model
+
+
+def list_candidates(models: Sequence[str], reference: str, img_size: tuple[int, int]) -> list[Candidate]:
+    """Return every model once, with its published figures; trainings of one network refer to the first.
+
+    The first one is the reference if that is among them.
+    """
+    same = map_same_networks([reference, *models])
+    return [
+        replace(candidate_of(model, img_size), same_as=None if same[model] == model else same[model])
+        for model in dict.fromkeys(models)
+    ]
 
 
 def candidate_of(model: str, img_size: tuple[int, int]) -> Candidate:
@@ -33,7 +52,6 @@ def candidate_of(model: str, img_size: tuple[int, int]) -> Candidate:
     is_same_size = row.img_size in (None, *img_size) and img_size[0] == img_size[1]
     return replace(
         candidate,
-        model=row.model_id,
         params=None if params is None else round(params * 1e6),
         macs=None if gmacs is None or not is_same_size else round(gmacs * 1e9),
         counted_by=row.counted_with or f"{basis}: {row.paper_source}",
@@ -57,18 +75,21 @@ def accuracy_of(row: Published, img_size: tuple[int, int]) -> Accuracy | None:
     )
 
 
-def counts_of(counted: Counted, dtype: Dtype) -> dict[str, Any]:
-    """Return the counts of a network as fields of its candidate."""
-    return {
-        "params": sum(counted.params.values()),
-        "macs": sum(counted.macs.values()),
-        "activations": sum(counted.activations.values()),
-        "peak_bytes": counted.peak_elements * BYTES[dtype],
-        "counted_by": counted.counted_by,
-    }
+def add_counts(candidate: Candidate, counted: ModelCosts | str | None, dtype: Dtype) -> Candidate:
+    """Return a model with the counts of its network, or with the reason why there are none."""
+    if not isinstance(counted, ModelCosts):
+        return replace(candidate, failure=counted)
+    return replace(
+        candidate,
+        params=sum(counted.params.values()),
+        macs=sum(counted.macs.values()),
+        activations=sum(counted.activations.values()),
+        peak_bytes=counted.peak_elements * BYTES[dtype],
+        counted_by=counted.counted_by,
+    )
 
 
-def records_of(candidates: Iterable[Candidate]) -> list[Record]:
+def record_figures(candidates: Iterable[Candidate]) -> list[Record]:
     """Return counts and published accuracies as records."""
     records = []
     for c in candidates:

@@ -1,23 +1,29 @@
 """Compare models: built, counted, timed in one interleaved run; or read back from a stored run."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from saevit.baselines import groups
-from saevit.baselines.adapters import same_network
+from saevit.baselines.adapters import map_same_networks
 from saevit.compare.accuracies import MeasuredOn
-from saevit.compare.candidates import candidate_of, counts_of, is_published_only, join_run, records_of
+from saevit.compare.candidates import (
+    add_counts,
+    candidate_of,
+    join_run,
+    list_candidates,
+    normalize,
+    record_figures,
+)
 from saevit.compare.comparison import Candidate, Comparison
-from saevit.count.subject import Counted
+from saevit.count.model_costs import ModelCosts
 from saevit.errors import MemoryLimitError, OptionError, SaevitError, nearest
-from saevit.measure.timing import Progress, Tell, TimingOptions, list_conditions, time_models
-from saevit.runs.evaluation import read_top1
+from saevit.measure.timing import NextStep, Tell, TimingOptions, list_conditions, time_models
+from saevit.models import check_img_size, count_model
 from saevit.runs.record import COUNTS, Conditions, Dtype
 from saevit.runs.run import Run, Subject
 from saevit.runs.store import Writer, keep
-from saevit.subjects import check_img_size, counted_of
-from saevit.variant import PRESETS, parse
+from saevit.variant import PRESETS
 
 NO_ROUND = "no round was finished"
 
@@ -55,50 +61,59 @@ def compare(
         raise OptionError("no models: name at least one, such as saevit_tiny")
     if reference is not None and reference not in models:
         raise OptionError(f"reference {reference!r} is not compared: {nearest(reference, models)}")
-    first = reference or models[0]
-    same = same_network([first, *models])
-    counted, failures = _count_networks(dict.fromkeys(same.values()), img_size, on_progress)
-    pairs = []
-    for model in counted:
-        if timing is None:
-            break
-        try:
-            (conditions,) = list_conditions(counted[model], img_size, dtype, timing)
-            pairs.append((counted[model], conditions))
-        except MemoryLimitError as error:
-            failures[model] = str(error)
-    rows = {}
-    for model in dict.fromkeys(models):
-        network = same[model]
-        row = replace(candidate_of(model, img_size), failure=failures.get(network))
-        if known := counted.get(network):
-            row = replace(row, model=known.name if model == network else model, **counts_of(known, dtype))
-        rows[model] = replace(row, same_as=None if model == network else known.name if known else network)
-    candidates, run = list(rows.values()), None
-    if pairs and timing:
-        facts = records_of(candidates)
-        facts += measured.records(c.model for c in candidates) if measured else []
-        run = time_models(pairs, timing, on_progress, writer, facts)
-        not_built = {c.model: c.failure for c in candidates if c.failure and not c.same_as}
-        ended = replace(run, not_built=not_built)
-        run = keep(writer, ended, lambda w: w.end(interrupted=ended.interrupted, failures=ended.failures))
-    return join_run(candidates, run, rows[first].model, img_size, dtype, measured)
+    first, *texts = [normalize(model) for model in (reference or models[0], *models)]
+    candidates = list_candidates(texts, first, img_size)
+    networks = sorted((c.model for c in candidates if c.has_network), key=lambda model: model != first)
+    counted = {model: _count(model, img_size, on_progress) for model in networks}
+    candidates = [add_counts(c, counted.get(c.network), dtype) for c in candidates]
+    run = None
+    if timing:
+        pairs, reasons = _choose_conditions(counted, img_size, dtype, timing)
+        candidates = [replace(c, failure=reasons.get(c.network, c.failure)) for c in candidates]
+        run = _time(pairs, candidates, timing, on_progress, writer, measured) if pairs else None
+    return join_run(candidates, run, first, img_size, dtype, measured)
 
 
-def _count_networks(
-    models: Iterable[str], img_size: tuple[int, int], on_progress: Tell
-) -> tuple[dict[str, Counted], dict[str, str]]:
-    """Build and count every model that has a network; return counts, and the reasons of failures."""
-    counted, failures = {}, {}
-    for model in models:
-        if is_published_only(model):
+def _count(model: str, img_size: tuple[int, int], on_progress: Tell) -> ModelCosts | str:
+    """Build and count one model, or return the reason why that is not possible."""
+    on_progress(NextStep(text=f"building and counting {model}"))
+    try:
+        return count_model(model, img_size)[0]
+    except SaevitError as error:
+        return str(error)
+
+
+def _choose_conditions(
+    counted: Mapping[str, ModelCosts | str], img_size: tuple[int, int], dtype: Dtype, timing: TimingOptions
+) -> tuple[list[tuple[ModelCosts, Conditions]], dict[str, str]]:
+    """Return the networks to time with their conditions, and why others do not fit in memory."""
+    pairs, reasons = [], {}
+    for model, costs in counted.items():
+        if isinstance(costs, str):
             continue
-        on_progress(Progress(text=f"building and counting {model}"))
         try:
-            counted[model] = counted_of(model, img_size)[0]
-        except SaevitError as error:
-            failures[model] = str(error)
-    return counted, failures
+            (conditions,) = list_conditions(costs, img_size, dtype, timing)
+            pairs.append((costs, conditions))
+        except MemoryLimitError as error:
+            reasons[model] = str(error)
+    return pairs, reasons
+
+
+def _time(
+    pairs: Sequence[tuple[ModelCosts, Conditions]],
+    candidates: Sequence[Candidate],
+    timing: TimingOptions,
+    on_progress: Tell,
+    writer: Writer | None,
+    measured: MeasuredOn | None,
+) -> Run:
+    """Time the networks in one run; store it with the counts and accuracies of all candidates."""
+    facts = record_figures(candidates)
+    facts += measured.records(c.model for c in candidates) if measured else []
+    timed = time_models(pairs, timing, on_progress, writer, facts)
+    reasons = {c.model: c.failure for c in candidates if c.failure and not c.same_as}
+    run = replace(timed, not_built=reasons)
+    return keep(writer, run, lambda w: w.end(interrupted=run.interrupted, failures=run.failures))
 
 
 def comparison_of(
@@ -125,7 +140,8 @@ def comparison_of(
         )
     subjects = {subject.label: subject for subject in run.timed}
     names = {subject.name for subject in run.subjects}
-    counted = [fact.subject for fact in run.facts if not read_top1(fact)]
+    evaluations = [top1.record for top1 in run.top1s]
+    counted = [fact.subject for fact in run.facts if fact not in evaluations]
     labels = [
         label
         for label in dict.fromkeys([*counted, *subjects, *run.failures])
@@ -134,7 +150,7 @@ def comparison_of(
     for name in [*models, *([reference] if reference else [])]:
         if name not in labels:
             raise OptionError(f"{name!r} is not in the run {run.path.stem}: {nearest(name, labels)}")
-    same = same_network([*subjects, *labels]) | {label: label for label in subjects}
+    same = map_same_networks([*subjects, *labels]) | {label: label for label in subjects}
     conditions = run.timed[0].conditions
     candidates = [
         _read_candidate(run, label, same[label], subjects, conditions.img_size)
@@ -193,14 +209,4 @@ def expected(
 
 def resolve_models(texts: Sequence[str]) -> list[str]:
     """Return the models that arguments stand for, each once: variants, published models, groups, globs."""
-    return list(dict.fromkeys(_normalize(model) for text in texts for model in groups.resolve(text, PRESETS)))
-
-
-def _normalize(model: str) -> str:
-    """Return the one text of a variant, so that two ways to write it become equal; others unchanged."""
-    if model.partition(":")[0].strip() not in PRESETS:
-        return model
-    try:
-        return str(parse(model))
-    except SaevitError:  # its row will show the reason
-        return model
+    return list(dict.fromkeys(normalize(model) for text in texts for model in groups.resolve(text, PRESETS)))

@@ -45,6 +45,11 @@ class Candidate:
         return self.same_as or self.model
 
     @property
+    def has_network(self) -> bool:
+        """Is its network built and counted for this row?"""
+        return not self.same_as and not self.published_only
+
+    @property
     def samples(self) -> tuple[float, ...]:
         """Seconds per batch, one value a round; empty if it was not timed."""
         return self.subject.samples if self.subject else ()

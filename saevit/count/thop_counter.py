@@ -5,6 +5,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -14,16 +15,18 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from saevit.count.tracing import (
     Count,
+    Place,
     Shape,
-    input_dtype,
+    copy_placed,
+    count_without_data,
+    find_dtype,
     itemise,
+    keep_shape,
     need_quietly,
-    on_cpu,
-    placed_copy,
-    plain_eager,
-    shell,
-    why,
+    read_whole_number,
+    run_eagerly,
 )
+from saevit.errors import name_and_line
 from saevit.model.layers import Attend
 
 Rule = Callable[[nn.Module, tuple[Tensor, ...], Any], None]  # adds a call's MACs to module.total_ops
@@ -32,37 +35,85 @@ Rule = Callable[[nn.Module, tuple[Tensor, ...], Any], None]  # adds a call's MAC
 NO_CONTRACTION = (nn.Embedding, nn.LayerNorm, nn.RMSNorm)
 
 
-def attend_rule(module: nn.Module, qkv: tuple[Tensor, ...], y: Tensor) -> None:
-    """softmax(q k^T) v: (B, heads, n, d), (B, heads, m, d), (B, heads, m, e)."""
-    q, k, v = qkv
-    add(module, prod(q.shape[:-1]) * k.shape[-2] * (q.shape[-1] + v.shape[-1]))
+def count_thop(model: nn.Module, input_shape: Shape) -> Count:
+    """Count one eval forward pass of a (B, C, H, W) input with thop. The model is not touched.
+
+    thop sees calls of modules only: work done by functions, such as attention in most libraries, is missing
+    from the total. `receipt.explain_unseen` finds it by comparison with the torch counter.
+
+    Raises:
+        MissingPackageError: thop is absent.
+    """
+    return count_without_data(partial(run_thop, model, input_shape), keep_shape("meta"))
 
 
-def transposed_rule(module: nn.Module, inputs: tuple[Tensor, ...], y: Tensor) -> None:
-    """A transposed convolution meets its kernel once at each *input* position."""
-    assert isinstance(module, _ConvTransposeNd)
-    add(module, inputs[0].numel() * module.out_channels // module.groups * prod(module.kernel_size))
+def run_thop(model: nn.Module, input_shape: Shape, place: Place, notes: tuple[str, ...]) -> Count:
+    """Count on copies of a model whose tensors are placed by `place`."""
+    hooked, plain = copy_placed(model, place), copy_placed(model, place)
+    x = torch.zeros(input_shape, dtype=find_dtype(model), device=place(torch.empty(0)).device)
+    with run_eagerly(), keep_root_logger():
+        macs, uncounted = apply_rules(hooked, x)
+        box, failures = run_unaided(plain, x)
+    return Count(
+        counter="thop",
+        macs=macs,
+        out_of_box=None if failures else sum(box.values()),
+        reasons=() if failures else itemise(explain_differences(plain, box, macs)),
+        uncounted=uncounted,
+        notes=notes + failures,
+    )
 
 
-def add(module: nn.Module, macs: int) -> None:
-    """Enter MACs the way thop's own rules do."""
-    total_ops = module.get_buffer("total_ops")
-    total_ops += macs
+def apply_rules(model: nn.Module, x: Tensor) -> tuple[dict[str, int], dict[str, int]]:
+    """Run a model with a rule at each module; return MACs by path, and calls without a rule by type.
+
+    thop's own sum counts a shared module again for each of its paths; here it has its first path.
+    """
+    basic = need_quietly("thop.vision.basic_hooks")
+    macs: Counter[str] = Counter()
+    uncounted: Counter[str] = Counter()
+
+    def count_call(path: str, rule: Rule, module: nn.Module, inputs: tuple[Tensor, ...], y: Any) -> None:
+        module.total_ops = torch.zeros(1, dtype=torch.float64)
+        rule(module, inputs, y)
+        macs[path] += read_whole_number(module.total_ops.item(), "thop")
+
+    def count_unknown(module: nn.Module, *_: object) -> None:
+        uncounted[type(module).__name__] += 1
+
+    for path, module in model.named_modules():
+        if rule := find_rule(module, basic):
+            module.register_forward_hook(partial(count_call, path, rule))
+        elif may_hide_work(module):
+            module.register_forward_hook(count_unknown)
+    model(x)
+    return {path: n for path, n in macs.items() if n}, dict(uncounted)
 
 
-def rule_for(module: nn.Module, basic: Any) -> Rule | None:
+def find_rule(module: nn.Module, basic: Any) -> Rule | None:
     """Return our rule, or thop's where it is right, for a module that contracts (subclasses included)."""
     if isinstance(module, Attend):
-        return attend_rule
+        return count_attend
     if isinstance(module, _ConvTransposeNd):
-        return transposed_rule
+        return count_transposed
     if isinstance(module, _ConvNd):
         return basic.count_convNd
     return basic.count_linear if isinstance(module, nn.Linear) else None
 
 
+def count_attend(module: Any, qkv: tuple[Tensor, ...], y: Tensor) -> None:
+    """Count softmax(q k^T) v: (B, heads, n, d), (B, heads, m, d), (B, heads, m, e)."""
+    q, k, v = qkv
+    module.total_ops += prod(q.shape[:-1]) * k.shape[-2] * (q.shape[-1] + v.shape[-1])
+
+
+def count_transposed(module: Any, inputs: tuple[Tensor, ...], y: Tensor) -> None:
+    """Count a transposed convolution, which meets its kernel once at each *input* position."""
+    module.total_ops += inputs[0].numel() * module.out_channels // module.groups * prod(module.kernel_size)
+
+
 def may_hide_work(module: nn.Module) -> bool:
-    """Tell whether a module without a rule has a matrix of its own to multiply with."""
+    """Return whether a module without a rule has a matrix of its own to multiply with."""
     if isinstance(module, NO_CONTRACTION):
         return False
     is_one_layer = type(module).__module__.startswith("torch.nn.") or not any(module.children())
@@ -70,96 +121,8 @@ def may_hide_work(module: nn.Module) -> bool:
     return is_one_layer and bool(matrices)
 
 
-class Tally:
-    """Rules for one thop run that book each module's MACs by path, whatever thop itself adds up later."""
-
-    def __init__(self, model: nn.Module, basic: Any) -> None:
-        self.paths = {module: path for path, module in model.named_modules()}
-        self.times = Counter(visits(model))  # hooked as often as met, so each call is booked as often
-        self.basic = basic
-        self.ops: Counter[nn.Module] = Counter()
-        self.calls: Counter[nn.Module] = Counter()  # of modules without a rule
-
-    def rules(self) -> dict[type[nn.Module], Rule]:
-        """Return a rule for each type that contracts or may."""
-        found: dict[type[nn.Module], Rule] = {}
-        for module in self.paths:
-            rule = rule_for(module, self.basic)
-            if rule or may_hide_work(module):
-                found[type(module)] = self.watched(rule) if rule else self.tell
-        return found
-
-    def watched(self, rule: Rule) -> Rule:
-        def watch(module: nn.Module, inputs: tuple[Tensor, ...], y: Any) -> None:
-            before = whole(module.get_buffer("total_ops").item())
-            rule(module, inputs, y)
-            self.ops[module] += whole(module.get_buffer("total_ops").item()) - before
-
-        return watch
-
-    def tell(self, module: nn.Module, inputs: tuple[Tensor, ...], y: Any) -> None:
-        self.calls[module] += may_hide_work(module)
-
-    def macs(self) -> dict[str, int]:
-        """Return the MACs by path, without zeros."""
-        return {self.paths[m]: n // self.times[m] for m, n in self.ops.items() if n}
-
-    def uncounted(self) -> dict[str, int]:
-        """Return the calls of modules without a rule, by type."""
-        found: Counter[str] = Counter()
-        for module, n in self.calls.items():
-            found[type(module).__name__] += n // self.times[module]
-        return {name: n for name, n in found.items() if n}
-
-
-def whole(number: float) -> int:
-    """Read one of thop's floats as the whole number it must be."""
-    assert number == int(number), f"thop counts {number}, which is no whole number of MACs"
-    return int(number)
-
-
-def count_thop(model: nn.Module, input_shape: Shape) -> Count:
-    """Count one eval forward pass of a (B, C, H, W) input with thop. The model is not touched.
-
-    thop sees calls of modules only: work done by functions, such as attention in most libraries, is missing
-    from the total. `counters.invisible_to_thop` finds it by comparison with the torch counter.
-    It runs without data (meta tensors), or on real tensors where the model looks at data, which a note says.
-
-    Raises:
-        MissingPackageError: thop is absent.
-    """
-    try:
-        return run_thop(model, shell("meta"), input_shape, ())
-    except Exception as error:  # whatever it is: if real tensors do not cure it, it rises from there
-        note = f"counted with real tensors, because without data the model stops ({why(error)})"
-        return run_thop(model, on_cpu, input_shape, (note,))
-
-
-def run_thop(
-    model: nn.Module, place: Callable[[Tensor], Tensor], input_shape: Shape, notes: tuple[str, ...]
-) -> Count:
-    """Count on copies of a model whose tensors are placed by `place`."""
-    thop = need_quietly("thop")
-    hooked, plain = placed_copy(model, place), placed_copy(model, place)
-    device = place(torch.empty(0)).device
-    x = torch.zeros(input_shape, dtype=input_dtype(model), device=device)
-    tally = Tally(hooked, need_quietly("thop.vision.basic_hooks"))
-    with plain_eager(), root_logger_untouched():
-        thop.profile(hooked, (x,), custom_ops=tally.rules(), verbose=False)
-        box, failures = run_as_it_comes(thop, plain, x)
-    macs = tally.macs()
-    return Count(
-        counter="thop",
-        macs=macs,
-        out_of_box=None if failures else sum(box.values()),
-        reasons=() if failures else itemise(differences(plain, box, macs)),
-        uncounted=tally.uncounted(),
-        notes=notes + failures,
-    )
-
-
 @contextmanager
-def root_logger_untouched() -> Iterator[None]:
+def keep_root_logger() -> Iterator[None]:
     """Keep thop's remarks, made by `logging.warning`, from giving the process a handler that prints them."""
     handler, root = logging.NullHandler(), logging.getLogger()
     root.addHandler(handler)
@@ -169,39 +132,41 @@ def root_logger_untouched() -> Iterator[None]:
         root.removeHandler(handler)
 
 
-def run_as_it_comes(thop: Any, model: nn.Module, x: Tensor) -> tuple[dict[str, int], tuple[str, ...]]:
-    """Return what thop unaided counts by path, a shared module under each of its own, or why it fails."""
+def run_unaided(model: nn.Module, x: Tensor) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Return the MACs that thop without our rules counts, under every path of a module, or its error."""
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="This API is being deprecated")  # thop warns of itself
-            total, _, layers = thop.profile(model, (x,), verbose=False, ret_layer_info=True)
+            total, _, layers = need_quietly("thop").profile(model, (x,), verbose=False, ret_layer_info=True)
     except Exception as error:  # a user of thop would meet it too, so it is a finding
-        return {}, (f"thop as it comes fails ({why(error)})",)
-    return by_path("", total, layers), ()
+        return {}, (f"thop as it comes fails ({name_and_line(error)})",)
+    return flatten_layers("", total, layers), ()
 
 
-def by_path(path: str, total: float, layers: dict[str, Any]) -> dict[str, int]:
+def flatten_layers(path: str, total: float, layers: dict[str, Any]) -> dict[str, int]:
     """Flatten thop's nested layer counts, and take its children's out of each module's."""
-    found = {path: whole(total) - sum(whole(ops) for ops, _, _ in layers.values())}
+    own = read_whole_number(total, "thop") - sum(read_whole_number(n, "thop") for n, _, _ in layers.values())
+    counts = {path: own}
     for name, (ops, _, below) in layers.items():
-        found |= by_path(f"{path}.{name}" if path else name, ops, below)
-    return found
+        counts |= flatten_layers(f"{path}.{name}" if path else name, ops, below)
+    return counts
 
 
-def differences(model: nn.Module, box: dict[str, int], macs: dict[str, int]) -> dict[str, int]:
-    """Say for each type of module how thop as it comes differs from our count, in MACs."""
+def explain_differences(model: nn.Module, box: dict[str, int], macs: dict[str, int]) -> dict[str, int]:
+    """Return for each type of module how thop without our rules differs from our count, in MACs."""
     first_path = {module: path for path, module in model.named_modules()}
-    times = Counter(visits(model))
-    found: Counter[str] = Counter()
-    for path, module in model.named_modules(remove_duplicate=False):
+    every_path = list(model.named_modules(remove_duplicate=False))
+    times = Counter(module for path, module in every_path if path in box)
+    differences: Counter[str] = Counter()
+    for path, module in every_path:
         own, counted = macs.get(first_path[module], 0), box.get(path, 0)
-        text = f"{type(module).__name__} {verdict(module, own, counted, is_shared=times[module] > 1)}"
-        found[text] += counted - (own if path == first_path[module] else 0)
-    return dict(found)
+        verdict = judge_module(module, own, counted, is_shared=times[module] > 1)
+        differences[f"{type(module).__name__} {verdict}"] += counted - own * (path == first_path[module])
+    return dict(differences)
 
 
-def verdict(module: nn.Module, own: int, counted: int, *, is_shared: bool) -> str:
-    """Say what thop as it comes did with a module."""
+def judge_module(module: nn.Module, own: int, counted: int, *, is_shared: bool) -> str:
+    """Return what thop without our rules did with a module."""
     if not own:
         return "is counted, but contracts nothing"
     if not counted:
@@ -211,10 +176,3 @@ def verdict(module: nn.Module, own: int, counted: int, *, is_shared: bool) -> st
     if isinstance(module, _ConvTransposeNd):
         return "is counted at every output position, not at every input position"
     return "is miscounted"
-
-
-def visits(module: nn.Module) -> Iterator[nn.Module]:
-    """Yield modules as thop meets them: one with several parents comes once for each."""
-    yield module
-    for child in module.children():
-        yield from visits(child)

@@ -17,7 +17,7 @@ from saevit.export.onnx import ONNX, OPSET, check_opset
 from saevit.export.openvino import OPENVINO
 from saevit.export.torch_export import TORCH_EXPORT
 from saevit.files import owned, replace_file
-from saevit.models import SEED, Weighted, for_inference
+from saevit.models import SEED, LoadedNetwork, convert_for_inference
 
 FORMATS: dict[str, Format] = {"onnx": ONNX, "pt2": TORCH_EXPORT, "openvino": OPENVINO}
 LARGEST_BATCH = 2**16
@@ -64,7 +64,7 @@ def check_request(formats: Sequence[str], *, batch: int | None, opset: int) -> N
 
 
 def export_network(
-    network: Weighted,
+    network: LoadedNetwork,
     paths: Mapping[str, Path],
     *,
     img_size: tuple[int, int] | None = None,
@@ -90,7 +90,7 @@ def export_network(
     about = network.about
     size = img_size or about.img_size
     source = ExportInput(
-        model=for_inference(network.model),
+        model=convert_for_inference(network.model),
         shape=(batch or 1, about.in_chans, *size),
         is_dynamic=batch is None,
         opset=opset,
@@ -162,7 +162,7 @@ def replace_companions(files: Sequence[Path], path: Path) -> None:
         raise
 
 
-def describe_network(network: Weighted, img_size: tuple[int, int]) -> dict[str, str]:
+def describe_network(network: LoadedNetwork, img_size: tuple[int, int]) -> dict[str, str]:
     """Return the properties that a file carries: enough to prepare its images and to name its classes."""
     about = network.about
     properties = {

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +62,6 @@ def trace_arguments(shape: Shape, *, is_dynamic: bool) -> tuple[tuple[Tensor], A
 def count_operators(names: Iterable[str]) -> dict[str, int]:
     """Return how often each operator occurs, the most frequent first."""
     return dict(Counter(names).most_common())
-
-
-def installed_versions(*packages: str) -> dict[str, str]:
-    """Return the versions of installed packages."""
-    return {name: version(name) for name in packages}
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """ONNX: the graph that `saevit export` writes and that the runtimes are measured on."""
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +95,10 @@ def write_onnx(source: formats.ExportInput, path: Path) -> formats.Content:
     path.write_bytes(graph.SerializeToString())
     (opset,) = [entry.version for entry in graph.opset_import if entry.domain in ("", "ai.onnx")]
     versions = {"opset": str(opset), "IR": str(graph.ir_version)}
+    versions |= {package: version(package) for package in ONNX.packages}
     return formats.Content(
         operators=formats.count_operators(node.op_type for node in graph.graph.node),
-        versions=versions | formats.installed_versions(*ONNX.packages),
+        versions=versions,
     )
 
 

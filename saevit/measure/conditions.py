@@ -1,4 +1,4 @@
-"""Devices, precisions, layouts and threads: all that is set on this machine before the clock starts."""
+"""Devices, precisions, layouts and threads: what is set on this machine before the clock starts."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from saevit.count.tracing import placed_copy
+from saevit.count.tracing import copy_placed
 from saevit.errors import OptionError, nearest
 from saevit.machine import most_threads
 from saevit.runs.record import Conditions
@@ -46,7 +46,7 @@ def resolve_device(name: str) -> str:
 
 @functools.cache
 def check_dtype(device: str, dtype: str) -> torch.dtype:
-    """Return torch's name of the precision, after a convolution and a product have run in it on `device`.
+    """Return torch's type for the precision, after a convolution and a product ran in it on `device`.
 
     Raises:
         OptionError: the precision is not known, or the device cannot compute in it.
@@ -64,25 +64,21 @@ def check_dtype(device: str, dtype: str) -> torch.dtype:
 
 
 def synchronizer(device: str) -> Callable[[], None]:
-    """Return the call that waits until `device` has finished; on the CPU there is nothing to wait for."""
+    """Return a function that waits until `device` has finished; on the CPU it does nothing."""
     if torch.device(device).type == "cpu":
         return lambda: None
     return functools.partial(torch.accelerator.synchronize, torch.device(device))
 
 
 def check_threads(count: int) -> None:
-    """Refuse, by an OptionError, a number of threads with which OpenMP may end the process."""
+    """Refuse, by an OptionError, a number of threads for which OpenMP may end the process."""
     if not 1 <= count <= most_threads():
         raise OptionError(f"threads {count}: from 1 to {most_threads()}")
 
 
 @contextmanager
 def pin_threads(count: int) -> Iterator[None]:
-    """Let torch compute with `count` threads inside the block, and with as many as before after it.
-
-    Raises:
-        OptionError: fewer than one, or more than an OpenMP library can be asked for.
-    """
+    """Let torch compute with `count` threads inside the block; raise OptionError for an invalid number."""
     check_threads(count)
     before = torch.get_num_threads()
     torch.set_num_threads(count)
@@ -95,7 +91,7 @@ def pin_threads(count: int) -> Iterator[None]:
 def place_network(model: nn.Module, conditions: Conditions) -> nn.Module:
     """Return a copy of the model for inference, on the device, in the precision and layout of the conditions.
 
-    Weights that are as wanted already are shared with the model, so that a comparison holds them once.
+    Weights that need no conversion are shared with the model, so that a comparison holds them once.
 
     Raises:
         OptionError: the device is not here, or cannot compute in this precision.
@@ -105,7 +101,7 @@ def place_network(model: nn.Module, conditions: Conditions) -> nn.Module:
     layout: dict[str, Any] = {
         "memory_format": LAYOUTS[conditions.memory_format]
     }  # not in every torch's stubs
-    return placed_copy(model, lambda tensor: tensor).to(device=device, dtype=dtype).to(**layout)
+    return copy_placed(model, lambda tensor: tensor).to(device=device, dtype=dtype).to(**layout)
 
 
 def example_input(conditions: Conditions, channels: int) -> Tensor:
@@ -117,7 +113,7 @@ def example_input(conditions: Conditions, channels: int) -> Tensor:
 
 
 def precision_note(conditions: Conditions) -> str | None:
-    """Return what "fp32" leaves out, where the accelerator rounds the factors of convolutions or products."""
+    """Return a note if the accelerator rounds the factors of convolutions or products in fp32."""
     if conditions.dtype != "fp32" or not conditions.device.startswith("cuda"):
         return None
     modes = {
@@ -129,7 +125,7 @@ def precision_note(conditions: Conditions) -> str | None:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or its kind where it has none."""
+    """Return the first line of an error's message, or its type if the message is empty."""
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".:") if lines else type(error).__name__
 

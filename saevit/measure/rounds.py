@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from saevit.errors import OptionError, SaevitError
+from saevit.machine import is_out_of_memory
 from saevit.measure.conditions import (
     example_input,
     first_line,
@@ -25,10 +26,9 @@ from saevit.measure.conditions import (
 )
 from saevit.measure.environment import environment, load_average
 from saevit.measure.interrupts import hold_signals
-from saevit.measure.memory import is_out_of_memory
 from saevit.measure.runtimes import Call, find_runtime
 from saevit.measure.timer import time_call, warm_up
-from saevit.measure.timing import Progress, Tell
+from saevit.measure.timing import NextStep, Tell
 from saevit.runs.record import Conditions, Record, utc_now
 from saevit.runs.run import TWIN, Ending, Run, Subject
 from saevit.runs.statistics import rounds_needed
@@ -79,7 +79,7 @@ def measure(
     Raises:
         OptionError: no models, the same one twice, or rounds or min_time out of range.
     """
-    _check(models, rounds, min_time)
+    _check_request(models, rounds, min_time)
     started, load = utc_now(), load_average()
     entries = _make_entries(models)
     run = Run(
@@ -94,7 +94,7 @@ def measure(
     session = _Session(entries=entries, run=run, writer=writer)
     try:
         for entry in entries:
-            on_progress(Progress(text=f"preparing {entry.subject.label}"))
+            on_progress(NextStep(text=f"preparing {entry.subject.label}"))
             _prepare(entry, min_time)
         session.choose_subjects(noise_floor=noise_floor)
         while not session.time_rounds(rounds, on_progress):
@@ -155,7 +155,7 @@ class _Session:
                 if entry.subject.failure:
                     continue
                 text = f"round {number + 1} of {rounds}, {label}"
-                tell(Progress(text=text, done=number / rounds, eta=left))
+                tell(NextStep(text=text, done=number / rounds, eta=left))
                 seconds = _attempt(entry, functools.partial(_sample, entry))
                 if seconds is not None:
                     samples[label] = seconds
@@ -195,7 +195,7 @@ class _Session:
         return replace(subject, samples=tuple(samples[subject.label] for samples in self.rounds))
 
 
-def _check(models: Sequence[TimedModel], rounds: int, min_time: float) -> None:
+def _check_request(models: Sequence[TimedModel], rounds: int, min_time: float) -> None:
     if not models:
         raise OptionError("no subjects: name at least one model to measure")
     for (name, conditions), count in Counter((m.name, m.conditions) for m in models).items():

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from saevit.count.subject import Counted
+from saevit.count.model_costs import ModelCosts
 from saevit.errors import MemoryLimitError
 from saevit.machine import check_fits, usable_cores
 from saevit.runs.record import BYTES, Conditions, Dtype, MemoryFormat, Record
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class NextStep:
     """The next step of some work; `done` is the share of the timing that is finished."""
 
     text: str
@@ -24,7 +24,7 @@ class Progress:
     eta: float | None = None  # seconds to the end
 
 
-Tell = Callable[[Progress], object]
+Tell = Callable[[NextStep], object]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class TimingOptions:
 
 
 def list_conditions(
-    counted: Counted, img_size: tuple[int, int], dtype: Dtype, options: TimingOptions
+    counted: ModelCosts, img_size: tuple[int, int], dtype: Dtype, options: TimingOptions
 ) -> tuple[Conditions, ...]:
     """Return every runtime at every batch size, on a device and in a precision that work on this machine.
 
@@ -81,13 +81,13 @@ def list_conditions(
     return found
 
 
-def check_memory(counted: Counted, conditions: Conditions) -> None:
+def check_memory(counted: ModelCosts, conditions: Conditions) -> None:
     """Refuse, before any weight is allocated, a model that does not fit in memory.
 
     Raises:
         MemoryLimitError: weights and live activations need more than is free.
     """
-    from saevit.measure.memory import available_memory
+    from saevit.machine import free_memory
 
     size = BYTES[conditions.dtype]
     try:
@@ -95,7 +95,7 @@ def check_memory(counted: Counted, conditions: Conditions) -> None:
             f"{counted.name} at batch {conditions.batch_size}",
             sum(counted.params.values()) * size,
             counted.peak_elements * size,
-            free=available_memory(conditions.device),
+            free=free_memory(conditions.device),
             way_out="--no-measure, which only counts",
             batch=conditions.batch_size,
             folds=conditions.folded and conditions.device == "cpu",
@@ -106,7 +106,7 @@ def check_memory(counted: Counted, conditions: Conditions) -> None:
 
 
 def time_models(
-    models: Sequence[tuple[Counted, Conditions]],
+    models: Sequence[tuple[ModelCosts, Conditions]],
     options: TimingOptions,
     on_progress: Tell,
     writer: Writer | None = None,
@@ -134,6 +134,6 @@ def time_models(
     )
 
 
-def builder_of(counted: Counted, conditions: Conditions) -> "Callable[[], nn.Module]":
+def builder_of(counted: ModelCosts, conditions: Conditions) -> "Callable[[], nn.Module]":
     """Return what builds the network that runs under these conditions: folded, or as defined."""
     return counted.folded if conditions.folded and counted.folded else counted.build

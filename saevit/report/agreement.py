@@ -48,8 +48,7 @@ def rank_correlation(xs: Sequence[float], ys: Sequence[float]) -> float | None:
         raise ValueError(f"{len(xs)} and {len(ys)} values: a rank correlation needs pairs")
     if len(set(xs)) < 2 or len(set(ys)) < 2:
         return None
-    a, b = (ranks - ranks.mean() for ranks in (average_ranks(xs), average_ranks(ys)))
-    return float((a @ b) / math.sqrt((a @ a) * (b @ b)))
+    return float(np.corrcoef(average_ranks(xs), average_ranks(ys))[0, 1])
 
 
 def average_ranks(values: Sequence[float]) -> NDArray[np.float64]:
@@ -74,7 +73,7 @@ def describe_agreement(candidates: Sequence[Candidate], x: str, y: str) -> str:
     agreement = rho if axes[0].better == axes[1].better else -rho
     better, worse = axes[1].adjectives
     words = next((text.format(better) for least, text in WORDS if agreement >= least), f"is mostly {worse}")
-    return f"{axes[0].advantage} {words}: rank correlation {rho:.2f} over {models}"
+    return f"{axes[0].less} {axes[0].noun} {words}: rank correlation {rho:.2f} over {models}"
 
 
 def find_disagreements(candidates: Sequence[Candidate], x: str, y: str) -> list[Disagreement]:

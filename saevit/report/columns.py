@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any, Generic, Literal, TypeVar
 
 from saevit.runs.record import SCHEMA_VERSION
@@ -38,22 +39,19 @@ class Column(Generic[Row]):
         """The head with its unit."""
         return f"{self.head} ({self.unit})" if self.unit else self.head
 
+    def cell(self, row: Row) -> str:
+        """Return the text of one row."""
+        text = self.text(row) if self.text else None
+        return NONE if text is None else text
+
     def via(self, read: Callable[[Other], Row | None]) -> "Column[Other]":
         """Return the column for rows that contain a row of this one, or None in its place."""
-        show, value = self.text, self.value
 
-        def text(row: Other) -> str | None:
-            inner = read(row)
-            return None if show is None or inner is None else show(inner)
+        def through(function: Callable[[Row], Any]) -> Callable[[Other], Any]:
+            return lambda row: None if (inner := read(row)) is None else function(inner)
 
-        return Column(
-            head=self.head,
-            text=text if show else None,
-            side=self.side,
-            unit=self.unit,
-            key=self.key,
-            value=lambda row: None if (inner := read(row)) is None else value(inner),
-        )
+        text = through(self.text) if self.text else None
+        return Column(self.head, text, self.side, self.unit, self.key, through(self.value))
 
 
 def number_column(
@@ -62,17 +60,10 @@ def number_column(
     read: Callable[[Row], float | None],
     form: Callable[[Any], str],
     divisor: float = 1,
-    unit: str = "",
 ) -> Column[Row]:
-    """Return a right-aligned column of numbers.
+    """Return a right-aligned column of numbers, None where a number is not known.
 
-    Args:
-        head: name in tables.
-        key: name in files.
-        read: returns the number of a row, None if it is not known.
-        form: writes a number as text.
-        divisor: what the number is divided by in files, such as 1e6 for timm's `param_count`.
-        unit: is shown behind the head.
+    Files hold the number divided by `divisor`, such as 1e6 for timm's `param_count`.
     """
 
     def value(row: Row) -> float | None:
@@ -80,13 +71,17 @@ def number_column(
         return number if number is None or divisor == 1 else number / divisor
 
     return Column(
-        head=head,
-        text=lambda row: None if (number := read(row)) is None else form(number),
-        side="right",
-        unit=unit,
+        head,
+        lambda row: None if (number := read(row)) is None else form(number),
+        "right",
         key=key,
         value=value,
     )
+
+
+def attribute_columns(*paths: str) -> tuple[Column[Any], ...]:
+    """Return columns of files only, each with the value and the name of an attribute such as `share.hits`."""
+    return tuple(Column(key=path.rpartition(".")[2], value=attrgetter(path)) for path in paths)
 
 
 def text_columns(*heads: str) -> tuple[Column[Any], ...]:
@@ -125,13 +120,22 @@ class Table:
 
 
 def make_table(
-    title: str, columns: Iterable[Column[Row]], rows: Iterable[Row], notes: Iterable[str] = ()
+    title: str,
+    columns: Iterable[Column[Row]],
+    rows: Iterable[Row],
+    notes: Iterable[str] = (),
+    *,
+    total: bool = False,
 ) -> Table:
-    """Return the table of some rows, without the columns in which no row has a value."""
-    shown = [(column, column.text) for column in columns if column.text]
-    cells = tuple(tuple(NONE if (cell := text(row)) is None else cell for _, text in shown) for row in rows)
-    table = Table(title=title, columns=tuple(column for column, _ in shown), rows=cells, notes=tuple(notes))
-    return table.without_empty_columns()
+    """Return the table of some rows; `total` says that the last one is the sum of the others."""
+    shown = tuple(column for column in columns if column.text)
+    return Table(
+        title=title,
+        columns=shown,
+        rows=tuple(tuple(column.cell(row) for column in shown) for row in rows),
+        notes=tuple(notes),
+        total=total,
+    )
 
 
 def row_values(columns: Iterable[Column[Row]], row: Row) -> dict[str, Any]:

@@ -10,75 +10,56 @@ from saevit.report.names import cut
 from saevit.text import printable
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Metric:
-    """A quantity of a model. `of` returns it in the unit that the label names, None where it is not known.
-
-    The last fields are words for sentences about costs: the quantity, its better end as a subject, and what a
-    model at the better and at the worse end is.
-    """
+    """A quantity of a model, with words for sentences about costs."""
 
     label: str
     better: Direction
-    of: Callable[[Candidate], float | None]
-    is_timed: bool = False  # differences are compared with the noise of the rounds; others are exact
+    read: Callable[[Candidate], float | None]  # None: not known
+    unit: float = 1.0  # of the label, relative to that of `read`
     noun: str = ""
-    advantage: str = ""
-    adjectives: tuple[str, str] = ("", "")
+    less: str = ""  # or more, where that is better: "fewer" MACs, "higher" throughput
+    adjectives: tuple[str, str] = ("", "")  # of a model at the better and at the worse end
+    is_timed: bool = False  # differences are compared with the noise of the rounds; others are exact
+
+    def of(self, candidate: Candidate) -> float | None:
+        """Return the value of a model in the unit of the label."""
+        value = self.read(candidate)
+        return None if value is None else value / self.unit
 
 
-def divide(value: float | None, unit: float) -> float | None:
-    """Return a value in another unit."""
-    return None if value is None else value / unit
-
-
+SPEED = ("faster", "slower")
 METRICS = {
     "gmacs": Metric(
-        label="GMACs",
-        better="min",
-        of=lambda c: divide(c.macs, 1e9),
-        noun="MACs",
-        advantage="fewer MACs",
-        adjectives=("cheaper in MACs", "more expensive in MACs"),
+        "GMACs", "min", lambda c: c.macs, 1e9, "MACs", "fewer", ("lower in MACs", "higher in MACs")
     ),
     "params": Metric(
-        label="parameters (M)",
-        better="min",
-        of=lambda c: divide(c.params, 1e6),
-        noun="parameters",
-        advantage="fewer parameters",
-        adjectives=("smaller", "larger"),
+        "parameters (M)", "min", lambda c: c.params, 1e6, "parameters", "fewer", ("smaller", "larger")
     ),
     "memory": Metric(
         label="peak activations (MB)",
         better="min",
-        of=lambda c: divide(c.peak_bytes, 1e6),
+        read=lambda c: c.peak_bytes,
+        unit=1e6,
         noun="peak memory",
-        advantage="less peak memory",
+        less="less",
         adjectives=("lower in memory", "higher in memory"),
     ),
     "latency": Metric(
-        label="measured latency (ms per image)",
-        better="min",
-        of=lambda c: divide(c.seconds, 1e-3),
-        is_timed=True,
-        noun="latency",
-        advantage="lower latency",
-        adjectives=("faster", "slower"),
+        "measured latency (ms per image)", "min", lambda c: c.seconds, 1e-3, "latency", "lower", SPEED, True
     ),
     "throughput": Metric(
         label="measured throughput (images/s)",
         better="max",
-        of=lambda c: 1 / c.seconds if c.seconds else None,
-        is_timed=True,
+        read=lambda c: 1 / c.seconds if c.seconds else None,
         noun="throughput",
-        advantage="higher throughput",
-        adjectives=("faster", "slower"),
+        less="higher",
+        adjectives=SPEED,
+        is_timed=True,
     ),
     "top1": Metric(
-        label="ImageNet-1k top-1 (%), published",
-        better="max",
-        of=lambda c: c.accuracy.top1 if c.accuracy else None,
+        "ImageNet-1k top-1 (%), published", "max", lambda c: c.accuracy.top1 if c.accuracy else None
     ),
 }
 COSTS = tuple(name for name in METRICS if name != "top1")

@@ -1,8 +1,8 @@
-"""Compare two stored runs, subject by subject, through a reference that both of them measured.
+"""Compare two stored runs, subject by subject, relative to a reference that both of them measured.
 
-Two runs share no rounds, so nothing pairs their samples: the machine may have been another one, or busier.
-What each run knows is how its subjects stand to its own reference, round by round. The ratio of those ratios
-says how a subject changed against the reference; if the reference changed, that shows in every subject.
+Two runs share no rounds, and their machines may differ, so their samples cannot be paired. Each run has the
+ratios of its subjects to its own reference, round by round; the ratio of these ratios is the change of a
+subject relative to the reference. A change of the reference shows in every subject.
 """
 
 import math
@@ -16,29 +16,29 @@ from saevit.runs.statistics import Ratio, Verdict, median, ratio, verdict_of
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One subject in two runs, under equal conditions; ratios below 1: the second run is the faster one."""
+    """One subject in two runs, under equal conditions; ratios below 1: it is faster in the second run."""
 
     subject: str
-    quantity: str  # latency_again: the reference once more, which ought not to change
+    quantity: str  # latency_again: the second timing of the reference, which should not change
     conditions: Conditions
-    before: Ratio  # first run: to the reference of the same rounds
-    after: Ratio  # second run: the same
+    before: Ratio  # in the first run, relative to the reference
+    after: Ratio  # in the second run
     ratio: float  # after over before, both as medians of per-round ratios
     low: float
     high: float
-    confidence: float  # coverage that [low, high] guarantees
-    verdict: Verdict  # of the second run against the first one
-    seconds_ratio: float  # of the plain medians: moves with the machine and its load, hence without a verdict
+    confidence: float  # guaranteed coverage of [low, high]
+    verdict: Verdict  # of the second run relative to the first one
+    seconds_ratio: float  # of the medians; depends on the machine and its load, hence has no verdict
 
     @property
     def resolved(self) -> bool:
-        """Did the subject change against the reference, as far as these rounds can tell?"""
+        """Do these rounds show that the subject changed relative to the reference?"""
         return self.verdict != "not resolved"
 
 
 @dataclass(frozen=True, kw_only=True)
 class NotComparable:
-    """A subject that only one run can speak of, or neither."""
+    """A subject that one run or both lack, and the reason."""
 
     subject: str
     quantity: str
@@ -48,34 +48,31 @@ class NotComparable:
 
 @dataclass(frozen=True, kw_only=True)
 class Diff:
-    """What two runs say of each other."""
+    """The changes from one run to another."""
 
     reference: str | None  # None: the runs share no two subjects
     reference_conditions: Conditions | None
-    reference_seconds_ratio: float | None  # its plain medians, second run over first
+    reference_seconds_ratio: float | None  # of its medians, second run over first
     changes: tuple[Change, ...]  # in the order of the first run
     not_comparable: tuple[NotComparable, ...]
-    environment: tuple[str, ...]  # what differs between the machines, such as "torch: 2.11.0 -> 2.15.0"
-    same_saevit: bool  # else variants of the same name may be different networks
+    environment: tuple[str, ...]  # differences between the machines, such as "torch: 2.11.0 -> 2.15.0"
+    same_saevit: bool  # if not, variants of the same name may be different networks
 
 
 def diff_runs(run_a: Run, run_b: Run, *, reference: str | None = None, confidence: float = 0.95) -> Diff:
     """Return how every subject changed from the first run to the second one.
 
-    The interval divides the ends of two intervals, one a run, that each cover their median at the root of the
-    confidence: runs are independent, so both do at the confidence, whatever the noise of either machine looks
-    like (`statistics.ratio` on the single interval). It is wider than need be, on purpose. Simulated at 7 to
-    30 rounds it covered 99.4 % or more where 95 % was asked; the percentile bootstrap of the medians fell to
-    90.7 % when one machine was noisier, and to 88 % when neighbouring rounds correlated by 0.3 (here: 99 %).
-    What differs between processes and not between rounds, such as where memory lies, no round can show. With
-    an offset a process of half the rounds' standard deviation, 15 rounds a run still covered 97 % (bootstrap:
-    76 %); with one as large, 80 %: a resolved difference of two runs is weaker evidence than one of one run.
-    From 7 rounds a run, a difference can be resolved at 95 %.
+    Each run gives an interval (`statistics.ratio`) at the square root of the confidence; dividing their ends
+    gives an interval at the confidence or more, because the runs are independent. From 7 rounds per run a
+    difference can be resolved at 95 %. In simulations with 7 to 30 rounds it covered 99.4 % or more where the
+    percentile bootstrap fell to 88 %. Offsets between processes, such as the layout of memory, are in no
+    round: with an offset of one standard deviation of the rounds it covered 80 %. A resolved difference
+    between two runs is therefore weaker evidence than one within a run.
 
     Args:
-        run_a: the run to start from.
-        run_b: the run that is judged.
-        reference: name of a subject in both runs; by default the first one of `run_a` that is.
+        run_a: the first run.
+        run_b: the run that is compared with it.
+        reference: name of a subject in both runs; the default is the first one of `run_a` that both have.
         confidence: coverage asked for, between 0 and 1.
 
     Raises:

@@ -13,6 +13,7 @@ from saevit.errors import OptionError
 from saevit.files import read_bytes
 from saevit.runs.record import LONGEST, SHORTEST, Record, check_version, convert_version
 from saevit.runs.run import Run, Subject
+from saevit.runs.top1 import read_top1
 from saevit.text import abbreviated, printable
 
 FILE_VERSION = (
@@ -186,6 +187,7 @@ class _Reader:
             rounds=len(self.rounds),
             ending="lost" if not self.end else "interrupted" if self.end.interrupted else "finished",
             facts=tuple(self.facts),
+            top1s=tuple(top1 for fact in self.facts if (top1 := read_top1(fact))),
             not_built={label: reason for label, reason in reasons.items() if label not in self.labels},
             path=self.path,
             warnings=tuple(self.warnings),

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from saevit.runs.record import LONGEST, Conditions, Environment, Record, check_name, check_time
+from saevit.runs.record import LONGEST, Conditions, Environment, Record, check_label, check_time
 from saevit.runs.statistics import Ratio, ratio
+from saevit.runs.top1 import MeasuredTop1
 from saevit.text import abbreviated
 
 Quantity = Literal["latency", "latency_again", "evaluation"]
@@ -37,8 +38,8 @@ class Subject:
     failure: str | None = None  # why there are no samples, in one line
 
     def __post_init__(self) -> None:
-        check_name("label", self.label)
-        check_name("name", self.name)
+        check_label("label", self.label)
+        check_label("name", self.name)
         if self.unit != UNITS[self.quantity]:
             raise ValueError(f"unit {abbreviated(self.unit)}: {self.quantity} is in {UNITS[self.quantity]}")
         for name, value in {"calls_per_sample": self.calls_per_sample, "warmup_s": self.warmup_s}.items():
@@ -68,6 +69,7 @@ class Run:
     rounds: int = 0  # finished
     ending: Ending = "finished"
     facts: tuple[Record, ...] = ()  # what was found once, not once a round
+    top1s: tuple[MeasuredTop1, ...] = ()  # those of the facts that an evaluation measured
     not_built: Mapping[str, str] = field(default_factory=dict)  # model: why it is no subject
     unkept: str | None = None  # why the file lacks a part of the run
     path: Path = Path()  # of the file

@@ -1,8 +1,8 @@
-"""Measured runs on disk: JSON lines, one file a run, only ever appended to.
+"""Measured runs on disk: JSON lines, one file per run, only appended to.
 
-The first line says what is measured and where; each further one is a finished round, a whole record, or the
-end. A file appears together with its first line, so a run that is killed before its rounds leaves none, and
-one that is killed later keeps every round it finished. Runs merge by copying their files into one folder.
+The first line has the subjects and the machine; every further line is a finished round, a record, or the end.
+A file appears together with its first line: a run that is killed before leaves no file, and a run that is
+killed later keeps every finished round. Stores merge by copying their files into one folder.
 """
 
 import contextlib
@@ -26,16 +26,15 @@ from saevit.runs.run import Run, RunSummary
 from saevit.text import printable
 
 SUFFIX = ".jsonl"
-LEFT_OVER = 3600  # seconds: no unfinished file is that old, unless its process died
+LEFT_OVER = 3600  # seconds: an unfinished file that is older is of a dead process
 
 Tell = Callable[[str], object]  # takes a line
 
 
 class Writer:
-    """Appends one run to a file of its own; what a method wrote is on the disk when it returns.
+    """Appends one run to a new file; lines are on the disk when a method returns.
 
-    The file appears when the run begins. As a context manager it closes the file, and leaves no folder behind
-    that it made for nothing.
+    As a context manager it closes the file, and removes the folders that it made if no run began.
 
     Raises:
         OptionError: the folder cannot be written to, or the disk is full; the lines so far stay whole.
@@ -64,21 +63,21 @@ class Writer:
             self.add_record(fact)
 
     def add_round(self, number: int, samples: Mapping[str, float]) -> None:
-        """Keep a finished round: numbers count from 0, samples go by label, who failed is missing.
+        """Store a finished round: its number from 0, and samples by label without those that failed.
 
         Raises:
-            ValueError: a round out of turn, an unknown label, or a sample that is no time.
+            ValueError: a round out of order, an unknown label, or a sample out of range.
         """
         check_round(number, samples, self._rounds, self._labels)
         self._write({"kind": "round", "number": number, "samples": samples})
         self._rounds += 1
 
     def add_record(self, record: Record) -> None:
-        """Keep a whole record, such as a peak of memory."""
+        """Store a record, such as a count."""
         self._write({"kind": "record", "record": record.to_dict()})
 
     def end(self, *, interrupted: bool = False, failures: Mapping[str, str] | None = None) -> None:
-        """Say that nothing follows, and which labels have no samples and why, if the run ever began."""
+        """Store the last line, with the reasons of labels that have no samples; nothing if no run began."""
         if not self.is_empty:
             self._write({"kind": "end", "interrupted": interrupted, "failures": failures or {}})
 
@@ -130,11 +129,7 @@ def keep(writer: Writer | None, run: Run, write: Callable[[Writer], object]) -> 
 
 
 def default_folder() -> Path:
-    """Return where runs are kept unless the user says otherwise.
-
-    Raises:
-        OptionError: the user has no home.
-    """
+    """Return the default folder of runs. Raises OptionError if the user has no home folder."""
     from platformdirs import user_data_path
 
     try:
@@ -144,7 +139,7 @@ def default_folder() -> Path:
 
 
 def list_runs(folder: Path | None = None) -> list[RunSummary]:
-    """Return every stored run, oldest first; a file that cannot be read is a summary with its problem.
+    """Return a summary of every file, oldest first; a file that cannot be read has a `problem`.
 
     Raises:
         OptionError: the folder is a file, or cannot be read.
@@ -153,7 +148,7 @@ def list_runs(folder: Path | None = None) -> list[RunSummary]:
 
 
 def read_runs(folder: Path | None, on_skip: Tell, *, newest_first: bool = False) -> Iterator[Run]:
-    """Yield every stored run that can be read, and tell of each that is skipped and why.
+    """Yield every stored run that can be read; `on_skip` gets a line with the reason for every other file.
 
     Raises:
         OptionError: the folder is a file, or cannot be read.
@@ -172,13 +167,13 @@ def find_run(
     """Return the file of a run: a path, `latest`, or the start of a name in the folder.
 
     Args:
-        text: what the user says.
+        text: the user's text.
         folder: of the runs; None is the default.
-        timed: `latest` is the last one that is no evaluation.
-        on_skip: is told of files that `latest` passes over, because they cannot be read.
+        timed: `latest` leaves evaluations out.
+        on_skip: gets a line for every file that `latest` cannot read.
 
     Raises:
-        OptionError: there is no such run, or several begin like this.
+        OptionError: there is no such run, or several names start with the text.
     """
     named = expand(text)
     if file_type(named) not in ("missing", "folder"):
@@ -204,7 +199,7 @@ def find_run(
 
 
 def _paths(folder: Path | None) -> list[Path]:
-    """Return the files of runs in the order of their names, unfinished and hidden ones left out."""
+    """Return the files of runs in the order of their names, without unfinished and hidden ones."""
     folder = default_folder() if folder is None else folder
     kind = file_type(folder)
     if kind == "missing":
@@ -219,7 +214,7 @@ def _paths(folder: Path | None) -> list[Path]:
 
 
 def _new_path(folder: Path) -> Path:
-    """Return a new name that sorts by time and that no other machine or process has chosen."""
+    """Return a new path whose name sorts by time and is unique among machines and processes."""
     path = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}{SUFFIX}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -238,7 +233,7 @@ def _new_path(folder: Path) -> Path:
 
 
 def _write_through(data: bytes, path: Path) -> None:
-    """Write a file that is on the disk when it gets its name."""
+    """Write a file and wait until it is on the disk."""
     with path.open("wb") as file:
         file.write(data)
         file.flush()

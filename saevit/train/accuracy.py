@@ -12,13 +12,12 @@ from torch.nn import functional as F
 
 from saevit.checkpoint import About
 from saevit.errors import MeasureError, MemoryLimitError, OptionError
-from saevit.machine import usable_cores
+from saevit.machine import is_out_of_memory, usable_cores
 from saevit.measure.conditions import pin_threads, place_network, resolve_device, synchronizer
 from saevit.measure.environment import environment
-from saevit.measure.memory import is_out_of_memory
-from saevit.measure.timing import Progress, Tell
+from saevit.measure.timing import NextStep, Tell
 from saevit.model.pyramid import SAEViT
-from saevit.models import Weighted, check_memory, for_inference
+from saevit.models import LoadedNetwork, check_memory, convert_for_inference
 from saevit.runs.evaluation import ClassResult, Evaluation
 from saevit.runs.record import Conditions, utc_now
 from saevit.runs.statistics import Share, calibration_error
@@ -28,7 +27,7 @@ from saevit.train.transforms import eval_transform
 
 TOP = 5
 FOLDED = "run in the folded form"
-MERGED = "run re-parameterised, where its family has that"
+MERGED = "run re-parameterised, if its family supports it"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +81,11 @@ class Predictions:
 
 
 def evaluate_network(
-    net: Weighted, data: ImageData, checkpoint: Path, plan: EvalPlan, on_progress: Tell = lambda step: None
+    net: LoadedNetwork,
+    data: ImageData,
+    checkpoint: Path,
+    plan: EvalPlan,
+    on_progress: Tell = lambda step: None,
 ) -> Evaluation:
     """Run a network, in its form for inference, on all images of a dataset in fp32.
 
@@ -105,21 +108,12 @@ def evaluate_network(
             f"{net.about.model} has random weights, whose accuracy means nothing: add --checkpoint FILE"
         )
     check_classes(net.about, data)
-    conditions = Conditions(
-        img_size=plan.img_size or net.about.img_size,
-        batch_size=plan.batch_size,
-        dtype="fp32",
-        device=resolve_device(plan.device),
-        runtime="eager",
-        threads=plan.threads or usable_cores(),
-        memory_format="contiguous",
-        folded=isinstance(net.model, SAEViT),
-    )
+    conditions = choose_conditions(net, plan)
     if conditions.device == "cpu":
         check_memory(net.about.model, conditions.img_size, conditions.batch_size)
     started = utc_now()
     with pin_threads(conditions.threads), torch.inference_mode():
-        model = place_network(for_inference(net.model), conditions)
+        model = place_network(convert_for_inference(net.model), conditions)
         results = predict_all(model, net.about, data, conditions, plan.workers, on_progress)
     if not results.hits:
         first = f": {results.unreadable[0]}" if results.unreadable else ""
@@ -152,6 +146,20 @@ def evaluate_network(
     )
 
 
+def choose_conditions(net: LoadedNetwork, plan: EvalPlan) -> Conditions:
+    """Return the conditions of an evaluation; fp32 and eager, so that accuracies can be compared."""
+    return Conditions(
+        img_size=plan.img_size or net.about.img_size,
+        batch_size=plan.batch_size,
+        dtype="fp32",
+        device=resolve_device(plan.device),
+        runtime="eager",
+        threads=plan.threads or usable_cores(),
+        memory_format="contiguous",
+        folded=isinstance(net.model, SAEViT),
+    )
+
+
 def check_classes(about: About, data: ImageData) -> None:
     """Refuse data of other classes than the network's."""
     trained = f" (it was trained on {about.data})" if about.data else ""
@@ -175,7 +183,7 @@ def predict_all(
     data: ImageData,
     conditions: Conditions,
     workers: int,
-    on_progress: Callable[[Progress], object],
+    on_progress: Callable[[NextStep], object],
 ) -> Predictions:
     """Run every batch through the network, timed alone and with reading."""
     results = Predictions(num_classes=data.num_classes)
@@ -184,7 +192,7 @@ def predict_all(
     size, text = conditions.batch_size, f"evaluating on {data.name}"
     plan = [range(i, min(i + size, len(data))) for i in range(0, len(data), size)]
     begun = before = perf_counter()
-    on_progress(Progress(text=text, done=0.0, eta=None))
+    on_progress(NextStep(text=text, done=0.0, eta=None))
     batches = make_loader(EvalImages(data, transform), workers=workers, device=device).batches(plan)
     for number, (x, labels, unreadable) in enumerate(batches, start=1):
         results.unreadable += [str(error) for error in unreadable]
@@ -199,7 +207,7 @@ def predict_all(
             results.add(logits.cpu(), labels)
         before = perf_counter()
         left = (before - begun) / number * (len(plan) - number)
-        on_progress(Progress(text=text, done=number / len(plan), eta=left))
+        on_progress(NextStep(text=text, done=number / len(plan), eta=left))
     return results
 
 

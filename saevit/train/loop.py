@@ -9,7 +9,7 @@ from typing import Protocol
 
 import torch
 
-from saevit.measure.memory import is_out_of_memory
+from saevit.machine import is_out_of_memory
 from saevit.train.batches import plan_epoch
 from saevit.train.engine import (
     Engine,
@@ -25,7 +25,7 @@ from saevit.train.loaders import EvalImages, Loader, TrainImages, make_loader
 from saevit.train.preparation import PreparedRun
 from saevit.train.processes import Processes
 from saevit.train.run_folder import begin_run, restore_tensors, write_best, write_state
-from saevit.train.state import Epoch, Progress, TrainingState
+from saevit.train.state import Epoch, EpochProgress, TrainingState
 from saevit.train.transforms import eval_transform, train_transform
 
 AGREE_EVERY = 10  # updates after which several processes agree on whether to stop
@@ -149,14 +149,14 @@ def train_epoch(session: Session, state: TrainingState) -> tuple[TrainingState, 
             skipped=progress.skipped,
             **validation._asdict(),
         )
-        state = replace(state, rows=(*state.rows, row), part=Progress())
+        state = replace(state, rows=(*state.rows, row), part=EpochProgress())
     else:
         state = replace(state, part=progress)
     processes.run_in_first(lambda: write_files(session, state, is_complete=is_complete))
     return state, is_complete
 
 
-def run_updates(session: Session, state: TrainingState) -> tuple[Progress, bool]:
+def run_updates(session: Session, state: TrainingState) -> tuple[EpochProgress, bool]:
     """Run the updates of an epoch that are not done; return the progress, and whether all are done."""
     epoch, before = len(state.rows), state.part
     prepared, engine, processes = session.prepared, session.engine, session.processes
@@ -185,7 +185,9 @@ def run_updates(session: Session, state: TrainingState) -> tuple[Progress, bool]
                 break
     loss, images, skipped = processes.sum(sums + read_sums(pending, engine)).tolist()
     seconds = before.seconds + time.perf_counter() - start
-    progress = Progress(updates=done, loss=loss, images=int(images), skipped=int(skipped), seconds=seconds)
+    progress = EpochProgress(
+        updates=done, loss=loss, images=int(images), skipped=int(skipped), seconds=seconds
+    )
     return progress, done == len(plan)
 
 

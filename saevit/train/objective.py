@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from saevit.checkpoint import About, read_checkpoint
 from saevit.errors import OptionError, need
-from saevit.models import about_of, trained
+from saevit.models import build_trained, read_about
 from saevit.train.recipe import Recipe
 
 
@@ -42,8 +42,10 @@ def load_teacher(model: str, checkpoint: Path, about: About, device: torch.devic
             f"--teacher-checkpoint {checkpoint} has other classes: {', '.join(own.class_names[:3])}, ... "
             f"and the data have {', '.join(about.class_names[:3])}, ..."
         )
-    net, note = trained(model, file, about.img_size, num_classes=about.num_classes, in_chans=about.in_chans)
-    own = own or about_of(net, model, about.img_size)
+    net, note = build_trained(
+        model, file, about.img_size, num_classes=about.num_classes, in_chans=about.in_chans
+    )
+    own = own or read_about(net, model, about.img_size)
     mean, std, own_mean, own_std = (
         torch.tensor(values, device=device).view(1, -1, 1, 1)
         for values in (about.mean, about.std, own.mean, own.std)

@@ -8,9 +8,9 @@ from torch import nn
 from saevit.checkpoint import About
 from saevit.errors import MeasureError, MemoryLimitError, OptionError, SaevitError, nearest, need
 from saevit.files import expand
-from saevit.measure.memory import available_memory
+from saevit.machine import free_memory
 from saevit.model.pyramid import SAEViT
-from saevit.models import about_of, build_network, check_memory
+from saevit.models import build_network, check_memory, read_about
 from saevit.text import abbreviated, printable
 from saevit.train.batches import BatchSizes, check_image_count, count_updates, use_seed
 from saevit.train.data_sources import open_data
@@ -99,7 +99,7 @@ def prepare_run(run: TrainingRun, recipe: Recipe, processes: Processes) -> Prepa
     check_sizes(run, recipe, len(train), processes)
     net, resolved = build_and_resolve(run, recipe, train.num_classes, own_drop_path, processes.count)
     about = replace(
-        about_of(net, parse(run.model) if isinstance(net, SAEViT) else run.model, recipe.img_size),
+        read_about(net, parse(run.model) if isinstance(net, SAEViT) else run.model, recipe.img_size),
         class_names=train.class_names,
         data=train.name,
     )
@@ -157,7 +157,7 @@ def check_sizes(run: TrainingRun, recipe: Recipe, count: int, processes: Process
     height, width = recipe.img_size
     images = min(recipe.batch_size, -(-count // processes.count))
     check_memory(run.model, recipe.img_size, images if processes.device.type == "cpu" else 1)
-    needed, free = images * height * width * 3 * 4, available_memory(str(processes.device))  # fp32, RGB
+    needed, free = images * height * width * 3 * 4, free_memory(str(processes.device))  # fp32, RGB
     if needed > free:
         raise MemoryLimitError(
             f"{images:,} images of {height} x {width} px need {needed / 1e9:.3g} GB, and {free / 1e9:.3g} GB "

@@ -55,8 +55,8 @@ class Epoch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
-    """Progress in an unfinished epoch; sums are over all processes."""
+class EpochProgress:
+    """EpochProgress in an unfinished epoch; sums are over all processes."""
 
     updates: int = 0
     loss: float = 0.0
@@ -76,7 +76,7 @@ class TrainingState:
     started: str = field(default_factory=lambda: datetime.now(UTC).isoformat())  # identifies the run
     data: tuple[DataIdentity, ...] = ()  # of training and validation; empty: not known yet
     rows: tuple[Epoch, ...] = ()  # finished epochs
-    part: Progress = field(default_factory=Progress)  # in the next epoch
+    part: EpochProgress = field(default_factory=EpochProgress)  # in the next epoch
     tensors: dict[str, Any] | None = None  # of network, average and optimizer; None: not started
 
     @property

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from saevit.errors import OptionError, need
-from saevit_cli import options, output
+from saevit_cli import display, options, output
 from saevit_cli.commands import explore_options as own
 
 if TYPE_CHECKING:
@@ -64,8 +64,8 @@ def explore(
     overwrite: options.Overwrite = False,
 ) -> int:
     """Search a space of variants by exact costs: fronts, the best within limits, the largest for a budget."""
+    from saevit.models import check_img_size
     from saevit.report.figure import FORMATS
-    from saevit.subjects import check_img_size
     from saevit.variant import parse
 
     outputs = output.Outputs(
@@ -162,7 +162,7 @@ def run_search(search: "Search", jobs: int | None, engine: str, journal: Path | 
     }[search.method]
     output.say(f"{question.space.size:,} combinations{product}: {method}")
     try:
-        with output.progress() as tell:
+        with display.show_progress() as tell:
             found = answer(
                 search,
                 workers=jobs or usable_cores(),
@@ -293,7 +293,7 @@ def measure_best(
 ) -> int:
     """Time the best variants, interleaved with a reference, and show their predicted order beside it."""
     from saevit.compare.compare import compare
-    from saevit.report.comparison import comparison_table
+    from saevit.report.views.compare import tabulate_comparison
     from saevit.report.views.explore import predicted_table
 
     best = [row.model for row in (found.top or found.front)[:count]]
@@ -306,5 +306,5 @@ def measure_best(
             on_progress=on_progress,
             writer=writer,
         )
-    output.show((comparison_table(timed, "latency"), predicted_table(found, timed)))
+    display.show_tables((tabulate_comparison(timed, "latency"), predicted_table(found, timed)))
     return output.exit_code(timed.run, failed=timed.failed)

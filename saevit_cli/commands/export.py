@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from saevit.errors import OptionError
-from saevit_cli import options, output, readers
+from saevit_cli import display, options, output, readers
 
 of_files = options.in_panel("Files")
 DYNAMIC = "dynamic"
@@ -61,18 +61,27 @@ def export(
     """
     subject = None if model is None else readers.read_model(model)
     weights = readers.read_weights(checkpoint)
-    from saevit.export.exporter import check_request, export_network
-    from saevit.models import weighted
+    from saevit.export.exporter import FORMATS, check_request, export_network
+    from saevit.models import load_network
     from saevit.report.views.export import export_json, export_tables
 
-    names = readers.read_names(",".join(formats)) if formats else formats_of(target)
+    by_ending = {form.endings[0]: name for name, form in FORMATS.items()}
+    default = by_ending.get(target.suffix if target else "", "onnx")
+    names = readers.read_names(",".join(formats or [default]))
     check_request(names, batch=batch, opset=opset)
-    paths = choose_paths(names, target, readers.name_of(subject, weights))
-    outputs = check_outputs(paths, json, checkpoint, overwrite=overwrite)
-    network = weighted(subject, weights, img_size)
+    paths = choose_paths(names, target, readers.output_name(subject, weights))
+    _, *others = (path.with_suffix(end) for name, path in paths.items() for end in FORMATS[name].endings)
+    outputs = output.Outputs(
+        {"--json": json, "--output": paths[names[0]]}
+        | {f"--output's {file.suffix}": file for file in others},
+        overwrite=overwrite,
+        inputs=[("--checkpoint", checkpoint)],
+        endings={"--output": FORMATS[names[0]].endings[:1]},
+    )
+    network = load_network(subject, weights, img_size)
     for note in network.notes:
         output.say(note)
-    with output.progress() as tell:
+    with display.show_progress() as tell:
         tell(f"exporting {network.about.model}", None, None)
         result = export_network(network, paths, img_size=img_size, batch=batch, opset=opset)
     for one in result.written:
@@ -82,14 +91,6 @@ def export(
     outputs.show(export_tables(result))
     is_written = outputs.write({"--json": lambda: export_json(result)})
     return output.exit_code(failed=bool(result.failures) or not is_written)
-
-
-def formats_of(target: Path | None) -> tuple[str, ...]:
-    """Return the format that the ending of a file names, by default onnx."""
-    from saevit.export.exporter import FORMATS
-
-    ending = target.suffix if target else ""
-    return (next((name for name, form in FORMATS.items() if form.endings[0] == ending), "onnx"),)
 
 
 def choose_paths(formats: Sequence[str], target: Path | None, model: str) -> dict[str, Path]:
@@ -102,23 +103,3 @@ def choose_paths(formats: Sequence[str], target: Path | None, model: str) -> dic
     if len(formats) > 1:
         raise OptionError(f"--output {target}: {len(formats)} formats go into a folder that exists")
     return {formats[0]: folder}
-
-
-def check_outputs(
-    paths: dict[str, Path], json: str | None, checkpoint: Path | None, *, overwrite: bool
-) -> output.Outputs:
-    """Refuse files that cannot be written, OpenVINO's second file included."""
-    from saevit.export.exporter import FORMATS
-
-    endings = [(path, FORMATS[name].endings) for name, path in paths.items()]
-    output.check_targets(
-        [
-            ("--json", json),
-            *(("--output", path) for path in paths.values()),
-            *((f"--output's {end}", path.with_suffix(end)) for path, (_, *ends) in endings for end in ends),
-        ],
-        overwrite=overwrite,
-        inputs=[("--checkpoint", checkpoint)],
-        endings={"--output": tuple(first for _, (first, *_) in endings)},
-    )
-    return output.Outputs({"--json": json}, overwrite=overwrite)

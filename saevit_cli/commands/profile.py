@@ -47,10 +47,9 @@ def profile(
     """Count one model exactly, time it, and show the cost of each part."""
     from saevit.measure.timing import TimingOptions
     from saevit.profile import profile
-    from saevit.report import machine
     from saevit.report.breakdown_plot import breakdown_figure
     from saevit.report.figure import FORMATS, save_figure
-    from saevit.report.tables import profile_tables
+    from saevit.report.views.profile import tabulate_profile, write_profile_csv, write_profile_json
 
     subject = readers.read_model(model, width, depth, rates, settings)
     outputs = output.Outputs(
@@ -78,11 +77,11 @@ def profile(
             on_progress=on_progress,
             writer=writer,
         )
-    outputs.show(profile_tables(found))
+    outputs.show(tabulate_profile(found))
     is_written = outputs.write(
         {
-            "--json": lambda: machine.profile_json(found),
-            "--csv": lambda: machine.profile_csv(found),
+            "--json": lambda: write_profile_json(found),
+            "--csv": lambda: write_profile_csv(found),
             "--plot": lambda: partial(save_figure, breakdown_figure(found)),
         }
     )

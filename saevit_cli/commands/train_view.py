@@ -11,7 +11,7 @@ import typer
 
 from saevit.text import printable
 from saevit.train.state import Epoch, best_epoch
-from saevit_cli import output
+from saevit_cli import display, output
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -74,7 +74,9 @@ def show_rows(title: str, rows: list[tuple[str, str]], notes: tuple[str, ...] = 
     """Show names with their values."""
     from saevit.report.columns import Table, text_columns
 
-    output.show([Table(title=title, columns=text_columns("", "value"), rows=tuple(rows), notes=notes)])
+    display.show_tables(
+        [Table(title=title, columns=text_columns("", "value"), rows=tuple(rows), notes=notes)]
+    )
 
 
 def short_name(job: "PreparedRun") -> str:
@@ -173,20 +175,20 @@ def show_progress(state: "TrainingState") -> Iterator[ProgressView]:
     if not sys.stderr.isatty():
         yield ProgressView(state.recipe.epochs, state.rows, None)
         return
-    with output.progress_bar() as bar:
+    with display.make_bar() as bar:
         yield ProgressView(state.recipe.epochs, state.rows, bar)
 
 
 def draw_curve(state: "TrainingState", job: "PreparedRun", folder: Path) -> bool:
     """Draw the learning curve if an epoch is finished; return False if it cannot be written."""
     from saevit.report.figure import save_figure
-    from saevit.report.training import learning_curve
+    from saevit.report.views.training import draw_learning_curve
     from saevit.train.run_folder import CURVE
 
     caption = f"{short_name(job)}, recipe {state.base}, seed {state.recipe.seed}"
     target = folder / CURVE if state.rows else None
     outputs = output.Outputs({"curve": target}, overwrite=True)
-    return outputs.write({"curve": lambda: partial(save_figure, learning_curve(state.rows, caption))})
+    return outputs.write({"curve": lambda: partial(save_figure, draw_learning_curve(state.rows, caption))})
 
 
 def show_end(state: "TrainingState", job: "PreparedRun", folder: Path) -> None:

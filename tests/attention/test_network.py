@@ -8,8 +8,8 @@ from saevit.attention import network as module
 from saevit.attention.capture import capture
 from saevit.attention.look import Choice, look_at
 from saevit.attention.network import open_network
-from saevit.attention.photo import shipped_photo
-from saevit.count.peak import traced_peak
+from saevit.attention.photo import find_shipped_photo
+from saevit.count.peak import trace_peak
 from saevit.errors import MeasureError, MemoryLimitError
 from saevit.machine import SCRATCH
 from saevit.model.pyramid import build
@@ -34,8 +34,8 @@ def test_a_pass_beyond_the_memory_is_refused(model: str, monkeypatch: pytest.Mon
 def test_what_is_recorded_counts() -> None:
     """A deep network keeps queries and keys of every block, which by far outweigh what a pass needs."""
     net = open_network(parse(f"saevit_pico:{DEEP}"), (64, 64))
-    passing = traced_peak(net.model, (1, 3, 64, 64)).bytes
-    recorded = traced_peak(net.model, (1, 3, 64, 64), recording=lambda m: capture(m, features=True)).bytes
+    passing = trace_peak(net.model, (1, 3, 64, 64)).bytes
+    recorded = trace_peak(net.model, (1, 3, 64, 64), recording=lambda m: capture(m, features=True)).bytes
     assert passing < 200 * 2 * 4 * 512 * 4 < recorded
 
 
@@ -56,7 +56,7 @@ def test_broken_weights_are_an_error_or_show_nothing_broken(name: str, value: fl
     net.model.get_parameter(name).data.flatten()[0] = value
     choice = Choice(queries=((200, 300),))
     try:
-        seen = look_at(net, [shipped_photo()], choice)
+        seen = look_at(net, [find_shipped_photo()], choice)
     except MeasureError as error:
         reason = str(error)
     else:

@@ -39,7 +39,7 @@ def test_counts_are_those_of_the_network_built_here(row: Published) -> None:
     assert row.birder_name
     assert row.params_m
     size = (row.img_size, row.img_size)
-    trained = sum(p.numel() for p in birder_models.create(row.birder_name, size).parameters())
+    trained = sum(p.numel() for p in birder_models.build_trainable(row.birder_name, size).parameters())
     built = profile(row.subject, img_size=size, counters=["torch"])
     assert round(trained / 1e6, 3) == row.params_m
     assert round(built.macs / 1e9, 4) == row.gmacs
@@ -63,7 +63,7 @@ def test_whole_profile() -> None:
 def test_ready_for_inference_at_the_size_asked_for() -> None:
     import torch
 
-    model = birder_models.build("pvt_v1_t", (96, 64))  # its position embeddings are of one size
+    model = birder_models.build_for_inference("pvt_v1_t", (96, 64))  # its position embeddings are of one size
     assert not any(module.training for module in model.modules())
     assert model(torch.zeros(1, 3, 96, 64)).shape == (1, 1000)
 
@@ -72,7 +72,8 @@ def test_ready_for_inference_at_the_size_asked_for() -> None:
 def test_nothing_is_downloaded_or_printed() -> None:
     code = (
         "import socket; socket.socket.connect = None\n"
-        "from saevit.baselines import birder_models; birder_models.build('edgevit_xxs', (64, 64))"
+        "from saevit.baselines.birder_models import build_for_inference\n"
+        "build_for_inference('edgevit_xxs', (64, 64))"
     )
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
@@ -103,7 +104,7 @@ def test_refuses_what_birder_lacks(text: str, message: str) -> None:
 @pytest.mark.usefixtures("_birder")
 def test_what_cannot_be_built_is_one_line() -> None:
     with pytest.raises(MeasureError, match="birder cannot build 'hornet_tiny_7x7' for 64 x 96 px: Assertion"):
-        birder_models.build("hornet_tiny_7x7", (64, 96))  # takes squares alone
+        birder_models.build_for_inference("hornet_tiny_7x7", (64, 96))  # takes squares alone
 
 
 def forget(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +123,7 @@ def test_without_birder(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(MissingPackageError, match=message):
             resolve(text, PRESETS)
     with pytest.raises(MissingPackageError, match=message):
-        birder_models.build("edgevit_xs", (224, 224))
+        birder_models.build_for_inference("edgevit_xs", (224, 224))
 
 
 def test_a_broken_birder_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -132,4 +133,4 @@ def test_a_broken_birder_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.syspath_prepend(tmp_path)
     assert birder_models.is_installed()
     with pytest.raises(MissingPackageError, match=r"birder cannot be imported .*a_package_that_is_not_there"):
-        birder_models.build("edgevit_xs", (224, 224))
+        birder_models.build_for_inference("edgevit_xs", (224, 224))

@@ -111,7 +111,7 @@ def test_what_cannot_be_drawn_is_refused_before_anything_is_measured(
         (["saevit_tiny", "--plot", "a.jpg"], "has no known ending"),
         (["saevit_tiny", "--report", "a.pdf"], "has no known ending"),
         (["--from-store", "latest"], "has no runs yet"),
-        (["--from-store", "latest", "--rounds", "50"], "--rounds 50: --from-store shows a run as it was"),
+        (["--from-store", "latest", "--rounds", "50"], "--rounds: --from-store shows a run as it was"),
         (["--from-store", "latest", "--no-fold"], "--no-fold: --from-store shows a run as it was"),
     ],
 )

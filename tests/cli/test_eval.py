@@ -81,7 +81,7 @@ def test_every_output(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = capsys.readouterr()
     (row,) = csv.DictReader(io.StringIO(told.out))
     assert (row["images"], row["unreadable"], row["batch_size"]) == ("6", "1", "2")
-    assert "1 image could not be read" in told.err
+    assert "unreadable images: 1, the first: " in told.err
     data = json.loads((here / "a.json").read_text(encoding="utf-8"))
     assert (data["top1"], data["images"]) == (float(row["top1"]), 6)
     assert "9.jpg is not a PNG" in data["unreadable"][0]
@@ -94,10 +94,13 @@ def test_every_output(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "eval needs --checkpoint FILE: random weights measure nothing"),
+        ([], "eval needs --checkpoint FILE: the accuracy of random weights means nothing"),
         (["--checkpoint", "nowhere.safetensors"], "does not exist"),
         (["--checkpoint", "best.safetensors", "--data", "nowhere"], "--data nowhere does not exist"),
-        (["--checkpoint", "best.safetensors", "--split", "test"], "--split test is not known"),
+        (
+            ["--checkpoint", "best.safetensors", "--split", "test"],
+            "--split 'test' is not one of 'train', 'validation', 'all'",
+        ),
         (["--checkpoint", "best.safetensors", "--split", "train"], "has val/ but no train/"),
         (["--checkpoint", "best.safetensors", "--workers", "-1"], "--workers -1: a whole number"),
         (["--checkpoint", "best.safetensors", "--batch-size", "0"], "--batch-size 0: a whole number"),
@@ -139,7 +142,7 @@ def test_weights_that_do_not_say_what_they_are(here: Path, capsys: pytest.Captur
     assert "does not say which network it is of" in capsys.readouterr().err
     named = ["eval", f"{VARIANT},classes=2", "--checkpoint", "bare.pth", "--img-size", "32,64"]
     assert run_command(named) == 2
-    assert "does not say what it was trained on: add --data SOURCE" in capsys.readouterr().err
+    assert "does not name its training data: add --data SOURCE" in capsys.readouterr().err
     assert run_command([*named, "--data", "pets", "--csv", "-"]) == 0
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
     assert (row["img_size"], row["images"]) == ("32,64", "6")

@@ -37,12 +37,12 @@ def test_a_file_and_what_is_in_it(saevit: Run, tmp_path: Path) -> None:
 
 def test_a_checkpoint_needs_no_other_word(saevit: Run, tmp_path: Path) -> None:
     from saevit.checkpoint import save_checkpoint
-    from saevit.models import about_of, build_network
+    from saevit.models import build_network, read_about
     from saevit.variant import parse
 
     spec = parse(FLAT)
     net = build_network(spec, (32, 48), seed=3)
-    save_checkpoint(net.state_dict(), about_of(net, spec, (32, 48)), tmp_path / "c.safetensors")
+    save_checkpoint(net.state_dict(), read_about(net, spec, (32, 48)), tmp_path / "c.safetensors")
     done = saevit("export", "--checkpoint", "c.safetensors", "--output", "a.pt2", "--batch", "2", check=True)
     assert "32 x 48 px, batch 2" in done.stdout
     assert "random weights" not in done.stdout

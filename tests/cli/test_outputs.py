@@ -18,7 +18,8 @@ from saevit.errors import OptionError
 from saevit.model.pyramid import build
 from saevit.variant import parse
 from saevit_cli.app import run_command
-from saevit_cli.output import check_targets, plain
+from saevit_cli.display import format_table
+from saevit_cli.output import Outputs
 from tests.cli.conftest import Run
 
 SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1,classes=2"
@@ -53,24 +54,31 @@ NEW = ["new.txt", "dangling.txt", "folder/up/new.txt", "./new.txt"]
 def test_two_outputs_are_never_one_file(one: str, other: str, here: Path) -> None:
     same(here)
     with pytest.raises(OptionError, match="--json and --csv cannot both go to"):
-        check_targets((("--json", one), ("--csv", other)), overwrite=True)
+        Outputs({"--json": one, "--csv": other}, overwrite=True)
     with pytest.raises(OptionError, match=r"--json .*: --checkpoint .* is read, write elsewhere") as caught:
-        check_targets([("--json", one)], overwrite=True, inputs=[("--checkpoint", other)])
+        Outputs({"--json": one}, overwrite=True, inputs=[("--checkpoint", other)])
     assert "\n" not in str(caught.value)
 
 
 def test_other_files_and_devices_are_free(here: Path) -> None:
     same(here)
-    outputs = [("--a", "a.txt"), ("--b", "new.txt"), ("--c", "/dev/null"), ("--d", "/dev/null"), ("--e", "-")]
-    check_targets([*outputs, ("--f", None)], overwrite=True, inputs=[("--g", "folder"), ("--h", None)])
+    outputs = {
+        "--a": "a.txt",
+        "--b": "new.txt",
+        "--c": "/dev/null",
+        "--d": "/dev/null",
+        "--e": "-",
+        "--f": None,
+    }
+    Outputs(outputs, overwrite=True, inputs=[("--g", "folder"), ("--h", None)])
 
 
 def test_no_picture_is_written_among_the_images_that_are_read(here: Path) -> None:
     (here / "cat").mkdir()
     inputs = [("--data", here)]
-    check_targets([("--json", "cat/a.json")], overwrite=True, inputs=inputs)
+    Outputs({"--json": "cat/a.json"}, overwrite=True, inputs=inputs)
     with pytest.raises(OptionError, match="is read"):
-        check_targets([("--json", "cat/a.PNG")], overwrite=True, inputs=inputs)
+        Outputs({"--json": "cat/a.PNG"}, overwrite=True, inputs=inputs)
 
 
 @pytest.mark.parametrize("link", ["link.json", "dangling.json"])
@@ -331,6 +339,6 @@ def test_foreign_text_in_a_table_keeps_its_lines() -> None:
         rows=(("\x1b[2J", "\udce9"), ("数\n", "1")),
         notes=("\r",),
     )
-    text = plain(table)
+    text = format_table(table)
     assert text.encode("utf-8").decode().count("\n") == 7
     assert all(line.isprintable() for line in text.splitlines())

@@ -64,7 +64,7 @@ def rows(text: str) -> list[dict[str, str]]:
 def test_an_empty_store_says_how_runs_get_there(saevit: Run, folder: Path) -> None:
     done = saevit("results", "list", check=True)
     assert done.stdout == (
-        f"{folder} has no runs yet: saevit profile and saevit compare keep what they measure there\n"
+        f"{folder} has no runs yet: saevit profile and saevit compare store their runs there\n"
     )
     assert json.loads(saevit("results", "list", "--json", "-", check=True).stdout)["runs"] == []
 

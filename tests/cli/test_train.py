@@ -159,7 +159,7 @@ def test_interrupted_and_then_on_a_full_disk_nothing_is_lost(here: Path, start: 
     out, err = finished(start("--resume", "run", "--workers", "0", limit=limit), 1)
     errors = [line for line in err.splitlines() if not line.startswith("epoch")]
     assert errors == [
-        "error: run/last.pt cannot be written: File too large; go on with: saevit train --resume run"
+        "error: run/last.pt cannot be written: File too large; continue with: saevit train --resume run"
     ]
     assert state.read_bytes() == kept["last.pt"]
     assert {path.name for path in (here / "run").iterdir()} == kept.keys()
@@ -191,7 +191,7 @@ def test_a_killed_worker_is_one_line_and_none_is_left(here: Path, start: Start) 
     assert line.startswith(
         "error: the processes that read images failed (one ended with exit code -9): increase the"
     )
-    assert line.endswith("or use --workers 0; go on with: saevit train --resume run")
+    assert line.endswith("or use --workers 0; continue with: saevit train --resume run")
     check_gone(children)
     assert not list((here / "run").glob(".*"))
 
@@ -222,8 +222,8 @@ def test_too_little_shared_memory_is_one_line_and_an_earlier_run_stays(
     assert run_command([*arguments, "--output", "old", "--workers", "0"]) == 0
     kept = {path.name: path.read_bytes() for path in (here / "old").iterdir()}
     for target, way in (
-        ("new", "go on with: saevit train --resume new"),
-        ("old", "nothing of it is written"),
+        ("new", "continue with: saevit train --resume new"),
+        ("old", "nothing was written"),
     ):
         capsys.readouterr()
         with monkeypatch.context() as patch:
@@ -435,16 +435,19 @@ def test_the_recipe_with_its_sources(here: Path, capsys: pytest.CaptureFixture[s
         (["--epochs", "none"], "epochs=none: a whole number of 1 or more"),
         (["--batch-size", "1"], "batch_size=1: a whole number of 2 or more"),
         (["--lr", "-1"], "lr=-1: a number of 0 or more"),
-        (["--set", "mixpu=1"], "--set mixpu is neither of the recipe nor of the variant: did you mean mixup"),
+        (
+            ["--set", "mixpu=1"],
+            "--set mixpu is not a key of the recipe or of the variant: did you mean mixup",
+        ),
         (["--set", "mixup"], "--set mixup is not key=value"),
         (
             ["--set", "epochs=2", "--epochs", "3"],
             "epochs is given as an option (3) and by --set (2): keep one",
         ),
         (["--recipe", "imagnet"], "neither a file nor a recipe: did you mean imagenet?"),
-        (["--amp", "fp8"], "--amp fp8 is not known"),
+        (["--amp", "fp8"], "--amp 'fp8' is not one of"),
         (["--device", "cdua"], "device 'cdua' is not known"),
-        (["--workers", "-1"], "--workers -1: a whole number of 0 or more"),
+        (["--workers", "-1"], "--workers -1: a whole number from 0 to 256"),
         (["--teacher", "timm:resnet18"], "needs its weights: add --teacher-checkpoint FILE"),
         (["--teacher", "timm:resnet18", "--teacher-checkpoint", "gone.pth"], "gone.pth does not exist"),
         (["--set", "classes=7"], "has 7 classes and --data"),

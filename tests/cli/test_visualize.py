@@ -33,7 +33,7 @@ def test_without_arguments_but_size(saevit: Run, tmp_path: Path) -> None:
     assert "Redundancy" in done.stdout
     assert done.stderr.splitlines() == [
         "no --image: using grace_hopper.jpg, which matplotlib ships",
-        "saevit_tiny has random weights, nothing was learned: --checkpoint FILE",
+        "saevit_tiny has random weights: give trained weights with --checkpoint FILE",
         "wrote saevit_tiny-overview.png",
     ]
     assert (tmp_path / "saevit_tiny-overview.png").read_bytes().startswith(b"\x89PNG")
@@ -130,13 +130,13 @@ def test_chosen_stages_blocks_and_heads(here: Path, capsys: pytest.CaptureFixtur
         (["birder:edgevit_xs"], "attention can be shown of SAEViT variants and of timm:NAME"),
         ([f"{SMALL},attention=none"], "no attention to look at: set attention=saa"),
         ([f"{SMALL},in_chans=4"], "in_chans=4: an image has 3 channels"),
-        (["--view", "heatmap"], "--view heatmap is not known: choose from overview"),
+        (["--view", "heatmap"], "--view 'heatmap' is not one of 'overview', 'query'"),
         (["--view", "query"], "--view query needs a pixel of the image: --query X,Y"),
         (["--query", "3"], "--query 3: a pixel X,Y"),
         (["--query", "3,-1"], "--query 3,-1: a pixel X,Y"),
         (["--query", "9999,1"], "query 9999,1 is outside what the network sees of grace_hopper.jpg"),
         (["--stage", "5"], "stage 5: there is attention in 1, 2, 3 or 4"),
-        (["--stage", "0"], "--stage 0: they count from 1"),
+        (["--stage", "0"], "--stage 0: numbers count from 1"),
         (
             ["--set", "depths=2", "--stage", "2", "--block", "1"],
             "block 1 has no attention: stage 2 has it in block 2",
@@ -147,7 +147,7 @@ def test_chosen_stages_blocks_and_heads(here: Path, capsys: pytest.CaptureFixtur
         (["--width", "100"], "GB are free on cpu: nearest is a smaller size or width"),
         (["--image", "gone.png"], "gone.png does not exist"),
         (["--image", "text.png"], "text.png is not a PNG"),
-        (["--image", "/dev/zero"], "/dev/zero is no regular file"),
+        (["--image", "/dev/zero"], "/dev/zero is not a regular file"),
         (["--image", "x" * 300], "cannot be used: File name too long"),
         (["--checkpoint", "gone.pth"], "--checkpoint gone.pth does not exist"),
         (["--checkpoint", "text.png"], "cannot be read as weights"),

@@ -12,8 +12,8 @@ from saevit.compare.compare import compare, resolve_models
 from saevit.compare.comparison import Candidate, Comparison
 from saevit.errors import OptionError
 from saevit.measure.timing import TimingOptions
-from saevit.report.comparison import comparison_csv, comparison_json, comparison_table
 from saevit.report.metrics import sort_candidates
+from saevit.report.views.compare import tabulate_comparison, write_comparison_csv, write_comparison_json
 from saevit.runs.statistics import ratio
 
 SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1,stem=8,classes=10"
@@ -66,7 +66,7 @@ def test_a_failure_is_a_row_and_the_others_finish() -> None:
     assert "is not a timm model" in (second.reason or "") or "torchvision" in (second.reason or "")
     assert "width=0 must be above 0" in (third.reason or "")
     assert found.failed
-    table = comparison_table(found, None)
+    table = tabulate_comparison(found, None)
     assert any(note.startswith(f"{broken}: ") for note in table.notes)
 
 
@@ -77,7 +77,9 @@ def test_a_model_without_a_network_keeps_its_published_accuracy() -> None:
     assert (relative.published_only, relative.reason) == (True, None)
     assert relative.macs is None  # its figure is of another size
     assert not found.failed
-    assert any("edgevit_xs: published figures only" in note for note in comparison_table(found, None).notes)
+    assert any(
+        "edgevit_xs: published figures only" in note for note in tabulate_comparison(found, None).notes
+    )
 
 
 def test_what_memory_cannot_hold_is_refused_alone() -> None:
@@ -121,10 +123,10 @@ def test_sorting_puts_the_best_first_and_the_unknown_last(found: Comparison) -> 
 
 
 def test_raw_samples_reproduce_the_printed_ratio(found: Comparison) -> None:
-    data = {entry["model"]: entry for entry in json.loads(comparison_json(found))["candidates"]}
+    data = {entry["model"]: entry for entry in json.loads(write_comparison_json(found))["candidates"]}
     large = found.candidates[0]
     again = ratio(data[large.model]["latency"]["samples"], data[found.reference]["latency"]["samples"])
-    (row,) = [row for row in comparison_table(found, None).rows if row[0] == large.model]
+    (row,) = [row for row in tabulate_comparison(found, None).rows if row[0] == large.model]
     assert f"{again.median:.3f} [{again.low:.3f}, {again.high:.3f}] {again.verdict}" in row
 
 
@@ -138,23 +140,23 @@ def test_what_is_odd_about_many_timings_is_one_line(found: Comparison) -> None:
             )
             for i in range(count)
         ]
-        notes = comparison_table(replace(found, candidates=tuple(rows)), None).notes
+        notes = tabulate_comparison(replace(found, candidates=tuple(rows)), None).notes
         return [note for note in notes if "not steady" in note]
 
     assert odd(2) == ["net0: not steady after 0.5 s", "net1: not steady after 1.5 s"]
-    assert odd(5) == ["net0: not steady after 0.5 s, and so 4 more"]
+    assert odd(5) == ["net0: not steady after 0.5 s, and 4 more models"]
 
 
 def test_variants_are_folded_unless_asked_otherwise(found: Comparison) -> None:
     assert all(c.subject and c.subject.conditions.folded for c in found.candidates)
-    assert any("in the folded form" in note for note in comparison_table(found, None).notes)
+    assert any("in the folded form" in note for note in tabulate_comparison(found, None).notes)
     plain = compare([SMALL], img_size=(64, 64), timing=replace(PLAN, fold=False))
     assert not any(c.subject and c.subject.conditions.folded for c in plain.candidates)
-    assert not any("in the folded form" in note for note in comparison_table(plain, None).notes)
+    assert not any("in the folded form" in note for note in tabulate_comparison(plain, None).notes)
 
 
 def test_csv_has_a_row_a_model(found: Comparison) -> None:
-    rows = list(csv.DictReader(io.StringIO(comparison_csv(found))))
+    rows = list(csv.DictReader(io.StringIO(write_comparison_csv(found))))
     assert [row["model"] for row in rows] == [c.model for c in found.candidates]
     assert all(float(row["infer_step_time"]) > 0 for row in rows)
 
@@ -178,4 +180,4 @@ def test_refuses(arguments: dict[str, object], message: str) -> None:
 
 def test_an_unknown_order_is_refused(found: Comparison) -> None:
     with pytest.raises(OptionError, match="metric 'speed' is not known"):
-        comparison_table(found, "speed")
+        tabulate_comparison(found, "speed")

@@ -13,11 +13,12 @@ from saevit.compare.accuracies import MeasuredOn, accuracies_of, add_hints, choo
 from saevit.compare.compare import compare, comparison_of, resolve_models
 from saevit.errors import OptionError
 from saevit.measure.timing import TimingOptions
-from saevit.report.comparison import comparison_csv, comparison_json, comparison_table
 from saevit.report.metrics import find_front
-from saevit.runs.evaluation import MeasuredTop1, keep_evaluation, list_top1s, read_top1, records_of
+from saevit.report.views.compare import tabulate_comparison, write_comparison_csv, write_comparison_json
+from saevit.runs.evaluation import keep_evaluation, list_top1s, records_of
 from saevit.runs.statistics import Share
 from saevit.runs.store import Writer, read_run
+from saevit.runs.top1 import MeasuredTop1, read_top1
 from tests.runs.test_evaluation import FOUND
 
 SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1,attn_blocks=1,stem=8"
@@ -116,7 +117,7 @@ def test_evaluations_of_variants_whose_network_was_another_are_left_out() -> Non
     found = compare([SMALL, LARGE, BASELINE], img_size=(64, 64), measured=on)
     assert [c.accuracy is None for c in found.candidates] == [False, True, False]
     note = f"evaluations of {LARGE} on digits (validation) are left out: they were made with another version"
-    assert [text for text in comparison_table(found, "top1").notes if text.startswith(note)]
+    assert [text for text in tabulate_comparison(found, "top1").notes if text.startswith(note)]
     with pytest.raises(
         OptionError, match=r"--top1 digits: evaluations of .* are left out: .*; run saevit eval again"
     ):
@@ -142,19 +143,19 @@ def test_measured_accuracies_replace_published_ones_together() -> None:
     assert small.accuracy.mark == baseline.accuracy.mark == "measured here"
     assert small.accuracy.interval == tuple(100 * end for end in Share(hits=120, total=199).interval)
     assert find_front(found.candidates, "gmacs", "top1").keys() == {small.model, baseline.model}
-    table = comparison_table(found, "top1")
+    table = tabulate_comparison(found, "top1")
     assert "95 % interval" in [column.heading for column in table.columns]
     notes = " ".join(table.notes)
     assert "measured here by saevit eval on digits (validation)" in notes
     assert "SHA-256 abababababab" in notes
     assert f"not measured on digits (validation): {large.model}, saevit_claim_0.8g" in notes
-    row = next(csv.DictReader(io.StringIO(comparison_csv(found))))
+    row = next(csv.DictReader(io.StringIO(write_comparison_csv(found))))
     assert (row["top1_mark"], row["top1_measured_on"], row["top1_images"]) == (
         "measured here",
         "digits (validation)",
         "199",
     )
-    assert json.loads(comparison_json(found))["top1_on"] == "digits (validation)"
+    assert json.loads(write_comparison_json(found))["top1_on"] == "digits (validation)"
 
 
 def test_other_images_and_other_sizes_stand_apart() -> None:
@@ -186,7 +187,7 @@ def test_data_that_changed_between_evaluations_are_said(before: str, after: str,
     assert large is not None
     assert (small.mark, large.mark) == ("measured here", "measured here, other images")
     assert (small.plain, large.plain) == (True, False)
-    (line,) = [note for note in comparison_table(seen, "top1").notes if "not the data of" in note]
+    (line,) = [note for note in tabulate_comparison(seen, "top1").notes if "not the data of" in note]
     assert line.startswith(f"{seen.candidates[1].model}: ")
     assert f"not the data of {SMALL}" in line
     assert said in line
@@ -205,7 +206,7 @@ def test_published_ones_stay_unless_asked_for() -> None:
     assert baseline.accuracy is not None
     assert baseline.accuracy.mark == "published"
     assert found.also_measured == ("digits (validation), 2 of these models: --top1 digits",)
-    assert any("--top1 digits" in note for note in comparison_table(found, None).notes)
+    assert any("--top1 digits" in note for note in tabulate_comparison(found, None).notes)
 
 
 def test_a_stored_run_shows_the_same_again(tmp_path: Path) -> None:
@@ -220,7 +221,7 @@ def test_a_stored_run_shows_the_same_again(tmp_path: Path) -> None:
     run = read_run(writer.path)
     then = accuracies_of(run)
     assert then is not None
-    assert comparison_json(comparison_of(run, measured=then)) == comparison_json(found)
+    assert write_comparison_json(comparison_of(run, measured=then)) == write_comparison_json(found)
     published = comparison_of(run)
     assert [c.accuracy.mark if c.accuracy else None for c in published.candidates] == [
         None,

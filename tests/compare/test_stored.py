@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from saevit.compare.candidates import records_of
+from saevit.compare.candidates import record_figures
 from saevit.compare.compare import compare, comparison_of, resolve_models
 from saevit.errors import OptionError
 from saevit.measure.timing import TimingOptions
 from saevit.profile import profile
-from saevit.report.comparison import comparison_json
+from saevit.report.views.compare import write_comparison_json
 from saevit.runs.store import Writer, read_run
 
 SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1,stem=8,classes=10"
@@ -24,7 +24,7 @@ def test_a_comparison_comes_back_whole(tmp_path: Path) -> None:
             [LARGE, "edgevit_xs", SMALL], reference=SMALL, img_size=(64, 64), timing=PLAN, writer=writer
         )
     again = comparison_of(read_run(writer.path))
-    assert comparison_json(again) == comparison_json(found)
+    assert write_comparison_json(again) == write_comparison_json(found)
 
 
 def test_two_trainings_of_one_network_share_its_samples(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_two_trainings_of_one_network_share_its_samples(tmp_path: Path) -> None:
     assert plain.accuracy is not None
     assert distilled.accuracy is not None
     assert plain.accuracy.top1 < distilled.accuracy.top1
-    assert comparison_json(comparison_of(run)) == comparison_json(found)
+    assert write_comparison_json(comparison_of(run)) == write_comparison_json(found)
     turned = comparison_of(run, reference=models[0])
     assert turned.ratio(turned.candidates[2]) is None  # one network has no ratio to itself
 
@@ -72,7 +72,7 @@ def test_a_profile_is_a_comparison_of_its_configurations(tmp_path: Path) -> None
 
 def test_facts_say_where_they_are_from() -> None:
     found = compare([SMALL, "edgevit_xs"], img_size=(64, 64))
-    records = records_of(found.candidates)
+    records = record_figures(found.candidates)
     assert {(r.quantity, r.source) for r in records} == {
         ("params", "analytic"),
         ("macs", "analytic"),

@@ -12,8 +12,8 @@ import pytest
 import typer.main
 
 from saevit.checkpoint import save_checkpoint
-from saevit.count import subject
-from saevit.models import about_of, build_network
+from saevit.count import model_costs
+from saevit.models import build_network, read_about
 from saevit.runs.store import Writer
 from saevit.variant import PRESETS
 from saevit_cli.app import SUMMARIES, make_application, run_command
@@ -89,7 +89,7 @@ def keep_a_run(folder: Path) -> None:
 def keep_a_checkpoint(path: Path) -> None:
     """Leave the file that `saevit train` would leave, of random weights."""
     net = build_network("saevit_pico", (32, 32), num_classes=10)
-    about = replace(about_of(net, "saevit_pico", (32, 32)), data="digits", class_names=tuple("0123456789"))
+    about = replace(read_about(net, "saevit_pico", (32, 32)), data="digits", class_names=tuple("0123456789"))
     path.parent.mkdir(parents=True)
     save_checkpoint(net.state_dict(), about, path)
 
@@ -110,7 +110,7 @@ def test_readme_commands_run(
     if timm:
         pytest.importorskip("torchvision", exc_type=RuntimeError)
     # What a command builds is tested elsewhere; here every model it names is as cheap as one variant.
-    cheap = subject.of_variant(PRESETS["saevit_pico"], (224, 224))
+    cheap = model_costs.count_variant(PRESETS["saevit_pico"], (224, 224))
     monkeypatch.setattr("saevit.compare.compare.counted_of", lambda model, img_size: (cheap, {}))
     monkeypatch.setenv("SAEVIT_STORE", str(tmp_path))
     keep_a_run(tmp_path)

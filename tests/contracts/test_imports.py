@@ -28,16 +28,15 @@ MAY_IMPORT = {
     "runs": set(),
     "baselines": {"machine", "variant", "count", "runs"},
     "count": {"variant", "model", "runs"},
-    "subjects": {"variant", "baselines", "count"},
-    "models": {"checkpoint", "machine", "variant", "model", "baselines", "count", "subjects"},
+    "models": {"checkpoint", "machine", "variant", "model", "baselines", "count"},
     "measure": {"machine", "variant", "model", "count", "export", "runs"},
-    "profile": {"machine", "variant", "count", "measure", "runs", "subjects"},
-    "compare": {"variant", "baselines", "count", "measure", "runs", "subjects"},
+    "profile": {"machine", "variant", "count", "measure", "runs", "models"},
+    "compare": {"variant", "baselines", "count", "measure", "runs", "models"},
     "explore": {"variant", "count", "runs", "measure"},  # measure for its signals
     "attention": {"checkpoint", "images", "machine", "variant", "model", "baselines", "count"}
     | {"measure", "models", "runs"},
     "train": {"checkpoint", "images", "machine", "weight_files", "variant", "model", "baselines", "count"}
-    | {"measure", "models", "runs", "subjects"},
+    | {"measure", "models", "runs"},
     "export": {"checkpoint", "model", "models"},
     "report": {"attention", "compare", "count", "explore", "export", "profile", "runs", "train", "variant"},
 }

@@ -24,8 +24,8 @@ from saevit.count.cost import (
     find_shapes,
     take_largest,
 )
-from saevit.count.peak import traced_peak
-from saevit.count.subject import variant_skeleton
+from saevit.count.model_costs import build_skeleton
+from saevit.count.peak import trace_peak
 from saevit.model.pyramid import SAEViT
 from saevit.variant import PRESETS, Stage, VariantSpec, parse
 from tests.strategies import img_sizes, specs
@@ -147,7 +147,7 @@ def test_textbook_layers() -> None:
 @example(parse("saevit_tiny:ffn=mlp,ratios=0.5,sampling=mix,dims=96,heads=1"), (97, 131))
 @example(parse("saevit_tiny:ffn=mlp,ratios=0.5,dims=64,heads=4,rates=256,attn_blocks=9"), (64, 48))
 def test_peak_equals_the_trace(spec: VariantSpec, img_size: tuple[int, int]) -> None:
-    traced = traced_peak(variant_skeleton(spec), (1, spec.in_chans, *img_size))
+    traced = trace_peak(build_skeleton(spec), (1, spec.in_chans, *img_size))
     assert count_peak(spec, img_size) * FP32 == traced.bytes
 
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from torch import nn
 
-from saevit.count.subject import variant_skeleton
+from saevit.count.model_costs import build_skeleton
 from saevit.explore import capacity
 from saevit.explore.exploration import count_variant
 from saevit.variant import PRESETS, VariantSpec
@@ -20,7 +20,7 @@ SIDE_PATHS = {"score", "aggregate", "recover"}  # that the signal does not pass,
 def layers_of(spec: VariantSpec) -> list[float]:
     """c k^2 / g of every layer of the network itself that the signal passes."""
     found = []
-    for path, module in variant_skeleton(spec).named_modules():
+    for path, module in build_skeleton(spec).named_modules():
         if isinstance(module, nn.Conv2d) and not SIDE_PATHS & set(path.split(".")):
             found.append(module.in_channels * math.prod(module.kernel_size) / module.groups)
     return found
@@ -34,7 +34,7 @@ def test_the_score_is_the_papers_of_the_networks_layers(spec: VariantSpec) -> No
     assert count == len(layers)
     assert logs * 1e-9 == pytest.approx(sum(map(math.log, layers)), abs=1e-6)
     with torch.device("meta"):
-        _, C, H, W = variant_skeleton(spec).forward_features(torch.empty(1, spec.in_chans, 64, 96)).shape
+        _, C, H, W = build_skeleton(spec).forward_features(torch.empty(1, spec.in_chans, 64, 96)).shape
     row = count_variant(spec, (64, 96))
     assert row.capacity == pytest.approx(math.log(H * W * C) * sum(map(math.log, layers)))
     mean_width = math.prod(fan ** (1 / count) for fan in layers)

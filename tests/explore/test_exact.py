@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from saevit.count.subject import variant_skeleton
+from saevit.count.model_costs import build_skeleton
 from saevit.count.torch_counter import count_torch
 from saevit.explore.costs import Evaluator
 from saevit.explore.exploration import count_variant
@@ -37,7 +37,7 @@ def check_rows(space: Space, count: int, seed: int) -> None:
     drawn = evaluate(evaluator, places)
     for i, place in enumerate(places.tolist()):
         text = count_variant(space.spec_at(place), IMG_SIZE).model
-        model = variant_skeleton(parse(text))
+        model = build_skeleton(parse(text))
         counted = count_torch(model, (1, 3, *IMG_SIZE))
         assert drawn.sums["macs"][i] == counted.total, text
         assert drawn.sums["activations"][i] == sum((counted.activations or {}).values()), text

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from saevit.errors import MeasureError, OptionError
 from saevit.measure.rounds import TimedModel, measure, schedule_rounds
-from saevit.measure.timing import Progress
+from saevit.measure.timing import NextStep
 from saevit.runs import store
 from saevit.runs.run import Run, Subject
 from saevit.runs.statistics import ratio
@@ -31,7 +31,7 @@ def subject(name: str, clock: Clock, cost: Callable[[int], float], batch: int = 
     )
 
 
-def order_of(steps: list[Progress]) -> list[str]:
+def order_of(steps: list[NextStep]) -> list[str]:
     """The labels in the order in which they were timed."""
     return [step.text.partition(", ")[2] for step in steps if step.text.startswith("round ")]
 
@@ -68,7 +68,7 @@ def test_positions_in_a_round_are_shared_fairly() -> None:
 
 
 def test_figures_are_seconds_per_batch_one_a_round(clock: Clock) -> None:
-    steps: list[Progress] = []
+    steps: list[NextStep] = []
     run = measure(
         [subject("slow", clock, steady(0.4)), subject("fast", clock, steady(0.1))],
         rounds=6,
@@ -112,7 +112,7 @@ def test_the_noise_floor_can_be_recomputed_from_the_stored_samples(clock: Clock,
 
 
 def test_without_a_noise_floor_nothing_runs_twice(clock: Clock) -> None:
-    steps: list[Progress] = []
+    steps: list[NextStep] = []
     run = measure(
         [subject("a", clock, steady(0.1))],
         rounds=3,
@@ -126,7 +126,7 @@ def test_without_a_noise_floor_nothing_runs_twice(clock: Clock) -> None:
 
 def test_the_same_seed_gives_the_same_order(clock: Clock) -> None:
     def order(seed: int) -> list[str]:
-        steps: list[Progress] = []
+        steps: list[NextStep] = []
         subjects = [subject(name, clock, steady(0.1)) for name in "abcd"]
         measure(subjects, rounds=4, min_time=0.1, seed=seed, on_progress=steps.append)
         return order_of(steps)
@@ -213,7 +213,7 @@ def test_out_of_memory_between_rounds_starts_over_so_that_samples_still_pair(
         return 0.1 * batch
 
     subjects = [subject("a", clock, steady(0.1)), subject("b", clock, tightens, batch=8)]
-    steps: list[Progress] = []
+    steps: list[NextStep] = []
     run, stored = kept(tmp_path, subjects, rounds=7, on_progress=steps.append)
     assert subject_of(run, "b").conditions.batch_size == 4
     assert subject_of(run, "b").samples == pytest.approx([0.4] * 7)
@@ -225,9 +225,9 @@ def test_out_of_memory_between_rounds_starts_over_so_that_samples_still_pair(
 
 
 def test_ctrl_c_keeps_the_finished_rounds(clock: Clock, tmp_path: Path) -> None:
-    seen: list[Progress] = []
+    seen: list[NextStep] = []
 
-    def interrupt(progress: Progress) -> None:
+    def interrupt(progress: NextStep) -> None:
         seen.append(progress)
         if all(step.text.startswith("round 4 of 9") for step in seen[-2:]):
             raise KeyboardInterrupt
@@ -242,7 +242,7 @@ def test_ctrl_c_keeps_the_finished_rounds(clock: Clock, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("phase", ["preparing", "round 1 of"])
 def test_ctrl_c_before_a_round_is_finished_leaves_no_figures(clock: Clock, phase: str) -> None:
-    def interrupt(progress: Progress) -> None:
+    def interrupt(progress: NextStep) -> None:
         if progress.text.startswith(phase):
             raise KeyboardInterrupt
 
@@ -294,7 +294,7 @@ def test_a_keeper_that_fails_ends_no_run_and_is_named(clock: Clock) -> None:
 
 
 def test_progress_tells_every_step_and_when_it_ends(clock: Clock) -> None:
-    seen: list[Progress] = []
+    seen: list[NextStep] = []
     measure([subject("a", clock, steady(0.1))], rounds=2, min_time=0.1, on_progress=seen.append)
     assert [(p.text.partition(",")[0], p.done) for p in seen] == [
         ("preparing a", None),
@@ -318,7 +318,7 @@ def test_conditions_share_one_built_model_and_have_labels_of_their_own(clock: Cl
     subjects = [
         TimedModel(name="net", build=build, conditions=replace(CONDITIONS, **change)) for change in changes
     ]
-    steps: list[Progress] = []
+    steps: list[NextStep] = []
     run = measure(subjects, rounds=2, min_time=0.1, on_progress=steps.append)
     assert len(built) == 1
     assert [subject.name for subject in run.timed] == ["net"] * 3

@@ -1,15 +1,24 @@
-"""A profile with made-up times."""
+"""A profile with made-up times, and the attention of small networks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
+import torch
 
+from saevit.attention.findings import Attention
+from saevit.attention.look import Choice, look_at
+from saevit.attention.network import open_network
+from saevit.attention.photo import find_shipped_photo
 from saevit.measure.breakdown import ModuleTimes
 from saevit.profile import Profile, profile
 from saevit.runs.record import Conditions, Environment
 from saevit.runs.run import TWIN, Run, Subject
+from saevit.variant import parse
 
+Look = Callable[..., Attention]
+QUERY = (256, 300)
+SMALL = "saevit_pico:dims=16-24-36-48,depths=2-2-3-2,heads=2-2-3-4,rates=8-4-3-1,ratios=2"
 ENVIRONMENT = Environment(
     python="3.13.0",
     torch="2.15.0",
@@ -80,3 +89,24 @@ def timed() -> Profile:
     )
     rows = tuple(replace(row, seconds=(0.001, 0.002)) for row in counted.rows)
     return replace(counted, rows=rows, run=run, module_times=times)
+
+
+@pytest.fixture(scope="session")
+def look() -> Look:
+    """Return a function that looks at the shipped photograph with a network far from uniform."""
+
+    def run(text: str = SMALL, size: int = 72, **choice: object) -> Attention:
+        net = open_network(text if text.startswith("timm:") else parse(text), (size, size))
+        torch.manual_seed(0)
+        for name, parameter in net.model.named_parameters():
+            if name.endswith(("qkv.weight", "score.weight")):
+                parameter.data.normal_(0, 0.3)
+        return look_at(net, [find_shipped_photo()], Choice(**choice))  # type: ignore[arg-type]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def attention(look: Look) -> Attention:
+    """Everything of one network, one query."""
+    return look(queries=[QUERY])

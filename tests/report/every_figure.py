@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 from saevit.attention.findings import Attention
 from saevit.attention.look import Choice, look_at
 from saevit.attention.network import open_network
-from saevit.attention.photo import shipped_photo
+from saevit.attention.photo import find_shipped_photo
 from saevit.explore.solve import find_sensitivity
 from saevit.profile import profile
-from saevit.report.attention.draw import attention_figure
+from saevit.report.attention_figure import attention_figure
 from saevit.report.breakdown_plot import breakdown_figure
 from saevit.report.explore_figures import front_figure, tornado_figure
 from saevit.report.scatter.scatter_plot import scatter_figure
-from saevit.report.training import learning_curve
+from saevit.report.views.training import draw_learning_curve
 from saevit.variant import parse
 from tests.explore.spaces import MIDDLE
 from tests.report.scatter.test_scatter_plot import ALL
-from tests.report.test_training import ROWS, row
 from tests.report.views.test_explore import found
+from tests.report.views.test_training import ROWS, row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,7 +45,7 @@ def tornado(text: str) -> "Figure":
 
 
 def curve(text: str) -> "Figure":
-    return learning_curve((*ROWS, row(5, 0.01, 95.0)), f"{text} on {text}")
+    return draw_learning_curve((*ROWS, row(5, 0.01, 95.0)), f"{text} on {text}")
 
 
 def scatter(text: str, xs: list[str], y: str) -> "Figure":
@@ -68,7 +68,7 @@ def attention(text: str, view: str) -> "Figure":
 def looked() -> Attention:
     views = ("overview", "query", "pattern", "rollout")
     choice = Choice(queries=((256, 300),), views=views)
-    return look_at(open_network(parse(TINY), (72, 72)), [shipped_photo()], choice)
+    return look_at(open_network(parse(TINY), (72, 72)), [find_shipped_photo()], choice)
 
 
 FIGURES: dict[str, Callable[[str], "Figure"]] = {

@@ -11,6 +11,7 @@ from saevit.report.columns import (
     NONE,
     Column,
     Table,
+    attribute_columns,
     make_table,
     number_column,
     row_values,
@@ -21,10 +22,10 @@ from saevit.report.columns import (
 from saevit.runs.record import SCHEMA_VERSION
 from saevit.text import printable
 
-NAME: Column[dict[str, float]] = Column("model", text=str, key="model", value=len)
+NAME: Column[dict[str, float]] = Column("model", text=str, unit="dict", key="model", value=len)
 COLUMNS = (
     NAME,
-    number_column("params", "param_count", lambda row: row.get("params"), "{:.1f}".format, 1e6, unit="M"),
+    number_column("params", "param_count", lambda row: row.get("params"), "{:.1f}".format, 1e6),
     number_column("images", "images", lambda row: row.get("images"), str),
     Column("note", text=lambda row: None),
     Column(key="hidden", value=lambda row: "x"),
@@ -33,10 +34,10 @@ COLUMNS = (
 
 def test_one_list_of_columns_gives_the_table_and_the_values() -> None:
     rows = [{"params": 5e6}, {"images": 7}]
-    table = make_table("Models", COLUMNS, rows, ["a note"])
+    table = make_table("Models", COLUMNS, rows, ["a note"]).without_empty_columns()
     assert [(column.heading, column.side) for column in table.columns] == [
-        ("model", "left"),
-        ("params (M)", "right"),
+        ("model (dict)", "left"),
+        ("params", "right"),
         ("images", "right"),
     ]
     assert [row[1:] for row in table.rows] == [("5000000.0", NONE), (NONE, "7")]
@@ -97,3 +98,9 @@ def test_json_is_json_for_every_reader(data: object) -> None:
     text = write_json({"data": data})
     text.encode()
     assert json.loads(text, parse_constant=refuse) == json.loads(write_json(json.loads(text)))
+
+
+def test_columns_of_attributes_are_named_after_them() -> None:
+    columns = attribute_columns("head", "side.__class__")
+    assert row_values(columns, NAME) == {"head": "model", "__class__": str}
+    assert all(column.text is None for column in columns)

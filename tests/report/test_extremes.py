@@ -14,13 +14,13 @@ from matplotlib.figure import Figure
 
 from saevit.compare.comparison import Accuracy, Candidate, Comparison
 from saevit.errors import OptionError
-from saevit.report.comparison import comparison_csv, comparison_json, comparison_table
 from saevit.report.figure import save_figure, scale_axis
 from saevit.report.html.page import report_html
 from saevit.report.metrics import COSTS, METRICS
 from saevit.report.scatter.points import choose_axes
 from saevit.report.scatter.scatter_plot import scatter_figure
-from saevit.report.training import learning_curve
+from saevit.report.views.compare import tabulate_comparison, write_comparison_csv, write_comparison_json
+from saevit.report.views.training import draw_learning_curve
 from saevit.runs.run import Subject
 from saevit.train.state import Epoch
 from tests.report.conftest import CONDITIONS
@@ -67,10 +67,10 @@ def comparison(chance: random.Random) -> Comparison:
 
 def show_and_draw(chance: random.Random, target: Path) -> None:
     found, names = comparison(chance), [*METRICS, None, None]
-    table = comparison_table(found, chance.choice(names))
+    table = tabulate_comparison(found, chance.choice(names))
     assert all(len(cell) < 60 for row in table.rows for cell in row)
-    assert comparison_csv(found)
-    assert "NaN" not in comparison_json(found)
+    assert write_comparison_csv(found)
+    assert "NaN" not in write_comparison_json(found)
     assert report_html(found)
     xs = chance.sample(COSTS, chance.choice((1, 1, 2, 3)))
     with contextlib.suppress(OptionError):
@@ -107,7 +107,7 @@ def test_learning_curves_of_any_losses(seed: int, tmp_path: Path) -> None:
         )
         for i in range(chance.choice((1, 2, 50)))
     ]
-    save_figure(learning_curve(rows, "a run"), tmp_path / "a.png")
+    save_figure(draw_learning_curve(rows, "a run"), tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 1000
 
 

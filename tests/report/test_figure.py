@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from saevit.errors import OptionError
-from saevit.report.attention.draw import attention_figure
+from saevit.report.attention_figure import attention_figure
 from saevit.report.figure import FORMATS, save_figure
 from saevit.text import printable
 from tests.report.every_figure import FIGURES, curve, looked
@@ -226,11 +226,11 @@ import hashlib, sys
 from pathlib import Path
 sys.path[:0] = [{root!r}]
 from saevit.report.figure import save_figure
-from saevit.report.training import learning_curve
+from saevit.report.views.training import draw_learning_curve
 from saevit.train.state import Epoch
 row = Epoch(epoch=1, lr=0.1, train_loss=2.0, val_loss=1.0, val_top1=50.0, val_top5=None, val_images=9,
             seconds=1.0, images_per_s=9.0, skipped=0)
-save_figure(learning_curve([row], "x_{{$ $5"), Path({target!r}))
+save_figure(draw_learning_curve([row], "x_{{$ $5"), Path({target!r}))
 print(hashlib.sha256(Path({target!r}).read_bytes()).hexdigest(), "matplotlib.pyplot" in sys.modules)
 """
 WORST = "text.usetex: True\nimage.origin: lower\nfont.family: No Such Font\nbackend: nonsense\nno colon\n"

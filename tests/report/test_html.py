@@ -14,10 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from saevit.compare.comparison import Accuracy, Candidate, Comparison
-from saevit.report.comparison import comparison_csv, comparison_json, comparison_table
-from saevit.report.html.models import FIGURES, figure_of
 from saevit.report.html.page import report_html
 from saevit.report.metrics import METRICS
+from saevit.report.views.compare import tabulate_comparison, write_comparison_csv, write_comparison_json
 from saevit.runs.record import Conditions, Environment
 from saevit.runs.run import Run, Subject
 from saevit.text import printable
@@ -179,7 +178,7 @@ def test_the_policy_names_exactly_the_style_and_the_script_of_the_page() -> None
 
 
 def test_the_table_is_the_text_table() -> None:
-    table = comparison_table(COMPARISON, None)
+    table = tabulate_comparison(COMPARISON, None)
     assert cells(PAGE) == [[printable(text) for text in row] for row in table.rows]
     heads = read(PAGE).all("table", id="models")[0].all("thead")[0].all("th")
     assert [head.text for head in heads] == [column.heading for column in table.columns]
@@ -187,17 +186,15 @@ def test_the_table_is_the_text_table() -> None:
 
 
 def test_columns_of_numbers_sort_by_their_figures() -> None:
-    """A new column of the text table has to say here what it sorts by."""
-    columns = comparison_table(COMPARISON, None).columns
-    heads = [column.head for column in columns]
-    assert {c.head for c in columns if c.side == "right"} <= {head for head in heads if figure_of(head)}
-    known = {"ratio" if head.startswith("ratio to ") else head for head in heads}
-    assert known >= FIGURES.keys() - {"images"}  # which are of accuracies that were measured here
+    heads = read(PAGE).all("table", id="models")[0].all("thead")[0].all("th")
+    numbers = {head.text for head in heads if head.attributes["data-kind"] == "number"}
+    ratio = f"ratio to {COMPARISON.reference}"
+    assert numbers == {"params", "GMACs", "peak act.", "ms/batch", "images/s", ratio, "top-1", "at px"}
 
 
 def test_cells_carry_raw_figures_and_unknown_ones_none() -> None:
     rows = read(PAGE).all("table", id="models")[0].all("tbody")[0].all("tr")
-    heads = [column.heading for column in comparison_table(COMPARISON, None).columns]
+    heads = [column.heading for column in tabulate_comparison(COMPARISON, None).columns]
     place = heads.index("GMACs") - 1
     assert rows[0].all("td")[place].attributes["data-value"] == "0.807"
     assert "data-value" not in rows[-1].all("td")[place].attributes
@@ -214,7 +211,7 @@ def test_failed_models_show_their_reason_in_their_row() -> None:
 
 
 def test_notes_are_all_there_and_warnings_marked() -> None:
-    notes = comparison_table(COMPARISON, None).notes
+    notes = tabulate_comparison(COMPARISON, None).notes
     items = read(PAGE).all("ul", **{"class": "notes"})[0].all("li")
     assert tuple(item.text for item in items) == notes
     few = replace(COMPARISON, run=replace(TIMINGS, rounds=2))
@@ -238,7 +235,7 @@ def test_the_header_says_when_where_and_what_a_ratio_is() -> None:
     assert floor is not None
     assert f"{floor.median:.3f} [{floor.low:.3f}, {floor.high:.3f}]" in facts["Noise floor"]
     (lead,) = page.all("p", **{"class": "lead"})
-    assert "over that of saevit_tiny in the same round" in lead.text
+    assert "relative to that of saevit_tiny in the same round" in lead.text
     assert "at 99 % confidence" in lead.text
     assert page.all("code")[0].text == "saevit compare 'saevit_tiny' --report a.html"
     assert not read(report_html(COMPARISON)).all("code")
@@ -246,7 +243,7 @@ def test_the_header_says_when_where_and_what_a_ratio_is() -> None:
 
 def test_an_interrupted_run_says_so() -> None:
     cut = replace(COMPARISON, run=replace(TIMINGS, ending="interrupted"))
-    assert "interrupted: the figures are of these 8" in read(report_html(cut)).all("dl")[0].text
+    assert "interrupted: the values are of these 8" in read(report_html(cut)).all("dl")[0].text
 
 
 def test_every_field_of_environment_and_conditions_is_shown() -> None:
@@ -264,7 +261,7 @@ def test_every_field_of_environment_and_conditions_is_shown() -> None:
 def test_each_sample_is_one_mark_of_its_model() -> None:
     strips = read(PAGE).all("ul", **{"class": "strips"})[0].all("li")
     assert len(strips) == len(LATENCIES) + 1
-    assert strips[-1].text.startswith("the reference once more")
+    assert strips[-1].text.startswith("the reference again")
     for strip in strips:
         assert len(strip.all("circle")) + len(strip.all("path")) == ROUNDS
 
@@ -287,8 +284,8 @@ def test_a_slow_round_lies_above_the_others_and_one_beyond_the_scale_points_up()
 def test_the_downloads_are_what_the_options_write() -> None:
     files = {file["name"]: file["text"] for file in payload(PAGE)["files"]}
     assert files == {
-        "saevit-compare-20260102030405.json": comparison_json(COMPARISON),
-        "saevit-compare-20260102030405.csv": comparison_csv(COMPARISON),
+        "saevit-compare-20260102030405.json": write_comparison_json(COMPARISON),
+        "saevit-compare-20260102030405.csv": write_comparison_csv(COMPARISON),
     }
 
 

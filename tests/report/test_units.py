@@ -119,7 +119,7 @@ def test_percent() -> None:
 
 
 def test_flops_are_two_a_mac() -> None:
-    assert units.flops(806_806_688) == 1_613_613_376
+    assert units.FLOPS_PER_MAC * 806_806_688 == 1_613_613_376
     assert units.giga(806_806_688) == "0.8068"
 
 

@@ -114,7 +114,7 @@ def test_a_failed_subject_gets_no_advice_and_a_failed_run_neither() -> None:
 
 def test_samples_that_cannot_be_kept_are_a_warning() -> None:
     found = only(replace(run_of(), unkept="disk full"))
-    assert "not kept from some round on (disk full)" in found.finding
+    assert "a part of the samples is not stored (disk full)" in found.finding
 
 
 def test_what_holds_for_many_is_said_once_of_the_worst() -> None:
@@ -131,4 +131,4 @@ def test_what_holds_for_many_is_said_once_of_the_worst() -> None:
     assert len(advise(many)) == 5
     (line,) = advice(many)
     assert line.startswith("note: net4: spread ")
-    assert "so or less in 4 more" in line
+    assert "at most that in 4 more" in line

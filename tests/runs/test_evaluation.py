@@ -10,12 +10,12 @@ from saevit.runs.evaluation import (
     Evaluation,
     keep_evaluation,
     list_top1s,
-    read_top1,
     records_of,
 )
 from saevit.runs.record import Record
 from saevit.runs.statistics import Share
 from saevit.runs.store import Writer, find_run, list_runs, read_run
+from saevit.runs.top1 import read_top1
 from tests.report.conftest import CONDITIONS, ENVIRONMENT
 
 FOUND = Evaluation(

@@ -13,12 +13,12 @@ from saevit.compare.accuracies import accuracies_of, add_hints, choose_accuracie
 from saevit.compare.compare import comparison_of
 from saevit.errors import OptionError, SaevitError
 from saevit.report.columns import Table
-from saevit.report.comparison import comparison_csv, comparison_json, comparison_table
 from saevit.report.html.page import report_html
-from saevit.report.stored import machine
-from saevit.report.stored.changes import diff_tables
-from saevit.report.stored.listing import list_table
-from saevit.report.stored.run import run_tables
+from saevit.report.views import listing, records
+from saevit.report.views.compare import tabulate_comparison, write_comparison_csv, write_comparison_json
+from saevit.report.views.diff import tabulate_diff
+from saevit.report.views.listing import tabulate_runs
+from saevit.report.views.run import tabulate_run
 from saevit.runs.diff import diff_runs
 from saevit.runs.evaluation import list_top1s
 from saevit.runs.lines import head_fields, sealed
@@ -207,10 +207,14 @@ def read_by_all(path: Path, others: list[Run]) -> Run | None:
     """Let every reader have the file; return the run if it is one. Only errors for users may come."""
     folder, skipped = path.parent, list[str]()
     summary = next(one for one in list_runs(folder) if one.path == path)
-    shown((list_table(list_runs(folder), "store"),))
-    machine.list_json([summary]), machine.list_csv([summary])
+    shown((tabulate_runs(list_runs(folder), "store"),))
+    listing.write_list_json([summary]), listing.write_list_csv([summary])
     everything = list(read_runs(folder, skipped.append))
-    machine.runs_json(everything), machine.records_csv(everything), machine.records_lines(everything)
+    (
+        records.write_runs_json(everything),
+        records.write_records_csv(everything),
+        records.write_records_lines(everything),
+    )
     assert all(line.isprintable() for line in skipped)
     list_top1s(folder)
     if summary.problem:
@@ -225,18 +229,18 @@ def read_by_all(path: Path, others: list[Run]) -> Run | None:
     run = read_run(path)
     assert skipped == []
     assert find_run("latest", folder) == path
-    shown(run_tables(run))
+    shown(tabulate_run(run))
     for other in (*others, run):
-        shown(diff_tables(diff_runs(run, other), run, other))
-        shown(diff_tables(diff_runs(other, run), other, run))
+        shown(tabulate_diff(diff_runs(run, other), run, other))
+        shown(tabulate_diff(diff_runs(other, run), other, run))
     try:
         measured = choose_accuracies("digits", list_top1s(folder))
         compared = [comparison_of(run, measured=measured), comparison_of(run, measured=accuracies_of(run))]
     except SaevitError:
         return run
     for comparison in (*compared, add_hints(comparison_of(run), list_top1s(folder))):
-        shown((comparison_table(comparison, "latency"),))
-        comparison_json(comparison), comparison_csv(comparison)
+        shown((tabulate_comparison(comparison, "latency"),))
+        write_comparison_json(comparison), write_comparison_csv(comparison)
         report_html(comparison, command="saevit compare")
     return run
 
@@ -287,12 +291,12 @@ def test_a_thousand_mutants(tmp_path: Path, part: int) -> None:
 def test_runs_of_version_2_are_shown_as_they_were(
     name: str, golden: Callable[[str, Any], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from saevit_cli.output import plain
+    from saevit_cli.display import format_table
 
     monkeypatch.chdir(GOLDEN)
     run = read_run(Path(f"{name}.jsonl"))
-    tables = [*run_tables(run)]
+    tables = [*tabulate_run(run)]
     if not run.is_evaluation:
-        tables.append(comparison_table(comparison_of(run), None))
-    golden(f"{name}.txt", "\n".join(map(plain, tables)))
+        tables.append(tabulate_comparison(comparison_of(run), None))
+    golden(f"{name}.txt", "\n".join(map(format_table, tables)))
     assert replace(run, path=Path()).warnings == ()

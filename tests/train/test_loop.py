@@ -18,7 +18,7 @@ from timm.utils import ModelEmaV3
 
 from saevit.checkpoint import read_checkpoint
 from saevit.errors import MeasureError, MemoryLimitError, OptionError, SaevitError
-from saevit.models import weighted
+from saevit.models import load_network
 from saevit.train import loop
 from saevit.train.data_sources import open_data
 from saevit.train.engine import TrainingStopped, make_engine, run_update
@@ -27,7 +27,7 @@ from saevit.train.preparation import prepare_run
 from saevit.train.processes import Processes
 from saevit.train.recipe import Recipe
 from saevit.train.run_folder import LAST, LOG, load_state
-from saevit.train.state import Progress, TrainingRun, best_epoch
+from saevit.train.state import EpochProgress, TrainingRun, best_epoch
 from saevit.train.transforms import eval_transform
 from tests.train.tiny import MODEL, RECIPE, Told, figures, squares, trained
 
@@ -61,7 +61,7 @@ def test_the_best_weights_reach_what_the_log_says(run: TrainingRun, tmp_path: Pa
     state = trained(run, recipe, tmp_path / "run")
     best = best_epoch(state.rows)
     assert best is not None
-    net = weighted(None, tmp_path / "run" / "best.safetensors")
+    net = load_network(None, tmp_path / "run" / "best.safetensors")
     about = read_checkpoint(tmp_path / "run" / "best.safetensors").about
     assert about is not None
     assert about.class_names == ("blue", "green", "red")
@@ -312,7 +312,7 @@ def test_another_place_in_the_recipe_is_refused(run: TrainingRun, tmp_path: Path
     state = load_state(tmp_path / "run" / "last.pt")
     for other, said in (
         (replace(state, processes=2), "the run uses 2 processes, not 1"),
-        (replace(state, part=Progress(updates=99)), "99 updates of an epoch are done, but it has"),
+        (replace(state, part=EpochProgress(updates=99)), "99 updates of an epoch are done, but it has"),
     ):
         with pytest.raises(OptionError, match=said):
             job.check_state(other)

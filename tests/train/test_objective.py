@@ -10,7 +10,7 @@ from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 
 from saevit.checkpoint import About, save_checkpoint
 from saevit.errors import OptionError
-from saevit.models import about_of, build_network
+from saevit.models import build_network, read_about
 from saevit.train.batches import use_seed
 from saevit.train.objective import Teacher, distil, load_teacher, make_objective
 from saevit.train.recipe import Recipe
@@ -68,7 +68,7 @@ def test_the_teachers_share_is_the_recipes() -> None:
 
 def test_a_teacher_sees_images_in_its_own_normalisation(tmp_path: Path) -> None:
     net = build_network(MODEL, (32, 32), num_classes=3, seed=5)
-    about = about_of(net, MODEL, (32, 32))
+    about = read_about(net, MODEL, (32, 32))
     other = About(**(vars(about) | {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.5, 1.0)}))
     path = tmp_path / "teacher.safetensors"
     save_checkpoint(net.state_dict(), other, path)
@@ -84,7 +84,7 @@ def test_a_teacher_sees_images_in_its_own_normalisation(tmp_path: Path) -> None:
 
 def test_a_teacher_of_other_classes_is_refused(tmp_path: Path) -> None:
     net = build_network(MODEL, (32, 32), num_classes=3)
-    about = about_of(net, MODEL, (32, 32))
+    about = read_about(net, MODEL, (32, 32))
     path = tmp_path / "teacher.safetensors"
     save_checkpoint(net.state_dict(), About(**(vars(about) | {"class_names": ("a", "b", "c")})), path)
     with pytest.raises(OptionError, match="has other classes: a, b, c"):

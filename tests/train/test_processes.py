@@ -14,7 +14,7 @@ from saevit.train.processes import (
     is_first_process,
     join_processes,
 )
-from saevit_cli.commands.train_options import amp_of
+from saevit_cli.commands.train import default_amp
 
 SET = {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
 
@@ -93,7 +93,6 @@ def test_what_the_first_finds_wrong_is_raised() -> None:
 
 
 def test_accelerates_precision_is_the_default() -> None:
-    assert amp_of(None, {}) is None
-    assert amp_of(None, {"ACCELERATE_MIXED_PRECISION": "no"}) is None
-    assert amp_of(None, {"ACCELERATE_MIXED_PRECISION": "bf16"}) == "bf16"
-    assert amp_of("none", {"ACCELERATE_MIXED_PRECISION": "bf16"}) == "none"
+    assert default_amp({}) is None
+    assert default_amp({"ACCELERATE_MIXED_PRECISION": "no"}) is None
+    assert default_amp({"ACCELERATE_MIXED_PRECISION": "bf16"}) == "bf16"

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from saevit.compare.comparison import Candidate, Comparison
 from saevit.report.agreement import LEAST, Disagreement
+from saevit.report.latencies import describe_machine
 from saevit.report.metrics import METRICS
 from saevit.report.names import short_names
 from saevit.report.scatter.points import ScatterPanel, is_of_other_size
-from saevit.report.tables import machine_name
 from saevit.report.units import digits
 from saevit.runs.run import Run
 
@@ -60,14 +60,14 @@ def number_range(values: Sequence[int]) -> str:
     return " to ".join(f"{value:,}" for value in ends)
 
 
-def describe_timing(timings: Run) -> str:
+def describe_timing(run: Run) -> str:
     """Return a sentence on the machine and the conditions of the timing."""
-    c = timings.timed[0].conditions
-    batches = [t.conditions.batch_size for t in timings.timed if t.samples] or [c.batch_size]
+    c = run.timed[0].conditions
+    batches = [s.conditions.batch_size for s in run.timed if s.samples] or [c.batch_size]
     return (
-        f"Measured on {machine_name(timings)}: {c.dtype}, batch {number_range(batches)}, {c.threads} "
-        f"thread{'s' * (c.threads > 1)}, {c.runtime}, {c.memory_format}, torch {timings.environment.torch}; "
-        f"medians and quartiles of {timings.rounds} interleaved rounds."
+        f"Measured on {describe_machine(run)}: {c.dtype}, batch {number_range(batches)}, {c.threads} "
+        f"thread{'s' * (c.threads > 1)}, {c.runtime}, {c.memory_format}, torch {run.environment.torch}; "
+        f"medians and quartiles of {run.rounds} interleaved rounds."
     )
 
 
@@ -116,13 +116,13 @@ def describe_disagreements(
         f"{y.noun}{resolved if x.is_timed or y.is_timed else ''}."
     ]
     sentences += [
-        f"{names[pair.better.model]} has {ratio_text(pair.x_ratio)} x the {x.noun} of "
-        f"{names[pair.worse.model]}, but {ratio_text(pair.y_ratio)} x its {y.noun}."
+        f"{names[pair.better.model]} has {write_ratio(pair.x_ratio)} x the {x.noun} of "
+        f"{names[pair.worse.model]}, but {write_ratio(pair.y_ratio)} x its {y.noun}."
         for pair in examples
     ]
     return " ".join(sentences)
 
 
-def ratio_text(ratio: float) -> str:
+def write_ratio(ratio: float) -> str:
     """Write a ratio with two significant digits."""
     return digits(ratio, 2) if ratio >= 0.1 else f"{ratio:.2g}"

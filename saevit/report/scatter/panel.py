@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from saevit.report.agreement import Disagreement
 from saevit.report.figure import GREY, POINTS, is_wide, scale_axis, style_axes, wrap_text
 from saevit.report.metrics import METRICS
-from saevit.report.scatter.placement import Box, Label, LabelPlace, Point, place_labels, split_line
+from saevit.report.scatter.placement import Box, Label, Point, place_labels, split_line
 from saevit.report.scatter.points import ON_FRONT, STYLES, ModelPoint, ScatterPanel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Style = dict[str, Any]  # matplotlib's keywords
+Keywords = dict[str, Any]  # of matplotlib
 Line = Sequence[Point]  # in data coordinates
 
 ROW, ROWS = 0.15, (1, 6)  # of labels in the strip: height in inches, fewest and most
@@ -23,9 +23,9 @@ LONGEST_LABEL = 3.2  # inches of a line of the y axis's label
 X_MARGINS = (0.16, 0.08)  # labels of a front are at its better side
 Y_MARGINS = (0.08, 0.08)
 STRIP = "#f2f2f2"
-FRONT: Style = {"color": "#000000", "linewidth": 1.0, "zorder": 2.0}
-DISAGREEMENT: Style = {"color": "#D55E00", "linewidth": 1.3, "linestyle": (0, (4, 2)), "zorder": 2.0}
-SPREAD: Style = {"color": "#666666", "linewidth": 0.7, "zorder": 2.0}
+FRONT: Keywords = {"color": "#000000", "linewidth": 1.0, "zorder": 2.0}
+DISAGREEMENT: Keywords = {"color": "#D55E00", "linewidth": 1.3, "linestyle": (0, (4, 2)), "zorder": 2.0}
+SPREAD: Keywords = {"color": "#666666", "linewidth": 0.7, "zorder": 2.0}
 
 LABEL_SIZE = 7.5  # points
 IMPORTANT, OTHER, CROWDED = 1000.0, 300.0, 9.0  # `Label.most`
@@ -78,7 +78,7 @@ def draw_panel(axes: "Axes", panel: ScatterPanel, pairs: Sequence[Disagreement],
 def draw_point(axes: "Axes", point: ModelPoint, strip: Strip) -> None:
     """Draw one model; without accuracy, in the strip."""
     style = STYLES[point.kind]
-    keywords: Style = {
+    keywords: Keywords = {
         "marker": style.marker,
         "markersize": style.size,
         "markerfacecolor": style.face,
@@ -168,26 +168,32 @@ def label_points(
 ) -> int:
     """Write the labels of some points inside bounds; return how many are omitted. Lengths are in pixels."""
     other = OTHER if len(points) < MANY else CROWDED
-    labels = []
+    texts, labels = [], []
     for point in points:
-        x, y = axes.transData.transform((point.x, point.y or axes.get_ylim()[0]))
         is_bold = point.candidate.model in bold
         is_important = is_bold or point.kind in ("claim", "variant", "measured_variant")
         text = axes.text(0, 0, point.name, size=LABEL_SIZE, weight="bold" if is_bold else "normal")
+        text.set(transform=axes.transAxes, va="bottom", gid=point.candidate.model)
         extent = text.get_window_extent()
-        text.remove()
-        labels.append(
-            Label(
-                point=(float(x), strip_y if point.y is None else float(y)),
-                radius=marker_radius(axes, point),
-                size=(extent.width + 2 * PAD, extent.height + 2 * PAD),
-                most=IMPORTANT if is_important else other,
-            )
-        )
+        size = (extent.width + 2 * PAD, extent.height + 2 * PAD)
+        x, y = axes.transData.transform((point.x, axes.get_ylim()[0] if point.y is None else point.y))
+        at = (float(x), strip_y if point.y is None else float(y))
+        most = IMPORTANT if is_important else other
+        labels.append(Label(point=at, radius=marker_radius(axes, point), size=size, most=most))
+        texts.append(text)
     places = place_labels(labels, bounds, covered)
-    for point, place in zip(points, places, strict=True):
-        if place:
-            draw_label(axes, point, place, "bold" if point.candidate.model in bold else "normal")
+    to_axes = axes.transAxes.inverted().transform
+    for point, text, place in zip(points, texts, places, strict=True):
+        if place is None:
+            text.remove()
+            continue
+        x, y = to_axes((place.box[0] + PAD, place.box[1] + PAD))
+        text.set_position((x, y))
+        ground = STRIP if point.y is None else "white"
+        text.set_bbox({"boxstyle": "square,pad=0", "facecolor": ground, "alpha": 0.75, "linewidth": 0})
+        if place.leader:
+            xs, ys = zip(*to_axes(place.leader), strict=True)
+            axes.plot(xs, ys, color="#777777", linewidth=0.6, transform=axes.transAxes, zorder=2.5)
     return places.count(None)
 
 
@@ -195,16 +201,3 @@ def marker_radius(axes: "Axes", point: ModelPoint) -> float:
     """Return the radius of a point's marker in pixels."""
     style = STYLES[point.kind]
     return (style.size + style.edge_width) / 2 * axes.figure.dpi / POINTS
-
-
-def draw_label(axes: "Axes", point: ModelPoint, place: LabelPlace, weight: str) -> None:
-    """Draw a label at its place, with the line to its point if it is far away."""
-    to_axes = axes.transAxes.inverted().transform
-    x, y = to_axes((place.box[0] + PAD, place.box[1] + PAD))
-    text = axes.text(x, y, point.name, size=LABEL_SIZE, weight=weight, transform=axes.transAxes, va="bottom")
-    ground = STRIP if point.y is None else "white"
-    text.set_bbox({"boxstyle": "square,pad=0", "facecolor": ground, "alpha": 0.75, "linewidth": 0})
-    text.set_gid(point.candidate.model)
-    if place.leader:
-        xs, ys = zip(*to_axes(place.leader), strict=True)
-        axes.plot(xs, ys, color="#777777", linewidth=0.6, transform=axes.transAxes, zorder=2.5)

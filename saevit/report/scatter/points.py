@@ -13,82 +13,48 @@ from saevit.report.metrics import COSTS, METRICS, check_axes, find_front, is_com
 from saevit.report.names import short_names
 from saevit.runs.statistics import summarize
 
-Kind = Literal["plain", "front", "other_recipe", "claim", "variant", "measured_variant", "front_variant"]
+Kind = Literal["plain", "front", "excluded", "claim", "variant", "measured_variant", "front_variant"]
 ON_FRONT: tuple[Kind, ...] = ("front", "front_variant")
 USUAL_Y = ("top1", "latency", "gmacs", "params", "memory", "throughput")  # the first that can be drawn
 SAEVIT = "SAEViT"  # the family of the variants
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Style:
-    """The marker of a kind and its text in the legend; sizes are in points."""
+    """The marker of a kind; sizes are in points."""
 
     marker: str
     size: float
     face: str
     edge: str
     edge_width: float = 0.6
-    text: str = ""
-    measured_text: str = ""  # where accuracies were measured here; `text` by default
-    cost_text: str = ""  # where no accuracy is drawn; `text` by default
 
 
 STYLES: dict[Kind, Style] = {
-    "plain": Style(
-        marker="o",
-        size=6.0,
-        face="#56B4E9",
-        edge="#23668c",
-        text="plain ImageNet-1k training",
-        measured_text="baselines, measured here",
-        cost_text="baselines",
-    ),
-    "front": Style(
-        marker="o",
-        size=7.5,
-        face="#004c78",
-        edge="#000000",
-        edge_width=1.0,
-        text="plain ImageNet-1k training, on the Pareto front",
-        measured_text="baselines, measured here, on the Pareto front",
-    ),
-    "other_recipe": Style(
-        marker="D",
-        size=5.0,
-        face="#f6d58f",
-        edge="#b27a00",
-        text="left out of the front: distilled, extra data, or accuracy at another size (@)",
-        measured_text="left out of the front: accuracy at another size (@), or on other images",
-    ),
-    "claim": Style(
-        marker="s",
-        size=9.5,
-        face="none",
-        edge="#D55E00",
-        edge_width=1.4,
-        text="paper claim, not reproduced here",
-    ),
-    "variant": Style(
-        marker="^",
-        size=7.0,
-        face="#009E73",
-        edge="#00402f",
-        text="SAEViT variants: no accuracy known",
-        measured_text="SAEViT variants, not measured on these data",
-        cost_text="SAEViT variants",
-    ),
-    "measured_variant": Style(
-        marker="^", size=7.0, face="#009E73", edge="#00402f", text="SAEViT variants, measured here"
-    ),
-    "front_variant": Style(
-        marker="^",
-        size=8.5,
-        face="#004d38",
-        edge="#000000",
-        edge_width=1.0,
-        text="SAEViT variants, measured here, on the Pareto front",
-    ),
+    "plain": Style("o", 6.0, "#56B4E9", "#23668c"),
+    "front": Style("o", 7.5, "#004c78", "#000000", 1.0),
+    "excluded": Style("D", 5.0, "#f6d58f", "#b27a00"),
+    "claim": Style("s", 9.5, "none", "#D55E00", 1.4),
+    "variant": Style("^", 7.0, "#009E73", "#00402f"),
+    "measured_variant": Style("^", 7.0, "#009E73", "#00402f"),
+    "front_variant": Style("^", 8.5, "#004d38", "#000000", 1.0),
 }
+LEGEND: dict[Kind, str] = {
+    "plain": "plain ImageNet-1k training",
+    "front": "plain ImageNet-1k training, on the Pareto front",
+    "excluded": "excluded from the front: distilled, extra data, or accuracy at another size (@)",
+    "claim": "paper claim, not reproduced here",
+    "variant": "SAEViT variants: no accuracy known",
+}
+MEASURED_LEGEND: dict[Kind, str] = LEGEND | {
+    "plain": "baselines, measured here",
+    "front": "baselines, measured here, on the Pareto front",
+    "measured_variant": "SAEViT variants, measured here",
+    "front_variant": "SAEViT variants, measured here, on the Pareto front",
+    "excluded": "excluded from the front: accuracy at another size (@), or on other images",
+    "variant": "SAEViT variants, not measured on these data",
+}
+COST_LEGEND: dict[Kind, str] = LEGEND | {"plain": "baselines", "variant": "SAEViT variants"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +78,11 @@ class ScatterPanel:
     y: str
     y_label: str
     points: tuple[ModelPoint, ...]
+
+    @property
+    def models(self) -> list[Candidate]:
+        """The models that exist: paper claims do not."""
+        return [point.candidate for point in self.points if point.kind != "claim"]
 
 
 def list_panels(comparison: Comparison, xs: Sequence[str], y: str) -> tuple[ScatterPanel, ...]:
@@ -205,7 +176,7 @@ def find_kind(c: Candidate, y: str, *, on_front: bool) -> Kind:
     if on_front:
         return "front_variant" if is_variant(c) else "front"
     if y == "top1" and not is_comparable(c):
-        return "other_recipe"
+        return "excluded"
     return "measured_variant" if is_variant(c) else "plain"
 
 

@@ -332,6 +332,13 @@ def test_nothing_overlaps_where_costs_are_compared() -> None:
     assert_tidy(scatter_figure(ALL, ["gmacs", "params"], "latency"))
 
 
+def test_the_label_of_a_value_of_zero_is_at_its_point() -> None:
+    cheap, other = replace(model("timm:cheap.a", 0.0, 70.0), params=10), model("timm:other.a", 1.0, 80.0)
+    (axes,) = scatter_figure(compared(cheap, other), ["params"], "gmacs").axes
+    text, point = names(axes)["timm:cheap.a"].get_window_extent(), marker(axes, "timm:cheap.a")
+    assert max(point.x0 - text.x1, text.x0 - point.x1, point.y0 - text.y1, text.y0 - point.y1) < 20
+
+
 def test_very_long_names_fit() -> None:
     longs = [
         replace(VARIANT, model=f"saevit_tiny:dims=32-64-160-256,rates=8-4-2-{i},ffn=mlp") for i in range(9)
