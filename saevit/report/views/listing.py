@@ -102,14 +102,14 @@ def shorten_ids(names: Sequence[str]) -> list[str]:
     short = []
     for i, name in enumerate(names):
         beside = (*names[max(0, i - 1) : i], *names[i + 1 : i + 2])
-        same = max((count_shared(name, other) for other in beside), default=0)
+        same = max((len(find_start(name, other)) for other in beside), default=0)
         short.append(name[: max(TO_THE_SECOND, same + 1)])
     return short
 
 
-def count_shared(one: str, other: str) -> int:
-    """Return the number of characters at which both texts begin alike."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+def find_start(one: str, other: str) -> str:
+    """Return the longest text that both texts start with."""
+    return "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def format_minute(time: str) -> str:
