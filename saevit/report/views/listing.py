@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from itertools import takewhile
-from typing import Any
 
 from saevit.count.cost import count_network
 from saevit.report.columns import Column, Table, make_table, text_columns, write_csv, write_json
@@ -49,7 +48,7 @@ RUNS: tuple[Column[RunSummary], ...] = (
     Column(key="file", value=lambda run: str(run.path)),
     Column(
         "UTC",
-        lambda run: run.started and format_minute(run.started),
+        lambda run: run.started and f"{datetime.fromisoformat(run.started).astimezone(UTC):%Y-%m-%d %H:%M}",
         key="started",
         value=lambda run: run.started,
     ),
@@ -112,11 +111,6 @@ def find_start(one: str, other: str) -> str:
     return "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
-def format_minute(time: str) -> str:
-    """Return a time in UTC to the minute."""
-    return f"{datetime.fromisoformat(time).astimezone(UTC):%Y-%m-%d %H:%M}"
-
-
 def name_models(models: Sequence[str]) -> str:
     """Return the names of the first models and the number of the others."""
     names = list(short_names(models).values())
@@ -126,16 +120,13 @@ def name_models(models: Sequence[str]) -> str:
 
 def write_list_json(runs: Sequence[RunSummary]) -> str:
     """Return one JSON object per run, without its samples."""
-    return write_json({"runs": [summary_values(run) for run in runs]})
-
-
-def summary_values(run: RunSummary) -> dict[str, Any]:
-    """Return what is known of one run without its samples."""
-    data = asdict(run)
-    path, subjects = data.pop("path"), data.pop("subjects")
-    if run.problem:
-        data |= {"rounds": None, "ending": None}
-    return {"run": path.stem, "file": str(path), **data, "models": list(subjects)}
+    entries = []
+    for run in runs:
+        data = asdict(run) | {"models": list(run.subjects)}
+        del data["path"], data["subjects"]
+        unknown = {"rounds": None, "ending": None} if run.problem else {}
+        entries.append({"run": run.path.stem, "file": str(run.path)} | data | unknown)
+    return write_json({"runs": entries})
 
 
 def write_list_csv(runs: Sequence[RunSummary]) -> str:
