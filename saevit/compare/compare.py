@@ -232,4 +232,6 @@ def expected(
 
 def resolve_models(texts: Sequence[str]) -> list[str]:
     """Return the models that arguments stand for, each once: variants, published models, groups, globs."""
-    return list(dict.fromkeys(normalize(model) for text in texts for model in groups.resolve(text, PRESETS)))
+    return list(
+        dict.fromkeys(normalize(model) for text in texts for model in groups.expand_model(text, PRESETS))
+    )
