@@ -322,7 +322,7 @@ def test_a_state_of_another_network_is_one_line(run: TrainingRun, tmp_path: Path
     state = trained(run, RECIPE, tmp_path / "run", Told(stop_after=2))
     other = replace(run, model="saevit_pico:width=0.25,depths=2")
     with pytest.raises(
-        OptionError, match=r"last.pt does not fit saevit_pico.*depths=1: .*Missing key"
+        OptionError, match=r"last.pt does not fit saevit_pico.*depths=2: .*Missing key"
     ) as caught:
         trained(other, RECIPE, tmp_path / "run", state=load_state(tmp_path / "run" / "last.pt"))
     assert str(caught.value).isprintable()
