@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from saevit.baselines import birder_models
-from saevit.baselines.groups import resolve
-from saevit.baselines.published import Published, load
+from saevit.baselines.groups import expand_model
+from saevit.baselines.published import Published, load_rows
 from saevit.errors import MeasureError, MissingPackageError, OptionError
 from saevit.measure.timing import TimingOptions
 from saevit.profile import profile
 from saevit.variant import PRESETS
 
-ROWS = [row for row in load() if row.birder_name]
+ROWS = [row for row in load_rows() if row.birder_name]
 QUICK = ("edgevit_xxs", "microvit_s1")  # the second is re-parameterised; the others are slow
 
 
@@ -81,8 +81,8 @@ def test_nothing_is_downloaded_or_printed() -> None:
 
 @pytest.mark.usefixtures("_birder")
 def test_resolve_asks_birder() -> None:
-    assert resolve("birder:iformer_s", PRESETS) == ("birder:iformer_s",)
-    assert resolve("birder:edgevit_x*", PRESETS) == ("birder:edgevit_xs", "birder:edgevit_xxs")
+    assert expand_model("birder:iformer_s", PRESETS) == ("birder:iformer_s",)
+    assert expand_model("birder:edgevit_x*", PRESETS) == ("birder:edgevit_xs", "birder:edgevit_xxs")
 
 
 @pytest.mark.usefixtures("_birder")
@@ -98,7 +98,7 @@ def test_resolve_asks_birder() -> None:
 )
 def test_refuses_what_birder_lacks(text: str, message: str) -> None:
     with pytest.raises(OptionError, match=re.escape(message)):
-        resolve(text, PRESETS)
+        expand_model(text, PRESETS)
 
 
 @pytest.mark.usefixtures("_birder")
@@ -117,11 +117,11 @@ def test_without_birder(monkeypatch: pytest.MonkeyPatch) -> None:
     forget(monkeypatch)
     monkeypatch.setitem(sys.modules, "birder", None)
     assert not birder_models.is_installed()
-    assert resolve("edgevit_xs", PRESETS) == ("edgevit_xs",)
+    assert expand_model("edgevit_xs", PRESETS) == ("edgevit_xs",)
     message = re.escape("birder is not installed: pip install 'saevit[birder]'")
     for text in ("birder:iformer_s", "birder:edgevit*"):
         with pytest.raises(MissingPackageError, match=message):
-            resolve(text, PRESETS)
+            expand_model(text, PRESETS)
     with pytest.raises(MissingPackageError, match=message):
         birder_models.build_for_inference("edgevit_xs", (224, 224))
 
