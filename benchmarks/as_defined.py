@@ -10,7 +10,7 @@ import argparse
 import functools
 from dataclasses import replace
 
-from saevit.measure.interleave import Subject, measure
+from saevit.measure.rounds import TimedModel, measure
 from saevit.model.fold import fold
 from saevit.model.pyramid import SAEViT, build
 from saevit.runs.record import Conditions
@@ -37,12 +37,12 @@ def defined(name: str) -> SAEViT:
 
 def rows(name: str, conditions: Conditions, rounds: int) -> str:
     """Measure one preset under one set of conditions."""
-    subjects = [Subject(name=name, build=lambda: fold(defined(name)), conditions=conditions)]
+    subjects = [TimedModel(name=name, build=lambda: fold(defined(name)), conditions=conditions)]
     for layout in LAYOUTS:
         like = replace(conditions, memory_format=layout, folded=False)
-        subjects.append(Subject(name=name, build=functools.partial(defined, name), conditions=like))
+        subjects.append(TimedModel(name=name, build=functools.partial(defined, name), conditions=like))
     run = measure(subjects, rounds=rounds, noise_floor=False)
-    folded, *forms = (timing.samples for timing in run.timings)
+    folded, *forms = (timing.samples for timing in run.timed)
     best = min(forms, key=median)
     found = ratio(best, folded)
     times = " | ".join(f"{median(samples) * 1e3:.1f}" for samples in (folded, *forms))

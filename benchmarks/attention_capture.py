@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 import torch
 
-from saevit.attention.inputs import as_input, load, shipped_photo
-from saevit.attention.look import Choice, look
-from saevit.attention.network import Network, network
+from saevit.attention.look import Choice, look_at
+from saevit.attention.network import Network, open_network
+from saevit.attention.photo import make_input, read_photo, shipped_photo
 from saevit.measure.environment import environment
 from saevit.runs.statistics import median, ratio
 from saevit.variant import parse
@@ -30,10 +30,10 @@ def seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def rounds_of(net: Network, img_size: tuple[int, int], rounds: int) -> tuple[list[float], list[float]]:
+def rounds_of(net: Network, rounds: int) -> tuple[list[float], list[float]]:
     """Time overview and plain pass in turn, after one of each."""
     path = shipped_photo()
-    x = as_input(load(path, img_size), net.normalisation, net.in_chans)
+    x = make_input(read_photo(path, net.about.img_size), net.about)
     choice = Choice(views=("overview",))
 
     def plain() -> None:
@@ -41,7 +41,7 @@ def rounds_of(net: Network, img_size: tuple[int, int], rounds: int) -> tuple[lis
             net.model(x)
 
     def overview() -> None:
-        look(net, [path], img_size, choice)
+        look_at(net, [path], choice)
 
     plain(), overview()
     pairs = [(seconds(overview), seconds(plain)) for _ in range(rounds)]
@@ -50,8 +50,8 @@ def rounds_of(net: Network, img_size: tuple[int, int], rounds: int) -> tuple[lis
 
 def main(variant: str, side: int, rounds: int) -> None:
     """Measure one variant at one size."""
-    net = network(parse(variant), (side, side))
-    looked, plain = rounds_of(net, (side, side), rounds)
+    net = open_network(parse(variant), (side, side))
+    looked, plain = rounds_of(net, rounds)
     found = ratio(looked, plain)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT
     print(f"{variant}, {side} px, {rounds} rounds, {torch.get_num_threads()} threads; {environment().cpu}\n")

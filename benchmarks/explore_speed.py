@@ -15,10 +15,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from saevit.explore.limits import at_most, band
-from saevit.explore.query import Query
+from saevit.explore.question import Method, Question, Search, read_band, read_limit
+from saevit.explore.search import answer
 from saevit.explore.space import Space, read_space
-from saevit.explore.sweep import Job, Method, answer
 from saevit.machine import usable_cores
 from saevit.variant import PRESETS
 
@@ -46,7 +45,7 @@ class Finished:
     size: int
     seconds: float
     front: int
-    kept: int | None
+    is_counted: bool
     peak_bytes: int  # of the process and, at the most, of one worker, together
 
 
@@ -55,22 +54,22 @@ def space_of(texts: dict[str, str]) -> Space:
     return read_space(PRESETS["saevit_tiny"], texts)
 
 
-def jobs_of() -> dict[str, Job]:
+def jobs_of() -> dict[str, Search]:
     """Return the searches by what they are called."""
     limits = (
-        band("", "gmacs", "0.8±5%"),
-        at_most("", "params", "8"),
-        at_most("", "activations", "10"),
+        read_band("", "gmacs", "0.8±5%"),
+        read_limit("", "params", "8"),
+        read_limit("", "activations", "10"),
     )
     few = space_of(HUNDRED_MILLION)
     many = space_of(TRILLION)
 
-    def job(space: Space, method: Method, objectives: tuple[str, ...], kept: Any) -> Job:
-        query = Query(space=space, objectives=objectives, limits=kept, rank=objectives[-1])
-        return Job(query=query, method=method)
+    def job(space: Space, method: Method, objectives: tuple[str, ...], kept: Any) -> Search:
+        query = Question(space=space, objectives=objectives, limits=kept, rank=objectives[-1])
+        return Search(question=query, method=method)
 
     costs = ("gmacs", "params", "activations")
-    upper = (at_most("", "gmacs", "1"),)
+    upper = (read_limit("", "gmacs", "1"),)
     return {
         "every variant: MACs, parameters, activations, three limits, front of the three": job(
             few, "exhaustive", costs, limits
@@ -98,7 +97,7 @@ def search(name: str, workers: int, queue: Any) -> None:
         resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
     peak = (own + child * (workers if child else 0)) * MAXRSS_UNIT
-    queue.put(Finished(job.query.space.size, seconds, len(found.front), found.kept, peak))
+    queue.put(Finished(job.question.space.size, seconds, len(found.front), found.is_counted, peak))
 
 
 def in_a_process(name: str, workers: int) -> Finished:
@@ -119,7 +118,7 @@ def fvcore_models_a_second() -> float:
     import torch
 
     from saevit.count.fvcore_counter import count_fvcore
-    from saevit.count.subject import variant_skeleton
+    from saevit.count.model_costs import build_skeleton
 
     torch.set_num_threads(1)
     space, generator = space_of(HUNDRED_MILLION), random.Random(0)
@@ -127,7 +126,7 @@ def fvcore_models_a_second() -> float:
     while not start or time.perf_counter() - start < FVCORE_SECONDS:
         if done == 0:
             start = time.perf_counter()
-        count_fvcore(variant_skeleton(space.spec_at(generator.randrange(space.size))), (1, 3, 224, 224))
+        count_fvcore(build_skeleton(space.spec_at(generator.randrange(space.size))), (1, 3, 224, 224))
         done += 1
     return done / (time.perf_counter() - start)
 
@@ -145,7 +144,7 @@ def main(arguments: list[str]) -> None:
         found = in_a_process(name, workers)
         rate = found.size / found.seconds
         rates.append(rate)
-        shown = f"{rate / 1e6:,.1f}" if found.kept is not None else "-"
+        shown = f"{rate / 1e6:,.1f}" if found.is_counted else "-"
         print(
             f"| {name} | {found.size:,} | {found.seconds:.1f} | {shown} | {found.front} | "
             f"{found.peak_bytes / 1e6:,.0f} |",

@@ -24,9 +24,9 @@ import torch
 from torch import Tensor, nn
 
 from saevit.baselines import timm_models
-from saevit.count.cost import total
+from saevit.count.cost import count_network
 from saevit.count.torch_counter import count_torch
-from saevit.measure.interleave import Subject, measure
+from saevit.measure.rounds import TimedModel, measure
 from saevit.model.fold import fold
 from saevit.model.pyramid import build
 from saevit.runs.record import Conditions
@@ -101,7 +101,7 @@ def ours(name: str) -> nn.Module:
 
 def rival(name: str) -> nn.Module:
     """Return a model as `saevit compare` times it."""
-    return timm_models.build(name, IMG_SIZE).eval()
+    return timm_models.build_network(name, IMG_SIZE).eval()
 
 
 def rival_folded(name: str) -> nn.Module:
@@ -131,7 +131,7 @@ def samples_of(conditions: Conditions, rivals: Sequence[str], rounds: int) -> Sa
     both = ("contiguous", "channels_last")
     layouts = both if conditions.runtime in ("eager", "compile") else both[:1]
     subjects = [
-        Subject(
+        TimedModel(
             name=f"{form.name}{form.label}",
             build=form.build,
             conditions=replace(conditions, memory_format=layout, folded=form.folded),
@@ -140,9 +140,9 @@ def samples_of(conditions: Conditions, rivals: Sequence[str], rounds: int) -> Sa
         for layout in (layouts[-1:] if conditions.runtime == "compile" else layouts)
     ]
     product = replace(conditions, runtime="eager", batch_size=1, dtype="fp32", memory_format="contiguous")
-    subjects.append(Subject(name=MATRIX, build=Product, conditions=product))
+    subjects.append(TimedModel(name=MATRIX, build=Product, conditions=product))
     best: Samples = {}
-    timings = measure(subjects, rounds=rounds, min_time=0.1, noise_floor=False).timings
+    timings = measure(subjects, rounds=rounds, min_time=0.1, noise_floor=False).timed
     for subject, timing in zip(subjects, timings, strict=True):
         if timing.failure:
             print(f"{timing.label} is left out: {timing.failure}", flush=True)
@@ -159,7 +159,7 @@ def macs_of(name: str) -> int:
     if name == MATRIX:
         return SIDE**3
     if name in OURS:
-        return int(total(parse(name), IMG_SIZE).macs)
+        return int(count_network(parse(name), IMG_SIZE).macs)
     return sum(count_torch(rival(name), (1, 3, *IMG_SIZE)).macs.values())
 
 

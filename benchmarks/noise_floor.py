@@ -8,10 +8,10 @@ Prints a Markdown table for docs/benchmarks.md.
 import sys
 from itertools import pairwise
 
-from saevit.count.subject import of_variant
+from saevit.count.model_costs import count_variant
 from saevit.measure.environment import environment
-from saevit.measure.interleave import Run, Subject, measure
-from saevit.measure.plan import Plan, configurations
+from saevit.measure.rounds import Run, TimedModel, measure
+from saevit.measure.timing import TimingOptions, configurations
 from saevit.runs.statistics import median, quantile, ratio
 from saevit.variant import parse
 
@@ -22,9 +22,9 @@ MIN_TIME = 0.1
 
 def one_run(seed: int) -> Run:
     """Time the variant and its twin at batch 1."""
-    counted = of_variant(parse(VARIANT), (224, 224))
-    (conditions,) = configurations(counted, (224, 224), "fp32", Plan(batch_sizes=(1,), device="cpu"))
-    subject = Subject(name=VARIANT, build=counted.build, conditions=conditions)
+    counted = count_variant(parse(VARIANT), (224, 224))
+    (conditions,) = configurations(counted, (224, 224), "fp32", TimingOptions(batch_sizes=(1,), device="cpu"))
+    subject = TimedModel(name=VARIANT, build=counted.build, conditions=conditions)
     return measure([subject], rounds=ROUNDS, min_time=MIN_TIME, seed=seed)
 
 
@@ -32,9 +32,9 @@ def main(runs: int) -> None:
     """Compare the two ways on the same machine in the same minutes."""
     found = [one_run(seed) for seed in range(runs)]
     floors = [run.noise_floor for run in found if run.noise_floor]
-    medians = [median(run.timings[0].samples) for run in found]
+    medians = [median(run.timed[0].samples) for run in found]
     changes = [abs(b / a - 1) for a, b in pairwise(medians)]
-    rounds = [ratio(run.twin.samples, run.timings[0].samples) for run in found if run.twin]
+    rounds = [ratio(run.twin, run.timed[0].samples) for run in found if run.twin]
     together = [abs(r.median - 1) for r in rounds]
     print(f"{VARIANT}, 224 px, batch 1, fp32, {runs} runs of {ROUNDS} rounds; {environment().cpu}")
     print("\n| A/A | median error | 80th percentile | interval contains 1 |\n| --- | --- | --- | --- |")

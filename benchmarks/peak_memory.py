@@ -12,17 +12,18 @@ import ctypes
 import gc
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from saevit.count.memory import peak_elements
-from saevit.count.subject import build_variant, folded_variant, of_variant
+from saevit.count.cost import count_peak
+from saevit.count.model_costs import build_form, count_variant
 from saevit.machine import PASSING
 from saevit.measure.environment import environment
 from saevit.variant import PRESETS, parse
 
-FORMS = {"folded": folded_variant, "defined": build_variant}
+FORMS = {"folded": partial(build_form, folded=True), "defined": build_form}
 SIZES, BATCHES = (64, 224, 448), (1, 16)
 WIDE = tuple(f"{name}:width=3" for name in PRESETS)
 FP32 = 4
@@ -55,8 +56,8 @@ def one(variant: str, form: str, size: int, batch: int) -> None:
         network(x)
         network(x)
         passed = resident("VmHWM") - start
-    weights = FP32 * sum(of_variant(spec, (size, size)).params.values())
-    counted = FP32 * peak_elements(spec, (size, size)) * batch
+    weights = FP32 * sum(count_variant(spec, (size, size)).params.values())
+    counted = FP32 * count_peak(spec, (size, size)) * batch
     print(
         f"{built / weights:.2f} {(start - before) / weights:.2f} {passed / counted:.2f} {counted / 1e6:.1f}"
     )

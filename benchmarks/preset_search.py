@@ -24,7 +24,8 @@ docs/benchmarks.md.
 
 import os
 
-from saevit.count import cost as analytic
+from saevit.count.cost import add_up, count_network
+from saevit.count.ops import describe_stage
 
 os.environ["TORCHINDUCTOR_FREEZING"] = "1"  # before torch is loaded
 
@@ -41,7 +42,7 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 from torch import nn
 
-from saevit.measure.interleave import Subject, measure
+from saevit.measure.rounds import TimedModel, measure
 from saevit.model.fold import fold
 from saevit.model.pyramid import build
 from saevit.runs.record import Conditions
@@ -136,16 +137,15 @@ def stage_of(sizes: Sizes, i: int) -> Stage:
 
 def costs(spec: VariantSpec, sizes: Sizes) -> tuple[Ints, Ints, Ints]:
     """Return parameters (M,), MACs (M,), and MACs of stem and downsampling, then of each stage (M, 5)."""
-    stem = analytic.add_up(analytic.stem(3, spec.stem, sizes.dims[:, 0], (224, 224)))
-    ends = stem + analytic.add_up(analytic.head(sizes.dims[:, 3], 1000))
-    parts = []
+    params, in_dim, rest, in_blocks = 0, spec.stem, 0, []
     for i in range(4):
-        if i:
-            down = analytic.conv_norm(sizes.dims[:, i - 1], sizes.dims[:, i], 3, SIZES[i] ** 2)
-            ends = ends + analytic.add_up(down)
-        parts.append(analytic.blocks(spec, stage_of(sizes, i), SIZES[i], SIZES[i]))
-    macs = np.stack([ends.macs, *(part.macs for part in parts)], 1)
-    return ends.params + sum(part.params for part in parts), macs.sum(1), macs
+        parts = describe_stage(spec, i, stage_of(sizes, i), in_dim, (224, 224))
+        params = params + add_up(parts, "params")
+        rest = rest + add_up([part for part in parts if part.first is None], "macs")
+        in_blocks.append(add_up([part for part in parts if part.first is not None], "macs"))
+        in_dim = sizes.dims[:, i]
+    macs = np.stack([rest, *in_blocks], 1)
+    return params, macs.sum(1), macs
 
 
 def candidates(name: str, rng: np.random.Generator) -> Sizes:
@@ -164,7 +164,7 @@ def candidates(name: str, rng: np.random.Generator) -> Sizes:
     )
     sizes = sizes[(np.diff(sizes.dims, axis=1) > 0).all(1)]
     params, macs, _ = costs(spec, sizes)
-    fits = params >= min(analytic.total(row, (224, 224)).params for row in rows)
+    fits = params >= min(count_network(row, (224, 224)).params for row in rows)
     fits &= sizes.depths.sum(1) >= min(sum(row.depths) for row in rows)
     fits &= sizes.dims[:, 3] >= min(row.dims[3] for row in rows)
     return sizes[fits & (abs(macs - budget) <= 0.01 * budget)]
@@ -202,7 +202,7 @@ def times(
     """Measure variants in one interleaved run; samples by runtime and batch, in the order given."""
     keys = [(runtime, batch) for runtime in runtimes for batch in BATCHES]
     subjects = [
-        Subject(
+        TimedModel(
             name=str(spec),
             build=functools.partial(folded, spec),
             conditions=replace(BASE, runtime=runtime, batch_size=batch),
@@ -210,7 +210,7 @@ def times(
         for runtime, batch in keys
         for spec in specs
     ]
-    timings = measure(subjects, rounds=rounds, min_time=min_time, noise_floor=False).timings
+    timings = measure(subjects, rounds=rounds, min_time=min_time, noise_floor=False).timed
     if failures := [f"{t.label}: {t.failure}" for t in timings if t.failure]:
         raise SystemExit(failures[0])
     count = len(specs)
@@ -259,7 +259,7 @@ def table(name: str, specs: Sequence[VariantSpec], rounds: int) -> str:
     lines.append("| --- " * (6 + len(found)) + "|")
     scored = []
     for i, spec in enumerate(specs):
-        cost = analytic.total(spec, (224, 224))
+        cost = count_network(spec, (224, 224))
         ratios = [ratio(samples[i], samples[0]).median for samples in found.values()]
         score = math.prod(ratios) ** (1 / len(ratios))
         sizes = (spec.dims, spec.depths, [f"{r:g}" for r in spec.ratios])

@@ -26,8 +26,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from saevit.errors import SaevitError
-from saevit.runs.store import runs
-from saevit.train.state import load_state
+from saevit.runs.store import list_runs
+from saevit.train.run_folder import load_state
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 TINY = "saevit_pico:depths=1,dims=8-8-16-16,heads=1"
@@ -50,7 +50,7 @@ class Command:
 
 def stored_rounds(folder: Path) -> int:
     """Count the stored rounds; every file must be readable."""
-    found = runs(folder / "store")
+    found = list_runs(folder / "store")
     problems = [run.problem for run in found if run.problem]
     if problems:
         raise ValueError(problems[0])

@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from saevit.baselines import timm_models
-from saevit.count.cost import total
-from saevit.count.peak import traced_peak
-from saevit.measure.interleave import Subject, measure
+from saevit.count.cost import count_network
+from saevit.count.peak import trace_peak
+from saevit.measure.rounds import TimedModel, measure
 from saevit.model.fold import fold
 from saevit.model.pyramid import build
 from saevit.runs.record import Conditions
@@ -31,7 +31,7 @@ LARGEST = {SPARSE: 1024, DENSE: 512, LEADER: 1024}  # px that are timed
 def model_of(name: str) -> nn.Module:
     """Return the network, in the form that is timed."""
     if name == LEADER:
-        return timm_models.build(name, (224, 224)).eval()
+        return timm_models.build_network(name, (224, 224)).eval()
     return fold(build(parse(name)))
 
 
@@ -44,7 +44,7 @@ def main() -> None:
     models = {name: model_of(name) for name in LARGEST}
     builders = {name: (lambda model=model: model) for name, model in models.items()}
     subjects = [
-        Subject(
+        TimedModel(
             name=name,
             build=builders[name],
             conditions=Conditions(
@@ -61,16 +61,18 @@ def main() -> None:
         for name, size in keys
     ]
     run = measure(subjects, rounds=options.rounds, noise_floor=False)
-    samples = {key: timing.samples for key, timing in zip(keys, run.timings, strict=True)}
+    samples = {key: timing.samples for key, timing in zip(keys, run.timed, strict=True)}
     print("| model | px | GMACs | ms | times 224 px | peak activations, MB | times 224 px |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for name in LARGEST:
         first = {}
         for size in SIZES:
             with torch.inference_mode():
-                peak = traced_peak(models[name], (1, 3, size, size)).bytes
+                peak = trace_peak(models[name], (1, 3, size, size)).bytes
             first.setdefault("peak", peak)
-            macs = "-" if name == LEADER else f"{int(total(parse(name), (size, size)).macs) / 1e9:.2f}"
+            macs = (
+                "-" if name == LEADER else f"{int(count_network(parse(name), (size, size)).macs) / 1e9:.2f}"
+            )
             timed = samples.get((name, size))
             pairs = zip(timed, samples[name, 224], strict=True) if timed else ()
             grown = f"{median([a / b for a, b in pairs]):.1f}" if timed else "not timed"

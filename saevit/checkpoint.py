@@ -1,4 +1,4 @@
-"""Weights to a file and back into a network, or one line that says why they do not fit."""
+"""Weights of a network in a file: written, read back, and fitted to a network."""
 
 import hashlib
 import json
@@ -18,25 +18,25 @@ from saevit.errors import OptionError, need
 from saevit.files import expand, read_bytes, replace_file
 from saevit.machine import free_memory
 from saevit.text import abbreviated, printable
-from saevit.weight_files import EXPANSION, read_contents, reason_of
+from saevit.weight_files import EXPANSION, describe_error, read_contents
 
 SAFETENSORS = ".safetensors"
-KEY = "saevit"  # of the file's header
-NETWORK = "network"  # in it, the number of the network's definition
-DIGEST = "sha256"  # in it, of all else in it and of the tensors
-LARGEST = 8 * 2**30  # bytes of a file
+KEY = "saevit"  # in the file's header
+NETWORK = "network"  # in the value of that key: the number of the network's definition
+DIGEST = "sha256"  # likewise: of everything else in it and of the tensors
+MAX_BYTES = 8 * 2**30  # of a file
 COPIES = 3  # of its bytes in memory: the file, its tensors, the network
 Side = Annotated[int, Field(ge=32, le=4096)]  # px
-NESTING = 4  # dictionaries in dictionaries, until one holds tensors
-MOST_PREFIXES = 16  # that are tried
+MAX_NESTING = 4  # dictionaries around the one that holds tensors
+MAX_PREFIXES = 16  # that are tried
 
 WRAPPERS = ("state_dict", "model", "model_state_dict", "module")  # where training scripts put the weights
 AVERAGES = {"ema", "swa", "averaged", "shadow"}  # words in the names of averaged weights
-PARTS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}  # of wrapped networks
+WRAPPER_MODULES = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 COUNTERS = ("num_batches_tracked", "n_averaged", "total_ops", "total_params")  # not used in inference
 CLASSIFIERS = {"head", "fc", "classifier"}
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
-# Weights that the network of saevit 0.1 had.
+# Weights that only the network of saevit 0.1 had.
 OLD_WEIGHT = re.compile(
     r"stages\.\d+\.blocks\.\d+\.(ffn\.redistribute\.decompose|local\.dw|attn\.recover)\.weight$"
 )
@@ -44,19 +44,19 @@ OLD_WEIGHT = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class About:
-    """What a file of weights says of them: enough to build the network, feed it and read its classes.
+    """Description of weights: enough to build the network, feed it and name its classes.
 
-    The bounds are of what is read from a file.
+    The bounds apply to what is read from a file.
     """
 
     model: str  # variant with its number of classes, or timm:NAME
     num_classes: Annotated[int, Field(ge=0, le=2**24)]
-    img_size: tuple[Side, Side]  # (H, W) in pixels that it was trained at
+    img_size: tuple[Side, Side]  # (H, W) in pixels of the training
     mean: tuple[Annotated[float, Field(ge=-1e4, le=1e4)], ...]  # of each channel of an image in [0, 1]
     std: tuple[Annotated[float, Field(ge=1e-4, le=1e4)], ...]
     in_chans: Annotated[int, Field(ge=1, le=2**16)] = 3
     class_names: tuple[str, ...] = ()
-    data: str = ""  # what it was trained on
+    data: str = ""  # the source of the training images
     notes: tuple[str, ...] = ()
 
 
@@ -66,8 +66,8 @@ class Checkpoint:
 
     label: str  # option and path, for messages
     path: Path
-    about: About | None  # None: files from elsewhere say nothing
-    model: str  # the network that the file says it is of; nothing: it does not
+    about: About | None  # None: the file has no description
+    model: str  # the network in the description; empty: not known
     sets: Mapping[str, Mapping[str, Tensor]]  # place in the file to weights by name
     size: int  # bytes
     sha256: str  # of the file
@@ -78,66 +78,66 @@ class MisfitError(OptionError):
 
 
 def save_checkpoint(weights: Mapping[str, Tensor], about: About, path: Path) -> None:
-    """Write a .safetensors file that appears only when it is complete.
+    """Write a .safetensors file; it appears only when it is complete.
 
     Raises:
-        OptionError: another ending, or the disk or the folder refuses.
+        OptionError: another ending, or the file cannot be written.
     """
     if path.suffix != SAFETENSORS:
         raise OptionError(
             f"{path}: weights are written as {SAFETENSORS}, such as {path.with_suffix(SAFETENSORS)}"
         )
     tensors = {name: w.detach().to("cpu", copy=True).contiguous() for name, w in weights.items()}
-    said = {NETWORK: saevit.NETWORK} | asdict(about)
-    header = {"format": "pt", KEY: json.dumps(said | {DIGEST: digest(said, tensors)})}
+    facts = {NETWORK: saevit.NETWORK} | asdict(about)
+    header = {"format": "pt", KEY: json.dumps(facts | {DIGEST: hash_contents(facts, tensors)})}
     data = need("safetensors.torch").save(tensors, metadata=header)
     replace_file(path, lambda temporary: temporary.write_bytes(data))
 
 
-def digest(said: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 of what a header says and of tensors, by which a damaged file is known."""
-    found = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+def hash_contents(facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of a header's facts and of tensors, which detects a damaged file."""
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for name in sorted(tensors):
         tensor = tensors[name]
-        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode("utf-8", "backslashreplace"))
-        found.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode("utf-8", "backslashreplace"))
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def read_checkpoint(path: Path, option: str = "--checkpoint") -> Checkpoint:
-    """Read a .safetensors file, or one of torch.save; code that a file names is not run.
+    """Read a .safetensors file, or one of torch.save, without running code that the file names.
 
     Args:
-        path: a regular file, whatever its ending.
-        option: that named it, for messages.
+        path: a regular file with any ending.
+        option: the option that named the file, for messages.
 
     Raises:
-        OptionError: the file cannot be read, what it says cannot, or it is of another definition of SAEViT.
+        OptionError: the file or its description cannot be read, or it is of another definition of SAEViT.
     """
     label = f"{option} {printable(str(path))}"
     try:
-        data = read_bytes(expand(str(path)), most=min(LARGEST, free_memory() // COPIES))
+        data = read_bytes(expand(str(path)), most=min(MAX_BYTES, free_memory() // COPIES))
     except OptionError as error:
         raise OptionError(f"{option} {error}") from error
     try:
-        found, texts = read_contents(data)
-        about = read_about(label, texts[KEY], found) if texts.get(KEY) else None
+        contents, texts = read_contents(data)
+        about = read_about(label, texts[KEY], contents) if texts.get(KEY) else None
     except OptionError:
         raise
-    except Exception as error:  # pickle, zip, safetensors and json raise all kinds
-        raise OptionError(f"{label} cannot be read as weights: {reason_of(error)}") from error
-    sets = dict(weight_sets(found))
+    except Exception as error:  # pickle, zip, safetensors and json raise errors of any type
+        raise OptionError(f"{label} cannot be read as weights: {describe_error(error)}") from error
+    sets = dict(find_weights(contents))
     if not sets:
         raise OptionError(f"{label} has no state_dict: save model.state_dict() with torch.save")
     if any(OLD_WEIGHT.search(name) for weights in sets.values() for name in weights):
         check_network(label, "", None)
-    arch = found.get("arch") if isinstance(found, dict) else None  # in timm's training files
-    named = f"timm:{abbreviated(arch)}" if isinstance(arch, str) else ""
+    arch = contents.get("arch") if isinstance(contents, dict) else None  # in timm's training files
+    timm_name = f"timm:{abbreviated(arch)}" if isinstance(arch, str) else ""
     return Checkpoint(
         label=label,
         path=path,
         about=about,
-        model=about.model if about else named,
+        model=about.model if about else timm_name,
         sets=sets,
         size=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
@@ -145,46 +145,46 @@ def read_checkpoint(path: Path, option: str = "--checkpoint") -> Checkpoint:
 
 
 def read_about(label: str, text: str, tensors: Mapping[str, Tensor]) -> About:
-    """Read what `save_checkpoint` wrote; keys of later versions are left aside.
+    """Read the description that `save_checkpoint` wrote; keys of later versions are ignored.
 
     Raises:
-        OptionError: a value of another kind, another definition of SAEViT, or a damaged file.
+        OptionError: an impossible value, another definition of SAEViT, or a damaged file.
     """
     try:
-        said = parse_json(text)
-        about = decode(About, said)
+        facts = parse_json(text)
+        about = decode(About, facts)
         if not len(about.mean) == len(about.std) == about.in_chans:
             raise ValueError(f"mean, std: one value for each of in_chans = {about.in_chans}")
         if len(about.class_names) not in (0, about.num_classes):
             raise ValueError(f"class_names: num_classes = {about.num_classes} of them, or none")
     except ValueError as error:
-        raise OptionError(f"{label} says of its weights what cannot be: {error}") from error
-    written = said.pop(DIGEST, None)  # of files since version 0.2
-    if written is not None and written != digest(said, tensors):
+        raise OptionError(f"{label} has an invalid description of its weights: {error}") from error
+    digest = facts.pop(DIGEST, None)  # in files since version 0.2
+    if digest is not None and digest != hash_contents(facts, tensors):
         raise OptionError(f"{label} is damaged: its contents do not match the SHA-256 in it, copy it again")
-    check_network(label, about.model, said.get(NETWORK))
+    check_network(label, about.model, facts.get(NETWORK))
     return about
 
 
-def check_network(file: str, model: str, number: object) -> None:
-    """Refuse weights of a variant whose network is defined otherwise than today's.
+def check_network(file: str, model: str, definition: object) -> None:
+    """Refuse weights of a variant whose network had another definition.
 
     Args:
         file: for the message.
-        model: a variant's text, or timm:NAME, which is not concerned.
-        number: of the definition; None: the file says none.
+        model: a variant's text, or timm:NAME, which has no definition here.
+        definition: its number; None if the file has none.
 
     Raises:
-        OptionError: they are.
+        OptionError: the definition differs.
     """
-    if number == saevit.NETWORK or model.startswith("timm:"):
+    if definition == saevit.NETWORK or model.startswith("timm:"):
         return
-    version = "version 0.1" if number is None else "another version"
-    raise OptionError(f"{file} holds a SAEViT of {version}, whose network was another one: train it again")
+    version = "version 0.1" if definition is None else "another version"
+    raise OptionError(f"{file} holds a SAEViT of {version}, whose network was different: train it again")
 
 
-def weight_sets(data: Any) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Yield each dictionary of nested data that holds tensors, with its place; each once."""
+def find_weights(data: Any) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Yield each dictionary with tensors in nested data once, with its place."""
     waiting, seen = [("", data, 0)], set()
     while waiting:
         place, value, depth = waiting.pop(0)
@@ -194,48 +194,48 @@ def weight_sets(data: Any) -> Iterator[tuple[str, dict[str, Tensor]]]:
         inner = {key: v for key, v in value.items() if isinstance(key, str)}
         if tensors := {key: v for key, v in inner.items() if isinstance(v, Tensor)}:
             yield place, tensors
-        if depth < NESTING:
+        if depth < MAX_NESTING:
             waiting += [(f"{place}.{key}".lstrip("."), v, depth + 1) for key, v in inner.items()]
 
 
 def fit_weights(checkpoint: Checkpoint, wanted: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
-    """Return weights of the names and shapes wanted, averages first, and which they are if others fit too.
+    """Return weights with the wanted names and shapes, averages first, and a note if other sets fit too.
 
     Raises:
-        MisfitError: there are none; names the first that differ.
-        OptionError: there are, and their values cannot be used.
+        MisfitError: no set fits; names the first differences.
+        OptionError: a set fits, but its values cannot be used.
     """
     wanted = {name: value for name, value in wanted.items() if not name.endswith(COUNTERS)}
-    found = sorted(candidates(checkpoint, wanted), key=lambda one: preference(one[0]))
-    fits = [(place, weights) for place, weights in found if not problems(weights, wanted)]
+    found = sorted(list_candidates(checkpoint, wanted), key=lambda one: rank_place(one[0]))
+    fits = [(place, weights) for place, weights in found if not describe_misfit(weights, wanted)]
     if not fits:
-        raise MisfitError(problems(found[0][1], wanted))
+        raise MisfitError(describe_misfit(found[0][1], wanted))
     place, weights = fits[0]
     for name, value in weights.items():
-        if fault := fault_of(name, value, wanted[name]):
+        if fault := find_fault(name, value, wanted[name]):
             raise OptionError(f"{checkpoint.label} {fault}, first in {name}")
     total = sum(value.nbytes for value in weights.values())
     if total > EXPANSION * checkpoint.size:
         raise OptionError(f"{checkpoint.label} names {total:,} bytes of weights and has {checkpoint.size:,}")
-    others = " or ".join(other or "those around them" for other, _ in fits[1:])
-    if not others and preference(place):
+    others = " or ".join(other or "the weights around them" for other, _ in fits[1:])
+    if not others and rank_place(place):
         return weights, ""
-    note = f"{checkpoint.label}: the weights in {place or 'no wrapper'} are taken"
+    note = f"{checkpoint.label}: the weights in {place or 'no wrapper'} are used"
     return weights, f"{note}, not {others}" if others else note
 
 
-def candidates(
+def list_candidates(
     checkpoint: Checkpoint, wanted: Mapping[str, Tensor]
 ) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Yield what may be a network's weights with its place: what stands under one prefix of one set."""
+    """Yield each set of tensors under one prefix of their names, with its place; one may be the network's."""
     anchor = max(wanted, key=len)
-    parts = PARTS.difference(part for name in wanted for part in name.split("."))
+    wrappers = WRAPPER_MODULES.difference(part for name in wanted for part in name.split("."))
     for place, raw in checkpoint.sets.items():
         used = {name: value for name, value in raw.items() if not name.endswith(COUNTERS)}
-        bare = {".".join(p for p in name.split(".") if p not in parts): used[name] for name in used}
-        weights = bare if len(bare) == len(used) else used  # else two would have one name
+        bare = {".".join(p for p in name.split(".") if p not in wrappers): used[name] for name in used}
+        weights = bare if len(bare) == len(used) else used  # else two tensors would have one name
         ends = [name.removesuffix(anchor) for name in weights if name.endswith(anchor)]
-        prefixes = sorted((p for p in ends if not p or p.endswith(".")), key=len)[:MOST_PREFIXES]
+        prefixes = sorted((p for p in ends if not p or p.endswith(".")), key=len)[:MAX_PREFIXES]
         for prefix in prefixes:
             longer = tuple(p for p in prefixes if len(p) > len(prefix))
             own = {n: w for n, w in weights.items() if n.startswith(prefix) and not n.startswith(longer)}
@@ -244,33 +244,33 @@ def candidates(
             yield place, weights
 
 
-def preference(place: str) -> int:
+def rank_place(place: str) -> int:
     """Return the rank of a set by its place: averaged weights, then the usual places, then others."""
     if AVERAGES & set(re.split(r"[._ ]", place.lower())):
         return 0
     return 1 if not place or place.rpartition(".")[2] in WRAPPERS else 2
 
 
-def problems(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
-    """Say which names or shapes differ; nothing where they fit."""
+def describe_misfit(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    """Describe which names or shapes differ; empty if the weights fit."""
     shapes = {n: () if w.is_nested else tuple(w.shape) for n, w in weights.items()}
     missing, unknown = [n for n in wanted if n not in shapes], [n for n in shapes if n not in wanted]
     other = [n for n, w in wanted.items() if n in shapes and shapes[n] != tuple(w.shape)]
-    found = []
+    lines = []
     if missing:
-        found.append(f"{len(missing)} missing, first {missing[0]}")
+        lines.append(f"{len(missing)} missing, first {missing[0]}")
     if unknown:
-        found.append(f"{len(unknown)} unknown, first {abbreviated(unknown[0])}")
+        lines.append(f"{len(unknown)} unknown, first {abbreviated(unknown[0])}")
     if other:
         first = f"{shapes[other[0]]} instead of {tuple(wanted[other[0]].shape)}"
         if {name.partition(".")[0] for name in other} <= CLASSIFIERS:
             first += f" (another number of classes: add classes={shapes[other[0]][0]} to the variant)"
-        found.append(f"{len(other)} of another shape, first {other[0]}: {first}")
-    return "; ".join(found)
+        lines.append(f"{len(other)} of another shape, first {other[0]}: {first}")
+    return "; ".join(lines)
 
 
-def fault_of(name: str, value: Tensor, wanted: Tensor) -> str:
-    """Say what is wrong with the values of a tensor; nothing where the network can have them."""
+def find_fault(name: str, value: Tensor, wanted: Tensor) -> str:
+    """Describe why the network cannot use a tensor's values; empty if it can."""
     if value.is_nested or value.layout != torch.strided:
         return "has sparse or nested tensors"
     if value.is_quantized or value.device.type == "meta" or type(value) not in (Tensor, torch.nn.Parameter):

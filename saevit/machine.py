@@ -1,4 +1,4 @@
-"""How much of the machine this process may use, by its control groups too, and what fits in it."""
+"""How many cores and how much memory this process may use, within its control groups, and what fits."""
 
 import contextlib
 import os
@@ -8,19 +8,15 @@ from pathlib import Path
 from saevit.errors import MemoryLimitError
 
 ROOT = Path("/")  # where proc and sys are mounted
-# control group version 1 and 2 name the same three things differently
-_LIMIT = ("memory.max", "memory.limit_in_bytes")
-_USAGE = ("memory.current", "memory.usage_in_bytes")
-_RECLAIMABLE = ("inactive_file", "total_inactive_file")
-# What a process takes over what is counted: the worst rows of benchmarks/peak_memory.py (torch 2.14, CPU).
+# What a process takes beyond what is counted: the worst rows of benchmarks/peak_memory.py (torch 2.14, CPU).
 BUILDING, FOLDING = 1.2, 6.1  # times the weights, while they are made; folding computes in float64
 HELD = 2.2  # times the weights afterwards: as built, and as placed or packed
-PASSING, SCRATCH = 1.5, 70e6  # times the counted peak of live activations, and bytes whatever they are
+PASSING, SCRATCH = 1.5, 70e6  # times the counted peak of live activations, and bytes for any network
 BINDING = ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY")
 THREADS_A_CORE = 8
 
 
-def affinity(process: int = 0) -> int:
+def count_affinity(process: int = 0) -> int:
     """Return how many cores a process may run on; 0 is this one, by the thread that asks."""
     if not hasattr(os, "sched_getaffinity"):
         return os.cpu_count() or 1
@@ -28,33 +24,53 @@ def affinity(process: int = 0) -> int:
 
 
 def is_bound() -> bool:
-    """Do variables let OpenMP bind threads to cores?"""
+    """Return whether environment variables let OpenMP bind threads to cores."""
     return any(name in os.environ for name in BINDING)
 
 
-UNBOUND = affinity()  # when saevit is imported
-if "torch" in sys.modules and is_bound():  # too late to ask here
-    with contextlib.suppress(OSError):  # no parent that can be seen
-        UNBOUND = affinity(os.getppid())
+UNBOUND = count_affinity()  # when saevit is imported
+if "torch" in sys.modules and is_bound():  # this thread is bound already: the parent process is not
+    with contextlib.suppress(OSError):
+        UNBOUND = count_affinity(os.getppid())
 
 
 def usable_cores() -> int:
     """Return how many cores this process may keep busy: its affinity, cut by the quota of its container."""
-    allowed = max(UNBOUND, affinity()) if is_bound() else affinity()
-    quotas = [quota for folder in cgroup_folders("cpu") if (quota := _quota(folder)) is not None]
-    return max(1, min([allowed, *(int(quota) for quota in quotas)]))
+    allowed = max(UNBOUND, count_affinity()) if is_bound() else count_affinity()
+    quotas = [quota for folder in list_groups("cpu") if (quota := read_quota(folder)) is not None]
+    return max(1, min([allowed, *map(int, quotas)]))
 
 
 def most_threads() -> int:
-    """Return how many threads to ask an OpenMP library for: it ends a process that cannot start them."""
+    """Return the most threads to ask of an OpenMP library, which ends a process if it cannot start them."""
     return THREADS_A_CORE * (os.cpu_count() or 1)
 
 
-def free_memory() -> int:
-    """Return the bytes of main memory that can still be allocated without swapping or being killed."""
+def free_memory(device: str = "cpu") -> int:
+    """Return the bytes that can still be allocated on a device without swapping or being killed."""
+    kind = device.partition(":")[0]
+    if kind in ("cuda", "mps"):
+        import torch
+
+        if kind == "cuda":
+            return int(torch.cuda.mem_get_info(device)[0])
+        # It shares the main memory, up to a limit.
+        room = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+        return max(0, min(free_memory(), room))
     import psutil  # type: ignore[import-untyped]
 
-    return max(0, min([int(psutil.virtual_memory().available), *_left_in_groups()]))
+    groups = [left for folder in list_groups("memory") if (left := read_memory_left(folder)) is not None]
+    return max(0, min([int(psutil.virtual_memory().available), *groups]))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an allocation failed, on any device."""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)
 
 
 def check_fits(
@@ -68,10 +84,20 @@ def check_fits(
     folds: bool = False,
     device: str = "cpu",
 ) -> None:
-    """Refuse weights and live activations of each image, counted in bytes, that cannot fit in what is free.
+    """Refuse a network that cannot fit in the free memory.
+
+    Args:
+        what: the subject of the error's sentence.
+        weights: their bytes.
+        image: bytes of the live activations of one image at their peak.
+        free: bytes that can be allocated on `device`.
+        way_out: what the error proposes where no smaller batch fits.
+        batch: images at once.
+        folds: whether the network is folded too, which takes more memory than building it.
+        device: for the error.
 
     Raises:
-        MemoryLimitError: with what was measured on top they cannot; names the batch that fits, or `way_out`.
+        MemoryLimitError: names the batch that fits, or `way_out`.
     """
     building, held = (FOLDING if folds else BUILDING) * weights, HELD * weights + SCRATCH
     needed = max(building, held + PASSING * image * batch)
@@ -84,7 +110,7 @@ def check_fits(
         )
 
 
-def cgroup_folders(controller: str) -> list[Path]:
+def list_groups(controller: str) -> list[Path]:
     """Return the control groups this process is in, innermost first, as far as a container shows them."""
     try:
         lines = (ROOT / "proc/self/cgroup").read_text().splitlines()
@@ -100,42 +126,26 @@ def cgroup_folders(controller: str) -> list[Path]:
     return [folder for folder in folders if folder.is_dir()]
 
 
-def _quota(folder: Path) -> float | None:
-    """Return a control group's limit in cores, None where it has none."""
-    try:
-        if (folder / "cpu.max").exists():  # version 2: "quota period", in microseconds
-            quota, period = (folder / "cpu.max").read_text().split()
-        else:
-            quota = (folder / "cpu.cfs_quota_us").read_text()
-            period = (folder / "cpu.cfs_period_us").read_text()
-        return int(quota) / int(period) if int(quota) > 0 else None
-    except (OSError, ValueError):  # no such limit, or "max"
-        return None
-
-
-def _left_in_groups() -> list[int]:
-    """Return the bytes left under each limit; page cache that can be dropped counts as left."""
-    left = []
-    for folder in cgroup_folders("memory"):
-        limit, usage = _number(folder, _LIMIT), _number(folder, _USAGE)
-        if limit is not None and usage is not None:
-            left.append(limit - usage + _reclaimable(folder))
-    return left
-
-
-def _number(folder: Path, names: tuple[str, ...]) -> int | None:
-    for name in names:
-        try:
-            return int((folder / name).read_text())
-        except (OSError, ValueError):  # absent, or "max"
-            continue
+def read_quota(folder: Path) -> float | None:
+    """Return a control group's limit in cores; None: it has none."""
+    files = ("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")  # version 2, version 1; microseconds
+    for names in files:
+        with contextlib.suppress(OSError, ValueError):  # no such file, or "max"
+            quota, period = map(int, " ".join((folder / name).read_text() for name in names).split())
+            return quota / period if quota > 0 else None
     return None
 
 
-def _reclaimable(folder: Path) -> int:
-    try:
-        lines = (folder / "memory.stat").read_text().splitlines()
-    except OSError:
-        return 0
-    stat = dict(line.split(" ", 1) for line in lines)
-    return next((int(stat[name]) for name in reversed(_RECLAIMABLE) if name in stat), 0)
+def read_memory_left(folder: Path) -> int | None:
+    """Return the bytes left under a control group's limit; page cache that can be dropped counts as left."""
+    files = (  # version 2, version 1
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    )
+    for limit, usage, cache in files:
+        with contextlib.suppress(OSError, ValueError):  # no such file, or "max"
+            left = int((folder / limit).read_text()) - int((folder / usage).read_text())
+            stat = folder / "memory.stat"
+            lines = stat.read_text().splitlines() if stat.exists() else []
+            return left + int(dict(line.split(" ", 1) for line in lines).get(cache, 0))
+    return None

@@ -1,48 +1,99 @@
-"""From the text that names a network to the network with its weights: a variant, or a model of timm."""
+"""From the text that names a model to its costs, its network and its weights. torch loads on demand."""
 
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from saevit.baselines import timm_models
-from saevit.checkpoint import About, Checkpoint, MisfitError, fit_weights, read_checkpoint
-from saevit.count.cost import total
-from saevit.count.memory import peak_elements
-from saevit.errors import OptionError, SpecError
+from saevit.baselines.adapters import split_prefix
+from saevit.count.cost import count_network, count_peak
+from saevit.count.model_costs import ModelCosts, count_traced, count_variant
+from saevit.errors import MeasureError, OptionError, SaevitError, SpecError
 from saevit.machine import check_fits, free_memory
-from saevit.model.fold import fold
-from saevit.model.pyramid import SAEViT, build
-from saevit.subjects import check_img_size
-from saevit.variant import PRESETS, VariantSpec, parse
+from saevit.variant import MIN_IMG_SIZE, PRESETS, VariantSpec, parse
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from saevit.checkpoint import About, Checkpoint
+    from saevit.count.tracing import Count
 
 SEED = 0
 BYTES = 4  # fp32
 IMG_SIZE = (224, 224)
+LARGEST_IMG_SIZE = 2**14
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Weighted:
-    """A network in eval mode, as it is trained, and what is known of its weights."""
+def is_baseline(model: str | VariantSpec) -> bool:
+    """Return whether this is the text of another library's model."""
+    return isinstance(model, str) and split_prefix(model) is not None
 
-    model: nn.Module
-    about: About
+
+def count_model(
+    model: str | VariantSpec, img_size: tuple[int, int]
+) -> "tuple[ModelCosts, dict[str, Count | Exception]]":
+    """Return a model's costs for one image of (H, W), and the tracing counts that were needed for them.
+
+    A variant is counted in closed form; for other libraries' models the torch counter is the reference.
+
+    Raises:
+        SaevitError: a text that names nothing, a size out of range, a model that cannot be built or run.
+    """
+    check_img_size(img_size)
+    if not isinstance(model, str | VariantSpec):
+        raise OptionError(
+            f"an object of type {type(model).__name__} cannot be counted yet: give a variant (a SAEViT's is "
+            "network.spec), its text, timm:NAME or birder:NAME"
+        )
+    library = split_prefix(model) if isinstance(model, str) else None
+    if not library:
+        return count_variant(model if isinstance(model, VariantSpec) else parse(model), img_size), {}
+    from saevit.count.torch_counter import count_torch
+
+    adapter, name = library
+    network = adapter.build_network(name, img_size)
+    try:
+        count = count_torch(network, (1, 3, *img_size))
+        costs = count_traced(str(model), adapter.describe_source(), network, img_size, count)
+        return costs, {"torch": count}
+    except SaevitError:
+        raise
+    except Exception as error:  # whatever the network raises at this size, or without data to look at
+        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        size = f"{img_size[0]} x {img_size[1]} px"
+        raise MeasureError(f"{model} cannot be counted at {size}: {reason}") from error
+
+
+def check_img_size(img_size: tuple[int, int]) -> None:
+    """Refuse a size that the four stages cannot halve, or that no memory holds."""
+    for side in img_size:
+        if not MIN_IMG_SIZE <= side <= LARGEST_IMG_SIZE:
+            near = min(max(side, MIN_IMG_SIZE), LARGEST_IMG_SIZE)
+            raise OptionError(
+                f"img_size {img_size[0]},{img_size[1]}: {side} px is out of range, nearest is {near}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedNetwork:
+    """A network in eval mode, in the defined form, and what is known of its weights."""
+
+    model: "nn.Module"
+    about: "About"
     is_random: bool
     sha256: str = ""  # of the file that the weights were read from
     notes: tuple[str, ...] = ()  # on which weights were taken, and of what network the file says it is
 
 
-def weighted(
+def load_network(
     model: VariantSpec | str | None,
-    checkpoint: Checkpoint | Path | None,
+    checkpoint: "Checkpoint | Path | None",
     img_size: tuple[int, int] | None = None,
-) -> Weighted:
+) -> LoadedNetwork:
     """Build a network and give it a file's weights, or random ones (seed 0).
 
     Args:
@@ -53,53 +104,55 @@ def weighted(
     Raises:
         SaevitError: neither is given, nothing of that name can be built, or the weights are another's.
     """
+    from saevit.checkpoint import read_checkpoint
+
     file = read_checkpoint(checkpoint) if isinstance(checkpoint, Path) else checkpoint
-    named = model if model is not None else named_in(file)
+    name = model if model is not None else find_model_name(file)
     said = file.about if file else None
     size = img_size or (said.img_size if said else IMG_SIZE)
     if file is None:
-        check_memory(named, size)
-        net = build_network(named, size)
-        return Weighted(model=net, about=about_of(net, named, size), is_random=True)
-    same = said if said and said.model == str(named) else None
-    classes, channels = (same.num_classes, same.in_chans) if same else (classes_in(file, named), None)
-    net, note = trained(named, file, size, num_classes=classes, in_chans=channels)
-    about = about_of(net, named, size)
+        check_memory(name, size)
+        network = build_network(name, size)
+        return LoadedNetwork(model=network, about=read_about(network, name, size), is_random=True)
+    same = said if said and said.model == str(name) else None
+    classes, channels = (same.num_classes, same.in_chans) if same else (find_classes(file, name), None)
+    network, note = build_trained(name, file, size, num_classes=classes, in_chans=channels)
+    about = read_about(network, name, size)
     notes = [note] if note else []
     if said:
         if not same and about.model != said.model:
             notes.append(f"{file.label} is of {said.model}: its weights are used in {about.model}")
         about = replace(said, model=about.model, num_classes=about.num_classes, in_chans=about.in_chans)
-    return Weighted(model=net, about=about, is_random=False, sha256=file.sha256, notes=tuple(notes))
+    return LoadedNetwork(model=network, about=about, is_random=False, sha256=file.sha256, notes=tuple(notes))
 
 
-def named_in(file: Checkpoint | None) -> str:
-    """Return the network that a file says it is of.
+def find_model_name(file: "Checkpoint | None") -> str:
+    """Return the network that a file names.
 
     Raises:
-        SaevitError: it says none, or one that there is not.
+        SaevitError: it names none, or one that does not exist.
     """
     if file is None:
         raise OptionError("no network: name a variant such as saevit_tiny, or a --checkpoint")
     if not file.model:
-        fits = f", such as {near}, which fits" if (near := fitting_preset(file)) else ""
+        fits = f", such as {near}, which fits" if (near := find_preset(file)) else ""
         raise OptionError(f"{file.label} does not say which network it is of: name it too{fits}")
     try:
-        if not spec_of(file.model):
-            timm_models.check_name(file.model.removeprefix(timm_models.PREFIX))
+        if not read_spec(file.model):
+            timm_models.check_model(file.model.removeprefix(timm_models.PREFIX))
     except (SpecError, OptionError) as error:
-        raise OptionError(f"{file.label} names a network that there is not: {error}") from error
+        raise OptionError(f"{file.label} names a network that does not exist: {error}") from error
     return file.model
 
 
-def trained(
+def build_trained(
     model: VariantSpec | str,
-    file: Checkpoint,
+    file: "Checkpoint",
     img_size: tuple[int, int],
     *,
     num_classes: int | None,
     in_chans: int | None,
-) -> tuple[nn.Module, str]:
+) -> "tuple[nn.Module, str]":
     """Return a network with a file's weights, and which they are where the file has several.
 
     Nothing is built before the file is known to hold weights of its names and shapes.
@@ -107,20 +160,22 @@ def trained(
     Raises:
         SaevitError: the weights are another network's, or none of that name can be built.
     """
-    built = partial(build_network, model, img_size, num_classes=num_classes, in_chans=in_chans)
-    spec, tensors = spec_of(model), max(map(len, file.sets.values()))
+    from saevit.checkpoint import MisfitError, fit_weights
+
+    build = partial(build_network, model, img_size, num_classes=num_classes, in_chans=in_chans)
+    spec, tensors = read_spec(model), max(map(len, file.sets.values()))
     try:
         if spec and (blocks := sum(stage.depth for stage in spec.stages)) > tensors:
             raise MisfitError(f"{tensors} tensors, and {spec} has {blocks} blocks")
-        weights, note = fit_weights(file, skeleton(built))
+        weights, note = fit_weights(file, list_weights(build))
     except MisfitError as error:
-        held = file.model or fitting_preset(file)
+        held = file.model or find_preset(file)
         reason = f"it holds {held}, not {model}" if held not in ("", str(model)) else str(error)
         raise OptionError(f"{file.label} is of another network: {reason}") from error
     check_memory(model, img_size)
-    net = built()
-    net.load_state_dict(weights, strict=False)  # counters of updates are left out
-    return net, note
+    network = build()
+    network.load_state_dict(weights, strict=False)  # counters of updates are left out
+    return network, note
 
 
 def check_memory(model: VariantSpec | str, img_size: tuple[int, int], batch_size: int = 1) -> None:
@@ -130,58 +185,63 @@ def check_memory(model: VariantSpec | str, img_size: tuple[int, int], batch_size
         MemoryLimitError: its weights and the images' activations need more than is free.
     """
     check_img_size(img_size)
-    spec = spec_of(model)
-    if not spec:
-        return  # its weights are bounded by its name
-    check_fits(
-        f"{spec} at {img_size[0]} x {img_size[1]} px, batch {batch_size},",
-        BYTES * total(spec, img_size).params,
-        BYTES * peak_elements(spec, img_size),
-        free=free_memory(),
-        way_out="a smaller size or width",
-        batch=batch_size,
-    )
+    if spec := read_spec(model):  # the weights of a model of timm are bounded by its name
+        check_fits(
+            f"{spec} at {img_size[0]} x {img_size[1]} px, batch {batch_size},",
+            BYTES * count_network(spec, img_size).params,
+            BYTES * count_peak(spec, img_size),
+            free=free_memory(),
+            way_out="a smaller size or width",
+            batch=batch_size,
+        )
 
 
-def skeleton(built: Callable[[], nn.Module]) -> dict[str, Tensor]:
+def list_weights(build: "Callable[[], nn.Module]") -> "dict[str, Tensor]":
     """Return names and shapes of a network's weights, without memory for them."""
+    import torch
+
     with torch.device("meta"):
-        return built().state_dict()
+        return build().state_dict()
 
 
-def spec_of(model: VariantSpec | str) -> VariantSpec | None:
+def read_spec(model: VariantSpec | str) -> VariantSpec | None:
     """Return a variant; None: it is a model of timm."""
     if isinstance(model, VariantSpec):
         return model
     return None if model.startswith(timm_models.PREFIX) else parse(model)
 
 
-def fitting_preset(file: Checkpoint) -> str:
+def find_preset(file: "Checkpoint") -> str:
     """Return the preset, with its number of classes, whose weights a file holds; nothing: there is none."""
-    classes = rows_of("head.fc.weight", file) or 0
+    from saevit.checkpoint import fit_weights
+    from saevit.model.pyramid import build
+
+    classes = find_length("head.fc.weight", file) or 0
     for preset in PRESETS.values():
         spec = replace(preset, num_classes=classes)
         with contextlib.suppress(OptionError):
-            fit_weights(file, skeleton(partial(build, spec)))
+            fit_weights(file, list_weights(partial(build, spec)))
             return str(spec)
     return ""
 
 
-def classes_in(file: Checkpoint, model: VariantSpec | str) -> int | None:
+def find_classes(file: "Checkpoint", model: VariantSpec | str) -> int | None:
     """Return the number of classes that weights of a model of timm have; None: that is not known."""
-    if spec_of(model):
+    import torch
+
+    if read_spec(model):
         return None
     with torch.device("meta"):
-        net: Any = build_network(model, IMG_SIZE)
-    name = net.pretrained_cfg.get("classifier") or ""
-    return rows_of(f"{name if isinstance(name, str) else name[0]}.weight", file)
+        network: Any = build_network(model, IMG_SIZE)
+    name = network.pretrained_cfg.get("classifier") or ""
+    return find_length(f"{name if isinstance(name, str) else name[0]}.weight", file)
 
 
-def rows_of(weight: str, file: Checkpoint) -> int | None:
+def find_length(weight: str, file: "Checkpoint") -> int | None:
     """Return the length of a weight whose name ends so; None: there is none, or several differ."""
     every = (item for weights in file.sets.values() for item in weights.items())
-    found = {len(value) for name, value in every if f".{name}".endswith(f".{weight}") and value.ndim}
-    return found.pop() if len(found) == 1 else None
+    lengths = {len(value) for name, value in every if f".{name}".endswith(f".{weight}") and value.ndim}
+    return lengths.pop() if len(lengths) == 1 else None
 
 
 def build_network(
@@ -192,8 +252,8 @@ def build_network(
     in_chans: int | None = None,
     drop_path_rate: float | None = None,
     seed: int = SEED,
-) -> nn.Module:
-    """Return a variant or `timm:NAME` in eval mode, as it is trained, its random weights fixed by `seed`.
+) -> "nn.Module":
+    """Return a variant or `timm:NAME` in eval mode, in the defined form, its random weights fixed by `seed`.
 
     Args:
         model: a variant, its text, or `timm:NAME`.
@@ -206,37 +266,35 @@ def build_network(
     Raises:
         SaevitError: a text that names nothing, a size out of range, a network that cannot be built.
     """
+    import torch
+
+    from saevit.model.pyramid import build
+
     check_img_size(img_size)
-    if isinstance(model, str) and model.startswith(timm_models.PREFIX):
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return timm_models.trainable(
-                model.removeprefix(timm_models.PREFIX),
-                img_size,
-                num_classes=timm_models.NUM_CLASSES if num_classes is None else num_classes,
-                in_chans=3 if in_chans is None else in_chans,
-                drop_path_rate=drop_path_rate,
-            )
-    spec = parse(model) if isinstance(model, str) else model
-    spec = replace(
-        spec,
-        num_classes=spec.num_classes if num_classes is None else num_classes,
-        in_chans=spec.in_chans if in_chans is None else in_chans,
-        drop_path_rate=spec.drop_path_rate if drop_path_rate is None else drop_path_rate,
-    )
-    return build(spec, seed=seed)
+    settings = {"num_classes": num_classes, "in_chans": in_chans, "drop_path_rate": drop_path_rate}
+    given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
+    if spec := read_spec(model):
+        return build(replace(spec, **given), seed=seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return timm_models.build_trainable(str(model).removeprefix(timm_models.PREFIX), img_size, **given)
 
 
-def about_of(net: nn.Module, model: VariantSpec | str, img_size: tuple[int, int]) -> About:
-    """Return what a network itself tells, at the size (H, W) that it is used at."""
-    in_chans = first_channels(net)
+def read_about(network: "nn.Module", model: VariantSpec | str, img_size: tuple[int, int]) -> "About":
+    """Return the facts that a network itself holds, at the size (H, W) that it is used at."""
+    from torch import nn
+
+    from saevit.checkpoint import About
+    from saevit.model.pyramid import SAEViT
+
+    in_chans = next(module.in_channels for module in network.modules() if isinstance(module, nn.Conv2d))
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    if isinstance(net, SAEViT):
-        text = str(replace(net.spec, drop_path_rate=0.0))  # of training, not of the network
-        num_classes, mean, std = net.spec.num_classes, IMAGENET_MEAN, IMAGENET_STD
+    if isinstance(network, SAEViT):
+        text = str(replace(network.spec, drop_path_rate=0.0))  # of training, not of the network
+        num_classes, mean, std = network.spec.num_classes, IMAGENET_MEAN, IMAGENET_STD
     else:
-        timm_model: Any = net  # any class of timm's
+        timm_model: Any = network  # any class of timm's
         config = timm_model.pretrained_cfg
         text, num_classes = str(model), timm_model.num_classes
         mean, std = tuple(config["mean"]), tuple(config["std"])
@@ -247,15 +305,13 @@ def about_of(net: nn.Module, model: VariantSpec | str, img_size: tuple[int, int]
     )
 
 
-def first_channels(net: nn.Module) -> int:
-    """Return the channels of the images that a network takes."""
-    return next(module.in_channels for module in net.modules() if isinstance(module, nn.Conv2d))
-
-
-def for_inference(net: nn.Module) -> nn.Module:
+def convert_for_inference(network: "nn.Module") -> "nn.Module":
     """Return a copy that computes the same faster: our folded form, timm's branches merged.
 
     Raises:
         SaevitError: it is in training mode, or timm cannot.
     """
-    return fold(net) if isinstance(net, SAEViT) else timm_models.reparameterized(net)
+    from saevit.model.fold import fold
+    from saevit.model.pyramid import SAEViT
+
+    return fold(network) if isinstance(network, SAEViT) else timm_models.merge_branches(network)

@@ -1,27 +1,86 @@
 """Profile one model: counts with their receipt, a breakdown, interleaved timings. torch loads on demand."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from saevit.count import receipt
-from saevit.count.modules_of import assign, groups
-from saevit.count.subject import Counted
+from saevit.count.breakdown_lines import By, assign_values, group_modules
+from saevit.count.model_costs import ModelCosts
+from saevit.count.receipt import ReceiptLine
 from saevit.errors import MemoryLimitError, OptionError, nearest
 from saevit.machine import check_fits, free_memory
-from saevit.measure.plan import Plan, Step, Tell, configurations, timed
-from saevit.runs.profile import BYTES, By, Profile, ReceiptLine, Row, Timings
-from saevit.runs.record import Dtype, Record, utc_now
-from saevit.runs.store import Writer
-from saevit.subjects import counted_of, is_baseline
+from saevit.measure.timing import NextStep, Tell, TimingOptions, builder_of, list_conditions, time_models
+from saevit.models import count_model, is_baseline
+from saevit.runs.record import BYTES, Conditions, Dtype, Record, utc_now
+from saevit.runs.run import Run
+from saevit.runs.store import Writer, keep
 from saevit.variant import VariantSpec
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from saevit.count.tracing import Count
+    from saevit.measure.breakdown import ModuleTimes
 
-NOTHING = (None, None, None)
+NO_SHAPE = (None, None, None)
+Seconds = Mapping[str, tuple[float, ...]]  # per batch, by path: one value a round
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileRow:
+    """One line of the breakdown; counts are for one image, None is what does not apply."""
+
+    path: str
+    channels: int | None = None
+    height: int | None = None
+    width: int | None = None
+    tokens: int | None = None  # n, where attention runs inside
+    params: int
+    macs: int
+    activations: int | None = None
+    seconds: tuple[float, ...] = ()  # of one batch, one value a round
+
+    @property
+    def pixels(self) -> int | None:
+        """N."""
+        return None if self.height is None or self.width is None else self.height * self.width
+
+    @property
+    def sparsity(self) -> float | None:
+        """Share of the dense N x N scores that is never computed: 1 - (n/N)^2."""
+        return None if self.tokens is None or not self.pixels else 1 - (self.tokens / self.pixels) ** 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """Costs of one model for one image, and its speed. Units: numbers, MACs, elements, bytes, seconds."""
+
+    model: str
+    statement: str  # what the model is and is not
+    img_size: tuple[int, int]
+    dtype: Dtype
+    params: int
+    macs: int
+    counted_by: str
+    attention_macs: int | None  # the products q k^T and a v
+    dense_attention_macs: int | None  # the same at r = 1 in every stage
+    activations: int | None
+    elementwise: int | None
+    peak_bytes: int | None  # live activations of one image, without weights
+    by: By
+    rows: tuple[ProfileRow, ...]
+    receipt: tuple[ReceiptLine, ...]
+    run: Run | None = None
+    module_times: "ModuleTimes | None" = None  # what the times of the rows are from
+
+    @property
+    def weight_bytes(self) -> int:
+        """Size of the parameters in this precision."""
+        return self.params * BYTES[self.dtype]
+
+    @property
+    def agreed(self) -> bool:
+        """Do all counters that could count agree?"""
+        return all(line.agrees is not False for line in self.receipt)
 
 
 def profile(
@@ -31,11 +90,11 @@ def profile(
     dtype: Dtype = "fp32",
     counters: Sequence[str] | None = None,
     by: By = "stage",
-    plan: Plan | None = None,
-    on_step: Tell = lambda step: None,
+    timing: TimingOptions | None = None,
+    on_progress: Tell = lambda progress: None,
     writer: Writer | None = None,
 ) -> Profile:
-    """Count a model exactly and, with a plan, time it.
+    """Count a model exactly and, with timing options, time it.
 
     Args:
         model: a variant or its text, `timm:NAME` or `birder:NAME`.
@@ -43,140 +102,26 @@ def profile(
         dtype: precision of weights and activations; MACs do not depend on it.
         counters: of `receipt.COUNTERS`; None is all that apply.
         by: lines of the breakdown.
-        plan: None times nothing; with `counters=["analytic"]` torch is then never loaded.
-        on_step: called before each step.
-        writer: keeps what is measured, every round as soon as it is finished.
+        timing: None times nothing; with `counters=["analytic"]` torch is then never loaded.
+        on_progress: called before each step.
+        writer: stores what is measured, every round when it is finished.
 
     Raises:
-        SaevitError: what cannot be counted, built or timed, in one line.
+        SaevitError: a model that cannot be counted, built or timed, in one line.
     """
-    names = wanted(counters, receipt.TRACING if is_baseline(model) else receipt.COUNTERS)
-    on_step(Step(text=f"building and counting {model}"))
-    counted, counts = counted_of(model, img_size)
-    conditions = configurations(counted, img_size, dtype, plan) if plan else ()
-    counts |= traced(counted, img_size, [name for name in names if name not in counts], on_step)
-    rows = groups(counted.paths, by)
-    timings, seconds = timed(counted, conditions, rows, plan, on_step, writer) if plan else (None, {})
-    if writer and timings and not timings.unkept:
-        timings = keep_rest(writer, counted.name, timings, seconds)
-    return assemble(
-        counted,
-        img_size,
-        dtype,
-        by,
-        breakdown(counted, rows, seconds),
-        receipt.lines(counted, counts, names),
-        timings,
-    )
-
-
-def keep_rest(
-    writer: Writer, model: str, timings: Timings, seconds: Mapping[str, tuple[float, ...]]
-) -> Timings:
-    """Keep the modules' times, and why there are none of a configuration; the rounds are there already."""
-    passes = {"watched": timings.breakdown_total, "unwatched": timings.breakdown_plain}
-    times = {f"latency of the {name} pass": samples for name, samples in passes.items()}
-    times |= {f"own_latency of {path or 'what is elsewhere'}": samples for path, samples in seconds.items()}
-    failures = {latency.label: latency.failure for latency in timings.latencies if latency.failure}
-    try:
-        for quantity, samples in times.items():
-            if samples:
-                writer.add_record(module_record(model, quantity, samples, timings))
-        writer.end(interrupted=timings.interrupted, failures=failures)
-    except OptionError as error:  # the figures are worth showing all the same
-        return replace(timings, unkept=str(error))
-    return timings
-
-
-def module_record(model: str, quantity: str, samples: tuple[float, ...], timings: Timings) -> Record:
-    """Return the times of one line of the breakdown as a record."""
-    return Record(
-        subject=model,
-        quantity=quantity,
-        unit="s",
-        samples=samples,
-        source="measured",
-        conditions=timings.breakdown,
-        environment=timings.environment,
-        time=utc_now(),
-    )
-
-
-def wanted(counters: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:
-    """Return the counters to run, in the receipt's order."""
-    for name in counters or ():
-        if name not in receipt.COUNTERS:
-            raise OptionError(f"counter {name!r} is not known: {nearest(name, receipt.COUNTERS)}")
-        if name not in known:
-            raise OptionError(f"counter {name!r} is of SAEViT variants only: choose from {', '.join(known)}")
-    return tuple(name for name in known if counters is None or name in counters)
-
-
-def traced(
-    counted: Counted, img_size: tuple[int, int], names: Sequence[str], on_step: Tell
-) -> "dict[str, Count | Exception]":
-    """Run the tracing counters on the network; each one's failure is its result."""
-    tracing = [name for name in names if name in receipt.TRACING]
-    if not tracing:
-        return {}
-    skeleton = counted.skeleton()
-    found = {}
-    for name in tracing:
-        on_step(Step(text=f"counting with {name}"))
-        found[name] = attempt(counted, name, skeleton, (1, counted.in_chans, *img_size))
-    return found
-
-
-def attempt(
-    counted: Counted, name: str, model: "nn.Module", input_shape: tuple[int, int, int, int]
-) -> "Count | Exception":
-    """Run one counter, unless it needs real tensors and there is no room for them."""
-    weights, peak = (BYTES["fp32"] * n for n in (sum(counted.params.values()), counted.peak_elements))
-    if name in receipt.ON_REAL_TENSORS:
-        try:
-            check_fits(
-                "it runs on real tensors,", weights, peak, free=free_memory(), way_out="another --counters"
-            )
-        except MemoryLimitError as error:
-            return error
-    return receipt.attempt(name, model, input_shape)
-
-
-def breakdown(
-    counted: Counted, lines: Sequence[str], seconds: Mapping[str, tuple[float, ...]]
-) -> tuple[Row, ...]:
-    """Return the lines of the breakdown: what no line covers stands in a last one with an empty path."""
-    params, macs = assign(counted.params, lines), assign(counted.macs, lines)
-    activations = assign(counted.activations, lines)
-    rows = []
-    for path in dict.fromkeys((*params, *macs, *activations, *seconds)):
-        channels, height, width = counted.shapes.get(path, NOTHING) if path else NOTHING
-        rows.append(
-            Row(
-                path=path,
-                channels=channels,
-                height=height,
-                width=width,
-                tokens=counted.tokens.get(path),
-                params=params.get(path, 0),
-                macs=macs.get(path, 0),
-                activations=activations.get(path, 0),
-                seconds=seconds.get(path, ()),
-            )
-        )
-    return tuple(rows)
-
-
-def assemble(
-    counted: Counted,
-    img_size: tuple[int, int],
-    dtype: Dtype,
-    by: By,
-    rows: tuple[Row, ...],
-    lines: tuple[ReceiptLine, ...],
-    timings: Timings | None,
-) -> Profile:
-    """Put the findings together."""
+    names = _choose_counters(counters, receipt.TRACING if is_baseline(model) else receipt.COUNTERS)
+    on_progress(NextStep(text=f"building and counting {model}"))
+    counted, counts = count_model(model, img_size)
+    conditions = list_conditions(counted, img_size, dtype, timing) if timing else ()
+    counts |= _trace(counted, img_size, [name for name in names if name not in counts], on_progress)
+    paths = group_modules(counted.paths, by)
+    run, times = None, None
+    seconds: Seconds = {}
+    if timing:
+        run = time_models([(counted, c) for c in conditions], timing, on_progress, writer)
+        run, times = _time_paths(run, counted, paths, timing, on_progress)
+        seconds = _own_times(times)
+        run = _keep_module_times(writer, counted.name, run, times, seconds)
     return Profile(
         model=counted.name,
         statement=counted.statement,
@@ -191,7 +136,142 @@ def assemble(
         elementwise=counted.elementwise,
         peak_bytes=counted.peak_elements * BYTES[dtype],
         by=by,
-        rows=rows,
-        receipt=lines,
-        timings=timings,
+        rows=_break_down(counted, paths, seconds),
+        receipt=receipt.write_receipt(counted, counts, names),
+        run=run,
+        module_times=times,
     )
+
+
+def _choose_counters(counters: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:
+    """Return the counters to run, in the receipt's order."""
+    for name in counters or ():
+        if name not in receipt.COUNTERS:
+            raise OptionError(f"counter {name!r} is not known: {nearest(name, receipt.COUNTERS)}")
+        if name not in known:
+            raise OptionError(f"counter {name!r} is of SAEViT variants only: choose from {', '.join(known)}")
+    return tuple(name for name in known if counters is None or name in counters)
+
+
+def _trace(
+    counted: ModelCosts, img_size: tuple[int, int], names: Sequence[str], on_progress: Tell
+) -> "dict[str, Count | Exception]":
+    """Run the tracing counters on the network; the result of a counter that fails is its error."""
+    tracing = [name for name in names if name in receipt.TRACING]
+    if not tracing:
+        return {}
+    skeleton, shape = counted.skeleton(), (1, counted.in_chans, *img_size)
+    found: dict[str, Count | Exception] = {}
+    for name in tracing:
+        on_progress(NextStep(text=f"counting with {name}"))
+        try:
+            if name in receipt.ON_REAL_TENSORS:
+                _check_room(counted)
+            found[name] = receipt.try_counter(name, skeleton, shape)
+        except MemoryLimitError as error:
+            found[name] = error
+    return found
+
+
+def _check_room(counted: ModelCosts) -> None:
+    """Refuse, by a MemoryLimitError, to count with real tensors if they do not fit in memory."""
+    weights, peak = (BYTES["fp32"] * n for n in (sum(counted.params.values()), counted.peak_elements))
+    check_fits("it runs on real tensors,", weights, peak, free=free_memory(), way_out="another --counters")
+
+
+def _time_paths(
+    run: Run, counted: ModelCosts, paths: Sequence[str], timing: TimingOptions, on_progress: Tell
+) -> "tuple[Run, ModuleTimes | None]":
+    """Time the modules of the breakdown under the first conditions that worked, in eager mode."""
+    if run.reference is None or run.interrupted:
+        return run, None
+    from saevit.measure.breakdown import time_modules
+
+    on_progress(NextStep(text="timing the modules"))
+    eager = replace(run.reference.conditions, runtime="eager")
+    try:
+        eager = _choose_form(counted, paths, eager)
+        network = builder_of(counted, eager)()
+        modules = dict(network.named_modules(remove_duplicate=False))
+        times = time_modules(
+            network,
+            [path for path in paths if path in modules],
+            eager,
+            channels=counted.in_chans,
+            rounds=timing.rounds,
+            min_time=timing.min_time,
+            seed=timing.seed,
+        )
+    except KeyboardInterrupt:  # the finished rounds stay
+        return replace(run, ending="interrupted"), None
+    return run, times
+
+
+def _choose_form(counted: ModelCosts, paths: Sequence[str], conditions: Conditions) -> Conditions:
+    """Return the conditions for timing modules: as defined, if the folded network lacks one of them."""
+    if not conditions.folded:
+        return conditions
+    defined, folded = (
+        dict(builder_of(counted, c)().named_modules())
+        for c in (replace(conditions, folded=False), conditions)
+    )
+    return replace(conditions, folded=all(path in folded for path in paths if path in defined))
+
+
+def _own_times(times: "ModuleTimes | None") -> Seconds:
+    if times is None:
+        return {}
+    from saevit.measure.breakdown import own_times
+
+    return own_times(times)
+
+
+def _keep_module_times(
+    writer: Writer | None, model: str, run: Run, times: "ModuleTimes | None", seconds: Seconds
+) -> Run:
+    """Store the times of the modules and the end of the run; its rounds are stored already."""
+    samples = {f"own_latency of {path or 'what is elsewhere'}": s for path, s in seconds.items()}
+    if times:
+        passes = {"latency of the watched pass": times.watched, "latency of the unwatched pass": times.plain}
+        samples = passes | samples
+
+    def write(writer: Writer) -> None:
+        for quantity, values in samples.items():
+            writer.add_record(
+                Record(
+                    subject=model,
+                    quantity=quantity,
+                    unit="s",
+                    samples=values,
+                    source="measured",
+                    conditions=times.conditions if times else None,
+                    environment=run.environment,
+                    time=utc_now(),
+                )
+            )
+        writer.end(interrupted=run.interrupted, failures=run.failures)
+
+    return keep(writer, run, write)
+
+
+def _break_down(counted: ModelCosts, paths: Sequence[str], seconds: Seconds) -> tuple[ProfileRow, ...]:
+    """Return the lines of the breakdown; a last one with an empty path has what is outside all others."""
+    params, macs = assign_values(counted.params, paths), assign_values(counted.macs, paths)
+    activations = assign_values(counted.activations, paths)
+    rows = []
+    for path in dict.fromkeys((*params, *macs, *activations, *seconds)):
+        channels, height, width = counted.shapes.get(path, NO_SHAPE) if path else NO_SHAPE
+        rows.append(
+            ProfileRow(
+                path=path,
+                channels=channels,
+                height=height,
+                width=width,
+                tokens=counted.tokens.get(path),
+                params=params.get(path, 0),
+                macs=macs.get(path, 0),
+                activations=activations.get(path, 0),
+                seconds=seconds.get(path, ()),
+            )
+        )
+    return tuple(rows)

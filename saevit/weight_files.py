@@ -1,4 +1,4 @@
-"""What the bytes of a file of weights hold: tensors and plain data. Code that a file names is never run."""
+"""Contents of a file of weights: tensors and plain data, read without running code that the file names."""
 
 import io
 import json
@@ -13,16 +13,16 @@ import torch
 from saevit.errors import need
 from saevit.text import abbreviated, printable
 
-EXPANSION = 4  # an archive may unpack to so many times its size; torch.save does not compress
-LARGEST_HEADER = 100_000_000  # bytes; the library's own limit
+EXPANSION = 4  # an archive may unpack to at most four times its size; torch.save does not compress
+MAX_HEADER = 100_000_000  # bytes; the limit of safetensors
 CHUNK = 2**20
-# What training scripts put beside the weights; of old files torch does not list the classes.
+# Classes of objects that training scripts save beside the weights; torch does not list those of old files.
 OLD_CLASSES = ["argparse.Namespace", "collections.defaultdict", "pathlib.PosixPath", "numpy.dtype"]
 OLD_CLASSES += ["numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"]
 
-KINDS = (  # how a file begins, in lower case and without blanks, and what it is then
-    (rb"version https://git-lfs", "a pointer of Git LFS: `git lfs pull` brings the file itself"),
-    (rb"<!doctype html|<html", "an HTML page, such as a server sends in place of a file"),
+KINDS = (  # the beginning of a file, in lower case and without blanks, and its kind
+    (rb"version https://git-lfs", "a pointer of Git LFS: `git lfs pull` fetches the file"),
+    (rb"<!doctype html|<html", "an HTML page, as a server may send instead of a file"),
     (rb"<", "an XML file"),
     (rb"\x1f\x8b|bzh|\xfd7zxz|7z\xbc\xaf", "a compressed archive: unpack it first"),
     (rb"\x89png|\xff\xd8\xff|gif8|%pdf", "an image or a PDF"),
@@ -33,32 +33,32 @@ KINDS = (  # how a file begins, in lower case and without blanks, and what it is
 
 
 class Inert(list[object]):
-    """Stands for an object of any class but tensors: it takes what a file gives it, and does nothing."""
+    """Replaces an object of any other class: accepts its contents and does nothing."""
 
-    def __init__(self, *given: object) -> None:
+    def __init__(self, *arguments: object) -> None:
         super().__init__()
 
     def __setstate__(self, state: object) -> None:
-        """Forget it."""
+        """Ignore it."""
 
 
 class Entries:
-    """Stands for a dictionary of any class: what the file puts into it is kept in a plain one."""
+    """Replaces a dictionary of any class by a plain one with the same contents."""
 
-    def __new__(cls, *given: object) -> Self:
-        return OrderedDict()  # type: ignore[return-value]  # torch fills no other kind
+    def __new__(cls, *arguments: object) -> Self:
+        return OrderedDict()  # type: ignore[return-value]  # torch fills no other class
 
 
 def read_contents(data: bytes) -> tuple[Any, dict[str, str]]:
-    """Return what is in a file: nested data with tensors, and the texts in the header of .safetensors.
+    """Return nested data with tensors, and the texts in the header of a .safetensors file.
 
-    The bytes decide what kind of file it is, not its name.
+    The kind of file is recognised by its bytes, not by its name.
 
     Raises:
-        ValueError: it is none of weights, or damaged; says what it is.
+        ValueError: the file is damaged or holds no weights; describes it.
     """
     length = int.from_bytes(data[:8], "little")
-    if data[8:9] == b"{" and length <= LARGEST_HEADER:
+    if data[8:9] == b"{" and length <= MAX_HEADER:
         if length > len(data) - 8:
             raise ValueError(f"it is cut off after {len(data):,} bytes")
         tensors = need("safetensors.torch").load(data)  # checks the header too
@@ -73,21 +73,21 @@ def read_contents(data: bytes) -> tuple[Any, dict[str, str]]:
 
 
 def unpickle(data: bytes, names: list[str]) -> Any:
-    """Return what torch.save wrote; objects of the classes `names` stand there empty."""
-    stand_ins = [(Entries if "dict" in name.rpartition(".")[2].lower() else Inert, name) for name in names]
+    """Return what torch.save wrote, with empty objects in place of the classes `names`."""
+    replacements = [(Entries if "dict" in name.rpartition(".")[2].lower() else Inert, name) for name in names]
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins):  # type: ignore[arg-type]
+        with warnings.catch_warnings(), torch.serialization.safe_globals(replacements):  # type: ignore[arg-type]
             warnings.simplefilter("ignore")  # remarks on old protocols
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged pickles raise all kinds
+    except Exception as error:  # damaged pickles raise errors of any type
         if any(word in str(error) for word in ("GLOBAL", "reduce", "Can only")):
-            raise ValueError("it holds more than tensors, and running a file's code is refused") from error
-        reason = "" if "Weights only" in str(error) else f": {reason_of(error)}"
+            raise ValueError("it holds more than tensors, and code in a file is not run") from error
+        reason = "" if "Weights only" in str(error) else f": {describe_error(error)}"
         raise ValueError(f"it is damaged: {type(error).__name__}{reason}") from error
 
 
 def check_archive(data: bytes) -> None:
-    """Refuse an archive that torch.save did not write, that is damaged, or that grows when it is unpacked."""
+    """Refuse an archive that torch.save did not write, that is damaged, or that unpacks to far more bytes."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         parts = archive.infolist()
         names = [part.filename.rpartition("/")[2] for part in parts]
@@ -106,7 +106,7 @@ def check_archive(data: bytes) -> None:
 
 
 def describe(data: bytes) -> str:
-    """Say what a file is that holds no weights, by its beginning."""
+    """Describe a file without weights by its beginning."""
     if not data:
         return "empty"
     begin = data[:512].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
@@ -114,13 +114,13 @@ def describe(data: bytes) -> str:
         if re.match(pattern, begin):
             return kind
     if not any(data[:4096]):
-        return "nothing but zeros"
+        return "only zeros"
     text = data[:512].decode("utf-8", "replace").rstrip("\ufffd").strip()
     if text and all(c.isspace() or (c.isprintable() and c != "\ufffd") for c in text):
         return f"text that begins with {abbreviated(text.splitlines()[0], 40)!r}"
-    return f"of no kind that holds weights, it begins with the bytes {data[:8].hex(' ')}"
+    return f"of an unknown kind, it begins with the bytes {data[:8].hex(' ')}"
 
 
-def reason_of(error: Exception) -> str:
-    """Return the first line of an error."""
+def describe_error(error: Exception) -> str:
+    """Return the first line of an error's message."""
     return printable(str(error).partition("\n")[0]) or type(error).__name__

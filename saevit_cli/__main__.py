@@ -1,4 +1,4 @@
-"""`saevit` and `python -m saevit_cli`: what goes wrong while the command line is loaded is one line too."""
+"""`saevit` and `python -m saevit_cli`: an error while the command line is imported is one line."""
 
 import sys
 
@@ -12,7 +12,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("error: interrupted\n")
         sys.exit(130)
-    except Exception as error:  # of an import: a package that is missing or broken
+    except Exception as error:  # from an import: a package is missing or broken
         sys.stderr.write(f"error: saevit cannot be loaded: {' '.join(str(error).split())}\n")
         sys.exit(1)
 

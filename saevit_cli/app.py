@@ -1,4 +1,4 @@
-"""`saevit`: the application, and the one place where an error becomes a line on stderr and an exit code."""
+"""`saevit`: the application; the only place where an error becomes a line on stderr and an exit code."""
 
 import errno
 import os
@@ -20,28 +20,28 @@ from saevit_cli.output import FAILED, INTERRUPTED, STDOUT, say
 
 BAD_INPUT = 2
 TRACEBACK = "--traceback"
-COMPLETING = "_SAEVIT_COMPLETE"  # the variable by which a shell asks
+COMPLETING = "_SAEVIT_COMPLETE"  # variable that a shell sets for completion
 STDOUT_PATHS = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
-MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # no path would be right
+MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # another path would not help
 
-# What `saevit --help` lists, and no more of a command is loaded until it is asked for.
+# `saevit --help` needs only these; the module of a command is imported when the command runs.
 SUMMARIES = {
-    "profile": "Count one model exactly, time it honestly, and show where both go.",
-    "compare": "Set models side by side: exact counts, one interleaved timing run, published accuracies.",
-    "explore": "Search a whole space of variants by exact costs: fronts, the best within limits, what fits "
+    "profile": "Count one model exactly, time it, and show the cost of each part.",
+    "compare": "Compare models: exact counts, one interleaved timing run, published accuracies.",
+    "explore": "Search a space of variants by exact costs: fronts, the best within limits, the largest for "
     "a budget.",
     "visualize-attention": "Show what attention looks at on your image: where samples are taken, what each "
     "pixel receives.",
-    "eval": "Measure what trained weights reach: top-1 and top-5 with intervals, calibration, throughput.",
-    "train": "Train a variant or any timm model by a well-known recipe; a run that was stopped goes on with "
-    "--resume.",
-    "export": "Write a network as ONNX, torch.export or OpenVINO files, each verified before it gets "
-    "its name.",
-    "list": "Show the presets, and the keys that make variants of them.",
-    "results": "List, show, compare and export the measured runs that are kept.",
+    "eval": "Measure the accuracy of trained weights: top-1 and top-5 with intervals, calibration, "
+    "throughput.",
+    "train": "Train a variant or a timm model with a published recipe; --resume continues a run that was "
+    "stopped.",
+    "export": "Write a network as ONNX, torch.export or OpenVINO files, and verify each file.",
+    "list": "Show the presets and the keys of variants.",
+    "results": "List, show, compare and export stored runs.",
 }
-# Module and function of a command, where these are not both its name.
-PLACES = {
+# Module and function of the commands that are not called as their module.
+FUNCTIONS = {
     "visualize-attention": ("visualize_attention", "visualize_attention"),
     "eval": ("evaluate", "evaluate"),
     "list": ("list", "list_variants"),
@@ -60,53 +60,53 @@ def callback(
         bool,
         typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit."),
     ] = False,
-    traceback: Annotated[  # taken out of the arguments before they are read, wherever it stands
-        bool, typer.Option(TRACEBACK, help="Show where an error comes from, and what libraries warn of.")
+    traceback: Annotated[  # removed from the arguments before they are parsed, at any position
+        bool, typer.Option(TRACEBACK, help="Show the traceback of an error and the warnings of libraries.")
     ] = False,
 ) -> None:
     """Explore SAEViT, a light hybrid of convolution and sparse attention.
 
-    Every figure says where it came from; measured ones come from interleaved rounds on this machine.
+    Every number is shown with its source; measured numbers come from interleaved rounds on this machine.
     """
 
 
-def application(loaded: Collection[str]) -> typer.Typer:
-    """Return the application with these commands loaded, the others by name and summary."""
-    made = typer.Typer(
+def make_application(loaded: Collection[str]) -> typer.Typer:
+    """Return the application with these commands loaded, the others with only their names and summaries."""
+    app = typer.Typer(
         name="saevit",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    made.callback()(callback)
+    app.callback()(callback)
     for name, summary in SUMMARIES.items():
         if name in loaded:
-            load(made, name)
+            add_command(app, name)
         else:
-            made.command(name, help=summary)(unloaded)
-    return made
+            app.command(name, help=summary)(refuse_unloaded)
+    return app
 
 
-def unloaded() -> None:
-    """Stand for a command that was not asked for."""
+def refuse_unloaded() -> None:
+    """Stand in for a command that was not loaded."""
     raise AssertionError("a command ran that was not loaded")
 
 
-def load(made: typer.Typer, name: str) -> None:
-    """Add a command with everything that it has."""
-    module, function = PLACES.get(name, (name, name))
-    found = getattr(import_module(f"saevit_cli.commands.{module}"), function)
-    if isinstance(found, typer.Typer):
-        made.add_typer(found, name=name)
+def add_command(app: typer.Typer, name: str) -> None:
+    """Import the module of a command and add its function or its group of commands."""
+    module, function = FUNCTIONS.get(name, (name, name))
+    command = getattr(import_module(f"saevit_cli.commands.{module}"), function)
+    if isinstance(command, typer.Typer):
+        app.add_typer(command, name=name)
     elif name == "explore":
         from saevit_cli.commands.explore_options import KeysAsOptions
 
-        made.command(name, cls=KeysAsOptions)(found)
+        app.command(name, cls=KeysAsOptions)(command)
     else:
-        made.command(name)(found)
+        app.command(name)(command)
 
 
-def asked_for(arguments: Sequence[str]) -> Collection[str]:
+def find_commands(arguments: Sequence[str]) -> Collection[str]:
     """Return the commands that may be needed: the one that is named, or all while a shell completes."""
     if COMPLETING in os.environ:
         return SUMMARIES
@@ -117,24 +117,26 @@ def main() -> None:
     """Run the command line; the exit code is 0, 1 (something failed), 2 (bad input) or 130 (interrupted)."""
     stdout, arguments = terminal.open_streams(), sys.argv[1:]
     if TRACEBACK not in arguments:
-        terminal.hush(lambda error: explain(error or RuntimeError("in a thread"), arguments))
+        terminal.silence_libraries(lambda error: explain(error or RuntimeError("in a thread"), arguments))
     if stdout is None:
         sys.exit(complain("stdout is closed: send it to a file, or to /dev/null", FAILED))
-    with terminal.obeyed_signals() as came:
-        code = run(arguments)
-    if came and code == FAILED:  # a library caught the interrupt, and what it had begun failed
+    with terminal.interrupt_on_signals() as signals:
+        code = run_command(arguments)
+    if signals and code == FAILED:  # a library caught the interrupt, and its unfinished work failed
         code = complain("interrupted", INTERRUPTED)
     sys.stdout.flush()
-    if stdout.problem and not isinstance(stdout.problem, BrokenPipeError):  # who reads may stop: `| head`
+    if stdout.problem and not isinstance(
+        stdout.problem, BrokenPipeError
+    ):  # a reader may stop early: `| head`
         code = complain(f"stdout cannot be written: {stdout.problem.strerror}", code or FAILED)
     sys.exit(code)
 
 
-def run(arguments: Sequence[str]) -> int:
+def run_command(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; every error is one line on stderr."""
     try:
-        return invoke(expanded([word for word in arguments if word != TRACEBACK]))
-    except SystemExit:  # a shell's completion ends so
+        return invoke(expand_words([word for word in arguments if word != TRACEBACK]))
+    except SystemExit:  # raised by completion in a shell
         raise
     except BaseException as error:
         return explain(error, arguments)
@@ -142,22 +144,21 @@ def run(arguments: Sequence[str]) -> int:
 
 def invoke(arguments: list[str]) -> int:
     """Run one command and return its exit code; errors are raised."""
-    command = typer.main.get_command(application(asked_for(arguments)))
+    command = typer.main.get_command(make_application(find_commands(arguments)))
     if COMPLETING in os.environ:
         command.main(arguments, "saevit")
     try:
         with command.make_context("saevit", arguments) as context:
-            command.invoke(context)
+            return int(command.invoke(context) or 0)
     except typer.Exit as done:
         return int(done.exit_code)
-    return 0
 
 
-def expanded(arguments: Sequence[str]) -> list[str]:
-    """Expand `~` where a shell leaves it, in quotes and in `--store=~/x`; every name of stdout is `-`.
+def expand_words(arguments: Sequence[str]) -> list[str]:
+    """Expand `~` where a shell leaves it, as in `--store=~/x`, and write every name of stdout as `-`.
 
     Raises:
-        OptionError: an option with an empty value, as `--img-size "$SIZE"` is where SIZE is not set.
+        OptionError: an option has an empty value, as `--img-size "$SIZE"` has if SIZE is not set.
     """
     words = []
     for before, word in zip(["", *arguments], arguments, strict=False):
@@ -170,25 +171,28 @@ def expanded(arguments: Sequence[str]) -> list[str]:
 
 
 def explain(error: BaseException, arguments: Sequence[str]) -> int:
-    """Say on stderr, in one line, what went wrong, and return the exit code."""
+    """Write one line about an error on stderr, and return the exit code."""
     if TRACEBACK in arguments:
         traceback.print_exception(error)
     if is_interrupt(error):
         return complain("interrupted", INTERRUPTED)
     if isinstance(error, SaevitError):
         return complain(str(error))
+    if type(error) is typer.BadParameter and error.param:  # from the parser of an option
+        name = error.param.opts[0] if error.param.param_type_name == "option" else error.param.metavar
+        return complain(f"{name} {error.message.removeprefix('Value error, ')}")
     if isinstance(error, typer.TyperException):
         return complain(error.format_message() if hasattr(error, "format_message") else str(error))
     if isinstance(error, OSError) and error.filename is not None:
-        code = FAILED if error.errno in MACHINE else BAD_INPUT
+        code = FAILED if error.errno in MACHINE_ERRORS else BAD_INPUT
         return complain(f"{os.fsdecode(error.filename)} cannot be used: {error.strerror}", code)
-    said = abbreviated(" ".join(f"{type(error).__name__}: {error}".split()), 200)
-    return complain(f"{said} (unexpected; {kept_traceback(error, arguments)})", FAILED)
+    message = abbreviated(" ".join(f"{type(error).__name__}: {error}".split()), 200)
+    return complain(f"{message} (unexpected; {save_traceback(error, arguments)})", FAILED)
 
 
 def is_interrupt(error: BaseException | None) -> bool:
-    """Tell an interrupt, also within what it was turned into, as the making of a class does."""
-    seen: set[int] = set()  # exceptions may lead to one another in a circle
+    """Return whether an error is an interrupt or was caused by one."""
+    seen: set[int] = set()  # causes may form a circle
     while error is not None and id(error) not in seen:
         if isinstance(error, KeyboardInterrupt | typer.Abort):
             return True
@@ -197,28 +201,25 @@ def is_interrupt(error: BaseException | None) -> bool:
     return False
 
 
-def kept_traceback(error: BaseException, arguments: Sequence[str]) -> str:
-    """Keep arguments, versions and traceback in a file, and say where they are."""
+def save_traceback(error: BaseException, arguments: Sequence[str]) -> str:
+    """Write arguments, versions and traceback to a temporary file, and return a text with its name."""
     import tempfile
     from importlib import metadata
 
     try:
         torch = metadata.version("torch")
-        about = [
-            repr(arguments),
-            f"saevit {__version__}, Python {sys.version}, torch {torch}, {sys.platform}",
-        ]
-        text = "\n".join([*about, *traceback.format_exception(error)])
+        versions = f"saevit {__version__}, Python {sys.version}, torch {torch}, {sys.platform}"
+        text = "\n".join([repr(arguments), versions, *traceback.format_exception(error)])
         handle, name = tempfile.mkstemp(prefix="saevit-", suffix=".txt")
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
-    except Exception:  # no folder for temporary files, a full disk, no memory: the error itself is told
-        return f"{TRACEBACK} shows where it comes from"
+    except Exception:  # no temporary folder, a full disk, no memory: the error itself is still reported
+        return f"{TRACEBACK} shows the traceback"
     return f"traceback and versions are in {name}"
 
 
 def complain(message: str, code: int = BAD_INPUT) -> int:
-    """Write one line on stderr and return the exit code; help alone needs no line."""
+    """Write one line on stderr and return the exit code; an empty message, after help, writes none."""
     if message:
         say("error: " + " ".join(message.split()))
     return code

@@ -1,18 +1,38 @@
-"""Options that several commands share."""
+"""The options that several commands share, each declared once.
 
+A command names an option in its signature, as in `img_size: options.ImgSize = "224"`. Typer calls the parser
+of the option (see `readers`), so that the command gets a value, here (224, 224). The options of one command
+are declared in the same way in its own module, with a parser of `readers` or a `Literal` of its choices.
+
+A type that is `Any` here is a tuple: Typer would take a tuple type for an option with several values.
+"""
+
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from saevit.count.breakdown_lines import By as ByName
 from saevit.files import expand
+from saevit.runs.record import Dtype as DtypeName
+from saevit.runs.record import MemoryFormat as MemoryFormatName
 from saevit.variant import KEYS, PRESETS
+from saevit_cli import readers
 
-MODEL, TIME, OUTPUT = "Variant", "Measuring", "Output"
+MODEL, TIME, OUTPUT = "Variant", "Measuring", "Output"  # headings in a command's help
+
+
+def in_panel(heading: str) -> partial[Any]:
+    """Return `typer.Option` for the options under one heading of the help."""
+    return partial(typer.Option, rich_help_panel=heading)
+
+
+of_model, of_time, of_output = in_panel(MODEL), in_panel(TIME), in_panel(OUTPUT)
 
 
 def complete_variant(incomplete: str) -> list[str]:
-    """Complete a preset's name, and after its colon the keys."""
+    """Complete the name of a preset, and after its colon the keys of a variant."""
     head, colon, tail = incomplete.partition(":")
     if not colon:
         return [name for name in PRESETS if name.startswith(incomplete)]
@@ -20,207 +40,132 @@ def complete_variant(incomplete: str) -> list[str]:
     return [f"{head}:{before}{comma}{key}=" for key in KEYS if key.startswith(last)]
 
 
+def csv_option(rows: str) -> Any:
+    """Return the option --csv of a command, whose help says what a row is: "one row per run"."""
+    return of_output("--csv", metavar="FILE|-", help=f"Write CSV with {rows}; - is stdout.")
+
+
+def plot_option(what: str) -> Any:
+    """Return the option --plot of a command, whose help says what is drawn."""
+    return of_output("--plot", metavar="FILE", help=f"Draw {what} to a .png, .svg or .pdf file.")
+
+
+argument = partial(typer.Argument, autocompletion=complete_variant, show_default=False)
 Model = Annotated[
     str,
     typer.Argument(
         metavar="[VARIANT|timm:NAME|birder:NAME]",
-        help="A preset, PRESET:key=value,... (see `saevit list`), or any timm or birder model.",
+        help="Preset, PRESET:key=value,... (see `saevit list`), or any timm or birder model.",
         autocompletion=complete_variant,
     ),
 ]
-Models = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="MODEL",
-        help="Variants, published models, groups, timm:NAME, timm:GLOB, birder:NAME; by default presets "
-        "and leaders.",
-        autocompletion=complete_variant,
-    ),
-]
-Reference = Annotated[
-    str | None, typer.Option(metavar="MODEL", help="What ratios are to; by default the first.")
-]
-Sort = Annotated[
+CheckpointModel = Annotated[
     str | None,
-    typer.Option(
-        metavar="latency|throughput|gmacs|params|memory|top1",
-        help="Order of the rows, the best first; by default as given.",
-        rich_help_panel=OUTPUT,
+    argument(
+        metavar="[VARIANT|timm:NAME]",
+        help="Preset, PRESET:key=value,... or timm model; the default is the model that --checkpoint names.",
     ),
 ]
-OneBatch = Annotated[str, typer.Option("--batch-size", metavar="N", help="Batch size.", rich_help_panel=TIME)]
-OneRuntime = Annotated[
-    str,
-    typer.Option(
-        "--runtime", metavar="NAME", help="eager, compile, onnxruntime or openvino.", rich_help_panel=TIME
-    ),
-]
-Group = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--group",
-        metavar="NAME",
-        help="Add a group: core, conv, hybrid, mobile, class-0.8 or class-1.3; repeatable.",
-    ),
-]
-AxisX = Annotated[
-    str | None,
-    typer.Option(
-        "--x",
-        metavar="NAME,...",
-        help="Axes of the plot and of the Pareto fronts, a panel each: gmacs, params, latency, throughput, "
-        "memory; by default gmacs,latency.",
-        rich_help_panel=OUTPUT,
-    ),
-]
-AxisY = Annotated[
-    str | None,
-    typer.Option(
-        "--y",
-        metavar="NAME",
-        help="top1, or a cost: `--x gmacs --y latency` shows how far fewer MACs are faster; by default top1, "
-        "or a cost where no model has one.",
-        rich_help_panel=OUTPUT,
-    ),
-]
-Top1 = Annotated[
-    str | None,
-    typer.Option(
-        "--top1",
-        metavar="published|SOURCE[@SPLIT]",
-        help="Accuracies that `saevit eval` measured here on these data, such as digits, in place of "
-        "published ones; by default published, or what a stored run was shown with.",
-        rich_help_panel=OUTPUT,
-    ),
-]
-Scatter = Annotated[
+Checkpoint = Annotated[
     Path | None,
-    typer.Option(
-        "--plot", metavar="FILE", help="Draw the models: .png, .svg or .pdf.", rich_help_panel=OUTPUT
-    ),
+    of_model(metavar="FILE", help="Weights: a .safetensors file of `saevit train`, or a file of torch.save."),
 ]
-Report = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE.html",
-        help="Write a page that needs no network: sortable table, axes to choose, raw samples.",
-        rich_help_panel=OUTPUT,
-    ),
-]
-Width = Annotated[
-    str | None, typer.Option(metavar="X", help="Multiplies the channels.", rich_help_panel=MODEL)
-]
-Depth = Annotated[str | None, typer.Option(metavar="X", help="Multiplies the blocks.", rich_help_panel=MODEL)]
-Sparsity = Annotated[
+
+# Variant
+Width = Annotated[str | None, of_model(metavar="X", help="Multiply the channels of every stage.")]
+Depth = Annotated[str | None, of_model(metavar="X", help="Multiply the number of blocks of every stage.")]
+Rates = Annotated[
     str | None,
-    typer.Option(
+    of_model(
+        "--rates",
+        "--sparsity",
+        parser=readers.read_rates,
         metavar="R,R,R,R",
-        help="Sampling rate of each stage, or one for all: one token for each r x r window.",
-        rich_help_panel=MODEL,
+        help="Sampling rate r of each stage, or one for all stages; attention keeps one token per r x r "
+        "window.",
     ),
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Any key of the grammar; repeatable.", rich_help_panel=MODEL
-    ),
+    of_model("--set", metavar="KEY=VALUE", help="Set a key of the variant (see `saevit list`); repeatable."),
 ]
 ImgSize = Annotated[
-    str, typer.Option(metavar="N|H,W", help="Input size in pixels, 32 or more.", rich_help_panel=MODEL)
+    Any, of_model(parser=readers.read_size, metavar="N|H,W", help="Input size in pixels, 32 or more.")
 ]
-BatchSize = Annotated[str, typer.Option(metavar="N,...", help="Batch sizes to time.", rich_help_panel=TIME)]
-Device = Annotated[
-    str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=TIME)
+CheckpointImgSize = Annotated[
+    Any,
+    of_model(
+        "--img-size",
+        parser=readers.read_size,
+        metavar="N|H,W",
+        help="Input size in pixels, 32 or more; the default is the size that --checkpoint was trained at, "
+        "else 224.",
+    ),
 ]
-DtypeName = Annotated[
-    str, typer.Option("--dtype", metavar="fp32|bf16|fp16", help="Precision.", rich_help_panel=TIME)
+
+# Measuring
+BatchSizes = Annotated[
+    Any,
+    of_time("--batch-size", parser=readers.read_batch_sizes, metavar="N,...", help="Batch sizes to time."),
 ]
+BatchSize = Annotated[int, of_time(parser=readers.count_reader(), metavar="N", help="Batch size.")]
+Device = Annotated[str, of_time(metavar="DEVICE", help="Device: auto, cpu, cuda, cuda:N or mps.")]
+Dtype = Annotated[DtypeName, of_time(help="Numeric precision.")]
+Runtime = Annotated[str, of_time(metavar="NAME", help="Runtime: eager, compile, onnxruntime or openvino.")]
 Runtimes = Annotated[
-    str,
-    typer.Option(
-        "--runtime", metavar="NAME,...", help="eager, compile, onnxruntime, openvino.", rich_help_panel=TIME
+    Any,
+    of_time(
+        "--runtime",
+        parser=readers.read_names,
+        metavar="NAME,...",
+        help="Runtimes to time: eager, compile, onnxruntime, openvino.",
     ),
 ]
 Threads = Annotated[
-    str | None,
-    typer.Option(metavar="N", help="CPU threads; by default every usable core.", rich_help_panel=TIME),
-]
-Layout = Annotated[
-    str,
-    typer.Option(
-        "--memory-format",
-        metavar="contiguous|channels_last",
-        help="Layout of the images.",
-        rich_help_panel=TIME,
+    int | None,
+    of_time(
+        parser=readers.read_threads,
+        metavar="N",
+        help="Number of CPU threads; the default is one per usable core.",
     ),
 ]
-Rounds = Annotated[str, typer.Option(metavar="N", help="Interleaved rounds.", rich_help_panel=TIME)]
+MemoryFormat = Annotated[MemoryFormatName, of_time(help="Memory layout of the images.")]
+Rounds = Annotated[
+    int, of_time(parser=readers.count_reader(), metavar="N", help="Number of interleaved timing rounds.")
+]
 MinTime = Annotated[
-    str, typer.Option(metavar="S", help="Seconds that one sample lasts at least.", rich_help_panel=TIME)
+    float,
+    of_time(
+        parser=readers.number_reader(most=3600),
+        metavar="S",
+        help="Minimum duration of a timing sample in seconds.",
+    ),
 ]
-Measure = Annotated[
-    bool, typer.Option("--measure/--no-measure", help="Time it, or count only.", rich_help_panel=TIME)
-]
+Measure = Annotated[bool, of_time("--measure/--no-measure", help="Time the model, or only count.")]
 Fold = Annotated[
     bool,
-    typer.Option(
+    of_time(
         "--fold/--no-fold",
-        help="Time variants in the folded form, or as defined. MACs are of the network as defined.",
-        rich_help_panel=TIME,
+        help="Time variants in the folded form, or as defined; MACs are always counted as defined.",
     ),
 ]
-Force = Annotated[
-    bool, typer.Option("--force", help="Run what by its count cannot fit in memory.", rich_help_panel=TIME)
-]
-Counters = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME,...",
-        help="analytic, torch, fvcore, thop; by default all. `analytic` alone needs no torch.",
-        rich_help_panel=OUTPUT,
-    ),
-]
-ByName = Annotated[
-    str,
-    typer.Option(
-        "--by", metavar="stage|block|module", help="Lines of the breakdown.", rich_help_panel=OUTPUT
-    ),
-]
-Plot = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Draw the breakdown: .png, .svg or .pdf.", rich_help_panel=OUTPUT),
-]
+Force = Annotated[bool, of_time("--force", help="Run a model even if its counted memory is not free.")]
+
+# Output
+By = Annotated[ByName, of_output("--by", help="Rows of the breakdown.")]
 Json = Annotated[
     str | None,
-    typer.Option(
-        metavar="FILE|-", help="Everything, raw samples included; - is stdout.", rich_help_panel=OUTPUT
-    ),
+    of_output(metavar="FILE|-", help="Write the complete results as JSON; - is stdout."),
 ]
-Csv = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FILE|-", help="A row a configuration, timm's columns; - is stdout.", rich_help_panel=OUTPUT
-    ),
-]
+Csv = Annotated[str | None, csv_option("one row per configuration, in timm's columns")]
 Store = Annotated[
     Path | None,
-    typer.Option(
+    of_output(
         "--store",
-        parser=expand,  # what the variable holds, no shell has expanded
+        parser=expand,  # no shell has expanded the value of the variable
         metavar="DIR",
         envvar="SAEVIT_STORE",
-        help="Where measured runs are kept; by default the user's data folder. `saevit results` reads it.",
-        rich_help_panel=OUTPUT,
+        help="Folder of stored runs, which `saevit results` reads; the default is in the user's data folder.",
     ),
 ]
-FromStore = Annotated[
-    str | None,
-    typer.Option(
-        metavar="RUN",
-        help="Show a stored run and measure nothing: `latest`, a run of `saevit results list`, or a file.",
-        rich_help_panel=TIME,
-    ),
-]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace output files that exist.", rich_help_panel=OUTPUT)
-]
+Overwrite = Annotated[bool, of_output("--overwrite", help="Replace output files that exist.")]

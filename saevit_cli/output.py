@@ -1,4 +1,20 @@
-"""Where results go: tables to stdout, files by rename, everything else to stderr."""
+"""Where results go: tables to stdout, files by rename, everything else to stderr.
+
+Every command uses `Outputs` in the same way: made before the work starts, it refuses files that cannot or
+should not be written; at the end it shows the tables and writes the files.
+
+    outputs = Outputs({"--json": json, "--plot": plot}, overwrite=overwrite, endings={"--plot": FORMATS})
+    with measuring(store) as (writer, on_progress):
+        found = profile(..., on_progress=on_progress, writer=writer)
+    outputs.show(tabulate_profile(found))
+    is_written = outputs.write({
+        "--json": lambda: write_profile_json(found),
+        "--plot": lambda: partial(save, breakdown_figure(found)),
+    })
+    return exit_code(failed=not is_written, interrupted=...)
+
+A command returns its exit code.
+"""
 
 import os
 import sys
@@ -11,58 +27,111 @@ from typing import TYPE_CHECKING
 from saevit.errors import OptionError, SaevitError, nearest
 from saevit.files import file_type, replace_file
 from saevit.text import printable
+from saevit_cli import display
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
-    from saevit.report.tables import Table
-    from saevit.runs.profile import Timings
+    from saevit.measure import timing
+    from saevit.report.columns import Table
+    from saevit.runs.run import Run
     from saevit.runs.store import Writer
 
-Output = tuple[str, str | Path | None, Callable[[], str | Callable[[Path], object]]]  # see write_all
-Named = tuple[str, str | Path | None]  # an option and its file
+Target = str | Path
+Named = tuple[str, Target | None]  # an option and its file
+Content = Callable[[], str | Callable[[Path], object]]  # makes a text, or a function that fills a file
 
 STDOUT = "-"
-GAP = "  "
 FAILED = 1
 INTERRUPTED = 130
 
 
-def check_targets(
-    outputs: Iterable[Named],
-    *,
-    overwrite: bool,
-    inputs: Iterable[Named] = (),
-    endings: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
-) -> None:
-    """Refuse, before any work, a file that cannot or should not be written, and one that has two roles.
+class Outputs:
+    """The files that a command writes, each with the option that names it; `-` is stdout."""
 
-    Args:
-        outputs: each option with its file; None is not asked for, `-` is stdout.
-        overwrite: may files be replaced that exist?
-        inputs: each option with a file or folder that is read.
-        endings: what an option's file ends with, where that matters; such a one cannot go to stdout.
+    def __init__(
+        self,
+        targets: Mapping[str, Target | None],
+        *,
+        overwrite: bool,
+        inputs: Iterable[Named] = (),
+        endings: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+    ) -> None:
+        """Refuse a file that cannot or should not be written, and a file that has two roles.
+
+        Args:
+            targets: option to the file that it writes; None is an option that was not given.
+            overwrite: whether existing files may be replaced.
+            inputs: options and the files or folders that they read.
+            endings: option to the endings that its file may have; such a file cannot go to stdout.
+
+        Raises:
+            OptionError: names the option, the file and the way out.
+        """
+        self.targets = {option: target for option, target in targets.items() if target is not None}
+        for option, target in self.targets.items():
+            if str(target) != STDOUT or option in endings:
+                check_target(option, Path(target), overwrite=overwrite, endings=endings.get(option, ()))
+        check_roles(self.targets.items(), inputs)
+
+    @property
+    def use_stdout(self) -> bool:
+        """Whether data go to stdout, so that tables do not."""
+        return STDOUT in self.targets.values()
+
+    def show(self, tables: "Iterable[Table]") -> None:
+        """Print tables, unless data go to stdout."""
+        if not self.use_stdout:
+            display.show_tables(tables)
+
+    def write(self, contents: Mapping[str, Content]) -> bool:
+        """Write every file that was asked for, and return whether all of them were written.
+
+        A file that fails is named on stderr and the others are still written. An unexpected error is raised
+        when all others are written.
+
+        Args:
+            contents: option to what makes its content; data before pictures.
+        """
+        sys.stdout.flush()  # tables are not lost if writing ends the process
+        is_complete, unexpected = True, []
+        for option, make in contents.items():
+            if option not in self.targets:
+                continue
+            try:
+                write_content(self.targets[option], make())
+            except SaevitError as error:
+                say(f"error: {option}: {' '.join(str(error).split())}")
+                is_complete = False
+            except Exception as error:
+                unexpected.append(error)
+        if unexpected:
+            raise unexpected[0]
+        return is_complete
+
+
+def write_content(target: Target, content: str | Callable[[Path], object]) -> None:
+    """Write to stdout, or to a file that appears only when it is complete.
 
     Raises:
-        OptionError: the first one that is found.
+        OptionError: the disk or the folder refuses.
     """
-    outputs = list(outputs)
-    for option, target in outputs:
-        if target is not None and (str(target) != STDOUT or option in endings):
-            check_target(option, Path(target), overwrite=overwrite, endings=endings.get(option, ()))
-    check_roles(outputs, inputs)
+    if isinstance(content, str) and str(target) == STDOUT:
+        sys.stdout.write(content)
+    elif isinstance(content, str):
+        data = content.encode("utf-8", "backslashreplace")  # file names may not be valid Unicode
+        write_content(target, lambda path: path.write_bytes(data))
+    else:
+        replace_file(Path(target), content)
+        say(f"wrote {target}")
 
 
-def check_roles(outputs: Iterable[Named], inputs: Iterable[Named]) -> None:
-    """Refuse two outputs in one file, whatever its names, and an output that is read or lies among images.
+def check_roles(outputs: Iterable[tuple[str, Target]], inputs: Iterable[Named]) -> None:
+    """Refuse one file for two outputs, an output that is also read, and a picture in a folder of images.
 
     Raises:
-        OptionError: names both roles.
+        OptionError: names both options.
     """
-    written: dict[object, tuple[str, str | Path]] = {}
+    written: dict[object, tuple[str, Target]] = {}
     for option, target in outputs:
-        if target is None:
-            continue
         key = _identity(target)
         if key in written and (key == STDOUT or not Path(target).is_char_device()):
             where = "stdout" if key == STDOUT else target
@@ -72,12 +141,12 @@ def check_roles(outputs: Iterable[Named], inputs: Iterable[Named]) -> None:
     for option, source in inputs:
         if source is not None:
             pictures = [named for named in written.values() if _is_picture_in(source, named[1])]
-            if found := written.get(_identity(source)) or next(iter(pictures), None):
-                raise OptionError(f"{found[0]} {found[1]}: {option} {source} is read, write elsewhere")
+            if clash := written.get(_identity(source)) or next(iter(pictures), None):
+                raise OptionError(f"{clash[0]} {clash[1]}: {option} {source} is read, write elsewhere")
 
 
 def _is_picture_in(source: str | Path, target: str | Path) -> bool:
-    """Tell whether a file would be one more image in a folder of images."""
+    """Return whether a file would become one more image in a folder of images."""
     if not Path(source).is_dir():
         return False
     from saevit.images import ENDINGS
@@ -87,7 +156,7 @@ def _is_picture_in(source: str | Path, target: str | Path) -> bool:
 
 
 def check_target(option: str, path: Path, *, overwrite: bool, endings: tuple[str, ...]) -> None:
-    """Refuse a file that cannot or should not be written; devices and pipes can."""
+    """Refuse a file that cannot or should not be written; devices and pipes can be written."""
     try:
         kind = file_type(path)
     except OptionError as error:
@@ -110,7 +179,7 @@ def check_target(option: str, path: Path, *, overwrite: bool, endings: tuple[str
 
 
 def _identity(target: str | Path) -> object:
-    """Return what all names of a file share: its inode, or the place where it would be made."""
+    """Return a value that all names of one file share: its inode, or its path without links."""
     if str(target) == STDOUT:
         return STDOUT
     try:
@@ -121,117 +190,21 @@ def _identity(target: str | Path) -> object:
 
 
 def say(text: str) -> None:
-    """Write one line on stderr; control characters of foreign text are escaped."""
+    """Write one line on stderr, with control characters escaped."""
     sys.stderr.write(f"{printable(text)}\n")  # typer.echo writes UTF-8 where the user says ASCII
 
 
 def warn(text: str) -> None:
-    """Say on stderr what is not used, and why."""
+    """Write a warning on stderr."""
     say(f"warning: {text}")
-
-
-def write_text(target: str, text: str) -> None:
-    """Write to stdout, or to a file that appears only when it is complete."""
-    if target == STDOUT:
-        sys.stdout.write(text)
-    else:
-        data = text.encode("utf-8", "backslashreplace")  # names of files may be no Unicode
-        write_file(Path(target), lambda path: path.write_bytes(data))
-
-
-def write_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file that appears only when it is complete, and say so.
-
-    Raises:
-        OptionError: the disk or the folder refuses.
-    """
-    replace_file(path, write)
-    say(f"wrote {path}")
-
-
-def write_all(*outputs: Output) -> bool:
-    """Write every output that is asked for, whatever becomes of the others. Were all of them written?
-
-    What nobody foresaw is raised when all the others are written.
-
-    Args:
-        outputs: the option that asks for it, its file (None: not asked for), and what makes its text, or
-            else what fills a file; data before pictures. A line on stderr names each that fails.
-    """
-    sys.stdout.flush()  # what was shown is not lost, whatever happens
-    done, unforeseen = True, []
-    for option, target, make in outputs:
-        try:
-            if target is None:
-                continue
-            content = make()
-            if isinstance(content, str):
-                write_text(str(target), content)
-            else:
-                write_file(Path(target), content)
-        except SaevitError as error:
-            say(f"error: {option}: {' '.join(str(error).split())}")
-            done = False
-        except Exception as error:
-            unforeseen.append(error)
-    if unforeseen:
-        raise unforeseen[0]
-    return done
-
-
-def show(tables: "Iterable[Table]") -> None:
-    """Print tables: drawn on a terminal, plain where something reads them."""
-    for table in tables:
-        if sys.stdout.isatty():
-            draw(table)
-        else:
-            sys.stdout.write(plain(table) + "\n")
-
-
-def plain(table: "Table") -> str:
-    """Write a table as aligned text without colours, the same on every terminal width."""
-    rows = [tuple(map(printable, row)) for row in table.rows]
-    lines = [tuple(printable(name) for name, _ in table.columns), *rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(table.columns))]
-    sides = [side for _, side in table.columns]
-
-    def align(line: tuple[str, ...]) -> str:
-        cells = zip(line, widths, sides, strict=True)
-        return GAP.join(text.rjust(n) if side == "r" else text.ljust(n) for text, n, side in cells).rstrip()
-
-    rule = GAP.join("-" * width for width in widths)
-    body = [align(line) for line in rows]
-    if table.total:
-        body.insert(len(body) - 1, rule)
-    notes = [f"* {printable(note)}" for note in table.notes]
-    return "\n".join([printable(table.title), "", align(lines[0]), rule, *body, *notes, ""])
-
-
-def draw(table: "Table") -> None:
-    """Draw a table with rich."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table as RichTable
-
-    drawn = RichTable(
-        title=printable(table.title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
-    )
-    for name, side in table.columns:
-        drawn.add_column(printable(name), justify="right" if side == "r" else "left", overflow="fold")
-    for i, row in enumerate(table.rows):
-        drawn.add_row(*map(printable, row), end_section=table.total and i == len(table.rows) - 2)
-    console = Console(highlight=False, markup=False)
-    console.print(drawn)
-    for note in table.notes:
-        console.print(f"  • {printable(note)}", style="dim")
-    console.print()
 
 
 @contextmanager
 def kept(folder: Path | None, *, wanted: bool) -> "Iterator[Writer | None]":
-    """Yield a writer for the samples of a run, if it has any, and say at the end where they are.
+    """Yield a writer for the samples of a run, or None, and print the path of the stored run at the end.
 
-    A folder that the user names has to work; if the usual one does not, the run goes on without.
+    If the default folder cannot be used, the run continues without a store; a folder that the user named must
+    work.
     """
     from saevit.runs.store import Writer
 
@@ -252,45 +225,17 @@ def kept(folder: Path | None, *, wanted: bool) -> "Iterator[Writer | None]":
             say(f"kept {writer.path}")
 
 
-def exit_code(timings: "Timings | None", *, failed: bool) -> int:
-    """130 if the user interrupted, 1 if something that was asked for failed."""
+@contextmanager
+def measuring(
+    store: Path | None, *, wanted: bool = True
+) -> "Iterator[tuple[Writer | None, Callable[[timing.NextStep], None]]]":
+    """Yield the writer of a run (see `kept`) and the function that shows its steps on a progress bar."""
+    with kept(store, wanted=wanted) as writer, display.show_progress() as tell:
+        yield writer, lambda step: tell(step.text, step.done, step.eta)
+
+
+def exit_code(timings: "Run | None" = None, *, failed: bool) -> int:
+    """Return 130 if the user interrupted the timing, 1 if anything failed, else 0."""
     if timings is not None and timings.interrupted:
         return INTERRUPTED
     return FAILED if failed else 0
-
-
-@contextmanager
-def progress() -> Iterator[Callable[[str, float | None, float | None], None]]:
-    """Yield a function (text, share done, seconds left) that moves a bar on stderr, if that is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda text, done, eta: None
-        return
-    with progress_bar() as bar:
-        task = bar.add_task("", total=None, left="")
-
-        def tell(text: str, done: float | None, eta: float | None) -> None:
-            left = "" if eta is None else f"{eta:.0f} s left"
-            bar.update(
-                task,
-                description=printable(text),
-                total=None if done is None else 1.0,
-                completed=done or 0.0,
-                left=left,
-            )
-
-        yield tell
-
-
-def progress_bar() -> "Progress":
-    """Return a bar that disappears when the work is done."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
-
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.fields[left]}"),
-        console=Console(stderr=True),
-        transient=True,
-    )

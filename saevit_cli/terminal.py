@@ -1,4 +1,4 @@
-"""The process: standard streams that never fail, signals that interrupt, libraries that are quiet."""
+"""The process: standard streams that never raise, signals that interrupt, libraries that stay quiet."""
 
 import _thread
 import io
@@ -17,7 +17,7 @@ from saevit_cli.output import INTERRUPTED
 
 
 class Tap(io.FileIO):
-    """A standard stream that takes everything; the first failure is kept, and what follows goes nowhere."""
+    """A standard stream that never raises: it keeps the first error and drops what is written after it."""
 
     problem: OSError | None = None
 
@@ -32,16 +32,19 @@ class Tap(io.FileIO):
 
 
 def open_streams() -> Tap | None:
-    """Let stdout and stderr never fail, and escape what they cannot encode; return stdout if it is open.
+    """Make stdout and stderr never raise, and escape characters that they cannot encode.
 
-    What is closed leads nowhere from now on, so that no file of ours takes its number.
+    Standard streams that are closed are opened on the null device, so that no file of ours gets their number.
+
+    Returns:
+        stdout, or None if it was closed.
     """
     is_open = sys.stdout is not None
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the lowest free number: this
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # gets the lowest free number, this one
     taps = {name: Tap(number, "w", closefd=False) for name, number in (("stdout", 1), ("stderr", 2))}
     for name, tap in taps.items():
         encoding, by_line = getattr(getattr(sys, name), "encoding", "utf-8"), name == "stderr" or tap.isatty()
@@ -52,38 +55,39 @@ def open_streams() -> Tap | None:
 
 
 @contextmanager
-def obeyed_signals() -> Iterator[list[int]]:
-    """Let SIGTERM and SIGHUP interrupt as Ctrl-C does, here and not in processes that are forked.
+def interrupt_on_signals() -> Iterator[list[int]]:
+    """Let SIGTERM and SIGHUP interrupt as Ctrl-C does, in this process and not in forked ones.
 
-    Yield the signals that came: a library may catch the interrupt and go on with something half done. A
-    signal that is ignored, as nohup and a shell's `&` set it, stays ignored. After the block each ends the
-    process at once: nothing is left to be lost.
+    Yields the list of the signals received, as a library may catch the interrupt and continue. A signal that
+    is ignored, as under nohup or a shell's `&`, stays ignored. After the block they end the process at once.
     """
-    came: list[int] = []
+    received: list[int] = []
     ours = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]
 
-    def handle(handler: Any) -> None:
+    def set_handlers(handler: Any) -> None:
         for number in ours:
             signal.signal(number, handler)
 
     def interrupt(number: int, _frame: object) -> None:
-        came.append(number)
+        received.append(number)
         raise KeyboardInterrupt
 
-    handle(interrupt)
-    os.register_at_fork(after_in_child=lambda: handle(signal.SIG_DFL))
+    set_handlers(interrupt)
+    os.register_at_fork(after_in_child=lambda: set_handlers(signal.SIG_DFL))
     try:
-        yield came
+        yield received
     finally:
-        handle(lambda _number, _frame: os._exit(INTERRUPTED))
-        exec("")  # forgets an interrupt within another exec, for which Python would end itself by SIGINT
+        set_handlers(lambda _number, _frame: os._exit(INTERRUPTED))
+        exec(
+            ""
+        )  # clears an interrupt raised within another exec, for which Python would end itself by SIGINT
 
 
-def hush(report: Callable[[BaseException | None], object]) -> None:
-    """Keep from the terminal what libraries warn of and log (PYTHONWARNINGS shows warnings).
+def silence_libraries(report: Callable[[BaseException | None], object]) -> None:
+    """Hide warnings and log messages of libraries (PYTHONWARNINGS shows warnings).
 
-    What a thread raises is reported. What a destructor raises is ignored, as Python does after showing it,
-    but for an interrupt, which is raised again.
+    Errors of threads are passed to `report`. Errors of destructors are ignored, except that an interrupt is
+    raised again.
     """
     if not sys.warnoptions:
         warnings.simplefilter("ignore")

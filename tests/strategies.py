@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from saevit.variant import ACTS, ATTENTIONS, FFNS, LOCALS, SAMPLINGS, VariantSpec
+from saevit.variant import KEYS, VariantSpec
 
 
 def four(values: st.SearchStrategy) -> st.SearchStrategy:
@@ -27,11 +27,11 @@ def specs(draw: st.DrawFn) -> VariantSpec:
         stem=draw(st.integers(1, 20)),
         key_dim=draw(st.sampled_from([1, 2, 3, 4, 8, 16])),
         kernel=draw(st.sampled_from([3, 5])),
-        act=draw(st.sampled_from(ACTS)),
-        attention=draw(st.sampled_from(ATTENTIONS)),
-        sampling=draw(st.sampled_from(SAMPLINGS)),
-        ffn=draw(st.sampled_from(FFNS)),
-        local=draw(st.sampled_from(LOCALS)),
+        act=draw(st.sampled_from(KEYS["act"].choices)),
+        attention=draw(st.sampled_from(KEYS["attention"].choices)),
+        sampling=draw(st.sampled_from(KEYS["sampling"].choices)),
+        ffn=draw(st.sampled_from(KEYS["ffn"].choices)),
+        local=draw(st.sampled_from(KEYS["local"].choices)),
         num_classes=draw(st.sampled_from([0, 1, 10, 1000])),
         in_chans=draw(st.integers(1, 4)),
         drop_path_rate=draw(st.sampled_from([0.0, 0.1])),

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from saevit.errors import MemoryLimitError
+from saevit.machine import free_memory, is_out_of_memory
 from saevit.measure import runtimes
-from saevit.measure.interleave import Subject, measure
-from saevit.measure.memory import available_memory, is_out_of_memory
-from saevit.measure.plan import Plan
+from saevit.measure.conditions import DTYPES, LAYOUTS, example_input, place_network, synchronizer
+from saevit.measure.rounds import TimedModel, measure
+from saevit.measure.timing import TimingOptions
 from saevit.model.fold import fold
 from saevit.profile import profile
-from saevit.train.job import Run
+from saevit.train.state import TrainingRun
 from tests.measure.conftest import CONDITIONS
 from tests.model.networks import SMALL, SWITCHES, error, noise, trained
 from tests.train.tiny import MODEL, RECIPE, squares
@@ -52,15 +53,15 @@ def test_every_form_is_near_float64(
 ) -> None:
     network = trained(replace(SMALL, **switch))  # type: ignore[arg-type]
     conditions = replace(HERE, dtype=dtype, memory_format=layout)
-    placed = runtimes.place(fold(network) if is_folded else network, conditions)
+    placed = place_network(fold(network) if is_folded else network, conditions)
     for shape in ((1, 64, 64), (4, 70, 97)):
         x = noise(shape[0], network.spec.in_chans, *shape[1:])
         with torch.inference_mode():
             expected = copy.deepcopy(network).double()(x.double())
-            there = x.to(DEVICE, runtimes.DTYPES[dtype]).contiguous(memory_format=runtimes.LAYOUTS[layout])
+            there = x.to(DEVICE, DTYPES[dtype]).contiguous(memory_format=LAYOUTS[layout])
             y = placed(there)
         assert y.device.type == DEVICE
-        assert y.dtype == runtimes.DTYPES[dtype]
+        assert y.dtype == DTYPES[dtype]
         assert error(y, expected) < LIMITS[dtype]
 
 
@@ -82,9 +83,11 @@ def test_the_compiled_form_is_near_float64(sampling: str, dtype: str) -> None:
     torch.compiler.reset()
     network = trained(replace(SMALL, sampling=sampling))
     conditions = replace(HERE, dtype=dtype, runtime="compile", img_size=(70, 97))
-    x = runtimes.example_input(conditions, 3)
+    x = example_input(conditions, 3)
     with torch.inference_mode():
-        call = runtimes.runtime("compile").prepare(runtimes.place(fold(network), conditions), x, conditions)
+        call = runtimes.find_runtime("compile").prepare(
+            place_network(fold(network), conditions), x, conditions
+        )
         y = call()
     assert isinstance(y, Tensor)
     assert error(y, network.double()(x.double().cpu())) < LIMITS[dtype]
@@ -105,8 +108,8 @@ class Slow(nn.Module):
 
 
 def test_synchronizing_waits_for_the_work() -> None:
-    placed, done = runtimes.place(Slow(), HERE), torch.Event(DEVICE)
-    x, synchronize = runtimes.example_input(HERE, 3), runtimes.synchronizer(DEVICE)
+    placed, done = place_network(Slow(), HERE), torch.Event(DEVICE)
+    x, synchronize = example_input(HERE, 3), synchronizer(DEVICE)
     with torch.inference_mode():
         placed(x)  # sets the device up, and may wait for the work
         synchronize()
@@ -119,8 +122,8 @@ def test_synchronizing_waits_for_the_work() -> None:
 
 
 def test_a_sample_lasts_as_long_as_the_work() -> None:
-    subject = Subject(name="slow", build=Slow, conditions=HERE)
-    (timing,) = measure([subject], rounds=3, min_time=0.01, noise_floor=False).timings
+    subject = TimedModel(name="slow", build=Slow, conditions=HERE)
+    (timing,) = measure([subject], rounds=3, min_time=0.01, noise_floor=False).timed
     flops = 50 * 2 * 4096**3
     assert min(timing.samples) > flops / 5e15  # no device is that fast
 
@@ -131,7 +134,7 @@ class Greedy(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(1))
-        self.each = available_memory(DEVICE) // 3  # bytes
+        self.each = free_memory(DEVICE) // 3  # bytes
 
     def forward(self, x: Tensor) -> Tensor:
         held = torch.empty(len(x) * self.each, dtype=torch.uint8, device=x.device)
@@ -141,11 +144,11 @@ class Greedy(nn.Module):
 def test_out_of_memory_halves_the_batch() -> None:
     conditions = replace(HERE, img_size=(8, 8), batch_size=8)
     (timing,) = measure(
-        [Subject(name="greedy", build=Greedy, conditions=conditions)],
+        [TimedModel(name="greedy", build=Greedy, conditions=conditions)],
         rounds=2,
         min_time=0.001,
         noise_floor=False,
-    ).timings
+    ).timed
     assert timing.conditions.batch_size == 2
     assert "out of memory at batch 8: measured at 2" in timing.notes
     assert len(timing.samples) == 2
@@ -158,28 +161,32 @@ def test_an_allocation_that_fails_is_known_as_such() -> None:
 
 
 def test_free_memory_is_the_devices() -> None:
-    before = available_memory(DEVICE)
+    before = free_memory(DEVICE)
     held = torch.zeros(2**28, dtype=torch.uint8, device=DEVICE)
-    assert before - available_memory(DEVICE) >= held.nbytes // 2
+    assert before - free_memory(DEVICE) >= held.nbytes // 2
     with pytest.raises(MemoryLimitError, match=rf"GB are free on {DEVICE}: nearest is --batch-size"):
-        profile("saevit_pico", counters=["analytic"], plan=Plan(device=DEVICE, batch_sizes=(10**8,)))
+        profile(
+            "saevit_pico", counters=["analytic"], timing=TimingOptions(device=DEVICE, batch_sizes=(10**8,))
+        )
 
 
 @pytest.mark.parametrize("dtype", LIMITS)
 def test_a_profile_is_of_the_device(dtype: str) -> None:
-    plan = Plan(device="auto", batch_sizes=(1, 2), rounds=3, min_time=0.001)
-    found = profile("saevit_pico:depths=1", img_size=(64, 64), dtype=dtype, counters=["analytic"], plan=plan)  # type: ignore[arg-type]
-    assert found.timings is not None
-    assert found.timings.environment.accelerator
-    assert found.timings.environment.accelerator_toolkit or DEVICE != "cuda"
-    for latency in found.timings.latencies:
+    plan = TimingOptions(device="auto", batch_sizes=(1, 2), rounds=3, min_time=0.001)
+    found = profile(
+        "saevit_pico:depths=1", img_size=(64, 64), dtype=dtype, counters=["analytic"], timing=plan
+    )  # type: ignore[arg-type]
+    assert found.run is not None
+    assert found.run.environment.accelerator
+    assert found.run.environment.accelerator_toolkit or DEVICE != "cuda"
+    for latency in found.run.timed:
         assert (latency.conditions.device, latency.failure) == (DEVICE, None)
         assert len(latency.samples) == 3
 
 
 @pytest.mark.parametrize("amp", ["none", "bf16", "fp16"])
 def test_an_epoch_of_training(amp: str, tmp_path: Path) -> None:
-    run = Run(model=MODEL, data=str(squares(tmp_path / "squares")), amp=amp)
+    run = TrainingRun(model=MODEL, data=str(squares(tmp_path / "squares")), amp=amp)
     recipe = replace(RECIPE, epochs=1)
     here = train(run, recipe, tmp_path / "here", device=DEVICE)
     there = train(replace(run, amp="none"), recipe, tmp_path / "cpu")

@@ -16,8 +16,8 @@ import saevit
 from saevit.checkpoint import About, save_checkpoint
 from saevit.errors import SaevitError
 from saevit.model.pyramid import build
-from saevit.models import weighted
-from saevit.train.objective import teacher_of
+from saevit.models import load_network
+from saevit.train.objective import load_teacher
 from saevit.variant import parse
 
 TEXT = "saevit_pico:dims=8-8-16-16,depths=1,heads=1,classes=3"
@@ -169,9 +169,9 @@ def check(rng: random.Random, form: str, path: Path) -> bool:
     path.write_bytes(data)
     try:
         if rng.random() < 0.2:
-            teacher_of(TEXT, path, ABOUT, torch.device("cpu"))
+            load_teacher(TEXT, path, ABOUT, torch.device("cpu"))
             return True
-        found = weighted(None if form == "ours" else TEXT, path)
+        found = load_network(None if form == "ours" else TEXT, path)
     except SaevitError as error:
         return not is_line(str(error))
     state = found.model.state_dict()
@@ -216,6 +216,6 @@ def test_the_files_that_mutants_are_made_of_are_read(tmp_path: Path) -> None:
     for form in FORMS:
         path = tmp_path / "a.safetensors"
         path.write_bytes(written(form, STATE, path))
-        assert all(same(v, STATE[n]) for n, v in weighted(TEXT, path).model.state_dict().items())
+        assert all(same(v, STATE[n]) for n, v in load_network(TEXT, path).model.state_dict().items())
     save_file({n: v for n, v in STATE.items() if "num_batches" not in n}, path)
-    assert weighted(TEXT, path).notes == ()
+    assert load_network(TEXT, path).notes == ()

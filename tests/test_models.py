@@ -1,22 +1,33 @@
-"""A network by its text, with weights that say which network they are of."""
+"""From text to a counted model, and to a network with weights that name it."""
 
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import Tensor, nn
 
 from saevit import models
+from saevit.baselines.adapters import ADAPTERS
 from saevit.checkpoint import About, read_checkpoint, save_checkpoint
-from saevit.count.cost import total
-from saevit.errors import MemoryLimitError, OptionError
+from saevit.count.cost import count_network
+from saevit.errors import MeasureError, MemoryLimitError, OptionError
 from saevit.machine import HELD, PASSING, SCRATCH
 from saevit.model.fold import FoldedSAEViT
-from saevit.model.pyramid import SAEViT
-from saevit.models import about_of, build_network, for_inference, weighted
-from saevit.variant import parse
+from saevit.model.pyramid import SAEViT, build
+from saevit.models import (
+    build_network,
+    convert_for_inference,
+    count_model,
+    is_baseline,
+    load_network,
+    read_about,
+)
+from saevit.profile import profile
+from saevit.variant import PRESETS, VariantSpec, parse
 
 TEXT = "saevit_pico:dims=16-24-32-40,heads=2,rates=8-4-2-1,ratios=2,depths=1"
 SIZE = (64, 48)
@@ -27,18 +38,18 @@ def test_a_checkpoint_names_its_network(text: str, tmp_path: Path) -> None:
     path = tmp_path / "best.safetensors"
     size = (64, 64)
     trained = build_network(text, size, num_classes=7, in_chans=1, drop_path_rate=0.2, seed=3)
-    about = about_of(trained, text, size)
+    about = read_about(trained, text, size)
     save_checkpoint(trained.state_dict(), about, path)
     assert read_checkpoint(path).about == about
-    found = weighted(None, path)
+    found = load_network(None, path)
     assert (found.about, found.is_random) == (about, False)
     x = torch.randn(2, 1, *size)
     with torch.no_grad():
         assert torch.equal(found.model(x), trained(x))
-        fast = for_inference(found.model)
+        fast = convert_for_inference(found.model)
         assert torch.allclose(fast(x), trained(x), rtol=1e-4, atol=1e-5)
     assert isinstance(fast, FoldedSAEViT) == isinstance(trained, SAEViT)
-    assert weighted(about.model, path).about == about
+    assert load_network(about.model, path).about == about
 
 
 def test_what_is_said_of_weights_comes_back(tmp_path: Path) -> None:
@@ -64,7 +75,7 @@ def test_what_is_said_of_weights_comes_back(tmp_path: Path) -> None:
 def test_an_earlier_file_survives_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     net = build_network(TEXT, SIZE)
     path = tmp_path / "a.safetensors"
-    save_checkpoint(net.state_dict(), about_of(net, TEXT, SIZE), path)
+    save_checkpoint(net.state_dict(), read_about(net, TEXT, SIZE), path)
     before = path.read_bytes()
 
     def full(self: Path, data: bytes) -> int:
@@ -74,7 +85,7 @@ def test_an_earlier_file_survives_a_full_disk(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OptionError, match="cannot be written: No space left on device"):
-        save_checkpoint(net.state_dict(), about_of(net, "other", SIZE), path)
+        save_checkpoint(net.state_dict(), read_about(net, "other", SIZE), path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
@@ -82,14 +93,14 @@ def test_an_earlier_file_survives_a_full_disk(tmp_path: Path, monkeypatch: pytes
 def test_what_names_no_network_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bare.safetensors"
     save_file(build_network(TEXT, SIZE).state_dict(), path)
-    assert weighted(TEXT, path).about.model == str(build_network(TEXT, SIZE).spec)
+    assert load_network(TEXT, path).about.model == str(build_network(TEXT, SIZE).spec)
     with pytest.raises(OptionError, match="does not say which network it is of"):
-        weighted(None, path)
+        load_network(None, path)
     with pytest.raises(OptionError, match="name a variant such as saevit_tiny, or a --checkpoint"):
-        weighted(None, None)
+        load_network(None, None)
     save_file({"w": torch.ones(1)}, path, metadata={"saevit": "{"})
-    with pytest.raises(OptionError, match="says of its weights what cannot be: is not JSON"):
-        weighted(None, path)
+    with pytest.raises(OptionError, match="has an invalid description of its weights: is not JSON"):
+        load_network(None, path)
     with pytest.raises(OptionError, match="20 px is out of range"):
         build_network(TEXT, (20, 64))
 
@@ -97,14 +108,14 @@ def test_what_names_no_network_is_refused(tmp_path: Path) -> None:
 def test_the_hash_is_of_the_bytes_that_were_loaded(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     first, second = (build_network(TEXT, SIZE, seed=seed) for seed in (1, 2))
-    save_checkpoint(first.state_dict(), about_of(first, TEXT, SIZE), path)
+    save_checkpoint(first.state_dict(), read_about(first, TEXT, SIZE), path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     read = read_checkpoint(path)
-    save_checkpoint(second.state_dict(), about_of(second, TEXT, SIZE), path)
-    found = weighted(None, read)
+    save_checkpoint(second.state_dict(), read_about(second, TEXT, SIZE), path)
+    found = load_network(None, read)
     assert (found.sha256, read.sha256) == (digest, digest)
     assert all(torch.equal(w, first.state_dict()[n]) for n, w in found.model.state_dict().items())
-    assert weighted(None, path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest() != digest
+    assert load_network(None, path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest() != digest
 
 
 @pytest.mark.parametrize(
@@ -118,13 +129,13 @@ def test_the_hash_is_of_the_bytes_that_were_loaded(tmp_path: Path) -> None:
         ("timm:vit_giant_patch14_224", "is of another network: .* missing, first cls_token"),
         (
             "timm:resnet_18",
-            "that there is not: timm:resnet_18 is not a timm model: did you mean",
+            "that does not exist: timm:resnet_18 is not a timm model: did you mean",
         ),
         (
             "saevit_pica",
-            "names a network that there is not: 'saevit_pica' is not a preset: did you mean saevit_pico",
+            "names a network that does not exist: 'saevit_pica' is not a preset: did you mean saevit_pico",
         ),
-        ("birder:edgevit_xs", "names a network that there is not: 'birder' is not a preset"),
+        ("birder:edgevit_xs", "names a network that does not exist: 'birder' is not a preset"),
         (f"{TEXT},classes=9", "is of another network: 2 of another shape, first head.fc.weight"),
     ],
 )
@@ -132,7 +143,7 @@ def test_nothing_is_built_before_names_and_shapes_fit(
     model: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     net = build_network(TEXT, SIZE)
-    about = replace(about_of(net, TEXT, SIZE), model=model, num_classes=9)
+    about = replace(read_about(net, TEXT, SIZE), model=model, num_classes=9)
     save_checkpoint(net.state_dict(), about, tmp_path / "a.safetensors")
     real = torch.nn.Parameter.__new__
 
@@ -142,33 +153,33 @@ def test_nothing_is_built_before_names_and_shapes_fit(
 
     monkeypatch.setattr(torch.nn.Parameter, "__new__", on_meta)
     with pytest.raises(OptionError, match=message) as caught:
-        weighted(None, tmp_path / "a.safetensors")
+        load_network(None, tmp_path / "a.safetensors")
     assert str(caught.value).startswith(f"--checkpoint {tmp_path / 'a.safetensors'} ")
 
 
 def test_the_right_network_is_named(tmp_path: Path) -> None:
     named, bare = tmp_path / "a.safetensors", tmp_path / "bare.safetensors"
     net = build_network("saevit_nano:classes=7", SIZE)
-    save_checkpoint(net.state_dict(), about_of(net, "saevit_nano:classes=7", SIZE), named)
+    save_checkpoint(net.state_dict(), read_about(net, "saevit_nano:classes=7", SIZE), named)
     save_file({f"module.{name}": value for name, value in net.state_dict().items()}, bare)
     for path in (named, bare):
         for text in ("saevit_pico", "saevit_nano", "saevit_nano:width=2", "timm:resnet18"):
             with pytest.raises(OptionError) as caught:
-                weighted(text, path)
+                load_network(text, path)
             wanted = f"--checkpoint {path} is of another network: it holds saevit_nano:classes=7, not {text}"
             assert str(caught.value) == wanted
     with pytest.raises(OptionError, match=r"name it too, such as saevit_nano:classes=7, which fits$"):
-        weighted(None, bare)
+        load_network(None, bare)
 
 
 def test_weights_in_a_network_that_differs_where_no_weight_does_are_told(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     net = build_network(TEXT, SIZE)
-    save_checkpoint(net.state_dict(), about_of(net, TEXT, SIZE), path)
-    (note,) = weighted(f"{TEXT},act=gelu", path).notes
+    save_checkpoint(net.state_dict(), read_about(net, TEXT, SIZE), path)
+    (note,) = load_network(f"{TEXT},act=gelu", path).notes
     assert note.endswith(f"is of {net.spec}: its weights are used in {parse(f'{TEXT},act=gelu')}")
     for text in (TEXT, f"{TEXT},classes=1000", f"{TEXT},drop_path=0.1", None):
-        assert weighted(text, path).notes == ()
+        assert load_network(text, path).notes == ()
 
 
 @pytest.mark.parametrize("batch", [1, 64])
@@ -178,8 +189,8 @@ def test_what_memory_cannot_hold_is_refused_before_it_is_built(
     with pytest.raises(
         MemoryLimitError, match=r"saevit_base:width=300 at 64 x 48 px, batch 1, needs .* GB are free"
     ):
-        weighted("saevit_base:width=300", None, SIZE)
-    free = SCRATCH + 4 * (HELD * total(parse(TEXT), SIZE).params + batch * PASSING * 10**6)
+        load_network("saevit_base:width=300", None, SIZE)
+    free = SCRATCH + 4 * (HELD * count_network(parse(TEXT), SIZE).params + batch * PASSING * 10**6)
     monkeypatch.setattr(models, "free_memory", lambda: free)
     models.check_memory(TEXT, SIZE, batch)
     with pytest.raises(MemoryLimitError, match=r"nearest is (a smaller size or width|--batch-size \d+)$"):
@@ -189,7 +200,7 @@ def test_what_memory_cannot_hold_is_refused_before_it_is_built(
 @pytest.mark.parametrize("channels", [1, 2, 4])
 def test_mean_and_deviation_are_of_the_networks_channels(channels: int) -> None:
     for text in (f"{TEXT},in_chans={channels}", "timm:repvgg_a0"):
-        about = about_of(build_network(text, SIZE, in_chans=channels), text, SIZE)
+        about = read_about(build_network(text, SIZE, in_chans=channels), text, SIZE)
         assert about.mean == pytest.approx([0.449] * channels, abs=1e-3)
         assert len(about.std) == channels
 
@@ -201,3 +212,58 @@ def test_random_weights_follow_the_seed_alone() -> None:
         again, other = (build_network(text, SIZE, seed=s).state_dict() for s in (1, 2))
         assert all(torch.equal(w, again[n]) for n, w in first.items())
         assert not all(torch.equal(w, other[n]) for n, w in first.items())
+
+
+class LooksAtData(nn.Module):
+    """A network that decides by the values of its input, which tensors without data do not have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x) if x.sum().item() < 1 else x
+
+
+class NeedsMoreThan64(nn.Module):
+    """A network that does not run on small images."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise RuntimeError("kernel size can't be greater than the input\nand a second line")
+
+
+@pytest.mark.parametrize("prefix", ADAPTERS)
+@pytest.mark.parametrize("network", [LooksAtData(), NeedsMoreThan64()], ids=lambda n: type(n).__name__)
+def test_what_cannot_be_counted_is_one_line(
+    network: nn.Module, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ADAPTERS[prefix], "build_network", lambda name, img_size: network)
+    monkeypatch.setattr(ADAPTERS[prefix], "describe_source", lambda: "made up")
+    with pytest.raises(MeasureError, match=f"{prefix}odd cannot be counted at 64 x 48 px: ") as caught:
+        count_model(f"{prefix}odd", (64, 48))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "model", [LooksAtData(), build(PRESETS["saevit_pico"]), nn.Conv2d, None, 5, b"saevit_tiny"]
+)
+def test_an_object_that_names_no_model_is_one_line(model: Any) -> None:
+    with pytest.raises(
+        OptionError, match=r"cannot be counted yet: give a variant .*, its text, timm:NAME or"
+    ) as caught:
+        profile(model)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "answer"),
+    [
+        ("timm:resnet18", True),
+        ("birder:edgevit_xs", True),
+        ("edgevit_xs", False),
+        ("saevit_tiny:width=2", False),
+        (PRESETS["saevit_tiny"], False),
+    ],
+)
+def test_baselines_are_other_libraries_models(model: str | VariantSpec, answer: bool) -> None:
+    assert is_baseline(model) is answer

@@ -9,23 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from saevit.errors import MemoryLimitError, OptionError, SpecError
-from saevit.measure.plan import Plan
-from saevit.profile import profile
-from saevit.report.tables import profile_tables
-from saevit.runs.profile import Profile
-from saevit.runs.replay import timings_of
+from saevit.measure.timing import TimingOptions
+from saevit.profile import Profile, profile
+from saevit.report.views.profile import tabulate_profile
 from saevit.runs.statistics import ratio
-from saevit.runs.store import Writer, read
+from saevit.runs.store import Writer, read_run
 from saevit.variant import VariantSpec, parse
 from tests.strategies import img_sizes, specs
 
 SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1-1-2-1,rates=8-4-2-1,attn_blocks=1,classes=10"
-PLAN = Plan(batch_sizes=(1, 2), rounds=7, min_time=0.002, threads=1, device="cpu")
+PLAN = TimingOptions(batch_sizes=(1, 2), rounds=7, min_time=0.002, threads=1, device="cpu")
 
 
 @pytest.fixture(scope="module")
 def measured() -> Profile:
-    return profile(SMALL, img_size=(64, 48), counters=["analytic"], plan=PLAN)
+    return profile(SMALL, img_size=(64, 48), counters=["analytic"], timing=PLAN)
 
 
 @settings(max_examples=40, deadline=None)
@@ -76,52 +74,52 @@ def test_precision_changes_bytes_and_nothing_else() -> None:
 
 
 def test_every_configuration_is_timed_in_every_round(measured: Profile) -> None:
-    timings = measured.timings
+    timings = measured.run
     assert timings is not None
-    assert [latency.conditions.batch_size for latency in timings.latencies] == [1, 2]
-    assert all(len(latency.samples) == PLAN.rounds == timings.rounds for latency in timings.latencies)
+    assert [latency.conditions.batch_size for latency in timings.timed] == [1, 2]
+    assert all(len(latency.samples) == PLAN.rounds == timings.rounds for latency in timings.timed)
     assert len(timings.twin) == PLAN.rounds
-    assert timings.latencies[0].conditions.threads == 1
+    assert timings.timed[0].conditions.threads == 1
 
 
 def test_noise_floor_follows_from_raw_samples(measured: Profile) -> None:
-    timings = measured.timings
+    timings = measured.run
     assert timings is not None
-    assert timings.noise_floor == ratio(timings.twin, timings.latencies[0].samples)
+    assert timings.noise_floor == ratio(timings.twin, timings.timed[0].samples)
 
 
 @pytest.mark.parametrize("by", ["stage", "block", "module"])
 def test_times_of_rows_add_up_to_the_pass(by: str) -> None:
-    found = profile(SMALL, img_size=(64, 64), counters=["analytic"], by=by, plan=PLAN)  # type: ignore[arg-type]
-    assert found.timings is not None
-    assert len(found.timings.breakdown_total) == PLAN.rounds
-    for i, whole in enumerate(found.timings.breakdown_total):
+    found = profile(SMALL, img_size=(64, 64), counters=["analytic"], by=by, timing=PLAN)  # type: ignore[arg-type]
+    assert found.module_times is not None
+    assert len(found.module_times.watched) == PLAN.rounds
+    for i, whole in enumerate(found.module_times.watched):
         assert sum(row.seconds[i] for row in found.rows if row.seconds) == pytest.approx(whole, rel=1e-6)
 
 
 @pytest.mark.parametrize("fold", [True, False])
 def test_the_form_that_runs_is_said(fold: bool) -> None:
     plan = replace(PLAN, batch_sizes=(1,), fold=fold)
-    found = profile(SMALL, img_size=(64, 64), counters=["analytic"], plan=plan).timings
-    assert found is not None
-    assert found.breakdown is not None
-    assert (found.latencies[0].conditions.folded, found.breakdown.folded) == (fold, fold)
+    found = profile(SMALL, img_size=(64, 64), counters=["analytic"], timing=plan)
+    assert found.run is not None
+    assert found.module_times is not None
+    assert found.run.timed[0].conditions.folded == found.module_times.conditions.folded == fold
 
 
 def test_modules_that_folding_leaves_none_of_are_timed_as_defined() -> None:
-    found = profile(SMALL, img_size=(64, 64), counters=["analytic"], by="module", plan=PLAN)
-    assert found.timings is not None
-    assert found.timings.breakdown is not None
-    assert found.timings.latencies[0].conditions.folded
-    assert not found.timings.breakdown.folded
+    found = profile(SMALL, img_size=(64, 64), counters=["analytic"], by="module", timing=PLAN)
+    assert found.run is not None
+    assert found.module_times is not None
+    assert found.run.timed[0].conditions.folded
+    assert not found.module_times.conditions.folded
     assert {row.path for row in found.rows if row.seconds} >= {"stages.0.blocks.0.ffn.fc1.conv"}
-    notes = next(table for table in profile_tables(found) if table.title == "By module").notes
-    assert any("as it is defined" in note for note in notes)
+    notes = next(table for table in tabulate_profile(found) if table.title == "By module").notes
+    assert any("network as defined, because" in note for note in notes)
 
 
 def test_counts_do_not_move_with_the_form() -> None:
     forms = [
-        profile(SMALL, img_size=(64, 64), counters=["analytic"], plan=replace(PLAN, fold=f))
+        profile(SMALL, img_size=(64, 64), counters=["analytic"], timing=replace(PLAN, fold=f))
         for f in (True, False)
     ]
     assert forms[0].macs == forms[1].macs
@@ -130,26 +128,26 @@ def test_counts_do_not_move_with_the_form() -> None:
 
 def test_what_is_measured_is_kept(tmp_path: Path) -> None:
     with Writer(tmp_path) as writer:
-        found = profile(SMALL, img_size=(64, 64), counters=["analytic"], plan=PLAN, writer=writer)
-    assert found.timings is not None
-    run = read(writer.path)
+        found = profile(SMALL, img_size=(64, 64), counters=["analytic"], timing=PLAN, writer=writer)
+    assert found.module_times is not None
+    run = read_run(writer.path)
     assert run.ending == "finished"
-    assert {s.name for s in run.header.subjects} == {str(parse(SMALL))}
-    assert timings_of(run) == replace(found.timings, breakdown=None, breakdown_total=(), breakdown_plain=())
+    assert {s.name for s in run.subjects} == {str(parse(SMALL))}
+    assert replace(run, facts=(), path=Path()) == found.run
     modules = {f.quantity: f.samples for f in run.facts}
     assert modules == {
         f"own_latency of {row.path}": row.seconds for row in found.rows if row.path and row.seconds
     } | {
         "own_latency of what is elsewhere": next(r.seconds for r in found.rows if not r.path),
-        "latency of the watched pass": found.timings.breakdown_total,
-        "latency of the unwatched pass": found.timings.breakdown_plain,
+        "latency of the watched pass": found.module_times.watched,
+        "latency of the unwatched pass": found.module_times.plain,
     }
 
 
 def test_ratio_of_a_variant_to_itself_contains_one() -> None:
     """A/A: over ten runs at 95 % confidence, six or fewer would happen by chance once in 10,000 times."""
-    plan = Plan(batch_sizes=(1,), rounds=9, min_time=0.005, threads=1, device="cpu")
-    floors = [profile(SMALL, img_size=(64, 64), counters=["analytic"], plan=plan).timings for _ in range(10)]
+    plan = TimingOptions(batch_sizes=(1,), rounds=9, min_time=0.005, threads=1, device="cpu")
+    floors = [profile(SMALL, img_size=(64, 64), counters=["analytic"], timing=plan).run for _ in range(10)]
     inside = [f.noise_floor.low <= 1 <= f.noise_floor.high for f in floors if f and f.noise_floor]
     assert len(inside) == 10
     assert sum(inside) >= 7
@@ -162,11 +160,19 @@ def test_ratio_of_a_variant_to_itself_contains_one() -> None:
         ({"img_size": (16, 16)}, OptionError, "img_size 16,16: 16 px is out of range, nearest is 32"),
         ({"img_size": (224, 99999)}, OptionError, "99999 px is out of range, nearest is 16384"),
         ({"counters": ["flops"]}, OptionError, "counter 'flops' is not known: choose from analytic, torch"),
-        ({"plan": Plan(device="tpu")}, OptionError, "device 'tpu' is not known"),
-        ({"plan": Plan(runtimes=("eagr",))}, OptionError, "runtime 'eagr' is not known: did you mean eager?"),
-        ({"plan": Plan(batch_sizes=(10**9,), device="cpu")}, MemoryLimitError, "nearest is --batch-size"),
+        ({"timing": TimingOptions(device="tpu")}, OptionError, "device 'tpu' is not known"),
         (
-            {"model": "saevit_tiny:width=100", "plan": Plan(device="cpu")},
+            {"timing": TimingOptions(runtimes=("eagr",))},
+            OptionError,
+            "runtime 'eagr' is not known: did you mean eager?",
+        ),
+        (
+            {"timing": TimingOptions(batch_sizes=(10**9,), device="cpu")},
+            MemoryLimitError,
+            "nearest is --batch-size",
+        ),
+        (
+            {"model": "saevit_tiny:width=100", "timing": TimingOptions(device="cpu")},
             MemoryLimitError,
             "nearest is --no-measure, which only counts; --force tries all the same",
         ),
@@ -179,5 +185,5 @@ def test_refuses(arguments: dict[str, object], error: type[Exception], message: 
 
 
 def test_force_skips_the_memory_check() -> None:
-    plan = Plan(batch_sizes=(1,), rounds=1, min_time=0.001, device="cpu", force=True)
-    assert profile(SMALL, img_size=(32, 32), counters=["analytic"], plan=plan).timings is not None
+    plan = TimingOptions(batch_sizes=(1,), rounds=1, min_time=0.001, device="cpu", force=True)
+    assert profile(SMALL, img_size=(32, 32), counters=["analytic"], timing=plan).run is not None

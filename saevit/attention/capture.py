@@ -1,218 +1,265 @@
-"""Attention of a SAEViT as it runs, recorded through hooks; the network is left as it was.
+"""The attention of a network as it runs, recorded without changing the network or its outputs.
 
-The defined form is captured (`saevit.model.pyramid.build`): the folded one has no such modules to hook.
+A function mode sees every call of `scaled_dot_product_attention` and of `softmax` inside an attention module,
+so flags of timm such as `fused_attn` stay as they are. Hooks record the sizes of maps and, in SAEViT, the
+window weights. SAEViT is captured in its defined form: the folded form lacks these modules.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
-from saevit.attention.layer import Layer, Products
-from saevit.attention.selection import Place, select, with_heads
+from saevit.attention.effective import Layer, Scores
+from saevit.attention.findings import AttentionBlock
+from saevit.attention.tokens import Shape, Size, TokenMap, map_saa, map_timm, window_weights
+from saevit.errors import OptionError
 from saevit.model.pyramid import SAEViT
-from saevit.model.saa import SAA, AdaptiveSampler, MixSampler, Sampler, StrideSampler, spread, window_softmax
+from saevit.model.saa import SAA, Sampler
 from saevit.variant import STRIDES
 
+SOFTMAXES = (F.softmax, torch.softmax, Tensor.softmax)
+# Blocks that cut a map into tokens: which of their modules takes the map, and the dimensions of H and W.
+TAKES_MAP = {
+    "SAA": ("", slice(2, 4)),
+    "SwinTransformerBlock": ("", slice(1, 3)),
+    "MobileVitBlock": ("conv_1x1", slice(2, 4)),
+}
+SUPPORTED = "for example ViT, DeiT, BEiT, EVA, PVTv2, MobileViT (v1), Swin and MobileNetV4 hybrids work"
 
-@dataclass(kw_only=True)
-class Seen:
-    """What the hooks of one attention module have seen in the last pass."""
 
-    map: tuple[int, int] | None = None
-    weights: Tensor | None = None  # (B, 1, H, W); None: every pixel is a token
-    q: Tensor | None = None  # (B, heads, n, e)
-    k: Tensor | None = None
-    normed: Tensor | None = None  # (B, C, H, W)
+class AttentionMode(TorchFunctionMode):
+    """Records the scores of the attention module that runs."""
+
+    def __init__(self, running: list[str], calls: dict[str, list[Scores | None]]) -> None:
+        super().__init__()
+        self.running = running
+        self.calls = calls
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if self.running:
+            if func is F.scaled_dot_product_attention:
+                self.calls.setdefault(self.running[-1], []).append(copy_products(*args, **kwargs))
+            elif func in SOFTMAXES and is_over_keys(*args, **kwargs):
+                self.calls.setdefault(self.running[-1], []).append(copy_scores(args[0]))
+        return func(*args, **kwargs)
+
+
+def copy_products(
+    q: Tensor,
+    k: Tensor,
+    _v: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Scores | None:
+    """Copy the arguments of `scaled_dot_product_attention`. None: it is causal, so not of an image."""
+    if is_causal or q.ndim != 4:
+        return None
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        attn_mask = torch.zeros_like(attn_mask, dtype=q.dtype).masked_fill_(~attn_mask, -torch.inf)
+    return Scores(
+        q=q.detach().clone(),  # a network may write over what it has used
+        k=k.detach().repeat_interleave(q.shape[1] // k.shape[1], 1),
+        scale=q.shape[3] ** -0.5 if scale is None else scale,
+        bias=None if attn_mask is None else attn_mask.detach().clone(),
+    )
+
+
+def copy_scores(scores: Tensor) -> Scores:
+    """Copy scores that a module computes by itself, (G, heads, nq, nk)."""
+    G, heads, nq, nk = scores.shape
+    empty = scores.new_empty(0)
+    return Scores(
+        q=empty.view(G, heads, nq, 0), k=empty.view(G, heads, nk, 0), bias=scores.detach().clone().float()
+    )
+
+
+def is_over_keys(x: Any, dim: int | None = None, *_args: Any, **_kwargs: Any) -> bool:
+    """Check whether a softmax runs over the keys of (B, heads, queries, keys)."""
+    return isinstance(x, Tensor) and x.ndim == 4 and dim in (-1, 3)
 
 
 @dataclass(kw_only=True)
 class Recording:
-    """The last pass through a network; every pass replaces the one before.
+    """The last pass of one image through a network. Dictionaries are by the path of a module."""
 
-    `inputs` has the input of each recorded stage, by the stage's number: (B, C, H, W).
-    """
+    model: nn.Module
+    img_size: Size = (0, 0)
+    calls: dict[str, list[Scores | None]] = field(default_factory=dict)
+    sizes: dict[str, Size] = field(default_factory=dict)  # of maps
+    weights: dict[str, Tensor] = field(default_factory=dict)  # of the pixels in SAA's windows, (1, 1, H, W)
+    features: dict[str, Tensor] = field(default_factory=dict)  # normalised inputs of SAA: (C, H, W)
+    inputs: dict[int, Tensor] = field(default_factory=dict)  # of SAEViT's stages with attention: (C, H, W)
+    left_out: dict[str, str] = field(default_factory=dict)  # why a module cannot be shown
 
-    model: SAEViT
-    seen: dict[Place, Seen] = field(default_factory=dict)
-    inputs: dict[int, Tensor] = field(default_factory=dict)
-    heads: Collection[int] | None = None
+    def layers(self) -> list[Layer]:
+        """Return the blocks with attention in the order in which they ran.
 
-    def layers(self, image: int = 0) -> list[Layer]:
-        """Return the recorded blocks for one image of the batch, from the first to the last."""
-        found = (layer_of(self.model, place, seen, image) for place, seen in self.seen.items())
-        return [with_heads(layer, self.heads) for layer in found]
+        Raises:
+            OptionError: the network has no attention that can be shown.
+        """
+        layers = [layer for path in self.calls if (layer := self._layer(path))]
+        if layers:
+            return layers if isinstance(self.model, SAEViT) else number_blocks(layers)
+        if isinstance(self.model, SAEViT):
+            raise OptionError(
+                "this network has no attention to look at: set attention=saa or attention=dense"
+            )
+        reason = next((f"{path}: {why}" for path, why in self.left_out.items()), "no softmax attention")
+        raise OptionError(f"there is no attention to show ({reason}): {SUPPORTED}")
+
+    def _layer(self, path: str) -> Layer | None:
+        """Return the attention of one module; None if its tokens do not fit a map of pixels."""
+        scores, *more = self.calls[path]
+        if more or scores is None:
+            self.left_out[path] = "more than one attention product" if more else "causal attention"
+            return None
+        try:
+            tokens = self._tokens(path, scores.shape)
+        except ValueError as error:
+            self.left_out[path] = str(error)
+            return None
+        pixel_scores = scores.select(first_token=tokens.prefix)
+        groups, heads, queries, keys = pixel_scores.shape
+        stage, number = place_of(path) if isinstance(self.model, SAEViT) else (0, 0)  # see number_blocks
+        height, width = tokens.size
+        return Layer(
+            block=AttentionBlock(
+                stage=stage,
+                number=number,
+                path=path,
+                height=height,
+                width=width,
+                stride=tokens.stride or (self.img_size[0] / height, self.img_size[1] / width),
+                rate=tokens.rate,
+                sampling=tokens.sampling,
+                groups=groups,
+                queries=queries,
+                keys=keys,
+            ),
+            heads=tuple(range(1, heads + 1)),
+            scores=pixel_scores,
+            row=tokens.row,
+            column=tokens.column,
+            weights=tokens.weights,
+            outside=prefix_share(scores, tokens.prefix) if tokens.prefix else 0.0,
+            features=self.features.get(path),
+        )
+
+    def _tokens(self, path: str, shape: Shape) -> TokenMap:
+        """Return the tokens of a module whose scores have a shape; ValueError: they do not form a map."""
+        if not isinstance(self.model, SAEViT):
+            return map_timm(self.model, path, shape, self.img_size, self.sizes)
+        stage = place_of(path)[0] - 1
+        rate, sampling = self.model.spec.stages[stage].rate, self.model.spec.sampling
+        return map_saa(self.sizes[path], STRIDES[stage], rate, sampling, self.weights.get(path))
+
+
+def prefix_share(scores: Scores, prefix: int) -> float:
+    """Return the mean share of attention that pixels give to the first tokens, which are no pixels."""
+    nq, total = scores.shape[2], 0.0
+    for rows in torch.split(torch.arange(prefix, nq), 512):
+        total += float(scores.softmax(slice(0, 1), rows)[..., :prefix].sum(3).mean(1).sum())
+    return total / (nq - prefix)
+
+
+def number_blocks(layers: list[Layer]) -> list[Layer]:
+    """Number the blocks of a timm network: blocks in sequence whose maps have one size form a stage."""
+    stages = groupby(layers, lambda layer: (layer.block.height, layer.block.width))
+    return [
+        replace(layer, block=replace(layer.block, stage=stage, number=number))
+        for stage, (_, members) in enumerate(stages, 1)
+        for number, layer in enumerate(members, 1)
+    ]
 
 
 @contextmanager
-def capture(
-    model: SAEViT,
-    *,
-    stages: Collection[int] | None = None,
-    blocks: Collection[int] | None = None,
-    heads: Collection[int] | None = None,
-    inputs: bool = False,
-    normed: bool = False,
-) -> Iterator[Recording]:
-    """Record the attention of every pass inside the context, and take all hooks away at its end.
+def capture(model: nn.Module, *, features: bool = False) -> Iterator[Recording]:
+    """Record the attention of each pass inside the context; a pass replaces the one before.
 
-    The network's outputs are those that it gives without. Its mode is not touched: use it in eval mode.
+    All hooks are removed at the end. Outputs and mode of the network do not change: use it in eval mode.
 
     Args:
-        model: the defined form, not the folded one.
-        stages, blocks, heads: which to record, counted from 1; None is all. Blocks count in their stage,
-            those without attention too.
-        inputs: also keep the input of each recorded stage.
-        normed: also keep what attention would see of every pixel, to compute dense attention from.
-
-    Raises:
-        OptionError: nothing carries attention there; names what does.
+        model: a SAEViT in its defined form, or a network of timm; it takes one image at a time.
+        features: also keep what SAA would read of every pixel, for dense attention.
     """
-    places = select(attention_places(model), stages, blocks, heads)
-    recording = Recording(model=model, seen={place: Seen() for place in places}, heads=heads)
-    handles: list[RemovableHandle] = []
+    recording = Recording(model=model)
+    running: list[str] = []  # paths of the attention modules that run now, the innermost last
+
+    def start(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        for kept in (running, recording.calls, recording.inputs, recording.left_out):
+            kept.clear()
+        recording.img_size = (args[0].shape[-2], args[0].shape[-1])
+
+    handles = [model.register_forward_pre_hook(start)]
     try:
-        for place, seen in recording.seen.items():
-            handles += hooks(attention_at(model, place), seen, normed=normed)
-        for stage in {stage for stage, _ in places} if inputs else ():
-            first = model.get_submodule(f"stages.{stage - 1}.blocks.0")
-            handles.append(keep_input(first, stage, recording.inputs))
-        yield recording
+        for path, module in attention_modules(model).items():
+            handles.append(module.register_forward_pre_hook(lambda *_, path=path: running.append(path)))
+            handles.append(module.register_forward_hook(lambda *_: running.pop() and None, always_call=True))
+            if isinstance(module, SAA):
+                handles += hook_saa(model, module, path, recording, features=features)
+        for path, module in model.named_modules():
+            if type(module).__name__ in TAKES_MAP:
+                handles.append(hook_map(module, path, recording.sizes))
+        with AttentionMode(running, recording.calls):
+            yield recording
     finally:
         for handle in handles:
             handle.remove()
 
 
-def hooks(attention: SAA, seen: Seen, *, normed: bool) -> list[RemovableHandle]:
-    """Record copies: a network may write over what it has used."""
-    sampler = attention.sample
+def attention_modules(model: nn.Module) -> dict[str, nn.Module]:
+    """Return the modules that have heads, by path; if they are nested, the innermost one that runs counts."""
+    return {path: module for path, module in model.named_modules() if path and hasattr(module, "num_heads")}
+
+
+def place_of(path: str) -> tuple[int, int]:
+    """Return stage and block, from 1, of a path in SAEViT: `stages.0.blocks.1.attn` is (1, 2)."""
+    _, stage, _, block, _ = path.split(".")
+    return int(stage) + 1, int(block) + 1
+
+
+def hook_map(block: nn.Module, path: str, sizes: dict[str, Size]) -> RemovableHandle:
+    """Record the size of the map that a block cuts into tokens."""
+    name, sides = TAKES_MAP[type(block).__name__]
 
     def enter(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
-        seen.map = tuple(args[0].shape[2:])  # type: ignore[assignment]
+        height, width = args[0].shape[sides]
+        sizes[path] = height, width
 
-    def score(_module: nn.Module, _args: Any, output: Tensor) -> None:
-        assert isinstance(sampler, Sampler)
-        seen.weights = window_softmax(output.detach(), sampler.rate).float()
+    return block.get_submodule(name).register_forward_pre_hook(enter)
+
+
+def hook_saa(
+    model: nn.Module, attention: SAA, path: str, recording: Recording, *, features: bool
+) -> list[RemovableHandle]:
+    """Record the window weights of SAA, the input of its stage, and its normalised input if asked for."""
+    sampler, stage = attention.sample, place_of(path)[0]
 
     def sample(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
         assert isinstance(sampler, Sampler)
-        seen.weights = pixel_weights(sampler, args[0].detach())
+        recording.weights[path] = window_weights(sampler, args[0].detach())
 
-    def attend(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
-        seen.q, seen.k = args[0].detach().clone(), args[1].detach().clone()
+    def enter_stage(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        if stage not in recording.inputs:  # every block of the stage asks for it
+            recording.inputs[stage] = args[0][0].detach().clone()
 
     def norm(_module: nn.Module, _args: Any, output: Tensor) -> None:
-        seen.normed = output.detach().clone()
+        recording.features[path] = output[0].detach().clone()
 
-    handles = [attention.register_forward_pre_hook(enter), attention.attend.register_forward_pre_hook(attend)]
-    if isinstance(sampler, AdaptiveSampler):
-        handles.append(sampler.score.register_forward_hook(score))
-    elif isinstance(sampler, Sampler):
+    first = model.get_submodule(f"stages.{stage - 1}.blocks.0")
+    handles = [first.register_forward_pre_hook(enter_stage)]
+    if isinstance(sampler, Sampler):
         handles.append(sampler.register_forward_pre_hook(sample))
-    return [*handles, attention.norm.register_forward_hook(norm)] if normed else handles
-
-
-def keep_input(block: nn.Module, stage: int, inputs: dict[int, Tensor]) -> RemovableHandle:
-    """Record the input of a stage's first block."""
-
-    def enter(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
-        inputs[stage] = args[0].detach().clone()
-
-    return block.register_forward_pre_hook(enter)
-
-
-def layer_of(model: SAEViT, place: Place, seen: Seen, image: int) -> Layer:
-    """Put together what was recorded of one block for one image."""
-    assert seen.map is not None, "no pass has run inside the context"
-    assert seen.q is not None
-    assert seen.k is not None
-    stage, block = place
-    H, W = seen.map
-    spec = model.spec.stages[stage - 1]
-    token = window_of_pixels(H, W, spec.rate)
-    stride = float(STRIDES[stage - 1])
-    return Layer(
-        stage=stage,
-        block=block,
-        path=path_of(place),
-        heads=tuple(range(1, seen.q.shape[1] + 1)),
-        height=H,
-        width=W,
-        stride=(stride, stride),
-        rate=spec.rate,
-        sampling=model.spec.sampling if spec.rate > 1 else "none",
-        scores=Products(
-            q=seen.q[image : image + 1], k=seen.k[image : image + 1], scale=seen.q.shape[3] ** -0.5
-        ),
-        row=token,
-        column=token,
-        weights=torch.ones(H * W) if seen.weights is None else seen.weights[image].flatten(),
-        normed=None if seen.normed is None else seen.normed[image],
-    )
-
-
-def window_of_pixels(height: int, width: int, rate: int) -> Tensor:
-    """Return the number of each pixel's window, row by row. (N,)."""
-    across = -(-width // rate)
-    rows, columns = torch.arange(height) // rate, torch.arange(width) // rate
-    return (rows[:, None] * across + columns).flatten()
-
-
-@torch.no_grad()
-def pixel_weights(sampler: Sampler, x: Tensor) -> Tensor:
-    """Return the share that each pixel has in its window's token, fp32; it sums to one in each window.
-
-    `mix` weighs each channel apart: the gradient of token z_c by pixel x_ci is alpha_c / m, m the window's
-    pixels, and beta_c more where x_ci is the maximum. A pixel's share is the mean over channels of |alpha_c|
-    / m + |beta_c| [x_ci is the maximum], scaled to sum to one. Of equal maxima the first counts.
-
-    Args:
-        sampler: not an adaptive one, whose weights are its scores'.
-        x: what it takes, (B, C, H, W).
-
-    Returns:
-        (B, 1, H, W).
-    """
-    B, _, H, W = x.shape
-    if isinstance(sampler, StrideSampler):
-        corners = torch.zeros(B, 1, H, W)
-        corners[:, :, :: sampler.rate, :: sampler.rate] = 1
-        return corners
-    sizes = F.avg_pool2d(torch.ones(B, 1, H, W), sampler.rate, ceil_mode=True, divisor_override=1)
-    even = 1 / spread(sizes, sampler.rate, (H, W))
-    if not isinstance(sampler, MixSampler):
-        return even
-    alpha, beta = sampler.alpha.abs().float(), sampler.beta.abs().float()
-    _, places = F.max_pool2d(x.float(), sampler.rate, ceil_mode=True, return_indices=True)  # in H W
-    of_channel = beta[:, None, None].expand_as(places)
-    largest = torch.zeros(B, H * W).scatter_add_(1, places.flatten(1), of_channel.flatten(1))
-    shares, total = alpha.sum() * even + largest.view(B, 1, H, W), alpha.sum() + beta.sum()
-    return torch.where(total > 0, shares / total, even)
-
-
-def attention_places(model: SAEViT) -> dict[Place, int]:
-    """Return where attention is, (stage, block) from 1, and its number of heads."""
-    return {
-        (s + 1, b + 1): stage.num_heads
-        for s, stage in enumerate(model.spec.stages)
-        for b, attends in enumerate(stage.attends)
-        if attends
-    }
-
-
-def attention_at(model: SAEViT, place: Place) -> SAA:
-    """Return the attention module of a place."""
-    attention = model.get_submodule(path_of(place))
-    assert isinstance(attention, SAA)
-    return attention
-
-
-def path_of(place: Place) -> str:
-    """Return the module path of a place."""
-    stage, block = place
-    return f"stages.{stage - 1}.blocks.{block - 1}.attn"
+    return [*handles, attention.norm.register_forward_hook(norm)] if features else handles

@@ -1,183 +1,197 @@
-"""One network on one or several images: everything that figures and tables of its attention show."""
+"""Everything that figures and tables show of the attention of one network on one or several images."""
 
 import math
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import get_args
 
-from torch import Tensor
-
-from saevit.attention import inputs as images
-from saevit.attention import redundancy
-from saevit.attention.facts import METRICS, Attention, HeadNumbers, Photo, Query, Redundancy
-from saevit.attention.layer import Layer
-from saevit.attention.maps import maps_of, place_of, rollouts
-from saevit.attention.network import Network, passed
-from saevit.attention.selection import select, with_heads
-from saevit.attention.sparsity import statistics
+from saevit.attention.capture import Recording
+from saevit.attention.effective import Layer
+from saevit.attention.findings import (
+    METRICS,
+    Attention,
+    AttentionBlock,
+    HeadNumbers,
+    Photo,
+    QueryPixel,
+    Redundancy,
+    View,
+)
+from saevit.attention.maps import map_block, map_rollouts
+from saevit.attention.network import Network, list_notes, record_attention
+from saevit.attention.numbers import compute_numbers, compute_similarities, suggest_rate
+from saevit.attention.photo import describe_preparation, locate_query, read_photo
 from saevit.errors import MeasureError, OptionError
 
-View = Literal["overview", "query", "pattern", "rollout"]
+HeadValues = dict[tuple[AttentionBlock, int], dict[str, float]]  # of one image: by block and head, by name
+StageValues = dict[tuple[int, int], dict[int, float]]  # of one image: by stage and its rate, by rate tried
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What of a network is looked at. Numbers count from 1; None is all."""
+    """What is shown of a network. Numbers count from 1; None is all."""
 
     stages: Collection[int] | None = None
     blocks: Collection[int] | None = None
     heads: Collection[int] | None = None
     queries: Sequence[tuple[int, int]] = ()  # x, y in pixels of the image as given
     threshold: float = 0.9  # cosine similarity that windows should keep
-    views: Collection[View] = ("overview", "query", "pattern", "rollout")
+    views: Collection[View] = get_args(View)
 
 
-@dataclass(frozen=True, kw_only=True)
-class First:
-    """The image that is drawn: all layers, and those that are asked for."""
-
-    photo: Photo
-    queries: list[Query]
-    every: list[Layer]
-    layers: list[Layer]
-    notes: list[str]
-
-
-@dataclass(kw_only=True)
-class Tally:
-    """Numbers of all images, in their order."""
-
-    names: list[str] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-    numbers: list[list[dict[str, list[float]]]] = field(
-        default_factory=list
-    )  # by image, layer, quantity: heads
-    alike: dict[int, list[dict[int, float]]] = field(default_factory=dict)  # by stage, image, rate
-
-    def add(self, name: str, layers: list[Layer], inputs: dict[int, Tensor]) -> None:
-        """Work out the numbers of one image."""
-        self.names.append(name)
-        self.numbers.append([in_lists(layer) for layer in layers])
-        for stage, rate in {layer.stage: layer.rate for layer in layers}.items():
-            if stage in inputs:
-                self.alike.setdefault(stage, []).append(redundancy.similarities(inputs[stage], rate))
-
-
-def look(
-    net: Network,
-    paths: Sequence[Path],
-    img_size: tuple[int, int],
-    choice: Choice,
-    on_image: Callable[[int], None] | None = None,
+def look_at(
+    net: Network, paths: Sequence[Path], choice: Choice, on_image: Callable[[int], None] | None = None
 ) -> Attention:
-    """Run a network on images; maps are of the first, numbers of all. Of several, broken ones are left out.
+    """Run a network on images: maps are of the first, numbers of all. Of several, broken ones are left out.
 
     Args:
-        net: what to look at; left as it was.
+        net: the network; it is not changed.
         paths: image files, one or more.
-        img_size: (H, W) of the input.
         choice: stages, blocks, heads, queries and views.
         on_image: called with the number of images that are done.
 
     Raises:
-        SaevitError: no image that can be read, a query outside of it, a stage or head that is not there.
+        SaevitError: no image can be read, a query is outside the image, or a chosen block does not exist.
     """
-    tally, first = Tally(), None
-    for count, path in enumerate(paths):
+    attention: Attention | None = None
+    names, failures = [], list[str]()
+    numbers, similarities = [], []
+    for done, path in enumerate(paths, 1):
         try:
-            photo = images.load(path, img_size)
+            photo = read_photo(path, net.about.img_size)
         except OptionError as error:
-            if len(tally.failures) == len(paths) - 1:
+            failures.append(str(error))
+            if len(failures) == len(paths):
                 raise
-            tally.failures.append(str(error))
             continue
-        queries = [] if first else [images.place(query, photo) for query in choice.queries]
-        every, inputs, notes = passed(net, photo, normed=first is None and "pattern" in choice.views)
-        layers = kept(every, choice)
-        tally.add(photo.name, layers, inputs)
-        first = first or First(photo=photo, queries=queries, every=every, layers=layers, notes=notes)
+        queries = () if attention else tuple(locate_query(query, photo) for query in choice.queries)
+        recording = record_attention(net, photo, features=not attention and "pattern" in choice.views)
+        every = recording.layers()
+        layers = choose_layers(every, choice)
+        names.append(photo.name)
+        numbers.append(measure_heads(layers))
+        similarities.append(measure_stages(layers, recording))
+        attention = attention or map_first(net, photo, queries, recording, every, choice)
         if on_image:
-            on_image(count + 1)
-    assert first
-    return gathered(net, img_size, choice, first, tally)
-
-
-def gathered(
-    net: Network, img_size: tuple[int, int], choice: Choice, first: First, tally: Tally
-) -> Attention:
-    """Put maps and numbers together."""
-    stages = {layer.stage: layer.rate for layer in first.layers}
-    return Attention(
-        model=net.name,
-        weights=net.weights,
-        is_random=net.is_random,
-        preparation=f"{images.CROP}, {net.normalisation}",
-        img_size=img_size,
-        images=tuple(tally.names),
-        photo=first.photo,
-        queries=tuple(first.queries),
-        blocks=tuple(
-            maps_of(
-                layer,
-                net.model.get_submodule(layer.path),
-                first.queries,
-                with_pattern="pattern" in choice.views,
-            )
-            for layer in first.layers
-        ),
-        rollout=tuple(rollouts(first.every, choice.stages, first.queries))
-        if "rollout" in choice.views
-        else (),
-        numbers=tuple(head_numbers(first.layers, tally.numbers)),
-        redundancy=tuple(summary(s, stages[s], found, choice.threshold) for s, found in tally.alike.items()),
-        blocks_chosen=choice.blocks is not None,
-        heads_chosen=choice.heads is not None,
-        failures=tuple(tally.failures),
-        notes=tuple(first.notes),
+            on_image(done)
+    assert attention
+    return replace(
+        attention,
+        images=tuple(names),
+        failures=tuple(failures),
+        numbers=gather_numbers(numbers),
+        redundancy=gather_redundancy(similarities, choice.threshold),
     )
 
 
-def kept(layers: list[Layer], choice: Choice) -> list[Layer]:
-    """Return what was asked for."""
-    places = {(layer.stage, layer.block): len(layer.heads) for layer in layers}
-    chosen = select(places, choice.stages, choice.blocks, choice.heads)
-    return [with_heads(layer, choice.heads) for layer in layers if (layer.stage, layer.block) in chosen]
-
-
-def in_lists(layer: Layer) -> dict[str, list[float]]:
-    """Return the numbers of a layer, a value a head.
+def choose_layers(layers: list[Layer], choice: Choice) -> list[Layer]:
+    """Return the layers and heads that were asked for.
 
     Raises:
-        MeasureError: the network's values overflow.
+        OptionError: nothing is left; names the stages, blocks or heads that exist.
     """
-    found = {name: values.tolist() for name, values in statistics(layer).items()}
-    if not all(map(math.isfinite, found["attention_entropy"])):
-        raise MeasureError(f"{layer.path} has values that are not finite: these weights cannot be shown")
-    return found
+    stages, blocks, heads = choice.stages, choice.blocks, choice.heads
+    of_stages = [layer for layer in layers if stages is None or layer.block.stage in stages]
+    if not of_stages:
+        existing = join_numbers(layer.block.stage for layer in layers)
+        raise OptionError(f"stage {join_numbers(stages or ())}: there is attention in {existing}")
+    of_blocks = [layer for layer in of_stages if blocks is None or layer.block.number in blocks]
+    if not of_blocks:
+        existing_blocks = defaultdict(list)
+        for layer in of_stages:
+            existing_blocks[layer.block.stage].append(layer.block.number)
+        there = "; ".join(f"stage {s} has it in block {join_numbers(b)}" for s, b in existing_blocks.items())
+        raise OptionError(f"block {join_numbers(blocks or ())} has no attention: {there}")
+    if heads is None:
+        return of_blocks
+    of_heads = [layer.select_heads(heads) for layer in of_blocks if set(heads) & set(layer.heads)]
+    if not of_heads:
+        most = max(len(layer.heads) for layer in of_blocks)
+        existing = f"are 1 to {most}" if most > 1 else "is only head 1"
+        raise OptionError(f"head {join_numbers(heads)}: there {existing}")
+    return of_heads
 
 
-def head_numbers(layers: list[Layer], numbers: list[list[dict[str, list[float]]]]) -> list[HeadNumbers]:
-    """Gather the images' values of each head."""
-    return [
+def join_numbers(numbers: Iterable[int]) -> str:
+    """Write numbers as a list, each once: 1, 2 or 3."""
+    *texts, last = map(str, sorted(set(numbers)))
+    return f"{', '.join(texts)} or {last}" if texts else last
+
+
+def measure_heads(layers: list[Layer]) -> HeadValues:
+    """Return the numbers of each head on one image.
+
+    Raises:
+        MeasureError: the values of the network overflow.
+    """
+    heads: HeadValues = {}
+    for layer in layers:
+        values = {name: one.tolist() for name, one in compute_numbers(layer).items()}
+        if not all(map(math.isfinite, values["attention_entropy"])):
+            path = layer.block.path
+            raise MeasureError(f"{path} has values that are not finite: these weights cannot be shown")
+        for i, head in enumerate(layer.heads):
+            heads[layer.block, head] = {name: values[name][i] for name in METRICS}
+    return heads
+
+
+def measure_stages(layers: list[Layer], recording: Recording) -> StageValues:
+    """Return the similarities of the input of each stage of SAEViT on one image."""
+    stages = {layer.block.stage: layer.block.rate for layer in layers}
+    inputs = recording.inputs
+    return {(s, rate): compute_similarities(inputs[s], rate) for s, rate in stages.items() if s in inputs}
+
+
+def gather_numbers(images: list[HeadValues]) -> tuple[HeadNumbers, ...]:
+    """Return the numbers of each head on all images."""
+    return tuple(
         HeadNumbers(
-            place=place_of(layer),
+            block=block,
             head=head,
-            samples={name: tuple(one[i][name][j] for one in numbers) for name in METRICS},
+            samples={name: tuple(image[block, head][name] for image in images) for name in METRICS},
         )
-        for i, layer in enumerate(layers)
-        for j, head in enumerate(layer.heads)
-    ]
+        for block, head in images[0]
+    )
 
 
-def summary(stage: int, rate: int, found: list[dict[int, float]], threshold: float) -> Redundancy:
-    """Gather the images' similarities of a stage."""
-    samples = {r: tuple(one[r] for one in found) for r in found[0]}
-    means = {r: sum(values) / len(values) for r, values in samples.items()}
-    return Redundancy(
-        stage=stage,
-        rate=rate,
-        similarity=samples,
-        threshold=threshold,
-        suggested=redundancy.suggested_rate(means, threshold),
+def gather_redundancy(images: list[StageValues], threshold: float) -> tuple[Redundancy, ...]:
+    """Return the similarities of each stage on all images, and the rate that their means suggest."""
+    redundancy = []
+    for (stage, rate), first in images[0].items():
+        samples = {r: tuple(image[stage, rate][r] for image in images) for r in first}
+        suggested = suggest_rate({r: sum(values) / len(values) for r, values in samples.items()}, threshold)
+        redundancy.append(
+            Redundancy(stage=stage, rate=rate, similarity=samples, threshold=threshold, suggested=suggested)
+        )
+    return tuple(redundancy)
+
+
+def map_first(
+    net: Network,
+    photo: Photo,
+    queries: tuple[QueryPixel, ...],
+    recording: Recording,
+    layers: list[Layer],
+    choice: Choice,
+) -> Attention:
+    """Return the maps of the first image and all that is known of the network; numbers are added later."""
+    pattern = "pattern" in choice.views
+    return Attention(
+        model=net.about.model,
+        weights=net.weights,
+        is_random=net.is_random,
+        preparation=describe_preparation(net.about),
+        img_size=net.about.img_size,
+        photo=photo,
+        queries=queries,
+        maps=tuple(
+            map_block(layer, net.model.get_submodule(layer.block.path), queries, with_pattern=pattern)
+            for layer in choose_layers(layers, choice)
+        ),
+        rollout=map_rollouts(layers, choice.stages, queries) if "rollout" in choice.views else (),
+        blocks_chosen=choice.blocks is not None,
+        heads_chosen=choice.heads is not None,
+        notes=list_notes(recording, layers),
     )

@@ -1,76 +1,163 @@
-"""What figures show of one image, as arrays."""
+"""The maps of one image as arrays: of each block, of a section of the N x N matrix, and of attention rollout.
 
+Attention rollout (Abnar and Zuidema, arXiv 2005.00928) goes through a pyramid here, without N x N matrices.
+Each block with attention passes on half of a pixel's content by its residual connection and half by the mean
+of its heads, 0.5 I + 0.5 E. The product over blocks tells which pixels of the first map make up a pixel of a
+later one. From a coarser map to the finer map before it, the mass of a pixel is spread evenly over the image
+area that it covers. Convolutions and FFNs are left out.
+"""
+
+import math
 from collections.abc import Collection, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from saevit.attention.facts import BlockMaps, Place, Query, RolloutMap, typical
-from saevit.attention.layer import LIMIT, Layer
-from saevit.attention.pattern import pattern
-from saevit.attention.rollout import rollout
+from saevit.attention.effective import LIMIT, Layer
+from saevit.attention.findings import BlockMaps, Pattern, QueryPixel, RolloutMap, pick_typical
 from saevit.model.saa import SAA
 
+SIDE = 16  # pixels of a section; a matrix of 256 x 256 numbers is still legible
+LARGEST_WINDOW = 32
+RESIDUAL = 0.5
 
-def maps_of(layer: Layer, module: nn.Module, queries: Sequence[Query], *, with_pattern: bool) -> BlockMaps:
-    """Return a layer's maps as arrays, its pattern too if it is wanted.
+
+def map_block(
+    layer: Layer, module: nn.Module, queries: Sequence[QueryPixel], *, with_pattern: bool
+) -> BlockMaps:
+    """Return the maps of a layer as arrays.
 
     Args:
         layer: what was recorded.
-        module: the attention module that it is of.
+        module: its attention module.
         queries: pixels whose rows are kept.
-        with_pattern: costs the rows of some hundred pixels.
+        with_pattern: also make the section of the matrix, which takes the rows of a few hundred pixels.
     """
-    H, W = layer.height, layer.width
-    G, heads, nq, nk = layer.scores.shape
-    attention = module if isinstance(module, SAA) else None
+    block, heads = layer.block, len(layer.heads)
+    H, W = block.height, block.width
+    rows = layer.rows(find_pixels(queries, layer))
     return BlockMaps(
-        place=place_of(layer),
+        block=block,
         heads=layer.heads,
         weights=layer.weights.view(H, W).numpy(),
         received=layer.received().view(heads, H, W).numpy(),
-        rows=layer.rows(pixels_of(queries, layer)).transpose(0, 1).reshape(-1, heads, H, W).numpy(),
-        attention=layer.attention().numpy() if G * heads * nq * nk <= LIMIT else None,
-        pattern=pattern(layer, attention) if with_pattern else None,
+        rows=rows.transpose(0, 1).reshape(-1, heads, H, W).numpy(),
+        attention=layer.scores.softmax().numpy() if math.prod(layer.scores.shape) <= LIMIT else None,
+        pattern=cut_pattern(layer, module) if with_pattern else None,
     )
 
 
-def place_of(layer: Layer) -> Place:
-    """Return where a layer is."""
-    return Place(
-        stage=layer.stage,
-        block=layer.block,
-        path=layer.path,
-        height=layer.height,
-        width=layer.width,
-        stride=layer.stride,
-        rate=layer.rate,
-        sampling=layer.sampling,
-        tokens=layer.tokens,
-        keys=layer.scores.shape[3],
-        sparsity=layer.sparsity,
-    )
-
-
-def pixels_of(queries: Sequence[Query], layer: Layer) -> Tensor:
+def find_pixels(queries: Sequence[QueryPixel], layer: Layer) -> Tensor:
     """Return the pixels of a layer's map in which queries lie. (queries,)."""
-    found = []
+    block, pixels = layer.block, []
     for query in queries:
-        x, y = (int(at // stride) for at, stride in zip(query.input, layer.stride[::-1], strict=True))
-        found.append(min(y, layer.height - 1) * layer.width + min(x, layer.width - 1))
-    return torch.tensor(found, dtype=torch.long)
+        x, y = (int(at // stride) for at, stride in zip(query.input, block.stride[::-1], strict=True))
+        pixels.append(min(y, block.height - 1) * block.width + min(x, block.width - 1))
+    return torch.tensor(pixels, dtype=torch.long)
 
 
-def rollouts(
-    layers: list[Layer], stages: Collection[int] | None, queries: Sequence[Query]
-) -> list[RolloutMap]:
-    """Roll out from the last block of each stage that is asked for, or from blocks of the only stage."""
-    chosen = [i for i, a in enumerate(layers) if stages is None or a.stage in stages]
-    maps = []
-    for i in (chosen[j] for j in typical([layers[i].stage for i in chosen])):
-        layer, fine = layers[i], layers[0]
-        average = torch.full((1, layer.pixels), 1 / layer.pixels)
-        mass = torch.cat([average, nn.functional.one_hot(pixels_of(queries, layer), layer.pixels).float()])
-        traced = rollout(layers[: i + 1], mass).view(-1, fine.height, fine.width)
-        maps.append(RolloutMap(place=place_of(layer), stride=fine.stride, mass=traced.numpy()))
-    return maps
+def cut_pattern(layer: Layer, module: nn.Module) -> Pattern:
+    """Cut whole windows out of the middle of a map, and compare their attention with dense attention.
+
+    Args:
+        layer: with `features` if dense attention is wanted.
+        module: the attention module of the layer; only SAA gives every pixel a query and a key.
+    """
+    pixels, N = section(layer), layer.block.pixels
+    dense = dense_rows(layer, module, pixels) if isinstance(module, SAA) else None
+    return Pattern(
+        pixels=pixels.numpy(),
+        window_starts=tuple(find_starts(layer.column[pixels]).tolist()),
+        scores=locate_scores(layer, pixels).numpy(),
+        sampled=(layer.rows(pixels)[:, :, pixels].mean(0) * N).numpy(),
+        dense=None if dense is None else (dense * N).numpy(),
+    )
+
+
+def section(layer: Layer) -> Tensor:
+    """Return the pixels of a square in the middle of the map, window by window."""
+    rate, width = layer.block.rate, layer.block.width
+    side = rate if SIDE < rate <= LARGEST_WINDOW else SIDE
+    ranges = []
+    for length in (layer.block.height, width):
+        start = max(0, (length - side) // 2) // rate * rate
+        ranges.append(torch.arange(start, min(length, start + side)))
+    pixels = (ranges[0][:, None] * width + ranges[1]).flatten()
+    return pixels[layer.column[pixels].argsort(stable=True)]
+
+
+def find_starts(tokens: Tensor) -> Tensor:
+    """Return the positions at which a new token begins, in pixels ordered by token."""
+    return torch.cat([torch.zeros(1, dtype=torch.long), torch.diff(tokens).nonzero().flatten() + 1])
+
+
+def locate_scores(layer: Layer, pixels: Tensor) -> Tensor:
+    """Return row and column of each computed score: the middle of its pairs of pixels. (k, 2)."""
+    middles, groups = [], []
+    for tokens, size in ((layer.row[pixels], layer.block.queries), (layer.column[pixels], layer.block.keys)):
+        starts = find_starts(tokens)
+        ends = torch.cat([starts[1:], torch.tensor([len(tokens)])])
+        middles.append((starts + ends) / 2)
+        groups.append(tokens[starts] // size)
+    rows, columns = (groups[0][:, None] == groups[1]).nonzero().T
+    return torch.stack([middles[0][rows], middles[1][columns]], 1)
+
+
+def dense_rows(layer: Layer, attention: SAA, pixels: Tensor) -> Tensor | None:
+    """Return attention between some pixels as if every pixel were a token: mean over heads, (m, m)."""
+    if layer.features is None:
+        return None
+    assert attention.qkv.bias is not None
+    heads, e = attention.num_heads, attention.key_dim
+    weight, bias = (  # of queries and keys
+        parameter.detach().view(heads, -1, *parameter.shape[1:])[:, : 2 * e].flatten(0, 1)
+        for parameter in (attention.qkv.weight, attention.qkv.bias)
+    )
+    qk = F.conv2d(layer.features[None], weight, bias).view(heads, 2, e, -1).transpose(2, 3)
+    total = torch.zeros(len(pixels), len(pixels))
+    for head in layer.heads:
+        q, k = qk[head - 1]  # (N, e) each
+        total += (q[pixels] @ k.T * e**-0.5).softmax(1)[:, pixels]
+    return total / len(layer.heads)
+
+
+def map_rollouts(
+    layers: list[Layer], stages: Collection[int] | None, queries: Sequence[QueryPixel]
+) -> tuple[RolloutMap, ...]:
+    """Roll out from the last block of each chosen stage, or from several blocks of a single stage."""
+    chosen = [i for i, layer in enumerate(layers) if stages is None or layer.block.stage in stages]
+    first, maps = layers[0].block, []
+    for i in (chosen[j] for j in pick_typical([layers[i].block.stage for i in chosen])):
+        block = layers[i].block
+        average = torch.full((1, block.pixels), 1 / block.pixels)
+        mass = torch.cat([average, F.one_hot(find_pixels(queries, layers[i]), block.pixels).float()])
+        traced = roll_out(layers[: i + 1], mass).view(-1, first.height, first.width)
+        maps.append(RolloutMap(block=block, stride=first.stride, mass=traced.numpy()))
+    return tuple(maps)
+
+
+def roll_out(layers: Sequence[Layer], mass: Tensor) -> Tensor:
+    """Follow mass from the map of the last layer back to the map of the first. (m, N) -> (m, N of the first).
+
+    Args:
+        layers: every block with attention up to the map where the mass is, in the order in which they run.
+        mass: rows that sum to one: 1/N everywhere for the average pixel, or 1 at one pixel.
+    """
+    for i in reversed(range(len(layers))):
+        mass = RESIDUAL * mass + (1 - RESIDUAL) * layers[i].carry(mass)
+        coarse, fine = layers[i].block, layers[max(i - 1, 0)].block
+        if (coarse.height, coarse.width) != (fine.height, fine.width):
+            down = cover(coarse.height, coarse.stride[0], fine.height, fine.stride[0])
+            across = cover(coarse.width, coarse.stride[1], fine.width, fine.stride[1])
+            mass = (down.T @ mass.view(-1, coarse.height, coarse.width) @ across).flatten(1)
+    return mass
+
+
+def cover(count: int, stride: float, fine_count: int, fine_stride: float) -> Tensor:
+    """Return the share of each interval of length `stride` that lies in each finer one; rows sum to one."""
+    start = torch.arange(count)[:, None] * stride
+    fine_start = torch.arange(fine_count) * fine_stride
+    end = torch.minimum(start + stride, fine_start + fine_stride)
+    shared = (end - torch.maximum(start, fine_start)).clamp(min=0)
+    return shared / shared.sum(1, keepdim=True)

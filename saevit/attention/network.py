@@ -1,133 +1,114 @@
-"""A variant or a model of timm with its weights, ready to be looked at."""
+"""Opening a network with its weights, and running it on an image while its attention is recorded."""
 
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from saevit.attention import inputs as images
 from saevit.attention.capture import Recording, capture
-from saevit.attention.facts import Photo
-from saevit.attention.layer import Layer
-from saevit.attention.timm_capture import Recording as TimmRecording
-from saevit.attention.timm_capture import capture_timm
+from saevit.attention.effective import Layer
+from saevit.attention.findings import Photo
+from saevit.attention.photo import make_input
 from saevit.baselines import timm_models
-from saevit.checkpoint import Checkpoint
-from saevit.count.peak import traced_peak
+from saevit.checkpoint import About, Checkpoint
+from saevit.count.peak import trace_peak
 from saevit.errors import MeasureError, OptionError
 from saevit.machine import check_fits, free_memory
 from saevit.model.pyramid import SAEViT
-from saevit.models import SEED, for_inference, weighted
+from saevit.models import SEED, convert_for_inference, load_network
 from saevit.variant import VariantSpec
 
 MIX_NOTE = (
-    "sampling=mix weighs each channel apart: a pixel's weight is the mean over channels of |alpha| / m, m "
-    "the pixels of the window, and |beta| more where it is the maximum, scaled to 1 in each window"
+    "sampling=mix weighs each channel separately: the weight of a pixel is the mean over channels of "
+    "|alpha| / m, with m the pixels of the window, plus |beta| for the maximum, scaled to 1 in each window"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A network with its weights, ready to be looked at."""
+    """A network whose attention can be recorded."""
 
-    model: nn.Module
-    name: str
-    weights: str
+    model: nn.Module  # in eval mode; a SAEViT in its defined form
+    about: About  # `img_size` is that of the input
+    weights: str  # "random weights, seed 0" or "weights of FILE"
     is_random: bool
-    img_size: tuple[int, int]
-    in_chans: int
-    normalisation: images.Normalisation
-    notes: tuple[str, ...] = ()  # on which weights were taken
-
-    @property
-    def is_variant(self) -> bool:
-        """Is it a SAEViT?"""
-        return isinstance(self.model, SAEViT)
-
-    def capture(self, *, normed: bool) -> "AbstractContextManager[Recording | TimmRecording]":
-        """Record what a pass does."""
-        if isinstance(self.model, SAEViT):
-            return capture(self.model, inputs=True, normed=normed)
-        return capture_timm(self.model)
+    notes: tuple[str, ...] = ()  # which weights of the file were used
 
 
-def network(
+def open_network(
     model: VariantSpec | str | None,
     img_size: tuple[int, int] | None,
     checkpoint: Checkpoint | None = None,
 ) -> Network:
-    """Build a variant or `timm:NAME`, with a file's weights or random ones (seed 0).
+    """Build a variant or `timm:NAME`, with the weights of a file or random ones (seed 0).
 
     Args:
-        model: None is the one that the checkpoint names.
-        img_size: (H, W) that it will be given; None is what it was trained at.
+        model: None is the model that the checkpoint names.
+        img_size: (H, W) of the input; None is the size of training.
         checkpoint: its weights; None leaves them random.
 
     Raises:
-        SaevitError: it cannot be built, or the weights are another network's.
+        SaevitError: the network cannot be built or does not fit in memory, or the weights do not fit it.
     """
     if isinstance(model, str) and not model.startswith(timm_models.PREFIX):
-        raise OptionError(f"{model}: attention is shown of SAEViT variants and of timm:NAME")
-    net = weighted(model, checkpoint, img_size)
-    about = net.about
+        raise OptionError(f"{model}: attention can be shown of SAEViT variants and of timm:NAME")
+    built = load_network(model, checkpoint, img_size)
+    about = replace(built.about, img_size=img_size or built.about.img_size)
     if about.in_chans not in (1, 3):
         raise OptionError(f"in_chans={about.in_chans}: an image has 3 channels, or 1 if it is grey")
-    found = Network(
-        model=net.model if isinstance(net.model, SAEViT) else for_inference(net.model),
-        name=about.model,
+    net = built.model if isinstance(built.model, SAEViT) else convert_for_inference(built.model)
+    check_recording_fits(net, about)
+    return Network(
+        model=net,
+        about=about,
         weights=f"weights of {checkpoint.path.name}" if checkpoint else f"random weights, seed {SEED}",
-        is_random=net.is_random,
-        img_size=img_size or about.img_size,
-        in_chans=about.in_chans,
-        normalisation=images.Normalisation(mean=about.mean, std=about.std),
-        notes=net.notes,
+        is_random=built.is_random,
+        notes=built.notes,
     )
-    check_memory(found)
-    return found
 
 
-def check_memory(net: Network) -> None:
-    """Refuse an image size at which a pass and what is recorded of it need more memory than is free."""
-    height, width = net.img_size
+def check_recording_fits(net: nn.Module, about: About) -> None:
+    """Refuse an image size at which a pass and its recording need more memory than is free."""
+    height, width = about.img_size
+    shape = (1, about.in_chans, height, width)
     try:
-        peak = traced_peak(
-            net.model,
-            (1, net.in_chans, height, width),
-            recording=lambda model: replace(net, model=model).capture(normed=True),
-        )
-    except Exception:  # at this size it cannot run, or it looks at data: the pass itself will say so
+        peak = trace_peak(net, shape, recording=partial(capture, features=True))
+    except Exception:  # it cannot run at this size, or it looks at data: the pass itself gives the error
         return
-    what = f"attention of {net.name} at {height} x {width} px"
+    what = f"attention of {about.model} at {height} x {width} px"
     check_fits(what, 0, peak.bytes, free=free_memory(), way_out="a smaller --img-size")
 
 
-def passed(net: Network, photo: Photo, *, normed: bool) -> tuple[list[Layer], dict[int, Tensor], list[str]]:
-    """Run one image; return all layers, the stages' inputs and remarks.
+def record_attention(net: Network, photo: Photo, *, features: bool) -> Recording:
+    """Run a network on one image.
 
     Raises:
-        MeasureError: the network cannot take it, or its values are not finite.
+        MeasureError: the network cannot run on it.
     """
-    x = images.as_input(photo, net.normalisation, net.in_chans)
+    x = make_input(photo, net.about)
     try:
-        with torch.no_grad(), net.capture(normed=normed) as recording:
+        with torch.no_grad(), capture(net.model, features=features) as recording:
             net.model(x)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).partition("\n")[0]
-        raise MeasureError(f"{net.name} cannot run on {x.shape[2]} x {x.shape[3]} px: {reason}") from error
-    layers = recording.layers()
-    if isinstance(recording, Recording):
-        mixes = any(layer.sampling == "mix" for layer in layers)
-        inputs = {stage: value[0] for stage, value in recording.inputs.items()}
-        return layers, inputs, [MIX_NOTE] if mixes else []
-    notes = [f"left out: {path} ({why})" for path, why in recording.left_out.items()]
-    elsewhere = [layer.elsewhere for layer in layers if layer.elsewhere]
-    if elsewhere:
-        share = sum(elsewhere) / len(elsewhere)
+        size = f"{x.shape[2]} x {x.shape[3]} px"
+        raise MeasureError(f"{net.about.model} cannot run on {size}: {reason}") from error
+    return recording
+
+
+def list_notes(recording: Recording, layers: list[Layer]) -> tuple[str, ...]:
+    """Return what a reader of the maps has to know about them."""
+    samplings = {layer.block.sampling for layer in layers}
+    notes = [MIX_NOTE] if "mix" in samplings else []
+    notes += [f"left out: {path} ({why})" for path, why in recording.left_out.items()]
+    outside = [layer.outside for layer in layers if layer.outside]
+    if outside:
+        share = sum(outside) / len(outside) * 100
         notes.append(
-            f"attention to class tokens, {share * 100:.1f} % of a pixel's on average, is left out: "
+            f"attention to class tokens, {share:.1f} % of the attention of a pixel on average, is left out: "
             "the rest is scaled to 1"
         )
-    if any(layer.sampling == "reduction" for layer in layers):
-        notes.append("keys are regions of r x r pixels; a region's pixels share its attention evenly")
-    return layers, {}, notes
+    if "reduction" in samplings:
+        notes.append("keys are regions of r x r pixels; the pixels of a region share its attention evenly")
+    return tuple(notes)

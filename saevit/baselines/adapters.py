@@ -15,33 +15,33 @@ class Adapter(Protocol):
     PREFIX: str
     EXAMPLES: tuple[str, str]  # a name and a glob
 
-    def names(self) -> list[str]:
+    def list_names(self) -> list[str]:
         """Return the names that a glob is matched with, sorted."""
 
-    def check_name(self, name: str) -> None:
+    def check_model(self, name: str) -> None:
         """Refuse a name that the library does not know."""
 
-    def network(self, name: str) -> str:
-        """Return what names share whose networks are the same."""
+    def name_architecture(self, name: str) -> str:
+        """Return a name without what only chooses weights."""
 
-    def build(self, name: str, img_size: tuple[int, int]) -> "nn.Module":
+    def build_network(self, name: str, img_size: tuple[int, int]) -> "nn.Module":
         """Return the network in eval mode, with random weights and 1000 classes."""
 
-    def statement(self) -> str:
-        """Say what these models are."""
+    def describe_source(self) -> str:
+        """Return one line on what these models are."""
 
 
 ADAPTERS: dict[str, Adapter] = {module.PREFIX: module for module in (timm_models, birder_models)}
 
 
-def split(model: str) -> tuple[Adapter, str] | None:
+def split_prefix(model: str) -> tuple[Adapter, str] | None:
     """Return the adapter and the name of a text such as `timm:resnet18`; None: it is of no library."""
     library, colon, name = model.partition(":")
     adapter = ADAPTERS.get(library + colon)
     return (adapter, name) if adapter else None
 
 
-def same_network(models: Sequence[str]) -> dict[str, str]:
+def map_same_networks(models: Sequence[str]) -> dict[str, str]:
     """Return for every model the first of the list that is the same network, often itself.
 
     The same network is the same library's, of the same name, whatever the tag: its trainings differ in
@@ -49,12 +49,12 @@ def same_network(models: Sequence[str]) -> dict[str, str]:
     text, a variant's or a published id that nobody builds, is the same as itself alone.
     """
     first: dict[str, str] = {}
-    return {model: first.setdefault(network(model), model) for model in models}
+    return {model: first.setdefault(name_network(model), model) for model in models}
 
 
-def network(model: str) -> str:
-    """Return the text that stands for the network, whatever its weights."""
-    if found := split(model):
-        adapter, name = found
-        return adapter.PREFIX + adapter.network(name)
+def name_network(model: str) -> str:
+    """Return the text of a network without what only chooses weights."""
+    if library := split_prefix(model):
+        adapter, name = library
+        return adapter.PREFIX + adapter.name_architecture(name)
     return model

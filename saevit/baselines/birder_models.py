@@ -26,7 +26,7 @@ def is_installed() -> bool:
     return find_spec("birder") is not None
 
 
-def build(name: str, img_size: tuple[int, int]) -> "nn.Module":
+def build_network(name: str, img_size: tuple[int, int]) -> "nn.Module":
     """Return a birder model in eval mode, re-parameterised where its family has that; nothing is downloaded.
 
     It is built for `img_size` (H, W).
@@ -36,70 +36,71 @@ def build(name: str, img_size: tuple[int, int]) -> "nn.Module":
         OptionError: birder has no such model (names the nearest).
         MeasureError: birder cannot build it, in one line.
     """
-    check_name(name)
+    check_model(name)
     try:
-        with quiet():
-            model = create(name, img_size)
+        with hold_back_logs():
+            model = build_trainable(name, img_size)
             if hasattr(model, "reparameterize_model"):
                 model.reparameterize_model()
             return model
     except Exception as error:  # birder's constructors raise all kinds
         raise MeasureError(
-            f"birder cannot build {name!r} for {img_size[0]} x {img_size[1]} px: {short(error)}"
+            f"birder cannot build {name!r} for {img_size[0]} x {img_size[1]} px: {first_line(error)}"
         ) from error
 
 
-def create(name: str, img_size: tuple[int, int]) -> Any:
+def build_trainable(name: str, img_size: tuple[int, int]) -> Any:
     """Create the model as it would be trained, in eval mode."""
-    return registry().net_factory(name, NUM_CLASSES, size=img_size).eval()
+    return load_registry().net_factory(name, NUM_CLASSES, size=img_size).eval()
 
 
-def registry() -> Any:
+def load_registry() -> Any:
     """Return birder's registry, filled.
 
     Raises:
         MissingPackageError: birder is not installed, or broken.
     """
     try:
-        with quiet():
+        with hold_back_logs():
             need("birder.net", EXTRA)
             return need("birder.model_registry", EXTRA).registry
     except SaevitError:
         raise
     except Exception as error:  # one of its many dependencies is missing, or its settings are odd
         raise MissingPackageError(
-            f"birder cannot be imported ({short(error)}): pip install 'saevit[{EXTRA}]' brings all it needs"
+            f"birder cannot be imported ({first_line(error)}): "
+            f"pip install 'saevit[{EXTRA}]' brings all it needs"
         ) from error
 
 
-def names() -> list[str]:
+def list_names() -> list[str]:
     """Return the names of birder's classifiers, sorted.
 
     Raises:
         MissingPackageError: birder is not installed, or broken.
     """
-    return sorted(registry().list_models(task="image_classification"))
+    return sorted(load_registry().list_models(task="image_classification"))
 
 
-def check_name(name: str) -> None:
+def check_model(name: str) -> None:
     """Refuse a name that birder does not know."""
-    known = names()
+    known = list_names()
     if name not in known:
         raise OptionError(f"{PREFIX}{name} is not a birder model: {nearest(name, known)}")
 
 
-def network(name: str) -> str:
-    """Return what names share whose networks are the same: here all of it, birder has no tags."""
+def name_architecture(name: str) -> str:
+    """Return a name without what only chooses weights: birder has no tags."""
     return name
 
 
-def short(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     """Return the first line of an error."""
     return str(error).partition("\n")[0] or type(error).__name__
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def hold_back_logs() -> Iterator[None]:
     """Hold back warnings and logs: from its import on, birder logs to stderr."""
     import logging
 
@@ -113,16 +114,11 @@ def quiet() -> Iterator[None]:
         logging.disable(disabled)
 
 
-def version() -> str:
-    """Return birder's version."""
+def describe_source() -> str:
+    """Return one line on what these models are."""
     from importlib import metadata
 
-    return metadata.version("birder")
-
-
-def statement() -> str:
-    """Say what these models are."""
     return (
-        f"birder {version()}, its own implementation, random weights, {NUM_CLASSES} classes, "
-        "re-parameterised where the family has that"
+        f"birder {metadata.version('birder')}, its own implementation, random weights, "
+        f"{NUM_CLASSES} classes, re-parameterised where the family has that"
     )

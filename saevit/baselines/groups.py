@@ -9,7 +9,7 @@ Distilled models are in (`Published.mark` says so); SAEViT's own claims are in n
 - `mobile`: the core models of fewer than 0.6 GMACs, the "mobile setting" of the literature since NASNet.
 - `class-0.8`, `class-1.3`: every published model within 25 % of that many GMACs, whatever its tier; the
   relatives among them have figures alone unless birder is installed and has them, and one network may stand
-  there with several trainings (`adapters.same_network`).
+  there with several trainings (`adapters.map_same_networks`).
 """
 
 from collections.abc import Callable, Collection
@@ -17,7 +17,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from saevit.baselines.adapters import ADAPTERS, Adapter, split
+from saevit.baselines.adapters import ADAPTERS, Adapter, split_prefix
 from saevit.baselines.published import Published, find, index, load
 from saevit.errors import OptionError, nearest
 
@@ -115,22 +115,22 @@ def resolve(text: str, presets: Collection[str]) -> tuple[str, ...]:
     if text in GROUPS:
         return tuple(row.subject for name in group(text) if (row := find(name)))
     if row := find(text):
-        return (text if split(text) else row.subject,)
-    if found := split(text):
-        return listed(*found)
-    raise unknown(text, presets)
+        return (text if split_prefix(text) else row.subject,)
+    if library := split_prefix(text):
+        return match_names(*library)
+    raise describe_unknown(text, presets)
 
 
-def listed(adapter: Adapter, pattern: str) -> tuple[str, ...]:
+def match_names(adapter: Adapter, pattern: str) -> tuple[str, ...]:
     """Return the subjects of a library's name or glob."""
     prefix = adapter.PREFIX
     if not pattern:
         examples = " or ".join(prefix + example for example in adapter.EXAMPLES)
         raise OptionError(f"{prefix} names no model: for example {examples}")
     if not set(pattern) & set("*?["):
-        adapter.check_name(pattern)
+        adapter.check_model(pattern)
         return (prefix + pattern,)
-    names = adapter.names()
+    names = adapter.list_names()
     if found := [name for name in names if fnmatchcase(name, pattern)]:
         return tuple(prefix + name for name in found)
     families = {name.partition("_")[0] for name in names}
@@ -139,7 +139,7 @@ def listed(adapter: Adapter, pattern: str) -> tuple[str, ...]:
     raise OptionError(f"{prefix}{pattern} matches no {prefix.removesuffix(':')} model: nearest are {globs}")
 
 
-def unknown(text: str, presets: Collection[str]) -> OptionError:
+def describe_unknown(text: str, presets: Collection[str]) -> OptionError:
     """Return the error for a text that names nothing."""
     problem = f"{text or 'empty text'!r} is no variant, group or published model"
     others = " or ".join(f"{prefix}NAME" for prefix in ADAPTERS)

@@ -63,7 +63,7 @@ class Published:
     train_note: str | None
     params_m: float | None  # millions, of the graph as trained
     gmacs: float | None
-    params_m_reparam: float | None  # re-parameterised, as `timm_models.build` returns it
+    params_m_reparam: float | None  # re-parameterised, as `timm_models.build_network` returns it
     gmacs_reparam: float | None
     reparam_matters: bool | None  # changes either by more than 1 %
     paper_top1: float | None

@@ -15,7 +15,7 @@ NUM_CLASSES = 1000  # some timm names default to a head of 21,841 classes
 CHOSEN_BY_TAG = ("deepseek_vit_", "qwen3_vit_")  # in timm 1.0.31 the tag sets their projector's width
 
 
-def build(name: str, img_size: tuple[int, int]) -> "nn.Module":
+def build_network(name: str, img_size: tuple[int, int]) -> "nn.Module":
     """Return a timm model in eval mode, re-parameterised where its family has that; nothing is downloaded.
 
     A model of fixed size is built for `img_size` (H, W); others take any.
@@ -24,10 +24,10 @@ def build(name: str, img_size: tuple[int, int]) -> "nn.Module":
         OptionError: timm has no such model (names the nearest).
         MeasureError: timm cannot build it, in one line.
     """
-    return reparameterized(trainable(name, img_size))
+    return merge_branches(build_trainable(name, img_size))
 
 
-def trainable(
+def build_trainable(
     name: str,
     img_size: tuple[int, int],
     *,
@@ -41,16 +41,16 @@ def trainable(
         OptionError: timm has no such model (names the nearest).
         MeasureError: timm cannot build it, in one line.
     """
-    from saevit.count.peak import Watch
+    from saevit.count.peak import MemoryWatch
 
-    check_name(name)
+    check_model(name)
     settings: dict[str, Any] = {"num_classes": num_classes, "in_chans": in_chans}
     if drop_path_rate is not None:
         settings["drop_path_rate"] = drop_path_rate
     try:
-        with warnings.catch_warnings(), Watch([""], most=free_memory() / HELD):
+        with warnings.catch_warnings(), MemoryWatch([""], most=free_memory() / HELD):
             warnings.simplefilter("ignore")  # timm's remarks on its own renamed models
-            return create(need("timm"), name, img_size, settings).eval()
+            return create_model(need("timm"), name, img_size, settings).eval()
     except Exception as error:  # timm's constructors raise all kinds
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise MeasureError(
@@ -58,7 +58,7 @@ def trainable(
         ) from error
 
 
-def reparameterized(model: "nn.Module") -> "nn.Module":
+def merge_branches(model: "nn.Module") -> "nn.Module":
     """Return a copy with branches merged where the family has that.
 
     Raises:
@@ -73,7 +73,7 @@ def reparameterized(model: "nn.Module") -> "nn.Module":
         raise MeasureError(f"timm cannot re-parameterise {type(model).__name__}: {reason}") from error
 
 
-def create(timm: Any, name: str, img_size: tuple[int, int], settings: dict[str, Any]) -> "nn.Module":
+def create_model(timm: Any, name: str, img_size: tuple[int, int], settings: dict[str, Any]) -> "nn.Module":
     """Create the model, telling those of fixed size which one it is."""
     model = timm.create_model(name, pretrained=False, **settings)
     config = model.pretrained_cfg
@@ -82,12 +82,12 @@ def create(timm: Any, name: str, img_size: tuple[int, int], settings: dict[str, 
     return model
 
 
-def names() -> list[str]:
+def list_names() -> list[str]:
     """Return timm's names, sorted; they carry no tags."""
     return sorted(need("timm").list_models())
 
 
-def check_name(name: str) -> None:
+def check_model(name: str) -> None:
     """Refuse a name or tag that timm does not know."""
     timm = need("timm")
     base, _, tag = name.partition(".")
@@ -102,18 +102,14 @@ def check_name(name: str) -> None:
         )
 
 
-def network(name: str) -> str:
-    """Return what names share whose networks are the same: all but the tag, unless that chooses it."""
+def name_architecture(name: str) -> str:
+    """Return a name without its tag, unless the tag chooses the architecture."""
     return name if name.startswith(CHOSEN_BY_TAG) else name.partition(".")[0]
 
 
-def version() -> str:
-    """Return timm's version."""
-    return str(need("timm").__version__)
-
-
-def statement() -> str:
-    """Say what these models are."""
+def describe_source() -> str:
+    """Return one line on what these models are."""
     return (
-        f"timm {version()}, random weights, {NUM_CLASSES} classes, re-parameterised where the family has that"
+        f"timm {need('timm').__version__}, random weights, {NUM_CLASSES} classes, "
+        "re-parameterised where the family has that"
     )

@@ -1,92 +1,138 @@
-"""What is known of a model before it is timed: counts of its network, published figures of its name."""
+"""Models before they are timed: counts of their network, figures published for their name."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from saevit.baselines import published
+from saevit.baselines.adapters import map_same_networks
 from saevit.baselines.published import Published
-from saevit.compare.comparison import Accuracy, Candidate
-from saevit.count.subject import Counted
-from saevit.runs.profile import BYTES
-from saevit.runs.record import Dtype
-from saevit.subjects import is_baseline
+from saevit.compare.accuracies import MeasuredOn
+from saevit.compare.comparison import Accuracy, Candidate, Comparison
+from saevit.count.model_costs import ModelCosts
+from saevit.errors import SaevitError
+from saevit.models import is_baseline
+from saevit.runs.record import BYTES, COUNTS, Dtype, Record, Source, utc_now
+from saevit.runs.run import Run
+from saevit.variant import PRESETS, parse
 
 OURS = "SAEViT"
 
 
-def candidate_of(
-    model: str, counted: Counted | str | None, img_size: tuple[int, int], dtype: Dtype
-) -> Candidate:
-    """Return a model with its counts, or the reason why there are none; None has published figures alone."""
+def normalize(model: str) -> str:
+    """Return the one text of a variant or published model, so that two ways to write it become equal."""
+    if model.partition(":")[0].strip() in PRESETS:
+        with contextlib.suppress(SaevitError):  # its row will show the reason
+            return str(parse(model))
     row = published.find(model)
-    if counted is None and row:
-        return published_only(row, img_size)
-    accuracy = accuracy_of(row, img_size) if row else None
-    named = Candidate(model=model, family=family_of(model), accuracy=accuracy)
-    if not isinstance(counted, Counted):
-        return replace(named, failure=counted)
-    return replace(
-        named,
-        model=counted.name,
-        params=sum(counted.params.values()),
-        macs=sum(counted.macs.values()),
-        counted_by=counted.counted_by,
-        activations=sum(counted.activations.values()),
-        peak_bytes=counted.peak_elements * BYTES[dtype],
-    )
+    return row.model_id if row and not is_baseline(model) else model
 
 
-def of_training(
-    network: Candidate, model: str, same: Mapping[str, str], img_size: tuple[int, int]
-) -> Candidate:
-    """Return the row of one training of a network: its costs are the network's, its accuracy its own."""
-    if same[model] == model:
-        return network
+def list_candidates(models: Sequence[str], reference: str, img_size: tuple[int, int]) -> list[Candidate]:
+    """Return every model once, with its published figures; trainings of one network refer to the first.
+
+    The first one is the reference if that is among them.
+    """
+    same = map_same_networks([reference, *models])
+    return [
+        replace(candidate_of(model, img_size), same_as=None if same[model] == model else same[model])
+        for model in dict.fromkeys(models)
+    ]
+
+
+def candidate_of(model: str, img_size: tuple[int, int]) -> Candidate:
+    """Return a model with its published family and accuracy; a model without a network has its costs too."""
     row = published.find(model)
-    return replace(
-        network,
-        model=model,
-        same_as=network.model,
-        family=family_of(model),
-        accuracy=accuracy_of(row, img_size) if row else None,
-    )
-
-
-def family_of(model: str) -> str | None:
-    """Return the published family of a model; None is one that nobody published here."""
-    if row := published.find(model):
-        return row.family
-    return None if is_baseline(model) else OURS
-
-
-def published_only(row: Published, img_size: tuple[int, int]) -> Candidate:
-    """Return a model that nobody builds here; its MACs are left out where they are of another size."""
+    if row is None:
+        return Candidate(model=model, family=None if is_baseline(model) else OURS)
+    candidate = Candidate(model=model, family=row.family, accuracy=accuracy_of(row, img_size))
+    if is_baseline(model):
+        return candidate
     params, gmacs, basis = row.plotted
-    here = row.img_size in (None, *img_size) and img_size[0] == img_size[1]
-    return Candidate(
-        model=row.model_id,
-        family=row.family,
+    is_same_size = row.img_size in (None, *img_size) and img_size[0] == img_size[1]
+    return replace(
+        candidate,
         params=None if params is None else round(params * 1e6),
-        macs=None if gmacs is None or not here else round(gmacs * 1e9),
+        macs=None if gmacs is None or not is_same_size else round(gmacs * 1e9),
         counted_by=row.counted_with or f"{basis}: {row.paper_source}",
         published_only=True,
-        accuracy=accuracy_of(row, img_size),
     )
 
 
 def accuracy_of(row: Published, img_size: tuple[int, int]) -> Accuracy | None:
-    """Return a published top-1 with where it is from, to stand beside costs at (H, W)."""
+    """Return the published top-1 of a row with its source, to show beside costs at (H, W)."""
     if row.top1 is None:
         return None
     claim = row.tier == "claim"
+    is_plain = not claim and row.distilled != "yes" and not row.uses_extra_data
     return Accuracy(
         top1=row.top1,
         img_size=row.img_size,
         mark=row.mark,
         source=row.top1_source or "",
         claim=claim,
-        plain=not claim
-        and row.distilled != "yes"
-        and not row.uses_extra_data
-        and img_size == (row.img_size, row.img_size),
+        plain=is_plain and img_size == (row.img_size, row.img_size),
+    )
+
+
+def add_counts(candidate: Candidate, counted: ModelCosts | str | None, dtype: Dtype) -> Candidate:
+    """Return a model with the counts of its network, or with the reason why there are none."""
+    if not isinstance(counted, ModelCosts):
+        return replace(candidate, failure=counted)
+    return replace(
+        candidate,
+        params=sum(counted.params.values()),
+        macs=sum(counted.macs.values()),
+        activations=sum(counted.activations.values()),
+        peak_bytes=counted.peak_elements * BYTES[dtype],
+        counted_by=counted.counted_by,
+    )
+
+
+def record_figures(candidates: Iterable[Candidate]) -> list[Record]:
+    """Return counts and published accuracies as records."""
+    records = []
+    for c in candidates:
+        source: Source = "analytic" if c.counted_by == "analytic" else "counted"
+        for name, unit in COUNTS.items() if not c.published_only else ():
+            value = getattr(c, name)
+            if value is not None:
+                records.append(_record(c, name, unit, value, source, c.counted_by or ""))
+        if c.accuracy:
+            note = f"{c.accuracy.mark}, {c.accuracy.source}"
+            records.append(_record(c, "top1", "%", c.accuracy.top1, "published", note))
+    return records
+
+
+def _record(c: Candidate, quantity: str, unit: str, value: float, source: Source, note: str) -> Record:
+    return Record(
+        subject=c.model,
+        quantity=quantity,
+        unit=unit,
+        value=value,
+        source=source,
+        time=utc_now(),
+        notes=(note,),
+    )
+
+
+def join_run(
+    candidates: Sequence[Candidate],
+    run: Run | None,
+    reference: str,
+    img_size: tuple[int, int],
+    dtype: Dtype,
+    measured: MeasuredOn | None,
+) -> Comparison:
+    """Return candidates with their times from a run, and with measured accuracies if those are given."""
+    subjects = {subject.label: subject for subject in run.timed} if run else {}
+    timed = [replace(c, subject=subjects.get(c.network, c.subject)) for c in candidates]
+    return Comparison(
+        candidates=tuple(measured.replace_accuracy(c, img_size) if measured else c for c in timed),
+        reference=reference,
+        img_size=img_size,
+        dtype=dtype,
+        run=run,
+        top1_on=measured.name if measured else None,
+        top1_left_out=measured.left_out_note if measured else None,
     )

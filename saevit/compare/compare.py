@@ -1,22 +1,31 @@
-"""Compare models: built, counted, timed in one interleaved run, published accuracies beside them."""
+"""Compare models: built, counted, timed in one interleaved run; or read back from a stored run."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from saevit.baselines import groups, published
-from saevit.baselines.adapters import same_network
-from saevit.compare.candidates import candidate_of, of_training
+from saevit.baselines import groups
+from saevit.baselines.adapters import map_same_networks
+from saevit.compare.accuracies import MeasuredOn
+from saevit.compare.candidates import (
+    add_counts,
+    candidate_of,
+    join_run,
+    list_candidates,
+    normalize,
+    record_figures,
+)
 from saevit.compare.comparison import Candidate, Comparison
-from saevit.compare.measured import MeasuredOn, left_out_note
-from saevit.compare.stored import WithFacts, facts, shown
-from saevit.count.subject import Counted
+from saevit.count.model_costs import ModelCosts
 from saevit.errors import MemoryLimitError, OptionError, SaevitError, nearest
-from saevit.measure.plan import Plan, Step, Tell, configurations, latency_of, timed_together, timings_of
-from saevit.runs.profile import Latency, Timings
-from saevit.runs.record import Conditions, Dtype
-from saevit.runs.store import Writer
-from saevit.subjects import check_img_size, counted_of, is_baseline
-from saevit.variant import PRESETS, parse
+from saevit.measure.timing import NextStep, Tell, TimingOptions, list_conditions, time_models
+from saevit.models import check_img_size, count_model
+from saevit.runs.record import COUNTS, Conditions, Dtype
+from saevit.runs.run import Run, Subject
+from saevit.runs.store import Writer, keep
+from saevit.variant import PRESETS
+
+NO_ROUND = "no round was finished"
 
 
 def compare(
@@ -25,63 +34,152 @@ def compare(
     reference: str | None = None,
     img_size: tuple[int, int] = (224, 224),
     dtype: Dtype = "fp32",
-    plan: Plan | None = None,
-    on_step: Tell = lambda step: None,
+    timing: TimingOptions | None = None,
+    on_progress: Tell = lambda progress: None,
     writer: Writer | None = None,
     measured: MeasuredOn | None = None,
 ) -> Comparison:
-    """Count models and, with a plan of one batch size and one runtime, time them in interleaved rounds.
+    """Count models and, with options for one batch size and one runtime, time them in interleaved rounds.
 
     A model that cannot be built or run becomes a candidate with its reason; the others finish.
 
     Args:
         models: variants' texts, `timm:NAME`, `birder:NAME`; several trainings of one network share its times.
-        reference: the model that ratios are to; None is the first.
+        reference: the model that ratios are relative to; None is the first.
         img_size: (H, W), the same for all.
         dtype: precision.
-        plan: None times nothing.
-        on_step: called before each step.
-        writer: keeps what is measured, every round as soon as it is finished.
+        timing: None times nothing.
+        on_progress: called before each step.
+        writer: stores what is measured, every round when it is finished.
         measured: accuracies that `saevit eval` measured here, in place of published ones.
 
     Raises:
-        OptionError: no models, a reference that is none of them, a device or precision that is not here.
+        OptionError: no models, a reference that is not among them, a device or precision that is not here.
     """
     check_img_size(img_size)
-    first = chosen(models, reference)
-    same = same_network([first, *models])
-    found = {model: counted_or_reason(model, img_size, on_step) for model in dict.fromkeys(same.values())}
-    networks = {model: candidate_of(model, counted, img_size, dtype) for model, counted in found.items()}
-    working = {model: counted for model, counted in found.items() if isinstance(counted, Counted)}
-    rows = {
-        model: of_training(networks[same[model]], model, same, img_size) for model in dict.fromkeys(models)
-    }
-    timings = None
-    if plan and working:
-        subjects, refused = conditioned(working, img_size, dtype, plan)
-        networks |= {model: replace(networks[model], failure=why) for model, why in refused.items()}
-        if subjects:
-            known = facts(rows.values())
-            known += measured.records(c.model for c in rows.values()) if measured else []
-            keeper = WithFacts(writer, known) if writer else None
-            pairs = [(working[model], conditions) for model, conditions in subjects.items()]
-            run = timed_together(pairs, plan, on_step, keeper)
-            timings = timings_of(run, None)
-            for model, timing in zip(subjects, run.timings, strict=True):
-                networks[model] = replace(networks[model], latency=latency_of(timing))
-            if writer:
-                timings = ended(writer, timings, networks.values())
-    return Comparison(
-        candidates=tuple(
-            shown(of_training(networks[same[model]], model, same, img_size), measured, img_size)
-            for model in rows
-        ),
-        reference=networks[first].model,
-        img_size=img_size,
-        dtype=dtype,
-        timings=timings,
-        top1_on=measured.name if measured else None,
-        top1_left_out=left_out_note(measured) if measured and measured.left_out else None,
+    if not models:
+        raise OptionError("no models: name at least one, such as saevit_tiny")
+    if reference is not None and reference not in models:
+        raise OptionError(f"reference {reference!r} is not compared: {nearest(reference, models)}")
+    first, *texts = [normalize(model) for model in (reference or models[0], *models)]
+    candidates = list_candidates(texts, first, img_size)
+    networks = sorted((c.model for c in candidates if c.has_network), key=lambda model: model != first)
+    counted = {model: _count(model, img_size, on_progress) for model in networks}
+    candidates = [add_counts(c, counted.get(c.network), dtype) for c in candidates]
+    run = None
+    if timing:
+        pairs, reasons = _choose_conditions(counted, img_size, dtype, timing)
+        candidates = [replace(c, failure=reasons.get(c.network, c.failure)) for c in candidates]
+        run = _time(pairs, candidates, timing, on_progress, writer, measured) if pairs else None
+    return join_run(candidates, run, first, img_size, dtype, measured)
+
+
+def _count(model: str, img_size: tuple[int, int], on_progress: Tell) -> ModelCosts | str:
+    """Build and count one model, or return the reason why that is not possible."""
+    on_progress(NextStep(text=f"building and counting {model}"))
+    try:
+        return count_model(model, img_size)[0]
+    except SaevitError as error:
+        return str(error)
+
+
+def _choose_conditions(
+    counted: Mapping[str, ModelCosts | str], img_size: tuple[int, int], dtype: Dtype, timing: TimingOptions
+) -> tuple[list[tuple[ModelCosts, Conditions]], dict[str, str]]:
+    """Return the networks to time with their conditions, and why others do not fit in memory."""
+    pairs, reasons = [], {}
+    for model, costs in counted.items():
+        if isinstance(costs, str):
+            continue
+        try:
+            (conditions,) = list_conditions(costs, img_size, dtype, timing)
+            pairs.append((costs, conditions))
+        except MemoryLimitError as error:
+            reasons[model] = str(error)
+    return pairs, reasons
+
+
+def _time(
+    pairs: Sequence[tuple[ModelCosts, Conditions]],
+    candidates: Sequence[Candidate],
+    timing: TimingOptions,
+    on_progress: Tell,
+    writer: Writer | None,
+    measured: MeasuredOn | None,
+) -> Run:
+    """Time the networks in one run; store it with the counts and accuracies of all candidates."""
+    facts = record_figures(candidates)
+    facts += measured.records(c.model for c in candidates) if measured else []
+    timed = time_models(pairs, timing, on_progress, writer, facts)
+    reasons = {c.model: c.failure for c in candidates if c.failure and not c.same_as}
+    run = replace(timed, not_built=reasons)
+    return keep(writer, run, lambda w: w.end(interrupted=run.interrupted, failures=run.failures))
+
+
+def comparison_of(
+    run: Run,
+    models: Sequence[str] = (),
+    reference: str | None = None,
+    measured: MeasuredOn | None = None,
+) -> Comparison:
+    """Return a stored run as a comparison, with the accuracies that are published today.
+
+    Args:
+        run: of models under one configuration each, or of one model under several, which are separate rows.
+        models: those to show; none is all.
+        reference: what ratios are relative to; None is the run's own reference.
+        measured: accuracies that were measured here, to show in place of the published ones.
+
+    Raises:
+        OptionError: a model or reference that the run does not have, or a run of `saevit eval`.
+    """
+    if run.is_evaluation:
+        raise OptionError(
+            f"run {run.path.stem} is an evaluation and has no times: saevit results show {run.path.stem}, "
+            "or name a run of compare"
+        )
+    subjects = {subject.label: subject for subject in run.timed}
+    names = {subject.name for subject in run.subjects}
+    evaluations = [top1.record for top1 in run.top1s]
+    counted = [fact.subject for fact in run.facts if fact not in evaluations]
+    labels = [
+        label
+        for label in dict.fromkeys([*counted, *subjects, *run.failures])
+        if label in subjects or label not in names
+    ]
+    for name in [*models, *([reference] if reference else [])]:
+        if name not in labels:
+            raise OptionError(f"{name!r} is not in the run {run.path.stem}: {nearest(name, labels)}")
+    same = map_same_networks([*subjects, *labels]) | {label: label for label in subjects}
+    conditions = run.timed[0].conditions
+    candidates = [
+        _read_candidate(run, label, same[label], subjects, conditions.img_size)
+        for label in labels
+        if not models or label in models or label == reference
+    ]
+    base = reference or (models[0] if models else run.timed[0].label)
+    return join_run(candidates, run, base, conditions.img_size, conditions.dtype, measured)
+
+
+def _read_candidate(
+    run: Run, label: str, network: str, subjects: Mapping[str, Subject], img_size: tuple[int, int]
+) -> Candidate:
+    """Return a model of a stored run, with the counts of its network and its published figures."""
+    subject = subjects.get(network)
+    name = subject.name if subject else network
+    facts = [fact for fact in run.facts if fact.subject == name and fact.quantity in COUNTS]
+    counts: dict[str, Any] = {fact.quantity: fact.value for fact in facts}
+    if facts:
+        counts["counted_by"] = next((note for fact in facts for note in fact.notes), None)
+    failure = run.failures.get(network)
+    if subject and not subject.samples and not failure:
+        failure = NO_ROUND
+    return replace(
+        candidate_of(subject.name if subject and label == network else label, img_size),
+        model=label,
+        same_as=None if label == network else network,
+        failure=failure,
+        **counts,
     )
 
 
@@ -98,79 +196,17 @@ def expected(
         threads=1,
         memory_format="contiguous",
     )
-    rows = []
+    candidates = []
     for model in models:
-        is_built = is_baseline(model) or not published.find(model)
-        row = candidate_of(model, "" if is_built else None, img_size, "fp32")
-        if is_built:
-            latency = Latency(label=model, conditions=conditions, samples=(1.0,)) if is_timed else None
-            row = replace(row, params=1, macs=1, activations=1, peak_bytes=1, latency=latency)
-        rows.append(shown(row, measured, img_size))
-    return Comparison(
-        candidates=tuple(rows),
-        reference=models[0],
-        img_size=img_size,
-        dtype="fp32",
-        timings=None,
-        top1_on=measured.name if measured else None,
-    )
+        candidate = candidate_of(model, img_size)
+        if not candidate.published_only:
+            subject = Subject(label=model, name=model, conditions=conditions, samples=(1.0,))
+            counts: dict[str, Any] = dict.fromkeys(COUNTS, 1)
+            candidate = replace(candidate, **counts, subject=subject if is_timed else None)
+        candidates.append(candidate)
+    return join_run(candidates, None, models[0], img_size, "fp32", measured)
 
 
-def resolved(texts: Sequence[str]) -> list[str]:
+def resolve_models(texts: Sequence[str]) -> list[str]:
     """Return the models that arguments stand for, each once: variants, published models, groups, globs."""
-    return list(dict.fromkeys(named(model) for text in texts for model in groups.resolve(text, PRESETS)))
-
-
-def named(model: str) -> str:
-    """Return the one text of a variant, so that two ways to write it meet; others as they are."""
-    if model.partition(":")[0].strip() not in PRESETS:
-        return model
-    try:
-        return str(parse(model))
-    except SaevitError:  # its row will say why
-        return model
-
-
-def chosen(models: Sequence[str], reference: str | None) -> str:
-    """Return the reference."""
-    if not models:
-        raise OptionError("no models: name at least one, such as saevit_tiny")
-    if reference is not None and reference not in models:
-        raise OptionError(f"reference {reference!r} is not compared: {nearest(reference, models)}")
-    return reference or models[0]
-
-
-def counted_or_reason(model: str, img_size: tuple[int, int], on_step: Tell) -> Counted | str | None:
-    """Build and count one model, or say why that is not possible; None is one with published figures only."""
-    if not is_baseline(model) and published.find(model):
-        return None
-    on_step(Step(text=f"building and counting {model}"))
-    try:
-        return counted_of(model, img_size)[0]
-    except SaevitError as error:
-        return str(error)
-
-
-def ended(writer: Writer, timings: Timings, candidates: Iterable[Candidate]) -> Timings:
-    """End the stored run with the reasons of those that have no samples."""
-    if timings.unkept:
-        return timings
-    try:
-        reasons = {c.model: c.reason for c in candidates if c.reason}
-        writer.end(interrupted=timings.interrupted, failures=reasons)
-    except OptionError as error:  # the figures are worth showing all the same
-        return replace(timings, unkept=str(error))
-    return timings
-
-
-def conditioned(
-    working: dict[str, Counted], img_size: tuple[int, int], dtype: Dtype, plan: Plan
-) -> tuple[dict[str, Conditions], dict[str, str]]:
-    """Return each model's conditions, and the reasons of those that memory cannot hold."""
-    subjects, refused = {}, {}
-    for model, counted in working.items():
-        try:
-            (subjects[model],) = configurations(counted, img_size, dtype, plan)
-        except MemoryLimitError as error:
-            refused[model] = str(error)
-    return subjects, refused
+    return list(dict.fromkeys(normalize(model) for text in texts for model in groups.resolve(text, PRESETS)))

@@ -2,41 +2,41 @@
 
 from dataclasses import dataclass
 
-from saevit.runs.profile import Latency, Timings
 from saevit.runs.record import Dtype
+from saevit.runs.run import Run, Subject
 from saevit.runs.statistics import Ratio, median, ratio
 
 
 @dataclass(frozen=True, kw_only=True)
 class Accuracy:
-    """A published ImageNet-1k top-1, never one of a model that was built here; or one measured here."""
+    """A top-1: published for ImageNet-1k, never for a network that was built here; or measured here."""
 
     top1: float  # per cent
     img_size: int | None  # evaluated at, pixels
     mark: str  # published or paper claim, distilled, extra data; measured here
-    claim: bool = False  # of SAEViT's paper, for a network that nobody can build
+    claim: bool = False  # of SAEViT's paper, whose network is not available
     source: str
     plain: bool  # neither distilled, nor from extra data, nor of another size than the costs beside it
-    measured_on: str | None = None  # data and split, where `saevit eval` measured it here
+    measured_on: str | None = None  # data and split, if `saevit eval` measured it here
     interval: tuple[float, float] | None = None  # Wilson's at 95 %, per cent
-    images: int | None = None  # that it is the share of
+    images: int | None = None  # evaluated
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One model: its costs for one image, its timing, its published accuracy; or why there is none."""
+    """One model: its costs for one image, its timing, its accuracy; or the reason why they are missing."""
 
     model: str
     family: str | None = None
     params: int | None = None
     macs: int | None = None
-    counted_by: str | None = None  # what params and macs are from
+    counted_by: str | None = None  # the source of params and macs
     published_only: bool = False  # params and macs too: there is no network of it to build
     activations: int | None = None
     peak_bytes: int | None = None
-    latency: Latency | None = None
+    subject: Subject | None = None  # its timing
     accuracy: Accuracy | None = None
-    same_as: str | None = None  # the model whose network it is, built and timed once for both
+    same_as: str | None = None  # the model with the same network, built and timed once for both
     failure: str | None = None
 
     @property
@@ -45,35 +45,43 @@ class Candidate:
         return self.same_as or self.model
 
     @property
+    def has_network(self) -> bool:
+        """Is its network built and counted for this row?"""
+        return not self.same_as and not self.published_only
+
+    @property
     def samples(self) -> tuple[float, ...]:
-        """Seconds a batch, one value a round; empty if it was not timed."""
-        return self.latency.samples if self.latency else ()
+        """Seconds per batch, one value a round; empty if it was not timed."""
+        return self.subject.samples if self.subject else ()
+
+    @property
+    def seconds_per_image(self) -> tuple[float, ...]:
+        """Samples divided by the batch size, because batches may differ if memory ran out."""
+        return self.subject.seconds_per_image if self.subject else ()
 
     @property
     def seconds(self) -> float | None:
         """Median time of one image, as part of its batch."""
-        if not self.latency or not self.samples:
-            return None
-        return median(self.samples) / self.latency.conditions.batch_size
+        return median(self.seconds_per_image) if self.samples else None
 
     @property
     def reason(self) -> str | None:
-        """Why there is no figure."""
-        return self.failure or (self.latency.failure if self.latency else None)
+        """The reason why figures are missing."""
+        return self.failure or (self.subject.failure if self.subject else None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What one run says of several models."""
+    """Several models with their costs, accuracies and the times of one run."""
 
     candidates: tuple[Candidate, ...]
     reference: str
     img_size: tuple[int, int]
     dtype: Dtype
-    timings: Timings | None  # of the run: environment, noise floor, advice
-    top1_on: str | None = None  # data of which all accuracies were measured here; None: published ones
+    run: Run | None
+    top1_on: str | None = None  # data on which all accuracies were measured here; None: published ones
     top1_left_out: str | None = None  # which evaluations do not count, and why
-    also_measured: tuple[str, ...] = ()  # data of further evaluations, and the option to see them
+    also_measured: tuple[str, ...] = ()  # data of further evaluations, and the option that shows them
 
     @property
     def failed(self) -> bool:
@@ -81,14 +89,8 @@ class Comparison:
         return any(candidate.reason for candidate in self.candidates)
 
     def ratio(self, candidate: Candidate) -> Ratio | None:
-        """Time of an image over the reference's, round by round; None if either has no time."""
+        """Time per image relative to the reference, round by round; None if either has no time."""
         base = next((c for c in self.candidates if c.model == self.reference), None)
         if base is None or not base.samples or not candidate.samples or candidate.network == base.network:
             return None
-        return ratio(per_image(candidate), per_image(base))
-
-
-def per_image(candidate: Candidate) -> tuple[float, ...]:
-    """Return seconds an image: batches may differ where memory ran out."""
-    assert candidate.latency is not None
-    return tuple(s / candidate.latency.conditions.batch_size for s in candidate.samples)
+        return ratio(candidate.seconds_per_image, base.seconds_per_image)

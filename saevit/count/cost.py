@@ -1,123 +1,34 @@
-"""The cost of a variant in closed form, module path by module path; no torch, no forward pass.
+"""The counts of a variant: sums and maxima over the operations that `ops` lists, without torch."""
 
-Each function stands beside the layer it mirrors (`saevit.model`) and reads like its `__init__`.
-N = H W pixels, n = ceil(H/r) ceil(W/r) sampled tokens. Sizes may be ints or int64 arrays.
-"""
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import reduce
+from itertools import groupby
+from operator import attrgetter
+from typing import Literal
 
-from dataclasses import dataclass
+from saevit.count.ops import Op, Part, Shape, Size, count_elements, describe_network, map_sizes, token_size
+from saevit.variant import VariantSpec
 
-from saevit.count.formulas import Cost, Size, attention, conv, dw_conv, elementwise, linear, norm
-from saevit.variant import NUM_GROUPS, Stage, VariantSpec
-
-ByModule = dict[str, Cost]
-
-
-def by_module(spec: VariantSpec, img_size: tuple[int, int]) -> ByModule:
-    """Return what each module of the network costs for one image of H x W, by the path of the module.
-
-    A path's cost is its own work only: `stages.0.blocks.1` holds the block's additions, not its children's.
-    """
-    H, W = stem_size(img_size)
-    costs = under("stem", stem(spec.in_chans, spec.stem_dim, spec.stages[0].dim, img_size))
-    for i, stage in enumerate(spec.stages):
-        if i:
-            H, W = half(H), half(W)
-            costs |= under(f"stages.{i}.downsample", conv_norm(spec.stages[i - 1].dim, stage.dim, 3, H * W))
-        for j, attends in enumerate(stage.attends):
-            costs |= under(f"stages.{i}.blocks.{j}", block(spec, stage, H, W, attends=attends))
-    costs |= under("head", head(spec.stages[-1].dim, spec.num_classes))
-    return {path: cost for path, cost in costs.items() if cost != Cost()}
+Sum = Literal["params", "macs", "activations", "elementwise", "traffic"]
 
 
-def total(spec: VariantSpec, img_size: tuple[int, int]) -> Cost:
-    """Return the cost of the whole network for one image of H x W, without a step for each block."""
-    H, W = stem_size(img_size)
-    found = add_up(stem(spec.in_chans, spec.stem_dim, spec.stages[0].dim, img_size))
-    for i, stage in enumerate(spec.stages):
-        if i:
-            H, W = half(H), half(W)
-            found += add_up(conv_norm(spec.stages[i - 1].dim, stage.dim, 3, H * W))
-        found += blocks(spec, stage, H, W)
-    return found + add_up(head(spec.stages[-1].dim, spec.num_classes))
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a network or a part of it costs for one image. Copies, views and padding are in no count."""
 
+    params: int = 0
+    macs: int = 0  # multiply-accumulates of contractions: convolution, linear, attention products
+    activations: int = 0  # elements written by contractions
+    elementwise: int = 0  # elements written by all else that computes: norm, activation, pooling, additions
 
-def stem(in_chans: Size, mid_dim: Size, dim: Size, img_size: tuple[Size, Size]) -> ByModule:
-    """`layers.Stem`."""
-    H, W = half(img_size[0]), half(img_size[1])
-    hw = half(H) * half(W)
-    return {
-        **under("conv1", conv_norm(in_chans, mid_dim, 3, H * W)),
-        "act": elementwise(mid_dim * H * W),
-        **under("conv2", conv_norm(mid_dim, dim, 3, hw)),
-    }
-
-
-def conv_norm(in_dim: Size, dim: Size, kernel: int, hw: Size, *, groups: Size = 1) -> ByModule:
-    """`layers.ConvNorm`, writing hw pixels."""
-    return {"conv": conv(in_dim, dim, kernel, hw, groups=groups), "norm": norm(dim, hw)}
-
-
-def block(spec: VariantSpec, stage: Stage, H: Size, W: Size, *, attends: bool) -> ByModule:
-    """`pyramid.Block`: its branches, and one addition for each."""
-    N, dim = H * W, stage.dim
-    costs = under("attn", saa(spec, stage, H, W)) if attends else {}
-    return costs | under("ffn", ffn(spec, stage, N)) | {"": elementwise((1 + attends) * dim * N)}
-
-
-def blocks(spec: VariantSpec, stage: Stage, H: Size, W: Size) -> Cost:
-    """All blocks of a stage together. Any size of the stage may be an array."""
-    plain, attends = (add_up(block(spec, stage, H, W, attends=carries)) for carries in (False, True))
-    return plain * (stage.depth - stage.attn_blocks) + attends * stage.attn_blocks
-
-
-def saa(spec: VariantSpec, stage: Stage, H: Size, W: Size) -> ByModule:
-    """`saa.SAA`; where rate is 1 there is neither sampling nor recovery."""
-    dim, N, n = stage.dim, H * W, num_tokens(H, W, stage.rate)
-    keys = stage.num_heads * spec.key_dim
-    sparse = (stage.rate > 1) * 1
-    sampling = sample(spec.sampling, dim, N, n, n * stage.rate * stage.rate)
-    return {
-        "norm": norm(dim, N),
-        **under("sample", {path: cost * sparse for path, cost in sampling.items()}),
-        "qkv": conv(dim, 2 * keys + dim, 1, n, bias=True),
-        "attend": attention(dim, keys, n),
-        "proj": conv(dim, dim, 1, n, bias=True),
-        "recover.dw": dw_conv(dim, 3, N, bias=True) * sparse,
-    }
-
-
-def sample(sampling: str, dim: Size, N: Size, n: Size, filled: Size) -> ByModule:
-    """`saa.AdaptiveSampler` and its ablations; scores are filled up to n r^2 pixels."""
-    if sampling == "adaptive":  # softmax, weighted map, sums
-        return {"score": conv(dim, 1, 1, N), "": elementwise(filled + dim * N + dim * n)}
-    if sampling == "mix":  # mean, maximum, two products, two sums
-        return {"": Cost(params=3 * dim, elementwise=6 * dim * n)}
-    return {"": elementwise(dim * n if sampling == "average" else 0)}
-
-
-def ffn(spec: VariantSpec, stage: Stage, N: Size) -> ByModule:
-    """`ciffn.CIFFN`, and `ciffn.MLP` without its aggregates."""
-    dim, hidden_dim = stage.dim, stage.hidden_dim
-    depth_wise = conv_norm(dim, dim, spec.kernel, N, groups=dim)
-    costs = {
-        **under("local", depth_wise if spec.local == "dwsconv" else {"": norm(dim, N)}),
-        **under("fc1", conv_norm(dim, hidden_dim, 1, N)),
-        "act": elementwise(hidden_dim * N),
-        **under("fc2", conv_norm(hidden_dim, dim, 1, N)),
-    }
-    if spec.ffn == "mlp":
-        return costs
-    return costs | {
-        **under("aggregate", conv_norm(dim, NUM_GROUPS, 1, N)),
-        "act_a": elementwise(NUM_GROUPS * N),
-        "redistribute": Cost(params=hidden_dim, elementwise=2 * hidden_dim * N),  # difference, multiply-add
-    }
-
-
-def head(dim: Size, num_classes: int) -> ByModule:
-    """`layers.Head`."""
-    classifier = {"fc": linear(dim, num_classes)} if num_classes else {}
-    return {"": elementwise(dim), **classifier}
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(
+            params=self.params + other.params,
+            macs=self.macs + other.macs,
+            activations=self.activations + other.activations,
+            elementwise=self.elementwise + other.elementwise,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,45 +50,121 @@ class StageTokens:
         return 1 - (self.sampled / self.pixels) ** 2
 
 
-def tokens(spec: VariantSpec, img_size: tuple[int, int]) -> tuple[StageTokens, ...]:
-    """Return map size, pixels and sampled tokens of each stage for an image of H x W."""
-    H, W = stem_size(img_size)
-    found = []
-    for stage in spec.stages:
-        found.append(StageTokens(height=H, width=W, sampled=num_tokens(H, W, stage.rate)))
-        H, W = half(H), half(W)
-    return tuple(found)
+def count_modules(spec: VariantSpec, img_size: tuple[int, int]) -> dict[str, Cost]:
+    """Return what each module of the network costs for one image of H x W, by the path of the module.
+
+    A path's cost is its own work only: `stages.0.blocks.1` holds the block's additions, not its children's.
+    """
+    costs: dict[str, Cost] = {}
+    for path, op in list_ops(spec, img_size):
+        cost = Cost(params=op.params, macs=op.macs, activations=op.activations, elementwise=op.elementwise)
+        costs[path] = costs.get(path, Cost()) + cost
+    return {path: cost for path, cost in costs.items() if cost != Cost()}
 
 
-def dense_attention_macs(spec: VariantSpec, img_size: tuple[int, int]) -> int:
-    """Return what the attention products alone would cost at r = 1 in every stage, in MACs."""
-    per_stage = zip(spec.stages, tokens(spec, img_size), strict=True)
-    return sum(
-        stage.attn_blocks * attention(stage.dim, stage.num_heads * spec.key_dim, seen.pixels).macs
-        for stage, seen in per_stage
+def count_network(spec: VariantSpec, img_size: tuple[int, int]) -> Cost:
+    """Return the cost of the whole network for one image of H x W."""
+    parts = describe_network(spec, img_size)
+    return Cost(
+        params=add_up(parts, "params"),
+        macs=add_up(parts, "macs"),
+        activations=add_up(parts, "activations"),
+        elementwise=add_up(parts, "elementwise"),
     )
 
 
-def num_tokens(H: Size, W: Size, rate: Size) -> Size:
-    """n = ceil(H/r) ceil(W/r)."""
-    return -(-H // rate) * -(-W // rate)
+def count_traffic(spec: VariantSpec, img_size: tuple[int, int]) -> int:
+    """Return the elements that the folded form reads and writes for one image of H x W, weights included.
+
+    Every operator that computes reads its inputs and its weights once and writes its result once, as if no
+    cache held anything between two operators; a convolution takes in the activation and the addition behind
+    it. Copies, padding, views and the indices of a maximum are left out. So this is a property of the network
+    and not of a machine: a runtime that fuses more moves less.
+    """
+    return int(add_up(describe_network(spec, img_size, "folded"), "traffic"))
 
 
-def half(size: Size) -> Size:
-    """What a 3 x 3 convolution of stride 2 and padding 1 leaves of a length."""
-    return (size + 1) // 2
+def count_peak(spec: VariantSpec, img_size: tuple[int, int]) -> int:
+    """Return the most activation elements in memory at once for one image of H x W, the image included.
+
+    It follows eager PyTorch step by step: every operator writes a new tensor, a tensor lives until the last
+    name that holds it goes, weights are counted apart. `peak.trace_peak` sees the same on the real network.
+    In half precision the window's scores stay in fp32, as indices are int64 always; where sampling is the
+    worst moment, twice the elements in bytes are then a little less than the truth.
+    """
+    return int(find_peak(describe_network(spec, img_size)))
 
 
-def stem_size(img_size: tuple[int, int]) -> tuple[int, int]:
-    """Return the map size after the stem."""
-    return half(half(img_size[0])), half(half(img_size[1]))
+def find_shapes(spec: VariantSpec, img_size: tuple[int, int]) -> dict[str, Shape]:
+    """Return (channels, height, width) of what each module and its parents write for one image of H x W."""
+    shapes: dict[str, Shape] = {}
+    for path, op in list_ops(spec, img_size):
+        names = path.split(".")
+        shapes |= {".".join(names[:length]): op.out for length in range(1, len(names) + 1)}
+    return shapes
 
 
-def under(name: str, costs: ByModule) -> ByModule:
-    """Prefix relative paths; the empty path is the module itself."""
-    return {f"{name}.{path}" if path else name: cost for path, cost in costs.items()}
+def count_tokens(spec: VariantSpec, img_size: tuple[int, int]) -> tuple[StageTokens, ...]:
+    """Return map size, pixels and sampled tokens of each stage for an image of H x W."""
+    tokens = []
+    for stage, (height, width) in zip(spec.stages, map_sizes(img_size), strict=True):
+        rows, columns = token_size((height, width), stage.rate)
+        tokens.append(StageTokens(height=height, width=width, sampled=rows * columns))
+    return tuple(tokens)
 
 
-def add_up(costs: ByModule) -> Cost:
-    """Add costs exactly."""
-    return sum(costs.values(), Cost())
+def count_dense_attention(spec: VariantSpec, img_size: tuple[int, int]) -> int:
+    """Return the MACs that the attention products alone would cost at r = 1 in every stage."""
+    dense = replace(spec, attention="dense") if spec.attention != "none" else spec
+    return sum(op.macs for path, op in list_ops(dense, img_size) if path.endswith(".attend"))
+
+
+def list_ops(spec: VariantSpec, img_size: tuple[int, int]) -> Iterator[tuple[str, Op]]:
+    """Yield every operation of the network with the path of the module that runs it."""
+    for part in describe_network(spec, img_size):
+        for path in part.paths:
+            for op in part.ops:
+                yield f"{path}.{op.path}" if op.path else path, op
+
+
+# Over any parts, in ints or arrays.
+
+
+def add_up(parts: Iterable[Part], name: Sum) -> Size:
+    """Return the sum of one count over parts. Sizes that are arrays broadcast to one shape."""
+    amount, sums = attrgetter(name), []
+    for part in parts:
+        amounts = [multiply(amount(op), op.times) for op in part.ops]
+        sums.append(multiply(sum(each for each in amounts if each is not NOTHING), part.times))
+    return sum(
+        reversed(sums)
+    )  # only the first part depends on the stage before: the largest array comes last
+
+
+def find_peak(parts: Iterable[Part]) -> Size:
+    """Return the most elements in memory while parts run."""
+    peaks = []
+    for _, group in groupby(
+        parts, key=lambda part: id(part.held)
+    ):  # the sum over `held` is the largest array
+        alike = list(group)
+        inside = [
+            (count_elements(part.own) + take_largest(multiply(op.live, op.times) for op in part.ops))
+            * (part.times > 0)
+            for part in alike
+        ]
+        peaks.append(sum(map(count_elements, alike[0].held), take_largest(inside)))
+    return take_largest(peaks)
+
+
+NOTHING = 0  # the same object wherever Python's 0 is
+
+
+def multiply(amount: Size, times: Size) -> Size:
+    """Return a product, without a pass over an array for a factor of 1."""
+    return amount if isinstance(times, int) and times == 1 else amount * times
+
+
+def take_largest(sizes: Iterable[Size]) -> Size:
+    """Return the largest size, element by element."""
+    return reduce(lambda a, b: a + (b - a) * (b > a), sizes)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -12,19 +13,19 @@ from saevit.count.operators import kind_of
 from saevit.count.tracing import (
     Count,
     Shape,
-    input_dtype,
+    copy_placed,
+    copy_to_cpu,
+    describe_failure,
+    find_dtype,
     itemise,
     need_quietly,
-    on_cpu,
-    placed_copy,
-    plain_eager,
-    why,
+    run_eagerly,
 )
 
 Handle = Callable[[list[Any], list[Any]], Any]  # inputs and outputs of a node of the graph -> amount
 
 
-def sizes(value: Any) -> list[int]:
+def read_shape(value: Any) -> list[int]:
     """Return a traced tensor's shape."""
     found: list[int] = value.type().sizes()
     return found
@@ -32,28 +33,28 @@ def sizes(value: Any) -> list[int]:
 
 def matmul_macs(inputs: list[Any], outputs: list[Any]) -> int:
     """MACs of a matrix product of any ranks: its result's elements times the length they contract."""
-    return prod(sizes(outputs[0])) * sizes(inputs[0])[-1]
+    return prod(read_shape(outputs[0])) * read_shape(inputs[0])[-1]
 
 
 def mode_conv_macs(inputs: list[Any], outputs: list[Any]) -> int:
     """MACs of a convolution whose padding is a word ("same")."""
-    out = sizes(outputs[0])
-    return out[0] * prod(out[2:]) * prod(sizes(inputs[1]))
+    out = read_shape(outputs[0])
+    return out[0] * prod(out[2:]) * prod(read_shape(inputs[1]))
 
 
 def plus_bmm_macs(inputs: list[Any], outputs: list[Any]) -> int:
     """MACs of baddbmm and addbmm: x + a b, a (B, n, k), b (B, k, m)."""
-    return prod(sizes(inputs[1])) * sizes(inputs[2])[-1]
+    return prod(read_shape(inputs[1])) * read_shape(inputs[2])[-1]
 
 
 def addmv_macs(inputs: list[Any], outputs: list[Any]) -> int:
     """MACs of x + a b with a vector b."""
-    return prod(sizes(inputs[1]))
+    return prod(read_shape(inputs[1]))
 
 
 def attention_macs(inputs: list[Any], outputs: list[Any]) -> int:
     """MACs of softmax(q k^T) v; (..., n, d), (..., m, d), (..., m, e)."""
-    q, k, v = (sizes(value) for value in inputs[:3])
+    q, k, v = (read_shape(value) for value in inputs[:3])
     return prod(q[:-1]) * k[-2] * (q[-1] + v[-1])
 
 
@@ -63,7 +64,7 @@ def einsum_macs(inputs: list[Any], outputs: list[Any]) -> int | None:
     PyTorch sums over an index that only one operand has before it multiplies.
     """
     equation = str(inputs[0].toIValue()).replace(" ", "")
-    shapes = [sizes(value) for value in inputs[1].node().inputs()]
+    shapes = [read_shape(value) for value in inputs[1].node().inputs()]
     if len(shapes) != 2 or "->" not in equation or "." in equation:
         return None
     terms, _, result = equation.partition("->")
@@ -96,24 +97,23 @@ OWN_HANDLES: dict[str, Handle] = {
 THEIR_CONTRACTIONS = frozenset({"aten::addmm", "aten::bmm", "aten::mm", "aten::linear", "aten::_convolution"})
 
 
-class Tally:
-    """Handles for one analysis that book our count and fvcore's own of each operator side by side."""
+class Handles:
+    """Handles for one analysis that record our count and fvcore's own of each operator side by side."""
 
     def __init__(self, theirs: dict[str, Handle]) -> None:
         self.theirs = theirs
         self.uncounted: Counter[str] = Counter()
-        self.failures: list[str] = []  # what stops fvcore as it comes
+        self.failures: list[str] = []  # operators at which fvcore without our handles stops
 
-    def handles(self) -> dict[str, Handle]:
+    def make_all(self) -> dict[str, Handle]:
         """Return a handle for every operator that either side counts."""
-        return {kind: self.handle(kind) for kind in self.theirs.keys() | OWN_HANDLES.keys()}
+        return {kind: partial(self.count, kind) for kind in self.theirs.keys() | OWN_HANDLES.keys()}
 
-    def handle(self, kind: str) -> Handle:
-        def both(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
-            own, box = self.own(kind, inputs, outputs), self.box(kind, inputs, outputs)
-            return Counter({f"own {kind}": own, f"box {kind}": box})
-
-        return both
+    def count(self, kind: str, inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+        """Return both counts of one operator."""
+        return Counter(
+            {f"own {kind}": self.own(kind, inputs, outputs), f"box {kind}": self.box(kind, inputs, outputs)}
+        )
 
     def own(self, kind: str, inputs: list[Any], outputs: list[Any]) -> int:
         """MACs by our handle, else by fvcore's where it is of a contraction, else none."""
@@ -121,18 +121,18 @@ class Tally:
         counted = handle(inputs, outputs) if handle else 0
         if counted is None:
             self.uncounted[kind] += 1
-        return amount(counted or 0)
+        return read_amount(counted or 0)
 
     def box(self, kind: str, inputs: list[Any], outputs: list[Any]) -> int:
         """What fvcore books for a node unaided: nothing where it has no handle."""
         try:
-            return amount(self.theirs[kind](inputs, outputs)) if kind in self.theirs else 0
+            return read_amount(self.theirs[kind](inputs, outputs)) if kind in self.theirs else 0
         except (AssertionError, IndexError, NotImplementedError, TypeError) as error:
-            self.failures.append(f"{kind} ({why(error)})")
+            self.failures.append(f"{kind} ({describe_failure(error)})")
             return 0
 
 
-def amount(counted: Any) -> int:
+def read_amount(counted: Any) -> int:
     """Read what a handle returns, a number or a Counter of one, as the whole number it must be."""
     number = sum(counted.values()) if isinstance(counted, Counter) else counted
     assert number == int(number), f"fvcore counts {number}, which is no whole number of MACs"
@@ -149,32 +149,32 @@ def count_fvcore(model: nn.Module, input_shape: Shape) -> Count:
         MissingPackageError: fvcore is absent.
     """
     fvcore = need_quietly("fvcore.nn.flop_count")
-    tally = Tally(fvcore._DEFAULT_SUPPORTED_OPS)
-    copied = placed_copy(model, on_cpu)
-    x = torch.zeros(input_shape, dtype=input_dtype(copied))
-    analysis = fvcore.FlopCountAnalysis(copied, x).set_op_handle(**tally.handles())
+    handles = Handles(fvcore._DEFAULT_SUPPORTED_OPS)
+    copied = copy_placed(model, copy_to_cpu)
+    x = torch.zeros(input_shape, dtype=find_dtype(copied))
+    analysis = fvcore.FlopCountAnalysis(copied, x).set_op_handle(**handles.make_all())
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-    with plain_eager():
+    with run_eagerly():
         inclusive = analysis.by_module_and_operator()
     by_operator = inclusive[""]
     unknown = {k: n for k, n in analysis.unsupported_ops().items() if kind_of(k) == "unknown"}
-    failures = [f"fvcore as it comes fails at {failure}" for failure in dict.fromkeys(tally.failures)]
+    failures = [f"fvcore as it comes fails at {failure}" for failure in dict.fromkeys(handles.failures)]
     return Count(
         counter="fvcore",
-        macs=innermost({path: own_total(counts) for path, counts in inclusive.items()}),
+        macs=subtract_children({path: sum_own(counts) for path, counts in inclusive.items()}),
         out_of_box=None if failures else sum(n for k, n in by_operator.items() if k.startswith("box ")),
-        reasons=() if failures else itemise(differences(by_operator)),
-        uncounted=unknown | dict(tally.uncounted),
+        reasons=() if failures else itemise(explain_differences(by_operator)),
+        uncounted=unknown | dict(handles.uncounted),
         notes=tuple(failures),
     )
 
 
-def own_total(counts: Counter[str]) -> int:
+def sum_own(counts: Counter[str]) -> int:
     """MACs by our handles."""
     return sum(n for kind, n in counts.items() if kind.startswith("own "))
 
 
-def innermost(inclusive: dict[str, int]) -> dict[str, int]:
+def subtract_children(inclusive: dict[str, int]) -> dict[str, int]:
     """Turn counts that include a module's children into counts that do not; zeros are left out."""
     exclusive = dict(inclusive)
     for path, n in inclusive.items():
@@ -183,7 +183,7 @@ def innermost(inclusive: dict[str, int]) -> dict[str, int]:
     return {path: n for path, n in exclusive.items() if n}
 
 
-def differences(by_operator: Counter[str]) -> dict[str, int]:
+def explain_differences(by_operator: Counter[str]) -> dict[str, int]:
     """Say for each operator how fvcore as it comes differs from our count, in MACs."""
     kinds = dict.fromkeys(key.partition(" ")[2] for key in by_operator)
     found = {}

@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from saevit.count.tracing import Shape, module_paths, placed_copy, plain_eager, shell
+from saevit.count.tracing import Shape, copy_placed, keep_shape, run_eagerly, track_modules
 from saevit.errors import MemoryLimitError
 
 
@@ -29,7 +29,7 @@ class Peak:
     """The operator that wrote last, such as `aten::convolution`; "" if the input alone is the peak."""
 
 
-class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does not type it
+class MemoryWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does not type it
     """Adds up the storages that operators allocate, and takes each off when its last tensor dies.
 
     Beyond `most` bytes it raises MemoryLimitError, before what was allocated last is filled.
@@ -46,11 +46,11 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does n
     def exempt(self, model: nn.Module) -> None:
         """Leave parameters and buffers out."""
         for tensor in [*model.parameters(), *model.buffers()]:
-            self.known[address(tensor)] = None
+            self.known[storage_key(tensor)] = None
 
     def see(self, tensor: Tensor, op: str) -> None:
         """Enter a tensor's storage, unless it is one already seen: a view, or a result written in place."""
-        storage, key = tensor.untyped_storage(), address(tensor)
+        storage, key = tensor.untyped_storage(), storage_key(tensor)
         if key in self.known or tensor.device.type == "meta":  # which has no memory
             return
         size = storage.nbytes()
@@ -76,13 +76,13 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does n
         return out
 
 
-def address(tensor: Tensor) -> int:
+def storage_key(tensor: Tensor) -> int:
     """Return what names a storage as long as it lives."""
     key: int = tensor.untyped_storage()._cdata
     return key
 
 
-def traced_peak(
+def trace_peak(
     model: nn.Module,
     input_shape: Shape,
     dtype: torch.dtype = torch.float32,
@@ -99,10 +99,10 @@ def traced_peak(
     Raises:
         RuntimeError: the model looks at data (`.item()`), which fake tensors do not have.
     """
-    with plain_eager(), torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True):
-        copied = placed_copy(model, shell("cpu", dtype))
+    with run_eagerly(), torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True):
+        copied = copy_placed(model, keep_shape("cpu", dtype))
         x = torch.zeros(input_shape, dtype=dtype)
-        with module_paths(copied) as running, Watch(running) as watch:
+        with track_modules(copied) as running, MemoryWatch(running) as watch:
             watch.exempt(copied)
             watch.see(x, "")
             with recording(copied):

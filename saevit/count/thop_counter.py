@@ -5,6 +5,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -14,15 +15,16 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from saevit.count.tracing import (
     Count,
+    Place,
     Shape,
-    input_dtype,
+    copy_placed,
+    count_without_data,
+    describe_failure,
+    find_dtype,
     itemise,
+    keep_shape,
     need_quietly,
-    on_cpu,
-    placed_copy,
-    plain_eager,
-    shell,
-    why,
+    run_eagerly,
 )
 from saevit.model.layers import Attend
 
@@ -35,22 +37,22 @@ NO_CONTRACTION = (nn.Embedding, nn.LayerNorm, nn.RMSNorm)
 def attend_rule(module: nn.Module, qkv: tuple[Tensor, ...], y: Tensor) -> None:
     """softmax(q k^T) v: (B, heads, n, d), (B, heads, m, d), (B, heads, m, e)."""
     q, k, v = qkv
-    add(module, prod(q.shape[:-1]) * k.shape[-2] * (q.shape[-1] + v.shape[-1]))
+    add_macs(module, prod(q.shape[:-1]) * k.shape[-2] * (q.shape[-1] + v.shape[-1]))
 
 
 def transposed_rule(module: nn.Module, inputs: tuple[Tensor, ...], y: Tensor) -> None:
     """A transposed convolution meets its kernel once at each *input* position."""
     assert isinstance(module, _ConvTransposeNd)
-    add(module, inputs[0].numel() * module.out_channels // module.groups * prod(module.kernel_size))
+    add_macs(module, inputs[0].numel() * module.out_channels // module.groups * prod(module.kernel_size))
 
 
-def add(module: nn.Module, macs: int) -> None:
+def add_macs(module: nn.Module, macs: int) -> None:
     """Enter MACs the way thop's own rules do."""
     total_ops = module.get_buffer("total_ops")
     total_ops += macs
 
 
-def rule_for(module: nn.Module, basic: Any) -> Rule | None:
+def find_rule(module: nn.Module, basic: Any) -> Rule | None:
     """Return our rule, or thop's where it is right, for a module that contracts (subclasses included)."""
     if isinstance(module, Attend):
         return attend_rule
@@ -70,30 +72,30 @@ def may_hide_work(module: nn.Module) -> bool:
     return is_one_layer and bool(matrices)
 
 
-class Tally:
+class Rules:
     """Rules for one thop run that book each module's MACs by path, whatever thop itself adds up later."""
 
     def __init__(self, model: nn.Module, basic: Any) -> None:
         self.paths = {module: path for path, module in model.named_modules()}
-        self.times = Counter(visits(model))  # hooked as often as met, so each call is booked as often
+        self.times = Counter(visit_modules(model))  # hooked as often as met, so each call is booked as often
         self.basic = basic
         self.ops: Counter[nn.Module] = Counter()
         self.calls: Counter[nn.Module] = Counter()  # of modules without a rule
 
-    def rules(self) -> dict[type[nn.Module], Rule]:
+    def make_all(self) -> dict[type[nn.Module], Rule]:
         """Return a rule for each type that contracts or may."""
         found: dict[type[nn.Module], Rule] = {}
         for module in self.paths:
-            rule = rule_for(module, self.basic)
+            rule = find_rule(module, self.basic)
             if rule or may_hide_work(module):
                 found[type(module)] = self.watched(rule) if rule else self.tell
         return found
 
     def watched(self, rule: Rule) -> Rule:
         def watch(module: nn.Module, inputs: tuple[Tensor, ...], y: Any) -> None:
-            before = whole(module.get_buffer("total_ops").item())
+            before = read_whole_number(module.get_buffer("total_ops").item())
             rule(module, inputs, y)
-            self.ops[module] += whole(module.get_buffer("total_ops").item()) - before
+            self.ops[module] += read_whole_number(module.get_buffer("total_ops").item()) - before
 
         return watch
 
@@ -112,7 +114,7 @@ class Tally:
         return {name: n for name, n in found.items() if n}
 
 
-def whole(number: float) -> int:
+def read_whole_number(number: float) -> int:
     """Read one of thop's floats as the whole number it must be."""
     assert number == int(number), f"thop counts {number}, which is no whole number of MACs"
     return int(number)
@@ -122,44 +124,37 @@ def count_thop(model: nn.Module, input_shape: Shape) -> Count:
     """Count one eval forward pass of a (B, C, H, W) input with thop. The model is not touched.
 
     thop sees calls of modules only: work done by functions, such as attention in most libraries, is missing
-    from the total. `counters.invisible_to_thop` finds it by comparison with the torch counter.
-    It runs without data (meta tensors), or on real tensors where the model looks at data, which a note says.
+    from the total. `receipt.explain_unseen` finds it by comparison with the torch counter.
 
     Raises:
         MissingPackageError: thop is absent.
     """
-    try:
-        return run_thop(model, shell("meta"), input_shape, ())
-    except Exception as error:  # whatever it is: if real tensors do not cure it, it rises from there
-        note = f"counted with real tensors, because without data the model stops ({why(error)})"
-        return run_thop(model, on_cpu, input_shape, (note,))
+    return count_without_data(partial(run_thop, model, input_shape), keep_shape("meta"))
 
 
-def run_thop(
-    model: nn.Module, place: Callable[[Tensor], Tensor], input_shape: Shape, notes: tuple[str, ...]
-) -> Count:
+def run_thop(model: nn.Module, input_shape: Shape, place: Place, notes: tuple[str, ...]) -> Count:
     """Count on copies of a model whose tensors are placed by `place`."""
     thop = need_quietly("thop")
-    hooked, plain = placed_copy(model, place), placed_copy(model, place)
+    hooked, plain = copy_placed(model, place), copy_placed(model, place)
     device = place(torch.empty(0)).device
-    x = torch.zeros(input_shape, dtype=input_dtype(model), device=device)
-    tally = Tally(hooked, need_quietly("thop.vision.basic_hooks"))
-    with plain_eager(), root_logger_untouched():
-        thop.profile(hooked, (x,), custom_ops=tally.rules(), verbose=False)
-        box, failures = run_as_it_comes(thop, plain, x)
-    macs = tally.macs()
+    x = torch.zeros(input_shape, dtype=find_dtype(model), device=device)
+    rules = Rules(hooked, need_quietly("thop.vision.basic_hooks"))
+    with run_eagerly(), keep_root_logger():
+        thop.profile(hooked, (x,), custom_ops=rules.make_all(), verbose=False)
+        box, failures = run_unaided(thop, plain, x)
+    macs = rules.macs()
     return Count(
         counter="thop",
         macs=macs,
         out_of_box=None if failures else sum(box.values()),
-        reasons=() if failures else itemise(differences(plain, box, macs)),
-        uncounted=tally.uncounted(),
+        reasons=() if failures else itemise(explain_differences(plain, box, macs)),
+        uncounted=rules.uncounted(),
         notes=notes + failures,
     )
 
 
 @contextmanager
-def root_logger_untouched() -> Iterator[None]:
+def keep_root_logger() -> Iterator[None]:
     """Keep thop's remarks, made by `logging.warning`, from giving the process a handler that prints them."""
     handler, root = logging.NullHandler(), logging.getLogger()
     root.addHandler(handler)
@@ -169,38 +164,38 @@ def root_logger_untouched() -> Iterator[None]:
         root.removeHandler(handler)
 
 
-def run_as_it_comes(thop: Any, model: nn.Module, x: Tensor) -> tuple[dict[str, int], tuple[str, ...]]:
+def run_unaided(thop: Any, model: nn.Module, x: Tensor) -> tuple[dict[str, int], tuple[str, ...]]:
     """Return what thop unaided counts by path, a shared module under each of its own, or why it fails."""
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="This API is being deprecated")  # thop warns of itself
             total, _, layers = thop.profile(model, (x,), verbose=False, ret_layer_info=True)
     except Exception as error:  # a user of thop would meet it too, so it is a finding
-        return {}, (f"thop as it comes fails ({why(error)})",)
-    return by_path("", total, layers), ()
+        return {}, (f"thop as it comes fails ({describe_failure(error)})",)
+    return flatten_layers("", total, layers), ()
 
 
-def by_path(path: str, total: float, layers: dict[str, Any]) -> dict[str, int]:
+def flatten_layers(path: str, total: float, layers: dict[str, Any]) -> dict[str, int]:
     """Flatten thop's nested layer counts, and take its children's out of each module's."""
-    found = {path: whole(total) - sum(whole(ops) for ops, _, _ in layers.values())}
+    found = {path: read_whole_number(total) - sum(read_whole_number(ops) for ops, _, _ in layers.values())}
     for name, (ops, _, below) in layers.items():
-        found |= by_path(f"{path}.{name}" if path else name, ops, below)
+        found |= flatten_layers(f"{path}.{name}" if path else name, ops, below)
     return found
 
 
-def differences(model: nn.Module, box: dict[str, int], macs: dict[str, int]) -> dict[str, int]:
+def explain_differences(model: nn.Module, box: dict[str, int], macs: dict[str, int]) -> dict[str, int]:
     """Say for each type of module how thop as it comes differs from our count, in MACs."""
     first_path = {module: path for path, module in model.named_modules()}
-    times = Counter(visits(model))
+    times = Counter(visit_modules(model))
     found: Counter[str] = Counter()
     for path, module in model.named_modules(remove_duplicate=False):
         own, counted = macs.get(first_path[module], 0), box.get(path, 0)
-        text = f"{type(module).__name__} {verdict(module, own, counted, is_shared=times[module] > 1)}"
+        text = f"{type(module).__name__} {judge_module(module, own, counted, is_shared=times[module] > 1)}"
         found[text] += counted - (own if path == first_path[module] else 0)
     return dict(found)
 
 
-def verdict(module: nn.Module, own: int, counted: int, *, is_shared: bool) -> str:
+def judge_module(module: nn.Module, own: int, counted: int, *, is_shared: bool) -> str:
     """Say what thop as it comes did with a module."""
     if not own:
         return "is counted, but contracts nothing"
@@ -213,8 +208,8 @@ def verdict(module: nn.Module, own: int, counted: int, *, is_shared: bool) -> st
     return "is miscounted"
 
 
-def visits(module: nn.Module) -> Iterator[nn.Module]:
+def visit_modules(module: nn.Module) -> Iterator[nn.Module]:
     """Yield modules as thop meets them: one with several parents comes once for each."""
     yield module
     for child in module.children():
-        yield from visits(child)
+        yield from visit_modules(child)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from math import prod
 from typing import Any
 
@@ -16,15 +17,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from saevit.count.operators import kind_of, short_name
 from saevit.count.tracing import (
     Count,
+    Place,
     Shape,
-    input_dtype,
+    copy_placed,
+    count_without_data,
+    find_dtype,
     itemise,
-    module_paths,
-    on_cpu,
-    placed_copy,
-    plain_eager,
-    shell,
-    why,
+    keep_shape,
+    run_eagerly,
+    track_modules,
 )
 
 Formula = Callable[..., int]  # shapes of the arguments, out_shape -> FLOPs, two for a MAC
@@ -65,7 +66,7 @@ OWN_FORMULAS: dict[Any, Formula] = {
 }
 
 
-def on_shapes(formula: Formula) -> Formula:
+def wrap_formula(formula: Formula) -> Formula:
     """Return a formula of tensors made of a formula of their shapes."""
     wrapped: Formula = flop_counter.shape_wrapper(formula)  # type: ignore[no-untyped-call]
     return wrapped
@@ -77,7 +78,7 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does 
     def __init__(self, running: list[str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.running = running
-        own = {packet: on_shapes(formula) for packet, formula in OWN_FORMULAS.items()}
+        own = {packet: wrap_formula(formula) for packet, formula in OWN_FORMULAS.items()}
         self.formulas = own | flop_counter.flop_registry  # torch's come first where both exist
         self.macs: Counter[str] = Counter()
         self.written: Counter[str] = Counter()
@@ -98,7 +99,7 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does 
         out = func(*args, **kwargs)
         if packet in self.formulas:
             self.enter_contraction(packet, self.formulas[packet](*args, **kwargs, out_val=out), out)
-        elif not on_weights_alone(args):
+        elif not uses_weights_alone(args):
             self.enter_other(func._schema.name, out)
         return out
 
@@ -107,7 +108,7 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does 
         macs, odd = divmod(flops, 2)
         assert not odd, f"{packet} has {flops} FLOPs, which is no whole number of multiply-adds"
         self.macs[self.running[-1]] += macs
-        self.written[self.running[-1]] += elements(out)
+        self.written[self.running[-1]] += count_elements(out)
         if packet not in flop_counter.flop_registry:
             self.unknown_to_torch[str(packet)] += macs
 
@@ -115,7 +116,7 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does 
         """Book an operator without a formula: apart, or as uncounted."""
         kind = kind_of(name)
         if kind == "arithmetic":
-            self.apart[short_name(name)] += elements(out)
+            self.apart[short_name(name)] += count_elements(out)
         elif kind == "unknown":
             self.uncounted[name] += 1
 
@@ -136,17 +137,17 @@ class AttentionAsOne(TorchFunctionMode):
         written, apart = ledger.written.copy(), ledger.apart.copy()
         out = func(*args, **(kwargs or {}))
         ledger.written, ledger.apart = written, apart
-        ledger.written[ledger.running[-1]] += elements(out)
+        ledger.written[ledger.running[-1]] += count_elements(out)
         return out
 
 
-def on_weights_alone(args: tuple[Any, ...]) -> bool:
-    """Is nothing but parameters computed with? It is no work on an image and does not grow with the batch."""
+def uses_weights_alone(args: tuple[Any, ...]) -> bool:
+    """Return whether an operator is given parameters only: no work on an image, whatever the batch."""
     tensors = [arg for arg in args if isinstance(arg, Tensor)]
     return bool(tensors) and all(isinstance(tensor, nn.Parameter) for tensor in tensors)
 
 
-def elements(out: Any) -> int:
+def count_elements(out: Any) -> int:
     """Return the elements of an operator's result, the first of several (the others are by-products)."""
     first = out[0] if isinstance(out, list | tuple) and out else out
     return first.numel() if isinstance(first, Tensor) else 0
@@ -156,24 +157,23 @@ def count_torch(model: nn.Module, input_shape: Shape) -> Count:
     """Count one eval forward pass of a (B, C, H, W) input with PyTorch's formulas. The model is not touched.
 
     It runs on fake CPU tensors: shapes without data, and the operators (fused attention among them) that a
-    CPU would run. A model that looks at data runs on real ones, which a note says.
+    CPU would run.
     Source: torch.utils.flop_counter, whose own total is checked against ours in the same pass.
     """
-    try:
-        mode = FakeTensorMode(allow_non_fake_inputs=True)
-        with plain_eager(), mode:
-            return run_torch(placed_copy(model, shell("cpu")), input_shape, ())
-    except Exception as error:  # whatever it is: if real tensors do not cure it, it rises from there
-        note = f"counted with real tensors, because without data the model stops ({why(error)})"
-        with plain_eager():
-            return run_torch(placed_copy(model, on_cpu), input_shape, (note,))
+
+    def run(place: Place, notes: tuple[str, ...]) -> Count:
+        fake = nullcontext() if notes else FakeTensorMode(allow_non_fake_inputs=True)
+        with run_eagerly(), fake:
+            return run_torch(copy_placed(model, place), input_shape, notes)
+
+    return count_without_data(run, keep_shape("cpu"))
 
 
 def run_torch(model: nn.Module, input_shape: Shape, notes: tuple[str, ...]) -> Count:
     """Count a model that may be changed, on the kind of tensors it holds."""
-    x = torch.zeros(input_shape, dtype=input_dtype(model))
+    x = torch.zeros(input_shape, dtype=find_dtype(model))
     proof = flop_counter.FlopCounterMode(display=False)
-    with module_paths(model) as running, proof, Ledger(running) as ledger, AttentionAsOne(ledger):
+    with track_modules(model) as running, proof, Ledger(running) as ledger, AttentionAsOne(ledger):
         model(x)
     out_of_box = proof.get_total_flops() // 2
     unknown = ledger.unknown_to_torch

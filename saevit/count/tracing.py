@@ -15,6 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from saevit.errors import need
 
 Shape = tuple[int, int, int, int]  # (B, C, H, W)
+Place = Callable[[Tensor], Tensor]  # what a copy of a network holds for each tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,31 +44,40 @@ class Count:
         return sum(self.macs.values())
 
 
+def count_without_data(count: Callable[[Place, tuple[str, ...]], Count], place: Place) -> Count:
+    """Count on tensors without data, or on real ones where the model looks at data, which a note says."""
+    try:
+        return count(place, ())
+    except Exception as error:  # whatever it is: if real tensors do not cure it, it rises from there
+        reason = f"without data the model stops ({describe_failure(error)})"
+        return count(copy_to_cpu, (f"counted with real tensors, because {reason}",))
+
+
 def itemise(amounts: Mapping[str, int]) -> tuple[str, ...]:
     """Write each text with its signed amount, the largest first; zeros are left out."""
     nonzero = [(text, amount) for text, amount in amounts.items() if amount]
     return tuple(f"{text}: {amount:+,}" for text, amount in sorted(nonzero, key=lambda item: -abs(item[1])))
 
 
-def placed_copy(model: nn.Module, place: Callable[[Tensor], Tensor]) -> nn.Module:
+def copy_placed(model: nn.Module, place: Place) -> nn.Module:
     """Copy a model in eval mode, each of its tensors replaced by `place(it)`, none wanting gradients.
 
     Tied tensors stay tied, and no weight is copied before `place` says so.
     """
     memo: dict[int, object] = {}
-    for tensor in [*model.parameters(), *model.buffers(), *plain_tensors(model)]:
+    for tensor in [*model.parameters(), *model.buffers(), *list_plain_tensors(model)]:
         placed = place(tensor.detach())
         is_weight = isinstance(tensor, nn.Parameter)
         memo[id(tensor)] = nn.Parameter(placed, requires_grad=False) if is_weight else placed
     return copy.deepcopy(model, memo).eval()
 
 
-def plain_tensors(model: nn.Module) -> list[Tensor]:
+def list_plain_tensors(model: nn.Module) -> list[Tensor]:
     """Return the tensors that modules keep as plain attributes, neither parameter nor buffer."""
     return [value for m in model.modules() for value in vars(m).values() if isinstance(value, Tensor)]
 
 
-def shell(device: str, dtype: torch.dtype | None = None) -> Callable[[Tensor], Tensor]:
+def keep_shape(device: str, dtype: torch.dtype | None = None) -> Place:
     """Return a `place` that keeps shape and strides only, and casts floating tensors to `dtype`."""
 
     def place(tensor: Tensor) -> Tensor:
@@ -77,19 +87,19 @@ def shell(device: str, dtype: torch.dtype | None = None) -> Callable[[Tensor], T
     return place
 
 
-def on_cpu(tensor: Tensor) -> Tensor:
+def copy_to_cpu(tensor: Tensor) -> Tensor:
     """Copy a tensor to the CPU; one without data (meta) becomes zeros."""
     return torch.zeros_like(tensor, device="cpu") if tensor.is_meta else tensor.to("cpu", copy=True)
 
 
-def input_dtype(model: nn.Module) -> torch.dtype:
+def find_dtype(model: nn.Module) -> torch.dtype:
     """Return the type of a model's first floating parameter: what its input must be."""
     floating = (p.dtype for p in model.parameters() if p.is_floating_point())
     return next(floating, torch.float32)
 
 
 @contextmanager
-def plain_eager() -> Iterator[None]:
+def run_eagerly() -> Iterator[None]:
     """Run operators one by one, whatever mode the caller is in.
 
     The fused fast path of nn.MultiheadAttention has no formula, and inference mode hides what an operator
@@ -105,7 +115,7 @@ def plain_eager() -> Iterator[None]:
 
 
 @contextmanager
-def module_paths(model: nn.Module) -> Iterator[list[str]]:
+def track_modules(model: nn.Module) -> Iterator[list[str]]:
     """Yield the paths of the modules being executed, outermost first; a shared module has its first path."""
     running = [""]
     handles = []
@@ -126,30 +136,27 @@ def module_paths(model: nn.Module) -> Iterator[list[str]]:
             handle.remove()
 
 
-def output_shapes(model: nn.Module, input_shape: Shape) -> dict[str, tuple[int, int, int]]:
+def trace_shapes(model: nn.Module, input_shape: Shape) -> dict[str, tuple[int, int, int]]:
     """Return (channels, height, width) of what each module writes.
 
     Read are (B, C), (B, C, H, W), and (B, H, W, C) where only that has the image's aspect. A module that runs
     more than once has its last shape; one that returns anything else has none.
     """
-    found: dict[str, tuple[int, int, int]] = {}
+    shapes: dict[str, tuple[int, int, int]] = {}
 
-    def note(path: str) -> Callable[..., None]:
-        def hook(_: nn.Module, __: object, out: object) -> None:
-            if isinstance(out, Tensor) and out.ndim in (2, 4) and out.shape[0] == input_shape[0]:
-                found[path] = channels_first((*out.shape[1:], 1, 1)[:3], input_shape)
+    def record(path: str, out: object) -> None:
+        if isinstance(out, Tensor) and out.ndim in (2, 4) and out.shape[0] == input_shape[0]:
+            shapes[path] = order_channels_first((*out.shape[1:], 1, 1)[:3], input_shape)
 
-        return hook
-
-    with plain_eager(), FakeTensorMode(allow_non_fake_inputs=True):
-        copied = placed_copy(model, shell("cpu"))
+    with run_eagerly(), FakeTensorMode(allow_non_fake_inputs=True):
+        copied = copy_placed(model, keep_shape("cpu"))
         for path, module in copied.named_modules():
-            module.register_forward_hook(note(path))
-        copied(torch.zeros(input_shape, dtype=input_dtype(copied)))
-    return found
+            module.register_forward_hook(lambda _m, _x, out, path=path: record(path, out))
+        copied(torch.zeros(input_shape, dtype=find_dtype(copied)))
+    return shapes
 
 
-def channels_first(sides: tuple[int, ...], input_shape: Shape) -> tuple[int, int, int]:
+def order_channels_first(sides: tuple[int, ...], input_shape: Shape) -> tuple[int, int, int]:
     """Return (C, H, W), given these or, for a (B, C, H, W) input, (H, W, C). Halving rounds by a pixel."""
     a, b, c = sides
     H, W = input_shape[2:]
@@ -165,6 +172,6 @@ def need_quietly(module: str) -> ModuleType:
         return need(module)
 
 
-def why(error: Exception) -> str:
+def describe_failure(error: Exception) -> str:
     """Return an error's kind and first line."""
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:160]}"

@@ -24,14 +24,14 @@ Logarithms are kept as whole numbers of 10^-9: sums are then exact in any order.
 """
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from saevit.count.cost import half, stem_size
-from saevit.count.formulas import Size
-from saevit.variant import NUM_STAGES, Stage, VariantSpec
+from saevit.count.ops import Part, Size, describe_network, map_sizes
+from saevit.variant import MIN_IMG_SIZE, VariantSpec
 
 UNIT = 1e-9  # of a logarithm
 Ints = NDArray[np.int64]
@@ -42,50 +42,25 @@ def log(fan_in: Size) -> Any:
     return np.rint(np.log(np.asarray(fan_in, dtype=np.float64)) / UNIT).astype(np.int64)
 
 
-def stem(in_chans: Size, mid_dim: Size) -> Any:
-    """Sum of logarithms of the stem's two layers."""
-    return log(9 * in_chans) + log(9 * mid_dim)
+def sum_logs(parts: Iterable[Part]) -> Any:
+    """Return the sum of logarithms over the layers of some parts, in units of 10^-9."""
+    return sum(part.times * sum(log(op.fan_in) for op in part.ops if op.is_main) for part in parts)
 
 
-STEM_LAYERS = 2
-DOWNSAMPLE_LAYERS = 1
-
-
-def downsample(in_dim: Size) -> Any:
-    """Logarithm of the one layer between two stages."""
-    return log(9 * in_dim)
-
-
-def blocks(spec: VariantSpec, stage: Stage) -> Any:
-    """Sum of logarithms over a stage's blocks; sizes of the stage may be arrays."""
-    each = log(stage.dim) + log(stage.hidden_dim)
-    if spec.local == "dwsconv":
-        each = each + log(spec.kernel**2)
-    return each * stage.depth + 2 * log(stage.dim) * stage.attn_blocks
-
-
-def block_layers(spec: VariantSpec, stage: Stage) -> Any:
-    """Number of layers in a stage's blocks."""
-    return stage.depth * (2 + (spec.local == "dwsconv")) + 2 * stage.attn_blocks
+def count_layers(parts: Iterable[Part]) -> Any:
+    """Return the number of layers of some parts."""
+    return sum(part.times * sum(op.is_main for op in part.ops) for part in parts)
 
 
 def of(spec: VariantSpec) -> tuple[int, int]:
     """Return a variant's sum of logarithms, in units of 10^-9, and its number of layers."""
-    logs, layers, before = stem(spec.in_chans, spec.stem_dim), STEM_LAYERS, 0
-    for stage in spec.stages:
-        logs = logs + blocks(spec, stage)
-        layers += block_layers(spec, stage)
-        if before:
-            logs, layers = logs + downsample(before), layers + DOWNSAMPLE_LAYERS
-        before = stage.dim
-    return int(logs), layers
+    parts = describe_network(spec, (MIN_IMG_SIZE, MIN_IMG_SIZE))  # the layers do not depend on the size
+    return int(sum_logs(parts)), count_layers(parts)
 
 
 def last_factor(dim: Size, img_size: tuple[int, int]) -> Any:
     """log(r^2 c) of the last map."""
-    H, W = stem_size(img_size)
-    for _ in range(NUM_STAGES - 1):
-        H, W = half(H), half(W)
+    H, W = map_sizes(img_size)[-1]
     return np.log(np.asarray(dim, dtype=np.float64) * H * W)
 
 

@@ -12,14 +12,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from saevit.count import cost as analytic
-from saevit.count import memory, traffic
-from saevit.count.cost import half, stem_size
+from saevit.count.cost import add_up, find_peak
+from saevit.count.ops import describe_stage
 from saevit.errors import OptionError
 from saevit.explore import capacity
 from saevit.explore.choices import PER_STAGE
 from saevit.explore.space import Axis, Space
-from saevit.variant import KEYS, MAX_DEPTH, MAX_DIM, NUM_GROUPS, NUM_STAGES, Stage, VariantSpec
+from saevit.variant import (
+    KEYS,
+    MAX_DEPTH,
+    MAX_DIM,
+    NUM_GROUPS,
+    NUM_STAGES,
+    Stage,
+    VariantSpec,
+    resolve_dim,
+    resolve_stage,
+)
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -31,11 +40,6 @@ SWITCHES = (*NUMBERS, "attention", "sampling", "ffn", "local")
 EXACT = 2**53  # up to here int64 and float64 say the same
 BUDGET = 2**19  # entries of one table that are held at a time
 MOST_ENTRIES = 2**22
-
-
-def rounded(values: Any, multiple: Any) -> Ints:
-    """`spec.rounded` for arrays: the nearest positive multiple, halves up."""
-    return np.maximum(multiple, (values / multiple + 0.5).astype(np.int64) * multiple)
 
 
 def picked(axis: Axis, digits: Ints, stage: int | None = None) -> Any:
@@ -54,11 +58,6 @@ class Evaluator:
         self.axes = {axis.key: axis for axis in space.axes}
         self.own = [[a for a in space.axes if a.stage == i] for i in range(NUM_STAGES)]
         self.whole = [a for a in space.axes if a.stage is None]
-        H, W = stem_size(img_size)
-        self.maps = [(H, W)]
-        for _ in range(NUM_STAGES - 1):
-            H, W = half(H), half(W)
-            self.maps.append((H, W))
 
     def raw(self, key: str, stage: int, digits: Digits) -> Any:
         """Return a stage's value of a key that has one for each stage, before multipliers."""
@@ -83,30 +82,22 @@ class Evaluator:
 
     def dim(self, stage: int, digits: Digits) -> Ints:
         """Return a stage's channels, `width` applied as `VariantSpec` does."""
-        dims, width = self.raw("dims", stage, digits), self.scalar("width", digits)
-        multiple = np.lcm(8, self.heads(stage, digits))
-        return np.where(width == 1, dims, rounded(dims * width, multiple))
+        return resolve_dim(
+            self.raw("dims", stage, digits), self.heads(stage, digits), self.scalar("width", digits)
+        )
 
     def stem_dim(self, digits: Digits) -> Ints:
         """Return the channels inside the stem, `width` applied as `VariantSpec` does."""
-        stem, width = self.scalar("stem", digits), self.scalar("width", digits)
-        return np.where(width == 1, stem, rounded(stem * width, 8))
+        return resolve_dim(self.scalar("stem", digits), 1, self.scalar("width", digits))
 
     def sizes(self, stage: int, digits: Digits, switches: VariantSpec) -> tuple[Stage, Flags]:
         """Return one stage of all variants that digits stand for, in arrays, and which are networks."""
-        dim, heads = self.dim(stage, digits), self.heads(stage, digits)
-        depth = rounded(self.raw("depths", stage, digits) * self.scalar("depth", digits), 1)
-        rate, attn_blocks = self.raw("rates", stage, digits), self.raw("attn_blocks", stage, digits)
-        arrays: dict[str, Any] = {
-            "dim": dim,
-            "hidden_dim": rounded(dim * self.raw("ratios", stage, digits), NUM_GROUPS),
-            "num_heads": heads,
-            "rate": rate * 0 + 1 if switches.attention == "dense" else rate,
-            "depth": depth,
-            "attn_blocks": np.minimum(attn_blocks, depth) * (switches.attention != "none"),
-        }
-        divides = self.raw("dims", stage, digits) % heads == 0
-        return Stage(**arrays), divides & (dim <= MAX_DIM) & (depth <= MAX_DEPTH)
+        sizes = {KEYS[key].field: self.raw(key, stage, digits) for key in PER_STAGE}
+        sizes["num_heads"] = self.heads(stage, digits)
+        width, depth = self.scalar("width", digits), self.scalar("depth", digits)
+        found = resolve_stage(sizes, width=width, depth=depth, attention=switches.attention)
+        divides = sizes["dims"] % found.num_heads == 0
+        return found, divides & (found.dim <= MAX_DIM) & (found.depth <= MAX_DEPTH)
 
     def switched(self, setting: tuple[Any, ...]) -> VariantSpec:
         """Return the base variant with one setting of the switches."""
@@ -178,46 +169,22 @@ class Evaluator:
             stage: its sizes.
             in_dim: channels of the stage before; for the first stage, those inside the stem.
         """
-        H, W = self.maps[i]
-        dim, is_first, is_last = stage.dim, i == 0, i == NUM_STAGES - 1
+        parts = describe_stage(spec, i, stage, in_dim, self.img_size)
         found: dict[str, Any] = {}
-        if {"macs", "params", "activations"} & set(self.partials):
-            cost = analytic.blocks(spec, stage, H, W)
-            if is_first:
-                cost += analytic.add_up(analytic.stem(spec.in_chans, in_dim, dim, self.img_size))
+        name: Any
+        for name in self.partials:
+            if name == "traffic":
+                folded = describe_stage(spec, i, stage, in_dim, self.img_size, "folded")
+                found[name] = add_up(folded, "traffic")
+            elif name == "logs":
+                found[name] = capacity.sum_logs(parts)
+            elif name == "layers":
+                found[name] = capacity.count_layers(parts)
+            elif name == "peak":
+                found[name] = find_peak(parts)
             else:
-                cost += analytic.add_up(analytic.conv_norm(in_dim, dim, 3, H * W))
-            if is_last:
-                cost += analytic.add_up(analytic.head(dim, spec.num_classes))
-            found |= {"macs": cost.macs, "params": cost.params, "activations": cost.activations}
-        if "traffic" in self.partials:
-            moved = traffic.blocks(spec, stage, H, W)
-            if is_first:
-                moved = moved + traffic.stem(spec.in_chans, in_dim, dim, self.img_size)
-            else:
-                moved = moved + traffic.conv_norm(in_dim, dim, 3, H * W, in_hw=math.prod(self.maps[i - 1]))
-            found["traffic"] = moved + (traffic.head(dim, spec.num_classes, H * W) if is_last else 0)
-        if "logs" in self.partials:
-            before = capacity.stem(spec.in_chans, in_dim) if is_first else capacity.downsample(in_dim)
-            found["logs"] = capacity.blocks(spec, stage) + before
-        if "layers" in self.partials:
-            extra = capacity.STEM_LAYERS if is_first else capacity.DOWNSAMPLE_LAYERS
-            found["layers"] = capacity.block_layers(spec, stage) + extra
-        if "peak" in self.partials:
-            found["peak"] = self.peak_of(i, spec, stage, in_dim)
-        return {name: found[name] for name in self.partials}
-
-    def peak_of(self, i: int, spec: VariantSpec, stage: Stage, in_dim: Any) -> Any:
-        """Return the most elements alive while one stage runs, and before or after it at the ends."""
-        H, W = self.maps[i]
-        image = spec.in_chans * math.prod(self.img_size)
-        held = in_dim * math.prod(self.maps[i - 1]) if i else stage.dim * H * W
-        peaks = [image + held + memory.stage_peak(spec, stage, H, W, downsamples=i > 0)]
-        if not i:
-            peaks.append(image + memory.stem_peak(in_dim, stage.dim, self.img_size))
-        if i == NUM_STAGES - 1:
-            peaks.append(image + memory.head_peak(stage.dim, spec.num_classes, H * W))
-        return memory.largest(*peaks)
+                found[name] = add_up(parts, name)
+        return found
 
     def check_exact(self) -> None:
         """Refuse a space whose largest variant has a partial, or a step on the way, beyond 2^53.
@@ -252,14 +219,10 @@ class Evaluator:
 
     def bound(self, i: int, spec: VariantSpec, stage: Stage, in_dim: int) -> int:
         """Return a number that no partial of a stage exceeds, nor any step on the way to it."""
-        H, W = self.maps[i]
-        both = analytic.blocks(spec, stage, H, W)
-        both += analytic.add_up(analytic.stem(spec.in_chans, in_dim, stage.dim, self.img_size))
-        both += analytic.add_up(analytic.conv_norm(in_dim, stage.dim, 3, H * W))
-        both += analytic.add_up(analytic.head(stage.dim, spec.num_classes))
-        moved = traffic.blocks(spec, stage, H, W)
-        moved += traffic.stem(spec.in_chans, in_dim, stage.dim, self.img_size)
-        return int(4 * (both.macs + both.params + both.activations + both.elementwise + moved))
+        defined = describe_stage(spec, i, stage, in_dim, self.img_size)
+        folded = describe_stage(spec, i, stage, in_dim, self.img_size, "folded")
+        counts = [add_up(defined, name) for name in ("macs", "params", "activations", "elementwise")]
+        return int(4 * sum(counts, add_up(folded, "traffic")))
 
 
 def values_of(evaluator: Evaluator, key: str) -> tuple[Any, ...]:
@@ -288,3 +251,8 @@ def merged(
             sums[name][rows] = values
         valid[rows], dim[rows] = part_valid, part_dim
     return sums, valid, dim
+
+
+def check_exact(space: Space, img_size: tuple[int, int]) -> None:
+    """Refuse a space whose largest variant has a partial beyond 2^53."""
+    Evaluator(space, img_size, ()).check_exact()

@@ -1,4 +1,4 @@
-"""Finished chunks on disk: one line of JSON each, so that a killed run is taken up where it was."""
+"""Finished chunks of a search on disk, one line of JSON each, so that a killed search can continue."""
 
 import contextlib
 import hashlib
@@ -8,44 +8,35 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 import saevit
 from saevit.decode import DecodeError, decode, parse_json
 from saevit.errors import OptionError, SaevitError
-from saevit.explore.chunks import Hints, Part, part_of
-from saevit.explore.quantities import OBJECTIVES
-from saevit.explore.query import Query
-from saevit.explore.space import Space
+from saevit.explore.collector import Findings
+from saevit.explore.question import Search
 from saevit.files import file_type, owned, unusable
 from saevit.text import abbreviated
-from saevit.variant import PRESETS
-
-if TYPE_CHECKING:
-    from saevit.explore.sweep import Job
 
 FORMAT = 2
-MOST_HEAD, MOST_BYTES = 2**12, 2**28  # of the first line, of another one
-PLACE_BITS = 128  # of a place in the largest space
+MOST_HEAD = 2**12  # bytes of the first line
+INDEX_BITS = 128  # of an index in the largest space
 CHECK = b', "check": "'
 
 
 class SearchError(SaevitError):
-    """A search that cannot go on here; the same command goes on from what its journal holds."""
+    """A search that cannot go on here; the same command continues from its journal."""
 
 
 @contextlib.contextmanager
-def open_journal(path: Path | None, job: "Job") -> "Iterator[Journal | None]":
-    """Yield the journal in a file that nobody else writes to meanwhile; None: none is wanted.
+def open_journal(path: Path, search: Search) -> "Iterator[Journal]":
+    """Yield the journal of a search while no other process uses its file.
 
     Raises:
-        OptionError: another process has the file, or it is none that can be written.
+        OptionError: another process has the file, or it cannot be written.
     """
-    if path is None:
-        yield None
-        return
     if file_type(path) not in ("file", "missing"):
         raise OptionError(f"{path} cannot be written: it is no regular file, name a new file")
     with owned(path):
@@ -54,26 +45,26 @@ def open_journal(path: Path | None, job: "Job") -> "Iterator[Journal | None]":
         except OSError as error:
             raise unusable(path, error, "written") from error
         with file:
-            yield Journal(path, file, head_of(job))
+            yield Journal(path, file, first_line(search))
 
 
 class Journal:
-    """A file of finished chunks of one job.
+    """A file of the finished chunks of one search.
 
-    The first line says what the job is and which code did it. Every other line ends in a hash of the first
-    one and of its own bytes: one that was damaged does not count, nor does a last one that a kill cut off.
-    Each is on the disk before the next chunk is handed on.
+    The first line names the search and the code. Every other line ends in a hash of the first line and of
+    its own bytes: a damaged line does not count, nor does a last line that was cut off. A chunk is on the
+    disk before the next one is added.
     """
 
     def __init__(self, path: Path, file: FileIO, head: bytes) -> None:
         self.path, self.file, self.head = path, file, head
-        self.damaged: list[int] = []  # numbers of lines, once they are read
+        self.damaged: list[int] = []  # numbers of lines, after `read`
 
-    def parts(self) -> Iterator[Part]:
-        """Yield what is finished, each chunk once.
+    def read(self) -> Iterator[tuple[int, Findings]]:
+        """Yield number and findings of every finished chunk, each once.
 
         Raises:
-            OptionError: the file is of another job, of other code, or none of ours.
+            OptionError: the file is of another search or other code, or no journal.
         """
         seen: set[int] = set()
         with self.path.open("rb") as file:
@@ -84,34 +75,32 @@ class Journal:
                 return
             if first != self.head:
                 raise OptionError(f"{self.path} {what_differs(first, self.head)}")
-            for number, line in enumerate(iter(lambda: file.readline(MOST_BYTES), b""), start=2):
-                if len(line) == MOST_BYTES:
-                    raise OptionError(f"{self.path} is no file of a search: line {number} has no end")
+            for count, line in enumerate(file, start=2):
+                chunk = self._read_line(line)
                 if not line.endswith(b"\n"):
                     self.file.truncate(file.tell() - len(line))
-                elif (part := self._part_of(line)) is None:
-                    self.damaged.append(number)
-                elif part.number not in seen:
-                    seen.add(part.number)
-                    yield part
+                elif chunk is None:
+                    self.damaged.append(count)
+                elif chunk[0] not in seen:
+                    seen.add(chunk[0])
+                    yield chunk
 
-    def add(self, part: Part) -> None:
-        """Keep a finished chunk.
+    def add(self, number: int, findings: Findings) -> None:
+        """Write a finished chunk.
 
         Raises:
-            SearchError: the disk is full; what was kept before stays.
+            SearchError: the disk is full; the chunks before it stay.
         """
-        self._write(self._signed(json.dumps(asdict(part)).encode()[:-1]))
+        self._write(self._sign(json.dumps({"number": number, **asdict(findings)}).encode()[:-1]))
 
-    def _part_of(self, line: bytes) -> Part | None:
-        """Return the part that a line holds; None if it is not as it was written."""
-        if self._signed(line.rpartition(CHECK)[0]) != line:
+    def _read_line(self, line: bytes) -> tuple[int, Findings] | None:
+        """Return the chunk of a line; None if the line is not as it was written."""
+        if self._sign(line.rpartition(CHECK)[0]) != line:
             return None
-        with contextlib.suppress(DecodeError):
-            return decode(Part, json.loads(line), bits=PLACE_BITS)
-        return None
+        data = json.loads(line)
+        return data["number"], decode(Findings, data, bits=INDEX_BITS)
 
-    def _signed(self, body: bytes) -> bytes:
+    def _sign(self, body: bytes) -> bytes:
         return body + CHECK + hashlib.sha256(self.head + body).hexdigest()[:16].encode() + b'"}\n'
 
     def _write(self, line: bytes) -> None:
@@ -123,41 +112,38 @@ class Journal:
         except OSError as error:
             with contextlib.suppress(OSError):
                 self.file.truncate(start)
-            kept = "what is finished is kept, the same command goes on from there"
+            kept = "finished chunks are kept, the same command continues from there"
             raise SearchError(f"{unusable(self.path, error, 'written')}: {kept}") from error
 
 
-def head_of(job: "Job") -> bytes:
-    """Return the first line of a job's journal: who writes it, and what it is about."""
+def first_line(search: Search) -> bytes:
+    """Return the first line of a search's journal: who writes it, and what it is about."""
     head = {"saevit_explore": FORMAT, "saevit": saevit.__version__, "formulas": hash_of_code()}
-    return json.dumps(head | {"job": hashlib.sha256(repr(job).encode()).hexdigest()}).encode() + b"\n"
+    return json.dumps(head | {"job": hashlib.sha256(repr(search).encode()).hexdigest()}).encode() + b"\n"
 
 
 def hash_of_code() -> str:
-    """Return a hash of what decides the numbers: the code that counts and searches, and its answers."""
+    """Return a hash of the code that decides the numbers."""
     found = hashlib.sha256(f"network {saevit.NETWORK}, numpy {np.__version__}".encode())
     root = Path(saevit.__file__).parent
-    for path in sorted([root / "spec.py", *root.glob("count/*.py"), *root.glob("explore/*.py")]):
+    for path in sorted([root / "variant.py", *root.glob("count/*.py"), *root.glob("explore/*.py")]):
         found.update(path.read_bytes())
-    for spec in PRESETS.values():
-        query = Query(space=Space(base=spec, axes=()), objectives=OBJECTIVES)
-        found.update(repr(part_of(query, query.evaluator(), 0, np.zeros(1, np.int64), Hints())).encode())
     return found.hexdigest()
 
 
 def what_differs(first: bytes, head: bytes) -> str:
-    """Say why a file with this first line is not the journal of a job with that one."""
-    said: Any = None
+    """Explain why a file with this first line is not the journal of a search with that one."""
+    data: Any = None
     with contextlib.suppress(DecodeError):
-        said = parse_json(first)
-    if not isinstance(said, dict) or "saevit_explore" not in said:
+        data = parse_json(first)
+    if not isinstance(data, dict) or "saevit_explore" not in data:
         return "is no file of an unfinished search: name a new file"
     own = json.loads(head)
-    if all(said.get(key) == own[key] for key in ("saevit_explore", "saevit", "formulas")):
+    if all(data.get(key) == own[key] for key in ("saevit_explore", "saevit", "formulas")):
         return (
             "is of another search (its space, limits, objectives or method differ): "
             "give the same options as then, or another file"
         )
-    writer = f"saevit {abbreviated(str(said.get('saevit', 'before 0.2')))}, this is {own['saevit']}"
-    what = "its formulas are not today's" if said.get("saevit") == own["saevit"] else writer
-    return f"was written by other code ({what}): its chunks do not count here, name a new file"
+    writer = f"saevit {abbreviated(str(data.get('saevit', 'before 0.2')))}, this is {own['saevit']}"
+    what = "its formulas differ from today's" if data.get("saevit") == own["saevit"] else writer
+    return f"was written by other code ({what}): its chunks cannot be used here, name a new file"

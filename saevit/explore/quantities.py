@@ -1,19 +1,20 @@
-"""What variants are judged by. A partial is what stages add up (or take the largest of); a quantity is a
-function of the whole network's partials. Units are exact: MACs, numbers, elements, bytes.
+"""Quantities that variants are judged by, in exact units: MACs, numbers, elements, bytes.
+
+A partial is what the stages of a variant add up to (or the largest of them); a quantity is a function of the
+partials of the whole network.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from saevit.errors import OptionError, nearest
 from saevit.explore.capacity import effectiveness, entropy
 from saevit.explore.pareto import Direction
 
-# macs, params, activations: `count.formulas`; traffic: `count.traffic`; logs, layers: `capacity`;
-# peak: `count.memory`, the one that is the largest of its stages instead of their sum.
-SUMS = ("macs", "params", "activations", "traffic", "logs", "layers")
-PARTIALS = (*SUMS, "peak")
+PARTIALS = ("macs", "params", "activations", "traffic", "logs", "layers", "peak")
 FLOAT_BYTES = 4  # fp32
 
 Sums = Mapping[str, Any]  # partial: int, or int64 array
@@ -21,54 +22,33 @@ Sums = Mapping[str, Any]  # partial: int, or int64 array
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """One thing to minimise or maximise, or to limit."""
+    """One quantity to minimise or maximise, or to limit."""
 
     label: str
-    unit: float  # what one of the label's unit is in exact ones
+    unit: float  # the label's unit, in exact units
     better: Direction
     partials: tuple[str, ...]
     of: Callable[[Sums, Any], Any]  # partials, and log(r^2 c) of the last map -> value in exact units
 
 
+def cost(label: str, unit: float, partial: str, factor: int = 1) -> Quantity:
+    """Return a cost that is one partial, times a factor."""
+    return Quantity(
+        label=label,
+        unit=unit,
+        better="min",
+        partials=(partial,),
+        of=(lambda sums, _: sums[partial] * factor) if factor > 1 else (lambda sums, _: sums[partial]),
+    )
+
+
 QUANTITIES: dict[str, Quantity] = {
-    "gmacs": Quantity(
-        label="GMACs", unit=1e9, better="min", partials=("macs",), of=lambda sums, _: sums["macs"]
-    ),
-    "params": Quantity(
-        label="parameters (M)",
-        unit=1e6,
-        better="min",
-        partials=("params",),
-        of=lambda sums, _: sums["params"],
-    ),
-    "activations": Quantity(
-        label="activations (M)",
-        unit=1e6,
-        better="min",
-        partials=("activations",),
-        of=lambda sums, _: sums["activations"],
-    ),
-    "weights": Quantity(
-        label="weights, fp32 (MB)",
-        unit=1e6,
-        better="min",
-        partials=("params",),
-        of=lambda sums, _: FLOAT_BYTES * sums["params"],
-    ),
-    "memory": Quantity(
-        label="peak activations, fp32 (MB)",
-        unit=1e6,
-        better="min",
-        partials=("peak",),
-        of=lambda sums, _: FLOAT_BYTES * sums["peak"],
-    ),
-    "traffic": Quantity(
-        label="memory traffic, fp32 (MB)",
-        unit=1e6,
-        better="min",
-        partials=("traffic",),
-        of=lambda sums, _: FLOAT_BYTES * sums["traffic"],
-    ),
+    "gmacs": cost("GMACs", 1e9, "macs"),
+    "params": cost("parameters (M)", 1e6, "params"),
+    "activations": cost("activations (M)", 1e6, "activations"),
+    "weights": cost("weights, fp32 (MB)", 1e6, "params", FLOAT_BYTES),
+    "memory": cost("peak activations, fp32 (MB)", 1e6, "peak", FLOAT_BYTES),
+    "traffic": cost("memory traffic, fp32 (MB)", 1e6, "traffic", FLOAT_BYTES),
     "capacity": Quantity(
         label="capacity score (entropy)",
         unit=1.0,
@@ -84,26 +64,31 @@ QUANTITIES: dict[str, Quantity] = {
         of=lambda sums, _: effectiveness(sums["logs"], sums["layers"]),
     ),
 }
-OBJECTIVES = tuple(name for name in QUANTITIES if name != "effectiveness")  # it is a limit of a score
+OBJECTIVES = tuple(name for name in QUANTITIES if name != "effectiveness")  # it only limits a score
 
 
-def objective(name: str) -> Quantity:
-    """Return a quantity that fronts and rankings may be of.
+def check_objective(name: str) -> None:
+    """Refuse a name that is no quantity to optimise or rank by.
 
     Raises:
-        OptionError: there is none of that name.
+        OptionError: names the nearest one.
     """
     if name not in OBJECTIVES:
         raise OptionError(f"objective {name!r} is not known: {nearest(name, OBJECTIVES)}")
-    return QUANTITIES[name]
 
 
-def needed(names: Iterable[str]) -> tuple[str, ...]:
+def needed_partials(names: Iterable[str]) -> tuple[str, ...]:
     """Return the partials that some quantities are functions of."""
     wanted = {partial for name in names for partial in QUANTITIES[name].partials}
     return tuple(partial for partial in PARTIALS if partial in wanted)
 
 
-def loss(name: str, value: Any) -> Any:
-    """Return a value of which less is better, as a float."""
-    return value * (1.0 if QUANTITIES[name].better == "min" else -1.0)
+def join_partials(name: str, a: Any, b: Any, out: Any = None) -> Any:
+    """Return the partial of two parts of a network together (in `out`): the larger peak, or the sum."""
+    return (np.maximum if name == "peak" else np.add)(a, b, out=out)
+
+
+def loss(name: str, sums: Sums, factor: Any) -> Any:
+    """Return a quantity as a float of which less is better; `factor` as in `Quantity.of`."""
+    value = QUANTITIES[name].of(sums, factor) * 1.0
+    return value if QUANTITIES[name].better == "min" else -value

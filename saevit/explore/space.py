@@ -1,8 +1,8 @@
-"""The space: a variant, and choices for some keys of the grammar. Every combination is one variant.
+"""A space of variants: a base variant, and choices for some keys of the grammar, in every combination.
 
-The variants of a space stand in one order: the first key varies slowest, keys of the whole network come
-before keys of single stages, and the last stage varies fastest. A place in this order is a plain int, so a
-space of 10^12 variants has its exact size and any of its variants at no cost.
+The variants of a space have one order: the first key varies slowest, keys of the whole network come before
+keys of single stages, and the last stage varies fastest. An index in this order is an int, so the size and
+any variant of a space of 10^12 variants are known without listing them.
 """
 
 import math
@@ -28,16 +28,16 @@ class Axis:
 
     @property
     def stage(self) -> int | None:
-        """The stage whose key it is; None is a key of the whole network."""
+        """The stage that the key belongs to; None for a key of the whole network."""
         return STAGE_KEYS[self.key][1] if self.key in STAGE_KEYS else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Space:
-    """A variant and the axes along which it varies.
+    """A base variant and the axes along which it varies.
 
-    Where channels vary and heads do not, the heads of a stage follow: the number that divides the channels
-    and comes nearest to the width of a head in `base`.
+    If channels vary and heads do not, the heads of a stage follow its channels: of the numbers that divide
+    the channels, the one that comes nearest to the width of a head in `base`.
     """
 
     base: VariantSpec
@@ -45,73 +45,66 @@ class Space:
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
-        """Choices of the whole network's keys together, then those of each stage."""
-        own = [
-            math.prod(len(a.values) for a in self.axes if a.stage == stage)
+        """Number of choices: of the keys of the whole network together, then of each stage."""
+        return tuple(
+            math.prod(len(axis.values) for axis in self.axes if axis.stage == stage)
             for stage in (None, *range(NUM_STAGES))
-        ]
-        return tuple(own)
+        )
 
     @property
     def size(self) -> int:
-        """Number of combinations, those that no network can have included."""
+        """Number of combinations, invalid ones included."""
         return math.prod(self.shape)
 
     def follows(self, stage: int) -> bool:
         """Do the heads of a stage follow its channels?"""
         keys = {axis.key for axis in self.axes}
-        given = keys & {"heads", f"heads{stage + 1}"}
-        return not given and bool(keys & {"dims", f"dims{stage + 1}"})
+        return not keys & {"heads", f"heads{stage + 1}"} and bool(keys & {"dims", f"dims{stage + 1}"})
 
     def heads_for(self, stage: int, dim: int) -> int:
-        """Return the heads of a stage that has so many channels (before `width`) where heads follow."""
+        """Return the heads that follow from the channels of a stage, before `width`."""
         wanted = self.base.dims[stage] / self.base.num_heads[stage]
         return min(divisors(dim), key=lambda heads: (abs(dim / heads - wanted), -heads))
 
-    def spec_at(self, index: int) -> VariantSpec:
-        """Return the variant at a place.
-
-        Raises:
-            SpecError: the combination is no network (heads that do not divide the channels).
-            IndexError: there is no such place.
-        """
-        return self.spec_of(self.choices_at(index))
-
     def choices_at(self, index: int) -> dict[str, Any]:
-        """Return each key's choice at a place."""
+        """Return the choice of each key at an index."""
         if not 0 <= index < self.size:
-            raise IndexError(f"place {index} of {self.size}")
+            raise IndexError(f"index {index} of {self.size}")
         chosen = {}
         for axis in reversed(self.axes):
             index, digit = divmod(index, len(axis.values))
             chosen[axis.key] = axis.values[digit]
         return chosen
 
-    def place(self, digits: Iterable[int]) -> int:
-        """Return the place of a choice of the whole network's keys and one of each stage."""
+    def index_of(self, digits: Iterable[int]) -> int:
+        """Return the index of a choice of the keys of the whole network and a choice of each stage."""
         index = 0
         for digit, count in zip(digits, self.shape, strict=True):
             index = index * count + int(digit)
         return index
 
-    def spec_of(self, chosen: Mapping[str, Any]) -> VariantSpec:
-        """Return the variant with these choices."""
+    def spec_at(self, index: int) -> VariantSpec:
+        """Return the variant at an index.
+
+        Raises:
+            SpecError: the combination is invalid: heads do not divide the channels.
+            IndexError: there is no such index.
+        """
+        chosen = self.choices_at(index)
         changes = {KEYS[key].field: value for key, value in chosen.items() if key in KEYS}
         for key in PER_STAGE:
             field = KEYS[key].field
-            stages = list(changes.get(field, getattr(self.base, field)))
-            for stage in range(NUM_STAGES):
-                stages[stage] = chosen.get(f"{key}{stage + 1}", stages[stage])
-            changes[field] = tuple(stages)
+            values = changes.get(field, getattr(self.base, field))
+            changes[field] = tuple(chosen.get(f"{key}{i + 1}", value) for i, value in enumerate(values))
         changes["num_heads"] = tuple(
-            self.heads_for(stage, dim) if self.follows(stage) else changes["num_heads"][stage]
-            for stage, dim in enumerate(changes["dims"])
+            self.heads_for(i, dim) if self.follows(i) else changes["num_heads"][i]
+            for i, dim in enumerate(changes["dims"])
         )
         return replace(self.base, **changes)
 
 
 def divisors(value: int) -> list[int]:
-    """Return what divides a number, the smallest first."""
+    """Return the divisors of a number in ascending order."""
     small = [d for d in range(1, math.isqrt(value) + 1) if value % d == 0]
     return sorted({*small, *(value // d for d in small)})
 
@@ -120,7 +113,7 @@ def make_space(base: VariantSpec, choices: Mapping[str, Values]) -> Space:
     """Return the space of a variant and the choices of some keys.
 
     Raises:
-        OptionError: a key that two axes set, a choice that no variant takes.
+        OptionError: two keys that set the same value, or an invalid choice.
     """
     for key, (whole, _) in STAGE_KEYS.items():
         if key in choices and whole in choices:
@@ -129,32 +122,30 @@ def make_space(base: VariantSpec, choices: Mapping[str, Values]) -> Space:
     space = Space(base=base, axes=axes)
     for axis in axes:
         for value in axis.values:
-            check(base, axis, value)
+            check_choice(base, axis, value)
     return space
 
 
-def check(base: VariantSpec, axis: Axis, value: Any) -> None:
-    """Refuse a choice that no variant can have, whatever its other keys."""
-    whole = KEYS[STAGE_KEYS[axis.key][0] if axis.stage is not None else axis.key].field
-    fields = {whole: value}
+def check_choice(base: VariantSpec, axis: Axis, value: Any) -> None:
+    """Refuse a choice that is invalid with any choice of the other keys."""
+    field = KEYS[axis.key if axis.stage is None else STAGE_KEYS[axis.key][0]].field
     if axis.stage is not None:
-        stages = list(getattr(base, whole))
+        stages = list(getattr(base, field))
         stages[axis.stage] = value
-        fields[whole] = tuple(stages)
-    if whole == "dims":
-        fields["num_heads"] = (1,) * NUM_STAGES
-    if whole == "num_heads":
-        heads = fields["num_heads"]
-        if isinstance(heads, tuple) and all(isinstance(h, int) and h > 0 for h in heads):
-            fields["dims"] = heads
+        value = tuple(stages)
+    changes = {field: value}
+    if field == "dims":
+        changes["num_heads"] = (1,) * NUM_STAGES
+    elif field == "num_heads" and isinstance(value, tuple):
+        changes["dims"] = tuple(heads if isinstance(heads, int) and heads > 0 else 1 for heads in value)
     try:
-        replace(base, **fields)
+        replace(base, **changes)
     except SpecError as error:
         raise OptionError(f"{axis.key}: {error}") from error
 
 
 def read_space(base: VariantSpec, texts: Mapping[str, str]) -> Space:
-    """Return the space of a variant and the text of the choices of some keys.
+    """Return the space of a variant and the choices of some keys as text.
 
     Raises:
         OptionError: as `read_choices` and `make_space`.
@@ -162,20 +153,14 @@ def read_space(base: VariantSpec, texts: Mapping[str, str]) -> Space:
     return make_space(base, {key: read_choices(key, text) for key, text in texts.items()})
 
 
-def read_table(table: Mapping[str, Any]) -> dict[str, str]:
-    """Return a TOML table's choices as text: strings are as on the command line, lists are choices.
+def toml_text(key: str, value: Any) -> str:
+    """Return a value of a TOML file as text of the command line: a list is a list of choices.
 
     Raises:
         OptionError: a value that is neither text, a number nor a list of those (or of lists of four).
     """
-    return {key: toml_text(key, value) for key, value in table.items()}
-
-
-def toml_text(key: str, value: Any) -> str:
-    """Write one value as the command line would have it."""
-    rows = [
-        item if isinstance(item, list) else [item] for item in (value if isinstance(value, list) else [value])
-    ]
+    items = value if isinstance(value, list) else [value]
+    rows = [item if isinstance(item, list) else [item] for item in items]
     if not rows or any(type(one) not in (str, int, float) for row in rows for one in row):
         raise OptionError(
             f"{key} = {abbreviated(repr(value))}: give text such as '24:64:8', a number, or a list of them"
@@ -183,15 +168,14 @@ def toml_text(key: str, value: Any) -> str:
     return ",".join("-".join(map(str, row)) for row in rows)
 
 
-def around(base: VariantSpec) -> dict[str, Values]:
-    """Return choices around a variant, for those who name none: widths, depths and ratios of each stage."""
-    found: dict[str, Values] = {}
+def default_choices(base: VariantSpec) -> dict[str, Values]:
+    """Return choices around a variant: channels, blocks and ratios of each stage."""
+    choices: dict[str, Values] = {}
     for i in range(NUM_STAGES):
-        step = 8 * max(1, round(base.dims[i] / 96))
-        steps = range(-3, 4) if i else range(-2, 3)
-        found[f"dims{i + 1}"] = tuple(d for j in steps if (d := base.dims[i] // 8 * 8 + j * step) >= 8)
+        step, steps = 8 * max(1, round(base.dims[i] / 96)), range(-3, 4) if i else range(-2, 3)
+        dims = (base.dims[i] // 8 * 8 + step * j for j in steps)
+        choices[f"dims{i + 1}"] = tuple(dim for dim in dims if dim >= 8)
         deeper = 2 if base.depths[i] > 3 else 1
-        low = max(1, base.depths[i] - deeper)
-        found[f"depths{i + 1}"] = tuple(range(low, base.depths[i] + deeper + 1))
-        found[f"ratios{i + 1}"] = (2.0, 3.0, 4.0)
-    return found
+        choices[f"depths{i + 1}"] = tuple(range(max(1, base.depths[i] - deeper), base.depths[i] + deeper + 1))
+        choices[f"ratios{i + 1}"] = (2.0, 3.0, 4.0)
+    return choices

@@ -1,52 +1,55 @@
-"""A network as an OpenVINO graph, by way of its ONNX graph."""
+"""OpenVINO: a graph (.xml) and its weights (.bin), converted from the ONNX graph."""
 
 import errno
 import os
 import shutil
-from collections import Counter
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from saevit.errors import MeasureError, need
-from saevit.export.onnx import EXTRA, quiet, reason_of
+from saevit.export import formats
+from saevit.export.onnx import graph_of
 
-GROUP = "saevit"  # of what a file says of itself, in its rt_info
-NODES_APART = ("Constant", "Parameter", "Result")
+GROUP = "saevit"  # group of the properties in rt_info
+NOT_COUNTED = ("Constant", "Parameter", "Result")  # nodes that compute nothing
 
 
-def openvino_model(data: bytes, properties: Mapping[str, str] | None = None) -> Any:
-    """Return an `openvino.Model` of an ONNX graph, given as its file holds it.
+def make_openvino_model(data: bytes, properties: Mapping[str, str] | None = None) -> Any:
+    """Return an `openvino.Model` of the bytes of an ONNX file.
 
     Raises:
-        MeasureError: OpenVINO cannot read it, in one line.
+        MeasureError: OpenVINO cannot read the graph, in one line.
         MissingPackageError: openvino is not installed.
     """
-    openvino = need("openvino", EXTRA)
+    openvino = need("openvino", formats.EXTRA)
     try:
-        with quiet():
-            made = openvino.Core().read_model(data, b"")
+        with formats.silence_exporters():
+            model = openvino.Core().read_model(data, b"")
             folding = need("openvino.passes").Manager()
             folding.register_pass(need("openvino.passes").ConstantFolding())
-            # Else the shape of every bias is worked out at run time: saevit_pico had 940 operators, not 319.
-            folding.run_passes(made)
+            # Otherwise the shapes of biases are computed at run time: saevit_pico has 940 operators, not 319.
+            folding.run_passes(model)
     except Exception as error:  # OpenVINO raises RuntimeError and kinds of its own
-        raise MeasureError(f"OpenVINO cannot read its ONNX graph: {reason_of(error)}") from error
+        raise MeasureError(f"OpenVINO cannot read its ONNX graph: {formats.first_cause(error)}") from error
     for key, value in (properties or {}).items():
-        made.set_rt_info(value, [GROUP, key])
-    return made
+        model.set_rt_info(value, [GROUP, key])
+    return model
 
 
-def compiled(model: Any, threads: int | None = None) -> Any:
-    """Return a model or the path of one, compiled for the CPU to compute in fp32, one request at a time.
+def compile_openvino(model: Any, threads: int | None = None) -> Any:
+    """Compile a model for the CPU, in fp32 and for one request at a time.
 
-    Without being told so, OpenVINO computes in bf16 where the processor has it.
+    By default OpenVINO computes in bf16 on processors that have it.
 
     Args:
         model: an `openvino.Model`, or the path of an .xml file.
-        threads: None leaves their number to OpenVINO.
+        threads: None is OpenVINO's default.
     """
-    openvino = need("openvino", EXTRA)
+    openvino = need("openvino", formats.EXTRA)
     settings: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": "f32",
         "PERFORMANCE_HINT": "LATENCY",
@@ -55,28 +58,43 @@ def compiled(model: Any, threads: int | None = None) -> Any:
     }
     if threads is not None:
         settings["INFERENCE_NUM_THREADS"] = threads
-    with quiet():
+    with formats.silence_exporters():
         return openvino.Core().compile_model(model, "CPU", settings)
 
 
-def save(model: Any, path: Path) -> None:
-    """Write `path` (.xml) and the weights beside it (.bin), in fp32.
-
-    Raises:
-        OSError: the disk is full.
-        MeasureError: OpenVINO cannot, in one line.
-    """
-    openvino = need("openvino", EXTRA)
+def write_openvino(source: formats.ExportInput, path: Path) -> formats.Content:
+    """Convert the ONNX graph and write `path` (.xml) and the weights beside it (.bin), in fp32."""
+    model = make_openvino_model(graph_of(source).SerializeToString(), source.properties)
+    nodes = list(model.get_ops())
     try:
-        openvino.save_model(model, path, compress_to_fp16=False)
-    except Exception as error:  # it says "iostream error" of a full disk
-        constants = (op for op in model.get_ops() if op.get_type_name() == "Constant")
-        if shutil.disk_usage(path.parent).free < sum(op.get_byte_size() for op in constants):
+        need("openvino", formats.EXTRA).save_model(model, path, compress_to_fp16=False)
+    except Exception as error:  # on a full disk it says "iostream error"
+        constants = (node for node in nodes if node.get_type_name() == "Constant")
+        if shutil.disk_usage(path.parent).free < sum(node.get_byte_size() for node in constants):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
-        raise MeasureError(f"OpenVINO cannot write it: {reason_of(error)}") from error
+        raise MeasureError(f"OpenVINO cannot write it: {formats.first_cause(error)}") from error
+    with path.open(encoding="utf-8") as file:  # its first line states the version of the format
+        ir = file.read(400).partition('<net name="')[2].partition('version="')[2].partition('"')[0]
+    kinds = (node.get_type_name() for node in nodes)
+    return formats.Content(
+        operators=formats.count_operators(kind for kind in kinds if kind not in NOT_COUNTED),
+        versions={
+            "opset of its ONNX graph": str(source.opset),
+            "IR": ir,
+            "openvino": version("openvino"),
+        },
+    )
 
 
-def operators(model: Any) -> dict[str, int]:
-    """Return how often each operator stands in a graph, the most frequent first."""
-    kinds = Counter(node.get_type_name() for node in model.get_ops())
-    return {kind: count for kind, count in kinds.most_common() if kind not in NODES_APART}
+def read_openvino(path: Path) -> formats.Runner:
+    """Load and compile the files."""
+    model = compile_openvino(path)
+    return lambda x: np.asarray(model([x.numpy()])[0])
+
+
+OPENVINO = formats.Format(
+    endings=(".xml", ".bin"),
+    packages=("onnx", "onnxscript", "openvino"),
+    write=write_openvino,
+    read=read_openvino,
+)

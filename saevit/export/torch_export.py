@@ -1,39 +1,46 @@
-"""A network as a program of torch.export, which any torch runs without the code that built it."""
+"""torch.export: a program that torch runs without the code that built the network."""
 
 import io
-from collections import Counter
-from collections.abc import Mapping
+import json
+from pathlib import Path
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor
 
 from saevit.errors import MeasureError
-from saevit.export.onnx import Shape, example, quiet, reason_of
+from saevit.export import formats
+
+PROPERTIES = "saevit.json"  # name of the properties inside a .pt2 file
 
 
-def exported_program(model: nn.Module, shape: Shape, *, is_dynamic: bool) -> torch.export.ExportedProgram:
-    """Return the program of a network for inference, (B, C, H, W) to its outputs.
-
-    Raises:
-        MeasureError: torch cannot trace this network, in one line.
-    """
-    sizes = ({0: torch.export.Dim("batch", min=1)},) if is_dynamic else None
-    try:
-        with quiet(), torch.inference_mode(False), torch.no_grad():
-            return torch.export.export(model, (example(shape, is_dynamic=is_dynamic),), dynamic_shapes=sizes)
-    except Exception as error:  # networks and the tracer raise all kinds
-        raise MeasureError(f"torch.export cannot trace it: {reason_of(error)}") from error
-
-
-def saved(program: torch.export.ExportedProgram, extra: Mapping[str, str]) -> bytes:
-    """Return what a .pt2 file of the program holds, with further texts by file name."""
+def write_pt2(source: formats.ExportInput, path: Path) -> formats.Content:
+    """Trace a network and write one .pt2 file."""
+    images, dynamic = formats.trace_arguments(source.shape, is_dynamic=source.is_dynamic)
     buffer = io.BytesIO()
-    with quiet():
-        torch.export.save(program, buffer, extra_files=dict(extra))
-    return buffer.getvalue()
+    with formats.silence_exporters():
+        try:
+            with torch.inference_mode(False), torch.no_grad():
+                program = torch.export.export(source.model, images, dynamic_shapes=dynamic)
+        except Exception as error:  # networks and the tracer raise all kinds
+            raise MeasureError(f"torch.export cannot trace it: {formats.first_cause(error)}") from error
+        extra = {PROPERTIES: json.dumps(dict(source.properties))}
+        torch.export.save(program, buffer, extra_files=extra)
+    path.write_bytes(buffer.getvalue())
+    called = (str(node.target) for node in program.graph.nodes if node.op == "call_function")
+    return formats.Content(operators=formats.count_operators(called), versions={"torch": torch.__version__})
 
 
-def operators(program: torch.export.ExportedProgram) -> dict[str, int]:
-    """Return how often each operator stands in a program, the most frequent first."""
-    called = (node for node in program.graph.nodes if node.op == "call_function")
-    return dict(Counter(str(node.target) for node in called).most_common())
+def read_pt2(path: Path) -> formats.Runner:
+    """Load a file."""
+    with formats.silence_exporters():
+        module = torch.export.load(path).module()
+
+    def compute(x: Tensor) -> np.ndarray:
+        with torch.no_grad():
+            return np.asarray(module(x))
+
+    return compute
+
+
+TORCH_EXPORT = formats.Format(endings=(".pt2",), packages=(), write=write_pt2, read=read_pt2)

@@ -1,80 +1,99 @@
-"""Where the time of one forward goes, module by module, and what watching it costs."""
+"""Time of every module inside whole forward passes, and the cost of timing them."""
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from time import perf_counter
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from saevit.errors import OptionError, nearest
-from saevit.measure import runtimes
+from saevit.measure.conditions import example_input, pin_threads, place_network, synchronizer
 from saevit.measure.environment import environment
-from saevit.measure.interleave import schedule
+from saevit.measure.rounds import schedule_rounds
 from saevit.measure.timer import time_call, warm_up
 from saevit.runs.record import Conditions, Environment, utc_now
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModuleTimes:
-    """Raw times of the modules of one model, all in seconds per forward of one batch, one sample a round.
+    """Raw times of modules, in seconds per forward pass of one batch, one sample a round.
 
-    A path inside another is counted in both, so only paths that do not contain each other add up. A module
-    that runs several times in one forward has the sum. `watched` over `plain` is what the hooks cost.
+    A module inside another one is counted in both, and a module that is called several times has the sum.
+    `watched` relative to `plain` is the cost of the hooks.
     """
 
     modules: Mapping[str, tuple[float, ...]]  # path -> samples, in the order asked for
-    uncalled: tuple[str, ...]  # paths whose forward did not run: their time is unknown, not 0
-    watched: tuple[float, ...]  # the whole forward, with the hooks
-    plain: tuple[float, ...]  # the whole forward without hooks, in the same rounds
+    uncalled: tuple[str, ...]  # paths whose forward did not run: their time is unknown
+    watched: tuple[float, ...]  # the whole forward pass with the hooks
+    plain: tuple[float, ...]  # the whole forward pass without hooks, in the same rounds
     conditions: Conditions
     environment: Environment
     started: str  # ISO-8601, UTC
 
 
-def module_times(
+def time_modules(
     model: nn.Module,
-    example_shape: tuple[int, int, int, int],
     paths: Sequence[str],
     conditions: Conditions,
     *,
+    channels: int = 3,
     rounds: int = 15,
     min_time: float = 0.1,
     seed: int = 0,
 ) -> ModuleTimes:
-    """Time the modules at `paths` inside whole forwards; the model itself is copied, not touched.
+    """Time the modules at `paths` inside whole forward passes of a copy of the model.
 
-    On an accelerator every watched boundary waits for the device, which takes away its overlap.
+    On an accelerator every boundary of a module waits for the device, which removes overlap.
 
     Args:
-        model: any module; runs eagerly, as only there modules have a time of their own.
-        example_shape: (B, C, H, W), as in the conditions.
+        model: any module.
         paths: names as in `model.named_modules()`.
-        conditions: runtime "eager".
-        rounds: samples, each of a forward with hooks and one without, in shuffled order.
+        conditions: with the runtime "eager": compiled modules have no separate times.
+        channels: of the input.
+        rounds: samples, each of a pass with hooks and of one without, in shuffled order.
         min_time: seconds a sample lasts at least.
         seed: of the order inside the rounds.
 
     Raises:
-        OptionError: a path the model does not have, or conditions that contradict the shape or are not eager.
+        OptionError: a path that the model does not have, or another runtime.
     """
-    _check(model, example_shape, paths, conditions)
+    if conditions.runtime != "eager":
+        raise OptionError(f"runtime {conditions.runtime!r}: modules have times of their own only in eager")
+    known = dict(model.named_modules(remove_duplicate=False))
+    for path in paths:
+        if path not in known:
+            raise OptionError(f"path {path!r} is no module of this model: {nearest(path, known)}")
     started = utc_now()
-    placed = runtimes.place(model, conditions)
-    example = runtimes.example_input(conditions, example_shape[1])
+    placed = place_network(model, conditions)
+    example = example_input(conditions, channels)
     modules = {path: placed.get_submodule(path) for path in paths}
+    synchronize = synchronizer(conditions.device)
     plain: list[float] = []
     watched: list[tuple[float, dict[str, float]]] = []
-    with runtimes.threads(conditions.threads), torch.inference_mode():
-        stopwatch = _stopwatch(placed, example, runtimes.synchronizer(conditions.device), min_time)
-        for _, kind in schedule(("plain", "watched"), rounds, random.Random(seed)):
+
+    def forward() -> object:
+        return placed(example)
+
+    def sample(watched_modules: Mapping[str, nn.Module]) -> tuple[float, dict[str, float]]:
+        """Return seconds per forward pass: of the whole, and of each given module."""
+        with _watch(watched_modules, synchronize) as totals:
+            forward()
+            totals.clear()
+            taken = time_call(forward, synchronize, min_time, calls)
+        return taken.seconds, {path: total / taken.calls for path, total in totals.items()}
+
+    with pin_threads(conditions.threads), torch.inference_mode():
+        calls = warm_up(forward, synchronize, min_time).calls
+        for kind in chain.from_iterable(schedule_rounds(("plain", "watched"), rounds, random.Random(seed))):
             if kind == "plain":
-                plain.append(stopwatch({})[0])
+                plain.append(sample({})[0])
             else:
-                watched.append(stopwatch(modules))
+                watched.append(sample(modules))
     called = [path for path in modules if path in watched[0][1]]
     return ModuleTimes(
         modules={path: tuple(times[path] for _, times in watched) for path in called},
@@ -87,48 +106,14 @@ def module_times(
     )
 
 
-def _check(
-    model: nn.Module, shape: tuple[int, int, int, int], paths: Sequence[str], conditions: Conditions
-) -> None:
-    if conditions.runtime != "eager":
-        raise OptionError(f"runtime {conditions.runtime!r}: modules have times of their own only in eager")
-    wanted = (conditions.batch_size, shape[1], *conditions.img_size)
-    if tuple(shape) != wanted:
-        raise OptionError(f"example_shape {tuple(shape)}: the conditions ask for {wanted}")
-    known = dict(model.named_modules(remove_duplicate=False))
-    for path in paths:
-        if path not in known:
-            raise OptionError(f"path {path!r} is no module of this model: {nearest(path, known)}")
-
-
-def _stopwatch(
-    model: nn.Module, example: Tensor, synchronize: Callable[[], None], min_time: float
-) -> Callable[[Mapping[str, nn.Module]], tuple[float, dict[str, float]]]:
-    """Return a function that takes one sample: seconds per forward, in whole and of each given module."""
-
-    def forward() -> object:
-        return model(example)
-
-    calls = warm_up(forward, synchronize, min_time).calls
-
-    def sample(modules: Mapping[str, nn.Module]) -> tuple[float, dict[str, float]]:
-        with _watch(modules, synchronize) as totals:
-            forward()
-            totals.clear()
-            taken = time_call(forward, synchronize, min_time, calls)
-        return taken.seconds, {path: total / taken.calls for path, total in totals.items()}
-
-    return sample
-
-
 @contextmanager
 def _watch(modules: Mapping[str, nn.Module], synchronize: Callable[[], None]) -> Iterator[dict[str, float]]:
-    """Add up the seconds spent in each module while the block runs; the hooks go whatever happens."""
+    """Add up the seconds spent in each module while the block runs; the hooks are removed in any case."""
     totals: dict[str, float] = {}
     handles: list[RemovableHandle] = []
     try:
         for path, module in modules.items():
-            start, stop = _hooks(path, totals, synchronize)
+            start, stop = _make_hooks(path, totals, synchronize)
             handles.append(module.register_forward_pre_hook(start))
             handles.append(module.register_forward_hook(stop, prepend=True))
         yield totals
@@ -137,7 +122,7 @@ def _watch(modules: Mapping[str, nn.Module], synchronize: Callable[[], None]) ->
             handle.remove()
 
 
-def _hooks(
+def _make_hooks(
     path: str, totals: dict[str, float], synchronize: Callable[[], None]
 ) -> tuple[Callable[[nn.Module, object], None], Callable[[nn.Module, object, object], None]]:
     started = 0.0
@@ -152,3 +137,16 @@ def _hooks(
         totals[path] = totals.get(path, 0.0) + perf_counter() - started
 
     return start, stop
+
+
+def own_times(times: ModuleTimes) -> dict[str, tuple[float, ...]]:
+    """Return the time of each path without the paths inside it; "" is the rest of the forward pass."""
+    own = {"": list(times.watched)} | {path: list(samples) for path, samples in times.modules.items()}
+    for path, samples in times.modules.items():
+        parent = path
+        while parent:
+            parent = parent.rpartition(".")[0]
+            if parent in own:
+                own[parent] = [outer - inner for outer, inner in zip(own[parent], samples, strict=True)]
+                break
+    return {path: tuple(max(0.0, s) for s in samples) for path, samples in own.items()}

@@ -29,7 +29,7 @@ _FOLDERS = re.compile(r"[^\s:;,=]*[/\\]")
 
 @functools.cache
 def environment() -> Environment:
-    """Return what has to be known to judge a figure measured by this process."""
+    """Return the software and the machine of this process."""
     return Environment(
         python=platform.python_version(),
         torch=torch.__version__,
@@ -55,7 +55,7 @@ def environment() -> Environment:
 
 
 def cpu_name() -> str:
-    """Return the processor's name as the system knows it, or its instruction set where it has none."""
+    """Return the name of the processor, or its instruction set if the system has no name."""
     found = re.search(r"^model name\s*:\s*(.+)$", _text("proc/cpuinfo") or "", re.MULTILINE)
     if found:
         return found[1].strip()
@@ -72,7 +72,7 @@ def cpu_name() -> str:
 
 
 def load_average() -> float | None:
-    """Return how many processes ran or waited in the last minute; None where the system does not say."""
+    """Return the mean number of running or waiting processes in the last minute; None: unknown."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 

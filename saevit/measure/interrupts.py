@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM or SIGHUP in the middle of what has to be whole."""
+"""Ctrl-C, SIGTERM and SIGHUP, held back during work that must not be cut in two."""
 
 import signal
 import threading
@@ -10,10 +10,10 @@ ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if h
 
 
 @contextmanager
-def held_back() -> Iterator[None]:
-    """Let these signals wait until the block is through, and then do what they would have done.
+def hold_signals() -> Iterator[None]:
+    """Delay these signals to the end of the block, and then call their handlers.
 
-    Elsewhere than in the main thread, and where they are ignored or the system's, there is none to wait.
+    Does nothing outside the main thread, or if no Python handler is set.
     """
     before = {number: signal.getsignal(number) for number in ENDING}
     waiting = {number: handler for number, handler in before.items() if callable(handler)}

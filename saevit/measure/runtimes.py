@@ -1,135 +1,78 @@
-"""Ways to run a model, devices, precisions and threads: all that is set before the clock starts.
+"""Ways to run a network: each turns a placed network into the call that is timed.
 
-A runtime is one more entry of `RUNTIMES`: an object with a name that turns a placed model into a call.
+A new runtime is one more entry of `RUNTIMES`.
 """
 
 import functools
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from saevit.count.tracing import placed_copy
-from saevit.errors import MeasureError, OptionError, nearest
-from saevit.machine import most_threads
-from saevit.measure.memory import is_out_of_memory
-from saevit.measure.onnxruntime_runtime import OnnxRuntime
-from saevit.measure.openvino_runtime import OpenVINORuntime
-from saevit.measure.outputs import check_finite
+from saevit.errors import MeasureError, OptionError, nearest, need
+from saevit.export.formats import EXTRA, Shape, first_cause, silence_exporters
+from saevit.export.onnx import INPUT, OUTPUT, make_onnx_model
+from saevit.export.openvino import compile_openvino, make_openvino_model
+from saevit.machine import is_out_of_memory
+from saevit.measure.conditions import first_line
 from saevit.runs.record import Conditions
 
 Call = Callable[[], object]
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
-ACCELERATORS = ("cuda", "mps")
 COMPILED_MODELS = 1000  # one run may compile that many models of one class
 SWITCHES = ("TORCH_COMPILE_DISABLE", "TORCHDYNAMO_DISABLE")  # turn torch.compile off
+PROVIDER = "CPUExecutionProvider"  # of ONNX Runtime
+
+# One graph for each network and shape, for all runtimes that need it.
+_GRAPHS: WeakKeyDictionary[nn.Module, dict[Shape, bytes]] = WeakKeyDictionary()
 
 
-class Runtime(Protocol):
-    """Turns a model into the call that is timed."""
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """A way to run a network.
 
-    @property
-    def name(self) -> str:
-        """What `Conditions.runtime` and the records show."""
-
-    def check(self, conditions: Conditions) -> None:
-        """Refuse, before any work, conditions that this runtime is never measured under.
-
-        Raises:
-            OptionError: a device, precision or layout that it does not take.
-            MissingPackageError: what it needs is not installed.
-        """
-
-    def prepare(self, model: nn.Module, example: Tensor, conditions: Conditions) -> Call:
-        """Return a call that runs `model` on `example` once and leaves the result on the device.
-
-        Model and example are as `place` and `example_input` make them. Preparing and calling happen under
-        `inference_mode` and the pinned threads. The model may be shared with other calls: do not change it.
-
-        Raises:
-            MeasureError: this runtime cannot run this model, in one line.
-        """
-
-
-class Eager:
-    """torch as it comes, operator by operator."""
-
-    name = "eager"
-
-    def check(self, conditions: Conditions) -> None:
-        """Nothing: it runs whatever torch runs."""
-
-    def prepare(self, model: nn.Module, example: Tensor, conditions: Conditions) -> Call:
-        """Return the forward pass itself; a MeasureError says that its outputs are not finite."""
-        call = functools.partial(model, example)
-        check_finite(call())
-        return call
-
-
-class Compile:
-    """`torch.compile` with its default mode, for exactly the shape that is measured.
-
-    Weights are frozen where TORCHINDUCTOR_FREEZING=1 says so.
+    `prepare(network, example, conditions)` returns a call that runs the network on the example once and
+    leaves the result on the device. It raises MeasureError, in one line, if the runtime cannot run it.
+    Network and example are as `place_network` and `example_input` make them. Preparing and calling happen in
+    `inference_mode` and with pinned threads. Other calls may share the network, so it is not changed.
     """
 
-    name = "compile"
+    name: str  # as in `Conditions.runtime`
+    prepare: Callable[[nn.Module, Tensor, Conditions], Call]
+    packages: tuple[str, ...] = ()  # of a runtime for ONNX graphs: it is measured on the CPU only
 
     def check(self, conditions: Conditions) -> None:
-        """Nothing: it runs whatever torch runs."""
-
-    def prepare(self, model: nn.Module, example: Tensor, conditions: Conditions) -> Call:
-        """Compile now, so that no later call does, and see that it was compiled.
+        """Refuse, before any work, conditions under which this runtime is never measured.
 
         Raises:
-            MeasureError: the compiler failed or did nothing, or outputs are not finite.
+            OptionError: a device, precision or layout that it does not support.
+            MissingPackageError: a package is not installed.
         """
-        graphs: list[int] = []  # operators of each graph that was compiled
-
-        def compiler(graph: Any, inputs: Any, **options: Any) -> Any:
-            kernels = torch._dynamo.lookup_backend("inductor")(graph, inputs, **options)
-            graphs.append(sum(node.op.startswith("call_") for node in graph.graph.nodes))
-            return kernels
-
-        # Every compiled model of a class, at every batch size, counts against one limit of 8: beyond it
-        # dynamo runs eagerly with no more than a log line. Static, as a second batch size would otherwise
-        # get kernels for any size. As one graph, as what is between graphs would run eagerly.
-        made = torch.compile(model, backend=compiler, fullgraph=True, dynamic=False)
-        call = functools.partial(made, example)
-        limits = {"recompile_limit": COMPILED_MODELS, "fail_on_recompile_limit_hit": True}
-        try:
-            with torch._dynamo.config.patch(limits):
-                outputs, first = call(), len(graphs)
-                call()
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise
-            raise MeasureError(
-                f"torch.compile failed: {one_line(error)}{switches()}; measure it eagerly"
-            ) from error
-        if not sum(graphs):
-            raise MeasureError(f"torch.compile compiled nothing and ran it eagerly{switches()}")
-        if len(graphs) > first:
-            raise MeasureError("torch.compile compiles it anew in every pass; measure it eagerly")
-        check_finite(outputs)
-        return call
+        if not self.packages:
+            return
+        if conditions.device != "cpu":
+            raise OptionError(
+                f"runtime {self.name} is measured on the CPU, not on {conditions.device}: --device cpu"
+            )
+        if conditions.dtype != "fp32":
+            raise OptionError(
+                f"runtime {self.name} is measured in fp32, not in {conditions.dtype}: --dtype fp32"
+            )
+        if conditions.memory_format != "contiguous":
+            raise OptionError(
+                f"runtime {self.name} takes images in NCHW, not in {conditions.memory_format}: "
+                "--memory-format contiguous"
+            )
+        for package in self.packages:
+            need(package, EXTRA)
 
 
-def switches() -> str:
-    """Name the variables that turn torch.compile off."""
-    return "".join(f", {name}={os.environ[name]}" for name in SWITCHES if name in os.environ)
-
-
-RUNTIMES: dict[str, Runtime] = {
-    made.name: made for made in (Eager(), Compile(), OnnxRuntime(), OpenVINORuntime())
-}
-
-
-def runtime(name: str) -> Runtime:
+def find_runtime(name: str) -> Runtime:
     """Return the runtime of that name.
 
     Raises:
@@ -140,133 +83,160 @@ def runtime(name: str) -> Runtime:
     return RUNTIMES[name]
 
 
-def available_devices() -> tuple[str, ...]:
-    """Return the devices this torch can use here, such as ("cpu", "cuda:0", "cuda:1")."""
-    found = torch.accelerator.current_accelerator(check_available=True)
-    if found is None or found.type not in ACCELERATORS:
-        return ("cpu",)
-    return ("cpu", *(f"{found.type}:{index}" for index in range(torch.accelerator.device_count())))
+def prepare_eager(network: nn.Module, example: Tensor, conditions: Conditions) -> Call:
+    """Run the network operator by operator, as torch does by default."""
+    call = functools.partial(network, example)
+    check_finite(call())
+    return call
 
 
-def resolve_device(name: str) -> str:
-    """Return the device to use: `name` itself, or for "auto" the accelerator if there is one, else the CPU.
+def prepare_compiled(network: nn.Module, example: Tensor, conditions: Conditions) -> Call:
+    """Compile with the default mode of `torch.compile`, for the measured shape only.
 
-    Raises:
-        OptionError: no such device here.
+    Compiles now, so that no later call does, and checks that a graph was compiled. Weights are frozen if the
+    variable TORCHINDUCTOR_FREEZING=1 is set.
     """
-    devices = available_devices()
-    if name == "auto":
-        return devices[-1].partition(":")[0]
-    if name in devices or name in {device.partition(":")[0] for device in devices}:
-        return name
-    kind = name.partition(":")[0]
-    reason = "is not here" if kind in ("cpu", *ACCELERATORS) else "is not known"
-    raise OptionError(
-        f"device {name!r} {reason}: torch {torch.__version__} offers auto or {' or '.join(devices)}"
+    graphs: list[int] = []  # operators of each graph that was compiled
+
+    def compiler(graph: Any, inputs: Any, **options: Any) -> Any:
+        kernels = torch._dynamo.lookup_backend("inductor")(graph, inputs, **options)
+        graphs.append(sum(node.op.startswith("call_") for node in graph.graph.nodes))
+        return kernels
+
+    # Every compiled model of a class, at every batch size, counts against one limit of 8: beyond it dynamo
+    # runs eagerly with no more than a log line. Static, as a second batch size would otherwise get kernels
+    # for any size. As one graph, as operators between graphs would run eagerly.
+    made = torch.compile(network, backend=compiler, fullgraph=True, dynamic=False)
+    call = functools.partial(made, example)
+    limits = {"recompile_limit": COMPILED_MODELS, "fail_on_recompile_limit_hit": True}
+    switches = "".join(f", {name}={os.environ[name]}" for name in SWITCHES if name in os.environ)
+    try:
+        with torch._dynamo.config.patch(limits):
+            outputs, first = call(), len(graphs)
+            call()
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise MeasureError(
+            f"torch.compile failed: {first_line(error)}{switches}; measure it eagerly"
+        ) from error
+    if not sum(graphs):
+        raise MeasureError(f"torch.compile compiled nothing and ran it eagerly{switches}")
+    if len(graphs) > first:
+        raise MeasureError("torch.compile compiles it anew in every pass; measure it eagerly")
+    check_finite(outputs)
+    return call
+
+
+def prepare_onnxruntime(network: nn.Module, example: Tensor, conditions: Conditions) -> Call:
+    """Open a session of ONNX Runtime for the measured shape, inputs and outputs in fixed memory."""
+    graph = write_graph(network, example)
+    try:
+        with silence_exporters():
+            session = open_session(graph, conditions.threads)
+            call = bind_images(session, example.numpy())
+        done = call()
+    except Exception as error:  # sessions raise several kinds of errors
+        if is_out_of_memory(error):
+            raise
+        raise MeasureError(f"ONNX Runtime cannot run it: {first_cause(error)}; measure it eagerly") from error
+    if (providers := session.get_providers()) != [PROVIDER]:
+        raise MeasureError(f"ONNX Runtime runs it on {', '.join(providers)}, not on {PROVIDER}")
+    check_finite(done.copy_outputs_to_cpu())
+    return call
+
+
+def open_session(graph: bytes, threads: int) -> Any:
+    """Open a graph with this number of threads, one operator at a time."""
+    onnxruntime = need("onnxruntime", EXTRA)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 3  # errors
+    # Between operators its threads wait in a loop, as by default; after a pass they release the cores.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    return onnxruntime.InferenceSession(graph, options, providers=[PROVIDER])
+
+
+def bind_images(session: Any, images: np.ndarray) -> Callable[[], Any]:
+    """Return a call that computes these images, into the same memory every time."""
+    onnxruntime = need("onnxruntime", EXTRA)
+    (wanted,) = session.get_outputs()
+    binding = session.io_binding()
+    binding.bind_cpu_input(INPUT, images)
+    binding.bind_ortvalue_output(
+        OUTPUT, onnxruntime.OrtValue.ortvalue_from_numpy(np.empty(wanted.shape, np.float32))
     )
 
+    def compute(images: np.ndarray) -> Any:
+        session.run_with_iobinding(binding)
+        return binding
 
-@functools.cache
-def check_dtype(device: str, dtype: str) -> torch.dtype:
-    """Return torch's name of the precision, after a convolution and a product have run in it on `device`.
+    return functools.partial(compute, images)  # owns the images: the binding does not own their memory
+
+
+def prepare_openvino(network: nn.Module, example: Tensor, conditions: Conditions) -> Call:
+    """Compile with OpenVINO for the measured shape, one request in one stream, in fp32."""
+    openvino = need("openvino", EXTRA)
+    graph = write_graph(network, example)
+    try:
+        with silence_exporters():
+            made = compile_openvino(make_openvino_model(graph), conditions.threads)
+            request = made.create_infer_request()
+        request.set_input_tensor(openvino.Tensor(example.numpy(), shared_memory=True))
+        outputs = list(request.infer().values())
+        devices = made.get_property("EXECUTION_DEVICES")
+    except MeasureError:
+        raise
+    except Exception as error:  # OpenVINO raises RuntimeError and further kinds
+        if is_out_of_memory(error):
+            raise
+        raise MeasureError(f"OpenVINO cannot run it: {first_cause(error)}; measure it eagerly") from error
+    if devices != ["CPU"]:
+        raise MeasureError(f"OpenVINO runs it on {devices}, not on the CPU alone")
+    check_finite(outputs)
+
+    def infer(images: Tensor) -> object:
+        return request.infer()
+
+    return functools.partial(infer, example)  # owns the images: the request does not own their memory
+
+
+def write_graph(network: nn.Module, example: Tensor) -> bytes:
+    """Return the ONNX graph of a network for exactly the shape of the example.
 
     Raises:
-        OptionError: the precision is not known, or the device cannot compute in it.
+        MeasureError: it cannot be written, in one line.
     """
-    if dtype not in DTYPES:
-        raise OptionError(f"dtype {dtype!r} is not known: {nearest(dtype, DTYPES)}")
-    try:
-        _try_out(device, DTYPES[dtype])
-    except RuntimeError as error:
-        others = [name for name in DTYPES if name != dtype and _runs(device, name)]
-        raise OptionError(
-            f"dtype {dtype!r} does not run on {device} ({one_line(error)}): choose from {', '.join(others)}"
-        ) from error
-    return DTYPES[dtype]
+    made = _GRAPHS.setdefault(network, {})
+    B, C, H, W = example.shape
+    shape = (B, C, H, W)
+    if shape not in made:
+        made[shape] = make_onnx_model(network, shape, is_dynamic=False).SerializeToString()
+    return made[shape]
 
 
-def synchronizer(device: str) -> Callable[[], None]:
-    """Return the call that waits until `device` has finished; on the CPU there is nothing to wait for."""
-    if torch.device(device).type == "cpu":
-        return lambda: None
-    return functools.partial(torch.accelerator.synchronize, torch.device(device))
+def check_finite(outputs: object) -> None:
+    """Refuse, by a MeasureError, outputs of a network that are not finite: its time would mean nothing."""
+    if isinstance(outputs, Tensor | np.ndarray):
+        if not torch.isfinite(torch.as_tensor(outputs)).all():
+            raise MeasureError("its outputs are not finite: choose a wider --dtype, or other weights")
+    elif isinstance(outputs, Mapping | list | tuple):
+        for one in outputs.values() if isinstance(outputs, Mapping) else outputs:
+            check_finite(one)
 
 
-def check_threads(count: int) -> None:
-    """Refuse, by an OptionError, a number of threads with which OpenMP may end the process."""
-    if not 1 <= count <= most_threads():
-        raise OptionError(f"threads {count}: from 1 to {most_threads()}")
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Let torch compute with `count` threads inside the block, and with as many as before after it.
-
-    Raises:
-        OptionError: fewer than one, or more than an OpenMP library can be asked for.
-    """
-    check_threads(count)
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def place(model: nn.Module, conditions: Conditions) -> nn.Module:
-    """Return a copy of the model for inference, on the device, in the precision and layout of the conditions.
-
-    Weights that are as wanted already are shared with the model, so that a comparison holds them once.
-
-    Raises:
-        OptionError: the device is not here, or cannot compute in this precision.
-    """
-    device = resolve_device(conditions.device)
-    dtype = check_dtype(device, conditions.dtype)
-    layout: dict[str, Any] = {
-        "memory_format": LAYOUTS[conditions.memory_format]
-    }  # not in every torch's stubs
-    return placed_copy(model, lambda tensor: tensor).to(device=device, dtype=dtype).to(**layout)
-
-
-def example_input(conditions: Conditions, channels: int) -> Tensor:
-    """Return a batch of noise (B, channels, H, W), the same on every call."""
-    shape = (conditions.batch_size, channels, *conditions.img_size)
-    noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    noise = noise.to(device=conditions.device, dtype=DTYPES[conditions.dtype])
-    return noise.contiguous(memory_format=LAYOUTS[conditions.memory_format])
-
-
-def precision_note(conditions: Conditions) -> str | None:
-    """Return what "fp32" leaves out, where the accelerator rounds the factors of convolutions or products."""
-    if conditions.dtype != "fp32" or not conditions.device.startswith("cuda"):
-        return None
-    modes = {
-        "convolutions": torch.backends.cudnn.conv.fp32_precision,  # type: ignore[attr-defined]
-        "matrix products": torch.backends.cuda.matmul.fp32_precision,
-    }
-    rounded = [f"{what} in {mode}" for what, mode in modes.items() if mode not in ("ieee", "none")]
-    return f"fp32 with {' and '.join(rounded)}, as torch is set" if rounded else None
-
-
-def one_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or its kind where it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".:") if lines else type(error).__name__
-
-
-def _try_out(device: str, dtype: torch.dtype) -> None:
-    image = torch.ones(1, 8, 8, 8, device=device, dtype=dtype)
-    weight = torch.ones(8, 8, 3, 3, device=device, dtype=dtype)
-    with torch.inference_mode():
-        flat = torch.nn.functional.conv2d(image, weight, padding=1).flatten(1)
-        (flat @ flat.T).item()  # waits for the device
-
-
-def _runs(device: str, dtype: str) -> bool:
-    try:
-        _try_out(device, DTYPES[dtype])
-    except RuntimeError:
-        return False
-    return True
+RUNTIMES = {
+    runtime.name: runtime
+    for runtime in (
+        Runtime(name="eager", prepare=prepare_eager),
+        Runtime(name="compile", prepare=prepare_compiled),
+        Runtime(
+            name="onnxruntime",
+            prepare=prepare_onnxruntime,
+            packages=("onnx", "onnxscript", "onnxruntime"),
+        ),
+        Runtime(name="openvino", prepare=prepare_openvino, packages=("onnx", "onnxscript", "openvino")),
+    )
+}

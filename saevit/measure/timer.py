@@ -1,4 +1,4 @@
-"""One sample of one call, honestly: warmed up, long enough, synchronised, with the collector off."""
+"""One sample of one call: warmed up, long enough, synchronised, without garbage collection."""
 
 import gc
 import math
@@ -23,7 +23,7 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class WarmUp:
-    """How a call was brought to its steady speed."""
+    """The warm-up of a call."""
 
     calls: int  # to make a sample last the minimum time
     seconds: float  # spent
@@ -31,10 +31,7 @@ class WarmUp:
 
 
 def warm_up(call: Callable[[], object], synchronize: Callable[[], None], min_time: float) -> WarmUp:
-    """Repeat the call until two blocks of at least `min_time` seconds agree; learn how many calls that is.
-
-    Whatever `call` raises goes through.
-    """
+    """Repeat the call until two blocks of at least `min_time` seconds agree; count the calls of a block."""
     start = perf_counter()
     calls, previous, steady = 1, 0.0, False
     for _ in range(WARM_UP_BLOCKS):
@@ -55,10 +52,10 @@ def time_call(
     """Take one sample that lasts at least `min_time` seconds.
 
     Args:
-        call: what is timed; whatever it raises goes through.
+        call: the timed call; its errors are not caught.
         synchronize: waits until the device has finished; runs before the clock starts and before it stops.
         min_time: in seconds.
-        calls: as `warm_up` found; more are added where they turn out too few.
+        calls: as `warm_up` found; more are added if the sample is too short.
     """
     total, done, ahead = 0.0, 0, calls
     while done == 0 or total < min_time:
@@ -80,7 +77,7 @@ def _block(call: Callable[[], object], synchronize: Callable[[], None], calls: i
 
 
 def _more(calls: int, elapsed: float, min_time: float) -> int:
-    """Return how many calls fill `min_time`, judging by how long `calls` of them took."""
+    """Return how many calls fill `min_time`, from the time that `calls` of them took."""
     factor = min(1.1 * min_time / elapsed, GROWTH) if elapsed > 0 else GROWTH  # 1.1: not to fall just short
     return max(calls + 1, math.ceil(calls * factor))
 

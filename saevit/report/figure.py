@@ -1,35 +1,48 @@
-"""One door for figures: made with our own settings and drawn directly, whatever matplotlib is set to here.
+"""What all figures share: matplotlib settings, saving, axes with plain ticks, and the size of text.
 
-Text is text: no mathematics in it. Nothing that matplotlib says on the way reaches the terminal.
+A figure looks the same whatever matplotlib is set to on this computer. Its text is never read as mathematics,
+and matplotlib's warnings do not reach the terminal.
 """
 
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from saevit.errors import OptionError, need
+from saevit.report.names import cut
 from saevit.text import printable
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-BACKENDS = {".png": "agg", ".svg": "svg", ".pdf": "pdf"}  # a file's ending: what draws it
+BACKENDS = {".png": "agg", ".svg": "svg", ".pdf": "pdf"}  # by the ending of the file's name
 FORMATS = tuple(BACKENDS)
 DPI = 150
-MOST_PIXELS = 2**28  # 1 GB while it is drawn
-OWN = {"text.parse_math": False, "svg.hashsalt": "saevit"}  # besides matplotlib's own defaults
+MOST_PIXELS = 2**28  # drawing takes 1 GB
+SETTINGS = {"text.parse_math": False, "svg.hashsalt": "saevit"}  # on top of matplotlib's defaults
+GREY, GRID = "#444444", "#e4e4e4"
+POINTS = 72  # per inch
+LINE_HEIGHT = 1.35  # relative to the size of the text
+LONGEST_WORD = 120  # characters
+
+WIDE = 5.0  # the axis of a range beyond this factor is logarithmic
+EQUAL = 1e-4  # relative range below which ticks cannot distinguish values
+LARGEST = 1e300
+DECADES = 300.0  # range beyond which one tick per decade is enough
 
 
 @contextmanager
 def own_settings() -> Iterator[None]:
-    """Make or draw a figure by matplotlib's defaults and OWN, in silence; also a decorator of functions."""
+    """Use matplotlib's defaults with SETTINGS and silence its warnings; also a decorator of functions."""
     logger = logging.getLogger("matplotlib")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -40,16 +53,16 @@ def own_settings() -> Iterator[None]:
             defaults = {
                 name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"
             }
-            with matplotlib.rc_context(defaults | OWN):
+            with matplotlib.rc_context(defaults | SETTINGS):
                 yield
     finally:
         logger.setLevel(level)
 
 
 def import_matplotlib() -> ModuleType:
-    """Import matplotlib without the user's backend and file of settings: broken ones would stop it.
+    """Import matplotlib without the user's backend and settings file: the import fails if they are broken.
 
-    The file of the working folder comes first, so the import works in the folder with matplotlib's own one.
+    matplotlib reads the settings file of the working folder first, so the import runs in matplotlib's own.
     """
     spec = find_spec("matplotlib") if "matplotlib" not in sys.modules else None
     if spec is None or spec.origin is None:
@@ -67,21 +80,118 @@ def import_matplotlib() -> ModuleType:
 
 
 @own_settings()
-def save(figure: "Figure", path: Path) -> None:
+def save_figure(figure: "Figure", path: Path) -> None:
     """Write a figure in the format of the file's name (see FORMATS).
 
     Raises:
-        OptionError: it is too large to be drawn.
+        OptionError: the figure has too many pixels.
     """
     from matplotlib.text import Text
 
     width, height = (round(side * DPI) for side in figure.get_size_inches())
     if width * height > MOST_PIXELS:
         raise OptionError(f"a figure of {width:,} x {height:,} pixels is too large: show less in it")
-    for artist in figure.findobj():  # what the format cannot hold would stop it
+    for artist in figure.findobj():  # characters that the format cannot hold would be an error
         if gid := artist.get_gid():
             artist.set_gid(printable(gid))
         if isinstance(artist, Text):
             artist.set_text("\n".join(map(printable, artist.get_text().split("\n"))))
     dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
     figure.savefig(path, backend=BACKENDS[path.suffix], dpi=DPI, metadata=dates.get(path.suffix))
+
+
+def is_wide(values: Sequence[float]) -> bool:
+    """Does the range of the values need a logarithmic axis?"""
+    return min(values) > 0 and max(values) / min(values) > WIDE
+
+
+def axis_limits(values: Sequence[float], margins: tuple[float, float], *, log: bool) -> tuple[float, float]:
+    """Return the ends of an axis, with margins below and above the values, relative to their range."""
+    low, high = min(values), max(values)
+    if log:
+        factor = min(high / low, LARGEST)
+        return max(low / factor ** margins[0], 1 / LARGEST), min(high * factor ** margins[1], LARGEST)
+    spread = high - low
+    if spread <= EQUAL * max(abs(low), abs(high)):
+        spread = 2 * abs(high) or 10.0
+    return low - spread * margins[0], high + spread * margins[1]
+
+
+def scale_axis(
+    axis: "Axis", values: Sequence[float], margins: tuple[float, float], *, log: bool | None = None
+) -> tuple[float, float]:
+    """Set the scale, the ends and the ticks of an axis, and return its ends (see `axis_limits`).
+
+    The axis is logarithmic by default where the range of the values is wide.
+    """
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+    log = is_wide(values) if log is None else log
+    axes, name = axis.axes, axis.axis_name  # type: ignore[attr-defined]
+    low, high = axis_limits(values, margins, log=log)
+    if log:
+        axes.set(**{f"{name}scale": "log"})
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < DECADES else (1,)))
+        axis.set_minor_locator(NullLocator())
+    else:
+        axis.set_major_locator(MaxNLocator(7, steps=(1, 2, 5, 10)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: plain_number(value)))
+    axes.set(**{f"{name}lim": (low, high)})
+    return low, high
+
+
+def style_axes(axes: "Axes") -> None:
+    """Draw a grid behind the data, small grey ticks, and no frame above and on the right."""
+    axes.tick_params(labelsize=8, color=GREY, labelcolor=GREY)
+    axes.grid(visible=True, color=GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def plain_number(value: float) -> str:
+    """Write a tick: 0.05, 20, 1,000; with an exponent where that is shorter: 2e-07, 1e+12."""
+    if value and not 1 <= abs(value) < 1e7:
+        return f"{value:.6g}"
+    return f"{value:z,.6f}".rstrip("0").rstrip(".")
+
+
+def get_renderer(figure: "Figure") -> Any:
+    """Return the renderer that measures text, in pixels of the figure's resolution."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas: Any = figure.canvas if isinstance(figure.canvas, FigureCanvasAgg) else FigureCanvasAgg(figure)
+    return canvas.get_renderer()
+
+
+def text_width(figure: "Figure", text: str, size: float, weight: str = "normal") -> float:
+    """Return the width in inches of a text whose size is in points."""
+    from matplotlib.font_manager import FontProperties
+
+    font = FontProperties(size=size, weight=weight)
+    return get_renderer(figure).get_text_width_height_descent(text, font, ismath=False)[0] / figure.dpi
+
+
+def text_height(text: str, size: float) -> float:
+    """Return the height in inches of the lines of a text whose size is in points."""
+    return (text.count("\n") + 1) * size * LINE_HEIGHT / POINTS if text else 0.0
+
+
+def wrap_text(figure: "Figure", text: str, width: float, size: float, weight: str = "normal") -> str:
+    """Break a text into lines of at most a width in inches; longer words are broken too."""
+
+    def fits(line: str) -> bool:
+        return text_width(figure, line, size, weight) <= width
+
+    lines = [""]
+    for full_word in text.split():
+        word = cut(printable(full_word), LONGEST_WORD)
+        longer = f"{lines[-1]} {word}".lstrip()
+        if fits(longer):
+            lines[-1] = longer
+            continue
+        lines += [""] * bool(lines[-1])
+        while not fits(word) and len(word) > 1:
+            end = next((end for end in range(len(word) - 1, 1, -1) if fits(word[:end])), 1)
+            lines[-1:], word = [word[:end], ""], word[end:]
+        lines[-1] = word
+    return "\n".join(lines)

@@ -1,119 +1,136 @@
-"""What a model can be judged by: one definition for tables, orders, axes and fronts."""
+"""The quantities by which models are compared: one table for tables, orders, axes, fronts and sentences."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from saevit.compare.comparison import Candidate, Comparison
 from saevit.errors import OptionError, nearest
-from saevit.explore.pareto import Direction, front
+from saevit.explore.pareto import Direction, pareto_front
 from saevit.report.names import cut
 from saevit.text import printable
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Metric:
-    """A quantity of a model, in the unit that its label names; None where it is not known."""
+    """A quantity of a model, with words for sentences about costs."""
 
     label: str
     better: Direction
-    of: Callable[[Candidate], float | None]
+    read: Callable[[Candidate], float | None]  # None: not known
+    unit: float = 1.0  # of the label, relative to that of `read`
+    noun: str = ""
+    less: str = ""  # or more, where that is better: "fewer" MACs, "higher" throughput
+    adjectives: tuple[str, str] = ("", "")  # of a model at the better and at the worse end
+    is_timed: bool = False  # differences are compared with the noise of the rounds; others are exact
+
+    def of(self, candidate: Candidate) -> float | None:
+        """Return the value of a model in the unit of the label."""
+        value = self.read(candidate)
+        return None if value is None else value / self.unit
 
 
-def _over(value: float | None, unit: float) -> float | None:
-    return None if value is None else value / unit
-
-
+SPEED = ("faster", "slower")
 METRICS = {
-    "gmacs": Metric(label="GMACs", better="min", of=lambda c: _over(c.macs, 1e9)),
-    "params": Metric(label="parameters (M)", better="min", of=lambda c: _over(c.params, 1e6)),
-    "memory": Metric(label="peak activations (MB)", better="min", of=lambda c: _over(c.peak_bytes, 1e6)),
+    "gmacs": Metric(
+        "GMACs", "min", lambda c: c.macs, 1e9, "MACs", "fewer", ("lower in MACs", "higher in MACs")
+    ),
+    "params": Metric(
+        "parameters (M)", "min", lambda c: c.params, 1e6, "parameters", "fewer", ("smaller", "larger")
+    ),
+    "memory": Metric(
+        label="peak activations (MB)",
+        better="min",
+        read=lambda c: c.peak_bytes,
+        unit=1e6,
+        noun="peak memory",
+        less="less",
+        adjectives=("lower in memory", "higher in memory"),
+    ),
     "latency": Metric(
-        label="measured latency (ms an image)", better="min", of=lambda c: _over(c.seconds, 1e-3)
+        "measured latency (ms per image)", "min", lambda c: c.seconds, 1e-3, "latency", "lower", SPEED, True
     ),
     "throughput": Metric(
         label="measured throughput (images/s)",
         better="max",
-        of=lambda c: 1 / c.seconds if c.seconds else None,
+        read=lambda c: 1 / c.seconds if c.seconds else None,
+        noun="throughput",
+        less="higher",
+        adjectives=SPEED,
+        is_timed=True,
     ),
     "top1": Metric(
-        label="ImageNet-1k top-1 (%), published",
-        better="max",
-        of=lambda c: c.accuracy.top1 if c.accuracy else None,
+        "ImageNet-1k top-1 (%), published", "max", lambda c: c.accuracy.top1 if c.accuracy else None
     ),
 }
-LONGEST_DATA = 40  # characters, in a label
 COSTS = tuple(name for name in METRICS if name != "top1")
+LONGEST_DATA = 40  # characters of a label
 
 
-def metric(name: str) -> Metric:
+def find_metric(name: str) -> Metric:
     """Return a metric by its name.
 
     Raises:
-        OptionError: there is none of that name.
+        OptionError: there is no such metric.
     """
     if name not in METRICS:
         raise OptionError(f"metric {name!r} is not known: {nearest(name, METRICS)}")
     return METRICS[name]
 
 
-def label(name: str, comparison: Comparison) -> str:
-    """Return what a metric is called in a comparison: an accuracy that was measured here says on which data.
-
-    Raises:
-        OptionError: there is no such metric.
-    """
+def metric_label(name: str, comparison: Comparison) -> str:
+    """Return the label of a metric in a comparison: measured accuracies name their data."""
     if name == "top1" and comparison.top1_on:
         return f"top-1 (%) on {cut(printable(comparison.top1_on), LONGEST_DATA)}, measured here"
-    return metric(name).label
+    return METRICS[name].label
 
 
 def check_axes(xs: Sequence[str], y: str) -> None:
-    """Refuse axes that do not exist or say the same.
+    """Refuse axes that do not exist, and one metric on two axes.
 
     Raises:
-        OptionError: names the axis and what there is.
+        OptionError: names the axis and the metrics.
     """
-    metric(y)
-    for x in xs:
-        if metric(x) is metric(y):
-            raise OptionError(f"axes {x} and {y} are the same: choose two of {', '.join(METRICS)}")
+    for name in (y, *xs):
+        find_metric(name)
+    if y in xs:
+        raise OptionError(f"axes {y} and {y} are the same: choose two of {', '.join(METRICS)}")
     if len(set(xs)) < len(xs):
-        raise OptionError(f"axes {','.join(xs)}: one stands twice, once is enough")
+        raise OptionError(f"axes {','.join(xs)}: one is named twice, name it once")
 
 
-def sorted_by(candidates: Iterable[Candidate], name: str | None) -> list[Candidate]:
-    """Order candidates, the best first; what has no such figure comes last. None keeps the order given.
+def sort_candidates(candidates: Iterable[Candidate], name: str | None) -> list[Candidate]:
+    """Sort models by a metric, the best first and unknown values last; None keeps their order.
 
     Raises:
         OptionError: there is no such metric.
     """
     if name is None:
         return list(candidates)
-    wanted = metric(name)
-    sign = 1 if wanted.better == "min" else -1
-    return sorted(candidates, key=lambda c: ((v := wanted.of(c)) is None, sign * (v or 0.0)))
+    metric = find_metric(name)
+    sign = 1 if metric.better == "min" else -1
+    return sorted(candidates, key=lambda c: ((v := metric.of(c)) is None, sign * (v or 0.0)))
 
 
 def is_comparable(candidate: Candidate) -> bool:
-    """May its accuracy stand on a front? One of another recipe or another size, or claimed, may not."""
+    """Is its accuracy compared with others'? It is not if it is a claim, or of another recipe or size."""
     return candidate.accuracy is None or candidate.accuracy.plain
 
 
-def on_front(candidates: Iterable[Candidate], x: str, y: str) -> dict[str, bool]:
-    """Return, for each model that has both figures and may be judged by them, whether no other beats it.
+def find_front(candidates: Iterable[Candidate], x: str, y: str) -> dict[str, bool]:
+    """Return for each model that has both values whether it is on the front: no other model is better.
 
-    Accuracies that are distilled, of extra data, of another size than the costs, or claimed neither stand on
-    a front nor push others off it (`is_comparable`).
+    On a front of accuracies, models that are not comparable are left out (see `is_comparable`).
 
     Raises:
-        OptionError: an unknown metric.
+        OptionError: there is no such metric.
     """
-    axes = {name: metric(name) for name in (x, y)}
-    judged = "top1" not in axes
+    axes = {name: find_metric(name) for name in (x, y)}
+    has_accuracy = "top1" in axes
     rows = {
         c.model: values
         for c in candidates
-        if (judged or is_comparable(c)) and None not in (values := [axis.of(c) for axis in axes.values()])
+        if (not has_accuracy or is_comparable(c))
+        and None not in (values := [metric.of(c) for metric in axes.values()])
     }
-    best = front(list(rows.values()), {name: axis.better for name, axis in axes.items()}) if rows else []
-    return {model: place in best for place, model in enumerate(rows)}
+    best = pareto_front(list(rows.values()), {name: metric.better for name, metric in axes.items()})
+    return {model: number in best for number, model in enumerate(rows)}

@@ -1,4 +1,4 @@
-"""Short names of models, for places where there is little room."""
+"""Short names of models for tables and figures."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -13,8 +13,8 @@ TAIL = 10
 def short_names(models: Iterable[str]) -> dict[str, str]:
     """Return a short name for each model, no two the same.
 
-    The library's prefix goes, and a tag where the name alone is unambiguous. What is still long is cut in its
-    middle, because variants differ at their ends; names that this makes equal get a number.
+    Short names have no prefix of a library, and no tag if the name alone is unambiguous. Long names are cut
+    in the middle, because variants differ at their ends; names that are then equal get a number.
     """
     heads = {model: head_of(model) for model in dict.fromkeys(models)}
     count = Counter(heads.values())
@@ -29,7 +29,7 @@ def short_names(models: Iterable[str]) -> dict[str, str]:
 
 
 def head_of(model: str) -> str:
-    """Return a library's name without prefix and tag; a variant's text has dots of its own, and stays."""
+    """Return a library's name without prefix and tag; the text of a variant does not change."""
     return bare(model).partition(".")[0] if model.startswith(PREFIXES) else model
 
 
@@ -39,7 +39,7 @@ def bare(model: str) -> str:
 
 
 def cut(name: str, longest: int = LONGEST) -> str:
-    """Return a name of at most so many characters."""
+    """Return a name of at most `longest` characters."""
     if len(name) <= longest:
         return name
     return f"{name[: longest - TAIL - 1]}\N{HORIZONTAL ELLIPSIS}{name[-TAIL:]}"

@@ -1,13 +1,16 @@
-"""Numbers to text, with units. The one place where MACs become FLOPs."""
+"""Numbers and fields as text, with units. MACs become FLOPs only here."""
+
+from dataclasses import fields
+from typing import Any
 
 FLOPS_PER_MAC = 2
 PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
-ENDLESS = 1e15  # a number as large is written with an exponent
+ENDLESS = 1e15  # numbers from here on are written with an exponent
 BINARY = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
 def digits(value: float, significant: int = 3) -> str:
-    """Write a number with so many digits; with an exponent only where it would be 0 or endless without."""
+    """Write a number with some significant digits; with an exponent if it would read 0 or be very long."""
     if value == 0:
         return "0"
     decimals = significant
@@ -17,7 +20,7 @@ def digits(value: float, significant: int = 3) -> str:
 
 
 def fixed(value: float, decimals: int, significant: int = 2) -> str:
-    """Write a number with so many decimals; with an exponent only where it would be 0 or endless without."""
+    """Write a number with some decimals; with an exponent if it would read 0 or be very long."""
     text = f"{value:z.{decimals}f}"
     is_lost = value and not text.strip("-0.")
     return f"{value:.{significant}g}" if is_lost or abs(value) >= ENDLESS else text
@@ -29,22 +32,17 @@ def interval(value: float, low: float, high: float) -> str:
     return "{} [{}, {}]".format(*texts)
 
 
-def scaled(value: float, significant: int = 3) -> str:
+def scaled(value: float) -> str:
     """Write a count with a decimal prefix: 5681756 -> 5.68 M."""
     for factor, prefix in PREFIXES:
         if factor <= abs(value) < ENDLESS:
-            return f"{digits(value / factor, significant)} {prefix}"
-    return str(int(value)) if abs(value) < ENDLESS and value == int(value) else digits(value, significant)
+            return f"{digits(value / factor)} {prefix}"
+    return str(int(value)) if abs(value) < ENDLESS and value == int(value) else digits(value)
 
 
 def giga(macs: float) -> str:
-    """Write MACs as GMACs' number, with the four decimals of published tables' better half."""
+    """Write MACs as a number of GMACs with four decimals."""
     return fixed(macs / 1e9, 4)
-
-
-def flops(macs: float) -> float:
-    """FLOPs of so many MACs: a multiplication and an addition each."""
-    return FLOPS_PER_MAC * macs
 
 
 def size(num_bytes: float) -> str:
@@ -61,7 +59,7 @@ def milliseconds(seconds: float) -> str:
 
 
 def percent(share: float, decimals: int = 1) -> str:
-    """Write a share as per cent; what is not all never reads 100."""
+    """Write a share in per cent; a share below 1 never reads 100."""
     text = fixed(share * 100, decimals) if abs(share) >= ENDLESS else f"{share * 100:z.{decimals}f}"
     if share < 1 and float(text) == 100:
         text = f"{100 - 10**-decimals:.{decimals}f}"
@@ -74,5 +72,25 @@ def thousands(value: int) -> str:
 
 
 def plural(count: int, noun: str, nouns: str | None = None) -> str:
-    """Write a number of things: 1 model, 2 models; or 2 batches, where an s is not enough."""
+    """Write a count with its noun: 1 model, 2 models; `nouns` is an irregular plural."""
     return f"{count} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def list_fields(record: Any) -> dict[str, str]:
+    """Return the fields of a machine or of conditions as names and texts."""
+    names = [field.name for field in fields(record)]
+    return {
+        name.removesuffix("_bytes").replace("_", " "): field_text(name, getattr(record, name))
+        for name in names
+    }
+
+
+def field_text(name: str, value: Any) -> str:
+    """Write the value of a field; `-` is not known."""
+    if value is None or value == ():
+        return "-"
+    if name == "memory_bytes":
+        return size(value)
+    if name == "img_size":
+        return " x ".join(map(str, value))
+    return ", ".join(value) if isinstance(value, tuple) else str(value)

@@ -1,22 +1,15 @@
-"""What a trained network reached on labelled images, and the records that keep it. Only data."""
+"""Accuracy, calibration and speed of a trained network on labelled images, and their records. Only data."""
 
-import math
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Self
 
-from saevit.runs.calibration import BINS
 from saevit.runs.record import Conditions, Environment, Record
-from saevit.runs.run import EVALUATION, Header, StoredRun, StoredSubject
-from saevit.runs.statistics import Share, median
-from saevit.runs.store import Tell, Writer, read_all
-from saevit.text import read_whole
+from saevit.runs.run import EVALUATION, Run, Subject
+from saevit.runs.statistics import BINS, Share, median
+from saevit.runs.store import Tell, Writer, read_runs
+from saevit.runs.top1 import TOP1, MeasuredTop1
 
-TOP1 = "top1"
 SPLITS = ("validation", "train", "all")
-ALONE, WITH_READING = "eval_throughput", "eval_throughput_with_reading"
 NOT_INTERLEAVED = "of this one pass, batch by batch, not interleaved with another model"
 
 
@@ -40,10 +33,10 @@ class Evaluation:
     fingerprint: str = ""  # of the data: SHA-256 of class names, relative file names, sizes; "": not known
     split: str
     statement: str  # what the data are and how they were split
-    unreadable: tuple[str, ...]  # images that could not be read, one line each; they count nowhere
-    left_out: tuple[str, ...]  # what was left out when the data were opened
+    unreadable: tuple[str, ...]  # a line for each image that could not be read; they are not counted
+    left_out: tuple[str, ...]  # a line for everything that was left out when the data were opened
     top1: Share
-    top5: Share | None  # None: six classes or more are needed to say anything
+    top5: Share | None  # None: fewer than six classes
     loss: float  # mean cross-entropy, nat
     calibration_error: float  # expected, 0 to 1, over `bins` of equal width
     classes: tuple[ClassResult, ...]
@@ -51,14 +44,14 @@ class Evaluation:
     conditions: Conditions
     environment: Environment
     started: str  # ISO-8601, UTC
-    workers: int  # processes that read images; 0: the one that ran the network
+    workers: int  # processes that read images; 0: the process that ran the network
     alone: tuple[float, ...]  # images/s of the network in each full batch but the first
     with_reading: tuple[float, ...]  # the same, with reading and transforming
     bins: int = BINS
 
     @property
     def images(self) -> int:
-        """How many were judged."""
+        """Number of images that were evaluated."""
         return self.top1.total
 
     @property
@@ -77,57 +70,8 @@ class Evaluation:
         return median(self.with_reading)
 
 
-@dataclass(frozen=True, kw_only=True)
-class MeasuredTop1:
-    """A top-1 that was measured here, read back from its record."""
-
-    record: Record
-    data: str
-    fingerprint: str  # of the data; "": of a version that kept none
-    split: str
-    share: Share
-    unreadable: int
-    checkpoint: str
-    sha256: str
-
-    @property
-    def model(self) -> str:
-        """The text of the network."""
-        return self.record.subject
-
-    @property
-    def img_size(self) -> tuple[int, int]:
-        """(H, W) that it was evaluated at."""
-        assert self.record.conditions is not None
-        return self.record.conditions.img_size
-
-    @classmethod
-    def of(cls, record: Record) -> Self | None:
-        """Read a record; None if it is none of an evaluation."""
-        if record.quantity != TOP1 or record.source != "measured" or record.conditions is None:
-            return None
-        said = dict(note.split("=", 1) for note in record.notes if "=" in note)
-        try:
-            share = Share(hits=read_whole(said["correct"]), total=read_whole(said["images"]))
-            unreadable = read_whole(said["unreadable"])
-            if unreadable < 0 or not math.isclose(100 * share.value, record.value or 0.0):
-                return None
-            return cls(
-                record=record,
-                share=share,
-                data=said["data"],
-                fingerprint=said.get("fingerprint", ""),
-                split=said["split"],
-                unreadable=unreadable,
-                checkpoint=said["checkpoint"],
-                sha256=said["sha256"],
-            )
-        except (KeyError, ValueError):
-            return None
-
-
 def records_of(found: Evaluation) -> list[Record]:
-    """Return an evaluation as records; each says of which data, split, file and how many images it is."""
+    """Return an evaluation as records; the notes of each have its data, split, weights and images."""
     common = (
         f"data={found.data}",
         *([f"fingerprint={found.fingerprint}"] if found.fingerprint else []),
@@ -138,75 +82,61 @@ def records_of(found: Evaluation) -> list[Record]:
         f"sha256={found.sha256}",
         found.form,
     )
-    make = partial(
-        Record,
-        subject=found.model,
-        source="measured",
-        conditions=found.conditions,
-        environment=found.environment,
-        time=found.started,
-    )
-    shares = [("top1", found.top1), *([("top5", found.top5)] if found.top5 else [])]
+
+    def record(quantity: str, unit: str, found_value: float | tuple[float, ...], *notes: str) -> Record:
+        samples = found_value if isinstance(found_value, tuple) else ()
+        return Record(
+            subject=found.model,
+            quantity=quantity,
+            unit=unit,
+            value=None if isinstance(found_value, tuple) else found_value,
+            samples=samples,
+            source="measured",
+            conditions=found.conditions,
+            environment=found.environment,
+            time=found.started,
+            notes=(*notes, *common),
+        )
+
+    shares = {TOP1: found.top1} | ({"top5": found.top5} if found.top5 else {})
+    bins = f"expected, {found.bins} bins of equal width"
+    workers = f"workers={found.workers}"
     return [
-        *(
-            make(quantity=q, unit="%", value=100 * s.value, notes=(*share_notes(s), *common))
-            for q, s in shares
-        ),
-        make(
-            quantity="calibration_error",
-            unit="share",
-            value=found.calibration_error,
-            notes=(f"expected, {found.bins} bins of equal width", *common),
-        ),
-        make(quantity="loss", unit="nat", value=found.loss, notes=("mean cross-entropy", *common)),
-        make(quantity=ALONE, unit="images/s", samples=found.alone, notes=(NOT_INTERLEAVED, *common)),
-        make(
-            quantity=WITH_READING,
-            unit="images/s",
-            samples=found.with_reading,
-            notes=(NOT_INTERLEAVED, f"workers={found.workers}", *common),
-        ),
+        *(record(name, "%", 100 * share.value, *_write_share(share)) for name, share in shares.items()),
+        record("calibration_error", "share", found.calibration_error, bins),
+        record("loss", "nat", found.loss, "mean cross-entropy"),
+        record("eval_throughput", "images/s", found.alone, NOT_INTERLEAVED),
+        record("eval_throughput_with_reading", "images/s", found.with_reading, NOT_INTERLEAVED, workers),
     ]
 
 
-def share_notes(share: Share) -> tuple[str, ...]:
-    """Return the counts and the interval of a share in per cent."""
+def _write_share(share: Share) -> tuple[str, ...]:
     low, high = (100 * end for end in share.interval)
     return f"correct={share.hits}", f"interval=[{low:.2f}, {high:.2f}]", "95 % (Wilson)"
 
 
-def keep(found: Evaluation, writer: Writer) -> None:
-    """Write an evaluation as a run of its own.
-
-    Raises:
-        OptionError: the folder or the disk refuses.
-    """
-    subject = StoredSubject(
+def keep_evaluation(found: Evaluation, writer: Writer) -> None:
+    """Store an evaluation as a run with one subject. Raises OptionError if the disk refuses."""
+    subject = Subject(
         label=found.model, name=found.model, conditions=found.conditions, quantity=EVALUATION, unit="%"
     )
-    header = Header(
-        subjects=(subject,), environment=found.environment, started=found.started, seed=0, min_time=0.0
+    writer.begin(
+        Run(
+            subjects=(subject,),
+            environment=found.environment,
+            started=found.started,
+            seed=0,
+            min_time=0.0,
+            facts=tuple(records_of(found)),
+        )
     )
-    writer.begin(header)
-    for record in records_of(found):
-        writer.add_record(record)
     writer.end()
 
 
-def measured_in(runs: Iterable[StoredRun]) -> list[MeasuredTop1]:
-    """Return every top-1 that evaluations in these runs measured, in their order."""
-    return [one for run in runs if run.is_evaluation for one in tops_of(run.facts)]
-
-
-def tops_of(facts: Iterable[Record]) -> list[MeasuredTop1]:
-    """Return those facts that are a top-1 which was measured here."""
-    return [one for fact in facts if (one := MeasuredTop1.of(fact))]
-
-
-def measured_here(folder: Path | None = None, on_skip: Tell = lambda line: None) -> list[MeasuredTop1]:
-    """Return every top-1 that is kept in a folder of runs, the oldest first; skip files that cannot be read.
+def list_top1s(folder: Path | None = None, on_skip: Tell = lambda line: None) -> list[MeasuredTop1]:
+    """Return every top-1 in a folder of runs, the oldest first; skip files that cannot be read.
 
     Raises:
         OptionError: the folder is a file, or cannot be read.
     """
-    return measured_in(read_all(folder, on_skip))
+    return [one for run in read_runs(folder, on_skip) if run.is_evaluation for one in run.top1s]

@@ -1,4 +1,4 @@
-"""One fact with its provenance: what was found, how, under which conditions, on which machine."""
+"""One fact with its provenance: quantity, value, source, conditions and machine."""
 
 import json
 import re
@@ -21,15 +21,17 @@ Dtype = Literal["fp32", "bf16", "fp16"]
 MemoryFormat = Literal["contiguous", "channels_last"]
 Source = Literal["published", "analytic", "counted", "measured"]
 
+BYTES: dict[Dtype, int] = {"fp32": 4, "bf16": 2, "fp16": 2}  # of one number
+
 
 def utc_now() -> str:
-    """Return the time as records carry it: ISO-8601 in UTC, to the second."""
+    """Return the time in the form of records: ISO-8601 in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """The software and the machine behind a figure; None where the machine does not tell."""
+    """The software and the machine behind a figure; None: unknown."""
 
     python: str
     torch: str  # with its build tag, such as 2.11.0+cpu
@@ -54,22 +56,18 @@ class Environment:
 
     @property
     def network(self) -> int:
-        """Number of the definition by which its saevit built variants."""
+        """Number of the network definition in the saevit that built the variants."""
         return 1 if self.saevit.startswith("0.1.") else saevit.NETWORK
 
 
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
-    """What a measurement depends on besides the model and the machine.
-
-    Raises:
-        OptionError: a value that no measurement can have.
-    """
+    """What a measurement depends on besides model and machine. Raises OptionError for invalid values."""
 
     img_size: tuple[int, int]  # height, width in pixels
     batch_size: int
     dtype: Dtype
-    device: str  # cpu, cuda or mps, with ":index" where there are several
+    device: str  # cpu, cuda or mps, with ":index" if there are several
     runtime: str
     threads: int
     memory_format: MemoryFormat
@@ -97,11 +95,7 @@ class Conditions:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One quantity of one subject: a value, or the raw samples from which any statistic follows.
-
-    Raises:
-        ValueError: a record that claims nothing, claims it twice, or measured it nowhere.
-    """
+    """One quantity of one subject: a value or raw samples. Raises ValueError for an inconsistent record."""
 
     subject: str  # variant string or model id
     quantity: str
@@ -112,19 +106,19 @@ class Record:
     conditions: Conditions | None = None
     environment: Environment | None = None
     time: str  # ISO-8601, UTC
-    notes: tuple[str, ...] = ()  # what a reader of the figure has to know
+    notes: tuple[str, ...] = ()  # what a reader of the figure must know
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
         check_version(self.schema_version, SCHEMA_VERSION, "record")
         for name in ("subject", "quantity", "unit"):
-            check_name(name, getattr(self, name))
+            check_label(name, getattr(self, name))
         check_time(self.time)
         if rule := self._broken_rule():
             raise ValueError(f"{abbreviated(self.subject)}, {abbreviated(self.quantity)}: {rule}")
 
     def _broken_rule(self) -> str | None:
-        """Return what keeps the record from being shown as a figure."""
+        """Return the first rule that the record breaks, or None."""
         value = self.value
         if (value is None) == (not self.samples):
             return "a record has either a value or samples"
@@ -157,19 +151,19 @@ class Record:
         """
         if isinstance(data, dict):
             check_version(data.get("schema_version"), SCHEMA_VERSION, "record")
-            data = of_today(data) | {"schema_version": SCHEMA_VERSION}
+            data = convert_version(data) | {"schema_version": SCHEMA_VERSION}
         return decode(cls, data)
 
 
-def of_today(data: Any) -> Any:
-    """Return the data of an earlier version as this one writes them: version 1 called `folded` `fused`."""
+def convert_version(data: Any) -> Any:
+    """Return data of an earlier version in the form of this version: version 1 named `folded` `fused`."""
     if isinstance(data, dict):
-        return {"folded" if key == "fused" else key: of_today(value) for key, value in data.items()}
-    return [of_today(value) for value in data] if isinstance(data, list) else data
+        return {"folded" if key == "fused" else key: convert_version(value) for key, value in data.items()}
+    return [convert_version(value) for value in data] if isinstance(data, list) else data
 
 
 def check_version(version: object, newest: int, what: str) -> None:
-    """Refuse, by a DecodeError, what a later saevit wrote."""
+    """Refuse, by a DecodeError, data of a later version."""
     if type(version) is not int or not 1 <= version <= newest:
         raise DecodeError(
             f"{what} of schema version {abbreviated(repr(version))}: this saevit reads up to "
@@ -177,14 +171,14 @@ def check_version(version: object, newest: int, what: str) -> None:
         )
 
 
-def check_name(what: str, text: str) -> None:
-    """Refuse, by a DecodeError, a name that is empty or that no table can hold."""
+def check_label(what: str, text: str) -> None:
+    """Refuse, by a DecodeError, a name that is empty or too long."""
     if not 0 < len(text) <= LONGEST_NAME:
         raise DecodeError(f"{what} {abbreviated(text)!r}: a text of 1 to {LONGEST_NAME} characters")
 
 
 def check_time(text: str) -> None:
-    """Refuse, by a DecodeError, what is no time in UTC of the years 1970 to 2999."""
+    """Refuse, by a DecodeError, text that is not a time in UTC of the years 1970 to 2999."""
     try:
         time = datetime.fromisoformat(text)
     except ValueError:

@@ -1,4 +1,7 @@
-"""What a stored run says: its subjects and conditions, its rounds, and how it ended. Only data."""
+"""A run: the samples of several subjects taken together, with their machine. Only data.
+
+Measuring returns a `Run`, the store writes and reads it, and reports show it.
+"""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -6,128 +9,158 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from saevit.runs.record import LONGEST, Conditions, Environment, Record, check_name, check_time
+from saevit.runs.record import LONGEST, Conditions, Environment, Record, check_label, check_time
+from saevit.runs.statistics import Ratio, ratio
+from saevit.runs.top1 import MeasuredTop1
 from saevit.text import abbreviated
 
 Quantity = Literal["latency", "latency_again", "evaluation"]
-EVALUATION: Quantity = "evaluation"  # of a subject that was not timed in rounds but judged on data
-UNITS: dict[Quantity, str] = {"latency": "s", "latency_again": "s", EVALUATION: "%"}
-Ending = Literal["finished", "interrupted", "lost"]  # lost: nobody wrote the end, as after kill -9
+LATENCY: Quantity = "latency"
+TWIN: Quantity = "latency_again"  # the reference, timed a second time in every round
+EVALUATION: Quantity = "evaluation"  # of a trained network on data, without timed rounds
+UNITS: dict[Quantity, str] = {LATENCY: "s", TWIN: "s", EVALUATION: "%"}
+Ending = Literal["finished", "interrupted", "lost"]  # lost: the file has no end, as after kill -9
 
 
 @dataclass(frozen=True, kw_only=True)
-class StoredSubject:
-    """What one label in the rounds stands for."""
+class Subject:
+    """A model under conditions, and its samples: one a round, or none and the reason."""
 
-    label: str  # unique in the run
+    label: str  # unique in the run: the name, with the conditions if several subjects share it
     name: str  # variant string or model id
-    conditions: Conditions  # as run
-    quantity: Quantity = "latency"
+    conditions: Conditions  # as run: the batch is smaller than asked for if memory ran out
+    quantity: Quantity = LATENCY
     unit: str = "s"
-    calls_per_sample: int = 1  # at least; 0: it failed before
-    warmup_s: float = 0.0  # seconds from the placed model to steady speed, compiling included
-    notes: tuple[str, ...] = ()  # what a reader of the samples has to know
+    calls_per_sample: int = 1  # at least; 0: it failed before the warm-up
+    warmup_s: float = 0.0  # seconds from the placed network to steady speed, compiling included
+    notes: tuple[str, ...] = ()  # what a reader of the samples must know
+    samples: tuple[float, ...] = ()  # seconds per batch, in the order of the rounds
+    failure: str | None = None  # why there are no samples, in one line
 
     def __post_init__(self) -> None:
-        check_name("label", self.label)
-        check_name("name", self.name)
+        check_label("label", self.label)
+        check_label("name", self.name)
         if self.unit != UNITS[self.quantity]:
             raise ValueError(f"unit {abbreviated(self.unit)}: {self.quantity} is in {UNITS[self.quantity]}")
         for name, value in {"calls_per_sample": self.calls_per_sample, "warmup_s": self.warmup_s}.items():
             if not 0 <= value <= LONGEST:
                 raise ValueError(f"{name} {value}: from 0 to {LONGEST:g}")
 
+    @property
+    def seconds_per_image(self) -> tuple[float, ...]:
+        """Samples divided by the batch size, because batches may differ between subjects."""
+        return tuple(sample / self.conditions.batch_size for sample in self.samples)
+
 
 @dataclass(frozen=True, kw_only=True)
-class Header:
-    """All of a run that its rounds do not say.
+class Run:
+    """Several subjects timed in the same rounds, or one evaluation.
 
     Raises:
-        ValueError: two subjects under one label, subjects of which no table is, a time that is none.
+        ValueError: two subjects with one label, timed subjects mixed with an evaluation, an invalid time.
     """
 
-    subjects: tuple[StoredSubject, ...]  # the reference first
+    subjects: tuple[Subject, ...]  # the reference first, its twin last
     environment: Environment
     started: str  # ISO-8601, UTC
     seed: int  # of the order inside the rounds
     min_time: float  # seconds a sample lasts at least
     load_before: float | None = None  # processes running or waiting, mean over the minute before
+    rounds: int = 0  # finished
+    ending: Ending = "finished"
+    facts: tuple[Record, ...] = ()  # what was found once, not once a round
+    top1s: tuple[MeasuredTop1, ...] = ()  # those of the facts that an evaluation measured
+    not_built: Mapping[str, str] = field(default_factory=dict)  # model: why it is no subject
+    unkept: str | None = None  # why the file lacks a part of the run
+    path: Path = Path()  # of the file
+    warnings: tuple[str, ...] = ()  # parts of the file that are not used
 
     def __post_init__(self) -> None:
         for label, count in Counter(subject.label for subject in self.subjects).items():
             if count > 1:
-                raise ValueError(f"label {abbreviated(label)} is given twice: a label stands for one subject")
+                raise ValueError(f"label {abbreviated(label)} is given twice: a label is of one subject")
         quantities = [subject.quantity for subject in self.subjects]
-        is_timed = "latency" in quantities and EVALUATION not in quantities
+        is_timed = LATENCY in quantities and EVALUATION not in quantities
         if not is_timed and quantities != [EVALUATION]:
-            raise ValueError("subjects: a run is of timed ones, or of one evaluation")
+            raise ValueError("subjects: a run has timed subjects, or one evaluation")
         for name, value in {"min_time": self.min_time, "load_before": self.load_before or 0.0}.items():
             if not 0 <= value <= LONGEST:
                 raise ValueError(f"{name} {value}: from 0 to {LONGEST:g}")
         check_time(self.started)
 
     @property
-    def hardware(self) -> str:
-        """Name the processor, or the accelerator if anything ran on one."""
-        elsewhere = [s.conditions.device for s in self.subjects if s.conditions.device != "cpu"]
-        return self.environment.accelerator or elsewhere[0] if elsewhere else self.environment.cpu
+    def timed(self) -> tuple[Subject, ...]:
+        """The subjects that were to be timed, without the twin."""
+        return tuple(subject for subject in self.subjects if subject.quantity == LATENCY)
 
+    @property
+    def reference(self) -> Subject | None:
+        """The first timed subject that has samples."""
+        return next((subject for subject in self.timed if subject.samples), None)
 
-@dataclass(frozen=True, kw_only=True)
-class StoredRun:
-    """One run as its file tells it."""
+    @property
+    def twin(self) -> tuple[float, ...]:
+        """Samples of the second timing of the reference."""
+        return next((subject.samples for subject in self.subjects if subject.quantity == TWIN), ())
 
-    path: Path
-    header: Header
-    rounds: tuple[Mapping[str, float], ...] = ()  # label: sample, in the subject's unit
-    facts: tuple[Record, ...] = ()  # what was found once, not once a round
-    failures: Mapping[str, str] = field(default_factory=dict)  # label: why it has no samples
-    ending: Ending = "lost"
-    warnings: tuple[str, ...] = ()  # what of the file is not used, harmless for the rest
+    @property
+    def noise_floor(self) -> Ratio | None:
+        """The twin relative to the reference: how far the method shows equal subjects to differ."""
+        first = self.reference
+        return ratio(self.twin, first.samples) if first and len(first.samples) == len(self.twin) else None
+
+    @property
+    def interrupted(self) -> bool:
+        """Were fewer rounds finished than asked for?"""
+        return self.ending != "finished"
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Return the reason for each label that has no samples because it failed."""
+        return {s.label: s.failure for s in self.subjects if s.failure} | dict(self.not_built)
 
     @property
     def is_evaluation(self) -> bool:
-        """Does it tell what a trained network reached, and no rounds of timing?"""
-        subjects = self.header.subjects
-        return bool(subjects) and all(subject.quantity == EVALUATION for subject in subjects)
+        """Is it an evaluation of a trained network, without timed rounds?"""
+        return self.subjects[0].quantity == EVALUATION
 
-    def samples(self, label: str) -> tuple[float, ...]:
-        """Return one sample a finished round; none if the subject failed."""
-        return () if label in self.failures else tuple(samples[label] for samples in self.rounds)
+    @property
+    def hardware(self) -> str:
+        """Name the processor, or the accelerator if anything ran on one."""
+        devices = [s.conditions.device for s in self.subjects if s.conditions.device != "cpu"]
+        return self.environment.accelerator or devices[0] if devices else self.environment.cpu
 
     def records(self) -> list[Record]:
-        """Return every subject that worked as a record, and the facts."""
+        """Return every subject that worked as a record, then the facts."""
         measured = [
             Record(
                 subject=subject.name,
                 quantity=subject.quantity,
                 unit=subject.unit,
-                samples=samples,
+                samples=subject.samples,
                 source="measured",
                 conditions=subject.conditions,
-                environment=self.header.environment,
-                time=self.header.started,
-                notes=(*subject.notes, *self._protocol(subject)),
+                environment=self.environment,
+                time=self.started,
+                notes=(*subject.notes, *self._describe_sampling(subject)),
             )
-            for subject in self.header.subjects
-            if (samples := self.samples(subject.label))
+            for subject in self.subjects
+            if subject.samples
         ]
         return [*measured, *self.facts]
 
-    def _protocol(self, subject: StoredSubject) -> tuple[str, ...]:
-        """Say how samples were taken."""
-        header, rounds = self.header, len(self.rounds)
+    def _describe_sampling(self, subject: Subject) -> tuple[str, ...]:
         how = (
-            f"interleaved, seed {header.seed}, a sample is {header.min_time:g} s or more and "
+            f"interleaved, seed {self.seed}, a sample is {self.min_time:g} s or more and "
             f"{subject.calls_per_sample} or more calls, after {subject.warmup_s:.1f} s of warm-up"
         )
-        cut = f"the run was cut off: these are its {rounds} finished rounds"
+        cut = f"the run was cut off: these are its {self.rounds} finished rounds"
         return (how, cut) if self.ending == "lost" else (how,)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSummary:
-    """A line about one file; `problem` says why it cannot be read."""
+    """One file of the store; `problem` is why it cannot be read."""
 
     path: Path
     started: str | None = None  # ISO-8601, UTC
@@ -135,7 +168,7 @@ class RunSummary:
     torch: str | None = None
     subjects: tuple[str, ...] = ()  # names, each once
     rounds: int = 0  # finished
-    is_evaluation: bool = False  # of a trained network, without rounds
+    is_evaluation: bool = False
     ending: Ending = "lost"
     warnings: tuple[str, ...] = ()
     problem: str | None = None

@@ -1,7 +1,7 @@
-"""Raw samples -> every statistic that is printed: pure functions, so a stored run reproduces them all."""
+"""Statistics of raw samples: pure functions, so that a stored run reproduces every printed figure."""
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -10,6 +10,7 @@ from statistics import NormalDist
 from typing import Literal
 
 Verdict = Literal["faster", "slower", "not resolved"]
+BINS = 15  # of confidence, for the calibration error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,8 +20,6 @@ class Summary:
     median: float
     q1: float
     q3: float
-    minimum: float
-    maximum: float
     count: int
     spread: float  # interquartile range / median: a share, 0.1 is 10 %
 
@@ -32,18 +31,14 @@ class Ratio:
     median: float  # of the per-round ratios
     low: float
     high: float
-    confidence: float  # coverage that [low, high] guarantees; below what was asked if rounds are too few
+    confidence: float  # guaranteed coverage of [low, high]; lower than asked for if rounds are too few
     rounds: int
     verdict: Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """So many hits of so many trials.
-
-    Raises:
-        ValueError: counts that no trials can have.
-    """
+    """Hits out of a number of trials. Raises ValueError for impossible counts."""
 
     hits: int
     total: int
@@ -64,18 +59,17 @@ class Share:
 
 
 def wilson(hits: int, total: int, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the score interval of a share: the shares p that `hits` of `total` does not reject.
+    """Return the score interval of a share (E. B. Wilson, JASA 22, 1927).
 
-    E. B. Wilson, JASA 22 (1927): the two p at which |hits / total - p| is z sqrt(p (1 - p) / total). It stays
-    within 0 and 1 and has a width at 0 and at all hits, where the normal interval has none.
+    It ends at the two p where |hits / total - p| = z sqrt(p (1 - p) / total), within 0 and 1, and has a width
+    at 0 and at all hits too, where the normal interval has none.
     """
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     share, weight = hits / total, z * z / total
     centre = (share + weight / 2) / (1 + weight)
     half = z / (1 + weight) * math.sqrt(share * (1 - share) / total + weight / (4 * total))
-    return (0.0 if hits == 0 else max(0.0, centre - half)), (
-        1.0 if hits == total else min(1.0, centre + half)
-    )
+    low = 0.0 if hits == 0 else max(0.0, centre - half)
+    return low, 1.0 if hits == total else min(1.0, centre + half)
 
 
 def quantile(samples: Sequence[float], share: float) -> float:
@@ -87,10 +81,9 @@ def quantile(samples: Sequence[float], share: float) -> float:
     if not samples or not all(map(math.isfinite, samples)):
         raise ValueError(f"{len(samples)} samples: statistics need at least one, and finite ones")
     ordered = sorted(samples)
-    place = share * (len(ordered) - 1)
-    below = ordered[math.floor(place)]
-    above = ordered[math.ceil(place)]
-    return below + (above - below) * (place - math.floor(place))
+    position = share * (len(ordered) - 1)
+    below, above = ordered[math.floor(position)], ordered[math.ceil(position)]
+    return below + (above - below) * (position - math.floor(position))
 
 
 def median(samples: Sequence[float]) -> float:
@@ -109,8 +102,6 @@ def summarize(samples: Sequence[float]) -> Summary:
         median=middle,
         q1=q1,
         q3=q3,
-        minimum=min(samples),
-        maximum=max(samples),
         count=len(samples),
         spread=0.0 if q3 == q1 else (q3 - q1) / abs(middle) if middle else math.inf,
     )
@@ -119,15 +110,12 @@ def summarize(samples: Sequence[float]) -> Summary:
 def ratio(samples: Sequence[float], reference_samples: Sequence[float], *, confidence: float = 0.95) -> Ratio:
     """Compare two subjects timed in the same rounds by the median of their per-round ratios.
 
-    The interval runs between two order statistics of the ratios. Its coverage is a binomial probability,
-    so it holds whatever the noise looks like: in shuffled rounds either of two equal subjects is the
-    slower one with probability 1/2, even while the machine drifts. Where a subject's own times are
-    autocorrelated it covers less (91 and 78 % at correlations of 0.3 and 0.6 from round to round). The
-    percentile bootstrap, simulated on equal subjects at 6 to 30 rounds, covered 92 to 94 % where 95 % was
-    asked, and was not wider at any number of rounds.
-
-    Fewer rounds than `rounds_needed` cannot give the confidence: the interval is then the full range of the
-    ratios, `confidence` says what that range covers, and the verdict is "not resolved" whatever the values.
+    The interval runs between two order statistics of the ratios. Its coverage is a binomial probability that
+    holds for any noise: in shuffled rounds either of two equal subjects is the slower one with probability
+    1/2, even while the machine drifts. If the times of a subject are correlated from round to round it covers
+    less (91 and 78 % at correlations of 0.3 and 0.6). The percentile bootstrap covered 92 to 94 % at 6 to 30
+    rounds where 95 % was asked for. With fewer rounds than `rounds_needed` the interval is the full range of
+    the ratios, `confidence` is its coverage, and the verdict is "not resolved".
 
     Args:
         samples: time of the subject, one a round.
@@ -135,7 +123,7 @@ def ratio(samples: Sequence[float], reference_samples: Sequence[float], *, confi
         confidence: coverage asked for, between 0 and 1.
 
     Raises:
-        ValueError: rounds that do not pair, times that are not positive, or a confidence out of range.
+        ValueError: numbers of samples that differ, times that are not positive, a confidence out of range.
     """
     if len(samples) != len(reference_samples):
         raise ValueError(
@@ -153,7 +141,7 @@ def ratio(samples: Sequence[float], reference_samples: Sequence[float], *, confi
         high=high,
         confidence=coverage,
         rounds=len(ratios),
-        verdict=_verdict(low, high) if coverage >= confidence else "not resolved",
+        verdict=verdict_of(low, high) if coverage >= confidence else "not resolved",
     )
 
 
@@ -165,14 +153,15 @@ def rounds_needed(confidence: float = 0.95) -> int:
     return rounds
 
 
-def _verdict(low: float, high: float) -> Verdict:
+def verdict_of(low: float, high: float) -> Verdict:
+    """Return what an interval of ratios says: resolved only if it does not contain 1."""
     if high < 1:
         return "faster"
     return "slower" if low > 1 else "not resolved"
 
 
 def _interval(count: int, confidence: float) -> tuple[int, float]:
-    """Return the ranks cut off at either end, and what the rest covers: the narrowest that is enough."""
+    """Return the number of ratios to cut off at either end, and the coverage of the rest."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence {confidence}: a share between 0 and 1, such as 0.95")
     tails = _tails(count)
@@ -182,9 +171,9 @@ def _interval(count: int, confidence: float) -> tuple[int, float]:
 
 @cache
 def _tails(count: int) -> tuple[float, ...]:
-    """Return P(at most k of so many ratios lie below the median), for k from 0 to less than half of them.
+    """Return P(at most k of `count` ratios are below the median), for k from 0 to less than half of them.
 
-    Binomial coefficients go to 0 from the largest one, which stands for 1, so that none overflows.
+    Binomial coefficients are relative to the largest one, so that none overflows.
     """
     weights = [1.0]
     for k in range(count // 2, 0, -1):
@@ -192,3 +181,28 @@ def _tails(count: int) -> tuple[float, ...]:
     total = 2 * math.fsum(weights) - (count % 2 == 0)  # an even count has one in the middle
     sums = accumulate(reversed(weights))
     return tuple(weight / total for weight in islice(sums, (count + 1) // 2))
+
+
+def calibration_error(confidences: Sequence[float], hits: Sequence[bool], bins: int = BINS) -> float:
+    """Return the expected calibration error, 0 to 1, over bins of equal width (Guo et al., arXiv 1706.04599).
+
+    Bin m holds the confidences in ((m - 1) / bins, m / bins], the first bin 0 too; the error is the mean over
+    images of |accuracy - mean confidence| of their bin.
+
+    Args:
+        confidences: probability of the predicted class of each image.
+        hits: whether the predicted class is the true one.
+        bins: number of bins.
+
+    Raises:
+        ValueError: no images, or a confidence that is not within 0 and 1.
+    """
+    if not confidences or len(confidences) != len(hits):
+        raise ValueError(f"{len(confidences)} confidences and {len(hits)} hits: one of each for every image")
+    if not all(0 <= c <= 1 for c in confidences):
+        raise ValueError("a confidence outside 0 to 1")
+    edges = [m / bins for m in range(1, bins + 1)]
+    gaps: list[list[float]] = [[] for _ in edges]
+    for confidence, hit in zip(confidences, hits, strict=True):
+        gaps[bisect_left(edges, confidence)].append(hit - confidence)
+    return math.fsum(abs(math.fsum(inside)) for inside in gaps) / len(confidences)

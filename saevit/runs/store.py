@@ -1,8 +1,8 @@
-"""Measured runs on disk: JSON lines, one file a run, only ever appended to.
+"""Measured runs on disk: JSON lines, one file per run, only appended to.
 
-The first line says what is measured and where; each further one is a finished round, a whole record, or the
-end. A file appears together with its first line, so a run that is killed before its rounds leaves none, and
-one that is killed later keeps every round it finished. Runs merge by copying their files into one folder.
+The first line has the subjects and the machine; every further line is a finished round, a record, or the end.
+A file appears together with its first line: a run that is killed before leaves no file, and a run that is
+killed later keeps every finished round. Stores merge by copying their files into one folder.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,26 +19,22 @@ from typing import Any, BinaryIO, Self
 
 from saevit.errors import OptionError, nearest
 from saevit.files import TEMPORARY, expand, file_type, replace_file, unusable
-from saevit.runs.lines import FILE_VERSION, check_round, sealed
-from saevit.runs.lines import read as read
+from saevit.runs.lines import FILE_VERSION, check_round, head_fields, sealed
+from saevit.runs.lines import read_run as read_run
 from saevit.runs.record import Record
-from saevit.runs.run import Header as Header
-from saevit.runs.run import RunSummary as RunSummary
-from saevit.runs.run import StoredRun as StoredRun
-from saevit.runs.run import StoredSubject as StoredSubject
+from saevit.runs.run import Run, RunSummary
 from saevit.text import printable
 
 SUFFIX = ".jsonl"
-LEFT_OVER = 3600  # seconds: no unfinished file is that old, unless its process died
+LEFT_OVER = 3600  # seconds: an unfinished file that is older is of a dead process
 
 Tell = Callable[[str], object]  # takes a line
 
 
 class Writer:
-    """Appends one run to a file of its own; what a method wrote is on the disk when it returns.
+    """Appends one run to a new file; lines are on the disk when a method returns.
 
-    The file appears when the run begins. As a context manager it closes the file, and leaves no folder behind
-    that it made for nothing.
+    As a context manager it closes the file, and removes the folders that it made if no run began.
 
     Raises:
         OptionError: the folder cannot be written to, or the disk is full; the lines so far stay whole.
@@ -58,27 +54,30 @@ class Writer:
         """Has nothing been written?"""
         return self._file is None
 
-    def begin(self, header: Header) -> None:
-        """Say what the rounds measure; said again, the run starts over and rounds so far do not count."""
-        self._write({"kind": "run", "schema_version": FILE_VERSION, **asdict(header)})
-        self._labels, self._rounds = tuple(subject.label for subject in header.subjects), 0
+    def begin(self, run: Run) -> None:
+        """Write what the rounds measure, then the facts. A second call drops the earlier rounds."""
+        facts = run.facts if self.is_empty else ()
+        self._write({"kind": "run", "schema_version": FILE_VERSION, **head_fields(run)})
+        self._labels, self._rounds = tuple(subject.label for subject in run.subjects), 0
+        for fact in facts:
+            self.add_record(fact)
 
     def add_round(self, number: int, samples: Mapping[str, float]) -> None:
-        """Keep a finished round: numbers count from 0, samples go by label, who failed is missing.
+        """Store a finished round: its number from 0, and samples by label without those that failed.
 
         Raises:
-            ValueError: a round out of turn, an unknown label, or a sample that is no time.
+            ValueError: a round out of order, an unknown label, or a sample out of range.
         """
         check_round(number, samples, self._rounds, self._labels)
         self._write({"kind": "round", "number": number, "samples": samples})
         self._rounds += 1
 
     def add_record(self, record: Record) -> None:
-        """Keep a whole record, such as a peak of memory."""
+        """Store a record, such as a count."""
         self._write({"kind": "record", "record": record.to_dict()})
 
     def end(self, *, interrupted: bool = False, failures: Mapping[str, str] | None = None) -> None:
-        """Say that nothing follows, and which labels have no samples and why, if the run ever began."""
+        """Store the last line, with the reasons of labels that have no samples; nothing if no run began."""
         if not self.is_empty:
             self._write({"kind": "end", "interrupted": interrupted, "failures": failures or {}})
 
@@ -118,12 +117,19 @@ class Writer:
                 file.truncate()
 
 
-def default_folder() -> Path:
-    """Return where runs are kept unless the user says otherwise.
+def keep(writer: Writer | None, run: Run, write: Callable[[Writer], object]) -> Run:
+    """Let `write` store a part of the run. If that fails the run goes on, and `unkept` has the reason."""
+    if writer is None or run.unkept:
+        return run
+    try:
+        write(writer)
+    except OptionError as error:
+        return replace(run, unkept=str(error))
+    return run
 
-    Raises:
-        OptionError: the user has no home.
-    """
+
+def default_folder() -> Path:
+    """Return the default folder of runs. Raises OptionError if the user has no home folder."""
     from platformdirs import user_data_path
 
     try:
@@ -132,8 +138,8 @@ def default_folder() -> Path:
         raise OptionError("there is no home folder to keep runs in: name a folder by --store") from error
 
 
-def runs(folder: Path | None = None) -> list[RunSummary]:
-    """Return every stored run, oldest first; a file that cannot be read is a summary with its problem.
+def list_runs(folder: Path | None = None) -> list[RunSummary]:
+    """Return a summary of every file, oldest first; a file that cannot be read has a `problem`.
 
     Raises:
         OptionError: the folder is a file, or cannot be read.
@@ -141,8 +147,8 @@ def runs(folder: Path | None = None) -> list[RunSummary]:
     return [_summary(path) for path in _paths(folder)]
 
 
-def read_all(folder: Path | None, on_skip: Tell, *, newest_first: bool = False) -> Iterator[StoredRun]:
-    """Yield every stored run that can be read, and tell of each that is skipped and why.
+def read_runs(folder: Path | None, on_skip: Tell, *, newest_first: bool = False) -> Iterator[Run]:
+    """Yield every stored run that can be read; `on_skip` gets a line with the reason for every other file.
 
     Raises:
         OptionError: the folder is a file, or cannot be read.
@@ -150,24 +156,24 @@ def read_all(folder: Path | None, on_skip: Tell, *, newest_first: bool = False) 
     paths = _paths(folder)
     for path in reversed(paths) if newest_first else paths:
         try:
-            yield read(path)
+            yield read_run(path)
         except OptionError as error:
             on_skip(f"skipped: {error}")
 
 
-def locate(
+def find_run(
     text: str, folder: Path | None = None, *, timed: bool = False, on_skip: Tell = lambda line: None
 ) -> Path:
     """Return the file of a run: a path, `latest`, or the start of a name in the folder.
 
     Args:
-        text: what the user says.
+        text: the user's text.
         folder: of the runs; None is the default.
-        timed: `latest` is the last one that is no evaluation.
-        on_skip: is told of files that `latest` passes over, because they cannot be read.
+        timed: `latest` leaves evaluations out.
+        on_skip: gets a line for every file that `latest` cannot read.
 
     Raises:
-        OptionError: there is no such run, or several begin like this.
+        OptionError: there is no such run, or several names start with the text.
     """
     named = expand(text)
     if file_type(named) not in ("missing", "folder"):
@@ -176,7 +182,7 @@ def locate(
     if text in paths:
         return paths[text]
     if text == "latest":
-        for run in read_all(folder, on_skip, newest_first=True):
+        for run in read_runs(folder, on_skip, newest_first=True):
             if not (timed and run.is_evaluation):
                 return run.path
     shown, where = printable(text), printable(str(default_folder() if folder is None else folder))
@@ -193,7 +199,7 @@ def locate(
 
 
 def _paths(folder: Path | None) -> list[Path]:
-    """Return the files of runs in the order of their names, unfinished and hidden ones left out."""
+    """Return the files of runs in the order of their names, without unfinished and hidden ones."""
     folder = default_folder() if folder is None else folder
     kind = file_type(folder)
     if kind == "missing":
@@ -208,7 +214,7 @@ def _paths(folder: Path | None) -> list[Path]:
 
 
 def _new_path(folder: Path) -> Path:
-    """Return a new name that sorts by time and that no other machine or process has chosen."""
+    """Return a new path whose name sorts by time and is unique among machines and processes."""
     path = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}{SUFFIX}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -227,7 +233,7 @@ def _new_path(folder: Path) -> Path:
 
 
 def _write_through(data: bytes, path: Path) -> None:
-    """Write a file that is on the disk when it gets its name."""
+    """Write a file and wait until it is on the disk."""
     with path.open("wb") as file:
         file.write(data)
         file.flush()
@@ -236,16 +242,16 @@ def _write_through(data: bytes, path: Path) -> None:
 
 def _summary(path: Path) -> RunSummary:
     try:
-        run = read(path)
+        run = read_run(path)
     except OptionError as error:
         return RunSummary(path=path, problem=str(error))
     return RunSummary(
         path=path,
-        started=run.header.started,
-        hardware=run.header.hardware,
-        torch=run.header.environment.torch,
-        subjects=tuple(dict.fromkeys(subject.name for subject in run.header.subjects)),
-        rounds=len(run.rounds),
+        started=run.started,
+        hardware=run.hardware,
+        torch=run.environment.torch,
+        subjects=tuple(dict.fromkeys(subject.name for subject in run.subjects)),
+        rounds=run.rounds,
         is_evaluation=run.is_evaluation,
         ending=run.ending,
         warnings=run.warnings,

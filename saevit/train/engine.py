@@ -1,25 +1,28 @@
-"""Network, average, optimizer and schedule of a training, and one update of them."""
+"""Network, average, optimizer and schedule of a training run, one update of them, and validation."""
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from saevit.errors import SaevitError, need
-from saevit.train.batches import LEAST, Update
-from saevit.train.job import AMPS, Job
-from saevit.train.loaders import Batch
-from saevit.train.objective import Objective, objective_of
+from saevit.train.batches import MIN_BATCH, Update, derive_seed, use_seed
+from saevit.train.loaders import Batch, Loader
+from saevit.train.objective import Objective, make_objective
+from saevit.train.preparation import AMP_DTYPES, PreparedRun
 from saevit.train.processes import Processes
-from saevit.train.randomness import derived, seeded
+from saevit.train.recipe import Recipe
+
+TOP = 5
 
 
 class TrainingStopped(SaevitError):  # noqa: N818 - says what happened
-    """A training that cannot go on; what was written before stays."""
+    """A training that cannot continue; the files written before stay."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +30,9 @@ class Engine:
     """What an update changes, and what it needs."""
 
     processes: Processes
+    recipe: Recipe
     net: nn.Module  # holds the weights
-    called: nn.Module  # the same network, compiled or with averaged gradients where wanted
+    called: nn.Module  # the same network, compiled or wrapped for several processes
     ema: Any  # timm's ModelEmaV3, or None
     optimizer: torch.optim.Optimizer
     schedule: Any  # timm's
@@ -36,24 +40,43 @@ class Engine:
     objective: Objective
     amp: torch.dtype | None
     layout: torch.memory_format
-    clip_grad: float
-    seed: int
 
     @property
-    def judged(self) -> nn.Module:
-        """The network that is validated and kept: the average, where there is one."""
+    def evaluated(self) -> nn.Module:
+        """Return the network that is validated and saved: the average, if there is one."""
         return self.net if self.ema is None else self.ema.module
 
-    def placed(self, x: Tensor) -> Tensor:
-        """Bring images to the device, in the layout."""
+    def place(self, x: Tensor) -> Tensor:
+        """Move images to the device, in the layout."""
         return x.to(self.processes.device, non_blocking=True).contiguous(memory_format=self.layout)
 
+    def autocast(self) -> torch.autocast:
+        """Return the block of mixed precision."""
+        return torch.autocast(self.processes.device.type, dtype=self.amp, enabled=self.amp is not None)
 
-def engine_of(job: Job, processes: Processes) -> Engine:
-    """Bring a job's network to the device, with optimizer, schedule and average from timm."""
-    recipe, run, device = job.recipe, job.run, processes.device
+    def tensors(self) -> dict[str, Any]:
+        """Return everything that changes in training (not a copy)."""
+        return {
+            "model": self.net.state_dict(),
+            "ema": None if self.ema is None else self.ema.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def load_tensors(self, tensors: dict[str, Any]) -> None:
+        """Set everything that `tensors` returned; raises errors of any type if it does not fit."""
+        self.net.load_state_dict(tensors["model"])
+        if self.ema is not None:
+            self.ema.module.load_state_dict(tensors["ema"])
+        self.optimizer.load_state_dict(tensors["optimizer"])
+        self.scaler.load_state_dict(tensors["scaler"])
+
+
+def make_engine(prepared: PreparedRun, processes: Processes) -> Engine:
+    """Move the network to the device, and create optimizer, schedule and average by timm."""
+    recipe, run, device = prepared.recipe, prepared.run, processes.device
     layout = torch.channels_last if run.channels_last else torch.contiguous_format
-    net = job.net.to(device).to(memory_format=layout)
+    net = prepared.net.to(device).to(memory_format=layout)
     optimizer = need("timm.optim").create_optimizer_v2(
         net, opt=recipe.opt, lr=recipe.lr, weight_decay=recipe.weight_decay
     )
@@ -65,51 +88,49 @@ def engine_of(job: Job, processes: Processes) -> Engine:
         warmup_lr=min(recipe.warmup_lr, recipe.lr or 0.0),
         min_lr=min(recipe.min_lr, recipe.lr or 0.0),
         step_on_epochs=False,
-        updates_per_epoch=job.updates,
+        updates_per_epoch=prepared.updates,
     )
     ema = None
     if recipe.model_ema_decay:
         ema = need("timm.utils").ModelEmaV3(
             net, decay=recipe.model_ema_decay, use_warmup=recipe.model_ema_warmup
         )
-    called = processes.wrapped(net)
-    amp = AMPS[run.amp]
+    called = processes.wrap(net)
+    amp = AMP_DTYPES[run.amp]
     return Engine(
         processes=processes,
+        recipe=recipe,
         net=net,
         called=torch.compile(called) if run.compile else called,  # type: ignore[arg-type]
         ema=ema,
         optimizer=optimizer,
         schedule=schedule,
         scaler=torch.amp.GradScaler(device.type, enabled=amp == torch.float16),
-        objective=objective_of(recipe, job.train.num_classes, job.teacher),
+        objective=make_objective(recipe, prepared.train.num_classes, prepared.teacher),
         amp=amp,
         layout=layout,
-        clip_grad=recipe.clip_grad,
-        seed=recipe.seed,
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Seen:
-    """What an update saw in this process; the loss is not read yet, so that an accelerator need not wait."""
+class UpdateResult(NamedTuple):
+    """Loss and counts of an update in this process."""
 
-    loss: Tensor  # summed over the images
+    loss: Tensor  # summed over the images; not read yet, so that an accelerator need not wait
     images: int
     skipped: int
-    number: int
+    number: int  # of the update in the training
 
 
-def update(engine: Engine, plan: Update, batches: Iterator[Batch], *, number: int) -> Seen | None:
-    """Run one update of the weights, the `number`-th of the training; return what it saw.
+def run_update(engine: Engine, plan: Update, batches: Iterator[Batch], *, number: int) -> UpdateResult | None:
+    """Run the `number`-th update of the weights.
 
-    The gradient is of the mean over the images of all steps and processes, whoever has more of them. Where
-    the batches end early, nothing is changed, and None is returned.
+    The gradient is that of the mean over the images of all steps and processes. If the batches end early,
+    nothing is changed, and None is returned.
 
     Raises:
         TrainingStopped: no image of a batch could be read.
     """
-    processes = engine.processes
+    processes, seed = engine.processes, engine.recipe.seed
     planned = sum(len(part) for step in plan for part in step)
     total, images, skipped = torch.zeros((), device=processes.device), 0, 0
     engine.schedule.step_update(number)
@@ -117,75 +138,124 @@ def update(engine: Engine, plan: Update, batches: Iterator[Batch], *, number: in
     for i in range(len(plan)):
         batch = next(batches, None)
         if batch is None:
-            undo(engine, buffers)
+            undo_steps(engine, buffers)
             return None
-        dropped = batch[2]
-        x, labels = enough(*batch)
-        images += len(x)
-        skipped += len(dropped)
-        last = i == len(plan) - 1
-        with seeded(engine.seed, "step", number, i, processes.rank):
+        x, labels = fill_batch(*batch)
+        images, skipped = images + len(x), skipped + len(batch[2])
+        key = (seed, "step", number, i, processes.rank)
+        with use_seed(*key):
             if processes.device.type != "cpu":
-                torch.manual_seed(derived(engine.seed, "step", number, i, processes.rank))
-            with nullcontext() if last else processes.apart(engine.called):
-                loss = loss_of(engine, engine.placed(x), labels.to(processes.device, non_blocking=True))
+                torch.manual_seed(derive_seed(*key))
+            with nullcontext() if i == len(plan) - 1 else processes.no_sync(engine.called):
+                loss = compute_loss(engine, engine.place(x), labels.to(processes.device, non_blocking=True))
                 engine.scaler.scale(loss * (processes.count / planned)).backward()  # type: ignore[no-untyped-call]
         total += loss.detach()
-    apply(engine, number)
-    return Seen(loss=total, images=images, skipped=skipped, number=number)
+    apply_gradients(engine, number)
+    return UpdateResult(loss=total, images=images, skipped=skipped, number=number)
 
 
-def loss_of(engine: Engine, x: Tensor, labels: Tensor) -> Tensor:
+def fill_batch(x: Tensor, labels: Tensor, unreadable: Sequence[SaevitError]) -> tuple[Tensor, Tensor]:
+    """Return a batch of at least two images, also if others were unreadable."""
+    if not len(x):
+        raise TrainingStopped(f"no image of a batch could be read; the first: {unreadable[0]}")
+    if len(x) < MIN_BATCH:
+        return x.repeat(MIN_BATCH, 1, 1, 1), labels.repeat(MIN_BATCH)
+    return x, labels
+
+
+def compute_loss(engine: Engine, x: Tensor, labels: Tensor) -> Tensor:
     """Return the loss of a batch, summed."""
-    amp = torch.autocast(engine.processes.device.type, dtype=engine.amp, enabled=engine.amp is not None)
-    with amp:
-        x, target = engine.objective.mixed(x, labels)
+    with engine.autocast():
+        x, target = engine.objective.mix(x, labels)
         logits = engine.called(x)
         if not isinstance(logits, Tensor):
             raise TrainingStopped("the network has several outputs in training, and only one can be trained")
-        return engine.objective.summed(logits, target, x)
+        return engine.objective.sum_loss(logits, target, x)
 
 
-def apply(engine: Engine, number: int) -> None:
-    """Clip the gradients, step, and follow with the average."""
-    if engine.clip_grad:
+def apply_gradients(engine: Engine, number: int) -> None:
+    """Clip the gradients, step the optimizer, and update the average."""
+    if engine.recipe.clip_grad:
         engine.scaler.unscale_(engine.optimizer)
-        nn.utils.clip_grad_norm_(engine.net.parameters(), engine.clip_grad)
+        nn.utils.clip_grad_norm_(engine.net.parameters(), engine.recipe.clip_grad)
     engine.scaler.step(engine.optimizer)
     engine.scaler.update()
     engine.optimizer.zero_grad(set_to_none=True)
     if engine.ema is not None:
-        engine.ema.update(engine.net, step=number + 1)  # timm counts the updates that are done
+        engine.ema.update(engine.net, step=number + 1)  # timm counts the finished updates
 
 
-def undo(engine: Engine, buffers: Sequence[Tensor]) -> None:
-    """Forget the steps of an update that is not finished: their gradients and running statistics."""
+def undo_steps(engine: Engine, buffers: Sequence[Tensor]) -> None:
+    """Discard the gradients and running statistics of an unfinished update."""
     engine.optimizer.zero_grad(set_to_none=True)
     with torch.no_grad():
         for buffer, before in zip(engine.net.buffers(), buffers, strict=False):
             buffer.copy_(before)
 
 
-def enough(x: Tensor, labels: Tensor, dropped: tuple[SaevitError, ...]) -> tuple[Tensor, Tensor]:
-    """Give a batch that lost images to broken files at least two."""
-    if not len(x):
-        raise TrainingStopped(f"no image of a batch could be read, the first is {dropped[0]}")
-    if len(x) < LEAST:
-        return x.repeat(LEAST, 1, 1, 1), labels.repeat(LEAST)
-    return x, labels
-
-
-def finite(seen: Seen, engine: Engine) -> float:
+def read_loss(result: UpdateResult, engine: Engine) -> float:
     """Read the loss of an update.
 
     Raises:
         TrainingStopped: it is not finite.
     """
-    loss = float(seen.loss)
+    loss = float(result.loss)
     if math.isfinite(loss):
         return loss
     lr = engine.optimizer.param_groups[0]["lr"]
     raise TrainingStopped(
-        f"the loss is {loss} at update {seen.number + 1} (learning rate {lr:.3g}): try --lr {lr / 4:.2g}, "
+        f"the loss is {loss} at update {result.number + 1} (learning rate {lr:.3g}): try --lr {lr / 4:.2g}, "
         "a longer warm-up (--set warmup_epochs=N)" + ("" if engine.amp is None else ", or --amp none")
     )
+
+
+class Validation(NamedTuple):
+    """Mean loss, accuracies in per cent, and number of images; the columns of `Epoch`."""
+
+    val_loss: float | None = None
+    val_top1: float | None = None
+    val_top5: float | None = None
+    val_images: int | None = None
+
+
+def validate(engine: Engine, loader: Loader, count: int, is_stopped: Callable[[], bool]) -> Validation | None:
+    """Validate on `count` images, each exactly once; None if it was stopped.
+
+    Each process takes every `processes`-th image without padding, and the sums are added at the end.
+
+    Raises:
+        TrainingStopped: no image could be read, or the loss is not finite.
+    """
+    processes, size = engine.processes, engine.recipe.batch_size
+    own = range(processes.rank, count, processes.count)
+    plan = [own[i : i + size] for i in range(0, len(own), size)]
+    sums = torch.zeros(4, dtype=torch.float64, device="cpu")
+    net = engine.evaluated
+    was_training = net.training
+    net.eval()
+    with closing(loader.batches(plan, is_stopped)) as batches:
+        for _ in plan:
+            batch = None if is_stopped() else next(batches, None)
+            if batch is None:
+                return None
+            sums += judge_batch(engine, net, batch)
+    net.train(was_training)
+    loss, top1, top5, images = processes.sum(sums).tolist()
+    if not images:
+        raise TrainingStopped("no validation image could be read")
+    if not math.isfinite(loss):
+        raise TrainingStopped("the validation loss is not finite: try a lower --lr, or --amp none")
+    per_cent = 100 / images
+    return Validation(loss / images, top1 * per_cent, top5 * per_cent, int(images))
+
+
+def judge_batch(engine: Engine, net: nn.Module, batch: Batch) -> Tensor:
+    """Return summed loss, top-1 hits, top-5 hits, and images of a batch."""
+    x, labels, _ = batch
+    if not len(x):
+        return torch.zeros(4, dtype=torch.float64)
+    with torch.inference_mode(), engine.autocast():
+        logits = net(engine.place(x)).float().cpu()
+    hits = logits.topk(min(TOP, logits.shape[1]), dim=1).indices == labels[:, None]
+    loss = F.cross_entropy(logits, labels, reduction="sum")
+    return torch.tensor([loss, hits[:, 0].sum(), hits.sum(), len(labels)], dtype=torch.float64)

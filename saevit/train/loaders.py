@@ -1,37 +1,30 @@
-"""From an epoch's plan to batches on their way to the network, the same for any number of workers."""
+"""Batches of transformed images in a given order, the same for any number of workers."""
 
 import contextlib
 import pickle
 import signal
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import chain
 from multiprocessing import connection
 from multiprocessing.reduction import ForkingPickler
 from queue import Empty, Full, Queue
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from saevit.checkpoint import About
-from saevit.errors import SaevitError, need
+from saevit.errors import SaevitError
+from saevit.images import UnreadableImage
 from saevit.text import printable
-from saevit.train.data import ImageData, Inputs, UnreadableImage, channel_mode, drop_unreadable
-from saevit.train.randomness import seeded
-from saevit.train.recipe import Recipe
-from saevit.train.transform import converted
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from saevit.train.batches import use_seed
+from saevit.train.image_data import ImageData
+from saevit.train.transforms import Transform
 
 Sample = tuple[Tensor, int] | UnreadableImage
-Batch = tuple[Tensor, Tensor, tuple[UnreadableImage, ...]]  # x (B, C, H, W), labels (B,), what was dropped
-Key = tuple[int, int]  # epoch, index
-POLL = 0.2  # seconds between two looks at whether to stop
+Batch = tuple[Tensor, Tensor, tuple[UnreadableImage, ...]]  # x (B, C, H, W), labels (B,), unreadable images
+POLL = 0.2  # seconds between two checks for a request to stop
 HANG = 600.0  # seconds without a batch after which workers are given up
 
 
@@ -40,188 +33,164 @@ class WorkersFailed(SaevitError):  # noqa: N818 - says what happened
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            f"the processes that read images failed ({printable(reason)}): raise the shared memory "
-            "(/dev/shm; of a container: --shm-size) or the memory, or use --workers 0"
+            f"the processes that read images failed ({printable(reason)}): increase the shared memory "
+            "(/dev/shm; for a container: --shm-size) or the memory, or use --workers 0"
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Augmented(Dataset[Sample]):
-    """Training images by (epoch, index): what is random about one follows from these and the seed."""
+@dataclass(frozen=True)
+class EvalImages(Dataset[Sample]):
+    """Transformed images by index; an unreadable image is returned as its error."""
 
     data: ImageData
-    transform: Callable[["Image"], Tensor]
-    seed: int
-
-    def __getitem__(self, key: Key) -> Sample:
-        epoch, index = key
-        with seeded(self.seed, "image", epoch, index):
-            return Inputs(self.data, self.transform)[index]
-
-
-def train_transform(about: About, recipe: Recipe) -> Callable[["Image"], Tensor]:
-    """Return timm's training transform of the recipe: crop, mirror, RandAugment, normalise, erase."""
-    inner = need("timm.data").create_transform(
-        input_size=(about.in_chans, *about.img_size),
-        is_training=True,
-        scale=recipe.scale,
-        ratio=recipe.ratio,
-        hflip=recipe.hflip,
-        color_jitter=recipe.color_jitter,
-        auto_augment=recipe.aa or None,
-        interpolation="bicubic",
-        mean=about.mean,
-        std=about.std,
-        re_prob=recipe.reprob,
-        re_mode="pixel",
-    )
-    keep_a_bit(inner)
-    return partial(converted, channel_mode(about.in_chans), inner)
-
-
-def keep_a_bit(inner: Any) -> None:
-    """Let the strongest posterizing of RandAugment and its kind keep one bit.
-
-    timm 1.0.31 asks for none where the drawn magnitude reaches 10, which Pillow 13 refuses.
-    """
-    for transform in inner.transforms:
-        for operation in (*getattr(transform, "ops", ()), *chain(*getattr(transform, "policy", ()))):
-            if operation.name.startswith("Posterize"):
-                operation.aug_fn = posterized
-
-
-def posterized(image: "Image", bits: int, **_: object) -> "Image":
-    """Return the image with so many bits of each channel, one to eight."""
-    found: Image = need("PIL.ImageOps").posterize(image, min(max(bits, 1), 8))
-    return found
-
-
-class Plan:
-    """The batches that one loader gives next; the loader and its workers stay, the plan changes."""
-
-    def __init__(self) -> None:
-        self.batches: Sequence[Sequence[Any]] = ()
-
-    def __iter__(self) -> Iterator[list[Any]]:
-        return iter([list(batch) for batch in self.batches])
+    transform: Transform
 
     def __len__(self) -> int:
-        return len(self.batches)
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> Sample:
+        try:
+            image, label = self.data[index]
+            return self.transform(image), label
+        except UnreadableImage as error:
+            return error
+        except Exception as error:  # Pillow's operations raise errors of any type
+            return UnreadableImage(f"{self.data.name}, image {index}", f"cannot be transformed: {error!r}")
+
+
+@dataclass(frozen=True)
+class TrainImages(Dataset[Sample]):
+    """Augmented images by (epoch, index); the augmentation depends on these and the seed only."""
+
+    data: ImageData
+    transform: Transform
+    seed: int
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        epoch, index = key
+        with use_seed(self.seed, "image", epoch, index):
+            return EvalImages(self.data, self.transform)[index]
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Stack the readable samples: x (B, C, H, W) and labels (B,) int64, beside the unreadable images.
+
+    If no image could be read, x has the shape (0,).
+    """
+    readable = [sample for sample in samples if not isinstance(sample, UnreadableImage)]
+    unreadable = tuple(sample for sample in samples if isinstance(sample, UnreadableImage))
+    x = torch.stack([image for image, _ in readable]) if readable else torch.empty(0)
+    return x, torch.tensor([label for _, label in readable], dtype=torch.int64), unreadable
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loader:
-    """Batches of a dataset in an order that is given each time."""
+    """Batches of a dataset in an order that each call gives; the worker processes stay."""
 
-    plan: Plan
-    inner: DataLoader[Any]
-    pin: bool  # for an accelerator
+    plan: list[list[Any]]  # the batch sampler of `loader`: the keys of each batch
+    loader: DataLoader[Any]
+    pin_memory: bool
 
     def batches(
-        self, plan: Sequence[Sequence[Any]], stopped: Callable[[], bool] = lambda: False
+        self, plan: Sequence[Sequence[Any]], is_stopped: Callable[[], bool] = lambda: False
     ) -> Generator[Batch, None, None]:
-        """Yield one batch for each list of keys; end early if `stopped` says so while one is awaited.
+        """Yield one batch for each list of keys; end early if `is_stopped` returns True during a wait.
 
-        After an early end the workers are gone, and the loader is of no more use.
+        After an early end the workers are killed, and the loader cannot be used again.
 
         Raises:
-            WorkersFailed: a worker died, or none answers.
+            WorkersFailed: a worker died or does not answer.
         """
-        self.plan.batches = plan
-        if not self.inner.num_workers:
-            yield from self.inner
+        self.plan[:] = [list(keys) for keys in plan]
+        if not self.loader.num_workers:
+            yield from self.loader
             return
-        ready: Queue[Batch | Exception] = Queue(maxsize=1)
+        queue: Queue[Batch | Exception] = Queue(maxsize=1)
         closed = Event()
-        # A thread waits for the workers, so that whatever they do Ctrl-C is obeyed here.
-        thread = Thread(target=receive, args=(self, ready, closed), daemon=True)
+        # A thread waits for the workers, so that this one reacts to Ctrl-C even if they hang.
+        thread = Thread(target=self.fill_queue, args=(queue, closed), daemon=True)
         thread.start()
         left = len(plan)
         try:
-            while left and (found := awaited(ready, stopped)):
-                if isinstance(found, Exception):
-                    reason = str(found).strip().rpartition("\n")[2]  # behind a worker's traceback
-                    raise WorkersFailed(self.ended() or reason or type(found).__name__) from found
+            while left and (batch := next_batch(queue, is_stopped)):
+                if isinstance(batch, Exception):
+                    reason = str(batch).strip().rpartition("\n")[2]  # the last line of a worker's traceback
+                    raise WorkersFailed(self.describe_exit() or reason or type(batch).__name__) from batch
                 left -= 1
-                yield found
+                yield batch
         finally:
             closed.set()
             if left:
-                self.end_workers()
+                for worker in self.workers:  # including stopped and hanging ones
+                    worker.kill()
+                    worker.join()
             else:
                 thread.join()
 
     @property
     def workers(self) -> Sequence[Any]:
-        """The processes, once they are started."""
-        return getattr(self.inner._iterator, "_workers", ())
+        """Return the worker processes, if they were started."""
+        return getattr(self.loader._iterator, "_workers", ())
 
-    def ended(self) -> str:
-        """Say how the first of the workers ended, which may take a moment; nothing: all live."""
-        gone = connection.wait([worker.sentinel for worker in self.workers], timeout=1)
+    def describe_exit(self) -> str:
+        """Describe how the first worker ended, waiting up to a second; empty if all are alive."""
+        ended = connection.wait([worker.sentinel for worker in self.workers], timeout=1)
         for worker in self.workers:
-            if worker.sentinel in gone:
+            if worker.sentinel in ended:
                 worker.join()
                 return f"one ended with exit code {worker.exitcode}"
         return ""
 
-    def end_workers(self) -> None:
-        """End the workers, stopped and hanging ones too."""
-        for worker in self.workers:
-            worker.kill()
-            worker.join()
+    def fill_queue(self, queue: "Queue[Batch | Exception]", closed: Event) -> None:
+        """Put every batch into the queue, or the error that ends them, until the queue is closed."""
+
+        def put(item: Batch | Exception) -> None:
+            while not closed.is_set():
+                with contextlib.suppress(Full):
+                    queue.put(item, timeout=POLL)
+                    return
+
+        try:
+            for data in self.loader:
+                x, labels, unreadable = pickle.loads(data)
+                put((x.pin_memory() if self.pin_memory else x, labels, unreadable))
+                if closed.is_set():
+                    break
+        except Exception as error:  # from torch, the system or a worker
+            put(error)
 
 
-def loader(data: Dataset[Sample], *, workers: int, device: torch.device) -> Loader:
-    """Return a loader with this many worker processes; 0 reads in this one."""
-    plan, pin = Plan(), device.type == "cuda"
-    inner = DataLoader(
+def make_loader(data: Dataset[Sample], *, workers: int, device: torch.device) -> Loader:
+    """Return a loader with this many worker processes; with 0, this process reads the images."""
+    plan: list[list[Any]] = []
+    pin = device.type == "cuda"
+    loader = DataLoader(
         data,
         batch_sampler=plan,
         num_workers=workers,
-        collate_fn=pickled if workers else drop_unreadable,
+        collate_fn=collate_to_bytes if workers else collate,
         pin_memory=pin and not workers,
         persistent_workers=workers > 0,
-        worker_init_fn=leave_interrupts if workers else None,
+        worker_init_fn=ignore_interrupts if workers else None,
     )
-    return Loader(plan=plan, inner=inner, pin=pin)
+    return Loader(plan=plan, loader=loader, pin_memory=pin)
 
 
-def leave_interrupts(worker: int) -> None:
-    """Let Ctrl-C reach the process that trains, which ends its workers; each computes with one thread."""
+def ignore_interrupts(worker: int) -> None:
+    """Leave Ctrl-C to the training process, which ends its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def pickled(samples: Sequence[Sample]) -> bytes:
-    """Collate in a worker and move the batch to shared memory: what fails here is told, later it is lost."""
-    return bytes(ForkingPickler.dumps(drop_unreadable(samples)))
+def collate_to_bytes(samples: Sequence[Sample]) -> bytes:
+    """Collate and move a batch to shared memory in the worker, so that an error there is reported."""
+    return bytes(ForkingPickler.dumps(collate(samples)))
 
 
-def receive(source: Loader, ready: "Queue[Batch | Exception]", closed: Event) -> None:
-    """Put every batch into the queue as it comes, or why none came, until nobody takes them any more."""
-    try:
-        for data in source.inner:
-            x, labels, dropped = pickle.loads(data)
-            put(ready, (x.pin_memory() if source.pin else x, labels, dropped), closed)
-            if closed.is_set():
-                break
-    except Exception as error:  # of torch, of the system, and whatever a worker raised
-        put(ready, error, closed)
-
-
-def put(ready: "Queue[Batch | Exception]", item: Batch | Exception, closed: Event) -> None:
-    """Put an item into the queue as soon as there is room, unless it is closed."""
-    while not closed.is_set():
-        with contextlib.suppress(Full):
-            ready.put(item, timeout=POLL)
-            return
-
-
-def awaited(ready: "Queue[Batch | Exception]", stopped: Callable[[], bool]) -> Batch | Exception | None:
-    """Wait for the next batch, or for why there is none; None: it is to stop."""
-    for _ in range(round(HANG / POLL)):  # turns, not the clock: a process that was suspended goes on
+def next_batch(queue: "Queue[Batch | Exception]", is_stopped: Callable[[], bool]) -> Batch | Exception | None:
+    """Wait for the next batch or error; None if the training is asked to stop."""
+    for _ in range(round(HANG / POLL)):  # counted, not timed: a suspended process may continue
         with contextlib.suppress(Empty):
-            return ready.get(timeout=POLL)
-        if stopped():
+            return queue.get(timeout=POLL)
+        if is_stopped():
             return None
     return TimeoutError(f"no batch came for {HANG:.0f} s")

@@ -1,222 +1,219 @@
-"""The training itself: epochs of updates, validation, and what is written after each."""
+"""The training loop: epochs of updates, validation, and the files written after each epoch."""
 
 import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 import torch
 
-from saevit.measure.memory import is_out_of_memory
-from saevit.train import batches
-from saevit.train.data import Inputs, eval_transform
-from saevit.train.engine import Engine, Seen, TrainingStopped, engine_of, finite, update
-from saevit.train.folder import Folder, begin, write_best, write_state
-from saevit.train.job import Job
-from saevit.train.loaders import Augmented, Loader, loader, train_transform
+from saevit.machine import is_out_of_memory
+from saevit.train.batches import plan_epoch
+from saevit.train.engine import (
+    Engine,
+    TrainingStopped,
+    UpdateResult,
+    Validation,
+    make_engine,
+    read_loss,
+    run_update,
+    validate,
+)
+from saevit.train.loaders import EvalImages, Loader, TrainImages, make_loader
+from saevit.train.preparation import PreparedRun
 from saevit.train.processes import Processes
-from saevit.train.state import Part, State, restore
-from saevit.train.training_log import Epoch
-from saevit.train.validation import Validation, validate
+from saevit.train.run_folder import begin_run, restore_tensors, write_best, write_state
+from saevit.train.state import Epoch, EpochProgress, TrainingState
+from saevit.train.transforms import eval_transform, train_transform
 
-AGREE_EVERY = 10  # updates after which several processes ask each other whether to stop
+AGREE_EVERY = 10  # updates after which several processes agree on whether to stop
 
 
-class Watcher(Protocol):
-    """Who is told how it goes; called in the first process only."""
+class Observer(Protocol):
+    """Receives the progress of a training; called in the first process only."""
 
     def on_update(self, epoch: int, done: int, updates: int, images_per_s: float) -> None:
-        """An update of an epoch (from 1) is done."""
+        """Handle an update of an epoch (from 1)."""
 
     def on_epoch(self, row: Epoch) -> None:
-        """An epoch is done, and its files are written."""
+        """Handle an epoch whose files are written."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """A job on its way."""
+    """A prepared run with its engine and loaders, in training."""
 
-    job: Job
+    prepared: PreparedRun
     engine: Engine
-    folder: Folder
+    processes: Processes
+    folder: Path
     training: Loader
     validation: Loader
-    watcher: Watcher
-    stopped: Callable[[], bool]
+    observer: Observer
+    is_stopped: Callable[[], bool]
+
+    @property
+    def is_stopped_waiting(self) -> Callable[[], bool]:
+        """Return what is asked during a wait for images; several processes agree between updates only."""
+        return self.is_stopped if self.processes.count == 1 else lambda: False
+
+    def agree_to_stop(self, done: int) -> bool:
+        """Tell whether this process, or every ten updates any process, is asked to stop."""
+        if self.processes.count == 1:
+            return self.is_stopped()
+        if done % AGREE_EVERY:
+            return False
+        return bool(self.processes.sum(torch.tensor([float(self.is_stopped())])).item())
 
 
-def train(
-    job: Job,
-    state: State,
-    folder: Folder,
+def train_network(
+    prepared: PreparedRun,
+    state: TrainingState,
+    folder: Path,
     processes: Processes,
-    watcher: Watcher,
+    observer: Observer,
     *,
     workers: int = 0,
-    stopped: Callable[[], bool] = lambda: False,
-) -> State:
-    """Train from where the state stands to the recipe's last epoch, or until it is told to stop.
+    is_stopped: Callable[[], bool] = lambda: False,
+) -> TrainingState:
+    """Train from the state to the last epoch of the recipe, or until `is_stopped` returns True.
 
     Returns:
-        Where it stands then; its files are written, those of an unfinished epoch too.
+        The new state; its files are written, also those of an unfinished epoch.
 
     Raises:
         TrainingStopped: the loss is not finite, or the data cannot be read.
-        WorkersFailed: the processes that read images did.
-        OptionError: a file cannot be written; what was written before stays.
+        WorkersFailed: a process that reads images failed.
+        OptionError: a file cannot be written; the files written before stay.
     """
-    engine = engine_of(job, processes)
-    restore(state, engine)
+    recipe, about, device = prepared.recipe, prepared.about, processes.device
+    engine = make_engine(prepared, processes)
+    restore_tensors(state, engine)
+    training = TrainImages(prepared.train, train_transform(about, recipe), recipe.seed)
+    validation = EvalImages(prepared.validation, eval_transform(about, prepared.validation.crop_pct))
     session = Session(
-        job=job,
+        prepared=prepared,
         engine=engine,
+        processes=processes,
         folder=folder,
-        training=loader(
-            Augmented(data=job.train, transform=train_transform(job.about, job.recipe), seed=job.recipe.seed),
-            workers=workers,
-            device=processes.device,
-        ),
-        validation=loader(
-            Inputs(job.validation, eval_transform(job.about, job.validation.crop_pct)),
-            workers=workers,
-            device=processes.device,
-        ),
-        watcher=watcher,
-        stopped=stopped,
+        training=make_loader(training, workers=workers, device=device),
+        validation=make_loader(validation, workers=workers, device=device),
+        observer=observer,
+        is_stopped=is_stopped,
     )
-    begun = state
-    if not begun.is_begun:
-        processes.first_does(lambda: begin(folder, begun, overwrite=False))
+    first = state
+    if not first.is_begun:
+        processes.run_in_first(lambda: begin_run(folder, first, overwrite=False))
     try:
-        while len(state.rows) < job.recipe.epochs:
-            state, ended = one_epoch(session, state)
-            if not ended or (len(state.rows) < job.recipe.epochs and told_to_stop(session, 0)):
+        while not state.is_finished:
+            state, is_complete = train_epoch(session, state)
+            if not is_complete or (not state.is_finished and session.agree_to_stop(0)):
                 break
     except Exception as error:
         if not is_out_of_memory(error):
             raise
         raise TrainingStopped(
-            f"the memory of {processes.device} is too small for batch_size {job.recipe.batch_size} at "
-            f"{job.recipe.img_size[0]} x {job.recipe.img_size[1]} px: a smaller one with --accumulate, "
+            f"the memory of {device} is too small for batch_size {recipe.batch_size} at "
+            f"{recipe.img_size[0]} x {recipe.img_size[1]} px: use a smaller one with --accumulate, "
             "--grad-checkpointing, or --amp bf16"
         ) from error
     return state
 
 
-def one_epoch(session: Session, state: State) -> tuple[State, bool]:
-    """Train the next epoch or the rest of it, validate and write; False: it was stopped before its end."""
-    job, engine, processes = session.job, session.engine, session.engine.processes
+def train_epoch(session: Session, state: TrainingState) -> tuple[TrainingState, bool]:
+    """Train the next epoch or its rest, validate and write; return the state, and whether it is complete."""
+    prepared, engine, processes = session.prepared, session.engine, session.processes
     epoch = len(state.rows)
-    part, ended = trained(session, state)
-    found, start = None, time.perf_counter()
-    if ended:
-        processes.share_buffers(*([engine.net] if engine.ema is None else [engine.net, engine.ema.module]))
-        due = (epoch + 1) % job.run.val_every == 0 or epoch + 1 == job.recipe.epochs
-        if due:
-            size, stopped = job.recipe.batch_size, waiting_stopped(session)
-            found = validate(engine, session.validation, len(job.validation), size, stopped)
-            ended = found is not None
-    if not (ended or part.updates or state.rows):
-        return state, False  # stopped before anything was done
+    progress, is_complete = run_updates(session, state)
+    validation, start = Validation(), time.perf_counter()
+    if is_complete:
+        processes.share_buffers(engine.net)
+        if engine.ema is not None:
+            processes.share_buffers(engine.ema.module)
+        if (epoch + 1) % prepared.run.val_every == 0 or epoch + 1 == prepared.recipe.epochs:
+            count = len(prepared.validation)
+            found = validate(engine, session.validation, count, session.is_stopped_waiting)
+            is_complete, validation = found is not None, found or validation
+    if not (is_complete or progress.updates or state.rows):
+        return state, False  # stopped before the first update
     check_weights(engine)
-    if ended:
-        row = row_of(epoch, part, found, engine, validating=time.perf_counter() - start)
-        state = replace(state, rows=(*state.rows, row), part=Part())
+    if is_complete:
+        row = Epoch(
+            epoch=epoch + 1,
+            lr=engine.optimizer.param_groups[0]["lr"],
+            train_loss=progress.loss / progress.images,
+            seconds=progress.seconds + time.perf_counter() - start,
+            images_per_s=progress.images / progress.seconds,
+            skipped=progress.skipped,
+            **validation._asdict(),
+        )
+        state = replace(state, rows=(*state.rows, row), part=EpochProgress())
     else:
-        state = replace(state, part=part)
-    processes.first_does(lambda: written(session, state, ended=ended))
-    return state, ended
+        state = replace(state, part=progress)
+    processes.run_in_first(lambda: write_files(session, state, is_complete=is_complete))
+    return state, is_complete
 
 
-def trained(session: Session, state: State) -> tuple[Part, bool]:
-    """Run the updates of an epoch after those that are done; return sums, and whether all are done."""
+def run_updates(session: Session, state: TrainingState) -> tuple[EpochProgress, bool]:
+    """Run the updates of an epoch that are not done; return the progress, and whether all are done."""
     epoch, before = len(state.rows), state.part
-    job, engine, processes = session.job, session.engine, session.engine.processes
-    plan = batches.epoch_of(len(job.train), job.sizes, seed=job.recipe.seed, epoch=epoch)
+    prepared, engine, processes = session.prepared, session.engine, session.processes
+    plan = plan_epoch(len(prepared.train), prepared.sizes, seed=prepared.recipe.seed, epoch=epoch)
     left = plan[before.updates :]
-    keys = [[(epoch, i) for i in step[processes.rank]] for one in left for step in one]
+    keys = [[(epoch, i) for i in step[processes.rank]] for update in left for step in update]
     sums = torch.zeros(3, dtype=torch.float64)  # loss, images, skipped
-    if processes.is_first:  # adding goes on where it stopped, so that it rounds as it would have
+    if processes.is_first:  # continues from the sums before, so that the rounding is the same
         sums += torch.tensor([before.loss, before.images, before.skipped], dtype=torch.float64)
-    pending: Seen | None = None
+    pending: UpdateResult | None = None
     done, start = before.updates, time.perf_counter()
     engine.net.train()
-    with closing(session.training.batches(keys, waiting_stopped(session))) as source:
-        for one in left:
-            seen = update(engine, one, source, number=epoch * len(plan) + done)
-            if seen is None:
+    with closing(session.training.batches(keys, session.is_stopped_waiting)) as batches:
+        for update in left:
+            result = run_update(engine, update, batches, number=epoch * len(plan) + done)
+            if result is None:
                 break
             if not (epoch or done):
-                processes.first_does(lambda: begin(session.folder, state, overwrite=True))
-            sums += read(pending, engine)  # of the update before: an accelerator is at work on this one
-            pending, done = seen, done + 1
+                processes.run_in_first(lambda: begin_run(session.folder, state, overwrite=True))
+            sums += read_sums(pending, engine)  # of the update before, while an accelerator computes this one
+            pending, done = result, done + 1
             if processes.is_first:
-                speed = (done - before.updates) * job.sizes.images / (time.perf_counter() - start)
-                session.watcher.on_update(epoch + 1, done, len(plan), speed)
-            if done < len(plan) and told_to_stop(session, done):
+                images = (done - before.updates) * prepared.sizes.per_update
+                session.observer.on_update(epoch + 1, done, len(plan), images / (time.perf_counter() - start))
+            if done < len(plan) and session.agree_to_stop(done):
                 break
-    loss, images, skipped = processes.summed(sums + read(pending, engine)).tolist()
+    loss, images, skipped = processes.sum(sums + read_sums(pending, engine)).tolist()
     seconds = before.seconds + time.perf_counter() - start
-    part = Part(updates=done, loss=loss, images=int(images), skipped=int(skipped), seconds=seconds)
-    return part, done == len(plan)
+    progress = EpochProgress(
+        updates=done, loss=loss, images=int(images), skipped=int(skipped), seconds=seconds
+    )
+    return progress, done == len(plan)
 
 
-def read(seen: Seen | None, engine: Engine) -> torch.Tensor:
-    """Return loss, images and skipped of an update as float64."""
-    values = (0.0, 0, 0) if seen is None else (finite(seen, engine), seen.images, seen.skipped)
+def read_sums(result: UpdateResult | None, engine: Engine) -> torch.Tensor:
+    """Return loss, images and skipped images of an update as float64."""
+    values = (0.0, 0, 0) if result is None else (read_loss(result, engine), result.images, result.skipped)
     return torch.tensor(values, dtype=torch.float64)
 
 
-def waiting_stopped(session: Session) -> Callable[[], bool]:
-    """Return whether to stop while images are awaited; several processes agree between updates alone."""
-    return session.stopped if session.engine.processes.count == 1 else lambda: False
-
-
-def told_to_stop(session: Session, done: int) -> bool:
-    """Was this process told to stop, or, now and then, any of them?"""
-    processes = session.engine.processes
-    if processes.count == 1:
-        return session.stopped()
-    if done % AGREE_EVERY:
-        return False
-    return bool(processes.summed(torch.tensor([float(session.stopped())])).item())
-
-
-def row_of(epoch: int, part: Part, found: Validation | None, engine: Engine, *, validating: float) -> Epoch:
-    """Return an epoch's row."""
-    return Epoch(
-        epoch=epoch + 1,
-        lr=engine.optimizer.param_groups[0]["lr"],
-        train_loss=part.loss / part.images,
-        val_loss=found.loss if found else None,
-        val_top1=found.top1 if found else None,
-        val_top5=found.top5 if found else None,
-        val_images=found.images if found else None,
-        seconds=part.seconds + validating,
-        images_per_s=part.images / part.seconds,
-        skipped=part.skipped,
-    )
-
-
 def check_weights(engine: Engine) -> None:
-    """Refuse to keep weights that are not finite.
+    """Refuse to save weights that are not finite.
 
     Raises:
-        TrainingStopped: some are not.
+        TrainingStopped: names the first.
     """
-    for name, weight in engine.judged.state_dict().items():
+    for name, weight in engine.evaluated.state_dict().items():
         if not weight.isfinite().all():
             raise TrainingStopped(
-                f"{name} is not finite any more: try a lower --lr, or a longer warm-up "
-                "(--set warmup_epochs=N)"
+                f"{name} is no longer finite: try a lower --lr, or a longer warm-up (--set warmup_epochs=N)"
             )
 
 
-def written(session: Session, state: State, *, ended: bool) -> None:
-    """Write what there is; after an epoch, the best weights first."""
-    if ended:
-        write_best(session.folder, state, session.job.about, session.engine)
+def write_files(session: Session, state: TrainingState, *, is_complete: bool) -> None:
+    """Write the state; after a complete epoch, the best weights first."""
+    if is_complete:
+        write_best(session.folder, state, session.prepared.about, session.engine)
     write_state(session.folder, state, session.engine)
-    if ended:
-        session.watcher.on_epoch(state.rows[-1])
+    if is_complete:
+        session.observer.on_epoch(state.rows[-1])

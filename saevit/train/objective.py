@@ -1,4 +1,4 @@
-"""What is minimised: cross-entropy of mixed and smoothed labels, and what a teacher says of the images."""
+"""The loss: cross-entropy of mixed and smoothed labels, and optional distillation from a teacher."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,18 +10,18 @@ from torch import Tensor, nn
 
 from saevit.checkpoint import About, read_checkpoint
 from saevit.errors import OptionError, need
-from saevit.models import about_of, trained
+from saevit.models import build_trained, read_about
 from saevit.train.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
 class Teacher:
-    """A trained network in eval mode, fed the student's images in its own normalisation."""
+    """A trained network in eval mode that gets the student's images in its own normalisation."""
 
     model: nn.Module
     scale: Tensor  # (1, C, 1, 1): x_teacher = x * scale + shift
     shift: Tensor
-    note: str = ""  # which weights of the file were taken, if it has several sets
+    note: str = ""  # which weights of the file are used, if it has several sets
 
     def logits(self, x: Tensor) -> Tensor:
         """Return (B, num_classes), without gradients."""
@@ -29,21 +29,23 @@ class Teacher:
             return self.model(x * self.scale + self.shift)
 
 
-def teacher_of(model: str, checkpoint: Path, about: About, device: torch.device) -> Teacher:
-    """Build a teacher with its weights.
+def load_teacher(model: str, checkpoint: Path, about: About, device: torch.device) -> Teacher:
+    """Build a teacher with its weights for a student described by `about`.
 
     Raises:
-        OptionError: the weights are of another network, number of classes or channels.
+        OptionError: the weights are of another network, or of other classes or channels than the student's.
     """
     file = read_checkpoint(checkpoint, "--teacher-checkpoint")
-    said = file.about
-    if said and said.class_names and about.class_names and said.class_names != about.class_names:
+    own = file.about
+    if own and own.class_names and about.class_names and own.class_names != about.class_names:
         raise OptionError(
-            f"--teacher-checkpoint {checkpoint} knows other classes: {', '.join(said.class_names[:3])}, ... "
-            f"and the data has {', '.join(about.class_names[:3])}, ..."
+            f"--teacher-checkpoint {checkpoint} has other classes: {', '.join(own.class_names[:3])}, ... "
+            f"and the data have {', '.join(about.class_names[:3])}, ..."
         )
-    net, note = trained(model, file, about.img_size, num_classes=about.num_classes, in_chans=about.in_chans)
-    own = said or about_of(net, model, about.img_size)
+    net, note = build_trained(
+        model, file, about.img_size, num_classes=about.num_classes, in_chans=about.in_chans
+    )
+    own = own or read_about(net, model, about.img_size)
     mean, std, own_mean, own_std = (
         torch.tensor(values, device=device).view(1, -1, 1, 1)
         for values in (about.mean, about.std, own.mean, own.std)
@@ -56,50 +58,48 @@ def teacher_of(model: str, checkpoint: Path, about: About, device: torch.device)
 class Objective:
     """The loss of a batch, and the mixing of its images before."""
 
-    smoothing: float
+    recipe: Recipe
     mixup: Any  # timm's Mixup, or None
     teacher: Teacher | None
-    weight: float
-    temperature: float
 
-    def mixed(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return images and targets, (B, classes) where mixed, else the labels; draws from numpy's generator.
+    def mix(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return images and targets: (B, classes) if mixed, else the labels; draws from numpy's generator.
 
-        timm mixes pairs, so the last image of an odd batch stays as it is.
+        timm mixes pairs, so the last image of an odd batch is not mixed.
         """
         if self.mixup is None:
             return x, labels
         even = len(x) // 2 * 2
         x = x.clone()
-        head, target = self.mixup(x[:even], labels[:even])
+        mixed, target = self.mixup(x[:even], labels[:even])
         if even < len(x):
-            alone = need("timm.data.mixup").mixup_target(
-                labels[even:], self.mixup.num_classes, 1.0, self.smoothing
+            last = need("timm.data.mixup").mixup_target(
+                labels[even:], self.mixup.num_classes, 1.0, self.recipe.smoothing
             )
-            head, target = torch.cat([head, x[even:]]), torch.cat([target, alone])
-        return head, target
+            mixed, target = torch.cat([mixed, x[even:]]), torch.cat([target, last])
+        return mixed, target
 
-    def summed(self, logits: Tensor, target: Tensor, x: Tensor) -> Tensor:
+    def sum_loss(self, logits: Tensor, target: Tensor, x: Tensor) -> Tensor:
         """Return the loss summed over the batch, in fp32."""
-        smoothing = self.smoothing if target.ndim == 1 else 0.0
+        smoothing = self.recipe.smoothing if target.ndim == 1 else 0.0
         loss = F.cross_entropy(logits.float(), target, reduction="sum", label_smoothing=smoothing)
         if self.teacher is None:
             return loss
-        soft = distillation(logits.float(), self.teacher.logits(x).float(), self.temperature)
-        return (1 - self.weight) * loss + self.weight * soft
+        soft = distil(logits.float(), self.teacher.logits(x).float(), self.recipe.teacher_temperature)
+        return (1 - self.recipe.teacher_weight) * loss + self.recipe.teacher_weight * soft
 
 
-def distillation(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
+def distil(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     """Return T^2 KL(teacher || student) at temperature T, summed over the batch (arXiv 1503.02531)."""
-    student, teacher = (F.log_softmax(x / temperature, dim=-1) for x in (logits, taught))
+    student, teacher = (F.log_softmax(x / temperature, dim=-1) for x in (student, teacher))
     return temperature**2 * F.kl_div(student, teacher, reduction="sum", log_target=True)
 
 
-def objective_of(recipe: Recipe, num_classes: int, teacher: Teacher | None) -> Objective:
+def make_objective(recipe: Recipe, num_classes: int, teacher: Teacher | None) -> Objective:
     """Return the recipe's loss."""
-    mixes = (recipe.mixup > 0 or recipe.cutmix > 0) and recipe.mixup_prob > 0
-    mixup = (
-        need("timm.data").Mixup(
+    mixup = None
+    if max(recipe.mixup, recipe.cutmix) > 0 and recipe.mixup_prob > 0:
+        mixup = need("timm.data").Mixup(
             mixup_alpha=recipe.mixup,
             cutmix_alpha=recipe.cutmix,
             prob=recipe.mixup_prob,
@@ -107,13 +107,4 @@ def objective_of(recipe: Recipe, num_classes: int, teacher: Teacher | None) -> O
             label_smoothing=recipe.smoothing,
             num_classes=num_classes,
         )
-        if mixes
-        else None
-    )
-    return Objective(
-        smoothing=recipe.smoothing,
-        mixup=mixup,
-        teacher=teacher,
-        weight=recipe.teacher_weight,
-        temperature=recipe.teacher_temperature,
-    )
+    return Objective(recipe=recipe, mixup=mixup, teacher=teacher)

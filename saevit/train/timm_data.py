@@ -1,4 +1,4 @@
-"""Data that timm's readers open where it lies here, torchvision's and Hugging Face's; never a download."""
+"""Local data that timm's readers open, from torchvision and Hugging Face datasets; nothing is downloaded."""
 
 import contextlib
 import io
@@ -10,48 +10,49 @@ from typing import TYPE_CHECKING, Any
 from saevit.errors import OptionError, need
 from saevit.images import UnreadableImage, read_image, upright_rgb
 from saevit.text import printable
-from saevit.train.image_data import ImageData, Split, fingerprint_of
+from saevit.train.image_data import ImageData, Split, hash_images
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 PREFIXES = ("torch", "hfds")
-STREAMS = ("hfids", "tfds", "wds")
+STREAM_PREFIXES = ("hfids", "tfds", "wds")
+OFFLINE_MODULES = ("huggingface_hub.constants", "datasets.config")  # each with HF_HUB_OFFLINE
 
 
-def prefix_of(source: str) -> str | None:
-    """Return the reader that a source names, such as `torch` of `torch/cifar10`; None is no reader's name."""
+def reader_prefix(source: str) -> str | None:
+    """Return the reader that a source names, such as `torch` in `torch/cifar10`; None if it names none."""
     prefix, slash, _ = source.partition("/")
-    return prefix.lower() if slash and prefix.lower() in (*PREFIXES, *STREAMS) else None
+    return prefix.lower() if slash and prefix.lower() in (*PREFIXES, *STREAM_PREFIXES) else None
 
 
-def open_timm(source: str, split: Split, root: Path | None) -> ImageData:
+def open_timm_data(source: str, split: Split, root: Path | None) -> ImageData:
     """Open `torch/NAME` (torchvision) or `hfds/NAME` (Hugging Face datasets) by `timm.data.create_dataset`.
 
     Args:
         source: `torch/NAME`, or `hfds/NAME` where NAME may be a folder of parquet or image files.
-        split: `train` or `validation`; these sets bring their own.
-        root: where it lies; for hfds its cache, None is the library's own.
+        split: `train` or `validation`; these datasets define their own splits.
+        root: the folder with the data; for hfds its cache, None is the default of the library.
 
     Raises:
-        OptionError: it is not there, has no such split, or can only be read as a stream.
-        MissingPackageError: a package that reads it is not installed.
+        OptionError: the data are not in the folder, have no such split, or can only be read as a stream.
+        MissingPackageError: a package that reads the data is not installed.
     """
-    prefix = prefix_of(source)
-    if prefix in STREAMS:
+    prefix = reader_prefix(source)
+    if prefix in STREAM_PREFIXES:
         raise OptionError(
-            f"--data {source} is read as a stream, and a split or a seed needs images by number: "
+            f"--data {source} is read as a stream, and training needs images by number: "
             "name torch/NAME, hfds/NAME or a folder"
         )
     if split == "all":
-        raise OptionError(f"--split all: {source} brings its own splits, choose train or validation")
+        raise OptionError(f"--split all: {source} defines its own splits, choose train or validation")
     if prefix == "torch" and root is None:
         raise OptionError(
-            f"--data {source} needs --data-dir: the folder in which it lies, nothing is downloaded"
+            f"--data {source} needs --data-dir, the folder with the data: nothing is downloaded"
         )
-    dataset = created(source, split, root)
+    dataset = create_dataset(source, split, root)
     reader = getattr(dataset, "reader", None)
-    names, labels = of_reader(reader) if reader is not None else of_torchvision(dataset, source)
+    names, labels = read_labels(reader) if reader is not None else read_torchvision_labels(dataset, source)
     if not labels:
         raise OptionError(f"--data {source} has no images in its split {split}")
     return ImageData(
@@ -59,58 +60,54 @@ def open_timm(source: str, split: Split, root: Path | None) -> ImageData:
         split=split,
         class_names=names,
         labels=labels,
-        fingerprint=fingerprint_of(names, [f"{i} {label}" for i, label in enumerate(labels)]),
+        fingerprint=hash_images(names, [f"{i} {label}" for i, label in enumerate(labels)]),
         statement=f"{source}: {len(labels):,} images, {len(names)} classes; its own split {split}",
-        read=partial(from_torchvision if reader is None else from_reader, dataset, source),
+        read=partial(read_torchvision_image if reader is None else read_reader_image, dataset, source),
     )
 
 
-def created(source: str, split: str, root: Path | None) -> Any:
-    """Open it by timm."""
-    name = printable(source)
-    if source.lower().startswith("hfds/"):
+def create_dataset(source: str, split: str, root: Path | None) -> Any:
+    """Create timm's dataset of a source, without network access."""
+    prefix, _, rest = source.partition("/")
+    if prefix.lower() == "hfds":
         need("datasets")
     where = {} if root is None else {"root": str(root)}
-    prefix, _, rest = source.partition("/")
     try:
-        with offline():
+        with hub_offline():
             return need("timm.data").create_dataset(
                 f"{prefix.lower()}/{rest}", split=split, download=False, search_split=False, **where
             )
     except OptionError:
         raise
-    except Exception as error:  # each reader has errors of its own
-        said = " ".join(str(error).split())[:200] or type(error).__name__
+    except Exception as error:  # each reader raises its own errors
+        reason = printable(" ".join(str(error).split())[:200] or type(error).__name__)
         place = f" in {printable(str(root))}" if root else ""
         raise OptionError(
-            f"--data {name} cannot be opened{place}, and nothing is downloaded: {printable(said)}"
+            f"--data {printable(source)} cannot be opened{place}, and nothing is downloaded: {reason}"
         ) from error
 
 
 @contextlib.contextmanager
-def offline() -> Iterator[None]:
-    """Keep Hugging Face's packages from the network: theirs would download what is not there."""
+def hub_offline() -> Iterator[None]:
+    """Keep Hugging Face's packages from downloading missing data."""
     with contextlib.ExitStack() as stack:
-        for module, name in (
-            ("huggingface_hub.constants", "HF_HUB_OFFLINE"),
-            ("datasets.config", "HF_HUB_OFFLINE"),
-        ):
+        for module in OFFLINE_MODULES:
             with contextlib.suppress(ImportError):
                 settings: Any = need(module)
-                stack.callback(setattr, settings, name, getattr(settings, name))
-                setattr(settings, name, True)
+                stack.callback(setattr, settings, "HF_HUB_OFFLINE", settings.HF_HUB_OFFLINE)
+                settings.HF_HUB_OFFLINE = True
         yield
 
 
-def of_reader(reader: Any) -> tuple[tuple[str, ...], tuple[int, ...]]:
+def read_labels(reader: Any) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Return class names and labels of one of timm's readers."""
     labels = tuple(int(label) for label in reader.iter_targets())
-    known = {int(index): str(name) for name, index in reader.class_to_idx.items()}
-    count = 1 + max([*known, *labels], default=-1)
-    return tuple(printable(known.get(i, str(i))) for i in range(count)), labels
+    names = {int(index): str(name) for name, index in reader.class_to_idx.items()}
+    count = 1 + max([*names, *labels], default=-1)
+    return tuple(printable(names.get(i, str(i))) for i in range(count)), labels
 
 
-def of_torchvision(dataset: Any, source: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
+def read_torchvision_labels(dataset: Any, source: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Return class names and labels of one of torchvision's datasets."""
     targets = getattr(dataset, "targets", None)
     if targets is None:
@@ -118,21 +115,21 @@ def of_torchvision(dataset: Any, source: str) -> tuple[tuple[str, ...], tuple[in
             f"--data {source} does not list its labels: name torch/cifar10, torch/mnist, or a folder"
         )
     labels = tuple(int(label) for label in targets)
-    given = getattr(dataset, "classes", None) or range(1 + max(labels, default=-1))
-    return tuple(printable(name[0] if isinstance(name, tuple) else str(name)) for name in given), labels
+    names = getattr(dataset, "classes", None) or range(1 + max(labels, default=-1))
+    return tuple(printable(name[0] if isinstance(name, tuple) else str(name)) for name in names), labels
 
 
-def from_torchvision(dataset: Any, source: str, index: int) -> "Image":
-    """Read an image through torchvision, which decodes it itself."""
+def read_torchvision_image(dataset: Any, source: str, index: int) -> "Image":
+    """Read an image through torchvision, which decodes it."""
     try:
         return upright_rgb(dataset[index][0])[0]
-    except Exception as error:  # whatever its decoder raises
-        said = str(error).partition("\n")[0] or type(error).__name__
-        raise UnreadableImage(f"{source}, image {index}", f"is broken: {said}") from error
+    except Exception as error:  # its decoders raise errors of any type
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise UnreadableImage(f"{source}, image {index}", f"is broken: {reason}") from error
 
 
-def from_reader(dataset: Any, source: str, index: int) -> "Image":
-    """Read an image's bytes through timm; its dataset would put the next image in a broken one's place."""
+def read_reader_image(dataset: Any, source: str, index: int) -> "Image":
+    """Read the bytes of an image through timm, whose dataset would replace a broken image by the next."""
     name = f"{source}, image {index}"
     try:
         file = dataset.reader[index][0]

@@ -2,9 +2,10 @@
 
 import shlex
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,15 +14,10 @@ from saevit.errors import OptionError
 from saevit_cli import options, output, readers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-
+    from saevit.compare.accuracies import MeasuredOn
     from saevit.compare.comparison import Comparison
-    from saevit.compare.measured import MeasuredOn
-    from saevit.measure.plan import Plan
-    from saevit.runs.record import Dtype
 
-# The presets, and models that lead at their budgets; sized for two cores and three minutes.
+# The presets and leading models of their sizes; this takes about three minutes on two cores.
 DEFAULT = (
     "saevit_tiny",
     "saevit_pico",
@@ -44,261 +40,240 @@ DEFAULT = (
     "saevit_claim_1.3g",
 )
 
-
 PUBLISHED = "published"
-# What a stored run was measured with.
-MEASURED_WITH = (
-    "img_size",
-    "batch_size",
-    "device",
-    "dtype",
-    "runtime",
-    "threads",
-    "memory_format",
-    "rounds",
-    "min_time",
-    "measure",
-    "fold",
-    "force",
+AXES = ("gmacs", "latency")  # of the plot and the fronts, by default
+# Options that say how to measure, which a stored run has from its own measurement.
+HOW_TO_MEASURE = (
+    *("img_size", "batch_size", "device", "dtype", "runtime", "threads", "memory_format"),
+    *("rounds", "min_time", "measure", "fold", "force"),
 )
-AXES = ("gmacs", "latency")  # what papers plot, and what this machine says
+
+Models = Annotated[
+    list[str] | None,
+    options.argument(
+        metavar="MODEL",
+        help="Variants, published models, groups, timm:NAME, timm:PATTERN or birder:NAME; the default is the "
+        "presets and well-known baselines.",
+    ),
+]
+Group = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--group",
+        metavar="NAME",
+        help="Add a group of models: core, conv, hybrid, mobile, class-0.8 or class-1.3; repeatable.",
+    ),
+]
+Reference = Annotated[
+    str | None,
+    typer.Option(metavar="MODEL", help="Model that ratios are relative to; the default is the first one."),
+]
+FromStore = Annotated[
+    str | None,
+    options.of_time(
+        metavar="RUN",
+        help="Show a stored run instead of measuring: `latest`, a name in `saevit results list`, or a file.",
+    ),
+]
+Sort = Annotated[
+    str | None,
+    options.of_output(
+        metavar="latency|throughput|gmacs|params|memory|top1",
+        help="Order of the rows, the best first; the default is the order given.",
+    ),
+]
+AxisX = Annotated[
+    Any,
+    options.of_output(
+        "--x",
+        parser=readers.read_names,
+        metavar="NAME,...",
+        help="Horizontal axes of the plot and of the Pareto fronts, one panel each: gmacs, params, latency, "
+        "throughput, memory; the default is gmacs,latency.",
+    ),
+]
+AxisY = Annotated[
+    str | None,
+    options.of_output(
+        "--y",
+        metavar="NAME",
+        help="Vertical axis of the plot: top1 or a cost; the default is top1, or a cost if no model has a "
+        "top-1.",
+    ),
+]
+Top1 = Annotated[
+    str | None,
+    options.of_output(
+        "--top1",
+        metavar="published|SOURCE[@SPLIT]",
+        help="Accuracies to show: published ones (the default), or those that `saevit eval` measured on this "
+        "dataset, such as digits.",
+    ),
+]
+Plot = Annotated[Path | None, options.plot_option("the models")]
+Report = Annotated[
+    Path | None,
+    options.of_output(
+        metavar="FILE.html",
+        help="Write an HTML page with a sortable table, plots and raw samples, which needs no network.",
+    ),
+]
 
 
 def compare(
     context: typer.Context,
-    models: options.Models = None,
-    group: options.Group = None,
-    reference: options.Reference = None,
+    models: Models = None,
+    group: Group = None,
+    reference: Reference = None,
     img_size: options.ImgSize = "224",
-    batch_size: options.OneBatch = "1",
+    batch_size: options.BatchSize = 1,
     device: options.Device = "auto",
-    dtype: options.DtypeName = "fp32",
-    runtime: options.OneRuntime = "eager",
+    dtype: options.Dtype = "fp32",
+    runtime: options.Runtime = "eager",
     threads: options.Threads = None,
-    memory_format: options.Layout = "contiguous",
-    rounds: options.Rounds = "15",
-    min_time: options.MinTime = "0.1",
+    memory_format: options.MemoryFormat = "contiguous",
+    rounds: options.Rounds = 15,
+    min_time: options.MinTime = 0.1,
     measure: options.Measure = True,
-    from_store: options.FromStore = None,
+    from_store: FromStore = None,
     fold: options.Fold = True,
     force: options.Force = False,
-    sort: options.Sort = None,
-    x: options.AxisX = None,
-    y: options.AxisY = None,
-    top1: options.Top1 = None,
-    plot: options.Scatter = None,
-    report: options.Report = None,
+    sort: Sort = None,
+    x: AxisX = None,
+    y: AxisY = None,
+    top1: Top1 = None,
+    plot: Plot = None,
+    report: Report = None,
     json: options.Json = None,
     csv: options.Csv = None,
     store: options.Store = None,
     overwrite: options.Overwrite = False,
-) -> None:
-    """Set models side by side: exact counts, one interleaved timing run, published accuracies."""
-    from saevit.measure.plan import Plan
+) -> int:
+    """Compare models: exact counts, one interleaved timing run, published accuracies."""
+    from saevit.compare.compare import compare as compare_models
+    from saevit.compare.compare import expected, resolve_models
+    from saevit.measure.timing import TimingOptions
+    from saevit.report.figure import FORMATS
+    from saevit.report.html.page import report_html
+    from saevit.report.metrics import check_axes, sort_candidates
+    from saevit.report.scatter.points import choose_axes
+    from saevit.report.views.compare import tabulate_comparison, write_comparison_csv, write_comparison_json
+    from saevit.runs.store import find_run
 
-    view = View(
-        sort=sort,
-        x=readers.read_names(x) if x else None,
-        y=y,
-        is_timed=measure,
-        plot=plot,
-        report=report,
-        json=json,
-        csv=csv,
-    )
+    sort_candidates((), sort)
+    check_axes(x or (), y or "top1")
     if from_store:
         check_as_measured(context)
-    source = located(from_store, store) if from_store else None
-    view.check(overwrite=overwrite, source=source)
-    names = [*(models or ()), *(group or ())]
-    accuracies = Accuracies(text=top1, folder=store)
+    source = find_run(from_store, store, timed=True, on_skip=output.warn) if from_store else None
+    outputs = output.Outputs(
+        {"--json": json, "--csv": csv, "--report": report, "--plot": plot},
+        overwrite=overwrite,
+        inputs=[("--from-store", source)],
+        endings={"--plot": FORMATS, "--report": (".html",)},
+    )
+    axes = x or (AXES if measure else AXES[:1])
+    plot_axes = partial(choose_axes, xs=axes, y=y, is_asked=x is not None)
+    names = resolve_models([*(models or ()), *(group or ())])
+    base = resolve_models([reference])[0] if reference else None
     if source:
-        found = stored(source, names, reference, accuracies)
+        result = read_comparison(source, names, base, top1, store)
     else:
-        plan = Plan(
-            batch_sizes=(readers.read_count("--batch-size", batch_size),),
+        timing = TimingOptions(
+            batch_sizes=(batch_size,),
             device=device,
             runtimes=(runtime,),
-            threads=readers.read_threads(threads),
-            memory_format=readers.read_layout(memory_format),
-            rounds=readers.read_rounds(rounds),
-            min_time=readers.read_min_time(min_time),
+            threads=threads,
+            memory_format=memory_format,
+            rounds=rounds,
+            min_time=min_time,
             fold=fold,
             force=force,
         )
-        size, precision = readers.read_size(img_size), readers.read_dtype(dtype)
-        found = run(names or DEFAULT, reference, size, precision, plan if measure else None, accuracies, view)
-    written = view.emit(found)
-    interrupted = found.timings if not from_store else None
-    raise typer.Exit(output.exit_code(interrupted, failed=found.failed or not written))
-
-
-def run(
-    names: "Sequence[str]",
-    reference: str | None,
-    img_size: tuple[int, int],
-    dtype: "Dtype",
-    plan: "Plan | None",
-    accuracies: "Accuracies",
-    view: "View",
-) -> "Comparison":
-    """Build, count and time the models, with a bar and a store."""
-    from saevit.compare.compare import compare, expected, resolved
-
-    models = resolved(names)
-    base = resolved([reference])[0] if reference else None
-    measured = accuracies.chosen()
-    if view.plot:
-        view.drawn_axes(expected(models, img_size, measured, is_timed=plan is not None))
-    with output.kept(accuracies.folder, wanted=plan is not None) as writer, output.progress() as tell:
-        found = compare(
-            models,
-            reference=base,
-            img_size=img_size,
-            dtype=dtype,
-            plan=plan,
-            on_step=lambda step: tell(step.text, step.done, step.eta),
-            writer=writer,
-            measured=measured,
-        )
-    return accuracies.hinted(found)
+        names = names or resolve_models(DEFAULT)
+        measured = find_accuracies(top1, store)
+        if plot:  # refuses axes before anything is measured
+            plot_axes(expected(names, img_size, measured, is_timed=measure))
+        with output.measuring(store, wanted=measure) as (writer, on_progress):
+            result = compare_models(
+                names,
+                reference=base,
+                img_size=img_size,
+                dtype=dtype,
+                timing=timing if measure else None,
+                on_progress=on_progress,
+                writer=writer,
+                measured=measured,
+            )
+    if not top1:
+        result = hint_evaluations(result, store)
+    outputs.show([tabulate_comparison(result, sort, axes)])
+    is_written = outputs.write(
+        {
+            "--json": lambda: write_comparison_json(result),
+            "--csv": lambda: write_comparison_csv(result),
+            "--report": lambda: report_html(result, command="saevit " + shlex.join(sys.argv[1:])),
+            "--plot": lambda: draw_plot(result, *plot_axes(result)),
+        }
+    )
+    return output.exit_code(None if source else result.run, failed=result.failed or not is_written)
 
 
 def check_as_measured(context: typer.Context) -> None:
-    """Refuse options that say how to measure, given beside a run that is measured already."""
+    """Refuse options that say how to measure, as a stored run is shown as it was measured."""
     for param in context.command.params:
         source = context.get_parameter_source(str(param.name))
-        if param.name in MEASURED_WITH and source is not None and source.name == "COMMANDLINE":
-            value = context.params[param.name]
-            given = f"{param.opts[0]} {value}"
-            if isinstance(value, bool):
-                given = (param.opts if value else param.secondary_opts)[0]
-            raise OptionError(
-                f"{given}: --from-store shows a run as it was measured; leave one of the two out"
-            )
+        if param.name in HOW_TO_MEASURE and source is not None and source.name == "COMMANDLINE":
+            is_off = context.params[param.name] is False
+            option = (param.secondary_opts if is_off else param.opts)[0]
+            raise OptionError(f"{option}: --from-store shows a run as it was measured; drop one of the two")
 
 
-def located(run: str, folder: "Path | None") -> "Path":
-    """Return the file of a stored run that was timed."""
-    from saevit.runs.store import locate
-
-    return locate(run, folder, timed=True, on_skip=output.warn)
-
-
-def stored(
-    run: "Path", names: "Sequence[str]", reference: str | None, accuracies: "Accuracies"
+def read_comparison(
+    path: Path, models: list[str], reference: str | None, top1: str | None, store: Path | None
 ) -> "Comparison":
-    """Read a comparison back, with the accuracies that it was shown with unless others are asked for."""
-    from saevit.compare.compare import resolved
-    from saevit.compare.stored import comparison_of, measured_then
-    from saevit.runs.store import read
+    """Read a stored run as a comparison, by default with the accuracies that it was shown with."""
+    from saevit.compare.accuracies import accuracies_of
+    from saevit.compare.compare import comparison_of
+    from saevit.runs.store import read_run
 
-    found = read(run)
-    for warning in found.warnings:
+    run = read_run(path)
+    for warning in run.warnings:
         output.warn(warning)
-    definition = found.header.environment.network
-    measured = accuracies.chosen(definition) if accuracies.text else measured_then(found)
-    base = resolved([reference])[0] if reference else None
-    return accuracies.hinted(comparison_of(found, resolved(names), base, measured))
+    definition = run.environment.network
+    measured = find_accuracies(top1, store, definition) if top1 else accuracies_of(run)
+    return comparison_of(run, models, reference, measured)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Accuracies:
-    """Which accuracies are shown: published ones, or those of evaluations in a folder of runs."""
+def find_accuracies(
+    top1: str | None, store: Path | None, definition: int = saevit.NETWORK
+) -> "MeasuredOn | None":
+    """Return the evaluations that --top1 names, of one definition of the network; None is published ones."""
+    from saevit.compare.accuracies import choose_accuracies
+    from saevit.runs.evaluation import list_top1s
 
-    text: str | None
-    folder: "Path | None"
-
-    def chosen(self, definition: int = saevit.NETWORK) -> "MeasuredOn | None":
-        """Return the measured ones that were asked for, of a definition of the network; None: published."""
-        from saevit.compare.measured import chosen
-        from saevit.runs.evaluation import measured_here
-
-        if self.text in (None, PUBLISHED):
-            return None
-        return chosen(str(self.text), measured_here(self.folder, output.warn), definition)
-
-    def hinted(self, found: "Comparison") -> "Comparison":
-        """Say what was measured here too, where published accuracies are shown and nothing was asked for."""
-        from saevit.compare.measured import with_hints
-        from saevit.runs.evaluation import measured_here
-
-        if found.top1_on or self.text:
-            return found
-        try:
-            return with_hints(found, measured_here(self.folder, output.warn))
-        except OptionError:  # a store that cannot be read: the comparison is worth showing all the same
-            return found
+    if top1 in (None, PUBLISHED):
+        return None
+    return choose_accuracies(str(top1), list_top1s(store, output.warn), definition)
 
 
-@dataclass(frozen=True, kw_only=True)
-class View:
-    """How a comparison is shown, and where."""
+def hint_evaluations(result: "Comparison", store: Path | None) -> "Comparison":
+    """Return a comparison of published accuracies with hints at evaluations of its models in the store."""
+    from saevit.compare.accuracies import add_hints
+    from saevit.runs.evaluation import list_top1s
 
-    sort: str | None
-    x: tuple[str, ...] | None
-    y: str | None
-    is_timed: bool
-    plot: "Path | None"
-    report: "Path | None"
-    json: str | None
-    csv: str | None
-
-    @property
-    def axes(self) -> tuple[str, ...]:
-        """The axes of the fronts, and of the plot unless these make none."""
-        return self.x or (AXES if self.is_timed else AXES[:1])
-
-    def check(self, *, overwrite: bool, source: "Path | None") -> None:
-        """Refuse, before any work, what cannot be shown or written; `source` is a run that is read."""
-        from saevit.report import metrics
-        from saevit.report.figure import FORMATS
-
-        metrics.sorted_by((), self.sort)
-        metrics.check_axes(self.x or (), self.y or "top1")
-        output.check_targets(
-            (("--json", self.json), ("--csv", self.csv), ("--plot", self.plot), ("--report", self.report)),
-            overwrite=overwrite,
-            inputs=[("--from-store", source)],
-            endings={"--plot": FORMATS, "--report": (".html",)},
-        )
-
-    def emit(self, found: "Comparison") -> bool:
-        """Show the table, unless data go to stdout, then write what was asked for. Was all of it written?"""
-        from saevit.report import comparison
-
-        if output.STDOUT not in (self.json, self.csv):
-            output.show((comparison.comparison_table(found, self.sort, self.axes),))
-        return output.write_all(
-            ("--json", self.json, lambda: comparison.comparison_json(found)),
-            ("--csv", self.csv, lambda: comparison.comparison_csv(found)),
-            ("--report", self.report, lambda: page(found)),
-            ("--plot", self.plot, lambda: self.drawn(found)),
-        )
-
-    def drawn(self, found: "Comparison") -> "Callable[[Path], None]":
-        """Draw the plot, and say so where its axes are others than usual."""
-        from saevit.report.figure import save
-        from saevit.report.scatter import scatter_figure
-
-        xs, y, why = self.drawn_axes(found)
-        if why:
-            output.say(f"{why}; --plot shows {y} against {' and '.join(xs)} instead")
-        return partial(save, scatter_figure(found, xs, y))
-
-    def drawn_axes(self, found: "Comparison") -> "tuple[Sequence[str], str, str | None]":
-        """Return the axes of the plot, and why they are others than usual.
-
-        Raises:
-            OptionError: the ones asked for make no figure of these models.
-        """
-        from saevit.report.marks import drawable_axes
-
-        return drawable_axes(found, self.axes, self.y, is_asked=self.x is not None)
+    if result.top1_on:
+        return result
+    try:
+        return add_hints(result, list_top1s(store, output.warn))
+    except OptionError:  # the store cannot be read, but the comparison is still useful
+        return result
 
 
-def page(found: "Comparison") -> str:
-    """Return the HTML report."""
-    from saevit.report.html.page import report_html
+def draw_plot(result: "Comparison", xs: Sequence[str], y: str, why: str | None) -> Callable[[Path], None]:
+    """Draw the plot, and say why its axes are not the default ones."""
+    from saevit.report.figure import save_figure
+    from saevit.report.scatter.scatter_plot import scatter_figure
 
-    return report_html(found, command="saevit " + shlex.join(sys.argv[1:]))
+    if why:
+        output.say(f"{why}; --plot shows {y} against {' and '.join(xs)} instead")
+    return partial(save_figure, scatter_figure(result, xs, y))

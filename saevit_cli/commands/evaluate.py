@@ -1,136 +1,130 @@
 """`saevit eval`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast, get_args
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from saevit.errors import OptionError
 from saevit.text import printable
-from saevit_cli import options, output, readers
-from saevit_cli.commands import evaluate_options as own
+from saevit.train.image_data import Split
+from saevit_cli import display, options, output, readers
 
 if TYPE_CHECKING:
-    from saevit.measure.plan import Step
-    from saevit.models import Weighted
+    from saevit.measure.timing import NextStep
     from saevit.runs.evaluation import Evaluation
     from saevit.runs.store import Writer
-    from saevit.train.data import ImageData, Split
-    from saevit.train.evaluate import EvalPlan
+
+of_data = options.in_panel("Data")
+Data = Annotated[
+    str | None,
+    of_data(
+        metavar="SOURCE",
+        help="Images: digits (from scikit-learn), a folder with train/ and val/ or with class folders, "
+        "torch/NAME or hfds/NAME; the default is the data that --checkpoint was trained on.",
+    ),
+]
+DataDir = Annotated[
+    Path | None,
+    of_data(metavar="DIR", help="Folder with the data of torch/NAME or hfds/NAME; nothing is downloaded."),
+]
+SplitName = Annotated[Split, of_data("--split", help="Images to evaluate.")]
+Workers = Annotated[
+    int,
+    of_data(
+        parser=readers.count_reader(least=0, most=readers.MOST_PROCESSES),
+        metavar="N",
+        help="Number of processes that read images; with 0, the process that runs the network reads them.",
+    ),
+]
+Csv = Annotated[str | None, options.csv_option("one row")]
+NoStore = Annotated[
+    bool, options.of_output("--no-store", help="Do not store the result for compare and results.")
+]
 
 
 def evaluate(
-    model: own.Model = None,
+    model: options.CheckpointModel = None,
     width: options.Width = None,
     depth: options.Depth = None,
-    sparsity: options.Sparsity = None,
+    rates: options.Rates = None,
     settings: options.Set = None,
-    checkpoint: own.Checkpoint = None,
-    img_size: own.ImgSize = None,
-    data: own.Data = None,
-    data_dir: own.DataDir = None,
-    split: own.SplitName = "validation",
-    workers: own.Workers = "0",
-    batch_size: own.BatchSize = "64",
+    checkpoint: options.Checkpoint = None,
+    img_size: options.CheckpointImgSize = None,
+    data: Data = None,
+    data_dir: DataDir = None,
+    split: SplitName = "validation",
+    workers: Workers = 0,
+    batch_size: options.BatchSize = 64,
     device: options.Device = "auto",
     threads: options.Threads = None,
-    json: own.Json = None,
-    csv: own.Csv = None,
+    json: options.Json = None,
+    csv: Csv = None,
     store: options.Store = None,
-    no_store: own.NoStore = False,
+    no_store: NoStore = False,
     overwrite: options.Overwrite = False,
-) -> None:
-    """Measure what trained weights reach: top-1 and top-5 with intervals, calibration, throughput.
+) -> int:
+    """Measure the accuracy of trained weights: top-1 and top-5 with intervals, calibration, throughput.
 
-    The top-1 is kept as a measured record: `saevit compare ... --top1 SOURCE` draws it.
+    The top-1 is stored as a measured record; `saevit compare ... --top1 SOURCE` draws it.
     """
     if checkpoint is None:
-        raise OptionError("eval needs --checkpoint FILE: random weights measure nothing")
-    output.check_targets(
-        (("--json", json), ("--csv", csv)),
+        raise OptionError("eval needs --checkpoint FILE: the accuracy of random weights means nothing")
+    outputs = output.Outputs(
+        {"--json": json, "--csv": csv},
         overwrite=overwrite,
         inputs=[("--checkpoint", checkpoint), ("--data", data if Path(data or "").is_dir() else None)],
     )
-    size = readers.read_size(img_size) if img_size else None
-    batches, limit = readers.read_count("--batch-size", batch_size), readers.read_threads(threads)
-    readers_of_images = readers.read_count("--workers", workers, least=0, most=readers.MOST_PROCESSES)
-    named = readers.read_network(
-        model, width, depth, sparsity, settings, checkpoint=checkpoint, default="saevit_tiny"
+    subject = readers.read_network(
+        model, width, depth, rates, settings, checkpoint=checkpoint, default="saevit_tiny"
     )
-    from saevit.models import weighted
-    from saevit.report import evaluation
-    from saevit.train.evaluate import EvalPlan
+    from saevit.models import load_network
+    from saevit.report.views.evaluation import (
+        tabulate_evaluation,
+        write_evaluation_csv,
+        write_evaluation_json,
+    )
+    from saevit.train.accuracy import EvalPlan, evaluate_network
+    from saevit.train.data_sources import open_data
     from saevit.train.loaders import WorkersFailed
 
-    net = weighted(named, checkpoint, size)
-    for note in net.notes:
+    network = load_network(subject, checkpoint, img_size)
+    for note in network.notes:
         output.say(note)
-    images = opened(net, checkpoint, data, split, data_dir)
-    plan = EvalPlan(
-        img_size=size, batch_size=batches, device=device, threads=limit, workers=readers_of_images
-    )
-    with output.kept(None if no_store else store, wanted=not no_store) as writer:
+    source = data or network.about.data
+    if not source:
+        raise OptionError(f"--checkpoint {checkpoint} does not name its training data: add --data SOURCE")
+    images = open_data(source, split, root=data_dir)
+    plan = EvalPlan(img_size=img_size, batch_size=batch_size, device=device, threads=threads, workers=workers)
+    with output.kept(store, wanted=not no_store) as writer:
         try:
-            found = evaluated(net, images, checkpoint, plan, quiet=output.STDOUT in (json, csv))
+            with display.show_progress() as tell:
+
+                def on_step(step: "NextStep") -> None:
+                    if step.done == 0 and not outputs.use_stdout:
+                        typer.echo(f"Evaluating on {printable(images.statement)}\n")
+                    tell(step.text, step.done, step.eta)
+
+                result = evaluate_network(network, images, checkpoint, plan, on_step)
         except WorkersFailed as error:
             output.say(f"error: {error}")
-            raise typer.Exit(output.FAILED) from error
-        show(found, json, csv)  # before anything is written that may fail
-        is_kept = writer is None or was_kept(found, writer)
-    is_written = output.write_all(
-        ("--json", json, lambda: evaluation.evaluation_json(found)),
-        ("--csv", csv, lambda: evaluation.evaluation_csv(found)),
+            return output.FAILED
+        outputs.show(tabulate_evaluation(result))  # before anything is written that may fail
+        if outputs.use_stdout and result.unreadable:
+            output.warn(f"unreadable images: {len(result.unreadable)}, the first: {result.unreadable[0]}")
+        is_stored = writer is None or store_result(result, writer)
+    is_written = outputs.write(
+        {"--json": lambda: write_evaluation_json(result), "--csv": lambda: write_evaluation_csv(result)}
     )
-    raise typer.Exit(0 if is_kept and is_written else output.FAILED)
+    return output.exit_code(failed=not (is_stored and is_written))
 
 
-def opened(
-    net: "Weighted", checkpoint: Path, source: str | None, split: str, data_dir: Path | None
-) -> "ImageData":
-    """Open the data that are named, or those that the weights were trained on."""
-    from saevit.train.data import Split, open_data
-
-    chosen = cast("Split", readers.one_of("--split", split, get_args(Split)))
-    source = source or net.about.data
-    if not source:
-        raise OptionError(f"--checkpoint {checkpoint} does not say what it was trained on: add --data SOURCE")
-    return open_data(source, chosen, root=data_dir)
-
-
-def evaluated(
-    net: "Weighted", images: "ImageData", checkpoint: Path, plan: "EvalPlan", *, quiet: bool
-) -> "Evaluation":
-    """Say what the data were read as, unless stdout is for others, and evaluate with a bar."""
-    from saevit.train.evaluate import evaluate
-
-    with output.progress() as tell:
-
-        def on_step(step: "Step") -> None:
-            if step.done == 0 and not quiet:
-                typer.echo(f"Evaluating on {printable(images.statement)}\n")
-            tell(step.text, step.done, step.eta)
-
-        return evaluate(net, images, checkpoint, plan, on_step)
-
-
-def show(found: "Evaluation", json: str | None, csv: str | None) -> None:
-    """Show the tables, unless data go to stdout."""
-    from saevit.report.evaluation import evaluation_tables
-    from saevit.report.units import plural
-
-    if output.STDOUT not in (json, csv):
-        output.show(evaluation_tables(found))
-    elif found.unreadable:
-        count = plural(len(found.unreadable), "image")
-        output.say(f"warning: {count} could not be read, first {found.unreadable[0]}")
-
-
-def was_kept(found: "Evaluation", writer: "Writer") -> bool:
-    """Keep the result, or say why not."""
-    from saevit.runs.evaluation import keep
+def store_result(result: "Evaluation", writer: "Writer") -> bool:
+    """Store the result, and return whether that worked; the reason goes to stderr."""
+    from saevit.runs.evaluation import keep_evaluation
 
     try:
-        keep(found, writer)
+        keep_evaluation(result, writer)
     except OptionError as error:
         output.say(f"error: --store: {error}")
         return False

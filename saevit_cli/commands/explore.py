@@ -3,32 +3,30 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from saevit.errors import OptionError
-from saevit.text import MOST_DIGITS
-from saevit_cli import options, output, readers
+from saevit.errors import OptionError, need
+from saevit_cli import display, options, output
 from saevit_cli.commands import explore_options as own
-from saevit_cli.commands.explore_view import View
 
 if TYPE_CHECKING:
-    from saevit.explore.rows import Exploration
-    from saevit.explore.space import Space
-    from saevit.explore.sweep import Answer, Job
-    from saevit.measure.plan import Plan
+    from saevit.explore.exploration import Exploration
+    from saevit.explore.question import Question, Search
+    from saevit.explore.search import Answer
+    from saevit.measure.timing import TimingOptions
+    from saevit.report.views.explore import RowsView
     from saevit.variant import VariantSpec
-
-MOST_TOP, MOST_TIMED, MOST_SAMPLES = 10**4, 1000, 10**9
 
 
 def explore(
     model: own.Variant = "saevit_tiny",
     width: own.Width = None,
     depth: own.Depth = None,
-    sparsity: own.Sparsity = None,
+    rates: own.Rates = None,
     settings: own.Set = None,
     space: own.SpaceFile = None,
     img_size: options.ImgSize = "224",
@@ -42,10 +40,10 @@ def explore(
     monotone: own.Monotone = False,
     objectives: own.Objectives = None,
     rank_by: own.Rank = "capacity",
-    top: own.Top = "5",
+    top: own.Top = 5,
     method: own.Method = "auto",
-    samples: own.Samples = "1000000",
-    seed: own.Seed = "0",
+    samples: own.Samples = 10**6,
+    seed: own.Seed = 0,
     jobs: own.Jobs = None,
     engine: own.EngineName = "local",
     resume: own.Resume = None,
@@ -54,159 +52,143 @@ def explore(
     sensitivity: own.Sensitive = False,
     measure_top: own.MeasureTop = None,
     reference: own.Reference = None,
-    batch_size: options.OneBatch = "1",
+    batch_size: options.BatchSize = 1,
     threads: options.Threads = None,
-    rounds: options.Rounds = "15",
-    min_time: options.MinTime = "0.1",
+    rounds: options.Rounds = 15,
+    min_time: options.MinTime = 0.1,
     store: options.Store = None,
     plot: own.Plot = None,
     csv: own.Csv = None,
     json: own.Json = None,
     parquet: own.Parquet = None,
     overwrite: options.Overwrite = False,
-) -> None:
-    """Search a whole space of variants by exact costs: fronts, the best within limits, what fits a budget."""
-    from saevit.subjects import check_img_size
+) -> int:
+    """Search a space of variants by exact costs: fronts, the best within limits, the largest for a budget."""
+    from saevit.models import check_img_size
+    from saevit.report.figure import FORMATS
     from saevit.variant import parse
 
-    view = View(plot=plot, csv=csv, json=json, parquet=parquet)
-    read = {"--space": space, "--resume": resume}
-    view.check(overwrite=overwrite, is_timed=measure_top is not None, inputs=read)
-    base, size = parse(model), readers.read_size(img_size)
-    check_img_size(size)
-    table, limits = own.read_file(space)
-    texts = own.read_texts(width, depth, sparsity, settings or [], table)
+    outputs = output.Outputs(
+        {"--csv": csv, "--json": json, "--parquet": parquet, "--plot": plot},
+        overwrite=overwrite,
+        inputs=(("--space", space), ("--resume", resume)),
+        endings={"--plot": FORMATS, "--parquet": (".parquet",)},
+    )
+    if measure_top and outputs.use_stdout:
+        raise OptionError("--measure-top prints tables: give --csv or --json a file instead of -")
+    if parquet:
+        need("pyarrow")
+    base = parse(model)
+    check_img_size(img_size)
+    choices, limits = own.read_space_file(space)
+    choices = own.read_choice_texts({"width": width, "depth": depth, "rates": rates}, settings or [], choices)
     if solve or target_gmacs:
-        raise typer.Exit(fit(base, solve, target_gmacs, texts, size, view))
+        refuse_choices("--solve", choices)
+        return solve_key(base, solve, target_gmacs, img_size, outputs)
     if sensitivity:
-        raise typer.Exit(show_steps(base, texts, size, view))
-    timed = timing(measure_top, batch_size, threads, rounds, min_time, reference) if measure_top else None
-    limits |= {
-        option: text
-        for option, text in {
-            "--max-gmacs": max_gmacs,
-            "--gmacs-band": gmacs_band,
-            "--max-params": max_params,
-            "--max-activations": max_activations,
-            "--max-memory": max_memory,
-            "--max-traffic": max_traffic,
-            "--max-effectiveness": max_effectiveness,
-        }.items()
-        if text is not None
+        refuse_choices("--sensitivity", choices)
+        return show_sensitivity(base, img_size, outputs)
+    from saevit.compare.compare import resolve_models
+    from saevit.explore.question import Search, choose_method
+    from saevit.measure.timing import TimingOptions
+
+    timing = TimingOptions(batch_sizes=(batch_size,), threads=threads, rounds=rounds, min_time=min_time)
+    compared = resolve_models([reference])[0] if measure_top and reference else str(base)
+    options_given = {
+        "--max-gmacs": max_gmacs,
+        "--gmacs-band": gmacs_band,
+        "--max-params": max_params,
+        "--max-activations": max_activations,
+        "--max-memory": max_memory,
+        "--max-traffic": max_traffic,
+        "--max-effectiveness": max_effectiveness,
     }
-    default = "params,capacity" if "--gmacs-band" in limits else "gmacs,capacity"
-    asked = {
-        "img_size": size,
-        "objectives": readers.read_names(objectives or default),
-        "rising": monotone,
-        "rank": rank_by,
-        "top": max(readers.read_count("--top", top, most=MOST_TOP), timed[0] if timed else 1),
-    }
-    how = {
-        "samples": readers.read_count("--samples", samples, most=MOST_SAMPLES),
-        "seed": readers.read_count("--seed", seed, least=0, most=10**MOST_DIGITS - 1),
-    }
-    found = run(job_of(base, texts, limits, method, asked, how), jobs, engine, resume)
-    code = 0 if view.emit(found) else output.FAILED
-    if timed:
-        code = measure(found, *timed, store) or code
-    raise typer.Exit(code)
+    limits |= {option: text for option, text in options_given.items() if text is not None}
+    question = make_question(
+        base,
+        choices,
+        limits,
+        img_size=img_size,
+        objectives=objectives or (("params" if "--gmacs-band" in limits else "gmacs"), "capacity"),
+        rising=monotone,
+        rank=rank_by,
+        top=max(top, measure_top or 1),
+    )
+    chosen = choose_method(question.space.size, method)
+    search = Search(question=question, method=chosen, samples=samples, seed=seed)
+    found = run_search(search, jobs, engine, resume)
+    is_written = write_exploration(found, outputs)
+    code = measure_best(found, measure_top, timing, compared, store) if measure_top else 0
+    return code or output.exit_code(failed=not is_written)
 
 
-def job_of(
-    base: "VariantSpec",
-    texts: dict[str, str],
-    limits: dict[str, str],
-    method: str,
-    asked: dict[str, Any],
-    how: dict[str, int],
-) -> "Job":
-    """Return the job; without any choices, the space is around the variant.
+def make_question(
+    base: "VariantSpec", choices: dict[str, str], limits: dict[str, str], **asked: Any
+) -> "Question":
+    """Return the question; without any choices, its space is a default one around the variant.
 
-    What is around a variant is by default not deeper for its width either: beyond that, the score means less.
+    In that space, depth over mean width is by default limited to the variant's, because the capacity score
+    means less beyond it.
     """
-    from saevit.explore.limits import Limit
-    from saevit.explore.query import Query
-    from saevit.explore.rows import row_of
-    from saevit.explore.space import around, make_space, read_space
-    from saevit.explore.sweep import Job, method_of
+    from saevit.explore.exploration import count_variant
+    from saevit.explore.question import Limit, Question
+    from saevit.explore.space import default_choices, make_space, read_space
 
-    space = read_space(base, texts) if texts else make_space(base, around(base))
-    query = Query(space=space, limits=own.read_limits(limits), **asked)
-    if not texts and "capacity" in (*query.objectives, query.rank) and "--max-effectiveness" not in limits:
-        rho = row_of(base, query.img_size).effectiveness
-        text = f"--max-effectiveness {rho:.3f} (the given variant's)"
-        limit = Limit(quantity="effectiveness", text=text, high=rho * (1 + 1e-9), is_default=True)
-        query = replace(query, limits=(*query.limits, limit))
-    return Job(query=query, method=method_of(query, method), **how)
+    space = read_space(base, choices) if choices else make_space(base, default_choices(base))
+    question = Question(space=space, limits=own.read_limits(limits), **asked)
+    is_scored = "capacity" in (*question.objectives, question.rank)
+    if choices or not is_scored or "--max-effectiveness" in limits:
+        return question
+    rho = count_variant(base, question.img_size).effectiveness
+    text = f"--max-effectiveness {rho:.3f} (the given variant's)"
+    limit = Limit(quantity="effectiveness", text=text, high=rho * (1 + 1e-9), is_default=True)
+    return replace(question, limits=(*question.limits, limit))
 
 
-def run(job: "Job", jobs: str | None, engine: str, journal: Path | None) -> "Exploration":
-    """Say how large the space is, search it with a bar, and say how long it took."""
+def run_search(search: "Search", jobs: int | None, engine: str, journal: Path | None) -> "Exploration":
+    """Search with a progress bar, and print the size of the space, warnings and the time on stderr."""
+    from saevit.explore.exploration import count_answer
     from saevit.explore.journal import SearchError
-    from saevit.explore.rows import exploration_of
-    from saevit.explore.sweep import answer
+    from saevit.explore.search import answer
     from saevit.machine import usable_cores
 
-    workers = readers.read_count("--jobs", jobs or str(usable_cores()), most=readers.MOST_PROCESSES)
-    output.say(size_text(job.query.space, job))
-    start, told = time.monotonic(), list[str]()
+    question, start, warnings = search.question, time.monotonic(), list[str]()
+    factors = [f"{count:,}" for count in question.space.shape if count > 1]
+    product = f" ({' x '.join(factors)})" if len(factors) > 1 else ""
+    method = {
+        "exhaustive": "every variant is evaluated",
+        "dp": "the exact front by dynamic programming",
+        "sample": f"a sample of {search.samples:,}",
+    }[search.method]
+    output.say(f"{question.space.size:,} combinations{product}: {method}")
     try:
-        with output.progress() as tell:
-            on_chunk = teller(tell, start)
+        with display.show_progress() as tell:
             found = answer(
-                job, workers=workers, engine=engine, journal=journal, on_chunk=on_chunk, warn=told.append
+                search,
+                workers=jobs or usable_cores(),
+                engine=engine,
+                journal=journal,
+                on_chunk=chunk_teller(tell, start),
+                warn=warnings.append,
             )
     except SearchError as error:
         output.say(f"error: {error}")
         raise typer.Exit(output.FAILED) from error
-    for text in (
-        *(f"warning: {text}" for text in told),
-        took(found, time.monotonic() - start),
-        *hidden(found),
-    ):
+    for text in warnings:
+        output.warn(text)
+    for text in summary_lines(found, time.monotonic() - start):
         output.say(text)
-    return exploration_of(found)
+    return count_answer(found)
 
 
-def size_text(space: "Space", job: "Job") -> str:
-    """Say how many variants there are, and what is going to be done with them."""
-    factors = [count for count in space.shape if count > 1]
-    product = f" ({' x '.join(f'{count:,}' for count in factors)})" if len(factors) > 1 else ""
-    what = {
-        "exhaustive": "every one is looked at",
-        "dp": "the exact front by dynamic programming",
-        "sample": f"{job.samples:,} are drawn",
-    }[job.method]
-    return f"{space.size:,} combinations{product}: {what}"
-
-
-def took(found: "Answer", seconds: float) -> str:
-    """Say how long it took."""
-    if found.kept is None:
-        return f"front of {found.seen:,} combinations in {seconds:.1f} s"
-    rate = f", {found.seen / seconds / 1e6:.3g} million a second" if seconds > 0.1 else ""
-    return f"looked at {found.seen:,} in {seconds:.1f} s{rate}"
-
-
-def hidden(found: "Answer") -> list[str]:
-    """Say what a limit hides that nobody asked for."""
-    of = f"of {found.seen - found.invalid:,} networks: --max-effectiveness none shows them"
-    return [
-        f"{limit.text} hides {'some' if found.kept is None else f'{count:,}'} {of}"
-        for limit, count in zip(found.job.query.limits, found.excluded, strict=True)
-        if limit.is_default
-    ]
-
-
-def teller(
+def chunk_teller(
     tell: Callable[[str, float | None, float | None], None], start: float
 ) -> Callable[[int, int], None]:
-    """Return what moves the bar, with the time that is left by the pace so far."""
+    """Return a function that moves the bar, with the time left at the pace since the start."""
     resumed: list[int] = []
 
     def on_chunk(done: int, total: int) -> None:
-        resumed.append(done) if not resumed else None
+        resumed.append(done)
         new = done - resumed[0]
         left = (time.monotonic() - start) * (total - done) / new if new else None
         tell(f"chunk {done:,} of {total:,}", done / max(1, total), left)
@@ -214,87 +196,115 @@ def teller(
     return on_chunk
 
 
-def fit(
+def summary_lines(found: "Answer", seconds: float) -> list[str]:
+    """Return the speed of the search, and what a default limit hides."""
+    findings = found.findings
+    lines = [f"front of {findings.seen:,} combinations in {seconds:.1f} s"]
+    if found.is_counted:
+        rate = f", {findings.seen / seconds / 1e6:.3g} million per second" if seconds > 0.1 else ""
+        lines = [f"evaluated {findings.seen:,} in {seconds:.1f} s{rate}"]
+    for limit, count in zip(found.search.question.limits, findings.excluded, strict=True):
+        if limit.is_default:
+            hidden = f"{count:,}" if found.is_counted else "some"
+            of = f"of {findings.seen - findings.invalid:,} valid variants"
+            lines.append(f"{limit.text} hides {hidden} {of}: --max-effectiveness none shows them")
+    return lines
+
+
+def write_exploration(found: "Exploration", outputs: output.Outputs) -> bool:
+    """Show and write the front and the best variants, and return whether all files were written."""
+    from saevit.report.explore_figures import front_figure
+    from saevit.report.figure import save_figure
+    from saevit.report.views import explore as view
+
+    outputs.show(view.explore_tables(found))
+    return outputs.write(
+        {
+            "--csv": lambda: view.explore_csv(found),
+            "--json": lambda: view.explore_json(found),
+            "--parquet": lambda: partial(view.write_parquet, found),
+            "--plot": lambda: partial(save_figure, front_figure(found)),
+        }
+    )
+
+
+def refuse_choices(option: str, choices: dict[str, str]) -> None:
+    """Refuse choices with an option that is for one variant."""
+    if choices:
+        key, text = next(iter(choices.items()))
+        raise OptionError(f"{option} is for one variant, not for choices: write it as VARIANT:{key}={text}")
+
+
+def solve_key(
     base: "VariantSpec",
     key: str | None,
     target: str | None,
-    texts: dict[str, str],
     img_size: tuple[int, int],
-    view: View,
+    outputs: output.Outputs,
 ) -> int:
-    """Find the largest value of a key that fits a budget."""
-    from saevit.explore.limits import positive
+    """Find and show the largest value of a key that fits a budget."""
+    from saevit.explore.question import read_positive_fraction
     from saevit.explore.solve import solve
-    from saevit.report.explore.machine import solution_rows
-    from saevit.report.explore.tables import solution_table
+    from saevit.report.views.explore import view_solution
 
     if not key or not target:
         raise OptionError("--solve and --target-gmacs go together: --solve width --target-gmacs 0.8")
-    refuse_choices("--solve", texts)
-    found = solve(base, key, int(positive("--target-gmacs", target) * 10**9), img_size)
-    written = view.emit_rows(solution_rows(found, img_size), solution_table(found), None)
-    return 0 if written else output.FAILED
+    if "--plot" in outputs.targets:
+        raise OptionError("--plot is for fronts and --sensitivity: there is nothing to draw here")
+    macs = int(read_positive_fraction("--target-gmacs", target) * 10**9)
+    return write_view(view_solution(solve(base, key, macs, img_size)), outputs)
 
 
-def show_steps(base: "VariantSpec", texts: dict[str, str], img_size: tuple[int, int], view: View) -> int:
-    """Show what a step of each key costs."""
-    from saevit.explore.solve import sensitivity
-    from saevit.report.explore.machine import sensitivity_rows
-    from saevit.report.explore.tables import sensitivity_table
+def show_sensitivity(base: "VariantSpec", img_size: tuple[int, int], outputs: output.Outputs) -> int:
+    """Show the cost of a step of each key."""
+    from saevit.explore.solve import find_sensitivity
+    from saevit.report.explore_figures import tornado_figure
+    from saevit.report.figure import save_figure
+    from saevit.report.views.explore import view_sensitivity
 
-    refuse_choices("--sensitivity", texts)
-    found = sensitivity(base, img_size)
-
-    def draw() -> Any:
-        from saevit.report.explore.figures import tornado_figure
-
-        return tornado_figure(found)
-
-    written = view.emit_rows(sensitivity_rows(found), sensitivity_table(found), draw)
-    return 0 if written else output.FAILED
-
-
-def refuse_choices(option: str, texts: dict[str, str]) -> None:
-    """Refuse choices where there is one variant."""
-    if texts:
-        key, text = next(iter(texts.items()))
-        raise OptionError(f"{option} is about one variant, not choices: write it as VARIANT:{key}={text}")
-
-
-def timing(
-    count: str, batch_size: str, threads: str | None, rounds: str, min_time: str, reference: str | None
-) -> "tuple[int, Plan, str | None]":
-    """Return how many to time, how, and beside what."""
-    from saevit.compare.compare import resolved
-    from saevit.measure.plan import Plan
-
-    plan = Plan(
-        batch_sizes=(readers.read_count("--batch-size", batch_size),),
-        threads=readers.read_threads(threads),
-        rounds=readers.read_rounds(rounds),
-        min_time=readers.read_min_time(min_time),
+    found = find_sensitivity(base, img_size)
+    return write_view(
+        view_sensitivity(found), outputs, {"--plot": lambda: partial(save_figure, tornado_figure(found))}
     )
-    most = readers.read_count("--measure-top", count, most=MOST_TIMED)
-    return most, plan, resolved([reference])[0] if reference else None
 
 
-def measure(found: "Exploration", count: int, plan: "Plan", reference: str | None, store: Path | None) -> int:
-    """Time the best, interleaved with a reference, and set their predicted order beside it."""
+def write_view(
+    view: "RowsView", outputs: output.Outputs, pictures: dict[str, output.Content] | None = None
+) -> int:
+    """Show a table and write its rows, and return the exit code."""
+    from saevit.report.columns import row_values, write_csv, write_json
+
+    table, columns, rows = view
+    if "--parquet" in outputs.targets:
+        raise OptionError("--parquet is for fronts: take --csv here")
+    outputs.show((table,))
+    is_written = outputs.write(
+        {
+            "--csv": lambda: write_csv(columns, rows),
+            "--json": lambda: write_json({"rows": [row_values(columns, row) for row in rows]}),
+            **(pictures or {}),
+        }
+    )
+    return output.exit_code(failed=not is_written)
+
+
+def measure_best(
+    found: "Exploration", count: int, timing: "TimingOptions", reference: str, store: Path | None
+) -> int:
+    """Time the best variants, interleaved with a reference, and show their predicted order beside it."""
     from saevit.compare.compare import compare
-    from saevit.report.comparison import comparison_table
-    from saevit.report.explore.measured import predicted_table
+    from saevit.report.views.compare import tabulate_comparison
+    from saevit.report.views.explore import predicted_table
 
     best = [row.model for row in (found.top or found.front)[:count]]
-    base = reference or found.base.model
-    models = list(dict.fromkeys([base, *best]))
-    with output.kept(store, wanted=True) as writer, output.progress() as tell:
+    with output.measuring(store) as (writer, on_progress):
         timed = compare(
-            models,
-            reference=base,
-            img_size=found.query.img_size,
-            plan=plan,
-            on_step=lambda step: tell(step.text, step.done, step.eta),
+            list(dict.fromkeys([reference, *best])),
+            reference=reference,
+            img_size=found.question.img_size,
+            timing=timing,
+            on_progress=on_progress,
             writer=writer,
         )
-    output.show((comparison_table(timed, "latency"), predicted_table(found, timed)))
-    return output.exit_code(timed.timings, failed=timed.failed)
+    display.show_tables((tabulate_comparison(timed, "latency"), predicted_table(found, timed)))
+    return output.exit_code(timed.run, failed=timed.failed)

@@ -1,5 +1,7 @@
-"""Options of `saevit explore`, and the readers of their text."""
+"""Options of `saevit explore`, and the readers of choices and limits from options and a TOML file."""
 
+import tomllib
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,19 +11,28 @@ from typer.core import TyperCommand
 from saevit.decode import check_values
 from saevit.errors import OptionError, SaevitError, nearest
 from saevit.files import read_bytes
-from saevit.text import abbreviated
+from saevit.text import MOST_DIGITS, abbreviated
 from saevit.variant import KEYS, NUM_STAGES
-from saevit_cli.options import MODEL, OUTPUT, complete_variant
+from saevit_cli import options, readers
+from saevit_cli.options import of_model, of_output
 
 if TYPE_CHECKING:
-    from saevit.explore.limits import Limit
+    from saevit.explore.question import Limit
 
-LIMITS, SEARCH, FINISH = "Limits", "Search", "Instead, or after it"
 MOST_BYTES = 2**16  # of a TOML file
-OWN = ("width", "depth")  # keys that have an option of their own
+OWN = ("width", "depth", "rates")  # keys that have their own option
 STAGE_WORDS = tuple(
     f"{key}{i + 1}" for i in range(NUM_STAGES) for key in ("dims", "depths", "heads", "ratios", "rates")
 )
+QUANTITY_OF = {
+    "--max-gmacs": "gmacs",
+    "--gmacs-band": "gmacs",
+    "--max-params": "params",
+    "--max-activations": "activations",
+    "--max-memory": "memory",
+    "--max-traffic": "traffic",
+    "--max-effectiveness": "effectiveness",
+}
 
 
 class KeysAsOptions(TyperCommand):
@@ -47,169 +58,205 @@ class KeysAsOptions(TyperCommand):
         return super().parse_args(ctx, rewritten)
 
 
-def option(name: str, metavar: str, text: str, panel: str, kind: Any = str) -> Any:
-    """Return an option that is None where it is not given."""
-    return Annotated[kind | None, typer.Option(name, metavar=metavar, help=text, rich_help_panel=panel)]
-
-
+of_limits = partial(typer.Option, rich_help_panel="Limits")
+of_search = partial(typer.Option, rich_help_panel="Search")
+of_finish = partial(typer.Option, rich_help_panel="After or instead of the search")
 CHOICES = "CHOICE,..|LOW:HIGH:STEP"
+
+
+def limit_option(what: str) -> Any:
+    """Return the type of an option that is an upper limit."""
+    return Annotated[str | None, of_limits(metavar="X", help=f"Upper limit of {what}.")]
+
+
 Variant = Annotated[
     str,
     typer.Argument(
         metavar="[VARIANT]",
-        help="What the space is around: a preset, or PRESET:key=value,... (see `saevit list`).",
-        autocompletion=complete_variant,
+        help="Base of the space: a preset, or PRESET:key=value,... (see `saevit list`).",
+        autocompletion=options.complete_variant,
     ),
 ]
-Width = option("--width", CHOICES, "Multipliers of the channels: 0.5:1.5:0.05.", MODEL)
-Depth = option("--depth", CHOICES, "Multipliers of the blocks: 0.5,1,1.5.", MODEL)
-Sparsity = option("--sparsity", "R,R,R,R;..", "Sampling rates: '8,4,2,1;4,2,2,1'.", MODEL)
+Width = Annotated[
+    str | None, of_model(metavar=CHOICES, help="Multipliers of the channels, such as 0.5:1.5:0.05.")
+]
+Depth = Annotated[str | None, of_model(metavar=CHOICES, help="Multipliers of the blocks, such as 0.5,1,1.5.")]
+Rates = Annotated[
+    str | None,
+    of_model(
+        "--rates",
+        "--sparsity",
+        metavar="R,R,R,R;..",
+        help="Sampling rates of the four stages, such as '8,4,2,1;4,2,2,1'.",
+    ),
+]
 Set = Annotated[
     list[str] | None,
-    typer.Option(
+    of_model(
         "--set",
         metavar="KEY=CHOICES",
-        help="Choices of any key: ratios=3,4. `--dims1 24:64:8` is short for `--set dims1=24:64:8`: dims, "
-        "depths, heads, ratios, rates take a stage's number. Repeatable; with no choices at all, the space "
-        "is around the variant.",
-        rich_help_panel=MODEL,
+        help="Choices of a key, such as ratios=3,4; repeatable. `--dims1 24:64:8` is short for `--set "
+        "dims1=24:64:8`: dims, depths, heads, ratios and rates take the number of a stage. Without any "
+        "choices, the space is a default one around the variant.",
     ),
 ]
-SpaceFile = option(
-    "--space",
-    "FILE",
-    "A TOML file of choices (dims1 = '24:64:8') and a table of limits (max_gmacs = 0.8).",
-    MODEL,
-    Path,
-)
-MaxGmacs = option("--max-gmacs", "X", "At most so many GMACs.", LIMITS)
-Band = option("--gmacs-band", "X±P%", "GMACs within a band: 0.8±1% (or 0.8+-1%).", LIMITS)
-MaxParams = option("--max-params", "X", "At most so many million parameters.", LIMITS)
-MaxActivations = option("--max-activations", "X", "At most so many million activations.", LIMITS)
-MaxMemory = option("--max-memory", "X", "At most so many MB of peak activations (fp32).", LIMITS)
-MaxTraffic = option("--max-traffic", "X", "At most so many MB of memory traffic (fp32).", LIMITS)
-MaxRho = option(
-    "--max-effectiveness",
-    "X|none",
-    "At most this depth over mean width; without choices and with capacity, by default the variant's.",
-    LIMITS,
-)
-Monotone = Annotated[
-    bool,
-    typer.Option("--monotone", help="Channels never fall from stage to stage.", rich_help_panel=LIMITS),
+SpaceFile = Annotated[
+    Path | None,
+    of_model(
+        metavar="FILE",
+        help="TOML file of choices (dims1 = '24:64:8') and a table of limits (max_gmacs = 0.8).",
+    ),
 ]
-Objectives = option(
-    "--objectives",
-    "NAME,...",
-    "Of the front: gmacs, params, activations, weights, memory, traffic (less is better), capacity (a "
-    "training-free score, more is better); by default gmacs,capacity, within a band params,capacity.",
-    SEARCH,
-)
-Rank = Annotated[
-    str,
-    typer.Option("--rank-by", metavar="NAME", help="What the best are best by.", rich_help_panel=SEARCH),
+MaxGmacs = limit_option("GMACs")
+Band = Annotated[
+    str | None,
+    of_limits(metavar="X±P%", help="GMACs must be within a band, such as 0.8±1% (or 0.8+-1%)."),
 ]
+MaxParams = limit_option("the parameters, in millions")
+MaxActivations = limit_option("the activations, in millions")
+MaxMemory = limit_option("the peak memory of activations (fp32), in MB")
+MaxTraffic = limit_option("the memory traffic (fp32), in MB")
+MaxRho = Annotated[
+    str | None,
+    of_limits(
+        metavar="X|none",
+        help="Upper limit of the depth over mean width (rho); without choices and with capacity, the default "
+        "is the value of the variant.",
+    ),
+]
+Monotone = Annotated[bool, of_limits("--monotone", help="Channels must not fall from stage to stage.")]
+Objectives = Annotated[
+    Any,
+    of_search(
+        parser=readers.read_names,
+        metavar="NAME,...",
+        help="Objectives of the front: gmacs, params, activations, weights, memory, traffic (less is "
+        "better), capacity (a training-free score, more is better); the default is gmacs,capacity, and "
+        "params,capacity within a band.",
+    ),
+]
+Rank = Annotated[str, of_search(metavar="NAME", help="Quantity by which the best variants are ranked.")]
 Top = Annotated[
-    str, typer.Option("--top", metavar="K", help="How many of the best to show.", rich_help_panel=SEARCH)
+    int,
+    of_search(
+        parser=readers.count_reader(most=10**4), metavar="K", help="Number of the best variants to show."
+    ),
 ]
 Method = Annotated[
     str,
-    typer.Option(
-        "--method",
+    of_search(
         metavar="auto|exhaustive|dp|sample",
-        help="Every variant; the exact front by dynamic programming; or a seeded sample. auto: every variant "
-        "of up to 3 x 10^8, then dp.",
-        rich_help_panel=SEARCH,
+        help="Evaluate every variant, find the exact front by dynamic programming, or draw a random sample; "
+        "auto is exhaustive up to 3 x 10^8 variants, then dp.",
     ),
 ]
 Samples = Annotated[
-    str,
-    typer.Option("--samples", metavar="N", help="Variants that `sample` draws.", rich_help_panel=SEARCH),
-]
-Seed = Annotated[str, typer.Option("--seed", metavar="N", help="Seed of `sample`.", rich_help_panel=SEARCH)]
-Jobs = option("--jobs", "N", "Processes; by default one a usable core.", SEARCH)
-EngineName = Annotated[
-    str,
-    typer.Option(
-        "--engine",
-        metavar="local|ray",
-        help="Where chunks run: here, or on the Ray cluster that `ray` finds (extra `explore`).",
-        rich_help_panel=SEARCH,
+    int,
+    of_search(
+        parser=readers.count_reader(most=10**9), metavar="N", help="Number of variants that `sample` draws."
     ),
 ]
-Resume = option(
-    "--resume",
-    "FILE",
-    "Keep finished chunks in FILE, and go on from it if it exists: the same command again continues.",
-    SEARCH,
-    Path,
-)
-Solve = option("--solve", "KEY", "Find the largest value of a key that fits --target-gmacs.", FINISH)
-Target = option("--target-gmacs", "X", "The budget of --solve.", FINISH)
-Sensitive = Annotated[
-    bool,
-    typer.Option("--sensitivity", help="Show what one step of each key costs.", rich_help_panel=FINISH),
+Seed = Annotated[
+    int,
+    of_search(
+        parser=readers.count_reader(least=0, most=10**MOST_DIGITS - 1), metavar="N", help="Seed of `sample`."
+    ),
 ]
-MeasureTop = option(
-    "--measure-top",
-    "K",
-    "Build and time the K best, interleaved with a reference, as `compare` does.",
-    FINISH,
-)
-Reference = option(
-    "--reference", "MODEL", "What the times of --measure-top are set against; by default the variant.", FINISH
-)
-Parquet = option("--parquet", "FILE", "As --csv, in Parquet (needs pyarrow).", OUTPUT, Path)
-Plot = option("--plot", "FILE", "Draw the front, or the tornado: .png, .svg or .pdf.", OUTPUT, Path)
-Json = option("--json", "FILE|-", "The question and its answer; - is stdout.", OUTPUT)
-Csv = option(
-    "--csv", "FILE|-", "The front and the best, with their rank among all (dp has none); - is stdout.", OUTPUT
-)
+Jobs = Annotated[
+    int | None,
+    of_search(
+        parser=readers.count_reader(most=readers.MOST_PROCESSES),
+        metavar="N",
+        help="Number of processes; the default is one per usable core.",
+    ),
+]
+EngineName = Annotated[
+    str,
+    of_search(
+        "--engine",
+        metavar="local|ray",
+        help="Run on this machine, or on the Ray cluster that `ray` finds (extra `explore`).",
+    ),
+]
+Resume = Annotated[
+    Path | None,
+    of_search(
+        metavar="FILE", help="Keep finished parts of the search in FILE, and continue from it if it exists."
+    ),
+]
+Solve = Annotated[
+    str | None,
+    of_finish(metavar="KEY", help="Find the largest value of a key that fits --target-gmacs."),
+]
+Target = Annotated[str | None, of_finish(metavar="X", help="Budget of --solve.")]
+Sensitive = Annotated[bool, of_finish("--sensitivity", help="Show the cost of one step of each key.")]
+MeasureTop = Annotated[
+    int | None,
+    of_finish(
+        parser=readers.count_reader(most=1000),
+        metavar="K",
+        help="Build and time the K best variants, interleaved with a reference, as `compare` does.",
+    ),
+]
+Reference = Annotated[
+    str | None,
+    of_finish(
+        metavar="MODEL",
+        help="Model that the times of --measure-top are relative to; the default is the variant.",
+    ),
+]
+Plot = Annotated[Path | None, options.plot_option("the front, or the result of --sensitivity,")]
+Csv = Annotated[
+    str | None, options.csv_option("one row per variant of the front and of the best, with its rank")
+]
+Json = Annotated[
+    str | None, of_output(metavar="FILE|-", help="Write the question and its answer as JSON; - is stdout.")
+]
+Parquet = Annotated[Path | None, of_output(metavar="FILE", help="Write Parquet as --csv (needs pyarrow).")]
 
 
-def read_texts(
-    width: str | None, depth: str | None, sparsity: str | None, settings: list[str], table: dict[str, str]
+def read_choice_texts(
+    given: dict[str, str | None], settings: list[str], table: dict[str, str]
 ) -> dict[str, str]:
-    """Return the text of each key's choices; the command line goes before the file.
+    """Return the choices of each key as text; the command line replaces those of a file.
+
+    Args:
+        given: keys that have their own option.
+        settings: KEY=CHOICES.
+        table: of the file.
 
     Raises:
         OptionError: text that is not KEY=CHOICES, an unknown key, a key given twice.
     """
     from saevit.explore.choices import STAGE_KEYS
 
-    given = {"width": width, "depth": depth, "rates": sparsity_text(sparsity)}
-    found = {key: text for key, text in given.items() if text is not None}
+    texts = {key: text for key, text in given.items() if text is not None}
+    if "rates" in texts and "-" not in texts["rates"]:  # 8,4,2,1;4,2,2,1: a semicolon separates choices
+        texts["rates"] = ",".join(one.strip().replace(",", "-") for one in texts["rates"].split(";"))
+    known = (*KEYS, *STAGE_KEYS)
     for item in settings:
         key, equals, text = (part.strip() for part in item.partition("="))
-        known = (*KEYS, *STAGE_KEYS)
         if not equals or not text:
             raise OptionError(
                 f"{abbreviated(repr(item))} is not KEY=CHOICES: for example dims1=24:64:8 or ratios=3,4"
             )
         if key not in known:
             raise OptionError(f"{abbreviated(repr(key))} is not a key: {nearest(key, known)}")
-        if key in found:
-            twice = f"{abbreviated(found[key])} and {abbreviated(text)}"
+        if key in texts:
+            twice = f"{abbreviated(texts[key])} and {abbreviated(text)}"
             raise OptionError(f"{key!r} is given twice ({twice}): write all choices in one")
-        found[key] = text
-    return table | found
+        texts[key] = text
+    return table | texts
 
 
-def sparsity_text(text: str | None) -> str | None:
-    """Return `--sparsity`'s choices as the key's: four joined by commas are one choice, as in `profile`."""
-    return None if text is None else ",".join(one.strip().replace(",", "-") for one in text.split(";"))
-
-
-def read_file(path: Path | None) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the text of the choices in a TOML file, and that of the limits by their options.
+def read_space_file(path: Path | None) -> tuple[dict[str, str], dict[str, str]]:
+    """Return key to choices and option to limit of a TOML file, both as text.
 
     Raises:
-        OptionError: no such file, or no such form; names the file and the key.
+        OptionError: names the file, and the key whose value is refused.
     """
-    import tomllib
-
     from saevit.explore.choices import read_choices
-    from saevit.explore.space import read_table, toml_text
+    from saevit.explore.space import toml_text
 
     if path is None:
         return {}, {}
@@ -222,7 +269,7 @@ def read_file(path: Path | None) -> tuple[dict[str, str], dict[str, str]]:
             raise OptionError("limits is a table, write [limits] and max_gmacs = 0.8 below it")
         if lists := [key for key, value in limits.items() if isinstance(value, list)]:
             raise OptionError(f"limits.{lists[0]} is a list: give one number")
-        choices = read_table(table)
+        choices = {key: toml_text(key, value) for key, value in table.items()}
         for key, text in choices.items():
             read_choices(key, text)
         names = {option.removeprefix("--").replace("-", "_"): option for option in QUANTITY_OF}
@@ -238,26 +285,15 @@ def read_file(path: Path | None) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def read_limits(texts: dict[str, str]) -> "tuple[Limit, ...]":
-    """Return the limits, from the text of each option.
+    """Return the limits from the text of each option; `none` is no limit.
 
     Raises:
-        OptionError: one that is no number.
+        OptionError: text that is no number, or no band.
     """
-    from saevit.explore.limits import at_most, band
+    from saevit.explore.question import read_band, read_limit
 
     return tuple(
-        (band if option == "--gmacs-band" else at_most)(option, quantity, texts[option])
+        (read_band if option == "--gmacs-band" else read_limit)(option, quantity, texts[option])
         for option, quantity in QUANTITY_OF.items()
         if texts.get(option, "none") != "none"
     )
-
-
-QUANTITY_OF = {
-    "--max-gmacs": "gmacs",
-    "--gmacs-band": "gmacs",
-    "--max-params": "params",
-    "--max-activations": "activations",
-    "--max-memory": "memory",
-    "--max-traffic": "traffic",
-    "--max-effectiveness": "effectiveness",
-}

@@ -1,81 +1,105 @@
 """`saevit export`."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated, Any
 
-import typer
+from saevit.errors import OptionError
+from saevit_cli import display, options, output, readers
 
-from saevit_cli import options, output, readers
-from saevit_cli.commands import export_options as own
+of_files = options.in_panel("Files")
+DYNAMIC = "dynamic"
 
-if TYPE_CHECKING:
-    from saevit.checkpoint import Checkpoint
-    from saevit.export.export import Export
-    from saevit.variant import VariantSpec
+
+def read_batch(text: str) -> int | None:
+    """Parse a batch size; None is any."""
+    return None if text == DYNAMIC else readers.count_reader()(text)
+
+
+Formats = Annotated[
+    list[str] | None,
+    of_files(
+        "--format",
+        metavar="onnx|pt2|openvino",
+        help="Format, repeatable or joined by commas; the default follows the ending of --output, else onnx.",
+    ),
+]
+Target = Annotated[
+    Path | None,
+    of_files(
+        "--output",
+        metavar="FILE|DIR",
+        help="File to write (.onnx, .pt2 or .xml), or a folder, where it is named after the model; the "
+        "default is the current folder.",
+    ),
+]
+Batch = Annotated[
+    Any,
+    of_files(parser=read_batch, metavar="dynamic|N", help="Accept any batch size, or only this one."),
+]
+Opset = Annotated[
+    int, of_files(parser=readers.count_reader(), metavar="N", help="ONNX operator set, 18 to 23.")
+]
 
 
 def export(
-    model: own.Model = None,
-    checkpoint: own.Checkpoint = None,
-    formats: own.Formats = None,
-    target: own.Output = None,
-    img_size: own.ImgSize = None,
-    batch: own.Batch = own.DYNAMIC,
-    opset: own.Opset = "20",
+    model: options.CheckpointModel = None,
+    checkpoint: options.Checkpoint = None,
+    formats: Formats = None,
+    target: Target = None,
+    img_size: options.CheckpointImgSize = None,
+    batch: Batch = DYNAMIC,
+    opset: Opset = 20,
     json: options.Json = None,
     overwrite: options.Overwrite = False,
-) -> None:
-    """Write a network as ONNX, torch.export or OpenVINO files, each verified before it gets its name.
+) -> int:
+    """Write a network as ONNX, torch.export or OpenVINO files, and verify each file.
 
-    A variant is written in the folded form, a timm model re-parameterised. Each file is read back in its
-    own runtime and compared; one that is off by more than 1e-4 on an image of up to 4 standard deviations is
-    not kept.
+    Variants are written in the folded form, timm models re-parameterised. Each file is read back in its own
+    runtime, and its outputs are compared with those of the network: a file with a relative difference above
+    1e-4 is deleted.
     """
-    names = own.read_formats(formats, target)
-    subject = None if model is None else readers.read_model(model, None, None, None, [])
-    size = None if img_size is None else readers.read_size(img_size)
-    fixed, version = own.read_batch(batch), readers.read_count("--opset", opset)
+    subject = None if model is None else readers.read_model(model)
     weights = readers.read_weights(checkpoint)
-    paths = own.paths_of(names, target, readers.name_of(subject, weights))
-    own.check_outputs(paths, json, checkpoint, overwrite=overwrite)
-    found = exported(subject, weights, paths, size, fixed, version)
-    is_written = emit(found, json)
-    raise typer.Exit(output.FAILED if found.failures or not is_written else 0)
+    from saevit.export.exporter import FORMATS, check_request, export_network
+    from saevit.models import load_network
+    from saevit.report.views.export import export_json, export_tables
 
-
-def exported(
-    model: "VariantSpec | str | None",
-    weights: "Checkpoint | None",
-    paths: dict[str, Path],
-    img_size: tuple[int, int] | None,
-    batch: int | None,
-    opset: int,
-) -> "Export":
-    """Build the network and write its files."""
-    from saevit.export.export import export
-    from saevit.export.formats import format_named
-    from saevit.export.onnx import check_opset
-    from saevit.models import weighted
-
-    check_opset(opset)
-    for name in paths:
-        format_named(name)
-    network = weighted(model, weights, img_size)
+    by_ending = {form.endings[0]: name for name, form in FORMATS.items()}
+    default = by_ending.get(target.suffix if target else "", "onnx")
+    names = readers.read_names(",".join(formats or [default]))
+    check_request(names, batch=batch, opset=opset)
+    paths = choose_paths(names, target, readers.output_name(subject, weights))
+    _, *others = (path.with_suffix(end) for name, path in paths.items() for end in FORMATS[name].endings)
+    outputs = output.Outputs(
+        {"--json": json, "--output": paths[names[0]]}
+        | {f"--output's {file.suffix}": file for file in others},
+        overwrite=overwrite,
+        inputs=[("--checkpoint", checkpoint)],
+        endings={"--output": FORMATS[names[0]].endings[:1]},
+    )
+    network = load_network(subject, weights, img_size)
     for note in network.notes:
         output.say(note)
-    with output.progress() as tell:
+    with display.show_progress() as tell:
         tell(f"exporting {network.about.model}", None, None)
-        return export(network, paths, img_size=img_size, batch=batch, opset=opset)
-
-
-def emit(found: "Export", json: str | None) -> bool:
-    """Say what was written, show tables unless data go to stdout, then write data. Was that done?"""
-    from saevit_cli.commands.export_view import export_json, export_tables
-
-    for one in found.written:
+        result = export_network(network, paths, img_size=img_size, batch=batch, opset=opset)
+    for one in result.written:
         output.say(f"wrote {' and '.join(one.files)}")
-    for name, reason in found.failures.items():
+    for name, reason in result.failures.items():
         output.say(f"error: {name}: {reason}")
-    if json != output.STDOUT:
-        output.show(export_tables(found))
-    return output.write_all(("--json", json, lambda: export_json(found)))
+    outputs.show(export_tables(result))
+    is_written = outputs.write({"--json": lambda: export_json(result)})
+    return output.exit_code(failed=bool(result.failures) or not is_written)
+
+
+def choose_paths(formats: Sequence[str], target: Path | None, model: str) -> dict[str, Path]:
+    """Return the file of each format."""
+    from saevit.export.exporter import FORMATS
+
+    folder = target or Path()
+    if folder.is_dir():
+        return {name: folder / f"{readers.stem_of(model)}{FORMATS[name].endings[0]}" for name in formats}
+    if len(formats) > 1:
+        raise OptionError(f"--output {target}: {len(formats)} formats go into a folder that exists")
+    return {formats[0]: folder}

@@ -1,10 +1,10 @@
 """`saevit list`."""
 
-from saevit_cli.output import show
+from saevit_cli.display import show_tables
 
 
 def list_variants() -> None:
-    """Show the presets, and the keys that make variants of them."""
-    from saevit.report.variants import keys_table, presets_table
+    """Show the presets and the keys of variants."""
+    from saevit.report.views.listing import tabulate_keys, tabulate_presets
 
-    show((presets_table(), keys_table()))
+    show_tables((tabulate_presets(), tabulate_keys()))

@@ -1,92 +1,90 @@
 """`saevit profile`."""
 
 from functools import partial
-from typing import TYPE_CHECKING
-
-import typer
+from pathlib import Path
+from typing import Annotated, Any
 
 from saevit_cli import options, output, readers
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from saevit.runs.profile import Profile
+Counters = Annotated[
+    Any,
+    options.of_output(
+        parser=readers.read_names,
+        metavar="NAME,...",
+        help="Counters of MACs: analytic, torch, fvcore, thop; the default is all, and analytic alone needs "
+        "no torch.",
+    ),
+]
+Plot = Annotated[Path | None, options.plot_option("the breakdown")]
 
 
 def profile(
     model: options.Model = "saevit_tiny",
     width: options.Width = None,
     depth: options.Depth = None,
-    sparsity: options.Sparsity = None,
+    rates: options.Rates = None,
     settings: options.Set = None,
     img_size: options.ImgSize = "224",
-    batch_size: options.BatchSize = "1,8",
+    batch_size: options.BatchSizes = "1,8",
     device: options.Device = "auto",
-    dtype: options.DtypeName = "fp32",
+    dtype: options.Dtype = "fp32",
     runtime: options.Runtimes = "eager",
     threads: options.Threads = None,
-    memory_format: options.Layout = "contiguous",
-    rounds: options.Rounds = "15",
-    min_time: options.MinTime = "0.1",
+    memory_format: options.MemoryFormat = "contiguous",
+    rounds: options.Rounds = 15,
+    min_time: options.MinTime = 0.1,
     measure: options.Measure = True,
     fold: options.Fold = True,
     force: options.Force = False,
-    counters: options.Counters = None,
-    by: options.ByName = "stage",
-    plot: options.Plot = None,
+    counters: Counters = None,
+    by: options.By = "stage",
+    plot: Plot = None,
     json: options.Json = None,
     csv: options.Csv = None,
     store: options.Store = None,
     overwrite: options.Overwrite = False,
-) -> None:
-    """Count one model exactly, time it honestly, and show where both go."""
-    from saevit.measure.plan import Plan
+) -> int:
+    """Count one model exactly, time it, and show the cost of each part."""
+    from saevit.measure.timing import TimingOptions
     from saevit.profile import profile
-    from saevit.report.figure import FORMATS
+    from saevit.report.breakdown_plot import breakdown_figure
+    from saevit.report.figure import FORMATS, save_figure
+    from saevit.report.views.profile import tabulate_profile, write_profile_csv, write_profile_json
 
-    subject = readers.read_model(model, width, depth, sparsity, settings or [])
-    output.check_targets(
-        (("--plot", plot), ("--json", json), ("--csv", csv)), overwrite=overwrite, endings={"--plot": FORMATS}
+    subject = readers.read_model(model, width, depth, rates, settings)
+    outputs = output.Outputs(
+        {"--json": json, "--csv": csv, "--plot": plot}, overwrite=overwrite, endings={"--plot": FORMATS}
     )
-    plan = Plan(
-        batch_sizes=readers.read_batches(batch_size),
+    plan = TimingOptions(
+        batch_sizes=batch_size,
         device=device,
-        runtimes=readers.read_names(runtime),
-        threads=readers.read_threads(threads),
-        memory_format=readers.read_layout(memory_format),
-        rounds=readers.read_rounds(rounds),
-        min_time=readers.read_min_time(min_time),
+        runtimes=runtime,
+        threads=threads,
+        memory_format=memory_format,
+        rounds=rounds,
+        min_time=min_time,
         fold=fold,
         force=force,
     )
-    with output.kept(store, wanted=measure) as writer, output.progress() as tell:
+    with output.measuring(store, wanted=measure) as (writer, on_progress):
         found = profile(
             subject,
-            img_size=readers.read_size(img_size),
-            dtype=readers.read_dtype(dtype),
-            counters=readers.read_names(counters) if counters is not None else None,
-            by=readers.read_by(by),
-            plan=plan if measure else None,
-            on_step=lambda step: tell(step.text, step.done, step.eta),
+            img_size=img_size,
+            dtype=dtype,
+            counters=counters,
+            by=by,
+            timing=plan if measure else None,
+            on_progress=on_progress,
             writer=writer,
         )
-    is_written = emit(found, plot, json, csv)
-    latencies = found.timings.latencies if found.timings else ()
-    failed = not is_written or any(latency.failure for latency in latencies)
-    raise typer.Exit(output.exit_code(found.timings, failed=failed))
-
-
-def emit(found: "Profile", plot: "Path | None", json: str | None, csv: str | None) -> bool:
-    """Show the tables, unless data go to stdout, then write what was asked for. Was all of it written?"""
-    from saevit.report import machine
-    from saevit.report.figure import save
-    from saevit.report.plots import breakdown_figure
-    from saevit.report.tables import profile_tables
-
-    if output.STDOUT not in (json, csv):
-        output.show(profile_tables(found))
-    return output.write_all(
-        ("--json", json, lambda: machine.profile_json(found)),
-        ("--csv", csv, lambda: machine.profile_csv(found)),
-        ("--plot", plot, lambda: partial(save, breakdown_figure(found))),
+    outputs.show(tabulate_profile(found))
+    is_written = outputs.write(
+        {
+            "--json": lambda: write_profile_json(found),
+            "--csv": lambda: write_profile_csv(found),
+            "--plot": lambda: partial(save_figure, breakdown_figure(found)),
+        }
     )
+    latencies = found.run.timed if found.run else ()
+    failed = not is_written or any(latency.failure for latency in latencies)
+    return output.exit_code(found.run, failed=failed)

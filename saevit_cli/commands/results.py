@@ -1,4 +1,4 @@
-"""`saevit results`: the measured runs that are kept."""
+"""`saevit results`: the stored runs."""
 
 import sys
 from pathlib import Path
@@ -8,180 +8,150 @@ import typer
 
 from saevit.errors import OptionError
 from saevit.text import printable
-from saevit_cli import options, output
+from saevit_cli import display, options, output
 
 if TYPE_CHECKING:
-    from saevit.runs.run import StoredRun
+    from saevit.runs.run import Run
 
-results = typer.Typer(
-    no_args_is_help=True, help="List, show, compare and export the measured runs that are kept."
-)
+results = typer.Typer(no_args_is_help=True, help="List, show, compare and export stored runs.")
 
-RUN = "`latest`, the start of a name in `saevit results list`, or a file."
-Run = Annotated[str, typer.Argument(metavar="RUN", help=f"A stored run: {RUN}")]
-FirstRun = Annotated[str, typer.Argument(metavar="RUN_A", help=f"The run to start from: {RUN}")]
-SecondRun = Annotated[str, typer.Argument(metavar="RUN_B", help=f"The run that is judged: {RUN}")]
-Runs = Annotated[
-    list[str] | None, typer.Argument(metavar="RUN", help=f"Stored runs; by default all. Each: {RUN}")
+NAMES = "`latest`, the start of a name in `saevit results list`, or a file"
+RunName = Annotated[str, typer.Argument(metavar="RUN", help=f"Stored run: {NAMES}.")]
+FirstRun = Annotated[str, typer.Argument(metavar="RUN_A", help=f"Run to compare with: {NAMES}.")]
+SecondRun = Annotated[str, typer.Argument(metavar="RUN_B", help=f"Run to compare: {NAMES}.")]
+RunNames = Annotated[
+    list[str] | None, typer.Argument(metavar="RUN", help=f"Stored runs, each {NAMES}; the default is all.")
 ]
-ListJson = Annotated[
-    str | None,
-    typer.Option("--json", metavar="FILE|-", help="The list; - is stdout.", rich_help_panel=options.OUTPUT),
-]
-ListCsv = Annotated[
-    str | None,
-    typer.Option("--csv", metavar="FILE|-", help="A row a run; - is stdout.", rich_help_panel=options.OUTPUT),
-]
-RecordsCsv = Annotated[
-    str | None,
-    typer.Option(
-        "--csv",
-        metavar="FILE|-",
-        help="A row a record, timm's columns; - is stdout.",
-        rich_help_panel=options.OUTPUT,
-    ),
-]
+ListCsv = Annotated[str | None, options.csv_option("one row per run")]
+RecordsCsv = Annotated[str | None, options.csv_option("one row per record, in timm's columns")]
 Reference = Annotated[
     str | None,
-    typer.Option(metavar="MODEL", help="What ratios are to; by default the first of RUN_A that RUN_B has."),
+    typer.Option(
+        metavar="MODEL",
+        help="Model that ratios are relative to; the default is the first one of RUN_A that RUN_B has.",
+    ),
 ]
 Target = Annotated[
     str,
-    typer.Option(
+    options.of_output(
         "--output",
         metavar="FILE",
-        help=".csv: a row a record, timm's columns; .json: whole runs; .jsonl: a record a line.",
-        rich_help_panel=options.OUTPUT,
+        help="File to write: one record per line in .csv or .jsonl, or complete runs in .json.",
     ),
 ]
-ENDINGS = (".csv", ".json", ".jsonl")
 
 
 @results.command("list")
 def list_runs(
-    json: ListJson = None,
+    json: options.Json = None,
     csv: ListCsv = None,
     store: options.Store = None,
     overwrite: options.Overwrite = False,
-) -> None:
-    """List the runs that are kept, the newest last."""
-    from saevit.report.stored import machine
-    from saevit.report.stored.listing import list_table
-    from saevit.runs.store import runs
+) -> int:
+    """List the stored runs, the newest last."""
+    from saevit.report.views.listing import tabulate_runs, write_list_csv, write_list_json
+    from saevit.runs.store import default_folder, list_runs
 
-    output.check_targets((("--json", json), ("--csv", csv)), overwrite=overwrite)
-    found = runs(store)
-    if output.STDOUT not in (json, csv):
-        if found:
-            output.show((list_table(found, str(folder_of(store))),))
-        else:
-            sys.stdout.write(f"{printable(nothing_in(store))}\n")
-    is_written = output.write_all(
-        ("--json", json, lambda: machine.list_json(found)), ("--csv", csv, lambda: machine.list_csv(found))
+    outputs = output.Outputs({"--json": json, "--csv": csv}, overwrite=overwrite)
+    found = list_runs(store)
+    if found:
+        outputs.show([tabulate_runs(found, str(store or default_folder()))])
+    elif not outputs.use_stdout:
+        sys.stdout.write(f"{printable(empty_store_text(store))}\n")
+    is_written = outputs.write(
+        {"--json": lambda: write_list_json(found), "--csv": lambda: write_list_csv(found)}
     )
-    raise typer.Exit(output.FAILED if not is_written or any(run.problem for run in found) else 0)
+    return output.exit_code(failed=not is_written or any(run.problem for run in found))
 
 
 @results.command("show")
 def show_run(
-    run: Run,
+    run: RunName,
     json: options.Json = None,
     csv: RecordsCsv = None,
     store: options.Store = None,
     overwrite: options.Overwrite = False,
-) -> None:
-    """Show one run: latencies with their spread and ratios, what was counted, the machine."""
-    from saevit.report.stored import machine
-    from saevit.report.stored.run import run_tables
-    from saevit.runs.store import locate, read
+) -> int:
+    """Show one run: latencies with their spread and ratios, counts, the machine."""
+    from saevit.report.views.records import write_records_csv, write_run_json
+    from saevit.report.views.run import tabulate_run
+    from saevit.runs.store import find_run, read_run
 
-    path = locate(run, store, on_skip=output.warn)
-    output.check_targets((("--json", json), ("--csv", csv)), overwrite=overwrite, inputs=[("RUN", path)])
-    found = read(path)
-    if output.STDOUT not in (json, csv):
-        output.show(run_tables(found))
-    is_written = output.write_all(
-        ("--json", json, lambda: machine.run_json(found)),
-        ("--csv", csv, lambda: machine.records_csv([found])),
+    path = find_run(run, store, on_skip=output.warn)
+    outputs = output.Outputs({"--json": json, "--csv": csv}, overwrite=overwrite, inputs=[("RUN", path)])
+    found = read_run(path)
+    outputs.show(tabulate_run(found))
+    is_written = outputs.write(
+        {"--json": lambda: write_run_json(found), "--csv": lambda: write_records_csv([found])}
     )
-    raise typer.Exit(0 if is_written else output.FAILED)
+    return output.exit_code(failed=not is_written)
 
 
 @results.command("diff")
 def diff_runs(
     run_a: FirstRun, run_b: SecondRun, reference: Reference = None, store: options.Store = None
 ) -> None:
-    """Compare two runs through a model that both measured, and say which differences are resolved."""
-    from saevit.report.stored.changes import diff_tables
-    from saevit.runs.diff import diff
-    from saevit.runs.store import locate, read
+    """Compare two runs relative to a model that both measured, and show which differences are resolved."""
+    from saevit.report.views.diff import tabulate_diff
+    from saevit.runs.diff import diff_runs
+    from saevit.runs.store import find_run, read_run
 
-    first, second = read(locate(run_a, store, on_skip=output.warn)), read(locate(run_b, store))
+    first, second = read_run(find_run(run_a, store, on_skip=output.warn)), read_run(find_run(run_b, store))
     for line in dict.fromkeys((*first.warnings, *second.warnings)):
         output.warn(line)
-    output.show(diff_tables(diff(first, second, reference=reference), first, second))
+    display.show_tables(tabulate_diff(diff_runs(first, second, reference=reference), first, second))
 
 
 @results.command("export")
 def export_runs(
     target: Target,
-    runs: Runs = None,
+    runs: RunNames = None,
     store: options.Store = None,
     overwrite: options.Overwrite = False,
-) -> None:
+) -> int:
     """Write the records of one, several or all runs to one file."""
-    from saevit.report.stored import machine
+    from saevit.report.views.records import write_records_csv, write_records_lines, write_runs_json
 
-    found, skipped = chosen(runs, store)
-    output.check_targets(
-        [("--output", target)],
+    writers = {".csv": write_records_csv, ".json": write_runs_json, ".jsonl": write_records_lines}
+    found, skipped = read_named_runs(runs, store)
+    outputs = output.Outputs(
+        {"--output": target},
         overwrite=overwrite,
         inputs=[("RUN", run.path) for run in found],
-        endings={"--output": ENDINGS},
+        endings={"--output": tuple(writers)},
     )
-    write = {
-        ".csv": machine.records_csv,
-        ".json": machine.runs_json,
-        ".jsonl": machine.records_lines,
-    }[Path(target).suffix]
-    is_written = output.write_all(("--output", target, lambda: write(found)))
-    for line in [*skipped, *(told for run in found for told in missing(run))]:
+    is_written = outputs.write({"--output": lambda: writers[Path(target).suffix](found)})
+    for line in skipped:
         output.warn(line)
-    raise typer.Exit(output.FAILED if skipped or not is_written else 0)
+    for run in found:
+        for line in run.warnings:
+            output.warn(line)
+        for label, reason in run.failures.items():  # these models have no record
+            output.warn(f"{run.path.stem}: {label}: {reason}")
+    return output.exit_code(failed=bool(skipped) or not is_written)
 
 
-def chosen(texts: list[str] | None, store: Path | None) -> "tuple[list[StoredRun], list[str]]":
-    """Return the runs that are named, each once; without names all that can be read, and what is skipped.
+def read_named_runs(names: list[str] | None, store: Path | None) -> "tuple[list[Run], list[str]]":
+    """Return the named runs, each once, or all that can be read, and why others were skipped.
 
     Raises:
-        OptionError: a run that is not there or cannot be read, or no runs at all.
+        OptionError: a named run is missing or cannot be read, or there are no runs.
     """
-    from saevit.runs.store import locate, read, read_all
+    from saevit.runs.store import find_run, read_run, read_runs
 
-    if texts:
-        named = dict.fromkeys(locate(text, store, on_skip=output.warn) for text in texts)
-        return [read(path) for path in named], []
+    if names:
+        paths = dict.fromkeys(find_run(name, store, on_skip=output.warn) for name in names)
+        return [read_run(path) for path in paths], []
     skipped: list[str] = []
-    found = list(read_all(store, skipped.append))
+    found = list(read_runs(store, skipped.append))
     if not found and not skipped:
-        raise OptionError(nothing_in(store))
+        raise OptionError(empty_store_text(store))
     return found, skipped
 
 
-def missing(run: "StoredRun") -> list[str]:
-    """Return what of a run is in no record."""
-    return [*run.warnings, *(f"{run.path.stem}: {label}: {reason}" for label, reason in run.failures.items())]
-
-
-def folder_of(store: Path | None) -> Path:
-    """Return where runs are looked for."""
+def empty_store_text(store: Path | None) -> str:
+    """Return a line that names the empty store and the commands that fill it."""
     from saevit.runs.store import default_folder
 
-    return default_folder() if store is None else store
-
-
-def nothing_in(store: Path | None) -> str:
-    """Say how runs get into an empty store."""
-    return (
-        f"{folder_of(store)} has no runs yet: saevit profile and saevit compare keep what they measure there"
-    )
+    folder = store or default_folder()
+    return f"{folder} has no runs yet: saevit profile and saevit compare store their runs there"

@@ -1,249 +1,256 @@
 """`saevit train`."""
 
-from contextlib import ExitStack
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
-
-from saevit.errors import OptionError, SaevitError
+from saevit.errors import OptionError, nearest
 from saevit.files import as_text, expand, file_type
-from saevit_cli import options, output, readers
-from saevit_cli.commands import train_options as own
+from saevit.variant import KEYS
+from saevit_cli import display, options, readers
+from saevit_cli.commands.train_run import report_once, resume_run, start_run
 
 if TYPE_CHECKING:
-    from saevit.train.folder import Folder
-    from saevit.train.job import Job
-    from saevit.train.processes import Processes
     from saevit.train.recipe import Recipe
-    from saevit.train.state import State
+    from saevit.train.state import TrainingRun
 
-BAD_INPUT = 2
-PATHS = ("data", "data_dir", "teacher_checkpoint")  # of a run, so that it can go on from another folder
+DEFAULT_MODEL, DIGITS = "saevit_pico", "digits"
+PATHS = ("data", "data_dir", "teacher_checkpoint")  # made absolute, so that a run continues in any folder
+RUN_OPTIONS = (
+    *("data", "data_dir", "teacher", "teacher_checkpoint", "val_every"),
+    *("amp", "channels_last", "compile", "grad_checkpointing"),
+)
+FLAGS = ("show_recipe", "overwrite")  # False if they are not given
+RECIPE_OPTIONS = ("epochs", "batch_size", "accumulate", "lr", "seed", "img_size")
+
+of_training, of_recipe = options.in_panel("Training"), options.in_panel("Recipe")
+of_machine = options.in_panel("Machine")
+Model = Annotated[
+    str | None,
+    options.argument(
+        metavar="[VARIANT|timm:NAME]",
+        help="Preset, PRESET:key=value,... (see `saevit list`) or timm model; the default is "
+        f"{DEFAULT_MODEL}.",
+    ),
+]
+Data = Annotated[
+    str | None,
+    of_training(
+        metavar="SOURCE",
+        help="Images: a folder, torch/NAME or hfds/NAME, or digits, the 1,797 handwritten digits of "
+        "scikit-learn, which are the default.",
+    ),
+]
+DataDir = Annotated[
+    Path | None, of_training(metavar="DIR", help="Folder with the data of torch/NAME or hfds/NAME.")
+]
+Teacher = Annotated[
+    str | None,
+    of_training(
+        metavar="VARIANT|timm:NAME",
+        help="Distil from this network: add T^2 KL to its soft labels to the loss.",
+    ),
+]
+TeacherCheckpoint = Annotated[Path | None, of_training(metavar="FILE", help="Weights of the teacher.")]
+ValEvery = Annotated[
+    int | None,
+    of_training(
+        parser=readers.count_reader(), metavar="N", help="Epochs between validations; the default is 1."
+    ),
+]
+RecipeName = Annotated[
+    str | None,
+    of_recipe(
+        "--recipe",
+        metavar="NAME|FILE.toml",
+        help="imagenet, digits, or a file such as a run's recipe.toml; the default is digits for the digits "
+        "and imagenet for other data.",
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    of_recipe(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set a value of the recipe (--show-recipe lists them) or a key of the variant; repeatable.",
+    ),
+]
+Epochs = Annotated[str | None, of_recipe(metavar="N", help="Number of epochs.")]
+BatchSize = Annotated[str | None, of_recipe(metavar="N", help="Images per step of one process.")]
+Accumulate = Annotated[str | None, of_recipe(metavar="N", help="Steps whose gradients form an update.")]
+LearningRate = Annotated[
+    str | None,
+    of_recipe(
+        "--lr",
+        metavar="X",
+        help="Learning rate; the default is lr_base, scaled by the number of images of an update.",
+    ),
+]
+Seed = Annotated[str | None, of_recipe(metavar="N", help="Seed of weights, order and augmentation.")]
+ImgSize = Annotated[str | None, of_recipe(metavar="N|H,W", help="Input size in pixels, 32 or more.")]
+ShowRecipe = Annotated[
+    bool, of_recipe("--show-recipe", help="Show every value of the recipe with its source, and exit.")
+]
+Device = Annotated[str, of_machine(metavar="DEVICE", help="Device: auto, cpu, cuda, cuda:N or mps.")]
+Workers = Annotated[
+    int | None,
+    of_machine(
+        parser=readers.count_reader(least=0, most=readers.MOST_PROCESSES),
+        metavar="N",
+        help="Number of processes that read images; with 0, the training process reads them. It does not "
+        "change the results.",
+    ),
+]
+Amp = Annotated[
+    Literal["none", "bf16", "fp16"] | None, of_machine(help="Mixed precision; the default is none.")
+]
+ChannelsLast = Annotated[
+    bool | None,
+    of_machine("--channels-last/--no-channels-last", help="Memory layout; the default is --channels-last."),
+]
+Compile = Annotated[bool | None, of_machine("--compile", help="Train with torch.compile.")]
+GradCheckpointing = Annotated[
+    bool | None,
+    of_machine(
+        "--grad-checkpointing", help="Compute activations twice instead of storing them, to save memory."
+    ),
+]
+Output = Annotated[
+    Path | None,
+    options.of_output("--output", metavar="DIR", help="Folder of the run; the default is runs/MODEL-DATA."),
+]
+Resume = Annotated[
+    Path | None,
+    options.of_output(
+        metavar="DIR",
+        help="Continue the run in this folder, with its model, data and recipe, to the same results as "
+        "without a stop.",
+    ),
+]
 
 
 def train(
-    model: own.Model = None,
+    model: Model = None,
     width: options.Width = None,
     depth: options.Depth = None,
-    sparsity: options.Sparsity = None,
-    data: own.Data = None,
-    data_dir: own.DataDir = None,
-    teacher: own.Teacher = None,
-    teacher_checkpoint: own.TeacherCheckpoint = None,
-    val_every: own.ValEvery = None,
-    recipe: own.RecipeName = None,
-    settings: own.Set = None,
-    epochs: own.Epochs = None,
-    batch_size: own.BatchSize = None,
-    accumulate: own.Accumulate = None,
-    lr: own.LearningRate = None,
-    seed: own.Seed = None,
-    img_size: own.ImgSize = None,
-    show_recipe: own.ShowRecipe = False,
-    device: own.Device = "auto",
-    workers: own.Workers = None,
-    amp: own.Amp = None,
-    channels_last: own.ChannelsLast = None,
-    compiled: own.Compile = None,
-    grad_checkpointing: own.GradCheckpointing = None,
-    target: own.Output = None,
-    resume: own.Resume = None,
+    rates: options.Rates = None,
+    data: Data = None,
+    data_dir: DataDir = None,
+    teacher: Teacher = None,
+    teacher_checkpoint: TeacherCheckpoint = None,
+    val_every: ValEvery = None,
+    recipe: RecipeName = None,
+    settings: Set = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    accumulate: Accumulate = None,
+    lr: LearningRate = None,
+    seed: Seed = None,
+    img_size: ImgSize = None,
+    show_recipe: ShowRecipe = False,
+    device: Device = "auto",
+    workers: Workers = None,
+    amp: Amp = None,
+    channels_last: ChannelsLast = None,
+    compile: Compile = None,
+    grad_checkpointing: GradCheckpointing = None,
+    target: Output = None,
+    resume: Resume = None,
     overwrite: options.Overwrite = False,
-) -> None:
-    """Train a variant or any timm model by a well-known recipe; a run that was stopped goes on with --resume.
+) -> int:
+    """Train a variant or a timm model with a published recipe; --resume continues a run that was stopped.
 
-    Alone, or with `torchrun --nproc-per-node N -m saevit_cli train ...` and `accelerate launch` in several
-    processes. Writes weights, log, learning curve and every value used into one folder.
+    To train in several processes, use `torchrun --nproc-per-node N -m saevit_cli train ...` or `accelerate
+    launch`. Weights, log, learning curve and every value used are written into one folder.
     """
-    values = {
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "accumulate": accumulate,
-        "lr": lr,
-        "seed": seed,
-        "img_size": img_size,
-    }
-    chosen = {
-        "data": data,
-        "data_dir": None if data_dir is None else str(data_dir),
-        "teacher": teacher,
-        "teacher_checkpoint": None if teacher_checkpoint is None else str(teacher_checkpoint),
-        "val_every": None if val_every is None else readers.read_count("--val-every", val_every),
-        "amp": own.amp_of(amp),
-        "channels_last": channels_last,
-        "compile": compiled,
-        "grad_checkpointing": grad_checkpointing,
-    }
-    machine = Machine(device=device, workers=own.read_workers(workers))
-    texts = (width, depth, sparsity)
+    given = {name: value for name, value in locals().items() if value is not None}
+    given = {name: value for name, value in given.items() if value or name not in FLAGS}
     if resume is not None:
-        refuse_beside_resume(
-            {"MODEL": model, "--recipe": recipe, "--set": settings, "--output": target}
-            | {f"--{name.replace('_', '-')}": value for name, value in (values | chosen).items()}
-            | dict(zip(("--width", "--depth", "--sparsity"), texts, strict=True))
-            | {"--overwrite": overwrite or None, "--show-recipe": show_recipe or None}
-        )
-        raise typer.Exit(guarded(lambda: resumed(resume, machine)))
-    request = read_request(model, texts, recipe, settings or [], values, chosen)
+        refuse_beside_resume(given)
+        return report_once(lambda: resume_run(resume, device, workers))
+    if default := default_amp():
+        given.setdefault("amp", default)
+    run, chosen, base = read_request(given)
     if show_recipe:
         from saevit_cli.commands.train_view import recipe_table
 
-        output.show([recipe_table(request.recipe, request.base)])
-        return
-    raise typer.Exit(guarded(lambda: started(request, target, machine, recipe, overwrite=overwrite)))
+        display.show_tables([recipe_table(chosen, base)])
+        return 0
+    return report_once(
+        lambda: start_run(run, chosen, base, device, workers, recipe, target, overwrite=overwrite)
+    )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Machine:
-    """What the results do not depend on."""
-
-    device: str
-    workers: int | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """A run as the user asked for it."""
-
-    run: "dict[str, Any]"
-    recipe: "Recipe"
-    base: str
-
-
-def read_request(
-    model: str | None,
-    texts: tuple[str | None, str | None, str | None],
-    recipe: str | None,
-    settings: list[str],
-    values: dict[str, str | None],
-    chosen: dict[str, Any],
-) -> Request:
-    """Put defaults, the recipe's file and the options together, the later ones on top."""
-    from saevit.train.recipe import FIELDS
-    from saevit.train.recipe_text import BUILT_IN
-
-    of_recipe, of_variant = own.split_settings(settings, FIELDS)
-    default = own.DATA if chosen["data"] in (None, own.DATA) else "imagenet"
-    base, found, said = own.read_recipe(recipe or default, of_recipe, values)
-    known = {name: value for name, value in said.items() if name in chosen}
-    run = known | {name: value for name, value in chosen.items() if value is not None}
-    run["data"] = run.get("data", own.DATA)
-    run |= {name: located(run[name]) for name in PATHS if run.get(name)}
-    if recipe is None:
-        assert base in BUILT_IN
-    text = model or said.get("model") or own.MODEL
-    run["model"] = str(readers.read_model(str(text), *texts, of_variant))
-    if run["model"].partition(":")[0] == "birder":
-        raise OptionError(f"{run['model']} cannot be trained here: name a SAEViT variant or timm:NAME")
-    return Request(run=run, recipe=found, base=base)
-
-
-def located(text: str) -> str:
-    """Write a path from the root, where it is one."""
-    path = expand(text)
-    return as_text(path.resolve()) if text != own.DATA and file_type(path) != "missing" else text
-
-
-def refuse_beside_resume(given: dict[str, Any]) -> None:
-    """Refuse what the folder of a run knows better."""
-    names = [name for name, value in given.items() if value is not None]
-    if names:
+def refuse_beside_resume(given: Mapping[str, Any]) -> None:
+    """Refuse options whose values the folder of a run determines."""
+    names = {"model": "MODEL", "settings": "--set", "target": "--output"}
+    allowed = ("resume", "device", "workers")
+    refused = [names.get(name, f"--{name.replace('_', '-')}") for name in given if name not in allowed]
+    if refused:
         raise OptionError(
-            f"--resume takes model, data and recipe from its folder: leave {', '.join(names)} out"
+            f"--resume takes model, data and recipe from its folder: leave {', '.join(refused)} out"
         )
 
 
-def guarded(work: Any) -> int:
-    """Let the first process of several tell what all of them find wrong, and each what it alone does."""
-    from saevit.train.processes import Elsewhere, Own, is_first_of
-
-    try:
-        code: int = work()
-        return code
-    except Elsewhere:
-        return BAD_INPUT
-    except Own:
-        raise
-    except SaevitError:
-        if is_first_of():
-            raise
-        return BAD_INPUT
+def default_amp(variables: Mapping[str, str] = os.environ) -> str | None:
+    """Return the mixed precision that `accelerate launch` was given."""
+    amp = variables.get("ACCELERATE_MIXED_PRECISION", "no")
+    return None if amp == "no" else amp
 
 
-def started(
-    request: Request, target: Path | None, machine: Machine, recipe: str | None, *, overwrite: bool
-) -> int:
-    """Begin a run."""
-    from saevit.train.folder import Folder, claimed, folder_for
-    from saevit.train.job import prepare
-    from saevit.train.processes import joined
-    from saevit.train.recipe_text import BUILT_IN
-    from saevit.train.run import Run
-    from saevit.train.state import State
+def read_request(given: Mapping[str, Any]) -> "tuple[TrainingRun, Recipe, str]":
+    """Combine defaults, the recipe's file and the options, of which the later ones take precedence.
 
-    run = Run(**request.run)
-    folder = Folder(target) if target else folder_for(run.model, run.data)
-    data = expand(run.data)
-    read = {
-        "--data": data if data.is_absolute() else None,
-        "--recipe": None if recipe in BUILT_IN else recipe,
-        "--teacher-checkpoint": expand(run.teacher_checkpoint) if run.teacher_checkpoint else None,
-    }
-    output.check_roles((("--output", file) for file in (folder.path, *folder.files)), read.items())
-    with joined(machine.device) as processes, ExitStack() as stack:
-        job = processes.all_do(lambda: prepare(run, request.recipe, processes))
-        processes.first_does(lambda: stack.enter_context(claimed(folder, overwrite=overwrite)))
-        state = State(
-            run=run, recipe=job.recipe, base=request.base, processes=processes.count, data=job.identities
-        )
-        return followed(job, state, folder, processes, machine)
+    Returns:
+        The run, the recipe, and the name of the built-in recipe that it is based on.
+    """
+    from saevit.train.recipe import RULES
+    from saevit.train.recipe_files import read_recipe, set_values
+    from saevit.train.state import TrainingRun
 
-
-def resumed(path: Path, machine: Machine) -> int:
-    """Go on with a run."""
-    from saevit.train.folder import Folder, claimed, found_state
-    from saevit.train.job import prepare
-    from saevit.train.processes import joined
-    from saevit.train.state import checked
-
-    folder = Folder(path)
-    with joined(machine.device) as processes, ExitStack() as stack:
-        processes.first_does(lambda: stack.enter_context(claimed(folder, resume=True)))
-        found = processes.all_do(lambda: found_state(folder))
-        job = processes.all_do(lambda: prepare(found.run, found.recipe, processes))
-        state = processes.all_do(lambda: checked(found, job))
-        return followed(job, state, folder, processes, machine)
-
-
-def followed(job: "Job", state: "State", folder: "Folder", processes: "Processes", machine: Machine) -> int:
-    """Train while the user watches, then say what came of it."""
-    from saevit.train.loop import train as run_training
-    from saevit.train.processes import Elsewhere
-    from saevit_cli.commands import train_view as view
-    from saevit_cli.commands.train_signals import stop_requests
-
-    workers = own.workers_for(machine.workers, state.run.data)
-    if processes.is_first:
-        view.introduce(job, state, folder, processes, workers)
-    with stop_requests() as stopped, view.watcher(state) as watcher:
-        try:
-            state = run_training(job, state, folder, processes, watcher, workers=workers, stopped=stopped)
-        except Elsewhere:
-            return output.FAILED
-        except SaevitError as error:
-            way = (
-                f"go on with: {view.resume_command(folder)}"
-                if view.is_kept(folder, state)
-                else "nothing of it is written"
+    values, variant_settings = split_settings(given.get("settings", []), tuple(RULES))
+    for key in RECIPE_OPTIONS:
+        if key in given and key in values:
+            raise OptionError(
+                f"{key} is given as an option ({given[key]}) and by --set ({values[key]}): keep one"
             )
-            output.say(f"error: {error}; {way}")
-            return output.FAILED
-    drawn = True
-    if processes.is_first:
-        view.conclude(state, job, folder)
-        drawn = view.draw_curve(state, job, folder)
-    if len(state.rows) < state.recipe.epochs:
-        return output.INTERRUPTED
-    return 0 if drawn else output.FAILED
+    values |= {key: given[key] for key in RECIPE_OPTIONS if key in given}
+    default = DIGITS if given.get("data", DIGITS) == DIGITS else "imagenet"
+    base, recipe, stored = read_recipe(given.get("recipe", default))
+    recipe = set_values(recipe, values)
+    run = {"data": DIGITS} | {name: stored[name] for name in RUN_OPTIONS if name in stored}
+    run |= {name: given[name] for name in RUN_OPTIONS if name in given}
+    run |= {name: absolute_path(str(run[name])) for name in PATHS if run.get(name)}
+    text = given.get("model") or stored.get("model") or DEFAULT_MODEL
+    width, depth, rates = (given.get(name) for name in ("width", "depth", "rates"))
+    model = str(readers.read_model(text, width, depth, rates, variant_settings))
+    if model.partition(":")[0] == "birder":
+        raise OptionError(f"{model} cannot be trained here: name a SAEViT variant or timm:NAME")
+    return TrainingRun(model=model, **run), recipe, base
+
+
+def split_settings(settings: list[str], recipe_keys: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
+    """Split `key=value` items into values of the recipe and keys of the variant."""
+    recipe: dict[str, str] = {}
+    variant: list[str] = []
+    for item in settings:
+        key, equals, value = (part.strip() for part in item.partition("="))
+        if not equals:
+            raise OptionError(f"--set {item} is not key=value: for example --set mixup=0.2")
+        if key in recipe:
+            raise OptionError(f"--set {key} is given twice ({recipe[key]} and {value}): keep one")
+        if key in recipe_keys:
+            recipe[key] = value
+        elif key in KEYS:
+            variant.append(item)
+        else:
+            near = nearest(key, (*recipe_keys, *KEYS))
+            raise OptionError(f"--set {key} is not a key of the recipe or of the variant: {near}")
+    return recipe, variant
+
+
+def absolute_path(text: str) -> str:
+    """Return the absolute path if the text names a file or folder that exists, else the text."""
+    path = expand(text)
+    return as_text(path.resolve()) if text != DIGITS and file_type(path) != "missing" else text

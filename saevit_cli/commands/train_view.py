@@ -1,4 +1,4 @@
-"""What `saevit train` shows: what is trained, how it goes, what came of it."""
+"""What `saevit train` shows: the run at its start, its progress, and its results."""
 
 import sys
 from collections.abc import Iterator
@@ -10,122 +10,117 @@ from typing import TYPE_CHECKING
 import typer
 
 from saevit.text import printable
-from saevit.train.training_log import Epoch, best_of
-from saevit_cli import output
+from saevit.train.state import Epoch, best_epoch
+from saevit_cli import display, output
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from saevit.report.tables import Table
-    from saevit.train.folder import Folder
-    from saevit.train.job import Job
+    from saevit.report.columns import Table
+    from saevit.train.preparation import PreparedRun
     from saevit.train.processes import Processes
     from saevit.train.recipe import Recipe
-    from saevit.train.state import State
+    from saevit.train.state import TrainingState
 
 
 def recipe_table(recipe: "Recipe", base: str) -> "Table":
-    """Return every value with where it is from."""
-    from saevit.report.tables import Table
-    from saevit.train.recipe import shown
-    from saevit.train.recipe_text import sources_of
+    """Return every value of a recipe with its source."""
+    from saevit.report.columns import Table, text_columns
+    from saevit.train.recipe import format_value
+    from saevit.train.recipe_files import list_sources
 
-    rows = [(name, shown(getattr(recipe, name)), source) for name, source in sources_of(recipe, base).items()]
+    sources = list_sources(recipe, base)
     return Table(
         title=f"Recipe {base}",
-        columns=(("key", "l"), ("value", "l"), ("where it is from", "l")),
-        rows=tuple(rows),
-        notes=("--set key=value changes one; a value that is empty follows from the network or the batch",),
+        columns=text_columns("key", "value", "source"),
+        rows=tuple((name, format_value(getattr(recipe, name)), source) for name, source in sources.items()),
+        notes=("--set key=value changes a value; an empty value follows from the network or the batch size",),
     )
 
 
-def introduce(job: "Job", state: "State", folder: "Folder", processes: "Processes", workers: int) -> None:
-    """Say what is trained, on what and how; warnings of the data go to stderr."""
-    from saevit.report.tables import Table
+def show_start(
+    job: "PreparedRun", state: "TrainingState", folder: Path, processes: "Processes", workers: int
+) -> None:
+    """Show what is trained, on which data and how; warnings go to stderr."""
+    from saevit.train.recipe_files import describe_recipe
 
     for data in (job.train, job.validation):
         for warning in data.warnings:
             output.warn(warning)
         if data.skipped:
-            output.warn(f"{len(data.skipped)} files left out, the first: {data.skipped[0]}")
+            output.warn(f"{len(data.skipped)} files skipped, the first: {data.skipped[0]}")
     for warning in job.warnings:
         output.warn(warning)
+    run = state.run
     rows = [
         ("data", job.train.statement),
-        ("images", f"{len(job.train):,} to train on, {len(job.validation):,} to validate on"),
+        ("images", f"{len(job.train):,} for training, {len(job.validation):,} for validation"),
         ("network", network_text(job)),
-        ("recipe", recipe_text(state)),
+        *([("teacher", f"{run.teacher}, weights of {run.teacher_checkpoint}")] if run.teacher else []),
+        ("recipe", describe_recipe(state.recipe, state.base)),
         ("update", update_text(job)),
         ("device", device_text(job, processes, workers)),
-        ("folder", str(folder.path)),
+        ("folder", str(folder)),
     ]
-    if state.run.teacher:
-        rows.insert(3, ("teacher", f"{state.run.teacher}, weights of {state.run.teacher_checkpoint}"))
     if job.teacher and job.teacher.note:
         typer.echo(job.teacher.note, err=True)
     if state.is_begun:
         rows.append(("resumed", f"after epoch {len(state.rows)}, update {state.part.updates} of the next"))
-    title = f"Training {job.about.model} on {Path(job.train.name).name}"
-    output.show([Table(title=title, columns=(("", "l"), ("value", "l")), rows=tuple(rows))])
+    show_rows(f"Training {short_name(job)}", rows)
     sys.stdout.flush()
 
 
-def network_text(job: "Job") -> str:
-    """Return parameters and exact MACs."""
-    from saevit.report.units import giga, scaled, thousands
+def show_rows(title: str, rows: list[tuple[str, str]], notes: tuple[str, ...] = ()) -> None:
+    """Show names with their values."""
+    from saevit.report.columns import Table, text_columns
 
-    height, width = job.recipe.img_size
-    macs, by = macs_of(job)
-    return (
-        f"{scaled(job.params)} parameters, {giga(macs)} GMACs ({thousands(macs)} MACs) an image of "
-        f"{height} x {width} px, counted by {by}"
+    display.show_tables(
+        [Table(title=title, columns=text_columns("", "value"), rows=tuple(rows), notes=notes)]
     )
 
 
-def macs_of(job: "Job") -> tuple[int, str]:
-    """Count one image: a variant in closed form, a network of timm by torch's counter."""
-    from saevit.count.cost import total
+def short_name(job: "PreparedRun") -> str:
+    """Name the model and its data."""
+    return f"{job.about.model} on {Path(job.train.name).name}"
+
+
+def network_text(job: "PreparedRun") -> str:
+    """Return parameters and exact MACs: of a variant in closed form, of other networks by torch."""
+    from saevit.count.cost import count_network
     from saevit.model.pyramid import SAEViT
+    from saevit.report.units import giga, scaled, thousands
 
+    height, width = job.recipe.img_size
     if isinstance(job.net, SAEViT):
-        return int(total(job.net.spec, job.recipe.img_size).macs), "analytic"
-    from saevit.count.torch_counter import count_torch
-    from saevit.models import build_network
+        macs, counter = int(count_network(job.net.spec, job.recipe.img_size).macs), "analytic"
+    else:
+        from saevit.count.torch_counter import count_torch
+        from saevit.models import build_network
 
-    net = build_network(job.run.model, job.recipe.img_size, num_classes=job.train.num_classes)
-    return sum(count_torch(net, (1, job.about.in_chans, *job.recipe.img_size)).macs.values()), "torch"
-
-
-def recipe_text(state: "State") -> str:
-    """Return the recipe's name, and what differs from it."""
-    from saevit.train.recipe import shown
-    from saevit.train.recipe_text import BUILT_IN, differing
-
-    changed = [
-        f"{name} {shown(new) or 'none'} (not {shown(old) or 'none'})"
-        for name, (new, old) in differing(state.recipe, BUILT_IN[state.base]).items()
-        if old is not None
-    ]
-    seed = f"{state.base}, seed {state.recipe.seed}"
-    return f"{seed}; {', '.join(changed)}" if changed else f"{seed}, as it is"
+        net = build_network(job.run.model, job.recipe.img_size, num_classes=job.train.num_classes)
+        macs, counter = sum(count_torch(net, (1, job.about.in_chans, height, width)).macs.values()), "torch"
+    return (
+        f"{scaled(job.params)} parameters, {giga(macs)} GMACs ({thousands(macs)} MACs) per image of "
+        f"{height} x {width} px, counted by {counter}"
+    )
 
 
-def update_text(job: "Job") -> str:
-    """Return what an update is, and how many there are."""
+def update_text(job: "PreparedRun") -> str:
+    """Return the size and the number of updates."""
     from saevit.report.units import plural
 
     sizes, recipe = job.sizes, job.recipe
-    parts = [f"{sizes.images} images"]
+    parts = [f"{sizes.per_update} images"]
     if sizes.processes > 1 or sizes.accumulate > 1:
         each = f"{sizes.processes} processes" if sizes.processes > 1 else "one process"
         parts.append(f"{sizes.batch_size} for each step of {each}, {plural(sizes.accumulate, 'step')}")
-    parts.append(f"{plural(job.updates, 'update')} an epoch, {plural(recipe.epochs, 'epoch')}")
+    parts.append(f"{plural(job.updates, 'update')} per epoch, {plural(recipe.epochs, 'epoch')}")
     parts.append(f"learning rate {recipe.lr:.3g}, drop path {recipe.drop_path_rate:g}")
     return ", ".join(parts)
 
 
-def device_text(job: "Job", processes: "Processes", workers: int) -> str:
-    """Return where and how it computes."""
+def device_text(job: "PreparedRun", processes: "Processes", workers: int) -> str:
+    """Return device, precision, and who reads the images."""
     import torch
 
     device, run = processes.device, job.run
@@ -137,8 +132,8 @@ def device_text(job: "Job", processes: "Processes", workers: int) -> str:
     return ", ".join(parts)
 
 
-class Watcher:
-    """Writes a line an epoch; on a terminal a bar moves below them."""
+class ProgressView:
+    """Writes one line per epoch, with a progress bar below them on a terminal."""
 
     def __init__(self, epochs: int, rows: tuple[Epoch, ...], bar: "Progress | None") -> None:
         self.epochs, self.rows, self.bar = epochs, list(rows), bar
@@ -154,7 +149,7 @@ class Watcher:
     def on_epoch(self, row: Epoch) -> None:
         """Write the epoch's line."""
         self.rows.append(row)
-        line = epoch_line(row, self.epochs, best_of(self.rows))
+        line = epoch_line(row, self.epochs, best_epoch(self.rows))
         if self.bar:
             self.bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
@@ -162,102 +157,90 @@ class Watcher:
 
 
 def epoch_line(row: Epoch, epochs: int, best: Epoch | None) -> str:
-    """Write an epoch in a line whose columns stay where they are."""
+    """Write an epoch as a line with aligned columns."""
     width = len(str(epochs))
-    seen = ""
+    validation = ""
     if row.val_top1 is not None and best is not None:
-        seen = f"  val loss {row.val_loss:.4f}  top-1 {row.val_top1:6.2f} %, best {best.val_top1:.2f}"
-    lost = f"  {row.skipped} unreadable" if row.skipped else ""
+        validation = f"  val loss {row.val_loss:.4f}  top-1 {row.val_top1:6.2f} %, best {best.val_top1:.2f}"
+    skipped = f"  {row.skipped} unreadable" if row.skipped else ""
     return (
-        f"epoch {row.epoch:{width}}/{epochs}  lr {row.lr:.2e}  loss {row.train_loss:.4f}{seen}  "
-        f"{row.seconds:.1f} s, {row.images_per_s:,.0f} images/s{lost}"
+        f"epoch {row.epoch:{width}}/{epochs}  lr {row.lr:.2e}  loss {row.train_loss:.4f}{validation}  "
+        f"{row.seconds:.1f} s, {row.images_per_s:,.0f} images/s{skipped}"
     )
 
 
 @contextmanager
-def watcher(state: "State") -> Iterator[Watcher]:
-    """Yield who writes and draws how it goes."""
+def show_progress(state: "TrainingState") -> Iterator[ProgressView]:
+    """Yield an observer that shows the progress on stderr."""
     if not sys.stderr.isatty():
-        yield Watcher(state.recipe.epochs, state.rows, None)
+        yield ProgressView(state.recipe.epochs, state.rows, None)
         return
-    with output.progress_bar() as bar:
-        yield Watcher(state.recipe.epochs, state.rows, bar)
+    with display.make_bar() as bar:
+        yield ProgressView(state.recipe.epochs, state.rows, bar)
 
 
-def draw_curve(state: "State", job: "Job", folder: "Folder") -> bool:
-    """Draw the learning curve, if there is an epoch to draw. Was it drawn?"""
-    from saevit.report.figure import save
-    from saevit.report.training import learning_curve
+def draw_curve(state: "TrainingState", job: "PreparedRun", folder: Path) -> bool:
+    """Draw the learning curve if an epoch is finished; return False if it cannot be written."""
+    from saevit.report.figure import save_figure
+    from saevit.report.views.training import draw_learning_curve
+    from saevit.train.run_folder import CURVE
 
-    caption = (
-        f"{job.about.model} on {Path(job.train.name).name}, recipe {state.base}, seed {state.recipe.seed}"
-    )
-    target = folder.curve if state.rows else None
-    return output.write_all(("curve", target, lambda: partial(save, learning_curve(state.rows, caption))))
+    caption = f"{short_name(job)}, recipe {state.base}, seed {state.recipe.seed}"
+    target = folder / CURVE if state.rows else None
+    outputs = output.Outputs({"curve": target}, overwrite=True)
+    return outputs.write({"curve": lambda: partial(save_figure, draw_learning_curve(state.rows, caption))})
 
 
-def conclude(state: "State", job: "Job", folder: "Folder") -> None:
-    """Say what was reached, where it lies and what can be done with it."""
-    from saevit.report.tables import Table
+def show_end(state: "TrainingState", job: "PreparedRun", folder: Path) -> None:
+    """Show the accuracies, the files, and the commands that use them."""
+    from saevit.train.run_folder import FILES
 
-    best, rows = best_of(state.rows), []
+    done = len(state.rows)
+    best, rows = best_epoch(state.rows), []
     if best is not None:
-        rows.append(("best", reached(best, job)))
+        rows.append(("best", accuracy_text(best, job)))
         if state.rows[-1].val_top1 is not None:
-            rows.append(("last", reached(state.rows[-1], job)))
+            rows.append(("last", accuracy_text(state.rows[-1], job)))
     if state.rows:
         rows.append(("time", f"{sum(row.seconds for row in state.rows):.1f} s in epochs"))
-    rows += [(file.name, str(file)) for file in folder.files if state.is_begun and file.is_file()]
-    note = "the best epoch was chosen by the images it is judged on: the last one's top-1 is no such choice"
-    output.show(
-        [
-            Table(
-                title=ended(state, job),
-                columns=(("", "l"), ("value", "l")),
-                rows=tuple(rows),
-                notes=(note,) if best else (),
-            )
-        ]
-    )
-    commands = next_commands(job, folder) if best else []
-    if len(state.rows) < state.recipe.epochs and is_kept(folder, state):
+    if state.is_begun:
+        rows += [(name, str(folder / name)) for name in FILES if (folder / name).is_file()]
+    title = f"{short_name(job)}, {done} epochs"
+    if not state.is_finished:
+        updates = f"update {state.part.updates} of {job.updates}"
+        title = f"Interrupted in epoch {done + 1} of {state.recipe.epochs}, after {updates}"
+    note = "the best epoch was chosen by its accuracy on these images: only the last one's top-1 is unbiased"
+    show_rows(title, rows, (note,) if best else ())
+    commands = list_commands(job, folder) if best else []
+    if not state.is_finished and is_written(folder, state):
         commands.insert(0, resume_command(folder))
-    typer.echo("\n".join(["Next:", *map(printable, commands)]))  # whole lines, to be copied
+    typer.echo("\n".join(["Next:", *map(printable, commands)]))  # not wrapped, to be copied
 
 
-def ended(state: "State", job: "Job") -> str:
-    """Say how far it came."""
-    done, epochs = len(state.rows), state.recipe.epochs
-    if done < epochs:
-        return (
-            f"Interrupted in epoch {done + 1} of {epochs}, after update {state.part.updates} of {job.updates}"
-        )
-    return f"{job.about.model} on {Path(job.train.name).name}, {done} epochs"
-
-
-def reached(row: Epoch, job: "Job") -> str:
-    """Write an epoch's accuracies; top-5 of five classes or fewer says nothing."""
+def accuracy_text(row: Epoch, job: "PreparedRun") -> str:
+    """Write an epoch's accuracies; top-5 only of more than five classes."""
     top5 = f", top-5 {row.val_top5:.2f} %" if job.train.num_classes > 5 else ""
     return f"top-1 {row.val_top1:.2f} %{top5} of {row.val_images:,} images, epoch {row.epoch}"
 
 
-def next_commands(job: "Job", folder: "Folder") -> list[str]:
-    """Return what takes the weights as they are."""
+def list_commands(job: "PreparedRun", folder: Path) -> list[str]:
+    """Return the commands that use the best weights."""
     from saevit.model.pyramid import SAEViT
+    from saevit.train.run_folder import BEST
 
     commands = ["eval", "export"]
     if isinstance(job.net, SAEViT) and job.net.spec.attention != "none":
         commands.append("visualize-attention")
-    return [f"saevit {command} --checkpoint {folder.best}" for command in commands]
+    return [f"saevit {command} --checkpoint {folder / BEST}" for command in commands]
 
 
-def resume_command(folder: "Folder") -> str:
-    """Return the command that goes on with what is written of this run."""
-    return f"saevit train --resume {folder.path}"
+def resume_command(folder: Path) -> str:
+    """Return the command that continues the run."""
+    return f"saevit train --resume {folder}"
 
 
-def is_kept(folder: "Folder", state: "State") -> bool:
-    """Is anything of this run written, and not of an earlier one in its folder alone?"""
-    from saevit.train.folder import is_of
+def is_written(folder: Path, state: "TrainingState") -> bool:
+    """Tell whether the folder holds files of this run, not only of an earlier one."""
+    from saevit.train.run_folder import holds_run
 
-    return state.is_begun or is_of(folder, state)
+    return state.is_begun or holds_run(folder, state)

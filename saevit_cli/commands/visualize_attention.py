@@ -1,171 +1,250 @@
 """`saevit visualize-attention`."""
 
-from dataclasses import dataclass
+import re
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from saevit.attention.findings import View
 from saevit.errors import OptionError
-from saevit_cli import options, output, readers
-from saevit_cli.commands import visualize_options as own
+from saevit_cli import display, options, output, readers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from saevit.attention.facts import Attention
-    from saevit.attention.look import Choice, View
+    from saevit.attention.findings import Attention
+    from saevit.attention.look import Choice
     from saevit.checkpoint import Checkpoint
     from saevit.variant import VariantSpec
 
-VIEWS = ("overview", "query", "pattern", "rollout")
+LONGEST_NAME = 80  # characters of a variant in the name of a file
+of_map = partial(typer.Option, rich_help_panel="Maps")
+
+
+def read_positions(text: str) -> tuple[int, ...]:
+    """Parse numbers that count from 1, joined by commas."""
+    numbers = readers.read_whole_numbers(text)
+    if min(numbers) < 1:
+        raise OptionError(f"{text}: numbers count from 1")
+    return numbers
+
+
+def read_query(text: str) -> tuple[int, int]:
+    """Parse a pixel `X,Y`."""
+    numbers = readers.read_whole_numbers(text)
+    if len(numbers) != 2 or min(numbers) < 0:
+        raise OptionError(f"{text}: a pixel X,Y counted from the upper left corner, such as 120,80")
+    return numbers[0], numbers[1]
+
+
+Checkpoints = Annotated[
+    list[Path] | None,
+    options.of_model(
+        "--checkpoint",
+        metavar="FILE",
+        help="Weights: a .safetensors file of `saevit train`, or a file of torch.save; given twice, the "
+        "second is for the network of --compare, or for a second copy of the same network.",
+    ),
+]
+Compare = Annotated[
+    str | None,
+    options.of_model(
+        metavar="VARIANT|timm:NAME",
+        help="A second network on the same image, side by side with one scale of colours.",
+    ),
+]
+Images = Annotated[
+    list[Path] | None,
+    of_map(
+        "--image",
+        metavar="FILE|DIR",
+        help="An image, or a folder of images; repeatable. Maps are of the first image, numbers of all. The "
+        "default is a photograph that matplotlib ships.",
+    ),
+]
+ViewName = Annotated[
+    View | None,
+    of_map(
+        "--view",
+        help="overview: samples and attention of each stage; query: what a pixel attends to; pattern: which "
+        "scores are computed; rollout: which pixels each map is made of. The default is overview, or query "
+        "if --query is given.",
+    ),
+]
+Queries = Annotated[
+    list[Any] | None,
+    of_map("--query", parser=read_query, metavar="X,Y", help="A pixel of the image as given; repeatable."),
+]
+positions = partial(of_map, parser=read_positions, metavar="N,...")
+Stages = Annotated[Any, positions("--stage", help="Stages to show, from 1; the default is all.")]
+Blocks = Annotated[
+    Any,
+    positions(
+        "--block",
+        help="Blocks of a stage to show, from 1; the default is all, of which a figure shows the last of "
+        "each stage.",
+    ),
+]
+Heads = Annotated[Any, positions("--head", help="Heads to show, from 1; the default is all.")]
+Similarity = Annotated[
+    float,
+    of_map(
+        parser=readers.number_reader(most=1),
+        metavar="S",
+        help="Cosine similarity of the pixels of a window that the suggested rates keep.",
+    ),
+]
+Figure = Annotated[
+    Path | None,
+    options.of_output(
+        "--output",
+        metavar="FILE|DIR",
+        help="The figure: a .png, .svg or .pdf file, or a folder; the default is MODEL-VIEW.png here.",
+    ),
+]
+Json = Annotated[
+    str | None,
+    options.of_output(metavar="FILE|-", help="Write all numbers as JSON, one per image; - is stdout."),
+]
+Csv = Annotated[str | None, options.csv_option("one row per head")]
+Npz = Annotated[
+    Path | None,
+    options.of_output(metavar="FILE.npz", help="Write the maps of the first image as NumPy arrays."),
+]
 
 
 def visualize_attention(
-    model: own.Model = None,
+    model: options.CheckpointModel = None,
     width: options.Width = None,
     depth: options.Depth = None,
-    sparsity: options.Sparsity = None,
+    rates: options.Rates = None,
     settings: options.Set = None,
-    img_size: own.ImgSize = None,
-    checkpoint: own.Checkpoints = None,
-    compare: own.Compare = None,
-    image: own.Images = None,
-    view: own.ViewName = None,
-    query: own.Queries = None,
-    stage: own.Stages = None,
-    block: own.Blocks = None,
-    head: own.Heads = None,
-    similarity: own.Similarity = "0.9",
-    target: own.Output = None,
-    json: own.Json = None,
-    csv: own.Csv = None,
-    npz: own.Npz = None,
+    img_size: options.CheckpointImgSize = None,
+    checkpoint: Checkpoints = None,
+    compare: Compare = None,
+    image: Images = None,
+    view: ViewName = None,
+    query: Queries = None,
+    stage: Stages = None,
+    block: Blocks = None,
+    head: Heads = None,
+    similarity: Similarity = 0.9,
+    target: Figure = None,
+    json: Json = None,
+    csv: Csv = None,
+    npz: Npz = None,
     overwrite: options.Overwrite = False,
-) -> None:
+) -> int:
     """Show what attention looks at on your image: where samples are taken, what each pixel receives.
 
-    Draws a figure and prints numbers. Stages, blocks and heads count from 1.
+    Draws a figure and prints numbers. Stages, blocks and heads count from 1. The default is saevit_tiny with
+    random weights.
     """
-    queries = tuple(own.read_query(text) for text in query or ())
-    chosen = readers.one_of("--view", view or ("query" if queries else "overview"), VIEWS)
-    if chosen == "query" and not queries:
+    view = view or ("query" if query else "overview")
+    if view == "query" and not query:
         raise OptionError("--view query needs a pixel of the image: --query X,Y, such as --query 120,80")
-    positions = [
-        own.read_positions(name, text)
-        for name, text in (("--stage", stage), ("--block", block), ("--head", head))
-    ]
-    threshold, size = own.read_similarity(similarity), readers.read_size(img_size) if img_size else None
-    first = checkpoint[0] if checkpoint else None
+    checkpoints = checkpoint or []
     models = [
-        readers.read_network(model, width, depth, sparsity, settings, checkpoint=first, default="saevit_tiny")
+        readers.read_network(
+            model,
+            width,
+            depth,
+            rates,
+            settings,
+            checkpoint=next(iter(checkpoints), None),
+            default="saevit_tiny",
+        )
     ]
-    models += [readers.read_model(compare, None, None, None, [])] if compare else []
-    pairs = with_weights(models, checkpoint or [])
-    figure = own.target_of(target, tuple(readers.name_of(*pair) for pair in pairs), chosen)
-    outputs = Outputs(figure=figure, json=json, csv=csv, npz=npz)
-    from saevit.attention import inputs as images
+    if compare:
+        models.append(readers.read_model(compare))
+    pairs = pair_weights(models, checkpoints)
     from saevit.attention.look import Choice
+    from saevit.attention.photo import list_images
+    from saevit.report.attention_figure import attention_figure
+    from saevit.report.figure import FORMATS, save_figure
+    from saevit.report.views.attention import attention_csv, attention_json, attention_tables, save_arrays
 
-    files = images.found(image) if image else []
-    outputs.check(checkpoint or [], files, overwrite=overwrite)
-
-    choice = Choice(
-        stages=positions[0],
-        blocks=positions[1],
-        heads=positions[2],
-        queries=queries,
-        threshold=threshold,
-        views=(cast("View", chosen),),
+    files = list_images(image or [])
+    outputs = output.Outputs(
+        {"--output": figure_path(target, pairs, view), "--json": json, "--csv": csv, "--npz": npz},
+        overwrite=overwrite,
+        inputs=[
+            *(("--checkpoint", path) for path in checkpoints),
+            *(("--image", path) for path in files),
+        ],
+        endings={"--output": FORMATS, "--npz": (".npz",)},
     )
-    seen = looked(pairs, files, size, choice)
-    is_written = outputs.emit(seen, chosen)
-    raise typer.Exit(output.FAILED if not is_written or any(one.failures for one in seen) else 0)
+    choice = Choice(
+        stages=stage, blocks=block, heads=head, queries=query or (), threshold=similarity, views=(view,)
+    )
+    networks = look_at_all(pairs, files, img_size, choice)
+    outputs.show(table for attention in networks for table in attention_tables(attention))
+    is_written = outputs.write(
+        {
+            "--json": lambda: attention_json(networks),
+            "--csv": lambda: attention_csv(networks),
+            "--npz": lambda: partial(save_arrays, networks),
+            "--output": lambda: partial(save_figure, attention_figure(view, networks)),
+        }
+    )
+    return output.exit_code(failed=not is_written or any(attention.failures for attention in networks))
 
 
-def with_weights(
+def pair_weights(
     models: "list[VariantSpec | str | None]", checkpoints: list[Path]
 ) -> "list[tuple[VariantSpec | str | None, Checkpoint | None]]":
-    """Give each network its weights: two files for one network make two of it."""
+    """Pair each network with its weights; two files for one network make two networks."""
     if len(checkpoints) > 2:
         raise OptionError(
-            f"--checkpoint is given {len(checkpoints)} times: one for each of at most two networks"
+            f"--checkpoint is given {len(checkpoints)} times: give one for each of at most two networks"
         )
     if len(checkpoints) == 2 and len(models) == 1:
         models = models * 2
     return list(zip(models, [*map(readers.read_weights, checkpoints), None, None], strict=False))
 
 
-def looked(
+def figure_path(
+    target: Path | None, pairs: "list[tuple[VariantSpec | str | None, Checkpoint | None]]", view: str
+) -> Path:
+    """Return the file of the figure; its default name is made of the networks and the view."""
+    if target is not None and not target.is_dir():
+        return target
+    models = (readers.output_name(*pair) for pair in pairs)
+    names = [re.sub(r"[^A-Za-z0-9._]+", "-", model)[:LONGEST_NAME].strip("-") for model in models]
+    return (target or Path()) / f"{'-and-'.join(dict.fromkeys(names))}-{view}.png"
+
+
+def look_at_all(
     pairs: "list[tuple[VariantSpec | str | None, Checkpoint | None]]",
     files: "Sequence[Path]",
     img_size: tuple[int, int] | None,
     choice: "Choice",
 ) -> "list[Attention]":
     """Run every network on every image."""
-    from saevit.attention import inputs as images
-    from saevit.attention.look import look
-    from saevit.attention.network import network
+    from saevit.attention.look import look_at
+    from saevit.attention.network import open_network
+    from saevit.attention.photo import shipped_photo
 
     if not files:
-        files = [images.shipped_photo()]
+        files = [shipped_photo()]
         output.say(f"no --image: using {files[0].name}, which matplotlib ships")
-    seen, notes = [], list[str]()
-    with output.progress() as tell:
+    networks, notes = [], list[str]()
+    with display.show_progress() as tell:
         for model, checkpoint in pairs:
-            net = network(model, img_size, checkpoint)
+            net = open_network(model, img_size, checkpoint)
             notes += net.notes
 
-            def on_image(done: int, name: str = net.name) -> None:
+            def on_image(done: int, name: str = net.about.model) -> None:
                 tell(name, done / len(files), None)
 
-            seen.append(look(net, files, net.img_size, choice, on_image))
+            networks.append(look_at(net, files, choice, on_image))
     for note in notes:
         output.say(note)
-    for one in seen:
-        if one.is_random:
-            output.say(f"{one.model} has random weights, nothing was learned: --checkpoint FILE")
-        for failure in one.failures:
-            output.say(f"warning: left out: {failure}")
-    return seen
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outputs:
-    """Where figure and numbers go."""
-
-    figure: Path
-    json: str | None
-    csv: str | None
-    npz: Path | None
-
-    def check(self, checkpoints: "Sequence[Path]", images: "Sequence[Path]", *, overwrite: bool) -> None:
-        """Refuse, before any work, what cannot be written."""
-        from saevit.report.figure import FORMATS
-
-        output.check_targets(
-            (("--output", self.figure), ("--json", self.json), ("--csv", self.csv), ("--npz", self.npz)),
-            overwrite=overwrite,
-            inputs=[
-                *(("--checkpoint", path) for path in checkpoints),
-                *(("--image", path) for path in images),
-            ],
-            endings={"--output": FORMATS, "--npz": (".npz",)},
-        )
-
-    def emit(self, seen: "Sequence[Attention]", view: str) -> bool:
-        """Show tables, unless data go to stdout, then write what was asked for. Was all of it written?"""
-        from saevit.report.attention import machine
-        from saevit.report.attention.draw import attention_figure
-        from saevit.report.attention.numbers import attention_tables
-        from saevit.report.figure import save
-
-        if output.STDOUT not in (self.json, self.csv):
-            output.show(table for one in seen for table in attention_tables(one))
-        return output.write_all(
-            ("--json", self.json, lambda: machine.attention_json(seen)),
-            ("--csv", self.csv, lambda: machine.attention_csv(seen)),
-            ("--npz", self.npz, lambda: partial(machine.save_arrays, seen)),
-            ("--output", self.figure, lambda: partial(save, attention_figure(view, seen))),
-        )
+    for attention in networks:
+        if attention.is_random:
+            output.say(f"{attention.model} has random weights: give trained weights with --checkpoint FILE")
+        for failure in attention.failures:
+            output.warn(f"left out: {failure}")
+    return networks

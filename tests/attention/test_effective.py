@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from saevit.attention import sparsity
+from saevit.attention import numbers
 from saevit.attention.capture import capture
-from saevit.attention.layer import Layer
-from saevit.attention.pattern import pattern
+from saevit.attention.effective import Layer
+from saevit.attention.maps import cut_pattern
 from saevit.model.pyramid import SAEViT, build
 from saevit.model.saa import SAA
-from saevit.variant import SAMPLINGS, parse
+from saevit.variant import KEYS, parse
 
 RATES = (1, 2, 4, 8)
 LINEAR = ("adaptive", "average", "stride")  # one weight a pixel, whatever the channel
@@ -35,10 +35,14 @@ def network(rate: int, heads: int, sampling: str, seed: int = 0) -> SAEViT:
 
 def captured(model: SAEViT, x: Tensor) -> Layer:
     """The attention of stage 1 on an image."""
-    with torch.no_grad(), capture(model, stages=[1]) as recording:
+    with torch.no_grad(), capture(model) as recording:
         model(x)
-    (layer,) = recording.layers()
-    return layer
+    return recording.layers()[0]
+
+
+def whole_map(layer: Layer) -> Tensor:
+    """The whole of E, (heads, N, N)."""
+    return layer.rows(torch.arange(layer.block.pixels))
 
 
 def linear_in_its_values(attention: SAA, head: int, x: Tensor) -> Tensor:
@@ -87,7 +91,7 @@ def test_autograd_of_the_real_module_is_the_effective_map(
     handle = attention.register_forward_pre_hook(lambda _, args: seen.append(args[0].detach().clone()))
     layer = captured(model, torch.randn(1, 3, *size))
     handle.remove()
-    E = layer.effective()
+    E = whole_map(layer)
     torch.testing.assert_close(E.sum(2), torch.ones(E.shape[:2]))
     for head in range(heads):
         expected = linear_in_its_values(attention, head, seen[0])
@@ -99,7 +103,7 @@ def test_autograd_of_the_real_module_is_the_effective_map(
 @given(
     st.sampled_from(RATES),
     st.integers(1, 3),
-    st.sampled_from(SAMPLINGS),
+    st.sampled_from(KEYS["sampling"].choices),
     st.integers(32, 60),
     st.integers(32, 60),
     st.integers(0, 99),
@@ -108,22 +112,25 @@ def test_factors_say_what_the_whole_map_says(
     rate: int, heads: int, sampling: str, height: int, width: int, seed: int
 ) -> None:
     layer = captured(network(rate, heads, sampling, seed), torch.randn(1, 3, height, width))
-    E = layer.effective()
+    E = whole_map(layer)
     torch.testing.assert_close(E.sum(2), torch.ones(E.shape[:2]))
     torch.testing.assert_close(layer.received(), E.mean(1))
-    mass = torch.rand(2, layer.pixels)
-    torch.testing.assert_close(layer.carried(mass), mass @ E.mean(0), rtol=1e-4, atol=1e-5)
-    pixels = torch.tensor([layer.pixels - 1, 0, layer.pixels // 2])
+    mass = torch.rand(2, layer.block.pixels)
+    torch.testing.assert_close(layer.carry(mass), mass @ E.mean(0), rtol=1e-4, atol=1e-5)
+    pixels = torch.tensor([layer.block.pixels - 1, 0, layer.block.pixels // 2])
     torch.testing.assert_close(layer.rows(pixels), E[:, pixels])
-    found = sparsity.statistics(layer)
+    found = numbers.compute_numbers(layer)
     entropy = torch.special.entr(E).sum(2)
     torch.testing.assert_close(found["support"], entropy.exp().mean(1), rtol=1e-4, atol=1e-4)
-    y, x = torch.arange(layer.pixels) // layer.width * 4.0, torch.arange(layer.pixels) % layer.width * 4.0
+    y, x = (
+        torch.arange(layer.block.pixels) // layer.block.width * 4.0,
+        torch.arange(layer.block.pixels) % layer.block.width * 4.0,
+    )
     apart = ((y[:, None] - y) ** 2 + (x[:, None] - x) ** 2).sqrt()
     torch.testing.assert_close(found["distance"], (E * apart).sum(2).mean(1), rtol=1e-4, atol=1e-2)
     ranked = E.sort(2, descending=True).values
-    for name, share in sparsity.TOPS.items():
-        top = ranked[:, :, : max(1, round(share * layer.pixels))].sum(2).mean(1)
+    for name, share in numbers.TOPS.items():
+        top = ranked[:, :, : max(1, round(share * layer.block.pixels))].sum(2).mean(1)
         torch.testing.assert_close(found[name], top, rtol=1e-4, atol=1e-5)
     if heads > 1:
         others = [torch.minimum(E[0], E[h]).sum(1).mean() for h in range(1, heads)]
@@ -134,40 +141,38 @@ def test_factors_say_what_the_whole_map_says(
 
 def test_chunks_do_not_change_anything(monkeypatch: pytest.MonkeyPatch) -> None:
     layer = captured(network(2, 3, "adaptive"), torch.randn(1, 3, 50, 66))
-    whole, mass = sparsity.statistics(layer), torch.rand(1, layer.pixels)
-    received, carried = layer.received(), layer.carried(mass)
-    monkeypatch.setattr("saevit.attention.layer.LIMIT", 2000)
-    monkeypatch.setattr("saevit.attention.sparsity.CHUNK", 3000)
+    whole, mass = numbers.compute_numbers(layer), torch.rand(1, layer.block.pixels)
+    received, carried = layer.received(), layer.carry(mass)
+    monkeypatch.setattr("saevit.attention.effective.LIMIT", 2000)
+    monkeypatch.setattr("saevit.attention.numbers.CHUNK", 3000)
     torch.testing.assert_close(layer.received(), received)
-    torch.testing.assert_close(layer.carried(mass), carried)
-    for name, value in sparsity.statistics(layer).items():
+    torch.testing.assert_close(layer.carry(mass), carried)
+    for name, value in numbers.compute_numbers(layer).items():
         torch.testing.assert_close(value, whole[name], rtol=1e-4, atol=1e-5, equal_nan=True)
 
 
 def test_large_maps_are_measured_on_an_even_grid(monkeypatch: pytest.MonkeyPatch) -> None:
     layer = captured(network(4, 1, "adaptive"), torch.randn(1, 3, 128, 128))
-    every = sparsity.statistics(layer)
-    monkeypatch.setattr("saevit.attention.sparsity.MOST_QUERIES", 300)
-    queries = sparsity.query_grid(layer)
+    every = numbers.compute_numbers(layer)
+    monkeypatch.setattr("saevit.attention.numbers.MOST_QUERIES", 300)
+    queries = numbers.query_grid(layer)
     assert len(queries) == 256
-    some = sparsity.statistics(layer)
+    some = numbers.compute_numbers(layer)
     torch.testing.assert_close(some["distance"], every["distance"], rtol=0.05, atol=0)
     torch.testing.assert_close(some["top_5"], every["top_5"], rtol=0.05, atol=0)
 
 
 def test_sparsity_is_what_the_design_says() -> None:
     layer = captured(network(8, 1, "adaptive"), torch.randn(1, 3, 224, 224))
-    assert (layer.pixels, layer.tokens) == (3136, 49)
-    assert layer.sparsity == pytest.approx(1 - (49 / 3136) ** 2)
+    assert (layer.block.pixels, layer.block.tokens) == (3136, 49)
+    assert layer.block.sparsity == pytest.approx(1 - (49 / 3136) ** 2)
 
 
 def test_dense_attention_is_the_layers_own_where_every_pixel_is_a_token() -> None:
     model = network(1, 3, "adaptive")
-    with torch.no_grad(), capture(model, stages=[1], normed=True) as recording:
+    with torch.no_grad(), capture(model, features=True) as recording:
         model(torch.randn(1, 3, 64, 80))
-    (layer,) = recording.layers()
-    attention = model.get_submodule(layer.path)
-    assert isinstance(attention, SAA)
-    found = pattern(layer, attention)
+    layer = recording.layers()[0]
+    found = cut_pattern(layer, model.get_submodule(layer.block.path))
     assert found.dense is not None
     np.testing.assert_allclose(found.dense, found.sampled, rtol=1e-4, atol=1e-5)

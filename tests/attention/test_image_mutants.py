@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from saevit.attention.inputs import load
+from saevit.attention.photo import read_photo
 from saevit.images import UnreadableImage, read_image
 
 Pixels = NDArray[np.uint8]
@@ -125,7 +125,7 @@ def test_whole_images_are_read_as_they_look(count: int, tmp_path: Path) -> None:
         found = np.asarray(seen).astype(int)
         assert found.shape == one.shows.shape, one.kind
         assert np.abs(found - one.shows).mean() <= one.tolerance, one.kind
-        assert load(path, (32, 48)).pixels.shape == (32, 48, 3)
+        assert read_photo(path, (32, 48)).pixels.shape == (32, 48, 3)
 
 
 @pytest.mark.parametrize("count", COUNTS)
@@ -137,7 +137,7 @@ def test_damaged_images_are_read_or_refused_in_one_line(
         path = tmp_path / f"{i}.png"
         path.write_bytes(damaged(sample(rng).data, rng))
         try:
-            assert load(path, (32, 48)).pixels.shape == (32, 48, 3)
+            assert read_photo(path, (32, 48)).pixels.shape == (32, 48, 3)
         except UnreadableImage as error:
             refusals.append(str(error))
     assert 0.2 * count < len(refusals) < count

@@ -1,17 +1,15 @@
 """A network that is looked at: refused before its pass fills the memory, or where values are not finite."""
 
-from collections.abc import Collection
-
 import numpy as np
 import pytest
 import torch
 
 from saevit.attention import network as module
 from saevit.attention.capture import capture
-from saevit.attention.inputs import shipped_photo
-from saevit.attention.look import Choice, View, look
-from saevit.attention.network import network
-from saevit.count.peak import traced_peak
+from saevit.attention.look import Choice, look_at
+from saevit.attention.network import open_network
+from saevit.attention.photo import shipped_photo
+from saevit.count.peak import trace_peak
 from saevit.errors import MeasureError, MemoryLimitError
 from saevit.machine import SCRATCH
 from saevit.model.pyramid import build
@@ -25,19 +23,19 @@ DEEP = "depths=1-1-1-200,dims=8-8-16-16,heads=1,attn_blocks=200,rates=1,key_dim=
 @pytest.mark.parametrize("model", [SMALL, MIX, f"{SMALL},attention=dense", "timm:vit_tiny_patch16_224"])
 def test_a_pass_beyond_the_memory_is_refused(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     named = model if model.startswith("timm:") else parse(model)
-    assert network(named, (64, 96)).img_size == (64, 96)
+    assert open_network(named, (64, 96)).about.img_size == (64, 96)
     monkeypatch.setattr(module, "free_memory", lambda: SCRATCH)
     with pytest.raises(
         MemoryLimitError, match=r"at 64 x 96 px needs .* GB are free on cpu: nearest is a smaller --img"
     ):
-        network(named, (64, 96))
+        open_network(named, (64, 96))
 
 
 def test_what_is_recorded_counts() -> None:
     """A deep network keeps queries and keys of every block, which by far outweigh what a pass needs."""
-    net = network(parse(f"saevit_pico:{DEEP}"), (64, 64))
-    passing = traced_peak(net.model, (1, 3, 64, 64)).bytes
-    recorded = traced_peak(net.model, (1, 3, 64, 64), recording=lambda m: capture(m, normed=True)).bytes
+    net = open_network(parse(f"saevit_pico:{DEEP}"), (64, 64))
+    passing = trace_peak(net.model, (1, 3, 64, 64)).bytes
+    recorded = trace_peak(net.model, (1, 3, 64, 64), recording=lambda m: capture(m, features=True)).bytes
     assert passing < 200 * 2 * 4 * 512 * 4 < recorded
 
 
@@ -45,21 +43,20 @@ def test_what_is_recorded_counts() -> None:
 def test_a_huge_image_is_refused_at_once(size: int) -> None:
     """Dense attention over 65,536 patches, or a million."""
     with pytest.raises(MemoryLimitError, match="nearest is a smaller"):
-        network(parse("saevit_pico:attention=dense"), (size, size))
+        open_network(parse("saevit_pico:attention=dense"), (size, size))
 
 
-VIEWS: Collection[View] = ("overview", "query", "pattern", "rollout")
 NAMES = [name for name, _ in build(parse(SMALL)).named_parameters()]
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, 3e38])
 @pytest.mark.parametrize("name", NAMES[:: len(NAMES) // 12])
 def test_broken_weights_are_an_error_or_show_nothing_broken(name: str, value: float) -> None:
-    net = network(parse(SMALL), (64, 64))
+    net = open_network(parse(SMALL), (64, 64))
     net.model.get_parameter(name).data.flatten()[0] = value
-    choice = Choice(queries=((200, 300),), views=VIEWS)
+    choice = Choice(queries=((200, 300),))
     try:
-        seen = look(net, [shipped_photo()], (64, 64), choice)
+        seen = look_at(net, [shipped_photo()], choice)
     except MeasureError as error:
         reason = str(error)
     else:
@@ -68,7 +65,7 @@ def test_broken_weights_are_an_error_or_show_nothing_broken(name: str, value: fl
             v for head in seen.numbers for k, values in head.samples.items() if k != "overlap" for v in values
         ]
         numbers += [v for stage in seen.redundancy for values in stage.similarity.values() for v in values]
-        arrays = [a for block in seen.blocks for a in (block.weights, block.received, block.rows)]
+        arrays = [a for block in seen.maps for a in (block.weights, block.received, block.rows)]
         assert np.isfinite(numbers).all()
         assert all(np.isfinite(array).all() for array in (*arrays, *(found.mass for found in seen.rollout)))
     assert reason == "" or "values that are not finite: these weights cannot be shown" in reason

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saevit.baselines.adapters import ADAPTERS, network, same_network, split
+from saevit.baselines.adapters import ADAPTERS, map_same_networks, name_network, split_prefix
 from saevit.baselines.published import load
 from saevit.variant import PRESETS
 
@@ -32,12 +32,12 @@ CHUNKS = 8
     ],
 )
 def test_split(text: str, prefix: str, name: str) -> None:
-    assert split(text) == (ADAPTERS[prefix], name)
+    assert split_prefix(text) == (ADAPTERS[prefix], name)
 
 
 @pytest.mark.parametrize("text", ["saevit_tiny", "saevit_tiny:width=2", "timm", "edgevit_xs", "tim:x", ""])
 def test_splits_nothing_else(text: str) -> None:
-    assert split(text) is None
+    assert split_prefix(text) is None
 
 
 def test_trainings_of_one_network_are_one_network() -> None:
@@ -51,7 +51,7 @@ def test_trainings_of_one_network_are_one_network() -> None:
         "saevit_tiny:width=1",
         "lightvit_t",
     ]
-    found = same_network(models)
+    found = map_same_networks(models)
     assert list(found) == models
     assert {model: first for model, first in found.items() if model != first} == {
         "timm:fastvit_t8.apple_dist_in1k": "timm:fastvit_t8.apple_in1k",
@@ -61,14 +61,14 @@ def test_trainings_of_one_network_are_one_network() -> None:
 
 @given(st.lists(st.sampled_from(TEXTS)))
 def test_the_first_stands_for_all(models: list[str]) -> None:
-    found = same_network(models)
+    found = map_same_networks(models)
     assert found.keys() == set(models)
     for model, first in found.items():
         assert models.index(first) <= models.index(model)
         assert found[first] == first
     for one in found:
         for other in found:
-            assert (found[one] == found[other]) == (network(one) == network(other))
+            assert (found[one] == found[other]) == (name_network(one) == name_network(other))
 
 
 def test_the_table_has_one_count_for_one_network() -> None:
@@ -76,7 +76,7 @@ def test_the_table_has_one_count_for_one_network() -> None:
     rows = [row for row in load() if row.gmacs is not None]
     for row in rows:
         figures = (row.params_m, row.gmacs, row.params_m_reparam, row.gmacs_reparam)
-        counts[network(row.subject), row.img_size].add(figures)
+        counts[name_network(row.subject), row.img_size].add(figures)
     assert all(len(figures) == 1 for figures in counts.values())
     assert len(counts) < len(rows)  # or it would have shown nothing
 
@@ -88,7 +88,7 @@ def layout(name: str) -> Any:
     from saevit.baselines import timm_models
 
     with torch.device("meta"):
-        model = timm_models.trainable(name, (224, 224))
+        model = timm_models.build_trainable(name, (224, 224))
     return repr(model), {key: tuple(value.shape) for key, value in model.state_dict().items()}
 
 
@@ -101,7 +101,7 @@ def test_tags_of_timm_choose_weights_alone(chunk: int) -> None:
 
     tagged = defaultdict(list)
     for name in timm.list_pretrained():
-        tagged[network(f"timm:{name}")].append(name)
+        tagged[name_network(f"timm:{name}")].append(name)
     several = [names for names in tagged.values() if len(names) > 1]
     assert len(several) > 100
     for names in several[chunk::CHUNKS]:

@@ -11,7 +11,7 @@ from saevit.baselines import birder_models
 from saevit.baselines.groups import resolve
 from saevit.baselines.published import Published, load
 from saevit.errors import MeasureError, MissingPackageError, OptionError
-from saevit.measure.plan import Plan
+from saevit.measure.timing import TimingOptions
 from saevit.profile import profile
 from saevit.variant import PRESETS
 
@@ -39,7 +39,7 @@ def test_counts_are_those_of_the_network_built_here(row: Published) -> None:
     assert row.birder_name
     assert row.params_m
     size = (row.img_size, row.img_size)
-    trained = sum(p.numel() for p in birder_models.create(row.birder_name, size).parameters())
+    trained = sum(p.numel() for p in birder_models.build_trainable(row.birder_name, size).parameters())
     built = profile(row.subject, img_size=size, counters=["torch"])
     assert round(trained / 1e6, 3) == row.params_m
     assert round(built.macs / 1e9, 4) == row.gmacs
@@ -49,21 +49,21 @@ def test_counts_are_those_of_the_network_built_here(row: Published) -> None:
 
 @pytest.mark.usefixtures("_birder")
 def test_whole_profile() -> None:
-    plan = Plan(batch_sizes=(1,), rounds=3, min_time=0.001, device="cpu")
-    found = profile("birder:edgevit_xxs", img_size=(96, 64), counters=["torch"], plan=plan)
+    plan = TimingOptions(batch_sizes=(1,), rounds=3, min_time=0.001, device="cpu")
+    found = profile("birder:edgevit_xxs", img_size=(96, 64), counters=["torch"], timing=plan)
     assert found.model == "birder:edgevit_xxs"
     assert re.match(r"birder \d+\.\d+\.\d+, its own implementation, random weights, 1000 cl", found.statement)
     assert sum(row.macs for row in found.rows) == found.macs
     assert sum(row.params for row in found.rows) == found.params == 4_066_704
-    assert found.timings is not None
-    assert len(found.timings.latencies[0].samples) == 3
+    assert found.run is not None
+    assert len(found.run.timed[0].samples) == 3
 
 
 @pytest.mark.usefixtures("_birder")
 def test_ready_for_inference_at_the_size_asked_for() -> None:
     import torch
 
-    model = birder_models.build("pvt_v1_t", (96, 64))  # its position embeddings are of one size
+    model = birder_models.build_network("pvt_v1_t", (96, 64))  # its position embeddings are of one size
     assert not any(module.training for module in model.modules())
     assert model(torch.zeros(1, 3, 96, 64)).shape == (1, 1000)
 
@@ -72,7 +72,7 @@ def test_ready_for_inference_at_the_size_asked_for() -> None:
 def test_nothing_is_downloaded_or_printed() -> None:
     code = (
         "import socket; socket.socket.connect = None\n"
-        "from saevit.baselines import birder_models; birder_models.build('edgevit_xxs', (64, 64))"
+        "from saevit.baselines import birder_models; birder_models.build_network('edgevit_xxs', (64, 64))"
     )
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
@@ -103,7 +103,7 @@ def test_refuses_what_birder_lacks(text: str, message: str) -> None:
 @pytest.mark.usefixtures("_birder")
 def test_what_cannot_be_built_is_one_line() -> None:
     with pytest.raises(MeasureError, match="birder cannot build 'hornet_tiny_7x7' for 64 x 96 px: Assertion"):
-        birder_models.build("hornet_tiny_7x7", (64, 96))  # takes squares alone
+        birder_models.build_network("hornet_tiny_7x7", (64, 96))  # takes squares alone
 
 
 def forget(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +122,7 @@ def test_without_birder(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(MissingPackageError, match=message):
             resolve(text, PRESETS)
     with pytest.raises(MissingPackageError, match=message):
-        birder_models.build("edgevit_xs", (224, 224))
+        birder_models.build_network("edgevit_xs", (224, 224))
 
 
 def test_a_broken_birder_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -132,4 +132,4 @@ def test_a_broken_birder_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.syspath_prepend(tmp_path)
     assert birder_models.is_installed()
     with pytest.raises(MissingPackageError, match=r"birder cannot be imported .*a_package_that_is_not_there"):
-        birder_models.build("edgevit_xs", (224, 224))
+        birder_models.build_network("edgevit_xs", (224, 224))

@@ -8,7 +8,7 @@ import torch
 
 from saevit.errors import MeasureError, OptionError
 from saevit.machine import HELD
-from saevit.measure.plan import Plan
+from saevit.measure.timing import TimingOptions
 from saevit.profile import profile
 
 pytest.importorskip("torchvision", exc_type=RuntimeError, reason="torchvision does not match this torch")
@@ -43,10 +43,10 @@ def test_a_fixed_size_follows_the_size_asked_for() -> None:
 
 
 def test_timed_beside_its_counts() -> None:
-    plan = Plan(batch_sizes=(1,), rounds=3, min_time=0.001, device="cpu")
-    found = profile("timm:mobilenetv3_small_050", img_size=(64, 64), counters=["torch"], plan=plan)
-    assert found.timings is not None
-    assert len(found.timings.latencies[0].samples) == 3
+    plan = TimingOptions(batch_sizes=(1,), rounds=3, min_time=0.001, device="cpu")
+    found = profile("timm:mobilenetv3_small_050", img_size=(64, 64), counters=["torch"], timing=plan)
+    assert found.run is not None
+    assert len(found.run.timed[0].samples) == 3
     assert all(row.seconds for row in found.rows if row.path in ("conv_stem", "blocks.0", "classifier"))
 
 
@@ -59,7 +59,7 @@ def test_timed_beside_its_counts() -> None:
 )
 def test_refuses(name: str, message: str) -> None:
     with pytest.raises(OptionError, match=re.escape(message)):
-        timm_models.build(name, (224, 224))
+        timm_models.build_network(name, (224, 224))
 
 
 def test_analytic_is_of_variants_only() -> None:
@@ -69,12 +69,12 @@ def test_analytic_is_of_variants_only() -> None:
 
 def test_a_network_beyond_the_memory_is_refused_while_it_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timm_models, "free_memory", lambda: 47e6 * HELD)  # resnet18 has 46.8 MB of weights
-    assert timm_models.trainable("resnet18", (64, 64))
+    assert timm_models.build_trainable("resnet18", (64, 64))
     for name, classes in {"resnet34": 1000, "resnet18": 2**18}.items():
         with pytest.raises(
             MeasureError, match=r"timm cannot build .* px: it needs more than 0\.047 GB, which do"
         ):
-            timm_models.trainable(name, (64, 64), num_classes=classes)
+            timm_models.build_trainable(name, (64, 64), num_classes=classes)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_network_beyond_the_memory_is_refused_while_it_is_built(monkeypatch: p
 )
 def test_watching_the_memory_changes_no_weight(name: str) -> None:
     torch.manual_seed(0)
-    watched = timm_models.trainable(name, (224, 224)).state_dict()
+    watched = timm_models.build_trainable(name, (224, 224)).state_dict()
     torch.manual_seed(0)
     plain = timm.create_model(name, num_classes=1000, in_chans=3).state_dict()
     assert watched.keys() == plain.keys()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from saevit_cli.app import run
+from saevit_cli.app import run_command
 from tests.cli.conftest import Run
 
 TINY = "saevit_tiny"
@@ -18,16 +18,19 @@ CASES = [
     (["profile", f"{TINY}:"], "ends after its colon: add key=value"),
     (["profile", f"{TINY}:width"], "'width' is not key=value"),
     (["profile", f"{TINY}:rates=0"], "rates[0]=0 is out of range: nearest is 1"),
-    (["profile", f"{TINY}:rates=3-3"], "rates=3-3 has 2 values: give 4, one per stage, or one"),
+    (
+        ["profile", f"{TINY}:rates=3-3"],
+        "rates=3-3 has 2 values: give 4 values, one per stage, or one for all",
+    ),
     (["profile", f"{TINY}:heads=5"], "num_heads[0]=5 does not divide dims[0]=48: nearest are 4 or 6 heads"),
-    (["profile", f"{TINY}:act=swish"], "act=swish is unknown: did you mean hardswish?"),
+    (["profile", f"{TINY}:act=swish"], "act=swish is not available: did you mean hardswish?"),
     (["profile", f"{TINY}:classes=-1"], "num_classes=-1 is out of range: nearest is 0"),
     (["profile", f"{TINY}:width=1,width=2"], "'width' is given twice"),
     (["profile", "--width", "nan"], "width=nan is not a number"),
     (["profile", "--width", "wide"], "width=wide is not a number: for example width=0.5"),
     (["profile", "--width", "-1"], "width=-1 must be above 0"),
     (["profile", "--width", "1e9"], "width=1e+09 is out of range: nearest is 1024"),
-    (["profile", "--depth", "0"], "depth=0 must be above 0: 1 leaves the preset as it is"),
+    (["profile", "--depth", "0"], "depth=0 must be above 0: 1 changes nothing"),
     (["profile", "--sparsity", "8,4"], "rates=8-4 has 2 values"),
     (["profile", "--sparsity", "8,4,x,1"], "rates=x is not a whole number"),
     (["profile", "--set", "ffn"], "'ffn' is not key=value"),
@@ -43,24 +46,24 @@ CASES = [
     (["profile", "--img-size", "16"], "img_size 16,16: 16 px is out of range, nearest is 32"),
     (["profile", "--img-size", "224,224,3"], "--img-size 224,224,3: 3 numbers, give N or H,W"),
     (["profile", "--img-size", "big"], "--img-size big: whole numbers joined by commas, for example 224,224"),
-    (["profile", "--batch-size", "0"], "--batch-size 0: a whole number of 1 or more"),
-    (["profile", "--batch-size", "1,1"], "--batch-size 1,1: a size stands twice"),
-    (["profile", "--batch-size", "1.5"], "--batch-size 1.5: a whole number of 1 or more"),
+    (["profile", "--batch-size", "0"], "--batch-size 0: a whole number from 1 to 1,000,000"),
+    (["profile", "--batch-size", "1,1"], "--batch-size 1,1: name every batch size once"),
+    (["profile", "--batch-size", "1.5"], "--batch-size 1.5: a whole number from 1 to 1,000,000"),
     (["profile", "--device", "tpu"], "device 'tpu' is not known: torch"),
-    (["profile", "--dtype", "int8"], "--dtype int8 is not known: choose from fp32, bf16, fp16"),
-    (["profile", "--dtype", "bf61"], "--dtype bf61 is not known: did you mean bf16?"),
+    (["profile", "--dtype", "int8"], "--dtype 'int8' is not one of 'fp32', 'bf16', 'fp16'"),
+    (["profile", "--dtype", "bf61"], "--dtype 'bf61' is not one of 'fp32', 'bf16', 'fp16'"),
     (["profile", "--runtime", "eagr"], "runtime 'eagr' is not known: did you mean eager?"),
-    (["profile", "--memory-format", "nhwc"], "--memory-format nhwc is not known"),
-    (["profile", "--threads", "0"], "--threads 0: a whole number of 1 or more"),
-    (["profile", "--threads", "two"], "--threads two: a whole number of 1 or more"),
-    (["profile", "--rounds", "0"], "--rounds 0: a whole number of 1 or more"),
-    (["profile", "--min-time", "-1"], "--min-time -1: seconds above 0"),
-    (["profile", "--min-time", "nan"], "--min-time nan: seconds above 0"),
+    (["profile", "--memory-format", "nhwc"], "--memory-format 'nhwc' is not one of"),
+    (["profile", "--threads", "0"], "--threads 0: a whole number from 1 to "),
+    (["profile", "--threads", "two"], "--threads two: a whole number from 1 to "),
+    (["profile", "--rounds", "0"], "--rounds 0: a whole number from 1 to 1,000,000"),
+    (["profile", "--min-time", "-1"], "--min-time -1: a number above 0, at most 3600"),
+    (["profile", "--min-time", "nan"], "--min-time nan: a number above 0"),
     (
         ["profile", "--counters", "flops"],
         "counter 'flops' is not known: choose from analytic, torch, fvcore, thop",
     ),
-    (["profile", "--by", "layer"], "--by layer is not known: choose from stage, block, module"),
+    (["profile", "--by", "layer"], "--by 'layer' is not one of 'stage', 'block', 'module'"),
     (["profile", "--plot", "a.gif"], "--plot a.gif has no known ending: choose from .png, .svg, .pdf"),
     (["profile", "--plot", "nowhere/a.png"], "the folder nowhere does not exist, make it first"),
     (["profile", "--json", "."], "--json . is a directory: name a file in it"),
@@ -102,7 +105,7 @@ def test_a_folder_that_cannot_be_written_to(
 ) -> None:
     """Root may write anywhere, so the system's answer is given in its place."""
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
-    assert run(["profile", "--json", str(tmp_path / "a.json")]) == 2
+    assert run_command(["profile", "--json", str(tmp_path / "a.json")]) == 2
     assert "cannot be written to, choose another" in capsys.readouterr().err
 
 

@@ -102,7 +102,7 @@ def test_what_cannot_be_drawn_is_refused_before_anything_is_measured(
         (["saevit_tny"], "'saevit_tny' is no variant, group or published model"),
         (["saevit_tiny", "--reference", "saevit_small"], "reference 'saevit_small' is not compared"),
         (["saevit_tiny", "--sort", "speed"], "metric 'speed' is not known: choose from gmacs"),
-        (["saevit_tiny", "--batch-size", "1,8"], "--batch-size 1,8: a whole number of 1 or more"),
+        (["saevit_tiny", "--batch-size", "1,8"], "--batch-size 1,8: a whole number from 1 to"),
         (["saevit_tiny", "--runtime", "eagr"], "runtime 'eagr' is not known: did you mean eager?"),
         (["saevit_tiny", "--json", "-", "--csv", "-"], "cannot both go to stdout"),
         (["--group", "class-0.9"], "did you mean"),
@@ -111,7 +111,7 @@ def test_what_cannot_be_drawn_is_refused_before_anything_is_measured(
         (["saevit_tiny", "--plot", "a.jpg"], "has no known ending"),
         (["saevit_tiny", "--report", "a.pdf"], "has no known ending"),
         (["--from-store", "latest"], "has no runs yet"),
-        (["--from-store", "latest", "--rounds", "50"], "--rounds 50: --from-store shows a run as it was"),
+        (["--from-store", "latest", "--rounds", "50"], "--rounds: --from-store shows a run as it was"),
         (["--from-store", "latest", "--no-fold"], "--no-fold: --from-store shows a run as it was"),
     ],
 )

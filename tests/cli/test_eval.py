@@ -12,7 +12,7 @@ from PIL import Image
 
 from saevit.checkpoint import About, save_checkpoint
 from saevit.models import build_network
-from saevit_cli.app import run
+from saevit_cli.app import run_command
 from tests.cli.conftest import Run
 
 VARIANT = "saevit_pico:dims=8-8-16-16,heads=1,depths=1"
@@ -56,11 +56,11 @@ def test_the_checkpoint_knows_the_rest(here: Path, saevit: Run, capsys: pytest.C
     )
     assert "of 6, 95 % interval [" in done.stdout
     assert done.stderr.startswith("kept ")
-    assert run(["results", "list"]) == 0
+    assert run_command(["results", "list"]) == 0
     assert "eval" in capsys.readouterr().out
-    assert run(["results", "show", "latest"]) == 0
+    assert run_command(["results", "show", "latest"]) == 0
     assert "top-1" in capsys.readouterr().out
-    assert run(["compare", "--from-store", "latest"]) == 2
+    assert run_command(["compare", "--from-store", "latest"]) == 2
     assert "no runs yet" in capsys.readouterr().err
 
 
@@ -77,27 +77,30 @@ def test_every_output(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "--batch-size",
         "2",
     ]
-    assert run(arguments) == 0
+    assert run_command(arguments) == 0
     told = capsys.readouterr()
     (row,) = csv.DictReader(io.StringIO(told.out))
     assert (row["images"], row["unreadable"], row["batch_size"]) == ("6", "1", "2")
-    assert "1 image could not be read" in told.err
+    assert "unreadable images: 1, the first: " in told.err
     data = json.loads((here / "a.json").read_text(encoding="utf-8"))
     assert (data["top1"], data["images"]) == (float(row["top1"]), 6)
     assert "9.jpg is not a PNG" in data["unreadable"][0]
-    assert run(arguments) == 2
+    assert run_command(arguments) == 2
     assert "exists: choose another name, or add --overwrite" in capsys.readouterr().err
-    assert run([*arguments, "--overwrite", "--no-store"]) == 0
+    assert run_command([*arguments, "--overwrite", "--no-store"]) == 0
     assert len(list((here / "store").iterdir())) == 1
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "eval needs --checkpoint FILE: random weights measure nothing"),
+        ([], "eval needs --checkpoint FILE: the accuracy of random weights means nothing"),
         (["--checkpoint", "nowhere.safetensors"], "does not exist"),
         (["--checkpoint", "best.safetensors", "--data", "nowhere"], "--data nowhere does not exist"),
-        (["--checkpoint", "best.safetensors", "--split", "test"], "--split test is not known"),
+        (
+            ["--checkpoint", "best.safetensors", "--split", "test"],
+            "--split 'test' is not one of 'train', 'validation', 'all'",
+        ),
         (["--checkpoint", "best.safetensors", "--split", "train"], "has val/ but no train/"),
         (["--checkpoint", "best.safetensors", "--workers", "-1"], "--workers -1: a whole number"),
         (["--checkpoint", "best.safetensors", "--batch-size", "0"], "--batch-size 0: a whole number"),
@@ -106,8 +109,14 @@ def test_every_output(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
             ["saevit_nano", "--checkpoint", "best.safetensors"],
             f"it holds {VARIANT},classes=2, not saevit_n",
         ),
-        (["--checkpoint", "best.safetensors", "--set", "ffn=mlp"], "is of one network: name its variant too"),
-        (["--checkpoint", "best.safetensors", "--width", "2"], "is of one network: name its variant too"),
+        (
+            ["--checkpoint", "best.safetensors", "--set", "ffn=mlp"],
+            "holds the weights of one network: name its variant too",
+        ),
+        (
+            ["--checkpoint", "best.safetensors", "--width", "2"],
+            "holds the weights of one network: name its variant too",
+        ),
         (["--checkpoint", "best.safetensors", "--data", "three"], "has 2 classes and"),
     ],
 )
@@ -117,7 +126,7 @@ def test_bad_input_is_one_line(
     for name in "abc":
         (here / "three" / "val" / name).mkdir(parents=True)
         Image.new("RGB", (32, 32)).save(here / "three" / "val" / name / "0.png")
-    assert run(["eval", *arguments]) == 2
+    assert run_command(["eval", *arguments]) == 2
     told = capsys.readouterr()
     assert message in told.err
     assert told.err.count("\n") == 1
@@ -129,32 +138,32 @@ def test_weights_that_do_not_say_what_they_are(here: Path, capsys: pytest.Captur
     import torch
 
     torch.save(build_network(f"{VARIANT},classes=2", SIZE).state_dict(), here / "bare.pth")
-    assert run(["eval", "--checkpoint", "bare.pth"]) == 2
+    assert run_command(["eval", "--checkpoint", "bare.pth"]) == 2
     assert "does not say which network it is of" in capsys.readouterr().err
     named = ["eval", f"{VARIANT},classes=2", "--checkpoint", "bare.pth", "--img-size", "32,64"]
-    assert run(named) == 2
-    assert "does not say what it was trained on: add --data SOURCE" in capsys.readouterr().err
-    assert run([*named, "--data", "pets", "--csv", "-"]) == 0
+    assert run_command(named) == 2
+    assert "does not name its training data: add --data SOURCE" in capsys.readouterr().err
+    assert run_command([*named, "--data", "pets", "--csv", "-"]) == 0
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
     assert (row["img_size"], row["images"]) == ("32,64", "6")
 
 
 def test_compare_draws_it(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["eval", "--checkpoint", "best.safetensors", "--csv", "-"]) == 0
+    assert run_command(["eval", "--checkpoint", "best.safetensors", "--csv", "-"]) == 0
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
     models = ["compare", VARIANT, "timm:mobilenetv3_small_100", "--img-size", "32", "--no-measure"]
-    assert run(models) == 0
+    assert run_command(models) == 0
     hint = f"top-1 on pets (validation), 1 of these models: --top1 {here / 'pets'}"
     assert hint in capsys.readouterr().out
     view = ["--top1", "pets", "--json", "-", "--plot", "a.svg", "--report", "a.html"]
-    assert run([*models, *view]) == 0
+    assert run_command([*models, *view]) == 0
     own, baseline = json.loads(capsys.readouterr().out)["candidates"]
     assert (own["top1"], own["top1_mark"]) == (float(row["top1"]), "measured here")
     assert "best.safetensors" in own["top1_source"]
     assert baseline["top1"] is None
     assert "measured here" in (here / "a.svg").read_text(encoding="utf-8")
     assert "on pets (validation), measured here" in (here / "a.html").read_text(encoding="utf-8")
-    assert run([*models, "--top1", "dogs"]) == 2
+    assert run_command([*models, "--top1", "dogs"]) == 2
     assert "nothing was measured on dogs (validation) here" in capsys.readouterr().err
 
 
@@ -178,7 +187,7 @@ def test_workers_that_fail_are_one_line(here: Path) -> None:
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: the processes that read images failed (RuntimeError: unable to allocate")
     assert line.endswith(
-        "raise the shared memory (/dev/shm; of a container: --shm-size) or the memory, or use --workers 0"
+        "increase the shared memory (/dev/shm; for a container: --shm-size) or the memory, or use --workers 0"
     )
     assert not (here / "store").exists() or not any((here / "store").iterdir())
 
@@ -186,7 +195,7 @@ def test_workers_that_fail_are_one_line(here: Path) -> None:
 def test_what_the_data_were_read_as_is_said_first_and_kept(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["eval", "--checkpoint", "best.safetensors", "--json", "a.json"]) == 0
+    assert run_command(["eval", "--checkpoint", "best.safetensors", "--json", "a.json"]) == 0
     told = capsys.readouterr().out
     assert told.startswith(f"Evaluating on {here / 'pets'}: 6 images, 2 classes; those of val/\n")
     first = json.loads((here / "a.json").read_text(encoding="utf-8"))["fingerprint"]
@@ -194,5 +203,5 @@ def test_what_the_data_were_read_as_is_said_first_and_kept(
     for a, b in (("cat", "other"), ("dog", "cat"), ("other", "dog")):
         (here / "pets" / "val" / a).rename(here / "pets" / "val" / b)
     Image.new("RGB", (50, 50)).save(here / "pets" / "val" / "cat" / "0.png")
-    assert run(["eval", "--checkpoint", "best.safetensors", "--json", "a.json", "--overwrite"]) == 0
+    assert run_command(["eval", "--checkpoint", "best.safetensors", "--json", "a.json", "--overwrite"]) == 0
     assert json.loads((here / "a.json").read_text(encoding="utf-8"))["fingerprint"] != first

@@ -15,10 +15,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from saevit.count import cost as analytic
+from saevit.count.cost import count_network
 from saevit.errors import OptionError
 from saevit.variant import PRESETS, parse
-from saevit_cli.commands.explore_options import read_file
+from saevit_cli.commands.explore_options import read_space_file
 from tests.cli.conftest import Run
 
 TINY = PRESETS["saevit_tiny"]
@@ -38,15 +38,15 @@ def test_nothing_but_the_command_searches_around_the_default_variant(saevit: Run
     done = saevit("explore", check=True)
     assert done.stdout.startswith("Front of GMACs (min), capacity score (entropy) (max)\n")
     size, took, hides = done.stderr.splitlines()
-    assert "every one is looked at" in size
+    assert "every variant is evaluated" in size
     count, networks = re.search(
-        r"hides ([0-9,]+) of ([0-9,]+) networks: --max-effectiveness none", hides
+        r"hides ([0-9,]+) of ([0-9,]+) valid variants: --max-effectiveness none", hides
     ).groups()
     shown = re.search(r"given variant's\): ([0-9,]+) variants", done.stdout)[1]
     assert number(count) + number(shown) == number(networks)
-    assert took.startswith(f"looked at {size.split()[0]} in ")
+    assert took.startswith(f"evaluated {size.split()[0]} in ")
     first = done.stdout.splitlines()[4].split()
-    cost = analytic.total(parse(first[0]), (224, 224))
+    cost = count_network(parse(first[0]), (224, 224))
     assert float(first[1]) == pytest.approx(cost.macs / 1e9, abs=1e-4)
     assert "saevit_tiny: " in done.stdout  # where the variant itself stands
 
@@ -57,7 +57,7 @@ def test_every_row_is_a_variant_that_profile_takes(saevit: Run) -> None:
     assert found
     assert done.stdout.count("\n") == len(found) + 1
     for row in found:
-        cost = analytic.total(parse(row["model"]), (224, 224))
+        cost = count_network(parse(row["model"]), (224, 224))
         assert (int(row["macs"]), int(row["params"])) == (cost.macs, cost.params)
         assert int(row["activations"]) == cost.activations
     profile = saevit(
@@ -67,7 +67,7 @@ def test_every_row_is_a_variant_that_profile_takes(saevit: Run) -> None:
 
 
 def test_limits_are_kept_and_said(saevit: Run) -> None:
-    macs = analytic.total(TINY, (224, 224)).macs / 1e9
+    macs = count_network(TINY, (224, 224)).macs / 1e9
     band = f"{macs:.3f}±5%"
     limits = (
         "--gmacs-band",
@@ -104,7 +104,7 @@ def test_an_empty_result_names_the_limit_and_the_nearest(saevit: Run) -> None:
         "error: no variant of 60 keeps all limits: --max-gmacs 0.1 excludes most, 100 %; nearest is "
     )
     nearest = error.partition("nearest is ")[2].partition(", which misses --max-gmacs 0.1 by ")
-    macs = analytic.total(parse(nearest[0]), (224, 224)).macs / 1e9
+    macs = count_network(parse(nearest[0]), (224, 224)).macs / 1e9
     assert float(nearest[2].split()[0]) == pytest.approx(100 * (macs / 0.1 - 1), rel=0.01)
 
 
@@ -136,7 +136,9 @@ def test_no_default_hides_what_was_asked_for(saevit: Run, tmp_path: Path, text: 
 def test_a_default_limit_says_what_it_hides_and_can_be_lifted(saevit: Run, more: tuple[str, ...]) -> None:
     limited = saevit("explore", SMALL, *more, "--csv", "-", check=True)
     lifted = saevit("explore", SMALL, *more, "--csv", "-", "--max-effectiveness", "none", check=True)
-    assert re.search("hides (some|[0-9,]+) of [0-9,]+ networks: --max-effectiveness none", limited.stderr)
+    assert re.search(
+        "hides (some|[0-9,]+) of [0-9,]+ valid variants: --max-effectiveness none", limited.stderr
+    )
     assert "hides" not in lifted.stderr
     rho = float(
         rows(saevit("explore", SMALL, "--width", "1", "--csv", "-", check=True).stdout)[0]["effectiveness"]
@@ -201,7 +203,7 @@ def test_figures_and_files(saevit: Run, tmp_path: Path) -> None:
     )
     assert saevit("explore", *FEW, "--csv", "a.csv").returncode == 2
     done = saevit("explore", "--sensitivity", "--plot", "t.svg", check=True)
-    assert "what one step of each key costs" in done.stdout
+    assert "change by one step of each key" in done.stdout
     assert "<svg" in (tmp_path / "t.svg").read_text()
 
 
@@ -214,7 +216,7 @@ def test_parquet(saevit: Run, tmp_path: Path) -> None:
 
 def test_parquet_without_pyarrow_is_one_line(tmp_path: Path) -> None:
     code = "import sys\nsys.modules['pyarrow'] = None\n"
-    code += "from saevit_cli.app import run\nsys.exit(run(sys.argv[1:]))"
+    code += "from saevit_cli.app import run_command\nsys.exit(run_command(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "explore", *FEW, "--parquet", "a.parquet"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 2
@@ -281,7 +283,7 @@ def test_a_killed_worker_is_one_line_and_keeps_the_journal(saevit: Run, tmp_path
     out, error = process.communicate(timeout=300)
     assert (process.returncode, out) == (1, "")
     (line,) = error.splitlines()[1:]
-    assert line.startswith("error: a worker process was killed, as happens where memory is short: take fewer")
+    assert line.startswith("error: a worker process was killed, as happens when memory is short: take fewer")
     wait_for(lambda: not is_alive(process.pid))
     kept = journal.read_bytes()
     assert kept.endswith(b"\n")
@@ -312,12 +314,12 @@ def test_a_second_search_does_not_touch_the_journal_of_the_first(saevit: Run, tm
 def test_a_full_disk_keeps_the_journal_readable(saevit: Run, tmp_path: Path) -> None:
     choices = ["--dims1", "24:64:8", "--depths3", "2:6", "--ratios", "1,1.5,2,2.5,3", "--resume", "a.jsonl"]
     code = "import resource, sys\nresource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-    code += "from saevit_cli.app import run\nsys.exit(run(sys.argv[1:]))"
+    code += "from saevit_cli.app import run_command\nsys.exit(run_command(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "explore", *choices]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()[1:]
-    assert line.startswith("error: a.jsonl cannot be written: File too large: what is finished is kept")
+    assert line.startswith("error: a.jsonl cannot be written: File too large: finished chunks are kept")
     assert (tmp_path / "a.jsonl").read_bytes().endswith(b"\n")
     again = saevit("explore", *choices, "--json", "-", check=True)
     assert "warning" not in again.stderr
@@ -386,21 +388,21 @@ BAD = [
     (["--set", "dim1=8"], "'dim1' is not a key: did you mean dims1"),
     (["--width", "2:1"], "width=2:1: a range goes up"),
     (["--max-gmacs", "0"], "--max-gmacs 0: a number above 0"),
-    (["--gmacs-band", "0.8"], "--gmacs-band 0.8: write a value and how far from it, such as 0.8±1%"),
+    (["--gmacs-band", "0.8"], "--gmacs-band 0.8: write a value and a distance from it, such as 0.8±1%"),
     (["--objectives", "top1"], "objective 'top1' is not known"),
     (["--rank-by", "latency"], "objective 'latency' is not known"),
     (["--method", "magic"], "method 'magic' is not known: choose from auto, exhaustive, dp, sample"),
     (["--engine", "dask"], "engine 'dask' is not known: choose from local, ray"),
     (["--measure-top", "3", "--json", "-"], "--measure-top prints tables: give --csv or --json a file"),
-    (["--seed", "-1"], "--seed -1: a whole number of 0 or more"),
-    (["--top", "0"], "--top 0: a whole number of 1 or more"),
-    (["--jobs", "0"], "--jobs 0: a whole number of 1 or more"),
+    (["--seed", "-1"], "--seed -1: a whole number from 0 to"),
+    (["--top", "0"], "--top 0: a whole number from 1 to 10,000"),
+    (["--jobs", "0"], "--jobs 0: a whole number from 1 to 256"),
     (["--solve", "width"], "--solve and --target-gmacs go together"),
     (["--target-gmacs", "1"], "--solve and --target-gmacs go together"),
     (["--solve", "rates1", "--target-gmacs", "1"], "--solve rates1 is not possible"),
     (
         ["--sensitivity", "--dims1", "8"],
-        "--sensitivity is about one variant, not choices: write it as VARIANT:dims1=8",
+        "--sensitivity is for one variant, not for choices: write it as VARIANT:dims1=8",
     ),
     (["--space", "none.toml"], "none.toml does not exist: name a regular file"),
     (["--img-size", "8"], "8 px is out of range, nearest is 32"),
@@ -423,12 +425,12 @@ BAD = [
     (["--solve", "width", "--target-gmacs", "1e400"], "--target-gmacs 1e400: a number above 0"),
     (
         ["--method", "sample", "--samples", "1" + "0" * 30],
-        "a whole number of 1 or more, at most 1,000,000,000",
+        "a whole number from 1 to 1,000,000,000",
     ),
-    (["--jobs", "1000000000"], "--jobs 1000000000: a whole number of 1 or more, at most 256"),
-    (["--seed", "9" * 5000], "a whole number of 0 or more, at most"),
-    (["--top", "1000000"], "--top 1000000: a whole number of 1 or more, at most 10,000"),
-    (["--measure-top", "9" * 30], "a whole number of 1 or more, at most 1,000"),
+    (["--jobs", "1000000000"], "--jobs 1000000000: a whole number from 1 to 256"),
+    (["--seed", "9" * 5000], "a whole number from 0 to"),
+    (["--top", "1000000"], "--top 1000000: a whole number from 1 to 10,000"),
+    (["--measure-top", "9" * 30], "a whole number from 1 to 1,000"),
     (
         ["--width", "0.001:2:0.001", "--depth", "0.001:2:0.001", "--method", "dp"],
         "one dynamic programme each",
@@ -482,7 +484,7 @@ def test_a_space_of_wrong_types_is_one_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "a.toml"
     path.write_text(text)
     with pytest.raises(OptionError) as caught:
-        read_file(path)
+        read_space_file(path)
     assert str(caught.value).startswith(f"--space {path}")
     assert SPACES[text] in str(caught.value)
     assert str(caught.value).isprintable()
@@ -498,7 +500,7 @@ def test_a_space_that_is_no_text_file_is_one_line(tmp_path: Path, kind: str) -> 
     if kind == "large":
         os.truncate(path, 2**40)
     with pytest.raises(OptionError, match=r"a\.toml (is no regular file|has .* bytes: at most|is not TOML)"):
-        read_file(path)
+        read_space_file(path)
 
 
 def test_a_file_that_is_no_toml(saevit: Run, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def test_a_file_and_what_is_in_it(saevit: Run, tmp_path: Path) -> None:
     assert {p.name for p in tmp_path.iterdir()} >= {f"{STEM}.onnx", f"{STEM}.pt2", "a.json"}
     assert f"wrote {STEM}.onnx" in done.stderr
     assert "32 x 48 px, any batch" in done.stdout
-    assert "random weights, nothing was learned: --checkpoint FILE" in done.stdout
+    assert "random weights: name trained ones with --checkpoint FILE" in done.stdout
     assert "opset 20" in done.stdout
     data = json.loads((tmp_path / "a.json").read_text())
     assert [one["format"] for one in data["written"]] == ["onnx", "pt2"]
@@ -37,12 +37,12 @@ def test_a_file_and_what_is_in_it(saevit: Run, tmp_path: Path) -> None:
 
 def test_a_checkpoint_needs_no_other_word(saevit: Run, tmp_path: Path) -> None:
     from saevit.checkpoint import save_checkpoint
-    from saevit.models import about_of, build_network
+    from saevit.models import build_network, read_about
     from saevit.variant import parse
 
     spec = parse(FLAT)
     net = build_network(spec, (32, 48), seed=3)
-    save_checkpoint(net.state_dict(), about_of(net, spec, (32, 48)), tmp_path / "c.safetensors")
+    save_checkpoint(net.state_dict(), read_about(net, spec, (32, 48)), tmp_path / "c.safetensors")
     done = saevit("export", "--checkpoint", "c.safetensors", "--output", "a.pt2", "--batch", "2", check=True)
     assert "32 x 48 px, batch 2" in done.stdout
     assert "random weights" not in done.stdout
@@ -56,11 +56,11 @@ def test_a_checkpoint_needs_no_other_word(saevit: Run, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         ([], "no network: name a variant such as saevit_tiny, or a --checkpoint"),
-        ([FLAT, "--format", "onxx"], "--format onxx is not known: did you mean onnx?"),
+        ([FLAT, "--format", "onxx"], "format 'onxx' is not known: did you mean onnx?"),
         ([FLAT, "--output", "a.txt"], "--output a.txt has no known ending: choose from .onnx"),
         ([FLAT, "--format", "onnx,pt2", "--output", "a"], "2 formats go into a folder that exists"),
         ([FLAT, "--output", "no/a.onnx"], "the folder no does not exist, make it first"),
-        ([FLAT, "--batch", "many"], "--batch many: a whole number of 1 or more"),
+        ([FLAT, "--batch", "many"], "--batch many: a whole number from 1 to 1,000,000"),
         ([FLAT, "--opset", "9"], "opset 9: from 18 to 23, nearest is 18"),
         ([FLAT, "--img-size", "8"], "8 px is out of range, nearest is 32"),
         (["saevit_pica"], "did you mean"),
@@ -78,10 +78,11 @@ def test_bad_input_is_one_line(saevit: Run, tmp_path: Path, arguments: list[str]
 
 def test_a_format_that_fails_is_one_line_and_the_others_are_kept(tmp_path: Path) -> None:
     script = (
-        "import sys; from saevit.export import formats; from saevit.errors import MeasureError\n"
-        "def write(self, job, path): raise MeasureError('it cannot be written as ONNX: no')\n"
-        "formats.Onnx.write = write\n"
-        "from saevit_cli.app import run; sys.exit(run(sys.argv[1:]))"
+        "import dataclasses, sys; from saevit.export.exporter import FORMATS\n"
+        "from saevit.errors import MeasureError\n"
+        "def write(source, path): raise MeasureError('it cannot be written as ONNX: no')\n"
+        "FORMATS['onnx'] = dataclasses.replace(FORMATS['onnx'], write=write)\n"
+        "from saevit_cli.app import run_command; sys.exit(run_command(sys.argv[1:]))"
     )
     arguments = ["export", FLAT, *SMALL, "--format", "onnx,pt2", "--overwrite"]
     (tmp_path / f"{STEM}.onnx").write_text("mine")

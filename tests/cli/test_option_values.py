@@ -16,7 +16,7 @@ from PIL import Image
 
 from saevit.model.pyramid import build
 from saevit.variant import parse
-from saevit_cli.app import SUMMARIES, application, run
+from saevit_cli.app import SUMMARIES, make_application, run_command
 
 SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1,classes=2"
 SEED, PARTS, PART = 15, 10, 30
@@ -63,7 +63,7 @@ PATHS = [
 
 def options() -> list[tuple[str, str]]:
     """Return every option that takes a value, and every argument, of every command."""
-    root: Any = typer.main.get_command(application(SUMMARIES))
+    root: Any = typer.main.get_command(make_application(SUMMARIES))
     found = []
     for name, command in commands_of(root):
         for param in command.params:
@@ -143,7 +143,7 @@ def test_any_value_is_used_or_refused_in_one_line(
     for arguments in cases()[part * PART : (part + 1) * PART]:
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = run(arguments)
+            code = run_command(arguments)
         problem = problem_of(code, err.getvalue(), arguments)
         assert not problem, f"{problem}: {arguments!r:.300}\n{err.getvalue():.2000}"
     torch.set_num_threads(threads)

@@ -17,8 +17,9 @@ from PIL import Image
 from saevit.errors import OptionError
 from saevit.model.pyramid import build
 from saevit.variant import parse
-from saevit_cli.app import run
-from saevit_cli.output import check_targets, plain
+from saevit_cli.app import run_command
+from saevit_cli.display import format_table
+from saevit_cli.output import Outputs
 from tests.cli.conftest import Run
 
 SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1,classes=2"
@@ -53,24 +54,31 @@ NEW = ["new.txt", "dangling.txt", "folder/up/new.txt", "./new.txt"]
 def test_two_outputs_are_never_one_file(one: str, other: str, here: Path) -> None:
     same(here)
     with pytest.raises(OptionError, match="--json and --csv cannot both go to"):
-        check_targets((("--json", one), ("--csv", other)), overwrite=True)
+        Outputs({"--json": one, "--csv": other}, overwrite=True)
     with pytest.raises(OptionError, match=r"--json .*: --checkpoint .* is read, write elsewhere") as caught:
-        check_targets([("--json", one)], overwrite=True, inputs=[("--checkpoint", other)])
+        Outputs({"--json": one}, overwrite=True, inputs=[("--checkpoint", other)])
     assert "\n" not in str(caught.value)
 
 
 def test_other_files_and_devices_are_free(here: Path) -> None:
     same(here)
-    outputs = [("--a", "a.txt"), ("--b", "new.txt"), ("--c", "/dev/null"), ("--d", "/dev/null"), ("--e", "-")]
-    check_targets([*outputs, ("--f", None)], overwrite=True, inputs=[("--g", "folder"), ("--h", None)])
+    outputs = {
+        "--a": "a.txt",
+        "--b": "new.txt",
+        "--c": "/dev/null",
+        "--d": "/dev/null",
+        "--e": "-",
+        "--f": None,
+    }
+    Outputs(outputs, overwrite=True, inputs=[("--g", "folder"), ("--h", None)])
 
 
 def test_no_picture_is_written_among_the_images_that_are_read(here: Path) -> None:
     (here / "cat").mkdir()
     inputs = [("--data", here)]
-    check_targets([("--json", "cat/a.json")], overwrite=True, inputs=inputs)
+    Outputs({"--json": "cat/a.json"}, overwrite=True, inputs=inputs)
     with pytest.raises(OptionError, match="is read"):
-        check_targets([("--json", "cat/a.PNG")], overwrite=True, inputs=inputs)
+        Outputs({"--json": "cat/a.PNG"}, overwrite=True, inputs=inputs)
 
 
 @pytest.mark.parametrize("link", ["link.json", "dangling.json"])
@@ -78,7 +86,7 @@ def test_a_link_keeps_its_name(link: str, here: Path) -> None:
     (here / "kept.json").write_text("old")
     (here / "link.json").symlink_to("kept.json")
     (here / "dangling.json").symlink_to("new.json")
-    assert run([*COUNT, "--json", link, "--overwrite"]) == 0
+    assert run_command([*COUNT, "--json", link, "--overwrite"]) == 0
     assert (here / link).is_symlink()
     assert json.loads((here / link).read_text())["img_size"] == [32, 32]
 
@@ -96,7 +104,7 @@ def test_devices_and_pipes_are_written_to(here: Path, capsys: pytest.CaptureFixt
     read: list[str] = []
     reader = threading.Thread(target=lambda: read.append(Path("pipe").read_text()))
     reader.start()
-    assert run([*COUNT, "--json", "pipe", "--csv", "/dev/null"]) == 0
+    assert run_command([*COUNT, "--json", "pipe", "--csv", "/dev/null"]) == 0
     reader.join()
     assert json.loads(read[0])["img_size"] == [32, 32]
     assert (here / "pipe").is_fifo()
@@ -108,7 +116,7 @@ def test_devices_and_pipes_are_written_to(here: Path, capsys: pytest.CaptureFixt
 def test_the_home_folder(where: str, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(here / "home"))
     (here / "home").mkdir()
-    assert run([*COUNT, *where.replace("'", "").split()]) == 0
+    assert run_command([*COUNT, *where.replace("'", "").split()]) == 0
     assert (here / "home/a.json").is_file()
     assert not (here / "~").exists()
 
@@ -119,7 +127,7 @@ def test_the_store_in_the_home_folder(
 ) -> None:
     monkeypatch.setenv("HOME", str(here))
     monkeypatch.setenv("SAEVIT_STORE", "~/st")
-    assert run(["results", "list", *(given.split() if given != "variable" else [])]) == 0
+    assert run_command(["results", "list", *(given.split() if given != "variable" else [])]) == 0
     assert capsys.readouterr().out.startswith(f"{here / 'st'} has no runs yet")
 
 
@@ -142,7 +150,7 @@ def test_a_path_that_the_system_refuses(
     (here / "loop").symlink_to("loop")
     (here / "file").write_text("")
     before = sorted(here.iterdir())
-    assert run([*COUNT, option, value + (".png" if option == "--plot" else "")]) == 2
+    assert run_command([*COUNT, option, value + (".png" if option == "--plot" else "")]) == 2
     told = capsys.readouterr()
     assert told.err.startswith("error: ")
     assert option in told.err
@@ -192,7 +200,7 @@ def test_every_path_option_in_a_place_that_cannot_be_searched(
     target = {"closed": "closed/x", "long": "a" * 300, "loop": "loop/x"}[place]
     if place == "closed":
         close(here / "closed", monkeypatch)
-    assert run([argument.replace("@", target) for argument in arguments]) == 2
+    assert run_command([argument.replace("@", target) for argument in arguments]) == 2
     told = capsys.readouterr()
     assert told.err.count("error: ") == 1
     assert "unexpected" not in told.err
@@ -281,7 +289,7 @@ def test_no_command_writes_what_it_reads(
     (things / "runs/recipe.toml").write_text("lr = 0.001\n")
     (things / "t/best.safetensors").write_bytes(b"weights")
     before = {path: path.read_bytes() for path in things.rglob("*") if path.is_file()}
-    assert run(arguments) == 2
+    assert run_command(arguments) == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
     assert "is read, write elsewhere" in errors[0] or "cannot both go to" in errors[0]
@@ -294,9 +302,9 @@ def test_a_failed_picture_loses_nothing(
     def fail(_: object) -> None:
         raise ValueError("matplotlib is unhappy")
 
-    monkeypatch.setattr("saevit.report.plots.breakdown_figure", fail)
+    monkeypatch.setattr("saevit.report.breakdown_plot.breakdown_figure", fail)
     monkeypatch.setattr(tempfile, "tempdir", str(here))
-    assert run([*COUNT, "--plot", "a.png", "--json", "a.json", "--csv", "/dev/full"]) == 1
+    assert run_command([*COUNT, "--plot", "a.png", "--json", "a.json", "--csv", "/dev/full"]) == 1
     told = capsys.readouterr()
     assert "Receipt" in told.out
     assert json.loads((here / "a.json").read_text())["img_size"] == [32, 32]
@@ -308,7 +316,7 @@ def test_a_failed_picture_loses_nothing(
 def test_a_table_is_out_before_a_file_is_written(tmp_path: Path) -> None:
     """Even a crash of the process, as by a drawing library, leaves it."""
     code = (
-        "import os, sys, saevit.report.plots as p; p.breakdown_figure = lambda _: os._exit(7)\n"
+        "import os, sys, saevit.report.breakdown_plot as p; p.breakdown_figure = lambda _: os._exit(7)\n"
         "from saevit_cli.app import main; main()"
     )
     done = subprocess.run(
@@ -323,14 +331,14 @@ def test_a_table_is_out_before_a_file_is_written(tmp_path: Path) -> None:
 
 
 def test_foreign_text_in_a_table_keeps_its_lines() -> None:
-    from saevit.report.tables import Table
+    from saevit.report.columns import Table, text_columns
 
     table = Table(
         title="a\nb",
-        columns=(("x", "l"), ("y", "r")),
+        columns=text_columns("x", ">y"),
         rows=(("\x1b[2J", "\udce9"), ("数\n", "1")),
         notes=("\r",),
     )
-    text = plain(table)
+    text = format_table(table)
     assert text.encode("utf-8").decode().count("\n") == 7
     assert all(line.isprintable() for line in text.splitlines())

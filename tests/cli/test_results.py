@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from saevit.runs.record import Record
-from saevit.runs.run import Header, StoredSubject
-from saevit.runs.store import Writer, read
+from saevit.runs.run import Run as StoredRun
+from saevit.runs.run import Subject
+from saevit.runs.store import Writer, read_run
 from tests.cli.conftest import Run
 from tests.contracts.test_imports import HEAVY, loaded_by
 from tests.runs.test_record import CONDITIONS, COUNTED, ENVIRONMENT, MEASURED
@@ -32,13 +33,13 @@ def kept(
 ) -> Path:
     """Store a run of three models; `saevit_small` takes `factor` times as long as the reference."""
     conditions = replace(CONDITIONS, batch_size=batch_size)
-    subjects = [StoredSubject(label=name, name=name, conditions=conditions) for name in MODELS]
+    subjects = [Subject(label=name, name=name, conditions=conditions) for name in MODELS]
     twin = replace(subjects[0], label=AGAIN, quantity="latency_again")
-    header = Header(
+    begun = StoredRun(
         subjects=(*subjects, twin), environment=ENVIRONMENT, started=MEASURED.time, seed=0, min_time=0.1
     )
     with Writer(folder) as writer:
-        writer.begin(header)
+        writer.begin(begun)
         writer.add_record(COUNTED)
         for number in range(ROUNDS):
             base = 0.1 + 0.001 * number
@@ -63,7 +64,7 @@ def rows(text: str) -> list[dict[str, str]]:
 def test_an_empty_store_says_how_runs_get_there(saevit: Run, folder: Path) -> None:
     done = saevit("results", "list", check=True)
     assert done.stdout == (
-        f"{folder} has no runs yet: saevit profile and saevit compare keep what they measure there\n"
+        f"{folder} has no runs yet: saevit profile and saevit compare store their runs there\n"
     )
     assert json.loads(saevit("results", "list", "--json", "-", check=True).stdout)["runs"] == []
 
@@ -169,7 +170,7 @@ def test_show(saevit: Run, folder: Path) -> None:
 def test_show_for_other_programs(saevit: Run, folder: Path, tmp_path: Path) -> None:
     path = kept(folder)
     data = json.loads(saevit("results", "show", path.stem, "--json", "-", check=True).stdout)
-    assert [Record.from_dict(record) for record in data["records"]] == read(path).records()
+    assert [Record.from_dict(record) for record in data["records"]] == read_run(path).records()
     done = saevit("results", "show", "latest", "--csv", "-", "--json", "run.json", check=True)
     assert [row["quantity"] for row in rows(done.stdout)] == ["latency"] * 3 + ["latency_again", "macs"]
     assert json.loads((tmp_path / "run.json").read_text()) == data
@@ -211,7 +212,7 @@ def test_export(saevit: Run, folder: Path, tmp_path: Path) -> None:
     assert float(table[6]["infer_step_time"]) == pytest.approx(207.0)
     saevit("results", "export", "latest", second.stem, "--output", "one.jsonl", check=True)
     lines = (tmp_path / "one.jsonl").read_text().splitlines()
-    assert [Record.from_dict(json.loads(line)) for line in lines] == read(second).records()
+    assert [Record.from_dict(json.loads(line)) for line in lines] == read_run(second).records()
     saevit("results", "export", first.stem, "latest", "--output", "two.json", check=True)
     data = json.loads((tmp_path / "two.json").read_text())
     assert [run["run"] for run in data["runs"]] == [first.stem, second.stem]
@@ -256,11 +257,11 @@ def test_a_measured_run(saevit: Run, folder: Path) -> None:
     saevit("profile", model, *quick, "--counters", "analytic", "--batch-size", "1,2", check=True)
     (path,) = folder.iterdir()
     shown = saevit("results", "show", "latest", check=True).stdout
-    run = read(path)
-    assert shown.startswith(f"{path.stem}: {run.header.subjects[0].name}, 6 interleaved rounds on cpu")
+    run = read_run(path)
+    assert shown.startswith(f"{path.stem}: {run.subjects[0].name}, 6 interleaved rounds on cpu")
     assert "own latency of stages.3" in shown
     data = json.loads(saevit("results", "show", "latest", "--json", "-", check=True).stdout)
-    assert data["records"][0]["samples"] == list(run.samples(run.header.subjects[0].label))
+    assert data["records"][0]["samples"] == list(run.subjects[0].samples)
     done = saevit("results", "diff", "latest", "latest", check=True)
     assert "0 of 1 differences resolved" in done.stdout
 
@@ -304,7 +305,9 @@ def test_bad_input_is_one_line(
 def test_stored_runs_are_read_without_torch(folder: Path, command: str) -> None:
     kept(folder)
     arguments = ["results", *command.format(folder.parent).split(), "--store", str(folder)]
-    assert loaded_by(f"from saevit_cli.app import run\nassert run({arguments!r}) == 0").isdisjoint(HEAVY)
+    assert loaded_by(
+        f"from saevit_cli.app import run_command\nassert run_command({arguments!r}) == 0"
+    ).isdisjoint(HEAVY)
 
 
 def test_a_narrow_terminal_keeps_ids_whole(saevit: Run, folder: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from saevit.errors import OptionError
-from saevit_cli.app import explain, run
+from saevit_cli.app import explain, run_command
 
 COMMAND = (sys.executable, "-m", "saevit_cli")
 SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1"
@@ -115,10 +115,10 @@ def broken(error: BaseException, monkeypatch: pytest.MonkeyPatch, folder: Path) 
     def fail(_: object) -> None:
         raise error
 
-    monkeypatch.setattr("saevit_cli.output.show", fail)
-    monkeypatch.setattr("saevit_cli.commands.list.show", fail)
+    monkeypatch.setattr("saevit_cli.display.show_tables", fail)
+    monkeypatch.setattr("saevit_cli.commands.list.show_tables", fail)
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return run(["list"])
+    return run_command(["list"])
 
 
 class Panic(BaseException):
@@ -161,10 +161,7 @@ def test_without_a_temporary_folder_the_error_is_still_told(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert broken(KeyError("x"), monkeypatch, tmp_path / "nowhere") == 1
-    assert (
-        capsys.readouterr().err
-        == "error: KeyError: 'x' (unexpected; --traceback shows where it comes from)\n"
-    )
+    assert capsys.readouterr().err == "error: KeyError: 'x' (unexpected; --traceback shows the traceback)\n"
 
 
 @pytest.mark.parametrize(
@@ -203,7 +200,7 @@ def test_what_was_foreseen_is_one_line(
 def test_a_traceback_is_shown_where_it_is_asked_for(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(arguments) == 2
+    assert run_command(arguments) == 2
     told = capsys.readouterr().err
     assert told.startswith("Traceback (most recent call last)")
     assert told.splitlines()[-1].startswith("error: 'x' is not a preset")
@@ -214,7 +211,7 @@ def test_a_module_that_cannot_be_imported(
 ) -> None:
     monkeypatch.setitem(sys.modules, "saevit_cli.commands.list", None)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    assert run(["list"]) == 1
+    assert run_command(["list"]) == 1
     assert capsys.readouterr().err.startswith("error: ModuleNotFoundError: ")
 
 
@@ -250,7 +247,7 @@ def at_exit():
     raise ValueError("at exit")
 
 atexit.register(at_exit)
-command.show = noise
+command.show_tables = noise
 sys.argv = ["saevit", "list"] if "thread" not in sys.argv else ["saevit", "list", "thread"]
 from saevit_cli import app
 app.invoke = lambda words: command.list_variants() or 0

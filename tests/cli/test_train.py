@@ -16,9 +16,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from saevit.measure.runtimes import threads
-from saevit.train.recipe_text import read_recipe
-from saevit_cli.app import run
+from saevit.measure.conditions import pin_threads
+from saevit.train.recipe_files import read_recipe
+from saevit_cli.app import run_command
 from tests.train.tiny import MODEL, squares
 
 QUICK = ("--img-size", "32", "--batch-size", "8", "--workers", "0")
@@ -87,7 +87,7 @@ def wait_for_rows(folder: Path, count: int) -> None:
 
 def test_a_run_and_what_takes_it_further(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["train", MODEL, "--data", "squares", *QUICK, "--epochs", "2", "--set", "mixup=0.2"]
-    assert run(arguments) == 0
+    assert run_command(arguments) == 0
     told = capsys.readouterr()
     folder = here / "runs" / "saevit_pico-width-0.25-depths-1-squares"
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -100,26 +100,29 @@ def test_a_run_and_what_takes_it_further(here: Path, capsys: pytest.CaptureFixtu
     assert told.out.startswith(f"Training {MODEL},classes=3 on ")
     for text in (
         "mixup 0.2 (not 0.8)",
-        "MACs) an image of 32 x 32 px, counted by analytic",
-        "33 to train on",
+        "MACs) per image of 32 x 32 px, counted by analytic",
+        "33 for training",
     ):
         assert text in told.out
     assert f"saevit eval --checkpoint {folder.relative_to(here)}/best.safetensors" in told.out
     assert [line.split()[1] for line in told.err.splitlines() if line.startswith("epoch")] == ["1/2", "2/2"]
-    assert run(arguments) == 2
+    assert run_command(arguments) == 2
     assert "is not empty: --resume" in capsys.readouterr().err
-    assert run(["train", "--recipe", str(folder / "recipe.toml"), "--output", "again", "--workers", "0"]) == 0
+    assert (
+        run_command(["train", "--recipe", str(folder / "recipe.toml"), "--output", "again", "--workers", "0"])
+        == 0
+    )
     assert log_of(here / "again") == log_of(folder)
     assert read_recipe("again/recipe.toml") == read_recipe(str(folder / "recipe.toml"))
-    assert run(["train", "--resume", "again"]) == 0  # nothing is left to do
+    assert run_command(["train", "--resume", "again"]) == 0  # nothing is left to do
     assert log_of(here / "again") == log_of(folder)
-    assert run([*arguments, "--overwrite", "--seed", "1"]) == 0
+    assert run_command([*arguments, "--overwrite", "--seed", "1"]) == 0
     assert log_of(here / "again") != log_of(folder)
 
 
 def test_a_network_of_timm_by_the_same_command(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["train", "timm:test_efficientnet", "--data", "squares", *QUICK, "--epochs", "1"]
-    assert run([*arguments, "--output", "run", "--channels-last", "--accumulate", "2"]) == 0
+    assert run_command([*arguments, "--output", "run", "--channels-last", "--accumulate", "2"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("Training timm:test_efficientnet on ")
     assert "counted by torch" in out
@@ -133,9 +136,9 @@ def test_killed_it_goes_on_to_the_same_losses(here: Path, start: Start) -> None:
     killed.send_signal(signal.SIGKILL)
     finished(killed, -signal.SIGKILL)
     assert len(log_of(here / "killed")) < 10
-    with threads(1):  # as many as the other process had
-        assert run(["train", "--resume", "killed", "--workers", "1"]) == 0
-        assert run(["train", *common, "--output", "whole"]) == 0
+    with pin_threads(1):  # as many as the other process had
+        assert run_command(["train", "--resume", "killed", "--workers", "1"]) == 0
+        assert run_command(["train", *common, "--output", "whole"]) == 0
     assert log_of(here / "killed") == log_of(here / "whole")
     ours, theirs = (load_file(here / name / "best.safetensors") for name in ("killed", "whole"))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
@@ -156,7 +159,7 @@ def test_interrupted_and_then_on_a_full_disk_nothing_is_lost(here: Path, start: 
     out, err = finished(start("--resume", "run", "--workers", "0", limit=limit), 1)
     errors = [line for line in err.splitlines() if not line.startswith("epoch")]
     assert errors == [
-        "error: run/last.pt cannot be written: File too large; go on with: saevit train --resume run"
+        "error: run/last.pt cannot be written: File too large; continue with: saevit train --resume run"
     ]
     assert state.read_bytes() == kept["last.pt"]
     assert {path.name for path in (here / "run").iterdir()} == kept.keys()
@@ -186,9 +189,9 @@ def test_a_killed_worker_is_one_line_and_none_is_left(here: Path, start: Start) 
     _, err = finished(process, 1)
     (line,) = (line for line in err.splitlines() if not line.startswith(("epoch", "warning: ")))
     assert line.startswith(
-        "error: the processes that read images failed (one ended with exit code -9): raise the"
+        "error: the processes that read images failed (one ended with exit code -9): increase the"
     )
-    assert line.endswith("or use --workers 0; go on with: saevit train --resume run")
+    assert line.endswith("or use --workers 0; continue with: saevit train --resume run")
     check_gone(children)
     assert not list((here / "run").glob(".*"))
 
@@ -216,21 +219,21 @@ def test_too_little_shared_memory_is_one_line_and_an_earlier_run_stays(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = ["train", *WORKERS, "--epochs", "1", "--lr", "1e-3"]
-    assert run([*arguments, "--output", "old", "--workers", "0"]) == 0
+    assert run_command([*arguments, "--output", "old", "--workers", "0"]) == 0
     kept = {path.name: path.read_bytes() for path in (here / "old").iterdir()}
     for target, way in (
-        ("new", "go on with: saevit train --resume new"),
-        ("old", "nothing of it is written"),
+        ("new", "continue with: saevit train --resume new"),
+        ("old", "nothing was written"),
     ):
         capsys.readouterr()
         with monkeypatch.context() as patch:
             patch.setattr(torch.UntypedStorage, "_share_fd_cpu_", too_little_memory)
-            assert run([*arguments, "--output", target, "--overwrite"]) == 1
+            assert run_command([*arguments, "--output", target, "--overwrite"]) == 1
         (line,) = capsys.readouterr().err.splitlines()
-        assert "No space left on device (28)): raise the shared memory" in line
+        assert "No space left on device (28)): increase the shared memory" in line
         assert line.endswith(f"or use --workers 0; {way}")
     assert {path.name: path.read_bytes() for path in (here / "old").iterdir()} == kept
-    assert run(["train", "--resume", "new", "--workers", "0"]) == 0
+    assert run_command(["train", "--resume", "new", "--workers", "0"]) == 0
     assert log_of(here / "new") == log_of(here / "old")
 
 
@@ -244,7 +247,7 @@ def test_a_folder_in_which_a_run_is_under_way_is_left_alone(
     kept = {path.name: path.read_bytes() for path in (here / "run").iterdir()}
     again = ["train", *QUICK, MODEL, "--data", "squares", "--output", "run"]
     for arguments in (again, [*again, "--overwrite"], ["train", "--resume", "run"]):
-        assert run(arguments) == 2
+        assert run_command(arguments) == 2
         told = capsys.readouterr()
         assert told.err == f"error: run is in use by process {process.pid}: wait until it ends\n"
         assert told.out == ""
@@ -252,21 +255,21 @@ def test_a_folder_in_which_a_run_is_under_way_is_left_alone(
     process.send_signal(signal.SIGKILL)
     finished(process, -signal.SIGKILL)
     recipe = (here / "run" / "recipe.toml").read_text()
-    assert run([*again, "--overwrite", "--epochs", "1"]) == 0  # at once: what it forked holds nothing
+    assert run_command([*again, "--overwrite", "--epochs", "1"]) == 0  # at once: what it forked holds nothing
     assert (here / "run" / "recipe.toml").read_text() != recipe
     assert not list((here / "run").glob(".*"))
 
 
 def test_a_run_that_kept_nothing_begins_anew(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["train", *QUICK, MODEL, "--data", "squares", "--epochs", "1"]
-    assert run([*arguments, "--output", "whole"]) == 0
+    assert run_command([*arguments, "--output", "whole"]) == 0
     (here / "killed").mkdir()
     shutil.copy(here / "whole" / "recipe.toml", here / "killed")
     (here / "killed" / ".saevit-lock").write_text("123")
     capsys.readouterr()
-    assert run([*arguments, "--output", "killed"]) == 2
-    assert "--resume killed goes on with it, or --overwrite" in capsys.readouterr().err
-    assert run(["train", "--resume", "killed", "--workers", "0"]) == 0
+    assert run_command([*arguments, "--output", "killed"]) == 2
+    assert "--resume killed continues the run in it, or --overwrite" in capsys.readouterr().err
+    assert run_command(["train", "--resume", "killed", "--workers", "0"]) == 0
     assert log_of(here / "killed") == log_of(here / "whole")
 
 
@@ -280,9 +283,12 @@ def test_other_data_are_refused_and_nothing_is_written(
     kept = {path.name: path.read_bytes() for path in (here / "run").iterdir()}
     for split in ("train", "val"):
         (here / "squares" / split / "red").rename(here / "squares" / split / "zebra")
-    assert run(["train", "--resume", "run"]) == 2
+    assert run_command(["train", "--resume", "run"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "(train) is not what the run began with: class red removed, class zebra added; put it back" in line
+    assert (
+        "(train) is not what the run began with: class red removed, class zebra added; restore the data"
+        in line
+    )
     assert {path.name: path.read_bytes() for path in (here / "run").iterdir()} == kept
 
 
@@ -290,14 +296,14 @@ def test_a_folder_whose_name_is_no_text(here: Path, capsys: pytest.CaptureFixtur
     """Trained on, and found again by the run's recipe, its state and its weights."""
     data = Path(os.fsdecode(b"caf\xe9 \x1b[2J\n"))
     (here / "squares").rename(data)
-    assert run(["train", MODEL, "--data", str(data), *QUICK, "--epochs", "1", "--output", "run"]) == 0
+    assert run_command(["train", MODEL, "--data", str(data), *QUICK, "--epochs", "1", "--output", "run"]) == 0
     recipe = (here / "run" / "recipe.toml").read_text(encoding="utf-8")
     assert 'caf%E9%20%1B%5B2J%0A"' in recipe
     assert all(line.isprintable() for line in recipe.splitlines())
-    assert run(["train", "--resume", "run"]) == 0
-    assert run(["train", "--recipe", "run/recipe.toml", "--output", "again", "--workers", "0"]) == 0
+    assert run_command(["train", "--resume", "run"]) == 0
+    assert run_command(["train", "--recipe", "run/recipe.toml", "--output", "again", "--workers", "0"]) == 0
     assert log_of(here / "again") == log_of(here / "run")
-    assert run(["eval", "--checkpoint", "run/best.safetensors", "--no-store"]) == 0
+    assert run_command(["eval", "--checkpoint", "run/best.safetensors", "--no-store"]) == 0
     told = capsys.readouterr()
     assert all(line.isprintable() for line in (told.out + told.err).splitlines())
 
@@ -323,7 +329,7 @@ def test_variables_that_are_left_over_silence_nothing(
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert run(["train", "--data", "nowhere"]) == 2
+    assert run_command(["train", "--data", "nowhere"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
 
@@ -355,11 +361,11 @@ def test_what_one_process_alone_finds_wrong_is_told_once(here: Path) -> None:
 
 def test_a_recipe_that_teaches_nothing_is_warned_of(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["train", *QUICK, MODEL, "--data", "squares", "--epochs", "1"]
-    assert run([*arguments, "--output", "a"]) == 0
+    assert run_command([*arguments, "--output", "a"]) == 0
     warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
     assert len(warnings) == 1
-    assert "teach next to nothing: try --lr 0.001 --epochs 25, or --recipe digits" in warnings[0]
-    assert run([*arguments, "--output", "b", "--lr", "0.001"]) == 0
+    assert "hardly change the network: try --lr 0.001 --epochs 25, or --recipe digits" in warnings[0]
+    assert run_command([*arguments, "--output", "b", "--lr", "0.001"]) == 0
     assert "warning: " not in capsys.readouterr().err
 
 
@@ -396,7 +402,7 @@ def test_two_processes_are_one_with_twice_the_batch(
         "--workers",
         "0",
     ]
-    assert run(["train", *common, "--batch-size", "8", "--output", "one"]) == 0
+    assert run_command(["train", *common, "--batch-size", "8", "--output", "one"]) == 0
     out, err = finished(start(*common, "--batch-size", "4", "--output", "two", launcher=launcher))
     assert out.count("Training timm:test_vit") == 1
     assert out.count("best.safetensors  ") == 1
@@ -406,12 +412,12 @@ def test_two_processes_are_one_with_twice_the_batch(
         assert float(one["val_loss"]) == pytest.approx(float(two["val_loss"]), rel=1e-5)
         assert one["val_top1"] == two["val_top1"]
     capsys.readouterr()
-    assert run(["train", "--resume", "two"]) == 2
-    assert "the run is of 2 processes and 1 are here" in capsys.readouterr().err
+    assert run_command(["train", "--resume", "two"]) == 2
+    assert "the run uses 2 processes, not 1" in capsys.readouterr().err
 
 
 def test_the_recipe_with_its_sources(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["train", "--show-recipe", "--data", "squares", "--set", "mixup=0.3"]) == 0
+    assert run_command(["train", "--show-recipe", "--data", "squares", "--set", "mixup=0.3"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("Recipe imagenet")
     assert "arXiv 2012.12877" in out
@@ -429,20 +435,23 @@ def test_the_recipe_with_its_sources(here: Path, capsys: pytest.CaptureFixture[s
         (["--epochs", "none"], "epochs=none: a whole number of 1 or more"),
         (["--batch-size", "1"], "batch_size=1: a whole number of 2 or more"),
         (["--lr", "-1"], "lr=-1: a number of 0 or more"),
-        (["--set", "mixpu=1"], "--set mixpu is neither of the recipe nor of the variant: did you mean mixup"),
+        (
+            ["--set", "mixpu=1"],
+            "--set mixpu is not a key of the recipe or of the variant: did you mean mixup",
+        ),
         (["--set", "mixup"], "--set mixup is not key=value"),
         (
             ["--set", "epochs=2", "--epochs", "3"],
             "epochs is given as an option (3) and by --set (2): keep one",
         ),
         (["--recipe", "imagnet"], "neither a file nor a recipe: did you mean imagenet?"),
-        (["--amp", "fp8"], "--amp fp8 is not known"),
+        (["--amp", "fp8"], "--amp 'fp8' is not one of"),
         (["--device", "cdua"], "device 'cdua' is not known"),
-        (["--workers", "-1"], "--workers -1: a whole number of 0 or more"),
-        (["--teacher", "timm:resnet18"], "without weights teaches nothing: --teacher-checkpoint"),
+        (["--workers", "-1"], "--workers -1: a whole number from 0 to 256"),
+        (["--teacher", "timm:resnet18"], "needs its weights: add --teacher-checkpoint FILE"),
         (["--teacher", "timm:resnet18", "--teacher-checkpoint", "gone.pth"], "gone.pth does not exist"),
         (["--set", "classes=7"], "has 7 classes and --data"),
-        (["--output", "full"], "--output full is not empty: --overwrite starts anew"),
+        (["--output", "full"], "--output full is not empty: --overwrite replaces it"),
         (["--output", "file"], "--output file is a file: name a folder"),
         (["--resume", "squares"], "there is no last.pt in it"),
         (["--resume", "squares", "--epochs", "3", "--seed", "1"], "leave --epochs, --seed out"),
@@ -459,7 +468,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(
         [] if "--data" in arguments or "--resume" in arguments else ["--data", "squares", "--img-size", "32"]
     )
     data = data if "--resume" in arguments or "--batch-size" in arguments else [*data, "--batch-size", "8"]
-    assert run(["train", *arguments, *data]) == 2
+    assert run_command(["train", *arguments, *data]) == 2
     told = capsys.readouterr()
     assert len(told.err.splitlines()) == 1
     assert message in told.err

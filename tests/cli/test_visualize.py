@@ -12,7 +12,7 @@ from PIL import Image
 
 from saevit.model.pyramid import build
 from saevit.variant import parse
-from saevit_cli.app import run
+from saevit_cli.app import run_command
 from tests.cli.conftest import Run
 
 SMALL = "saevit_pico:depths=1,classes=4"
@@ -33,7 +33,7 @@ def test_without_arguments_but_size(saevit: Run, tmp_path: Path) -> None:
     assert "Redundancy" in done.stdout
     assert done.stderr.splitlines() == [
         "no --image: using grace_hopper.jpg, which matplotlib ships",
-        "saevit_tiny has random weights, nothing was learned: --checkpoint FILE",
+        "saevit_tiny has random weights: give trained weights with --checkpoint FILE",
         "wrote saevit_tiny-overview.png",
     ]
     assert (tmp_path / "saevit_tiny-overview.png").read_bytes().startswith(b"\x89PNG")
@@ -43,7 +43,7 @@ def test_every_output(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "out").mkdir()
     outputs = ["--output", "out", "--json", "a.json", "--csv", "-", "--npz", "a.npz"]
     arguments = ["visualize-attention", SMALL, *QUICK, "--query", "256,300", "--query", "100,100", *outputs]
-    assert run(arguments) == 0
+    assert run_command(arguments) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     data = json.loads((here / "a.json").read_text(encoding="utf-8"))["networks"][0]
     assert len(rows) == len(data["heads"])
@@ -51,29 +51,31 @@ def test_every_output(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with np.load(here / "a.npz") as found:
         assert found["stage1.block1.rows"].shape[:2] == (2, 1)
     assert (here / "out" / "saevit_pico-depths-1-classes-4-query.png").is_file()
-    assert run(arguments) == 2
+    assert run_command(arguments) == 2
     assert "exists: choose another name, or add --overwrite" in capsys.readouterr().err
-    assert run([*arguments, "--overwrite"]) == 0
+    assert run_command([*arguments, "--overwrite"]) == 0
 
 
 def test_weights_of_a_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save(build(parse(SMALL), seed=3).state_dict(), here / "best.pth")
     arguments = ["visualize-attention", SMALL, *QUICK, "--json", "-", "--output", "a.svg"]
-    assert run([*arguments, "--checkpoint", "best.pth"]) == 0
+    assert run_command([*arguments, "--checkpoint", "best.pth"]) == 0
     found = json.loads(capsys.readouterr().out)["networks"]
     assert [(n["weights"], n["random_weights"]) for n in found] == [("weights of best.pth", False)]
     picture = (here / "a.svg").read_text(encoding="utf-8")
     assert "RANDOM" not in picture
     twice = ["--checkpoint", "best.pth", "--checkpoint", "best.pth", "--overwrite"]
-    assert run([*arguments, *twice]) == 0
+    assert run_command([*arguments, *twice]) == 0
     first, second = json.loads(capsys.readouterr().out)["networks"]
     assert first == second
-    assert run([*arguments, "--compare", "saevit_pico", "--checkpoint", "best.pth", "--overwrite"]) == 0
+    assert (
+        run_command([*arguments, "--compare", "saevit_pico", "--checkpoint", "best.pth", "--overwrite"]) == 0
+    )
     found = json.loads(capsys.readouterr().out)["networks"]
     assert [(n["model"], n["random_weights"]) for n in found] == [(SMALL, False), ("saevit_pico", True)]
-    assert run([*arguments, *twice, "--checkpoint", "best.pth"]) == 2
+    assert run_command([*arguments, *twice, "--checkpoint", "best.pth"]) == 2
     assert "--checkpoint is given 3 times" in capsys.readouterr().err
-    assert run(["visualize-attention", "saevit_nano", "--checkpoint", "best.pth"]) == 2
+    assert run_command(["visualize-attention", "saevit_nano", "--checkpoint", "best.pth"]) == 2
     assert "--checkpoint best.pth is of another network:" in capsys.readouterr().err
 
 
@@ -88,7 +90,7 @@ def test_a_timm_model_beside_a_variant(view: str, here: Path, capsys: pytest.Cap
         view,
         *QUICK,
     ]
-    assert run([*arguments, "--query", "200,200", "--output", "a.png"]) == 0
+    assert run_command([*arguments, "--query", "200,200", "--output", "a.png"]) == 0
     out = capsys.readouterr().out
     assert "timm:vit_tiny_patch16_224, random weights" in out
     assert "class tokens" in out
@@ -103,10 +105,10 @@ def test_several_images_are_averaged_and_a_broken_one_is_left_out(
         Image.new("RGB", (1600, 900 + 300 * i), colour).save(photos / f"{i}.png")
     (photos / "._0.png").write_bytes(b"a resource fork of macOS")
     arguments = ["visualize-attention", SMALL, *QUICK, "--output", "a.png", "--image"]
-    assert run([*arguments, "photos"]) == 0
+    assert run_command([*arguments, "photos"]) == 0
     assert "2 images, mean +- standard deviation" in capsys.readouterr().out
     (photos / "3.png").write_text("no image")
-    assert run([*arguments, "photos", "--overwrite"]) == 1
+    assert run_command([*arguments, "photos", "--overwrite"]) == 1
     told = capsys.readouterr()
     assert "2 images" in told.out
     assert "warning: left out: photos/3.png is not a PNG" in told.err
@@ -114,7 +116,7 @@ def test_several_images_are_averaged_and_a_broken_one_is_left_out(
 
 def test_chosen_stages_blocks_and_heads(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     chosen = ["--stage", "3", "--block", "1,3", "--head", "2"]
-    assert run(["visualize-attention", DEEP, *QUICK, *chosen, "--csv", "-", "--output", "a.png"]) == 0
+    assert run_command(["visualize-attention", DEEP, *QUICK, *chosen, "--csv", "-", "--output", "a.png"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [(row["stage"], row["block"], row["head"]) for row in rows] == [("3", "1", "2"), ("3", "3", "2")]
 
@@ -125,22 +127,22 @@ def test_chosen_stages_blocks_and_heads(here: Path, capsys: pytest.CaptureFixtur
         (["saevit_tny"], "'saevit_tny' is not a preset: did you mean saevit_tiny"),
         (["timm:resnet18"], "there is no attention to show"),
         (["timm:vit_tiny_patch16_225"], "did you mean"),
-        (["birder:edgevit_xs"], "attention is shown of SAEViT variants and of timm:NAME"),
-        ([f"{SMALL},attention=none"], "no attention to look at: attention=saa"),
+        (["birder:edgevit_xs"], "attention can be shown of SAEViT variants and of timm:NAME"),
+        ([f"{SMALL},attention=none"], "no attention to look at: set attention=saa"),
         ([f"{SMALL},in_chans=4"], "in_chans=4: an image has 3 channels"),
-        (["--view", "heatmap"], "--view heatmap is not known: choose from overview"),
+        (["--view", "heatmap"], "--view 'heatmap' is not one of 'overview', 'query'"),
         (["--view", "query"], "--view query needs a pixel of the image: --query X,Y"),
         (["--query", "3"], "--query 3: a pixel X,Y"),
         (["--query", "3,-1"], "--query 3,-1: a pixel X,Y"),
         (["--query", "9999,1"], "query 9999,1 is outside what the network sees of grace_hopper.jpg"),
         (["--stage", "5"], "stage 5: there is attention in 1, 2, 3 or 4"),
-        (["--stage", "0"], "--stage 0: they count from 1"),
+        (["--stage", "0"], "--stage 0: numbers count from 1"),
         (
             ["--set", "depths=2", "--stage", "2", "--block", "1"],
             "block 1 has no attention: stage 2 has it in block 2",
         ),
         (["--head", "99"], "head 99: there are 1 to"),
-        (["--similarity", "2"], "--similarity 2: a number above 0, such as 0.9, at most 1"),
+        (["--similarity", "2"], "--similarity 2: a number above 0, at most 1"),
         (["--img-size", "8"], "8 px is out of range, nearest is 32"),
         (["--width", "100"], "GB are free on cpu: nearest is a smaller size or width"),
         (["--image", "gone.png"], "gone.png does not exist"),
@@ -163,7 +165,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     arguments: list[str], message: str, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (here / "text.png").write_text("no image")
-    assert run(["visualize-attention", *arguments]) == 2
+    assert run_command(["visualize-attention", *arguments]) == 2
     told = capsys.readouterr()
     errors = [line for line in told.err.splitlines() if not line.startswith("no --image")]
     assert len(errors) == 1

@@ -3,7 +3,7 @@
 import pytest
 
 from saevit.baselines import published
-from saevit.compare.candidates import accuracy_of, candidate_of, family_of
+from saevit.compare.candidates import accuracy_of, candidate_of
 
 
 @pytest.mark.parametrize(
@@ -30,16 +30,16 @@ def test_only_a_plain_accuracy_of_the_same_size_competes(
 
 
 def test_published_macs_are_not_shown_at_another_size() -> None:
-    assert candidate_of("saevit_claim_0.8g", None, (224, 224), "fp32").macs == 800_000_000
+    assert candidate_of("saevit_claim_0.8g", (224, 224)).macs == 800_000_000
     relative = published.find("edgevit_xs")
     assert relative is not None
     assert relative.img_size == 224
-    assert candidate_of("edgevit_xs", None, (224, 224), "fp32").macs
-    assert candidate_of("edgevit_xs", None, (320, 320), "fp32").macs is None
+    assert candidate_of("edgevit_xs", (224, 224)).macs
+    assert candidate_of("edgevit_xs", (320, 320)).macs is None
 
 
 def test_families() -> None:
-    assert family_of("saevit_tiny:width=2") == "SAEViT"
-    assert family_of("saevit_claim_0.8g") == "SAEViT (claim)"
-    assert family_of("timm:mobilenetv3_large_100") == "MobileNetV3"
-    assert family_of("timm:vgg11") is None
+    assert candidate_of("saevit_tiny:width=2", (224, 224)).family == "SAEViT"
+    assert candidate_of("saevit_claim_0.8g", (224, 224)).family == "SAEViT (claim)"
+    assert candidate_of("timm:mobilenetv3_large_100", (224, 224)).family == "MobileNetV3"
+    assert candidate_of("timm:vgg11", (224, 224)).family is None

@@ -8,22 +8,22 @@ from dataclasses import replace
 
 import pytest
 
-from saevit.compare.compare import compare, resolved
-from saevit.compare.comparison import Candidate, Comparison, per_image
+from saevit.compare.compare import compare, resolve_models
+from saevit.compare.comparison import Candidate, Comparison
 from saevit.errors import OptionError
-from saevit.measure.plan import Plan
-from saevit.report.comparison import comparison_csv, comparison_json, comparison_table
-from saevit.report.metrics import sorted_by
+from saevit.measure.timing import TimingOptions
+from saevit.report.metrics import sort_candidates
+from saevit.report.views.compare import tabulate_comparison, write_comparison_csv, write_comparison_json
 from saevit.runs.statistics import ratio
 
 SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1,stem=8,classes=10"
 LARGE = "saevit_pico:dims=16-16-32-32,heads=1,depths=4,classes=10"
-PLAN = Plan(batch_sizes=(1,), rounds=7, min_time=0.002, threads=1, device="cpu")
+PLAN = TimingOptions(batch_sizes=(1,), rounds=7, min_time=0.002, threads=1, device="cpu")
 
 
 @pytest.fixture(scope="module")
 def found() -> Comparison:
-    return compare([LARGE, SMALL], reference=SMALL, img_size=(64, 64), plan=PLAN)
+    return compare([LARGE, SMALL], reference=SMALL, img_size=(64, 64), timing=PLAN)
 
 
 def by_model(comparison: Comparison) -> dict[str, Candidate]:
@@ -40,33 +40,33 @@ def test_a_bigger_network_takes_longer(found: Comparison) -> None:
     large, small = found.candidates
     seen = found.ratio(large)
     assert seen is not None
-    assert seen == ratio(per_image(large), per_image(small))
+    assert seen == ratio(large.seconds_per_image, small.seconds_per_image)
     assert seen.median > 1
     assert found.ratio(small) is None  # the reference has no ratio to itself
 
 
 def test_all_were_in_the_same_rounds(found: Comparison) -> None:
-    assert found.timings is not None
+    assert found.run is not None
     assert {len(c.samples) for c in found.candidates} == {PLAN.rounds}
-    assert len(found.timings.twin) == PLAN.rounds
+    assert len(found.run.twin) == PLAN.rounds
 
 
 def test_counts_without_timing() -> None:
     found = compare([SMALL, LARGE], img_size=(64, 64))
-    assert found.timings is None
+    assert found.run is None
     assert all(c.macs and not c.samples for c in found.candidates)
     assert not found.failed
 
 
 def test_a_failure_is_a_row_and_the_others_finish() -> None:
     broken = "timm:no_such_model"
-    found = compare([SMALL, broken, f"{SMALL},width=0"], img_size=(64, 64), plan=PLAN)
+    found = compare([SMALL, broken, f"{SMALL},width=0"], img_size=(64, 64), timing=PLAN)
     first, second, third = found.candidates
     assert first.samples
     assert "is not a timm model" in (second.reason or "") or "torchvision" in (second.reason or "")
     assert "width=0 must be above 0" in (third.reason or "")
     assert found.failed
-    table = comparison_table(found, None)
+    table = tabulate_comparison(found, None)
     assert any(note.startswith(f"{broken}: ") for note in table.notes)
 
 
@@ -77,24 +77,26 @@ def test_a_model_without_a_network_keeps_its_published_accuracy() -> None:
     assert (relative.published_only, relative.reason) == (True, None)
     assert relative.macs is None  # its figure is of another size
     assert not found.failed
-    assert any("edgevit_xs: published figures only" in note for note in comparison_table(found, None).notes)
+    assert any(
+        "edgevit_xs: published figures only" in note for note in tabulate_comparison(found, None).notes
+    )
 
 
 def test_what_memory_cannot_hold_is_refused_alone() -> None:
-    found = compare([SMALL, "saevit_tiny:width=100"], img_size=(64, 64), plan=PLAN)
+    found = compare([SMALL, "saevit_tiny:width=100"], img_size=(64, 64), timing=PLAN)
     assert found.candidates[0].samples
     assert "GB are free" in (found.candidates[1].reason or "")
 
 
 def test_batches_of_different_size_are_compared_per_image(found: Comparison) -> None:
     large, small = found.candidates
-    assert large.latency is not None
+    assert large.subject is not None
     doubled = replace(
         large,
-        latency=replace(
-            large.latency,
+        subject=replace(
+            large.subject,
             samples=tuple(2 * s for s in large.samples),
-            conditions=replace(large.latency.conditions, batch_size=2),
+            conditions=replace(large.subject.conditions, batch_size=2),
         ),
     )
     both = replace(found, candidates=(doubled, small))
@@ -103,7 +105,7 @@ def test_batches_of_different_size_are_compared_per_image(found: Comparison) -> 
 
 def test_published_accuracy_stands_beside_and_never_on_variants() -> None:
     pytest.importorskip("torchvision", exc_type=RuntimeError)
-    found = compare([SMALL, *resolved(["mobilenetv3_large_100"])], img_size=(64, 64))
+    found = compare([SMALL, *resolve_models(["mobilenetv3_large_100"])], img_size=(64, 64))
     variant, published = found.candidates
     assert variant.accuracy is None
     assert published.accuracy is not None
@@ -114,47 +116,47 @@ def test_published_accuracy_stands_beside_and_never_on_variants() -> None:
 def test_sorting_puts_the_best_first_and_the_unknown_last(found: Comparison) -> None:
     unknown = Candidate(model="x", failure="no")
     everyone = (unknown, *found.candidates)
-    assert [c.model for c in sorted_by(everyone, "gmacs")][-1] == "x"
-    assert sorted_by(everyone, "latency")[0].model == found.reference
-    assert sorted_by(everyone, "throughput")[0].model == found.reference
-    assert sorted_by(everyone, None)[0] is unknown
+    assert [c.model for c in sort_candidates(everyone, "gmacs")][-1] == "x"
+    assert sort_candidates(everyone, "latency")[0].model == found.reference
+    assert sort_candidates(everyone, "throughput")[0].model == found.reference
+    assert sort_candidates(everyone, None)[0] is unknown
 
 
 def test_raw_samples_reproduce_the_printed_ratio(found: Comparison) -> None:
-    data = {entry["model"]: entry for entry in json.loads(comparison_json(found))["candidates"]}
+    data = {entry["model"]: entry for entry in json.loads(write_comparison_json(found))["candidates"]}
     large = found.candidates[0]
     again = ratio(data[large.model]["latency"]["samples"], data[found.reference]["latency"]["samples"])
-    (row,) = [row for row in comparison_table(found, None).rows if row[0] == large.model]
+    (row,) = [row for row in tabulate_comparison(found, None).rows if row[0] == large.model]
     assert f"{again.median:.3f} [{again.low:.3f}, {again.high:.3f}] {again.verdict}" in row
 
 
 def test_what_is_odd_about_many_timings_is_one_line(found: Comparison) -> None:
     def odd(count: int) -> list[str]:
         large = found.candidates[0]
-        assert large.latency is not None
+        assert large.subject is not None
         rows = [
             replace(
-                large, model=f"net{i}", latency=replace(large.latency, notes=(f"not steady after {i}.5 s",))
+                large, model=f"net{i}", subject=replace(large.subject, notes=(f"not steady after {i}.5 s",))
             )
             for i in range(count)
         ]
-        notes = comparison_table(replace(found, candidates=tuple(rows)), None).notes
+        notes = tabulate_comparison(replace(found, candidates=tuple(rows)), None).notes
         return [note for note in notes if "not steady" in note]
 
     assert odd(2) == ["net0: not steady after 0.5 s", "net1: not steady after 1.5 s"]
-    assert odd(5) == ["net0: not steady after 0.5 s, and so 4 more"]
+    assert odd(5) == ["net0: not steady after 0.5 s, and 4 more models"]
 
 
 def test_variants_are_folded_unless_asked_otherwise(found: Comparison) -> None:
-    assert all(c.latency and c.latency.conditions.folded for c in found.candidates)
-    assert any("in the folded form" in note for note in comparison_table(found, None).notes)
-    plain = compare([SMALL], img_size=(64, 64), plan=replace(PLAN, fold=False))
-    assert not any(c.latency and c.latency.conditions.folded for c in plain.candidates)
-    assert not any("in the folded form" in note for note in comparison_table(plain, None).notes)
+    assert all(c.subject and c.subject.conditions.folded for c in found.candidates)
+    assert any("in the folded form" in note for note in tabulate_comparison(found, None).notes)
+    plain = compare([SMALL], img_size=(64, 64), timing=replace(PLAN, fold=False))
+    assert not any(c.subject and c.subject.conditions.folded for c in plain.candidates)
+    assert not any("in the folded form" in note for note in tabulate_comparison(plain, None).notes)
 
 
 def test_csv_has_a_row_a_model(found: Comparison) -> None:
-    rows = list(csv.DictReader(io.StringIO(comparison_csv(found))))
+    rows = list(csv.DictReader(io.StringIO(write_comparison_csv(found))))
     assert [row["model"] for row in rows] == [c.model for c in found.candidates]
     assert all(float(row["infer_step_time"]) > 0 for row in rows)
 
@@ -165,7 +167,10 @@ def test_csv_has_a_row_a_model(found: Comparison) -> None:
         ({"models": []}, "no models: name at least one"),
         ({"models": [SMALL], "reference": "saevit_tiny"}, "reference 'saevit_tiny' is not compared"),
         ({"models": [SMALL], "img_size": (16, 16)}, "16 px is out of range"),
-        ({"models": [SMALL], "plan": Plan(device="tpu", batch_sizes=(1,))}, "device 'tpu' is not known"),
+        (
+            {"models": [SMALL], "timing": TimingOptions(device="tpu", batch_sizes=(1,))},
+            "device 'tpu' is not known",
+        ),
     ],
 )
 def test_refuses(arguments: dict[str, object], message: str) -> None:
@@ -175,4 +180,4 @@ def test_refuses(arguments: dict[str, object], message: str) -> None:
 
 def test_an_unknown_order_is_refused(found: Comparison) -> None:
     with pytest.raises(OptionError, match="metric 'speed' is not known"):
-        comparison_table(found, "speed")
+        tabulate_comparison(found, "speed")

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 import saevit
-from saevit.compare.compare import compare, resolved
-from saevit.compare.measured import MeasuredOn, chosen, network, with_hints
-from saevit.compare.stored import comparison_of, measured_then
+from saevit.compare.accuracies import MeasuredOn, accuracies_of, add_hints, choose_accuracies, network_key
+from saevit.compare.compare import compare, comparison_of, resolve_models
 from saevit.errors import OptionError
-from saevit.measure.plan import Plan
-from saevit.report.comparison import comparison_csv, comparison_json, comparison_table
-from saevit.report.metrics import on_front
-from saevit.runs.evaluation import MeasuredTop1, keep, measured_here, records_of
+from saevit.measure.timing import TimingOptions
+from saevit.report.metrics import find_front
+from saevit.report.views.compare import tabulate_comparison, write_comparison_csv, write_comparison_json
+from saevit.runs.evaluation import keep_evaluation, list_top1s, records_of
 from saevit.runs.statistics import Share
-from saevit.runs.store import Writer, read
+from saevit.runs.store import Writer, read_run
+from saevit.runs.top1 import MeasuredTop1, read_top1
 from tests.runs.test_evaluation import FOUND
 
 SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1,attn_blocks=1,stem=8"
@@ -46,7 +46,7 @@ def top1(
         top1=Share(hits=hits, total=total),
         environment=replace(FOUND.environment, saevit=version),
     )
-    back = MeasuredTop1.of(records_of(made)[0])
+    back = read_top1(records_of(made)[0])
     assert back is not None
     return back
 
@@ -60,40 +60,40 @@ MEASURED = [
 
 
 def test_the_newest_of_the_data_that_were_asked_for() -> None:
-    on = chosen("digits", MEASURED)
+    on = choose_accuracies("digits", MEASURED)
     small = on.find(SMALL)
     assert small is not None
     assert small.share.hits == 120
     assert on.find(LARGE) is None
     assert on.find("mobilenetv3_small_100.lamb_in1k") is not None
     assert on.name == "digits (validation)"
-    assert chosen("/other/flowers", MEASURED).name == "flowers (validation)"
+    assert choose_accuracies("/other/flowers", MEASURED).name == "flowers (validation)"
 
 
 @pytest.mark.parametrize("text", ["digit", "digits@train", "published@all"])
 def test_data_on_which_nothing_was_measured(text: str) -> None:
     with pytest.raises(OptionError, match=f"--top1 {text}: nothing was measured on"):
-        chosen(text, MEASURED)
+        choose_accuracies(text, MEASURED)
     with pytest.raises(OptionError, match="saevit eval measures it"):
-        chosen(text, [])
+        choose_accuracies(text, [])
 
 
 def test_a_folder_is_known_by_its_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine").mkdir()
     monkeypatch.chdir(tmp_path)
     found = [top1(SMALL, 9, data=str(tmp_path / "mine"), split="all")]
-    assert chosen("mine@all", found).newest[0].share.hits == 9
+    assert choose_accuracies("mine@all", found).newest[0].share.hits == 9
 
 
 def test_what_is_the_same_network() -> None:
-    assert network(SMALL) == network(SMALL + ",classes=7")
-    assert network(SMALL) != network(LARGE)
-    assert network("timm:repvit_m1.dist_in1k") == network("repvit_m1")
-    assert network("saevit_pico:nonsense=1") == "saevit_pico:nonsense=1"
+    assert network_key(SMALL) == network_key(SMALL + ",classes=7")
+    assert network_key(SMALL) != network_key(LARGE)
+    assert network_key("timm:repvit_m1.dist_in1k") == network_key("repvit_m1")
+    assert network_key("saevit_pico:nonsense=1") == "saevit_pico:nonsense=1"
 
 
 def test_the_very_text_comes_before_its_network() -> None:
-    on = MeasuredOn.of(
+    on = MeasuredOn.select(
         [top1(SMALL + ",classes=10", 1), top1(SMALL, 2), top1(SMALL + ",classes=7", 3)],
         "digits",
         "validation",
@@ -107,7 +107,7 @@ def test_the_very_text_comes_before_its_network() -> None:
 def test_evaluations_of_variants_whose_network_was_another_are_left_out() -> None:
     old = [top1(SMALL, 198, version="0.1.0"), top1(LARGE, 197, version="0.1.0")]
     old.append(top1(BASELINE, 196, version="0.1.0"))
-    on = chosen("digits", [*old, top1(SMALL, 7)])
+    on = choose_accuracies("digits", [*old, top1(SMALL, 7)])
     (small, baseline) = (on.find(SMALL), on.find(BASELINE))
     assert small is not None
     assert baseline is not None
@@ -117,24 +117,24 @@ def test_evaluations_of_variants_whose_network_was_another_are_left_out() -> Non
     found = compare([SMALL, LARGE, BASELINE], img_size=(64, 64), measured=on)
     assert [c.accuracy is None for c in found.candidates] == [False, True, False]
     note = f"evaluations of {LARGE} on digits (validation) are left out: they were made with another version"
-    assert [text for text in comparison_table(found, "top1").notes if text.startswith(note)]
+    assert [text for text in tabulate_comparison(found, "top1").notes if text.startswith(note)]
     with pytest.raises(
         OptionError, match=r"--top1 digits: evaluations of .* are left out: .*; run saevit eval again"
     ):
-        chosen("digits", old[:2])
-    assert with_hints(compare([SMALL], img_size=(64, 64)), old).also_measured == ()
+        choose_accuracies("digits", old[:2])
+    assert add_hints(compare([SMALL], img_size=(64, 64)), old).also_measured == ()
 
 
 def test_a_stored_run_has_the_accuracies_of_its_own_networks() -> None:
     old = top1(SMALL, 198, version="0.1.0")
-    on = chosen("digits", [old, top1(LARGE, 7)], definition=1)
+    on = choose_accuracies("digits", [old, top1(LARGE, 7)], definition=1)
     assert on.find(SMALL) == old
     assert on.find(LARGE) is None
 
 
 def test_measured_accuracies_replace_published_ones_together() -> None:
-    models = resolved([SMALL, LARGE, BASELINE, "saevit_claim_0.8g"])
-    found = compare(models, img_size=(64, 64), measured=chosen("digits", MEASURED))
+    models = resolve_models([SMALL, LARGE, BASELINE, "saevit_claim_0.8g"])
+    found = compare(models, img_size=(64, 64), measured=choose_accuracies("digits", MEASURED))
     small, large, baseline, claim = found.candidates
     assert small.accuracy is not None
     assert baseline.accuracy is not None
@@ -142,30 +142,30 @@ def test_measured_accuracies_replace_published_ones_together() -> None:
     assert small.accuracy.top1 == pytest.approx(100 * 120 / 199)
     assert small.accuracy.mark == baseline.accuracy.mark == "measured here"
     assert small.accuracy.interval == tuple(100 * end for end in Share(hits=120, total=199).interval)
-    assert on_front(found.candidates, "gmacs", "top1").keys() == {small.model, baseline.model}
-    table = comparison_table(found, "top1")
-    assert "95 % interval" in [name for name, _ in table.columns]
+    assert find_front(found.candidates, "gmacs", "top1").keys() == {small.model, baseline.model}
+    table = tabulate_comparison(found, "top1")
+    assert "95 % interval" in [column.heading for column in table.columns]
     notes = " ".join(table.notes)
     assert "measured here by saevit eval on digits (validation)" in notes
     assert "SHA-256 abababababab" in notes
     assert f"not measured on digits (validation): {large.model}, saevit_claim_0.8g" in notes
-    row = next(csv.DictReader(io.StringIO(comparison_csv(found))))
+    row = next(csv.DictReader(io.StringIO(write_comparison_csv(found))))
     assert (row["top1_mark"], row["top1_measured_on"], row["top1_images"]) == (
         "measured here",
         "digits (validation)",
         "199",
     )
-    assert json.loads(comparison_json(found))["top1_on"] == "digits (validation)"
+    assert json.loads(write_comparison_json(found))["top1_on"] == "digits (validation)"
 
 
 def test_other_images_and_other_sizes_stand_apart() -> None:
     fewer = [top1(LARGE, 50, total=99), *MEASURED]
-    found = compare([SMALL, LARGE], img_size=(64, 64), measured=chosen("digits", fewer))
+    found = compare([SMALL, LARGE], img_size=(64, 64), measured=choose_accuracies("digits", fewer))
     small, large = (c.accuracy for c in found.candidates)
     assert small is not None
     assert large is not None
     assert (small.plain, large.plain, large.mark) == (True, False, "measured here, other images")
-    found = compare([SMALL], img_size=(96, 96), measured=chosen("digits", MEASURED))
+    found = compare([SMALL], img_size=(96, 96), measured=choose_accuracies("digits", MEASURED))
     assert found.candidates[0].accuracy is not None
     assert not found.candidates[0].accuracy.plain
 
@@ -181,47 +181,47 @@ def test_other_images_and_other_sizes_stand_apart() -> None:
 def test_data_that_changed_between_evaluations_are_said(before: str, after: str, said: str) -> None:
     """As when two folders of classes are swapped: the path and the number of images stay."""
     found = [top1(LARGE, 50, fingerprint=before), top1(SMALL, 60, fingerprint=after)]
-    seen = compare([SMALL, LARGE], img_size=(64, 64), measured=chosen("digits", found))
+    seen = compare([SMALL, LARGE], img_size=(64, 64), measured=choose_accuracies("digits", found))
     small, large = (c.accuracy for c in seen.candidates)
     assert small is not None
     assert large is not None
     assert (small.mark, large.mark) == ("measured here", "measured here, other images")
     assert (small.plain, large.plain) == (True, False)
-    (line,) = [note for note in comparison_table(seen, "top1").notes if "not the data of" in note]
+    (line,) = [note for note in tabulate_comparison(seen, "top1").notes if "not the data of" in note]
     assert line.startswith(f"{seen.candidates[1].model}: ")
     assert f"not the data of {SMALL}" in line
     assert said in line
     same = compare(
         [SMALL, LARGE],
         img_size=(64, 64),
-        measured=chosen("digits", [replace(one, fingerprint="c") for one in found]),
+        measured=choose_accuracies("digits", [replace(one, fingerprint="c") for one in found]),
     )
     assert [c.accuracy.mark for c in same.candidates if c.accuracy] == ["measured here"] * 2
 
 
 def test_published_ones_stay_unless_asked_for() -> None:
-    found = with_hints(compare([SMALL, BASELINE], img_size=(64, 64)), MEASURED)
+    found = add_hints(compare([SMALL, BASELINE], img_size=(64, 64)), MEASURED)
     small, baseline = found.candidates
     assert small.accuracy is None
     assert baseline.accuracy is not None
     assert baseline.accuracy.mark == "published"
     assert found.also_measured == ("digits (validation), 2 of these models: --top1 digits",)
-    assert any("--top1 digits" in note for note in comparison_table(found, None).notes)
+    assert any("--top1 digits" in note for note in tabulate_comparison(found, None).notes)
 
 
 def test_a_stored_run_shows_the_same_again(tmp_path: Path) -> None:
     for model in (SMALL + ",classes=10", BASELINE):
         with Writer(tmp_path / "evals") as writer:
-            keep(replace(FOUND, model=model, data="digits"), writer)
-    measured = chosen("digits", measured_here(tmp_path / "evals"))
-    plan = Plan(batch_sizes=(1,), rounds=6, min_time=0.002, threads=1, device="cpu")
-    models = resolved([SMALL, BASELINE, "saevit_claim_0.8g"])
+            keep_evaluation(replace(FOUND, model=model, data="digits"), writer)
+    measured = choose_accuracies("digits", list_top1s(tmp_path / "evals"))
+    plan = TimingOptions(batch_sizes=(1,), rounds=6, min_time=0.002, threads=1, device="cpu")
+    models = resolve_models([SMALL, BASELINE, "saevit_claim_0.8g"])
     with Writer(tmp_path) as writer:
-        found = compare(models, img_size=(64, 64), plan=plan, writer=writer, measured=measured)
-    run = read(writer.path)
-    then = measured_then(run)
+        found = compare(models, img_size=(64, 64), timing=plan, writer=writer, measured=measured)
+    run = read_run(writer.path)
+    then = accuracies_of(run)
     assert then is not None
-    assert comparison_json(comparison_of(run, measured=then)) == comparison_json(found)
+    assert write_comparison_json(comparison_of(run, measured=then)) == write_comparison_json(found)
     published = comparison_of(run)
     assert [c.accuracy.mark if c.accuracy else None for c in published.candidates] == [
         None,
@@ -230,4 +230,4 @@ def test_a_stored_run_shows_the_same_again(tmp_path: Path) -> None:
     ]
     evaluated = next((tmp_path / "evals").iterdir())
     with pytest.raises(OptionError, match="is an evaluation and has no times"):
-        comparison_of(read(evaluated))
+        comparison_of(read_run(evaluated))

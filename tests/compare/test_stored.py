@@ -5,51 +5,51 @@ from pathlib import Path
 
 import pytest
 
-from saevit.compare.compare import compare, resolved
-from saevit.compare.stored import comparison_of, facts
+from saevit.compare.candidates import record_figures
+from saevit.compare.compare import compare, comparison_of, resolve_models
 from saevit.errors import OptionError
-from saevit.measure.plan import Plan
+from saevit.measure.timing import TimingOptions
 from saevit.profile import profile
-from saevit.report.comparison import comparison_json
-from saevit.runs.store import Writer, read
+from saevit.report.views.compare import write_comparison_json
+from saevit.runs.store import Writer, read_run
 
 SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1,stem=8,classes=10"
 LARGE = "saevit_pico:dims=16-16-32-32,heads=1,depths=2,classes=10"
-PLAN = Plan(batch_sizes=(1,), rounds=7, min_time=0.002, threads=1, device="cpu")
+PLAN = TimingOptions(batch_sizes=(1,), rounds=7, min_time=0.002, threads=1, device="cpu")
 
 
 def test_a_comparison_comes_back_whole(tmp_path: Path) -> None:
     with Writer(tmp_path) as writer:
         found = compare(
-            [LARGE, "edgevit_xs", SMALL], reference=SMALL, img_size=(64, 64), plan=PLAN, writer=writer
+            [LARGE, "edgevit_xs", SMALL], reference=SMALL, img_size=(64, 64), timing=PLAN, writer=writer
         )
-    again = comparison_of(read(writer.path))
-    assert comparison_json(again) == comparison_json(found)
+    again = comparison_of(read_run(writer.path))
+    assert write_comparison_json(again) == write_comparison_json(found)
 
 
 def test_two_trainings_of_one_network_share_its_samples(tmp_path: Path) -> None:
     pytest.importorskip("torchvision", exc_type=RuntimeError)
-    models = resolved(["fastvit_t8.apple_in1k", "fastvit_t8.apple_dist_in1k"])
+    models = resolve_models(["fastvit_t8.apple_in1k", "fastvit_t8.apple_dist_in1k"])
     with Writer(tmp_path) as writer:
-        found = compare([SMALL, *models], img_size=(64, 64), plan=PLAN, writer=writer)
-    run = read(writer.path)
-    assert [s.name for s in run.header.subjects if s.quantity == "latency"] == [found.reference, models[0]]
+        found = compare([SMALL, *models], img_size=(64, 64), timing=PLAN, writer=writer)
+    run = read_run(writer.path)
+    assert [s.name for s in run.subjects if s.quantity == "latency"] == [found.reference, models[0]]
     _, plain, distilled = found.candidates
     assert plain.samples == distilled.samples != ()
     assert (distilled.model, distilled.same_as, distilled.macs) == (models[1], models[0], plain.macs)
     assert plain.accuracy is not None
     assert distilled.accuracy is not None
     assert plain.accuracy.top1 < distilled.accuracy.top1
-    assert comparison_json(comparison_of(run)) == comparison_json(found)
+    assert write_comparison_json(comparison_of(run)) == write_comparison_json(found)
     turned = comparison_of(run, reference=models[0])
     assert turned.ratio(turned.candidates[2]) is None  # one network has no ratio to itself
 
 
 def test_another_reference_and_fewer_models(tmp_path: Path) -> None:
     with Writer(tmp_path) as writer:
-        found = compare([LARGE, SMALL], reference=SMALL, img_size=(64, 64), plan=PLAN, writer=writer)
+        found = compare([LARGE, SMALL], reference=SMALL, img_size=(64, 64), timing=PLAN, writer=writer)
     large, small = (c.model for c in found.candidates)
-    run = read(writer.path)
+    run = read_run(writer.path)
     turned = comparison_of(run, reference=large)
     before, after = found.ratio(found.candidates[0]), turned.ratio(turned.candidates[1])
     assert before is not None
@@ -63,16 +63,16 @@ def test_another_reference_and_fewer_models(tmp_path: Path) -> None:
 def test_a_profile_is_a_comparison_of_its_configurations(tmp_path: Path) -> None:
     plan = replace(PLAN, batch_sizes=(1, 4))
     with Writer(tmp_path) as writer:
-        profile(SMALL, img_size=(64, 64), counters=["analytic"], plan=plan, writer=writer)
-    found = comparison_of(read(writer.path))
-    assert [c.latency.conditions.batch_size for c in found.candidates if c.latency] == [1, 4]
+        profile(SMALL, img_size=(64, 64), counters=["analytic"], timing=plan, writer=writer)
+    found = comparison_of(read_run(writer.path))
+    assert [c.subject.conditions.batch_size for c in found.candidates if c.subject] == [1, 4]
     assert len({c.model for c in found.candidates}) == 2
     assert {c.family for c in found.candidates} == {"SAEViT"}
 
 
 def test_facts_say_where_they_are_from() -> None:
     found = compare([SMALL, "edgevit_xs"], img_size=(64, 64))
-    records = facts(found.candidates)
+    records = record_figures(found.candidates)
     assert {(r.quantity, r.source) for r in records} == {
         ("params", "analytic"),
         ("macs", "analytic"),

@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saevit.count import cost as analytic
-from saevit.count.counters import COUNTERS, count_torch
-from saevit.count.subject import variant_skeleton
+from saevit.count.cost import count_modules, count_network
+from saevit.count.model_costs import build_skeleton
+from saevit.count.torch_counter import count_torch
 from saevit.variant import PRESETS, VariantSpec
+from tests.counters import COUNTERS
 from tests.strategies import img_sizes, specs
 
 EXAMPLES = 30  # random variants and sizes
@@ -16,14 +17,14 @@ SHARDS, MANY = 6, 60  # test-slow takes 360 more, in parts that run side by side
 
 def closed_form(spec: VariantSpec, img_size: tuple[int, int]) -> dict[str, int]:
     """The MACs that analytic says, by path."""
-    return {path: cost.macs for path, cost in analytic.by_module(spec, img_size).items() if cost.macs}
+    return {path: cost.macs for path, cost in count_modules(spec, img_size).items() if cost.macs}
 
 
 def check_counters(spec: VariantSpec, img_size: tuple[int, int]) -> None:
     """Count one variant four times."""
-    model = variant_skeleton(spec)
+    model = build_skeleton(spec)
     expected = closed_form(spec, img_size)
-    assert analytic.total(spec, img_size).params == sum(p.numel() for p in model.parameters())
+    assert count_network(spec, img_size).params == sum(p.numel() for p in model.parameters())
     for name, counter in COUNTERS.items():
         count = counter(model, (1, spec.in_chans, *img_size))
         assert count.macs == expected, name
@@ -51,8 +52,8 @@ def test_four_counters_give_the_same_integers_on_hundreds(
 def test_activations_and_elementwise_work(
     spec: VariantSpec, img_size: tuple[int, int], batch_size: int
 ) -> None:
-    count = count_torch(variant_skeleton(spec), (batch_size, spec.in_chans, *img_size))
-    total = analytic.total(spec, img_size)
+    count = count_torch(build_skeleton(spec), (batch_size, spec.in_chans, *img_size))
+    total = count_network(spec, img_size)
     assert count.total == batch_size * total.macs
     assert sum((count.activations or {}).values()) == batch_size * total.activations
     assert sum(count.apart.values()) == batch_size * total.elementwise
@@ -60,7 +61,7 @@ def test_activations_and_elementwise_work(
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_at_224(name: str) -> None:
-    model = variant_skeleton(PRESETS[name])
+    model = build_skeleton(PRESETS[name])
     expected = closed_form(PRESETS[name], (224, 224))
     for counter in COUNTERS.values():
         assert counter(model, (1, 3, 224, 224)).macs == expected

@@ -12,13 +12,13 @@ import pytest
 import typer.main
 
 from saevit.checkpoint import save_checkpoint
-from saevit.count import subject
-from saevit.models import about_of, build_network
+from saevit.count import model_costs
+from saevit.models import build_network, read_about
 from saevit.runs.store import Writer
 from saevit.variant import PRESETS
-from saevit_cli.app import SUMMARIES, application, run
+from saevit_cli.app import SUMMARIES, make_application, run_command
 from tests.runs.test_record import COUNTED
-from tests.runs.test_store import HEADER, round_of
+from tests.runs.test_store import BEGUN, round_of
 
 ROOT = Path(__file__).parents[2]
 OF_ALL = ("--version", "--traceback")  # options that stand before any command
@@ -30,7 +30,7 @@ Made from the commands' own help by `make docs`; a test compares the two.
 
 def reference() -> str:
     """The commands and their options as Markdown."""
-    root = typer.main.get_command(application(SUMMARIES))
+    root = typer.main.get_command(make_application(SUMMARIES))
     parts = [
         INTRO,
         "\n".join([f"- `{p.opts[-1]}`: {p.help}" for p in root.params if p.opts[-1] in OF_ALL]),
@@ -58,7 +58,9 @@ def row(param: Any) -> str:
     """One option or argument."""
     names = "/".join([*param.opts, *param.secondary_opts]) if param.param_type_name == "option" else ""
     default = "" if param.default in (None, False) else "yes" if param.default is True else param.default
-    value = "" if getattr(param, "is_flag", False) else param.metavar or ""
+    value = (
+        "" if getattr(param, "is_flag", False) else param.metavar or "|".join(param.type_descriptor.choices)
+    )
     cells = [f"`{names}`" if names else "", f"`{value}`" if value else "", str(default), param.help]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
@@ -68,7 +70,7 @@ def test_reference(golden: Callable[[str, Any], None]) -> None:
 
 
 def test_every_option_has_a_help() -> None:
-    for _, command in commands(typer.main.get_command(application(SUMMARIES))):
+    for _, command in commands(typer.main.get_command(make_application(SUMMARIES))):
         assert command.help
         assert all(param.help for param in command.params)
 
@@ -76,8 +78,8 @@ def test_every_option_has_a_help() -> None:
 def keep_a_run(folder: Path) -> None:
     """Leave a run of two models whose MACs are known."""
     with Writer(folder) as writer:
-        writer.begin(HEADER)
-        for subject_ in HEADER.subjects[:2]:
+        writer.begin(BEGUN)
+        for subject_ in BEGUN.subjects[:2]:
             writer.add_record(replace(COUNTED, subject=subject_.name, quantity="macs"))
         for number in range(6):
             writer.add_round(number, round_of(number))
@@ -87,7 +89,7 @@ def keep_a_run(folder: Path) -> None:
 def keep_a_checkpoint(path: Path) -> None:
     """Leave the file that `saevit train` would leave, of random weights."""
     net = build_network("saevit_pico", (32, 32), num_classes=10)
-    about = replace(about_of(net, "saevit_pico", (32, 32)), data="digits", class_names=tuple("0123456789"))
+    about = replace(read_about(net, "saevit_pico", (32, 32)), data="digits", class_names=tuple("0123456789"))
     path.parent.mkdir(parents=True)
     save_checkpoint(net.state_dict(), about, path)
 
@@ -108,7 +110,7 @@ def test_readme_commands_run(
     if timm:
         pytest.importorskip("torchvision", exc_type=RuntimeError)
     # What a command builds is tested elsewhere; here every model it names is as cheap as one variant.
-    cheap = subject.of_variant(PRESETS["saevit_pico"], (224, 224))
+    cheap = model_costs.count_variant(PRESETS["saevit_pico"], (224, 224))
     monkeypatch.setattr("saevit.compare.compare.counted_of", lambda model, img_size: (cheap, {}))
     monkeypatch.setenv("SAEVIT_STORE", str(tmp_path))
     keep_a_run(tmp_path)
@@ -118,18 +120,18 @@ def test_readme_commands_run(
         pytest.importorskip("openvino")
     if "--top1" in arguments:
         keep_a_checkpoint(tmp_path / "a" / "a.safetensors")
-        assert run(["eval", "--checkpoint", "a/a.safetensors"]) == 0
+        assert run_command(["eval", "--checkpoint", "a/a.safetensors"]) == 0
     more = {
         "train": ["--epochs", "1", "--set", "batch_size=256"],
         "profile": ["--no-measure", "--counters", "torch" if timm else "analytic"],
         "compare": [] if "--from-store" in arguments else ["--no-measure"],
     }.get(arguments[0], [])
-    assert run([*arguments, *more]) == 0, capsys.readouterr().err
+    assert run_command([*arguments, *more]) == 0, capsys.readouterr().err
     assert capsys.readouterr().err.replace("wrote", "").count("error") == 0
 
 
 def test_readme_table_is_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
-    run(["list"])
+    run_command(["list"])
     presets = capsys.readouterr().out.split("\n\n")[1]
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for line in presets.splitlines()[2:]:
@@ -149,7 +151,7 @@ def test_no_machine_or_registry_is_named() -> None:
 
 def test_help_lists_what_each_command_says_of_itself() -> None:
     """The list is drawn without loading the commands."""
-    loaded = typer.main.get_command(application(SUMMARIES))
+    loaded = typer.main.get_command(make_application(SUMMARIES))
     assert isinstance(loaded, typer.core.TyperGroup)
     said = {name: (command.help or "").split("\n\n")[0] for name, command in loaded.commands.items()}
     assert {name: " ".join(text.split()) for name, text in said.items()} == SUMMARIES

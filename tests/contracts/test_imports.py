@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "timm", "birder", "torchvision", "matplotlib", "fvcore", "thop", "numpy")
-LIGHT = ("saevit.variant", "saevit.count.formulas", "saevit.count.cost")
+LIGHT = ("saevit.variant", "saevit.count.ops", "saevit.count.cost")
 ORDER = (  # a part imports only parts that come before it; docs/architecture.md has the same order
     *("errors", "text", "decode", "files", "images", "machine", "weight_files", "checkpoint"),
     *("variant", "model", "runs", "count", "baselines", "models", "export", "measure"),
@@ -22,7 +22,7 @@ ORDER = (  # a part imports only parts that come before it; docs/architecture.md
 
 
 def part_of(name: str) -> str:
-    """`saevit.count.formulas` belongs to `count`."""
+    """`saevit.count.ops` belongs to `count`."""
     return name.split(".")[1]
 
 
@@ -123,7 +123,7 @@ def test_light_modules(module: str) -> None:
     ids=" ".join,
 )
 def test_the_command_line_loads_torch_only_when_it_needs_it(arguments: list[str]) -> None:
-    assert loaded_by(f"from saevit_cli.app import run\nrun({arguments!r})").isdisjoint(HEAVY)
+    assert loaded_by(f"from saevit_cli.app import run_command\nrun_command({arguments!r})").isdisjoint(HEAVY)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_the_command_line_loads_torch_only_when_it_needs_it(arguments: list[str]
 )
 def test_explore_never_loads_torch(more: list[str]) -> None:
     arguments = ["explore", "--json", "-", *more]
-    loaded = loaded_by(f"from saevit_cli.app import run\nassert run({arguments!r}) == 0")
+    loaded = loaded_by(f"from saevit_cli.app import run_command\nassert run_command({arguments!r}) == 0")
     assert loaded.isdisjoint({"torch", "timm", "matplotlib", "fvcore", "thop"})
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FILES = [path for package in ("saevit", "saevit_cli") for path in sorted((ROOT / package).rglob("*.py"))]
-SETS = ("commands", "views")  # folders whose files are named for the command or the view
+SETS = ("commands", "views")  # folders whose files are named for the command or the view that they hold
 VERBLESS = {"run", "found", "told", "shown", "notes", "place", "network", "whole"}
 MOST_PARAMETERS = 8
 

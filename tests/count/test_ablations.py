@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from saevit.count import cost as analytic
-from saevit.count.counters import count_torch
-from saevit.count.formulas import Cost
-from saevit.count.subject import variant_skeleton
+from saevit.count.cost import Cost, count_modules
+from saevit.count.model_costs import build_skeleton
+from saevit.count.torch_counter import count_torch
 from saevit.variant import VariantSpec
 
 BASE = VariantSpec(
@@ -84,7 +83,7 @@ def within_block(paths: Iterable[str]) -> set[str]:
 
 def modules(spec: VariantSpec) -> dict[str, tuple[Any, ...]]:
     """Return the kind and the sizes of each module of a network."""
-    named = variant_skeleton(spec).named_modules()
+    named = build_skeleton(spec).named_modules()
     return {path: (type(m), m.extra_repr(), getattr(m, "drop_prob", None)) for path, m in named}
 
 
@@ -98,7 +97,7 @@ def differing(before: dict[str, Any], after: dict[str, Any], absent: Any = None)
 def test_a_key_changes_its_modules_alone(change: Change) -> None:
     spec = replace(BASE, **change.keys)
     assert differing(modules(BASE), modules(spec)) == set(change.modules.split())
-    costs = [analytic.by_module(each, IMG_SIZE) for each in (BASE, spec)]
+    costs = [count_modules(each, IMG_SIZE) for each in (BASE, spec)]
     found: dict[str, str] = {}
     for field in fields(Cost):
         amounts = [{path: getattr(cost, field.name) for path, cost in each.items()} for each in costs]
@@ -110,8 +109,8 @@ def test_a_key_changes_its_modules_alone(change: Change) -> None:
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: ",".join(map(str, change.keys.items())))
 def test_the_count_changes_as_the_network_does(change: Change) -> None:
     spec = replace(BASE, **change.keys)
-    counted = count_torch(variant_skeleton(spec), (1, 3, *IMG_SIZE))
-    costs = analytic.by_module(spec, IMG_SIZE)
+    counted = count_torch(build_skeleton(spec), (1, 3, *IMG_SIZE))
+    costs = count_modules(spec, IMG_SIZE)
     assert counted.macs == {path: cost.macs for path, cost in costs.items() if cost.macs}
     assert counted.activations == {path: cost.activations for path, cost in costs.items() if cost.activations}
     assert sum(counted.apart.values()) == sum(cost.elementwise for cost in costs.values())

@@ -7,14 +7,27 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from saevit.count import cost as analytic
-from saevit.count import formulas, shapes
+from saevit.count import ops
+from saevit.count.cost import (
+    Cost,
+    add_up,
+    count_dense_attention,
+    count_modules,
+    count_network,
+    count_peak,
+    count_tokens,
+    find_peak,
+    find_shapes,
+    take_largest,
+)
+from saevit.count.model_costs import build_skeleton
+from saevit.count.peak import trace_peak
 from saevit.model.pyramid import SAEViT
-from saevit.variant import PRESETS, Stage, VariantSpec
+from saevit.variant import PRESETS, Stage, VariantSpec, parse
 from tests.strategies import img_sizes, specs
 
 BUDGETS = {
@@ -24,6 +37,7 @@ BUDGETS = {
     "saevit_small": 1.3e9,
     "saevit_base": 2.6e9,
 }
+FP32 = 4  # bytes
 
 
 def on_meta(spec: VariantSpec) -> SAEViT:
@@ -38,7 +52,7 @@ def test_every_preset_has_its_budget() -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_keep_their_budget(name: str) -> None:
-    assert analytic.total(PRESETS[name], (224, 224)).macs == pytest.approx(BUDGETS[name], rel=0.01)
+    assert count_network(PRESETS[name], (224, 224)).macs == pytest.approx(BUDGETS[name], rel=0.01)
 
 
 @settings(max_examples=100, deadline=None)
@@ -47,8 +61,8 @@ def test_parameters_path_by_path(spec: VariantSpec, img_size: tuple[int, int]) -
     found: Counter[str] = Counter()
     for name, parameter in on_meta(spec).named_parameters():
         found[name.rpartition(".")[0]] += parameter.numel()
-    costs = analytic.by_module(spec, img_size)
-    assert analytic.total(spec, img_size) == analytic.add_up(costs)
+    costs = count_modules(spec, img_size)
+    assert count_network(spec, img_size) == sum(costs.values(), Cost())
     assert {path: cost.params for path, cost in costs.items() if cost.params} == found
 
 
@@ -64,8 +78,8 @@ def test_shapes_path_by_path(spec: VariantSpec, img_size: tuple[int, int]) -> No
     for path, module in model.named_modules():
         record(path, module)
     model(torch.empty(1, spec.in_chans, *img_size, device="meta"))
-    expected = shapes.by_module(spec, img_size)
-    for path in analytic.by_module(spec, img_size):
+    expected = find_shapes(spec, img_size)
+    for path in count_modules(spec, img_size):
         channels, height, width = expected[path]
         if path.endswith(".attend"):  # (heads, n, d)
             assert (channels, height * width) == (seen[path][0] * seen[path][2], seen[path][1])
@@ -75,23 +89,34 @@ def test_shapes_path_by_path(spec: VariantSpec, img_size: tuple[int, int]) -> No
             assert (channels, height, width) == seen[path], path
 
 
-def test_formulas_take_arrays() -> None:
+def counts_of(spec: VariantSpec, number: int, stage: Stage, in_dim: Any) -> list[Any]:
+    """Every count of one stage."""
+    defined = ops.describe_stage(spec, number, stage, in_dim, (97, 131))
+    folded = ops.describe_stage(spec, number, stage, in_dim, (97, 131), "folded")
+    sums = [add_up(defined, "params"), add_up(defined, "macs"), add_up(defined, "activations")]
+    return [*sums, add_up(defined, "elementwise"), add_up(folded, "traffic"), find_peak(defined)]
+
+
+@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize(
+    "text", ["saevit_tiny", "saevit_tiny:sampling=mix,ffn=mlp", "saevit_tiny:sampling=stride,local=none"]
+)
+def test_counts_take_arrays(text: str, number: int) -> None:
+    spec = parse(text)
     sizes = {
         **{"dim": [8, 16, 24], "hidden_dim": [16, 32, 64], "num_heads": [1, 2, 3]},
         **{"rate": [1, 2, 3], "depth": [1, 3, 2], "attn_blocks": [1, 2, 0]},
     }
     arrays: dict[str, Any] = {name: np.array(values, dtype=np.int64) for name, values in sizes.items()}
-    together = analytic.blocks(PRESETS["saevit_tiny"], Stage(**arrays), 14, 9)
-    for i in range(3):
+    together = counts_of(spec, number, Stage(**arrays), np.array([24, 8, 32]))
+    for i, in_dim in enumerate((24, 8, 32)):
         stage = Stage(**{name: values[i] for name, values in sizes.items()})
-        alone = analytic.blocks(PRESETS["saevit_tiny"], stage, 14, 9)
-        assert [together.params[i], together.macs[i]] == [alone.params, alone.macs]
-        assert [together.activations[i], together.elementwise[i]] == [alone.activations, alone.elementwise]
+        assert [int(array[i]) for array in together] == counts_of(spec, number, stage, in_dim)
 
 
 @given(specs(), img_sizes())
 def test_sparsity_is_the_share_of_scores_never_computed(spec: VariantSpec, img_size: tuple[int, int]) -> None:
-    for stage, seen in zip(spec.stages, analytic.tokens(spec, img_size), strict=True):
+    for stage, seen in zip(spec.stages, count_tokens(spec, img_size), strict=True):
         assert 0 <= seen.sparsity < 1
         assert (seen.sparsity == 0) == (seen.sampled == seen.pixels)
         assert seen.sampled * stage.rate**2 >= seen.pixels
@@ -99,20 +124,33 @@ def test_sparsity_is_the_share_of_scores_never_computed(spec: VariantSpec, img_s
 
 @given(specs(), img_sizes())
 def test_dense_attention_is_what_rate_one_would_cost(spec: VariantSpec, img_size: tuple[int, int]) -> None:
-    costs = analytic.by_module(replace(spec, rates=(1, 1, 1, 1)), img_size)
+    costs = count_modules(replace(spec, rates=(1, 1, 1, 1)), img_size)
     attended = sum(cost.macs for path, cost in costs.items() if path.endswith(".attend"))
-    assert analytic.dense_attention_macs(spec, img_size) == attended
+    assert count_dense_attention(spec, img_size) == attended
 
 
 def test_textbook_layers() -> None:
-    assert formulas.conv(3, 64, 7, 112 * 112).macs == 118_013_952  # ResNet-50's first convolution
-    assert formulas.linear(2048, 1000).params == 2_049_000  # and its classifier
-    assert formulas.attention(384, 384, 197).macs == 2 * 197 * 197 * 384  # DeiT-S, one block
-    assert formulas.attention(384, 96, 49).macs == 49 * 49 * (96 + 384)  # six heads, keys of 16, values of 64
-    assert formulas.dw_conv(48, 3, 56 * 56, bias=True).macs == 48 * 9 * 56 * 56
+    assert ops.conv("", 3 * 7 * 7, (64, 112, 112)).macs == 118_013_952  # ResNet-50's first convolution
+    assert ops.conv("", 2048, (1000, 1, 1), bias=True).params == 2_049_000  # and its classifier
+    stage = Stage(dim=384, hidden_dim=384, num_heads=6, rate=1, depth=1, attn_blocks=1)
+    attended = [op for op in ops.saa(PRESETS["saevit_tiny"], stage, (384, 7, 7)) if op.path == "attend"]
+    assert sum(op.macs for op in attended) == 49 * 49 * (96 + 384)  # six heads, keys of 16, values of 64
+    assert sum(op.activations for op in attended) == 49 * 384
 
 
-@given(st.integers(1, 50), st.integers(1, 50), st.integers(1, 9))
-def test_costs_add_and_multiply(params: int, macs: int, times: int) -> None:
-    cost = formulas.Cost(params=params, macs=macs)
-    assert analytic.add_up({str(i): cost for i in range(times)}) == cost * times
+@settings(max_examples=60, deadline=None)
+@given(specs(), img_sizes(160))
+@example(parse("saevit_tiny"), (224, 224))
+@example(parse("saevit_tiny:ffn=mlp,ratios=0.5,rates=1"), (97, 131))
+@example(parse("saevit_tiny:ffn=mlp,ratios=0.5,sampling=stride"), (97, 131))
+@example(parse("saevit_tiny:ffn=mlp,ratios=0.5,rates=3"), (97, 131))
+@example(parse("saevit_tiny:ffn=mlp,ratios=0.5,sampling=mix,dims=96,heads=1"), (97, 131))
+@example(parse("saevit_tiny:ffn=mlp,ratios=0.5,dims=64,heads=4,rates=256,attn_blocks=9"), (64, 48))
+def test_peak_equals_the_trace(spec: VariantSpec, img_size: tuple[int, int]) -> None:
+    traced = trace_peak(build_skeleton(spec), (1, spec.in_chans, *img_size))
+    assert count_peak(spec, img_size) * FP32 == traced.bytes
+
+
+@given(st.lists(st.integers(0, 10**12), min_size=1))
+def test_largest(sizes: list[int]) -> None:
+    assert take_largest(sizes) == max(sizes)

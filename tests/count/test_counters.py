@@ -6,10 +6,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from saevit.count import torch_counter
-from saevit.count.counters import COUNTERS, Count, count_fvcore, count_torch
+from saevit.count.fvcore_counter import count_fvcore
 from saevit.count.operators import kind_of
-from saevit.count.tracing import channels_first, output_shapes
+from saevit.count.torch_counter import count_torch
+from saevit.count.tracing import Count, order_channels_first, trace_shapes
 from saevit.model.layers import Attend
+from tests.counters import COUNTERS
 
 ALL = tuple(COUNTERS)
 FUNCTIONAL = ("torch", "fvcore")  # thop sees no functions
@@ -310,7 +312,7 @@ def test_what_may_contract_is_unknown(name: str) -> None:
 
 def test_output_shapes() -> None:
     net = nn.Sequential(nn.Conv2d(3, 5, 3), nn.Flatten(2), nn.Flatten(), nn.Linear(60, 7))
-    assert output_shapes(net, (2, 3, 6, 5)) == {
+    assert trace_shapes(net, (2, 3, 6, 5)) == {
         "": (7, 1, 1),
         "0": (5, 4, 3),
         "2": (60, 1, 1),
@@ -331,4 +333,4 @@ def test_output_shapes() -> None:
 def test_channels_are_found_first_or_last(
     sides: tuple[int, ...], size: tuple[int, int], expected: tuple[int, ...]
 ) -> None:
-    assert channels_first(sides, (1, 3, *size)) == expected
+    assert order_channels_first(sides, (1, 3, *size)) == expected

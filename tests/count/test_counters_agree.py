@@ -12,17 +12,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from saevit.count.counters import (
-    COUNTERS,
-    Count,
-    count_fvcore,
-    count_thop,
-    count_torch,
-    differences,
-    invisible_to_thop,
-)
-from saevit.count.tracing import need_quietly, plain_eager
+from saevit.count.fvcore_counter import count_fvcore
+from saevit.count.receipt import compare_counts, explain_unseen
+from saevit.count.thop_counter import count_thop
+from saevit.count.torch_counter import count_torch
+from saevit.count.tracing import Count, need_quietly, run_eagerly
 from saevit.model.layers import Attend
+from tests.counters import COUNTERS
 
 
 class Hybrid(nn.Module):
@@ -95,7 +91,7 @@ def test_all_counters_agree_path_by_path(
         assert count.uncounted == {}
         assert count.out_of_box is not None
         assert amounts(count) == count.out_of_box - count.total
-        assert differences(count.macs, count_torch(net, (batch, chans, *size)).macs) == {}
+        assert compare_counts(count.macs, count_torch(net, (batch, chans, *size)).macs) == {}
 
 
 def hybrid() -> Hybrid:
@@ -107,7 +103,7 @@ SHAPE = (2, 3, 22, 18)
 
 def test_torch_equals_flop_counter_mode_run_alone() -> None:
     net = hybrid().eval().requires_grad_(False)
-    with plain_eager(), torch.device("meta"):
+    with run_eagerly(), torch.device("meta"):
         mode = FlopCounterMode(display=False)
         with mode:
             copy.deepcopy(net).to("meta")(torch.empty(SHAPE))
@@ -180,12 +176,12 @@ def test_what_is_invisible_to_thop_is_said() -> None:
 
     net = nn.Sequential(nn.Conv2d(4, 4, 1), Functional())
     seen, truth = count_thop(net, (1, 4, 3, 5)), count_torch(net, (1, 4, 3, 5))
-    assert differences(seen.macs, truth.macs) == {"1": -2 * 4 * 3 * 3 * 5}
-    remark = invisible_to_thop(seen, truth)
+    assert compare_counts(seen.macs, truth.macs) == {"1": -2 * 4 * 3 * 3 * 5}
+    remark = explain_unseen(seen, truth)
     assert remark is not None
     assert remark.startswith("functional attention")
     assert remark.endswith("360 MACs in 1")
-    assert invisible_to_thop(truth, truth) is None
+    assert explain_unseen(truth, truth) is None
 
 
 class LooksAtData(nn.Module):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from saevit.count.counters import count_torch
+from saevit.count.torch_counter import count_torch
 from saevit.errors import MissingPackageError, need
 
 try:

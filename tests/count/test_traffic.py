@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from saevit.count import cost as analytic
-from saevit.count import traffic
+from saevit.count.cost import count_network, count_traffic
 from saevit.model import packed_conv
 from saevit.model.fold import fold
 from saevit.model.packed_conv import has_kernels
@@ -67,13 +66,13 @@ def moved(spec: VariantSpec, img_size: tuple[int, int]) -> int:
 @example(parse("saevit_pico:sampling=mix"), (97, 131))
 @example(parse("saevit_pico:sampling=adaptive,rates=3"), (97, 131))
 def test_closed_form_is_what_moves(spec: VariantSpec, img_size: tuple[int, int]) -> None:
-    assert traffic.elements(spec, img_size) == moved(spec, img_size)
+    assert count_traffic(spec, img_size) == moved(spec, img_size)
 
 
 @pytest.mark.skipif(not FUSES, reason="this torch has no oneDNN operators here")
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets(name: str) -> None:
-    assert traffic.elements(PRESETS[name], (64, 96)) == moved(PRESETS[name], (64, 96))
+    assert count_traffic(PRESETS[name], (64, 96)) == moved(PRESETS[name], (64, 96))
 
 
 def test_the_counter_counts() -> None:
@@ -88,5 +87,5 @@ def test_a_network_moves_at_least_what_it_holds() -> None:
     spec = VariantSpec(
         dims=(8,) * 4, depths=ones, num_heads=ones, ratios=(2,) * 4, rates=ones, attn_blocks=ones
     )
-    cost = analytic.total(spec, (64, 64))
-    assert traffic.elements(spec, (64, 64)) > cost.params + 2 * cost.activations
+    cost = count_network(spec, (64, 64))
+    assert count_traffic(spec, (64, 64)) > cost.params + 2 * cost.activations

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from saevit.explore.chunks import evaluated
 from saevit.explore.costs import Evaluator
-from saevit.explore.limits import Limit
 from saevit.explore.quantities import OBJECTIVES, PARTIALS, QUANTITIES
-from saevit.explore.query import Query
+from saevit.explore.question import Limit, Question
 from saevit.explore.space import Space, make_space
+from saevit.explore.sweep import evaluate
 from tests.explore.spaces import BASE, CHOICES, IMG_SIZE
 
 OBJECTIVE_SETS = [*combinations(OBJECTIVES, 2), *combinations(OBJECTIVES, 3)]
@@ -31,11 +30,11 @@ OF_STAGE: dict[str, tuple[Any, ...]] = {
 
 
 @cache
-def draw_query(seed: int, least: int, most: int) -> Query:
+def draw_query(seed: int, least: int, most: int) -> Question:
     """Draw a space of so many variants, limits among their values, and objectives: each set in its turn."""
     draw = random.Random(seed)
     space = draw_space(draw, least, most)
-    return Query(
+    return Question(
         space=space,
         img_size=IMG_SIZE,
         objectives=OBJECTIVE_SETS[seed % len(OBJECTIVE_SETS)],
@@ -65,8 +64,8 @@ def draw_space(draw: random.Random, least: int, most: int) -> Space:
 def draw_limits(draw: random.Random, space: Space) -> list[Limit]:
     """Draw up to three limits whose ends are values of variants, so that some are just kept."""
     places = np.array([draw.randrange(space.size) for _ in range(300)])
-    seen = evaluated(Query(space=space, img_size=IMG_SIZE), Evaluator(space, IMG_SIZE, PARTIALS), places)
-    sums = {name: each[seen.networks] for name, each in seen.sums.items()}
+    seen = evaluate(Evaluator(space, IMG_SIZE, PARTIALS), places)
+    sums = {name: each[seen.valid] for name, each in seen.sums.items()}
     limits = []
     for name in draw.sample(LIMITED, draw.randrange(4)):
         values = np.sort(QUANTITIES[name].of(sums, 0.0))

@@ -4,12 +4,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from saevit.count import cost as analytic
-from saevit.count import memory, traffic
+from saevit.count.cost import count_network, count_peak, count_traffic
 from saevit.errors import SpecError
 from saevit.explore import capacity
-from saevit.explore.quantities import QUANTITIES, loss
-from saevit.explore.query import Query
+from saevit.explore.quantities import loss
+from saevit.explore.question import Question
 from saevit.explore.space import Space, make_space
 from saevit.variant import VariantSpec
 
@@ -82,16 +81,16 @@ def spaces(draw: st.DrawFn, most: int = 400) -> Space:
 
 def partials_of(spec: VariantSpec, img_size: tuple[int, int]) -> dict[str, int]:
     """All partials of one variant, by the functions that count one variant."""
-    cost = analytic.total(spec, img_size)
+    cost = count_network(spec, img_size)
     logs, layers = capacity.of(spec)
     return {
         "macs": cost.macs,
         "params": cost.params,
         "activations": cost.activations,
-        "traffic": traffic.elements(spec, img_size),
+        "traffic": count_traffic(spec, img_size),
         "logs": logs,
         "layers": int(layers),
-        "peak": memory.peak_elements(spec, img_size),
+        "peak": count_peak(spec, img_size),
     }
 
 
@@ -106,7 +105,7 @@ def networks(space: Space) -> dict[int, VariantSpec]:
     return found
 
 
-def by_brute_force(query: Query) -> tuple[dict[int, tuple[float, ...]], set[tuple[float, ...]]]:
+def by_brute_force(query: Question) -> tuple[dict[int, tuple[float, ...]], set[tuple[float, ...]]]:
     """Return the losses of all variants that keep the limits, and those that no other one dominates."""
     kept = {}
     for place, spec in networks(query.space).items():
@@ -116,9 +115,7 @@ def by_brute_force(query: Query) -> tuple[dict[int, tuple[float, ...]], set[tupl
             continue
         if all(limit.kept(sums) for limit in query.limits):
             factor = capacity.last_factor(spec.stages[-1].dim, query.img_size)
-            kept[place] = tuple(
-                float(loss(name, QUANTITIES[name].of(sums, factor) * 1.0)) for name in query.objectives
-            )
+            kept[place] = tuple(float(loss(name, sums, factor)) for name in query.objectives)
     points = set(kept.values())
     best = {p for p in points if not any(q != p and all(map(lambda a, b: a <= b, q, p)) for q in points)}
     return kept, best

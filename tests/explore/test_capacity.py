@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from torch import nn
 
-from saevit.count.subject import variant_skeleton
+from saevit.count.model_costs import build_skeleton
 from saevit.explore import capacity
-from saevit.explore.rows import row_of
+from saevit.explore.exploration import count_variant
 from saevit.variant import PRESETS, VariantSpec
 from tests.strategies import specs
 
@@ -20,7 +20,7 @@ SIDE_PATHS = {"score", "aggregate", "recover"}  # that the signal does not pass,
 def layers_of(spec: VariantSpec) -> list[float]:
     """c k^2 / g of every layer of the network itself that the signal passes."""
     found = []
-    for path, module in variant_skeleton(spec).named_modules():
+    for path, module in build_skeleton(spec).named_modules():
         if isinstance(module, nn.Conv2d) and not SIDE_PATHS & set(path.split(".")):
             found.append(module.in_channels * math.prod(module.kernel_size) / module.groups)
     return found
@@ -34,8 +34,8 @@ def test_the_score_is_the_papers_of_the_networks_layers(spec: VariantSpec) -> No
     assert count == len(layers)
     assert logs * 1e-9 == pytest.approx(sum(map(math.log, layers)), abs=1e-6)
     with torch.device("meta"):
-        _, C, H, W = variant_skeleton(spec).forward_features(torch.empty(1, spec.in_chans, 64, 96)).shape
-    row = row_of(spec, (64, 96))
+        _, C, H, W = build_skeleton(spec).forward_features(torch.empty(1, spec.in_chans, 64, 96)).shape
+    row = count_variant(spec, (64, 96))
     assert row.capacity == pytest.approx(math.log(H * W * C) * sum(map(math.log, layers)))
     mean_width = math.prod(fan ** (1 / count) for fan in layers)
     assert row.effectiveness == pytest.approx(count / mean_width)
@@ -45,7 +45,7 @@ def test_the_score_is_the_papers_of_the_networks_layers(spec: VariantSpec) -> No
 @pytest.mark.parametrize("stage", range(4))
 def test_more_depth_or_width_raises_it(name: str, stage: int) -> None:
     base = PRESETS[name]
-    before = row_of(base, (224, 224))
+    before = count_variant(base, (224, 224))
     deeper = replace(base, depths=tuple(d + (i == stage) for i, d in enumerate(base.depths)))
     wider = replace(
         base,
@@ -53,10 +53,10 @@ def test_more_depth_or_width_raises_it(name: str, stage: int) -> None:
             d + h * 8 * (i == stage) for i, (d, h) in enumerate(zip(base.dims, base.num_heads, strict=True))
         ),
     )
-    assert row_of(deeper, (224, 224)).capacity > before.capacity
-    assert row_of(deeper, (224, 224)).effectiveness > before.effectiveness * 0.95
-    assert row_of(wider, (224, 224)).capacity > before.capacity
-    assert row_of(wider, (224, 224)).effectiveness < before.effectiveness
+    assert count_variant(deeper, (224, 224)).capacity > before.capacity
+    assert count_variant(deeper, (224, 224)).effectiveness > before.effectiveness * 0.95
+    assert count_variant(wider, (224, 224)).capacity > before.capacity
+    assert count_variant(wider, (224, 224)).effectiveness < before.effectiveness
 
 
 def test_it_is_blind_to_what_its_docstring_says() -> None:
@@ -69,7 +69,9 @@ def test_it_is_blind_to_what_its_docstring_says() -> None:
         {"num_heads": (1, 1, 1, 1)},
     ]
     blind = [replace(base, **change) for change in changes]  # type: ignore[arg-type]
-    assert {row_of(spec, (224, 224)).capacity for spec in blind} == {row_of(base, (224, 224)).capacity}
+    assert {count_variant(spec, (224, 224)).capacity for spec in blind} == {
+        count_variant(base, (224, 224)).capacity
+    }
 
 
 def test_the_limit_is_the_definition() -> None:

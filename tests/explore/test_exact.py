@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 
-from saevit.count.subject import variant_skeleton
+from saevit.count.model_costs import build_skeleton
 from saevit.count.torch_counter import count_torch
-from saevit.explore.chunks import evaluated
 from saevit.explore.costs import Evaluator
-from saevit.explore.query import Query
-from saevit.explore.rows import row_of
+from saevit.explore.exploration import count_variant
 from saevit.explore.space import Space, make_space
+from saevit.explore.sweep import evaluate
 from saevit.variant import PRESETS, parse
 
 IMG_SIZE = (160, 224)
@@ -31,15 +30,14 @@ CHOICES = {
 }
 
 
-def check(space: Space, count: int, seed: int) -> None:
+def check_rows(space: Space, count: int, seed: int) -> None:
     """Draw rows and count each on its network."""
-    query = Query(space=space, img_size=IMG_SIZE)
     evaluator = Evaluator(space, IMG_SIZE, ("macs", "params", "activations"))
     places = np.random.default_rng(seed).integers(0, space.size, count, dtype=np.int64)
-    drawn = evaluated(query, evaluator, places)
+    drawn = evaluate(evaluator, places)
     for i, place in enumerate(places.tolist()):
-        text = row_of(space.spec_at(place), IMG_SIZE).model
-        model = variant_skeleton(parse(text))
+        text = count_variant(space.spec_at(place), IMG_SIZE).model
+        model = build_skeleton(parse(text))
         counted = count_torch(model, (1, 3, *IMG_SIZE))
         assert drawn.sums["macs"][i] == counted.total, text
         assert drawn.sums["activations"][i] == sum((counted.activations or {}).values()), text
@@ -47,7 +45,7 @@ def check(space: Space, count: int, seed: int) -> None:
 
 
 def test_rows_equal_the_counter_on_the_built_network() -> None:
-    check(make_space(PRESETS["saevit_tiny"], CHOICES), 20, seed=0)
+    check_rows(make_space(PRESETS["saevit_tiny"], CHOICES), 20, seed=0)
 
 
 @pytest.mark.slow
@@ -55,4 +53,4 @@ def test_rows_equal_the_counter_on_the_built_network() -> None:
 def test_a_thousand_rows_equal_the_counter_on_the_built_network(shard: int) -> None:
     space = make_space(PRESETS["saevit_tiny"], CHOICES)
     assert space.size > 10**12
-    check(space, 100, seed=1 + shard)
+    check_rows(space, 100, seed=1 + shard)

@@ -8,19 +8,21 @@ from pathlib import Path
 import pytest
 
 from saevit.errors import OptionError
-from saevit.explore import tables
-from saevit.explore.limits import at_most
-from saevit.explore.query import Query
+from saevit.explore import sweep
+from saevit.explore.question import Question, Search, read_limit
+from saevit.explore.search import Answer, answer
 from saevit.explore.space import read_space
-from saevit.explore.sweep import Answer, Job, answer
 from saevit.text import printable
 from tests.explore.spaces import BASE, IMG_SIZE
 
 SPACE = {"dims2": "16:40:8", "dims3": "24:64:8", "depths3": "1:6", "ratios4": "1:4:0.5"}
 JOBS = [
-    Job(query=Query(space=read_space(BASE, SPACE), img_size=IMG_SIZE, top=top, limits=limits), method=method)
+    Search(
+        question=Question(space=read_space(BASE, SPACE), img_size=IMG_SIZE, top=top, limits=limits),
+        method=method,
+    )
     for method, top, limits in (
-        ("exhaustive", 3, (at_most("--max-params", "params", "0.2"),)),
+        ("exhaustive", 3, (read_limit("--max-params", "params", "0.2"),)),
         ("exhaustive", 3, ()),  # another job: its lines are whole, and wrong here
     )
 ]
@@ -30,8 +32,8 @@ Change = Callable[[random.Random, Kept], bytes]
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "FEWEST", 100)
-    monkeypatch.setattr(tables, "MOST_CHUNKS", 10**9)
+    monkeypatch.setattr(sweep, "FEWEST", 100)
+    monkeypatch.setattr(sweep, "CHUNKS", 10**9)
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +41,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Kept, Answer]:
     """The journals of both jobs, and the answer to the first."""
     folder = tmp_path_factory.mktemp("journals")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tables, "FEWEST", 100)
-        patch.setattr(tables, "MOST_CHUNKS", 10**9)
+        patch.setattr(sweep, "FEWEST", 100)
+        patch.setattr(sweep, "CHUNKS", 10**9)
         answers = [answer(job, journal=folder / str(i)) for i, job in enumerate(JOBS)]
     return ((folder / "0").read_bytes(), (folder / "1").read_bytes()), answers[0]
 

@@ -9,13 +9,14 @@ import pytest
 
 from saevit.errors import OptionError
 from saevit.explore import dynamic
-from saevit.explore.chunks import evaluated
+from saevit.explore.costs import Evaluator
 from saevit.explore.dynamic import OneTable, Programmer
-from saevit.explore.limits import Limit, at_most, band
-from saevit.explore.query import Query
-from saevit.explore.rows import exploration_of
+from saevit.explore.exploration import count_answer
+from saevit.explore.quantities import loss
+from saevit.explore.question import Limit, Question, Search, read_band, read_limit
+from saevit.explore.search import Answer, answer
 from saevit.explore.space import read_space
-from saevit.explore.sweep import Answer, Job, answer
+from saevit.explore.sweep import evaluate
 from tests.explore.drawn import OBJECTIVE_SETS, draw_query
 from tests.explore.spaces import BASE, IMG_SIZE
 
@@ -24,33 +25,34 @@ Patch = pytest.MonkeyPatch
 
 
 @cache
-def by_looking(query: Query) -> Answer:
-    return answer(Job(query=query, method="exhaustive"))
+def by_looking(query: Question) -> Answer:
+    return answer(Search(question=query, method="exhaustive"))
 
 
-def losses_at(query: Query, places: tuple[int, ...]) -> list[tuple[float, ...]]:
+def losses_at(query: Question, places: tuple[int, ...]) -> list[tuple[float, ...]]:
     """The losses of variants, each of which is a network that keeps the limits."""
     if not places:
         return []
-    drawn = evaluated(query, query.evaluator(), np.array(places))
-    kept = np.logical_and.reduce([drawn.networks, *(limit.kept(drawn.sums) for limit in query.limits)])
+    drawn = evaluate(Evaluator(query.space, query.img_size, query.partials), np.array(places))
+    kept = np.logical_and.reduce([drawn.valid, *(limit.kept(drawn.sums) for limit in query.limits)])
     assert kept.all()
     assert drawn.rising.all() or not query.rising
-    columns = [np.broadcast_to(column, len(places)) for column in query.losses(drawn.sums, drawn.factor)]
+    columns = [loss(name, drawn.sums, drawn.factor) for name in query.objectives]
     return [tuple(row) for row in np.stack(columns, axis=1).tolist()]
 
 
-def check_programme(query: Query) -> None:
+def check_programme(query: Question) -> None:
     """Compare the two methods: the front in its order, ties once, counts, and the best of the front."""
-    every, found = by_looking(query), answer(Job(query=query, method="dp"))
+    every, found = by_looking(query), answer(Search(question=query, method="dp"))
     assert losses_at(query, found.front) == losses_at(query, every.front)
     assert len(set(found.front)) == len(found.front)
-    assert (found.seen, found.kept, found.nearest) == (query.space.size, None, None)
+    assert (found.findings.seen, found.findings.nearest) == (query.space.size, None)
+    assert not found.is_counted
     if found.front:
-        seen = exploration_of(found)
+        seen = count_answer(found)
         wanted = sorted((row.value(query.rank) for row in seen.front), reverse=query.rank == "capacity")
         assert [row.value(query.rank) for row in seen.top] == wanted[: query.top]
-        best = exploration_of(every)
+        best = count_answer(every)
         if query.rank in query.objectives:  # the best of all is on the front
             assert seen.top[0].value(query.rank) == best.top[0].value(query.rank)
 
@@ -148,11 +150,11 @@ FAULTS = {
     "every partial of a limit is harmless": wrapped(OneTable, "_harmless", lambda *_: np.inf),
     "harmless a little too early": wrapped(OneTable, "_harmless", lambda end, *_: end + 0.2 * abs(end)),
     "every ending is effective": wrapped(OneTable, "_surely_effective", lambda *_: True),
-    "peaks add up": lambda patch: patch.setattr(dynamic, "joined", lambda name, a, b: a + b),
+    "peaks add up": lambda patch: patch.setattr(dynamic, "join_partials", lambda name, a, b: a + b),
     "channels may fall": lambda patch: patch.setattr(
         OneTable,
         "_allowed",
-        lambda self, i: np.broadcast_to(self.tables.valid[i][0], self.tables.sums[i][self.names[0]][0].shape),
+        lambda self, i: np.broadcast_to(self.tables.valid[i][0], self.tables.rises[i][0].shape),
     ),
     "a path of choices ends a row too early": lambda patch: patch.setattr(
         dynamic, "options_of", lambda steps, row, before=dynamic.options_of: before(steps, max(0, row - 1))
@@ -175,14 +177,14 @@ def test_a_fault_is_seen(fault: str, monkeypatch: Patch) -> None:
     pytest.fail("all fronts are right")
 
 
-def fewest_beginnings(query: Query, patch: Patch) -> int:
+def fewest_beginnings(query: Question, patch: Patch) -> int:
     """Return the least number of beginnings with which the programme still answers."""
     low, high = 0, 10**6
     while high - low > 1:
         middle = (low + high) // 2
         patch.setattr(dynamic, "MOST_BEGINNINGS", middle)
         try:
-            answer(Job(query=query, method="dp"))
+            answer(Search(question=query, method="dp"))
             high = middle
         except OptionError:
             low = middle
@@ -192,9 +194,9 @@ def fewest_beginnings(query: Query, patch: Patch) -> int:
 def test_beginnings_that_break_a_limit_are_dropped_at_once(monkeypatch: Patch) -> None:
     choices = {f"{key}{i}": "1:4" for key in ("depths", "ratios") for i in range(1, 5)}
     space = read_space(BASE, choices)
-    limits = (at_most("--max-gmacs", "gmacs", "0.006"), band("--gmacs-band", "gmacs", "0.006±10%"))
+    limits = (read_limit("--max-gmacs", "gmacs", "0.006"), read_band("--gmacs-band", "gmacs", "0.006±10%"))
     for limit in limits:
-        query = Query(space=space, img_size=IMG_SIZE, objectives=("params", "capacity"), limits=(limit,))
+        query = Question(space=space, img_size=IMG_SIZE, objectives=("params", "capacity"), limits=(limit,))
         needed = fewest_beginnings(query, monkeypatch)
         monkeypatch.setattr(dynamic, "could_keep", lambda limit, best: np.isfinite(best["macs"]))
         assert fewest_beginnings(query, monkeypatch) > 3 * needed

@@ -2,15 +2,15 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from saevit.errors import OptionError, SpecError
 from saevit.explore.choices import read_choices
-from saevit.explore.costs import rounded as rounded_arrays
-from saevit.explore.space import around, make_space, read_space, read_table
-from saevit.variant import PRESETS, parse, rounded
+from saevit.explore.space import default_choices, make_space, read_space, toml_text
+from saevit.variant import PRESETS, parse, resolve_dim, round_to_multiple
 from tests.explore.spaces import BASE, spaces
 
 TINY = PRESETS["saevit_tiny"]
@@ -54,9 +54,9 @@ def test_choices(key: str, text: str, values: tuple[object, ...]) -> None:
         ("dims1", "8-16-24-32", "one stage has one value"),
         ("dims1", "wide", "dims1=wide is not a number"),
         ("width", "wide", "width=wide is not a number"),
-        ("rates", "8,4;2,1", "rates=8-4 has 2 values: give 4, one per stage, or one"),
+        ("rates", "8,4;2,1", "rates=8-4 has 2 values: give 4 values, one per stage, or one for all"),
         ("dims1", "0", "dims1: dims[0]=0 is out of range: nearest is 1"),
-        ("act", "swish", "act: act=swish is unknown: did you mean hardswish?"),
+        ("act", "swish", "act: act=swish is not available: did you mean hardswish?"),
         ("heads2", "0", "heads2: num_heads[1]=0 is out of range"),
         ("kernel", "3:5", "kernel: kernel=4 is not available: choose from 3, 5"),
         ("attn_blocks1", "-1", "attn_blocks1=-1 is not a number"),
@@ -125,19 +125,19 @@ def test_heads_follow_channels_unless_given() -> None:
 
 def test_a_file_says_the_same_as_the_command_line() -> None:
     table = {"dims1": "24:64:8", "ratios": [3, 4], "rates": [[8, 4, 2, 1], [4, 2, 2, 1]], "depth": 0.5}
-    assert read_table(table) == {
+    assert {key: toml_text(key, value) for key, value in table.items()} == {
         "dims1": "24:64:8",
         "ratios": "3,4",
         "rates": "8-4-2-1,4-2-2-1",
         "depth": "0.5",
     }
     with pytest.raises(OptionError, match=r"ratios = \{'a': 1\}: give text"):
-        read_table({"ratios": {"a": 1}})
+        toml_text("ratios", {"a": 1})
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_around_a_preset_is_the_preset(name: str) -> None:
-    space = make_space(PRESETS[name], around(PRESETS[name]))
+    space = make_space(PRESETS[name], default_choices(PRESETS[name]))
     assert 10**5 < space.size < 10**8
     assert all(
         PRESETS[name].dims[i] in axis.values
@@ -147,6 +147,12 @@ def test_around_a_preset_is_the_preset(name: str) -> None:
 
 @given(st.floats(0.01, 5000), st.integers(1, 512))
 def test_arrays_round_as_one_variant_does(value: float, multiple: int) -> None:
-    import numpy as np
+    arrays = np.array([value]), np.array([multiple])
+    assert round_to_multiple(*arrays).tolist() == [round_to_multiple(value, multiple)]
 
-    assert rounded_arrays(np.array([value]), np.array([multiple])).tolist() == [rounded(value, multiple)]
+
+@given(st.integers(1, 2**20), st.integers(1, 64), st.floats(0.01, 4))
+def test_width_gives_multiples_of_8_that_heads_divide(dim: int, heads: int, width: float) -> None:
+    found = resolve_dim(dim, heads, width)
+    assert found % math.lcm(8, heads) == 0 if width != 1 else found == dim
+    assert resolve_dim(np.array([dim]), np.array([heads]), np.array([width])).tolist() == [found]

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from saevit.errors import MeasureError, MissingPackageError, OptionError
-from saevit.measure import exchange, onnxruntime_runtime, runtimes
-from saevit.measure.interleave import Subject, measure
-from saevit.measure.runtimes import example_input, place
+from saevit.measure import runtimes
+from saevit.measure.conditions import example_input, place_network
+from saevit.measure.rounds import TimedModel, measure
 from saevit.model.fold import fold
 from saevit.variant import parse
 from tests.measure.conftest import CONDITIONS
@@ -38,7 +38,7 @@ def outputs(name: str, made: Any) -> Tensor:
 def prepared(name: str, model: nn.Module, **more: Any) -> Callable[[], object]:
     conditions = replace(HERE, runtime=name, **more)
     example = example_input(conditions, 3)
-    return runtimes.runtime(name).prepare(place(model, conditions), example, conditions)
+    return runtimes.find_runtime(name).prepare(place_network(model, conditions), example, conditions)
 
 
 @both
@@ -58,11 +58,11 @@ def test_one_graph_serves_both_and_goes_with_its_network(monkeypatch: pytest.Mon
         made.append(shape)
         return Graph(shape)
 
-    monkeypatch.setattr(exchange, "onnx_model", write)
+    monkeypatch.setattr(runtimes, "make_onnx_model", write)
     model, image = nn.Linear(2, 2), torch.zeros(1, 3, 4, 4)
-    assert exchange.graph(model, image) == exchange.graph(model, image)
-    exchange.graph(model, torch.zeros(2, 3, 4, 4))
-    exchange.graph(nn.Linear(2, 2), image)
+    assert runtimes.write_graph(model, image) == runtimes.write_graph(model, image)
+    runtimes.write_graph(model, torch.zeros(2, 3, 4, 4))
+    runtimes.write_graph(nn.Linear(2, 2), image)
     assert made == [(1, 3, 4, 4), (2, 3, 4, 4), (1, 3, 4, 4)]
 
 
@@ -85,8 +85,8 @@ class Graph:
 )
 def test_what_it_is_not_measured_on_is_refused(name: str, other: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=f"^runtime {name} {message}"):
-        runtimes.runtime(name).check(replace(HERE, **other))
-    runtimes.runtime(name).check(HERE)
+        runtimes.find_runtime(name).check(replace(HERE, **other))
+    runtimes.find_runtime(name).check(HERE)
 
 
 @both
@@ -95,7 +95,7 @@ def test_a_package_that_is_absent_is_named(name: str, monkeypatch: pytest.Monkey
     with pytest.raises(
         MissingPackageError, match=rf"^{name} is not installed: pip install 'saevit\[export\]'"
     ):
-        runtimes.runtime(name).check(HERE)
+        runtimes.find_runtime(name).check(HERE)
 
 
 class Refuses(nn.Module):
@@ -122,7 +122,7 @@ def test_outputs_that_are_not_finite_fail(name: str) -> None:
 
 
 def test_another_provider_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Session(onnxruntime_runtime.need("onnxruntime").InferenceSession):  # type: ignore[misc]
+    class Session(runtimes.need("onnxruntime").InferenceSession):  # type: ignore[misc]
         def get_providers(self) -> list[str]:
             return ["SomeExecutionProvider", *super().get_providers()]
 
@@ -136,10 +136,10 @@ def test_runtimes_stand_in_one_interleaved_run() -> None:
         return FOLDED
 
     names = ("eager", "onnxruntime", "openvino")
-    subjects = [Subject(name="a", build=build, conditions=replace(HERE, runtime=name)) for name in names]
-    failing = Subject(name="b", build=Refuses, conditions=replace(HERE, runtime="openvino"))
+    subjects = [TimedModel(name="a", build=build, conditions=replace(HERE, runtime=name)) for name in names]
+    failing = TimedModel(name="b", build=Refuses, conditions=replace(HERE, runtime="openvino"))
     run = measure([*subjects, failing], rounds=2, min_time=0.001)
-    assert [len(timing.samples) for timing in run.timings] == [2, 2, 2, 0]
-    assert (run.timings[-1].failure or "").startswith("it cannot be written as ONNX: ")
+    assert [len(timing.samples) for timing in run.timed] == [2, 2, 2, 0]
+    assert (run.timed[-1].failure or "").startswith("it cannot be written as ONNX: ")
     assert run.environment.onnxruntime
     assert run.environment.openvino

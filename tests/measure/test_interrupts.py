@@ -7,11 +7,11 @@ from types import FrameType
 
 import pytest
 
-from saevit.measure.interleave import measure
-from saevit.measure.interrupts import ENDING, held_back
-from saevit.runs.run import Header
+from saevit.measure.interrupts import ENDING, hold_signals
+from saevit.measure.rounds import measure
+from saevit.runs.run import Run
 from tests.measure.conftest import Clock
-from tests.measure.test_interleave import steady, subject
+from tests.measure.test_rounds import steady, subject
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def test_it_waits_for_the_end_of_the_block(number: signal.Signals) -> None:
     done = []
 
     def interrupted() -> None:
-        with held_back():
+        with hold_signals():
             signal.raise_signal(number)
             done.append("the rest of the block")
 
@@ -41,7 +41,7 @@ def test_it_waits_for_the_end_of_the_block(number: signal.Signals) -> None:
 def test_another_handler_is_called_as_it_would_have_been() -> None:
     heard: list[tuple[int, FrameType | None]] = []
     signal.signal(signal.SIGINT, lambda number, frame: heard.append((number, frame)))
-    with held_back():
+    with hold_signals():
         signal.raise_signal(signal.SIGINT)
         assert not heard
     assert [number for number, _ in heard] == [signal.SIGINT]
@@ -49,14 +49,14 @@ def test_another_handler_is_called_as_it_would_have_been() -> None:
 
 def test_where_it_is_ignored_or_never_arrives_nothing_changes() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with held_back():
+    with hold_signals():
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     failed: list[BaseException] = []
 
     def elsewhere() -> None:
         try:
-            with held_back():
+            with hold_signals():
                 pass
         except BaseException as error:
             failed.append(error)
@@ -71,7 +71,7 @@ def test_what_is_shown_and_what_is_kept_are_the_same_rounds(clock: Clock) -> Non
     class Slow:
         rounds = 0
 
-        def begin(self, header: Header) -> None:
+        def begin(self, run: Run) -> None:
             pass
 
         def add_round(self, number: int, samples: Mapping[str, float]) -> None:
@@ -80,6 +80,6 @@ def test_what_is_shown_and_what_is_kept_are_the_same_rounds(clock: Clock) -> Non
             self.rounds += 1
 
     keeper = Slow()
-    run = measure([subject("a", clock, steady(0.1))], rounds=9, min_time=0.1, keeper=keeper)
+    run = measure([subject("a", clock, steady(0.1))], rounds=9, min_time=0.1, writer=keeper)
     assert run.interrupted
     assert run.rounds == keeper.rounds == 4

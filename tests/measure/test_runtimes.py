@@ -19,6 +19,16 @@ from torch import Tensor, nn
 from saevit.errors import MeasureError, OptionError
 from saevit.machine import most_threads
 from saevit.measure import runtimes
+from saevit.measure.conditions import (
+    LAYOUTS,
+    available_devices,
+    check_dtype,
+    example_input,
+    pin_threads,
+    place_network,
+    precision_note,
+    resolve_device,
+)
 from tests.measure.conftest import CONDITIONS
 
 ACCELERATED = torch.accelerator.is_available()
@@ -36,17 +46,17 @@ class Net(nn.Module):
 
 def prepared(name: str, model: nn.Module, batch: int) -> Callable[[], object]:
     conditions = replace(CONDITIONS, runtime=name, batch_size=batch)
-    example = runtimes.example_input(conditions, 3)
-    return runtimes.runtime(name).prepare(runtimes.place(model, conditions), example, conditions)
+    example = example_input(conditions, 3)
+    return runtimes.find_runtime(name).prepare(place_network(model, conditions), example, conditions)
 
 
 def test_every_runtime_is_listed_under_its_name() -> None:
-    assert all(runtimes.runtime(name).name == name for name in runtimes.RUNTIMES)
+    assert all(runtimes.find_runtime(name).name == name for name in runtimes.RUNTIMES)
 
 
 def test_an_unknown_runtime_names_the_nearest() -> None:
     with pytest.raises(OptionError, match="'compiled' is not known: did you mean compile"):
-        runtimes.runtime("compiled")
+        runtimes.find_runtime("compiled")
 
 
 def test_eager_runs_the_model_for_inference() -> None:
@@ -54,14 +64,14 @@ def test_eager_runs_the_model_for_inference() -> None:
     conditions = CONDITIONS
     with torch.inference_mode():
         result = prepared("eager", model, 4)()
-        expected = model.eval()(runtimes.example_input(conditions, 3))
+        expected = model.eval()(example_input(conditions, 3))
     assert isinstance(result, Tensor)
     torch.testing.assert_close(result, expected)
 
 
 def test_weights_that_are_as_wanted_are_not_copied() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
-    placed = runtimes.place(model, CONDITIONS)
+    placed = place_network(model, CONDITIONS)
     assert placed is not model
     assert [t.data_ptr() for t in placed.state_dict().values()] == [
         t.data_ptr() for t in model.state_dict().values()
@@ -73,7 +83,7 @@ def test_weights_that_are_as_wanted_are_not_copied() -> None:
 
 def test_placing_leaves_the_model_alone() -> None:
     model = Net(4).train()
-    placed = runtimes.place(model, replace(CONDITIONS, dtype="bf16", memory_format="channels_last"))
+    placed = place_network(model, replace(CONDITIONS, dtype="bf16", memory_format="channels_last"))
     weight = next(placed.parameters())
     assert weight.dtype == torch.bfloat16
     assert weight.is_contiguous(memory_format=torch.channels_last)
@@ -87,23 +97,23 @@ def test_placing_leaves_the_model_alone() -> None:
 @pytest.mark.parametrize("memory_format", ["contiguous", "channels_last"])
 def test_the_example_is_what_the_conditions_say_and_always_the_same(memory_format: Any) -> None:
     conditions = replace(CONDITIONS, img_size=(6, 10), dtype="bf16", memory_format=memory_format)
-    example = runtimes.example_input(conditions, 5)
+    example = example_input(conditions, 5)
     assert (example.shape, example.dtype) == ((4, 5, 6, 10), torch.bfloat16)
-    assert example.is_contiguous(memory_format=runtimes.LAYOUTS[memory_format])
-    assert torch.equal(example, runtimes.example_input(conditions, 5))
+    assert example.is_contiguous(memory_format=LAYOUTS[memory_format])
+    assert torch.equal(example, example_input(conditions, 5))
 
 
 @pytest.mark.skipif(ACCELERATED, reason="this machine has an accelerator")
 def test_without_an_accelerator_auto_is_the_cpu_and_cuda_is_refused() -> None:
-    assert runtimes.resolve_device("auto") == "cpu"
+    assert resolve_device("auto") == "cpu"
     with pytest.raises(OptionError, match=r"device 'cuda' is not here: torch .* offers auto or cpu"):
-        runtimes.resolve_device("cuda")
+        resolve_device("cuda")
 
 
 @pytest.mark.parametrize(("name", "reason"), [("cuda:99", "is not here"), ("gpu", "is not known")])
 def test_a_device_that_is_not_there_is_refused(name: str, reason: str) -> None:
     with pytest.raises(OptionError, match=reason):
-        runtimes.resolve_device(name)
+        resolve_device(name)
 
 
 def test_with_two_accelerators_each_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,17 +121,17 @@ def test_with_two_accelerators_each_has_a_name(monkeypatch: pytest.MonkeyPatch) 
         torch.accelerator, "current_accelerator", lambda check_available: torch.device("cuda")
     )
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
-    assert runtimes.available_devices() == ("cpu", "cuda:0", "cuda:1")
-    assert runtimes.resolve_device("auto") == "cuda"
-    assert runtimes.resolve_device("cuda:1") == "cuda:1"
+    assert available_devices() == ("cpu", "cuda:0", "cuda:1")
+    assert resolve_device("auto") == "cuda"
+    assert resolve_device("cuda:1") == "cuda:1"
     with pytest.raises(OptionError, match=r"'cuda:2' is not here: .* offers auto or cpu or cuda:0 or cuda:1"):
-        runtimes.resolve_device("cuda:2")
+        resolve_device("cuda:2")
 
 
 def test_fp32_always_runs_and_an_unknown_dtype_names_the_nearest() -> None:
-    assert runtimes.check_dtype("cpu", "fp32") is torch.float32
+    assert check_dtype("cpu", "fp32") is torch.float32
     with pytest.raises(OptionError, match="'fp61' is not known: did you mean fp16"):
-        runtimes.check_dtype("cpu", "fp61")
+        check_dtype("cpu", "fp61")
 
 
 def test_a_dtype_is_refused_when_the_device_cannot_compute_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,21 +143,21 @@ def test_a_dtype_is_refused_when_the_device_cannot_compute_in_it(monkeypatch: py
         return conv2d(image, *rest, **options)
 
     monkeypatch.setattr(torch.nn.functional, "conv2d", no_half)
-    runtimes.check_dtype.cache_clear()
+    check_dtype.cache_clear()
     with pytest.raises(OptionError) as caught:
-        runtimes.check_dtype("cpu", "fp16")
-    runtimes.check_dtype.cache_clear()
+        check_dtype("cpu", "fp16")
+    check_dtype.cache_clear()
     message = '("slow_conv2d_cpu" not implemented for "Half"): choose from fp32, bf16'
     assert str(caught.value) == f"dtype 'fp16' does not run on cpu {message}"
 
 
 def test_threads_are_pinned_and_restored_even_after_an_error() -> None:
     before = torch.get_num_threads()
-    with pytest.raises(ZeroDivisionError), runtimes.threads(before + 1):
+    with pytest.raises(ZeroDivisionError), pin_threads(before + 1):
         1 / (before + 1 - torch.get_num_threads())  # fails only if the count was set
     assert torch.get_num_threads() == before
     for count in (0, -1, most_threads() + 1, 10**5, 10**18):
-        with pytest.raises(OptionError, match=f"threads {count}: from 1 to"), runtimes.threads(count):
+        with pytest.raises(OptionError, match=f"threads {count}: from 1 to"), pin_threads(count):
             pass
     assert torch.get_num_threads() == before
 
@@ -286,9 +296,9 @@ def test_tf32_is_told_on_cuda_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "conv", SimpleNamespace(fp32_precision="tf32"))
     monkeypatch.setattr(torch.backends.cuda, "matmul", SimpleNamespace(fp32_precision="ieee"))
     on_cuda = replace(CONDITIONS, device="cuda")
-    assert runtimes.precision_note(on_cuda) == "fp32 with convolutions in tf32, as torch is set"
-    assert runtimes.precision_note(replace(on_cuda, dtype="fp16")) is None
-    assert runtimes.precision_note(CONDITIONS) is None
+    assert precision_note(on_cuda) == "fp32 with convolutions in tf32, as torch is set"
+    assert precision_note(replace(on_cuda, dtype="fp16")) is None
+    assert precision_note(CONDITIONS) is None
 
 
 @pytest.mark.slow
@@ -305,7 +315,7 @@ def test_the_ninth_model_of_a_class_is_still_compiled() -> None:
             call = prepared("compile", model, 2 + index)
             before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
             result = call()
-            expected = model.eval()(runtimes.example_input(replace(CONDITIONS, batch_size=2 + index), 3))
+            expected = model.eval()(example_input(replace(CONDITIONS, batch_size=2 + index), 3))
         torch.testing.assert_close(result, expected)
         runs["compiled"] = before
         assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == before  # nothing left to compile

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from saevit.model.ciffn import CIFFN, MLP, Redistribute
 from saevit.model.layers import ConvNorm
-from saevit.variant import ACTS, NUM_GROUPS
+from saevit.variant import KEYS, NUM_GROUPS
 from tests.model.networks import randomise
 
 
@@ -47,7 +47,13 @@ def test_redistribution_moves_each_channel_from_the_aggregate_of_its_group() -> 
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(1, 9), st.integers(1, 3), st.sampled_from(ACTS), st.sampled_from([3, 5]), st.booleans())
+@given(
+    st.integers(1, 9),
+    st.integers(1, 3),
+    st.sampled_from(KEYS["act"].choices),
+    st.sampled_from([3, 5]),
+    st.booleans(),
+)
 def test_ciffn_follows_its_formula(dim: int, of_group: int, act: str, kernel: int, local: bool) -> None:
     layer = drawn(CIFFN(dim, NUM_GROUPS * of_group, act, "dwsconv" if local else "none", kernel))
     x = torch.randn(2, dim, 6, 5, dtype=torch.float64)

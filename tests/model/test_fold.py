@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from saevit.count import cost as analytic
+from saevit.count.cost import count_network
 from saevit.errors import SaevitError
 from saevit.model.ciffn import Redistribute
 from saevit.model.fold import fold
@@ -194,7 +194,7 @@ def test_a_counter_sees_the_usual_operators() -> None:
     aggregates = sum(
         pixels[i] * NUM_GROUPS * stage.dim * stage.depth for i, stage in enumerate(SMALL.stages)
     )  # which the last convolution of each FFN reads
-    assert counter.get_total_flops() / 2 == analytic.total(SMALL, (64, 64)).macs + aggregates
+    assert counter.get_total_flops() / 2 == count_network(SMALL, (64, 64)).macs + aggregates
 
 
 @pytest.mark.parametrize("img_size", [(64, 64), (50, 37)])

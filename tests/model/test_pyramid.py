@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 from torch import nn
 
-from saevit.count.cost import tokens
+from saevit.count.cost import count_tokens
 from saevit.model.fold import fold
 from saevit.model.pyramid import SAEViT, build
-from saevit.variant import ACTS, ATTENTIONS, FFNS, KEYS, LOCALS, PRESETS, SAMPLINGS, VariantSpec
+from saevit.variant import KEYS, PRESETS, VariantSpec
 from tests.model.networks import SMALL, noise, trained
 from tests.strategies import img_sizes, specs
 
@@ -27,11 +27,11 @@ OTHER: dict[str, list[Any]] = {  # one value of every field that changes the net
     "stem": [8],
     "key_dim": [4],
     "kernel": [5],
-    "act": [act for act in ACTS if act != "relu"],
-    "attention": [kind for kind in ATTENTIONS if kind != "saa"],
-    "sampling": [kind for kind in SAMPLINGS if kind != "adaptive"],
-    "ffn": [kind for kind in FFNS if kind != "ciffn"],
-    "local": [kind for kind in LOCALS if kind != "dwsconv"],
+    "act": [act for act in KEYS["act"].choices if act != "relu"],
+    "attention": [kind for kind in KEYS["attention"].choices if kind != "saa"],
+    "sampling": [kind for kind in KEYS["sampling"].choices if kind != "adaptive"],
+    "ffn": [kind for kind in KEYS["ffn"].choices if kind != "ciffn"],
+    "local": [kind for kind in KEYS["local"].choices if kind != "dwsconv"],
     "num_classes": [11],
     "in_chans": [1],
     "drop_path_rate": [0.1],
@@ -80,7 +80,7 @@ def test_every_field_changes_the_outputs_in_both_forms(name: str, value: Any) ->
 @settings(max_examples=30, deadline=None)
 @given(specs(), img_sizes(100))
 def test_any_variant_runs_on_any_size_in_both_forms(spec: VariantSpec, img_size: tuple[int, int]) -> None:
-    last = tokens(spec, img_size)[-1]
+    last = count_tokens(spec, img_size)[-1]
     with torch.inference_mode():
         network = build(spec)
         x = noise(2, spec.in_chans, *img_size)
@@ -93,7 +93,7 @@ def test_any_variant_runs_on_any_size_in_both_forms(spec: VariantSpec, img_size:
 
 
 @pytest.mark.parametrize("size", [(32, 32), (32, 33), (33, 32), (45, 32), (31 * 2 + 1, 97)])
-@pytest.mark.parametrize("sampling", SAMPLINGS)
+@pytest.mark.parametrize("sampling", KEYS["sampling"].choices)
 def test_maps_of_small_and_odd_sizes(size: tuple[int, int], sampling: str) -> None:
     network = build(replace(SMALL, sampling=sampling))
     with torch.inference_mode():
@@ -161,7 +161,7 @@ def test_it_learns() -> None:
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
-@pytest.mark.parametrize("sampling", SAMPLINGS)
+@pytest.mark.parametrize("sampling", KEYS["sampling"].choices)
 def test_every_parameter_gets_a_gradient(sampling: str) -> None:
     model = build(replace(SMALL, sampling=sampling)).train()
     model(torch.randn(4, 3, 64, 64)).square().sum().backward()

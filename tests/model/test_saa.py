@@ -17,7 +17,7 @@ from saevit.model.saa import (
     StrideSampler,
     window_softmax,
 )
-from saevit.variant import SAMPLINGS
+from saevit.variant import KEYS
 from tests.model.networks import randomise
 
 rates = st.integers(2, 6)
@@ -136,7 +136,7 @@ def test_recovery_gives_each_pixel_the_token_of_its_window(r: int, H: int, W: in
     st.sampled_from([1, 2, 3, 8]),
     sides,
     sides,
-    st.sampled_from(SAMPLINGS),
+    st.sampled_from(KEYS["sampling"].choices),
     st.sampled_from([(1, 4), (2, 3), (3, 1)]),
 )
 def test_the_layer_against_plain_steps(
@@ -168,7 +168,7 @@ def test_the_layer_against_plain_steps(
     torch.testing.assert_close(layer(x), y, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("sampling", SAMPLINGS)
+@pytest.mark.parametrize("sampling", KEYS["sampling"].choices)
 def test_rate_one_has_neither_sampling_nor_recovery(sampling: str) -> None:
     names = {name for name, _ in SAA(8, 2, 4, 1, sampling).named_parameters()}
     assert names == {"norm.weight", "norm.bias", "qkv.weight", "qkv.bias", "proj.weight", "proj.bias"}

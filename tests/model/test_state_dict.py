@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from saevit.count.subject import variant_skeleton
+from saevit.count.model_costs import build_skeleton
 from tests.model.networks import SMALL
 
 
@@ -19,7 +19,7 @@ from tests.model.networks import SMALL
     ],
 )
 def test_keys_are_stable(name: str, changes: dict[str, Any], golden: Callable[[str, Any], None]) -> None:
-    state = variant_skeleton(replace(SMALL, **changes)).state_dict()
+    state = build_skeleton(replace(SMALL, **changes)).state_dict()
     golden(
         f"state_dict_{name}.json", {name: "x".join(map(str, tensor.shape)) for name, tensor in state.items()}
     )

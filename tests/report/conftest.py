@@ -1,13 +1,24 @@
-"""A profile with made-up times."""
+"""A profile with made-up times, and the attention of small networks."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
+import torch
 
-from saevit.profile import profile
-from saevit.runs.profile import Latency, Profile, Timings
+from saevit.attention.findings import Attention
+from saevit.attention.look import Choice, look_at
+from saevit.attention.network import open_network
+from saevit.attention.photo import shipped_photo
+from saevit.measure.breakdown import ModuleTimes
+from saevit.profile import Profile, profile
 from saevit.runs.record import Conditions, Environment
+from saevit.runs.run import TWIN, Run, Subject
+from saevit.variant import parse
 
+Look = Callable[..., Attention]
+QUERY = (256, 300)
+SMALL = "saevit_pico:dims=16-24-36-48,depths=2-2-3-2,heads=2-2-3-4,rates=8-4-3-1,ratios=2"
 ENVIRONMENT = Environment(
     python="3.13.0",
     torch="2.15.0",
@@ -38,30 +49,64 @@ CONDITIONS = Conditions(
 )
 
 
+def with_twin(subjects: Sequence[Subject], samples: tuple[float, ...]) -> tuple[Subject, ...]:
+    """The subjects and a second timing of the first one."""
+    return (*subjects, replace(subjects[0], label="again", quantity=TWIN, samples=samples))
+
+
 @pytest.fixture
 def timed() -> Profile:
     """A profile with made-up times, so that its text is the same everywhere."""
     counted = profile("saevit_pico", img_size=(64, 64), counters=["analytic"])
-    timings = Timings(
-        latencies=(
-            Latency(
-                label="batch 1", conditions=CONDITIONS, samples=(0.010, 0.011, 0.012, 0.013, 0.010, 0.011)
-            ),
-            Latency(
-                label="batch 8",
-                conditions=replace(CONDITIONS, batch_size=8),
-                failure="out of memory at batch 1",
-            ),
-        ),
-        twin=(0.010, 0.010, 0.012, 0.014, 0.010, 0.011),
+    first = Subject(
+        label="batch 1",
+        name="batch 1",
+        conditions=CONDITIONS,
+        samples=(0.010, 0.011, 0.012, 0.013, 0.010, 0.011),
+    )
+    second = Subject(
+        label="batch 8",
+        name="batch 8",
+        conditions=replace(CONDITIONS, batch_size=8),
+        failure="out of memory at batch 1",
+    )
+    run = Run(
+        subjects=with_twin([first, second], (0.010, 0.010, 0.012, 0.014, 0.010, 0.011)),
         rounds=6,
         min_time=0.1,
         seed=0,
         environment=ENVIRONMENT,
         started="2026-01-01T00:00:00+00:00",
-        breakdown=CONDITIONS,
-        breakdown_total=(0.010, 0.020),
-        breakdown_plain=(0.009, 0.019),
+    )
+    times = ModuleTimes(
+        modules={},
+        uncalled=(),
+        watched=(0.010, 0.020),
+        plain=(0.009, 0.019),
+        conditions=CONDITIONS,
+        environment=ENVIRONMENT,
+        started=run.started,
     )
     rows = tuple(replace(row, seconds=(0.001, 0.002)) for row in counted.rows)
-    return replace(counted, rows=rows, timings=timings)
+    return replace(counted, rows=rows, run=run, module_times=times)
+
+
+@pytest.fixture(scope="session")
+def look() -> Look:
+    """Return a function that looks at the shipped photograph with a network far from uniform."""
+
+    def run(text: str = SMALL, size: int = 72, **choice: object) -> Attention:
+        net = open_network(text if text.startswith("timm:") else parse(text), (size, size))
+        torch.manual_seed(0)
+        for name, parameter in net.model.named_parameters():
+            if name.endswith(("qkv.weight", "score.weight")):
+                parameter.data.normal_(0, 0.3)
+        return look_at(net, [shipped_photo()], Choice(**choice))  # type: ignore[arg-type]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def attention(look: Look) -> Attention:
+    """Everything of one network, one query."""
+    return look(queries=[QUERY])

@@ -5,22 +5,22 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
-from saevit.attention.facts import Attention
-from saevit.attention.inputs import shipped_photo
-from saevit.attention.look import Choice, look
-from saevit.attention.network import network
-from saevit.explore.solve import sensitivity
+from saevit.attention.findings import Attention
+from saevit.attention.look import Choice, look_at
+from saevit.attention.network import open_network
+from saevit.attention.photo import shipped_photo
+from saevit.explore.solve import find_sensitivity
 from saevit.profile import profile
-from saevit.report.attention.draw import attention_figure
-from saevit.report.explore.figures import front_figure, tornado_figure
-from saevit.report.plots import breakdown_figure
-from saevit.report.scatter import scatter_figure
-from saevit.report.training import learning_curve
+from saevit.report.attention_figure import attention_figure
+from saevit.report.breakdown_plot import breakdown_figure
+from saevit.report.explore_figures import front_figure, tornado_figure
+from saevit.report.scatter.scatter_plot import scatter_figure
+from saevit.report.views.training import draw_learning_curve
 from saevit.variant import parse
 from tests.explore.spaces import MIDDLE
-from tests.report.explore.test_explore import found
-from tests.report.test_scatter import ALL
-from tests.report.test_training import ROWS, row
+from tests.report.scatter.test_scatter_plot import ALL
+from tests.report.views.test_explore import found
+from tests.report.views.test_training import ROWS, row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,20 +40,20 @@ def front(text: str) -> "Figure":
 
 
 def tornado(text: str) -> "Figure":
-    seen = sensitivity(MIDDLE, (224, 224))
+    seen = find_sensitivity(MIDDLE, (224, 224))
     return tornado_figure(replace(seen, base=replace(seen.base, model=text)))
 
 
 def curve(text: str) -> "Figure":
-    return learning_curve((*ROWS, row(5, 0.01, 95.0)), f"{text} on {text}")
+    return draw_learning_curve((*ROWS, row(5, 0.01, 95.0)), f"{text} on {text}")
 
 
 def scatter(text: str, xs: list[str], y: str) -> "Figure":
     first, *others, last = ALL.candidates
-    assert ALL.timings
+    assert ALL.run
     renamed = (replace(first, model=text), *others, replace(last, model=f"timm:{text}.a"))
-    environment = replace(ALL.timings.environment, cpu=text)
-    compared = replace(ALL, candidates=renamed, timings=replace(ALL.timings, environment=environment))
+    environment = replace(ALL.run.environment, cpu=text)
+    compared = replace(ALL, candidates=renamed, run=replace(ALL.run, environment=environment))
     return scatter_figure(replace(compared, top1_on=text if y == "top1" else None), xs, y)
 
 
@@ -68,7 +68,7 @@ def attention(text: str, view: str) -> "Figure":
 def looked() -> Attention:
     views = ("overview", "query", "pattern", "rollout")
     choice = Choice(queries=((256, 300),), views=views)
-    return look(network(parse(TINY), (72, 72)), [shipped_photo()], (72, 72), choice)
+    return look_at(open_network(parse(TINY), (72, 72)), [shipped_photo()], choice)
 
 
 FIGURES: dict[str, Callable[[str], "Figure"]] = {

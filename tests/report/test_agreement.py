@@ -9,8 +9,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from saevit.compare.comparison import Candidate
-from saevit.report.agreement import discords, finding, rank_correlation
-from saevit.runs.profile import Latency
+from saevit.report.agreement import describe_agreement, find_disagreements, rank_correlation
+from saevit.runs.run import Subject
 
 from .conftest import CONDITIONS
 
@@ -21,8 +21,8 @@ ROUNDS = 6  # the fewest that resolve anything at 95 %
 def model(name: str, macs: float, seconds: float, spread: float = 0.0, rounds: int = ROUNDS) -> Candidate:
     """Made up: times alternate around their median."""
     samples = tuple(seconds * (1 + spread * (-1) ** i) for i in range(rounds))
-    latency = Latency(label=name, conditions=CONDITIONS, samples=samples)
-    return Candidate(model=name, macs=round(macs * 1e9), latency=latency)
+    latency = Subject(label=name, name=name, conditions=CONDITIONS, samples=samples)
+    return Candidate(model=name, macs=round(macs * 1e9), subject=latency)
 
 
 def models(pairs: Sequence[tuple[float, float]]) -> list[Candidate]:
@@ -60,7 +60,7 @@ def test_known_values() -> None:
         ((1, 2, 3, 4, 5), "is nearly always faster: rank correlation 1.00 over 5 models"),
         ((2, 1, 3, 5, 4), "is mostly faster, but not always: rank correlation 0.80 over 5 models"),
         ((3, 1, 2, 5, 4), "is often not faster: rank correlation 0.60 over 5 models"),
-        ((3, 5, 1, 4, 2), "is no sign of being faster: rank correlation -0.30 over 5 models"),
+        ((3, 5, 1, 4, 2), "does not predict faster: rank correlation -0.30 over 5 models"),
         ((5, 4, 3, 2, 1), "is mostly slower: rank correlation -1.00 over 5 models"),
         ((1, 2, 3, 4), ": 4 models; no rank correlation"),
         ((1, 1, 1, 1, 1), ": 5 models; no rank correlation"),
@@ -68,50 +68,52 @@ def test_known_values() -> None:
 )
 def test_the_words_follow_from_the_value(seconds: tuple[int, ...], words: str) -> None:
     found = models([(i + 1, s) for i, s in enumerate(seconds)])
-    assert finding(found, "gmacs", "latency").endswith(words)
+    assert describe_agreement(found, "gmacs", "latency").endswith(words)
 
 
 def test_more_throughput_is_better_so_the_same_words_come_with_the_other_sign() -> None:
     found = models([(i + 1, i + 1) for i in range(5)])
     assert (
-        finding(found, "gmacs", "latency")
+        describe_agreement(found, "gmacs", "latency")
         == "fewer MACs is nearly always faster: rank correlation 1.00 over 5 models"
     )
-    assert finding(found, "gmacs", "throughput") == (
+    assert describe_agreement(found, "gmacs", "throughput") == (
         "fewer MACs is nearly always faster: rank correlation -1.00 over 5 models"
     )
 
 
 def test_models_without_both_figures_are_not_ranked() -> None:
     found = [*models([(i + 1, i + 1) for i in range(5)]), Candidate(model="counted", macs=1)]
-    assert finding(found, "gmacs", "latency").endswith("over 5 models")
+    assert describe_agreement(found, "gmacs", "latency").endswith("over 5 models")
 
 
 def test_the_starkest_contradiction_comes_first() -> None:
     a, b, c = models([(1.0, 4.0), (2.0, 3.0), (8.0, 1.0)])
-    found = discords([a, b, c], "gmacs", "latency")
+    found = find_disagreements([a, b, c], "gmacs", "latency")
     assert [(d.better.model, d.worse.model) for d in found] == [("m0", "m2"), ("m1", "m2"), ("m0", "m1")]
     assert (found[0].x_ratio, found[0].y_ratio) == (1 / 8, 4)
     assert all(d.is_resolved for d in found)
 
 
 def test_what_agrees_or_ties_does_not_contradict() -> None:
-    assert discords(models([(1.0, 1.0), (2.0, 2.0), (2.0, 3.0), (3.0, 3.0)]), "gmacs", "latency") == []
+    assert (
+        find_disagreements(models([(1.0, 1.0), (2.0, 2.0), (2.0, 3.0), (3.0, 3.0)]), "gmacs", "latency") == []
+    )
 
 
 def test_noise_is_not_a_resolved_contradiction() -> None:
     a, b = model("a", 1, 1.1, spread=0.3), model("b", 2, 1.0, spread=-0.3)
-    (found,) = discords([a, b], "gmacs", "latency")
+    (found,) = find_disagreements([a, b], "gmacs", "latency")
     assert not found.is_resolved
-    (found,) = discords(
+    (found,) = find_disagreements(
         [model("a", 1, 2, rounds=ROUNDS - 1), model("b", 2, 1, rounds=ROUNDS - 1)], "gmacs", "latency"
     )
     assert not found.is_resolved
-    (found,) = discords([model("a", 1, 2), model("b", 2, 1, rounds=ROUNDS + 1)], "gmacs", "latency")
+    (found,) = find_disagreements([model("a", 1, 2), model("b", 2, 1, rounds=ROUNDS + 1)], "gmacs", "latency")
     assert not found.is_resolved  # not of the same rounds
 
 
 def test_counts_have_no_noise() -> None:
     a, b = (replace(c, params=p) for c, p in zip(models([(1, 1), (2, 1)]), (9, 3), strict=True))
-    (found,) = discords([a, b], "gmacs", "params")
+    (found,) = find_disagreements([a, b], "gmacs", "params")
     assert found.is_resolved

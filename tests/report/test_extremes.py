@@ -14,18 +14,17 @@ from matplotlib.figure import Figure
 
 from saevit.compare.comparison import Accuracy, Candidate, Comparison
 from saevit.errors import OptionError
-from saevit.report.comparison import comparison_csv, comparison_json, comparison_table
-from saevit.report.figure import save
+from saevit.report.figure import save_figure, scale_axis
 from saevit.report.html.page import report_html
-from saevit.report.marks import drawable_axes
 from saevit.report.metrics import COSTS, METRICS
-from saevit.report.scales import is_wide, limits, scale
-from saevit.report.scatter import scatter_figure
-from saevit.report.training import learning_curve
-from saevit.runs.profile import Latency
-from saevit.train.training_log import Epoch
+from saevit.report.scatter.points import choose_axes
+from saevit.report.scatter.scatter_plot import scatter_figure
+from saevit.report.views.compare import tabulate_comparison, write_comparison_csv, write_comparison_json
+from saevit.report.views.training import draw_learning_curve
+from saevit.runs.run import Subject
+from saevit.train.state import Epoch
 from tests.report.conftest import CONDITIONS
-from tests.report.test_scatter import compared
+from tests.report.scatter.test_scatter_plot import compared
 
 SECONDS = (1e-12, 1e-9, 1e-3, 1.0, 1e3, 1e12)
 COUNTS = (None, 0, 1, 1_000, 10**9, 2**62)
@@ -54,7 +53,7 @@ def candidate(chance: random.Random, number: int) -> Candidate:
         params=chance.choice(COUNTS),
         macs=chance.choice(COUNTS),
         peak_bytes=chance.choice(COUNTS),
-        latency=Latency(label=str(number), conditions=conditions, samples=samples)
+        subject=Subject(label=str(number), name=str(number), conditions=conditions, samples=samples)
         if chance.random() < 0.8
         else None,
         accuracy=None if is_ours or chance.random() < 0.4 else accuracy(chance),
@@ -68,15 +67,15 @@ def comparison(chance: random.Random) -> Comparison:
 
 def show_and_draw(chance: random.Random, target: Path) -> None:
     found, names = comparison(chance), [*METRICS, None, None]
-    table = comparison_table(found, chance.choice(names))
+    table = tabulate_comparison(found, chance.choice(names))
     assert all(len(cell) < 60 for row in table.rows for cell in row)
-    assert comparison_csv(found)
-    assert "NaN" not in comparison_json(found)
+    assert write_comparison_csv(found)
+    assert "NaN" not in write_comparison_json(found)
     assert report_html(found)
     xs = chance.sample(COSTS, chance.choice((1, 1, 2, 3)))
     with contextlib.suppress(OptionError):
-        chosen, y, _ = drawable_axes(found, xs, chance.choice(names), is_asked=chance.random() < 0.5)
-        save(scatter_figure(found, chosen, y), target)
+        chosen, y, _ = choose_axes(found, xs, chance.choice(names), is_asked=chance.random() < 0.5)
+        save_figure(scatter_figure(found, chosen, y), target)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -108,7 +107,7 @@ def test_learning_curves_of_any_losses(seed: int, tmp_path: Path) -> None:
         )
         for i in range(chance.choice((1, 2, 50)))
     ]
-    save(learning_curve(rows, "a run"), tmp_path / "a.png")
+    save_figure(draw_learning_curve(rows, "a run"), tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 1000
 
 
@@ -117,9 +116,7 @@ def test_learning_curves_of_any_losses(seed: int, tmp_path: Path) -> None:
 def test_ticks_are_short_and_tell_values_apart(low: float, factor: float) -> None:
     axes = Figure().add_subplot()
     values = [low, low * factor]
-    log = is_wide(values)
-    ends = limits(values, (0.1, 0.1), log=log)
-    scale(axes.xaxis, ends, log=log)
+    ends = scale_axis(axes.xaxis, values, (0.1, 0.1))
     ticks = [tick for tick in axes.get_xticks() if ends[0] <= tick <= ends[1]]
     texts = [axes.xaxis.get_major_formatter()(tick) for tick in ticks]
     assert len(texts) >= 1

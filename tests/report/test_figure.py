@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from saevit.errors import OptionError
-from saevit.report.attention.draw import attention_figure
-from saevit.report.figure import FORMATS, save
+from saevit.report.attention_figure import attention_figure
+from saevit.report.figure import FORMATS, save_figure
 from saevit.text import printable
 from tests.report.every_figure import FIGURES, curve, looked
 
@@ -87,7 +87,7 @@ def some(*values: str, slow: bool) -> Any:
 
 def drawn(figure: "Figure", folder: Path, ending: str = ".png") -> bytes:
     path = folder / f"figure{ending}"
-    save(figure, path)
+    save_figure(figure, path)
     return path.read_bytes()
 
 
@@ -167,7 +167,7 @@ def test_a_figure_beyond_the_memory_is_refused(tmp_path: Path) -> None:
     figure = curve("a run")
     figure.set_size_inches(10_000, 10)
     with pytest.raises(OptionError, match="1,500,000 x 1,500 pixels is too large: show less"):
-        save(figure, tmp_path / "a.png")
+        save_figure(figure, tmp_path / "a.png")
 
 
 def test_every_figure_is_made_and_saved_by_the_door() -> None:
@@ -189,12 +189,12 @@ def test_photograph_and_maps_are_upright(tmp_path: Path) -> None:
     """Photograph as it is; maps that have their all in the upper left are bright there."""
     import matplotlib
 
-    received = [np.zeros_like(block.received) for block in looked().blocks]
+    received = [np.zeros_like(block.received) for block in looked().maps]
     for one in received:
         one[:, 0, 0] = 1
-    blocks = [replace(b, received=r) for b, r in zip(looked().blocks, received, strict=True)]
+    blocks = [replace(b, received=r) for b, r in zip(looked().maps, received, strict=True)]
     with matplotlib.rc_context({"image.origin": "lower"}):
-        figure = attention_figure("overview", [replace(looked(), blocks=tuple(blocks))])
+        figure = attention_figure("overview", [replace(looked(), maps=tuple(blocks))])
         picture = np.asarray(Image.open(io.BytesIO(drawn(figure, tmp_path))).convert("RGB")).astype(float)
     parts = {str(axes.get_gid()): cut_out(picture, figure, axes) for axes in figure.axes}
     shown = parts["photo"]
@@ -225,12 +225,12 @@ DRAW = """
 import hashlib, sys
 from pathlib import Path
 sys.path[:0] = [{root!r}]
-from saevit.report.figure import save
-from saevit.report.training import learning_curve
-from saevit.train.training_log import Epoch
+from saevit.report.figure import save_figure
+from saevit.report.views.training import draw_learning_curve
+from saevit.train.state import Epoch
 row = Epoch(epoch=1, lr=0.1, train_loss=2.0, val_loss=1.0, val_top1=50.0, val_top5=None, val_images=9,
             seconds=1.0, images_per_s=9.0, skipped=0)
-save(learning_curve([row], "x_{{$ $5"), Path({target!r}))
+save_figure(draw_learning_curve([row], "x_{{$ $5"), Path({target!r}))
 print(hashlib.sha256(Path({target!r}).read_bytes()).hexdigest(), "matplotlib.pyplot" in sys.modules)
 """
 WORST = "text.usetex: True\nimage.origin: lower\nfont.family: No Such Font\nbackend: nonsense\nno colon\n"

@@ -14,14 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from saevit.compare.comparison import Accuracy, Candidate, Comparison
-from saevit.report.comparison import comparison_csv, comparison_json, comparison_table
-from saevit.report.html.models import FIGURES, figure_of
 from saevit.report.html.page import report_html
 from saevit.report.metrics import METRICS
-from saevit.runs.profile import Latency, Timings
+from saevit.report.views.compare import tabulate_comparison, write_comparison_csv, write_comparison_json
 from saevit.runs.record import Conditions, Environment
+from saevit.runs.run import Run, Subject
 from saevit.text import printable
-from tests.report.conftest import CONDITIONS, ENVIRONMENT
+from tests.report.conftest import CONDITIONS, ENVIRONMENT, with_twin
 
 HOSTILE = "</script><b>bold</b><!-- \u2028 &amp; \"'"
 ROUNDS = 8
@@ -93,8 +92,8 @@ def timed(model: str, seconds: float, batch_size: int = 1, **changes: Any) -> Ca
     """A candidate whose samples wander around its time."""
     samples = tuple(seconds * (1 + 0.01 * ((7 * i + len(model)) % 5)) for i in range(ROUNDS))
     conditions = replace(CONDITIONS, batch_size=batch_size)
-    latency = Latency(conditions=conditions, label=model, samples=samples)
-    return Candidate(model=model, counted_by="torch", latency=latency, **changes)
+    latency = Subject(conditions=conditions, label=model, name=model, samples=samples)
+    return Candidate(model=model, counted_by="torch", subject=latency, **changes)
 
 
 def costs(macs: float, params: float, peak: float) -> dict[str, int]:
@@ -130,10 +129,9 @@ CANDIDATES = (
     ),
     Candidate(model="timm:gone.in1k", failure="no such model"),
 )
-LATENCIES = tuple(c.latency for c in CANDIDATES if c.latency)
-TIMINGS = Timings(
-    latencies=LATENCIES,
-    twin=LATENCIES[0].samples[::-1],
+LATENCIES = tuple(c.subject for c in CANDIDATES if c.subject)
+TIMINGS = Run(
+    subjects=with_twin(LATENCIES, LATENCIES[0].samples[::-1]),
     rounds=ROUNDS,
     min_time=0.1,
     seed=3,
@@ -141,7 +139,7 @@ TIMINGS = Timings(
     started="2026-01-02T03:04:05+00:00",
 )
 COMPARISON = Comparison(
-    candidates=CANDIDATES, reference="saevit_tiny", img_size=(64, 64), dtype="fp32", timings=TIMINGS
+    candidates=CANDIDATES, reference="saevit_tiny", img_size=(64, 64), dtype="fp32", run=TIMINGS
 )
 PAGE = report_html(COMPARISON, "saevit compare 'saevit_tiny' --report a.html")
 
@@ -180,24 +178,23 @@ def test_the_policy_names_exactly_the_style_and_the_script_of_the_page() -> None
 
 
 def test_the_table_is_the_text_table() -> None:
-    table = comparison_table(COMPARISON, None)
+    table = tabulate_comparison(COMPARISON, None)
     assert cells(PAGE) == [[printable(text) for text in row] for row in table.rows]
     heads = read(PAGE).all("table", id="models")[0].all("thead")[0].all("th")
-    assert [head.text for head in heads] == [name for name, _ in table.columns]
+    assert [head.text for head in heads] == [column.heading for column in table.columns]
     assert table.title in {read(PAGE).all("h1")[0].text} & {read(PAGE).all("title")[0].text}
 
 
 def test_columns_of_numbers_sort_by_their_figures() -> None:
-    """A new column of the text table has to say here what it sorts by."""
-    columns = comparison_table(COMPARISON, None).columns
-    assert {name for name, side in columns if side == "r"} <= {name for name, _ in columns if figure_of(name)}
-    known = {"ratio" if name.startswith("ratio to ") else name for name, _ in columns}
-    assert known >= FIGURES.keys() - {"images"}  # which are of accuracies that were measured here
+    heads = read(PAGE).all("table", id="models")[0].all("thead")[0].all("th")
+    numbers = {head.text for head in heads if head.attributes["data-kind"] == "number"}
+    ratio = f"ratio to {COMPARISON.reference}"
+    assert numbers == {"params", "GMACs", "peak act.", "ms/batch", "images/s", ratio, "top-1", "at px"}
 
 
 def test_cells_carry_raw_figures_and_unknown_ones_none() -> None:
     rows = read(PAGE).all("table", id="models")[0].all("tbody")[0].all("tr")
-    heads = [name for name, _ in comparison_table(COMPARISON, None).columns]
+    heads = [column.heading for column in tabulate_comparison(COMPARISON, None).columns]
     place = heads.index("GMACs") - 1
     assert rows[0].all("td")[place].attributes["data-value"] == "0.807"
     assert "data-value" not in rows[-1].all("td")[place].attributes
@@ -214,10 +211,10 @@ def test_failed_models_show_their_reason_in_their_row() -> None:
 
 
 def test_notes_are_all_there_and_warnings_marked() -> None:
-    notes = comparison_table(COMPARISON, None).notes
+    notes = tabulate_comparison(COMPARISON, None).notes
     items = read(PAGE).all("ul", **{"class": "notes"})[0].all("li")
     assert tuple(item.text for item in items) == notes
-    few = replace(COMPARISON, timings=replace(TIMINGS, rounds=2))
+    few = replace(COMPARISON, run=replace(TIMINGS, rounds=2))
     items = read(report_html(few)).all("ul", **{"class": "notes"})[0].all("li")
     assert [i.text.startswith("warning:") for i in items] == [
         i.attributes == {"class": "warning"} for i in items
@@ -238,15 +235,15 @@ def test_the_header_says_when_where_and_what_a_ratio_is() -> None:
     assert floor is not None
     assert f"{floor.median:.3f} [{floor.low:.3f}, {floor.high:.3f}]" in facts["Noise floor"]
     (lead,) = page.all("p", **{"class": "lead"})
-    assert "over that of saevit_tiny in the same round" in lead.text
+    assert "relative to that of saevit_tiny in the same round" in lead.text
     assert "at 99 % confidence" in lead.text
     assert page.all("code")[0].text == "saevit compare 'saevit_tiny' --report a.html"
     assert not read(report_html(COMPARISON)).all("code")
 
 
 def test_an_interrupted_run_says_so() -> None:
-    cut = replace(COMPARISON, timings=replace(TIMINGS, interrupted=True))
-    assert "interrupted: the figures are of these 8" in read(report_html(cut)).all("dl")[0].text
+    cut = replace(COMPARISON, run=replace(TIMINGS, ending="interrupted"))
+    assert "interrupted: the values are of these 8" in read(report_html(cut)).all("dl")[0].text
 
 
 def test_every_field_of_environment_and_conditions_is_shown() -> None:
@@ -264,7 +261,7 @@ def test_every_field_of_environment_and_conditions_is_shown() -> None:
 def test_each_sample_is_one_mark_of_its_model() -> None:
     strips = read(PAGE).all("ul", **{"class": "strips"})[0].all("li")
     assert len(strips) == len(LATENCIES) + 1
-    assert strips[-1].text.startswith("the reference once more")
+    assert strips[-1].text.startswith("the reference again")
     for strip in strips:
         assert len(strip.all("circle")) + len(strip.all("path")) == ROUNDS
 
@@ -273,8 +270,10 @@ def test_a_slow_round_lies_above_the_others_and_one_beyond_the_scale_points_up()
     first = LATENCIES[0]
     usual, slow, stuck = (0.1,) * 29, 0.101, 5.0
     samples = (*usual, slow, *usual, stuck)
-    one = replace(CANDIDATES[0], latency=replace(first, samples=samples))
-    alone = replace(COMPARISON, candidates=(one,), timings=replace(TIMINGS, twin=samples))
+    one = replace(CANDIDATES[0], subject=replace(first, samples=samples))
+    alone = replace(
+        COMPARISON, candidates=(one,), run=replace(TIMINGS, subjects=with_twin(LATENCIES, samples))
+    )
     strip = read(report_html(alone)).all("ul", **{"class": "strips"})[0].all("li")[0]
     heights = [float(circle.attributes["cy"]) for circle in strip.all("circle")]
     assert min(heights) == heights[29] < heights[0] == heights[-1]
@@ -285,8 +284,8 @@ def test_a_slow_round_lies_above_the_others_and_one_beyond_the_scale_points_up()
 def test_the_downloads_are_what_the_options_write() -> None:
     files = {file["name"]: file["text"] for file in payload(PAGE)["files"]}
     assert files == {
-        "saevit-compare-20260102030405.json": comparison_json(COMPARISON),
-        "saevit-compare-20260102030405.csv": comparison_csv(COMPARISON),
+        "saevit-compare-20260102030405.json": write_comparison_json(COMPARISON),
+        "saevit-compare-20260102030405.csv": write_comparison_csv(COMPARISON),
     }
 
 
@@ -304,8 +303,8 @@ def test_the_plot_gets_every_metric_and_knows_what_is_comparable() -> None:
 
 
 def test_without_times_the_page_says_so_and_has_no_metric_of_time() -> None:
-    counted = [replace(c, latency=None) for c in CANDIDATES]
-    page = report_html(replace(COMPARISON, candidates=tuple(counted), timings=None))
+    counted = [replace(c, subject=None) for c in CANDIDATES]
+    page = report_html(replace(COMPARISON, candidates=tuple(counted), run=None))
     assert list(payload(page)["metrics"]) == ["gmacs", "params", "memory", "top1"]
     assert "Nothing was timed" in read(page).all("div", **{"class": "environment"})[0].text
     assert not read(page).all("ul", **{"class": "strips"})
@@ -313,7 +312,7 @@ def test_without_times_the_page_says_so_and_has_no_metric_of_time() -> None:
 
 
 def test_a_comparison_in_which_everything_failed_is_a_page() -> None:
-    page = report_html(replace(COMPARISON, candidates=CANDIDATES[-1:], timings=None))
+    page = report_html(replace(COMPARISON, candidates=CANDIDATES[-1:], run=None))
     assert payload(page)["metrics"] == {}
     assert "no such model" in read(page).all("table", id="models")[0].text
 
@@ -341,10 +340,11 @@ def test_the_page_stays_small(models: int) -> None:
         replace(
             CANDIDATES[3],
             model=f"timm:a_rather_long_name_of_a_model_{i}.with_a_tag_in1k",
-            latency=replace(LATENCIES[0], label=str(i), samples=samples),
+            subject=replace(LATENCIES[0], label=str(i), samples=samples),
         )
         for i in range(models)
     )
-    timings = replace(TIMINGS, latencies=tuple(c.latency for c in many if c.latency), twin=samples, rounds=30)
-    page = report_html(replace(COMPARISON, candidates=many, timings=timings))
+    subjects = tuple(c.subject for c in many if c.subject)
+    timings = replace(TIMINGS, subjects=with_twin(subjects, samples), rounds=30)
+    page = report_html(replace(COMPARISON, candidates=many, run=timings))
     assert len(page.encode()) < 2e6

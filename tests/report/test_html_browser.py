@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from saevit.compare.comparison import Candidate, Comparison
-from saevit.report.comparison import comparison_csv, comparison_json, comparison_table
+from saevit.report.columns import NONE
 from saevit.report.html.page import report_html
-from saevit.report.metrics import COSTS, METRICS, on_front
-from saevit.report.tables import NONE
+from saevit.report.metrics import COSTS, METRICS, find_front
+from saevit.report.views.compare import tabulate_comparison, write_comparison_csv, write_comparison_json
 from saevit.runs.statistics import median
 from tests.report.test_html import CANDIDATES, COMPARISON, HOSTILE, published, timed
 
@@ -176,11 +176,13 @@ def test_the_script_leaves_no_globals(show: Callable[[Comparison], Any], tmp_pat
     assert found <= set(page.execute_script(names))
 
 
-@pytest.mark.parametrize("column", [name for name, _ in comparison_table(COMPARISON, None).columns])
+@pytest.mark.parametrize(
+    "column", [column.heading for column in tabulate_comparison(COMPARISON, None).columns]
+)
 @pytest.mark.parametrize("presses", [1, 2])
 def test_every_column_sorts_both_ways_with_unknown_values_last(page: Any, column: str, presses: int) -> None:
-    table = comparison_table(COMPARISON, None)
-    texts = [row[[name for name, _ in table.columns].index(column)] for row in table.rows]
+    table = tabulate_comparison(COMPARISON, None)
+    texts = [row[[column.heading for column in table.columns].index(column)] for row in table.rows]
     values: list[Any] = [None if text == NONE else text for text in texts]
     if column in COLUMNS:
         values = [COLUMNS[column](c) for c in CANDIDATES]
@@ -282,7 +284,7 @@ def random_comparison(seed: int) -> Comparison:
             peak_bytes=None if random.random() < 0.2 else int(random.integers(1, 7)) * 10**6,
             accuracy=None if random.random() < 0.2 else published(70 + int(random.integers(0, 6)), kind),
         )
-        found.append(replace(c, latency=None) if random.random() < 0.2 else c)
+        found.append(replace(c, subject=None) if random.random() < 0.2 else c)
     return replace(COMPARISON, candidates=tuple(found), reference="m0")
 
 
@@ -293,7 +295,7 @@ def test_the_front_is_that_of_python_on_all_axes(
     page = show(comparison)
     for x, y in permutations(METRICS, 2):
         choose(page, x, y)
-        best = on_front(comparison.candidates, x, y)
+        best = find_front(comparison.candidates, x, y)
         wanted = {i for i, c in enumerate(comparison.candidates) if best.get(c.model)}
         front = places(page, ".mark.front")
         assert front.keys() == wanted, (x, y)
@@ -342,11 +344,11 @@ def test_pointing_at_a_mark_shows_everything_about_its_model(page: Any) -> None:
     assert not tip.is_displayed()
     point_at(page, mark(page, "timm:delta.dist_in1k"))
     assert one(tip, "strong").text == "timm:delta.dist_in1k"
-    table = comparison_table(COMPARISON, None)
+    table = tabulate_comparison(COMPARISON, None)
     row = next(row for row in table.rows if row[0] == "timm:delta.dist_in1k")
     names, texts = ([e.text for e in every(tip, tag)] for tag in ("dt", "dd"))
     shown = dict(zip(names, texts, strict=True))
-    assert shown == dict(zip([name for name, _ in table.columns][1:], row[1:], strict=True)) | {
+    assert shown == dict(zip([column.heading for column in table.columns][1:], row[1:], strict=True)) | {
         "top-1 from": "table published, distilled",
         "counted by": "torch",
     }
@@ -419,7 +421,10 @@ def test_a_selected_model_is_scrolled_into_the_table(show: Callable[[Comparison]
 
 def test_downloads_are_the_bytes_that_the_options_write(page: Any, tmp_path: Path) -> None:
     page.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
-    for ending, text in (("json", comparison_json(COMPARISON)), ("csv", comparison_csv(COMPARISON))):
+    for ending, text in (
+        ("json", write_comparison_json(COMPARISON)),
+        ("csv", write_comparison_csv(COMPARISON)),
+    ):
         (link,) = [a for a in every(page, "#downloads a") if a.text.endswith(ending)]
         link.click()
         target = tmp_path / link.text
@@ -428,7 +433,7 @@ def test_downloads_are_the_bytes_that_the_options_write(page: Any, tmp_path: Pat
 
 
 def test_without_two_metrics_there_is_no_plot(show: Callable[[Comparison], Any]) -> None:
-    page = show(replace(COMPARISON, candidates=CANDIDATES[-1:], timings=None))
+    page = show(replace(COMPARISON, candidates=CANDIDATES[-1:], run=None))
     assert not one(page, "#plot").is_displayed()
     assert order(page) == [0]
 
@@ -437,9 +442,9 @@ def test_axes_that_no_model_has_both_of_are_drawn_empty(show: Callable[[Comparis
     """Nothing stands in the plot, and nothing breaks."""
     counted = Candidate(model="a", params=10**6)
     claimed = Candidate(model="b", macs=10**9)
-    page = show(replace(COMPARISON, candidates=(counted, claimed), reference="a", timings=None))
+    page = show(replace(COMPARISON, candidates=(counted, claimed), reference="a", run=None))
     assert places(page) == {}
-    assert one(page, "#summary").text.startswith("0 of 2 models have both figures")
+    assert one(page, "#summary").text.startswith("0 of 2 models have both values")
 
 
 @pytest.mark.parametrize("width", [420, 800])

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from saevit.compare.comparison import Accuracy, Candidate
 from saevit.errors import OptionError
-from saevit.report.metrics import COSTS, METRICS, check_axes, metric, on_front, sorted_by
-from saevit.runs.profile import Latency
+from saevit.report.metrics import COSTS, METRICS, check_axes, find_front, find_metric, sort_candidates
+from saevit.runs.run import Subject
 from tests.runs.test_record import CONDITIONS
 
 PLAIN = Accuracy(top1=75.0, img_size=224, mark="published", source="a table", plain=True)
@@ -18,7 +18,9 @@ FULL = Candidate(
     params=5_000_000,
     macs=800_000_000,
     peak_bytes=4_000_000,
-    latency=Latency(label="net", conditions=replace(CONDITIONS, batch_size=4), samples=(0.2, 0.4, 0.8)),
+    subject=Subject(
+        label="net", name="net", conditions=replace(CONDITIONS, batch_size=4), samples=(0.2, 0.4, 0.8)
+    ),
     accuracy=PLAIN,
 )
 
@@ -47,7 +49,7 @@ def test_units() -> None:
 
 @given(candidates())
 def test_a_front_holds_whom_no_plain_model_beats(models: list[Candidate]) -> None:
-    found = on_front(models, "gmacs", "top1")
+    found = find_front(models, "gmacs", "top1")
     judged = [c for c in models if c.macs is not None and c.accuracy is not None and c.accuracy.plain]
     assert found.keys() == {c.model for c in judged}
     for c in judged:
@@ -62,19 +64,19 @@ def test_a_front_holds_whom_no_plain_model_beats(models: list[Candidate]) -> Non
 
 def test_between_two_costs_every_model_is_judged() -> None:
     distilled = replace(FULL, model="distilled", accuracy=replace(PLAIN, plain=False))
-    assert on_front([distilled], "params", "gmacs") == {"distilled": True}
-    assert on_front([distilled], "params", "top1") == {}
+    assert find_front([distilled], "params", "gmacs") == {"distilled": True}
+    assert find_front([distilled], "params", "top1") == {}
 
 
 @given(candidates(), st.sampled_from([None, "gmacs", "top1"]))
 def test_an_order_loses_nobody(models: list[Candidate], name: str | None) -> None:
-    ordered = sorted_by(models, name)
+    ordered = sort_candidates(models, name)
     assert sorted(c.model for c in ordered) == sorted(c.model for c in models)
     if name:
-        values = [metric(name).of(c) for c in ordered]
+        values = [find_metric(name).of(c) for c in ordered]
         known = [v for v in values if v is not None]
         assert values == known + [None] * (len(values) - len(known))
-        assert known == sorted(known, reverse=metric(name).better == "max")
+        assert known == sorted(known, reverse=find_metric(name).better == "max")
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,7 @@ def test_an_order_loses_nobody(models: list[Candidate], name: str | None) -> Non
         (("gmac",), "top1", "metric 'gmac' is not known: did you mean gmacs?"),
         (("gmacs",), "top5", "metric 'top5' is not known"),
         (("gmacs", "latency"), "latency", "axes latency and latency are the same"),
-        (("gmacs", "gmacs"), "top1", "one stands twice"),
+        (("gmacs", "gmacs"), "top1", "one is named twice"),
     ],
 )
 def test_axes_that_make_no_sense_are_refused(xs: tuple[str, ...], y: str, message: str) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saevit.report import units
-from saevit.report.scales import limits, plain_number
+from saevit.report.figure import axis_limits, plain_number
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_an_interval_is_never_all_zeros(ends: tuple[float, float, float]) -> Non
 
 @given(st.lists(st.floats(1e-300, 1e300), min_size=1), st.booleans())
 def test_limits_hold_the_values_and_are_finite(values: list[float], log: bool) -> None:
-    low, high = limits(values, (0.1, 0.1), log=log)
+    low, high = axis_limits(values, (0.1, 0.1), log=log)
     assert math.isfinite(low)
     assert math.isfinite(high)
     assert low <= min(values)
@@ -119,7 +119,7 @@ def test_percent() -> None:
 
 
 def test_flops_are_two_a_mac() -> None:
-    assert units.flops(806_806_688) == 1_613_613_376
+    assert units.FLOPS_PER_MAC * 806_806_688 == 1_613_613_376
     assert units.giga(806_806_688) == "0.8068"
 
 

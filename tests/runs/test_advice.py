@@ -7,20 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saevit.runs.advice import Advice, advice, advise
-from saevit.runs.profile import Latency, Timings
 from saevit.runs.record import LONGEST, SHORTEST
+from saevit.runs.run import TWIN, Run, Subject
 from tests.runs.test_record import CONDITIONS, ENVIRONMENT
 
 QUIET = tuple(0.1 + 0.0001 * (i * 7 % 15) for i in range(15))
 
 
-def timings_of(
-    samples: tuple[float, ...] = QUIET, threads: int = 1, again: tuple[float, ...] = ()
-) -> Timings:
-    latency = Latency(label="net", conditions=replace(CONDITIONS, threads=threads), samples=samples)
-    return Timings(
-        latencies=(latency,),
-        twin=again,
+def run_of(samples: tuple[float, ...] = QUIET, threads: int = 1, again: tuple[float, ...] = ()) -> Run:
+    net = Subject(label="net", name="net", conditions=replace(CONDITIONS, threads=threads), samples=samples)
+    twin = replace(net, label="net (again)", quantity=TWIN, samples=again)
+    return Run(
+        subjects=(net, twin) if again else (net,),
         rounds=len(samples),
         min_time=0.1,
         seed=0,
@@ -30,9 +28,9 @@ def timings_of(
     )
 
 
-def only(timings: Timings) -> Advice:
-    (found,) = advise(timings)
-    (line,) = advice(timings)
+def only(run: Run) -> Advice:
+    (found,) = advise(run)
+    (line,) = advice(run)
     assert (
         line
         == f"{found.level}: {found.subject + ': ' if found.subject else ''}{found.finding}: {found.way_out}"
@@ -41,15 +39,15 @@ def only(timings: Timings) -> Advice:
 
 
 def test_a_quiet_run_needs_no_advice() -> None:
-    assert advise(timings_of()) == ()
-    assert advise(timings_of(threads=2)) == ()
-    assert advise(timings_of(again=tuple(reversed(QUIET)))) == ()
+    assert advise(run_of()) == ()
+    assert advise(run_of(threads=2)) == ()
+    assert advise(run_of(again=tuple(reversed(QUIET)))) == ()
 
 
 @given(st.lists(st.floats(SHORTEST, LONGEST), min_size=1, max_size=30), st.integers(0, 2**31))
 def test_whatever_can_be_stored_has_advice(samples: list[float], load: int) -> None:
-    timings = replace(timings_of(tuple(samples), again=tuple(reversed(samples))), load_before=float(load))
-    for line in advice(timings):
+    run = replace(run_of(tuple(samples), again=tuple(reversed(samples))), load_before=float(load))
+    for line in advice(run):
         assert line.isprintable()
         assert " inf" not in line
         assert " nan" not in line
@@ -58,78 +56,79 @@ def test_whatever_can_be_stored_has_advice(samples: list[float], load: int) -> N
 @pytest.mark.parametrize(("width", "level"), [(0.1, "note"), (0.3, "warning")])
 def test_spread_is_told_in_two_levels(width: float, level: str) -> None:
     samples = tuple(1 + width * (i % 3 - 1) for i in range(15))
-    found = only(timings_of(samples))
+    found = only(run_of(samples))
     assert (found.subject, found.level) == ("net", level)
     assert found.finding.startswith("spread ")
 
 
 def test_a_machine_that_slows_down_may_be_throttling() -> None:
-    found = only(timings_of(tuple(0.1 + 0.0007 * i for i in range(15))))
+    found = only(run_of(tuple(0.1 + 0.0007 * i for i in range(15))))
     assert (found.subject, found.level) == ("net", "warning")
     assert "7% slower in the last third" in found.finding
 
 
 def test_a_machine_that_speeds_up_was_not_warm() -> None:
-    found = only(timings_of(tuple(0.1 - 0.0007 * i for i in range(15))))
+    found = only(run_of(tuple(0.1 - 0.0007 * i for i in range(15))))
     assert found.level == "note"
     assert "faster in the last third" in found.finding
 
 
 def test_noise_without_a_trend_is_no_drift() -> None:
     samples = tuple(0.1 + 0.0045 * (i % 2) for i in range(15))
-    assert advise(timings_of(samples)) == ()
+    assert advise(run_of(samples)) == ()
 
 
 def test_load_counts_when_it_takes_our_cores() -> None:
-    busy = replace(timings_of(threads=1), load_before=1.6)
+    busy = replace(run_of(threads=1), load_before=1.6)
     assert "load average 1.6 on 2 cores" in only(busy).finding
     assert advise(replace(busy, environment=replace(busy.environment, usable_cores=8))) == ()
     assert advise(replace(busy, load_before=None)) == ()
 
 
 def test_more_threads_than_cores() -> None:
-    found = only(timings_of(threads=4))
+    found = only(run_of(threads=4))
     assert found.level == "warning"
     assert "4 threads on 2 usable cores" in found.finding
 
 
 def test_too_few_rounds_resolve_nothing() -> None:
-    few = timings_of(QUIET[:5])
+    few = run_of(QUIET[:5])
     assert "only 5 rounds" in only(few).finding
     assert "run 6 or more" in only(few).way_out
-    assert "interrupted after 5 rounds" in only(replace(few, interrupted=True)).finding
-    assert advise(timings_of(QUIET[:6])) == ()
+    assert "interrupted after 5 rounds" in only(replace(few, ending="interrupted")).finding
+    assert advise(run_of(QUIET[:6])) == ()
 
 
 def test_a_model_that_differs_from_itself_is_a_warning() -> None:
-    found = only(timings_of(again=tuple(sample * 1.03 for sample in QUIET)))
+    found = only(run_of(again=tuple(sample * 1.03 for sample in QUIET)))
     assert (found.subject, found.level) == (None, "warning")
     assert "net timed twice differs by 3.0%" in found.finding
 
 
 def test_a_failed_subject_gets_no_advice_and_a_failed_run_neither() -> None:
-    run = timings_of()
-    failed = replace(run.latencies[0], label="bad", samples=(), failure="broken")
-    assert advise(replace(run, latencies=(*run.latencies, failed))) == ()
-    assert advise(replace(run, latencies=(failed,), rounds=0)) == ()
+    run = run_of()
+    failed = replace(run.timed[0], label="bad", samples=(), failure="broken")
+    assert advise(replace(run, subjects=(*run.timed, failed))) == ()
+    assert advise(replace(run, subjects=(failed,), rounds=0)) == ()
 
 
 def test_samples_that_cannot_be_kept_are_a_warning() -> None:
-    found = only(replace(timings_of(), unkept="disk full"))
-    assert "not kept from some round on (disk full)" in found.finding
+    found = only(replace(run_of(), unkept="disk full"))
+    assert "a part of the samples is not stored (disk full)" in found.finding
 
 
 def test_what_holds_for_many_is_said_once_of_the_worst() -> None:
-    latencies = tuple(
-        Latency(
+    subjects = tuple(
+        Subject(
             label=f"net{i}",
+            name=f"net{i}",
             conditions=CONDITIONS,
             samples=tuple(1 + (0.06 + 0.01 * i) * (j % 3 - 1) for j in range(15)),
         )
         for i in range(5)
     )
-    many = replace(timings_of(), latencies=latencies)
+    many = replace(run_of(), subjects=subjects)
     assert len(advise(many)) == 5
     (line,) = advice(many)
     assert line.startswith("note: net4: spread ")
-    assert "so or less in 4 more" in line
+    assert "at most that in 4 more" in line

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saevit.errors import OptionError
-from saevit.runs.diff import Change, diff
-from saevit.runs.store import Header, StoredRun, StoredSubject
+from saevit.runs.diff import Change, diff_runs
+from saevit.runs.run import Run, Subject
 from tests.runs.test_record import CONDITIONS, ENVIRONMENT, MEASURED
 
 ROUNDS = 15
@@ -21,33 +21,43 @@ STEADY = [1.0 + 0.001 * i for i in range(ROUNDS)]
 seconds = st.lists(st.floats(1e-6, 1e3), min_size=ROUNDS, max_size=ROUNDS)
 
 
-def subject(name: str, **changes: Any) -> StoredSubject:
-    return replace(StoredSubject(label=name, name=name, conditions=CONDITIONS), **changes)
+def subject(name: str, **changes: Any) -> Subject:
+    return replace(Subject(label=name, name=name, conditions=CONDITIONS), **changes)
 
 
 def run_of(
     samples: Mapping[str, Sequence[float]],
-    subjects: Sequence[StoredSubject] = (),
+    subjects: Sequence[Subject] = (),
     failures: Mapping[str, str] | None = None,
-) -> StoredRun:
+) -> Run:
     """A run with one list of samples a label, the reference first."""
-    header = Header(
-        subjects=tuple(subjects) or tuple(map(subject, samples)),
+    failures = failures or {}
+    known = subjects or list(map(subject, samples))
+    labels = {one.label for one in known}
+    return Run(
+        subjects=tuple(
+            replace(one, failure=failures[one.label])
+            if one.label in failures
+            else replace(one, samples=tuple(samples[one.label]))
+            for one in known
+        ),
         environment=ENVIRONMENT,
         started=MEASURED.time,
         seed=0,
         min_time=0.1,
+        rounds=len(next(iter(samples.values()))),
+        ending="lost",
+        not_built={label: reason for label, reason in failures.items() if label not in labels},
+        path=Path("run.jsonl"),
     )
-    rounds = tuple(dict(zip(samples, row, strict=True)) for row in zip(*samples.values(), strict=True))
-    return StoredRun(path=Path("run.jsonl"), header=header, rounds=rounds, failures=failures or {})
 
 
 def times(factor: float, samples: Sequence[float] = STEADY) -> list[float]:
     return [factor * sample for sample in samples]
 
 
-def only(*runs: StoredRun) -> Change:
-    (change,) = diff(*runs).changes
+def only(*runs: Run) -> Change:
+    (change,) = diff_runs(*runs).changes
     return change
 
 
@@ -55,7 +65,7 @@ def test_a_faster_subject_on_a_slower_machine() -> None:
     """Twice the seconds of before, yet 0.8 of the reference's: the machine is slower, the subject is not."""
     before = run_of({"base": STEADY, "ours": STEADY})
     after = run_of({"base": times(2.5), "ours": times(2.0)})
-    compared = diff(before, after)
+    compared = diff_runs(before, after)
     change = only(before, after)
     assert compared.reference == "base"
     assert compared.reference_seconds_ratio == pytest.approx(2.5)
@@ -138,7 +148,7 @@ def test_why_subjects_cannot_be_compared() -> None:
         [*map(subject, ["base", "ours", "new", "broken"]), subject("large", conditions=big)],
         {"broken": "out of memory"},
     )
-    compared = diff(before, after)
+    compared = diff_runs(before, after)
     assert [change.subject for change in compared.changes] == ["ours"]
     assert [(one.subject, one.reason) for one in compared.not_comparable] == [
         ("gone", "not in the second run"),
@@ -151,66 +161,71 @@ def test_why_subjects_cannot_be_compared() -> None:
 
 def test_two_runs_without_a_common_reference() -> None:
     one, other = run_of({"a": STEADY, "ours": STEADY}), run_of({"b": STEADY, "ours": STEADY})
-    compared = diff(one, other)
+    compared = diff_runs(one, other)
     assert (compared.reference, compared.reference_conditions, compared.changes) == (None, None, ())
     assert [(one.subject, one.reason) for one in compared.not_comparable] == [
         ("a", "not in the second run"),
         ("ours", "the only subject that both runs measured: there is no reference for it"),
         ("b", "not in the first run"),
     ]
-    apart = diff(run_of({"a": STEADY}), run_of({"b": STEADY}))
+    apart = diff_runs(run_of({"a": STEADY}), run_of({"b": STEADY}))
     assert (apart.reference, len(apart.not_comparable)) == (None, 2)
 
 
 def test_a_run_without_rounds_and_a_subject_given_twice() -> None:
     full, none = run_of({"base": STEADY, "ours": STEADY}), run_of({"base": [], "ours": []})
-    assert {one.reason for one in diff(full, none).not_comparable} == {"second run: no round was finished"}
+    assert {one.reason for one in diff_runs(full, none).not_comparable} == {
+        "second run: no round was finished"
+    }
     halved = run_of(
         {"base": STEADY, "ours": STEADY, "again": STEADY},
         [subject("base"), subject("ours"), subject("ours", label="again")],
     )
-    _, ours = diff(halved, full).not_comparable
+    _, ours = diff_runs(halved, full).not_comparable
     assert (ours.subject, ours.reason) == ("ours", "2 times in the first run under equal conditions")
 
 
 def test_the_reference_may_be_chosen() -> None:
     before = run_of({"a": STEADY, "b": STEADY, "c": STEADY})
     after = run_of({"a": STEADY, "b": times(2.0), "c": times(2.0)})
-    assert [(c.subject, round(c.ratio, 9)) for c in diff(before, after).changes] == [("b", 2.0), ("c", 2.0)]
-    chosen = diff(before, after, reference="b")
+    assert [(c.subject, round(c.ratio, 9)) for c in diff_runs(before, after).changes] == [
+        ("b", 2.0),
+        ("c", 2.0),
+    ]
+    chosen = diff_runs(before, after, reference="b")
     assert (chosen.reference, chosen.reference_conditions) == ("b", CONDITIONS)
     assert [(c.subject, round(c.ratio, 9)) for c in chosen.changes] == [("a", 0.5), ("c", 1.0)]
     with pytest.raises(OptionError, match=r"reference 'd' was not measured by both .*: choose from a, b, c"):
-        diff(before, after, reference="d")
+        diff_runs(before, after, reference="d")
     with pytest.raises(OptionError, match="they share no subject"):
-        diff(before, run_of({"d": STEADY}), reference="a")
+        diff_runs(before, run_of({"d": STEADY}), reference="a")
 
 
 def test_the_twin_shows_what_the_method_makes_of_no_change() -> None:
     names = [subject("base"), subject("base", label="twin", quantity="latency_again"), subject("ours")]
     rng = np.random.default_rng(3)
 
-    def noisy() -> StoredRun:
+    def noisy() -> Run:
         draws = np.exp(0.02 * rng.standard_normal((3, ROUNDS))).tolist()
         return run_of(dict(zip(["base", "twin", "ours"], draws, strict=True)), names)
 
-    twin, ours = diff(noisy(), noisy()).changes
+    twin, ours = diff_runs(noisy(), noisy()).changes
     assert (twin.subject, twin.quantity, twin.verdict) == ("base", "latency_again", "not resolved")
     assert (ours.quantity, ours.verdict) == ("latency", "not resolved")
 
 
 def test_what_differs_between_the_machines_is_said() -> None:
     one = run_of({"base": STEADY, "ours": STEADY})
-    other = replace(one, header=replace(one.header, environment=replace(ENVIRONMENT, torch="2.15.0")))
-    assert diff(one, other).environment == ("torch: 2.11.0+cpu -> 2.15.0",)
-    assert diff(one, one).environment == ()
-    assert diff(one, one).same_saevit
-    older = replace(one, header=replace(one.header, environment=replace(ENVIRONMENT, saevit="0.1.0")))
-    assert not diff(older, one).same_saevit
+    other = replace(one, environment=replace(ENVIRONMENT, torch="2.15.0"))
+    assert diff_runs(one, other).environment == ("torch: 2.11.0+cpu -> 2.15.0",)
+    assert diff_runs(one, one).environment == ()
+    assert diff_runs(one, one).same_saevit
+    older = replace(one, environment=replace(ENVIRONMENT, saevit="0.1.0"))
+    assert not diff_runs(older, one).same_saevit
 
 
 @pytest.mark.parametrize("confidence", [0.0, 1.0, -1.0, 95])
 def test_confidence_is_a_share(confidence: float) -> None:
     run = run_of({"base": STEADY, "ours": STEADY})
     with pytest.raises(ValueError, match="between 0 and 1"):
-        diff(run, run, confidence=confidence)
+        diff_runs(run, run, confidence=confidence)

@@ -8,14 +8,14 @@ import pytest
 from saevit.runs.evaluation import (
     ClassResult,
     Evaluation,
-    MeasuredTop1,
-    keep,
-    measured_here,
+    keep_evaluation,
+    list_top1s,
     records_of,
 )
 from saevit.runs.record import Record
 from saevit.runs.statistics import Share
-from saevit.runs.store import Writer, locate, read, runs
+from saevit.runs.store import Writer, find_run, list_runs, read_run
+from saevit.runs.top1 import read_top1
 from tests.report.conftest import CONDITIONS, ENVIRONMENT
 
 FOUND = Evaluation(
@@ -53,27 +53,27 @@ def test_a_record_says_of_what_it_is() -> None:
     assert top1.value == pytest.approx(100 * 150 / 199)
     assert "data=/data/a=b" in top1.notes
     assert any(note.startswith("interval=[68.9") for note in top1.notes)
-    back = MeasuredTop1.of(Record.from_dict(top1.to_dict()))
+    back = read_top1(Record.from_dict(top1.to_dict()))
     assert back is not None
     assert (back.data, back.split, back.share, back.unreadable) == ("/data/a=b", "validation", FOUND.top1, 1)
     assert (back.checkpoint, back.sha256) == (FOUND.checkpoint, FOUND.sha256)
     assert back.fingerprint == FOUND.fingerprint
     before = replace(FOUND, fingerprint="")  # as earlier versions wrote it
-    old = MeasuredTop1.of(records_of(before)[0])
+    old = read_top1(records_of(before)[0])
     assert old is not None
     assert old.fingerprint == ""
 
 
 def test_only_an_evaluations_top1_is_one() -> None:
     records = records_of(FOUND)
-    assert [MeasuredTop1.of(record) is not None for record in records] == [
+    assert [read_top1(record) is not None for record in records] == [
         True,
         *[False] * (len(records) - 1),
     ]
     published = replace(records[0], source="published", environment=None)
-    assert MeasuredTop1.of(published) is None
-    assert MeasuredTop1.of(replace(records[0], notes=())) is None
-    assert MeasuredTop1.of(replace(records[0], value=99.9)) is None  # not what its counts say
+    assert read_top1(published) is None
+    assert read_top1(replace(records[0], notes=())) is None
+    assert read_top1(replace(records[0], value=99.9)) is None  # not what its counts say
     for note in (
         "correct=x",
         "correct=-1",
@@ -82,31 +82,31 @@ def test_only_an_evaluations_top1_is_one() -> None:
         "unreadable=1.5",
         "unreadable=-1",
     ):
-        assert MeasuredTop1.of(replace(records[0], notes=(*records[0].notes, note))) is None
+        assert read_top1(replace(records[0], notes=(*records[0].notes, note))) is None
 
 
 def test_the_store_keeps_and_finds_it(tmp_path: Path) -> None:
     for model in ("saevit_pico:classes=10", "timm:resnet18"):
         with Writer(tmp_path) as writer:
-            keep(replace(FOUND, model=model), writer)
-    run = read(writer.path)
+            keep_evaluation(replace(FOUND, model=model), writer)
+    run = read_run(writer.path)
     assert run.is_evaluation
     assert run.ending == "finished"
-    assert [summary.is_evaluation for summary in runs(tmp_path)] == [True, True]
-    assert [one.model for one in measured_here(tmp_path)] == ["saevit_pico:classes=10", "timm:resnet18"]
+    assert [summary.is_evaluation for summary in list_runs(tmp_path)] == [True, True]
+    assert [one.model for one in list_top1s(tmp_path)] == ["saevit_pico:classes=10", "timm:resnet18"]
     (tmp_path / "broken.jsonl").write_text("{", encoding="utf-8")
     skipped: list[str] = []
-    assert len(measured_here(tmp_path, skipped.append)) == 2
+    assert len(list_top1s(tmp_path, skipped.append)) == 2
     assert [line.startswith(f"skipped: {tmp_path / 'broken.jsonl'}, line 1") for line in skipped] == [True]
-    assert measured_here(tmp_path / "nowhere") == []
+    assert list_top1s(tmp_path / "nowhere") == []
 
 
 def test_latest_is_the_last_that_was_asked_for(tmp_path: Path) -> None:
     with Writer(tmp_path) as writer:
-        keep(FOUND, writer)
-    assert locate("latest", tmp_path) == writer.path
+        keep_evaluation(FOUND, writer)
+    assert find_run("latest", tmp_path) == writer.path
     with pytest.raises(Exception, match="no runs yet"):
-        locate("latest", tmp_path, timed=True)
+        find_run("latest", tmp_path, timed=True)
 
 
 def test_worst_first() -> None:

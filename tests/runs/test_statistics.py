@@ -24,7 +24,7 @@ def test_quantiles_are_numpys_default(values: list[float], share: float) -> None
 
 def test_a_summary_in_numbers() -> None:
     summary = summarize([5.0, 1.0, 2.0, 4.0, 3.0])
-    assert (summary.minimum, summary.q1, summary.median, summary.q3, summary.maximum) == (1, 2, 3, 4, 5)
+    assert (summary.q1, summary.median, summary.q3, summary.count) == (2, 3, 4, 5)
     assert summary.count == 5
     assert summary.spread == pytest.approx(2 / 3)
 
@@ -38,7 +38,7 @@ def test_spread_does_not_depend_on_the_unit(values: list[float], scale: float) -
 @given(samples)
 def test_order_of_a_summary(values: list[float]) -> None:
     summary = summarize(values)
-    assert summary.minimum <= summary.q1 <= summary.median <= summary.q3 <= summary.maximum
+    assert min(values) <= summary.q1 <= summary.median <= summary.q3 <= max(values)
 
 
 @given(samples)

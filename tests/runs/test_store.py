@@ -21,24 +21,30 @@ from hypothesis import strategies as st
 
 from saevit.errors import OptionError
 from saevit.runs import store
+from saevit.runs.lines import head_fields
 from saevit.runs.record import Record
-from saevit.runs.store import Header, StoredSubject, Writer, locate, read, read_all, runs
+from saevit.runs.run import Run, Subject
+from saevit.runs.store import Writer, find_run, list_runs, read_run, read_runs
 from tests.runs.test_record import CONDITIONS, COUNTED, ENVIRONMENT, MEASURED
 
-A = StoredSubject(label="a", name="saevit_tiny", conditions=CONDITIONS, notes=("warm",))
-B = StoredSubject(label="b", name="resnet18", conditions=CONDITIONS)
+A = Subject(label="a", name="saevit_tiny", conditions=CONDITIONS, notes=("warm",))
+B = Subject(label="b", name="resnet18", conditions=CONDITIONS)
 AGAIN = replace(A, label="a (again)", quantity="latency_again", notes=())
 PROTOCOL = "interleaved, seed 7, a sample is 0.1 s or more and 1 or more calls, after 0.0 s of warm-up"
-HEADER = Header(subjects=(A, B, AGAIN), environment=ENVIRONMENT, started=MEASURED.time, seed=7, min_time=0.1)
+BEGUN = Run(subjects=(A, B, AGAIN), environment=ENVIRONMENT, started=MEASURED.time, seed=7, min_time=0.1)
 
 
 def round_of(number: int) -> dict[str, float]:
     return {"a": 0.1 + number, "b": 0.2 + number, "a (again)": 0.3 + number}
 
 
+def rounds_of(run: Run) -> list[dict[str, float]]:
+    return [{s.label: s.samples[number] for s in run.subjects} for number in range(run.rounds)]
+
+
 def written(folder: Path, rounds: int = 3, *, end: bool = True) -> Path:
     with Writer(folder) as writer:
-        writer.begin(HEADER)
+        writer.begin(BEGUN)
         for number in range(rounds):
             writer.add_round(number, round_of(number))
         if end:
@@ -52,14 +58,15 @@ def edit(path: Path, change: Callable[[list[bytes]], list[bytes]]) -> None:
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
     with Writer(tmp_path / "new" / "folder") as writer:
-        writer.begin(HEADER)
+        writer.begin(BEGUN)
         writer.add_round(0, round_of(0))
         writer.add_record(COUNTED)
         writer.add_round(1, round_of(1))
         writer.end()
-    run = read(writer.path)
-    assert (run.header, run.facts, run.ending, run.warnings) == (HEADER, (COUNTED,), "finished", ())
-    assert run.rounds == (round_of(0), round_of(1))
+    run = read_run(writer.path)
+    assert head_fields(run) == head_fields(BEGUN)
+    assert (run.facts, run.ending, run.warnings, run.path) == ((COUNTED,), "finished", (), writer.path)
+    assert (run.rounds, rounds_of(run)) == (2, [round_of(0), round_of(1)])
     ours, theirs, again, fact = run.records()
     assert ours == replace(MEASURED, subject="saevit_tiny", samples=(0.1, 1.1), notes=("warm", PROTOCOL))
     assert (theirs.subject, theirs.samples, theirs.notes) == ("resnet18", (0.2, 1.2), (PROTOCOL,))
@@ -71,10 +78,10 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
 @given(st.lists(st.floats(1e-12, 1e12), min_size=1, max_size=5))
 def test_samples_are_kept_to_the_last_bit(samples: list[float]) -> None:
     with tempfile.TemporaryDirectory() as folder, Writer(Path(folder)) as writer:
-        writer.begin(HEADER)
+        writer.begin(BEGUN)
         for number, sample in enumerate(samples):
             writer.add_round(number, {"a": sample})
-        assert read(writer.path).samples("a") == tuple(samples)
+        assert read_run(writer.path).subjects[0].samples == tuple(samples)
 
 
 def test_every_byte_may_be_the_last(tmp_path: Path) -> None:
@@ -85,30 +92,30 @@ def test_every_byte_may_be_the_last(tmp_path: Path) -> None:
     cut = tmp_path / "cut.jsonl"
     for size in range(ends[0], len(whole) + 1):
         cut.write_bytes(whole[:size])
-        run = read(cut)
+        run = read_run(cut)
         complete = sum(end <= size for end in ends)
-        assert len(run.rounds) == min(complete - 1, 3)
+        assert run.rounds == min(complete - 1, 3)
         assert run.ending == ("finished" if complete == 5 else "lost")
         partial = size not in ends and size - 1 not in ends
         assert run.warnings == ((f"{cut}: the last line was cut off and is skipped",) if partial else ())
 
 
 def test_a_run_without_its_end_says_so_in_its_records(tmp_path: Path) -> None:
-    run = read(written(tmp_path, end=False))
+    run = read_run(written(tmp_path, end=False))
     assert run.ending == "lost"
     assert run.records()[0].notes == (
         "warm",
         PROTOCOL,
         "the run was cut off: these are its 3 finished rounds",
     )
-    assert read(written(tmp_path, rounds=0, end=False)).records() == []
+    assert read_run(written(tmp_path, rounds=0, end=False)).records() == []
 
 
 CHILD = """
 import os, signal, sys
 from pathlib import Path
 from saevit.runs.store import Writer
-from tests.runs.test_store import HEADER, round_of
+from tests.runs.test_store import BEGUN, round_of
 
 class Dying:
     def __init__(self, file): self.file = file
@@ -118,7 +125,7 @@ class Dying:
         os.kill(os.getpid(), signal.SIGKILL)
 
 writer = Writer(Path(sys.argv[1]))
-writer.begin(HEADER)
+writer.begin(BEGUN)
 for number in range(10**6):
     if number == int(sys.argv[2]):
         writer._file = Dying(writer._file)
@@ -139,11 +146,11 @@ def test_killed_at_any_time(tmp_path: Path) -> None:
             process.stdout.readline()
         process.kill()
         told = 20 + len([line for line in process.stdout.read().split("\n")[:-1] if line])
-    (summary,) = runs(tmp_path)
+    (summary,) = list_runs(tmp_path)
     assert (summary.problem, summary.ending) == (None, "lost")
     assert told <= summary.rounds <= told + 1
-    run = read(summary.path)
-    assert run.rounds == tuple(map(round_of, range(summary.rounds)))
+    run = read_run(summary.path)
+    assert rounds_of(run) == list(map(round_of, range(summary.rounds)))
     assert len(run.records()[1].samples) == summary.rounds
 
 
@@ -153,10 +160,10 @@ def test_killed_within_a_line(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.read() == "0\n1\n2\n3\n"
     assert process.returncode == -signal.SIGKILL
-    (summary,) = runs(tmp_path)
+    (summary,) = list_runs(tmp_path)
     assert (summary.problem, summary.rounds) == (None, 4)
     assert summary.warnings == (f"{summary.path}: the last line was cut off and is skipped",)
-    assert read(summary.path).rounds == tuple(map(round_of, range(4)))
+    assert rounds_of(read_run(summary.path)) == list(map(round_of, range(4)))
 
 
 def test_a_full_disk_leaves_whole_lines(tmp_path: Path) -> None:
@@ -174,7 +181,7 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path) -> None:
             return int(self.file.write(data[:size]))
 
     with Writer(tmp_path) as writer:
-        writer.begin(HEADER)
+        writer.begin(BEGUN)
         writer.add_round(0, round_of(0))
         file = writer._file
         writer._file = Full(file)  # type: ignore[assignment]
@@ -182,26 +189,26 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path) -> None:
             writer.add_round(1, round_of(1))
         writer._file = file
         writer.add_round(1, round_of(1))
-    run = read(writer.path)
-    assert (run.rounds, run.warnings) == ((round_of(0), round_of(1)), ())
+    run = read_run(writer.path)
+    assert (rounds_of(run), run.warnings) == ([round_of(0), round_of(1)], ())
 
 
 def test_a_subject_that_failed_has_no_record_and_the_others_do(tmp_path: Path) -> None:
     never = replace(B, label="c", calls_per_sample=0)  # it could not even be warmed up
     for end in (True, False):
         with Writer(tmp_path) as writer:
-            writer.begin(replace(HEADER, subjects=(*HEADER.subjects, never)))
+            writer.begin(replace(BEGUN, subjects=(*BEGUN.subjects, never)))
             writer.add_round(0, round_of(0))
             writer.add_round(1, {"a": 1.0, "a (again)": 1.1})
             if end:
                 writer.end(failures={"b": "out of memory", "c": "broken"}, interrupted=True)
-        run = read(writer.path)
+        run = read_run(writer.path)
         assert run.failures == (
             {"b": "out of memory", "c": "broken"}
             if end
             else {"b": "no sample in round 1", "c": "no sample in round 0"}
         )
-        assert run.samples("b") == ()
+        assert run.subjects[1].samples == ()
         assert [record.quantity for record in run.records()] == ["latency", "latency_again"]
         assert run.ending == ("interrupted" if end else "lost")
 
@@ -210,13 +217,13 @@ def test_a_run_that_begins_anew_forgets_the_rounds_before(tmp_path: Path) -> Non
     """As when memory runs out and a subject goes on at half the batch."""
     half = replace(A, conditions=replace(CONDITIONS, batch_size=4))
     with Writer(tmp_path) as writer:
-        writer.begin(HEADER)
+        writer.begin(BEGUN)
         writer.add_round(0, round_of(0))
-        writer.begin(replace(HEADER, subjects=(half, B)))
+        writer.begin(replace(BEGUN, subjects=(half, B)))
         writer.add_round(0, {"a": 5.0, "b": 6.0})
         writer.end()
-    run = read(writer.path)
-    assert run.samples("a") == (5.0,)
+    run = read_run(writer.path)
+    assert run.subjects[0].samples == (5.0,)
     assert run.records()[0].conditions == half.conditions
     assert run.warnings == (f"{writer.path}: the run began anew, rounds before that (1) do not count",)
 
@@ -225,7 +232,7 @@ def test_a_run_that_never_began_has_no_end(tmp_path: Path) -> None:
     """As when nothing could be prepared: an end without a head would be a file that nobody can read."""
     with Writer(tmp_path) as writer:
         writer.end(interrupted=True, failures={"a": "broken"})
-    assert runs(tmp_path) == []
+    assert list_runs(tmp_path) == []
 
 
 def test_nor_does_it_leave_a_folder_that_it_made(tmp_path: Path) -> None:
@@ -241,7 +248,7 @@ def test_nor_does_it_leave_a_folder_that_it_made(tmp_path: Path) -> None:
 def test_names_sort_by_time_and_never_meet(tmp_path: Path) -> None:
     paths = [written(tmp_path, rounds=1) for _ in range(20)]
     assert sorted(paths) == paths
-    assert [summary.path for summary in runs(tmp_path)] == paths
+    assert [summary.path for summary in list_runs(tmp_path)] == paths
 
 
 def test_a_taken_name_is_not_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +270,7 @@ def test_a_taken_name_is_not_written_to(tmp_path: Path, monkeypatch: pytest.Monk
 def test_folders_merge_by_copying(tmp_path: Path) -> None:
     here, there = written(tmp_path / "here"), written(tmp_path / "there")
     shutil.copy(there, here.parent)
-    assert [summary.path.name for summary in runs(here.parent)] == sorted([here.name, there.name])
+    assert [summary.path.name for summary in list_runs(here.parent)] == sorted([here.name, there.name])
 
 
 def test_a_broken_file_is_named_and_the_others_load(tmp_path: Path) -> None:
@@ -280,7 +287,7 @@ def test_a_broken_file_is_named_and_the_others_load(tmp_path: Path) -> None:
     (tmp_path / "loop.jsonl").symlink_to("loop.jsonl")
     with (tmp_path / "huge.jsonl").open("wb") as file:
         file.truncate(2**40)
-    problems = {summary.path.name: summary.problem or "" for summary in runs(tmp_path)}
+    problems = {summary.path.name: summary.problem or "" for summary in list_runs(tmp_path)}
     assert problems.pop(good.name) == ""
     assert problems.pop(other.name) == (
         f"{other}, line 1: run of schema version 99: this saevit reads up to version 3, "
@@ -301,9 +308,9 @@ def test_a_broken_file_is_named_and_the_others_load(tmp_path: Path) -> None:
         assert said[name] in problem
         assert "\n" not in problem
     skipped: list[str] = []
-    assert [run.path for run in read_all(tmp_path, skipped.append)] == [good]
+    assert [run.path for run in read_runs(tmp_path, skipped.append)] == [good]
     assert len(skipped) == len(said) + 1
-    assert locate("latest", tmp_path, on_skip=skipped.append) == good
+    assert find_run("latest", tmp_path, on_skip=skipped.append) == good
 
 
 def without_checks(path: Path, *more: dict[str, Any]) -> None:
@@ -350,7 +357,7 @@ def test_a_whole_line_that_is_wrong_is_named(tmp_path: Path, line: dict[str, Any
     path = written(tmp_path, rounds=1, end=False)
     without_checks(path, line)
     with pytest.raises(OptionError, match=f"^{path}, line 3: .*{message}"):
-        read(path)
+        read_run(path)
 
 
 def test_an_edited_file_is_refused(tmp_path: Path) -> None:
@@ -370,20 +377,20 @@ def test_an_edited_file_is_refused(tmp_path: Path) -> None:
         path = written(tmp_path)
         edit(path, change)
         with pytest.raises(OptionError) as caught:
-            read(path)
+            read_run(path)
         assert "not as it was written" in str(caught.value), number
 
 
 def test_text_that_no_terminal_takes_is_escaped_on_its_way_to_the_disk(tmp_path: Path) -> None:
     odd = replace(A, label="a\x1b[2J", name="caf\udce9", notes=("one\ntwo",))
     with Writer(tmp_path) as writer:
-        writer.begin(replace(HEADER, subjects=(odd,)))
+        writer.begin(replace(BEGUN, subjects=(odd,)))
         writer.add_round(0, {odd.label: 1.0})
         writer.end(failures={"b\r": "\u202e"})
-    run = read(writer.path)
-    (subject,) = run.header.subjects
+    run = read_run(writer.path)
+    (subject,) = run.subjects
     assert (subject.label, subject.name, subject.notes) == ("a\\x1b[2J", "caf\\udce9", ("one\\ntwo",))
-    assert run.samples(subject.label) == (1.0,)
+    assert subject.samples == (1.0,)
     assert run.failures == {"b\\r": "\\u202e"}
 
 
@@ -408,14 +415,14 @@ VERSION_1 = """\
 def test_a_run_of_schema_version_1_stays_readable(tmp_path: Path) -> None:
     path = tmp_path / "old.jsonl"
     path.write_text(VERSION_1)
-    run = read(path)
-    (subject,) = run.header.subjects
+    run = read_run(path)
+    (subject,) = run.subjects
     assert subject.conditions.folded
-    assert (run.header.environment.network, run.ending, run.warnings) == (1, "finished", ())
-    assert run.samples(subject.label) == (0.025,)
+    assert (run.environment.network, run.ending, run.warnings) == (1, "finished", ())
+    assert subject.samples == (0.025,)
     assert [record.quantity for record in run.records()] == ["latency", "macs"]
     assert Record.from_dict(run.records()[0].to_dict()) == run.records()[0]
-    (summary,) = runs(tmp_path)
+    (summary,) = list_runs(tmp_path)
     assert summary.problem is None
 
 
@@ -425,9 +432,9 @@ def test_files_that_were_joined_are_refused(tmp_path: Path) -> None:
     joined.write_bytes(one.read_bytes() + two.read_bytes())
     doubled.write_bytes(one.read_bytes() + one.read_bytes().split(b"\n")[1] + b"\n")
     with pytest.raises(OptionError, match="line 6: a second run: copy files into one folder"):
-        read(joined)
+        read_run(joined)
     with pytest.raises(OptionError, match="line 6: not as it was written"):
-        read(doubled)
+        read_run(doubled)
 
 
 @pytest.mark.parametrize(
@@ -438,34 +445,34 @@ def test_a_file_that_never_was_a_run(tmp_path: Path, text: bytes) -> None:
     path = tmp_path / "other.jsonl"
     path.write_bytes(text)
     with pytest.raises(OptionError, match="line 1: not the first line of a stored run"):
-        read(path)
+        read_run(path)
 
 
 def test_rounds_that_were_not_measured_are_not_written(tmp_path: Path) -> None:
     with Writer(tmp_path) as writer:
         with pytest.raises(ValueError, match="is of no subject"):
             writer.add_round(0, {"a": 1.0})
-        writer.begin(HEADER)
+        writer.begin(BEGUN)
         for number, samples in [(1, {"a": 1.0}), (0, {"c": 1.0}), (0, {"a": float("inf")}), (0, {})]:
             with pytest.raises(ValueError, match=f"round {number}"):
                 writer.add_round(number, samples)
-    assert read(writer.path).rounds == ()
+    assert read_run(writer.path).rounds == 0
 
 
 def test_a_label_stands_for_one_subject() -> None:
     with pytest.raises(ValueError, match="label a is given twice"):
-        replace(HEADER, subjects=(A, A))
+        replace(BEGUN, subjects=(A, A))
     with pytest.raises(ValueError, match="yesterday"):
-        replace(HEADER, started="yesterday")
+        replace(BEGUN, started="yesterday")
 
 
 def test_a_file_appears_with_its_first_line(tmp_path: Path) -> None:
     """So that a run which is killed while it prepares leaves nothing that could block another one."""
     with Writer(tmp_path) as writer:
         assert list(tmp_path.iterdir()) == []
-        writer.begin(HEADER)
+        writer.begin(BEGUN)
         assert list(tmp_path.iterdir()) == [writer.path]
-        assert read(writer.path).header == HEADER
+        assert head_fields(read_run(writer.path)) == head_fields(BEGUN)
 
 
 def test_what_a_dead_process_left_is_taken_away_once_it_is_old(tmp_path: Path) -> None:
@@ -483,29 +490,29 @@ def test_where_runs_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(platformdirs, "user_data_path", lambda name: tmp_path / name)
     assert store.default_folder() == tmp_path / "saevit" / "runs"
-    assert runs() == []
+    assert list_runs() == []
     with Writer() as writer:
-        writer.begin(HEADER)
-    assert [summary.path for summary in runs()] == [writer.path]
+        writer.begin(BEGUN)
+    assert [summary.path for summary in list_runs()] == [writer.path]
 
 
 def test_a_folder_that_is_none(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("")
     with pytest.raises(OptionError, match="is a file: runs are kept in a folder"):
-        runs(file)
+        list_runs(file)
     with pytest.raises(OptionError, match=r"cannot keep runs \(.*\): choose another folder"):
         Writer(file)
     with pytest.raises(OptionError, match="does not exist: name a regular file"):
-        read(tmp_path / "absent.jsonl")
+        read_run(tmp_path / "absent.jsonl")
 
 
 def test_a_run_is_found_by_its_file_its_beginning_or_its_age(tmp_path: Path) -> None:
     first, second = (written(tmp_path, rounds=1) for _ in range(2))
-    assert locate(str(first)) == first
-    assert locate(first.stem, tmp_path) == first
-    assert locate(second.stem[:-1], tmp_path) == second
-    assert locate("latest", tmp_path) == second
+    assert find_run(str(first)) == first
+    assert find_run(first.stem, tmp_path) == first
+    assert find_run(second.stem[:-1], tmp_path) == second
+    assert find_run("latest", tmp_path) == second
 
 
 @pytest.mark.parametrize(
@@ -516,9 +523,9 @@ def test_what_is_no_run_is_refused(tmp_path: Path, text: str, message: str) -> N
     for _ in range(2):
         written(tmp_path, rounds=1)
     with pytest.raises(OptionError, match=message):
-        locate(text, tmp_path)
+        find_run(text, tmp_path)
 
 
 def test_an_empty_store_says_how_runs_get_there(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="has no runs yet; saevit compare"):
-        locate("latest", tmp_path)
+        find_run("latest", tmp_path)

@@ -9,21 +9,21 @@ from typing import Any
 
 import pytest
 
-from saevit.compare.measured import chosen, with_hints
-from saevit.compare.stored import comparison_of, measured_then
+from saevit.compare.accuracies import accuracies_of, add_hints, choose_accuracies
+from saevit.compare.compare import comparison_of
 from saevit.errors import OptionError, SaevitError
-from saevit.report.comparison import comparison_csv, comparison_json, comparison_table
+from saevit.report.columns import Table
 from saevit.report.html.page import report_html
-from saevit.report.stored import machine
-from saevit.report.stored.changes import diff_tables
-from saevit.report.stored.listing import list_table
-from saevit.report.stored.run import run_tables
-from saevit.report.tables import Table
-from saevit.runs.diff import diff
-from saevit.runs.evaluation import measured_here
-from saevit.runs.lines import sealed
-from saevit.runs.run import StoredRun
-from saevit.runs.store import Writer, locate, read, read_all, runs
+from saevit.report.views import listing, records
+from saevit.report.views.compare import tabulate_comparison, write_comparison_csv, write_comparison_json
+from saevit.report.views.diff import tabulate_diff
+from saevit.report.views.listing import tabulate_runs
+from saevit.report.views.run import tabulate_run
+from saevit.runs.diff import diff_runs
+from saevit.runs.evaluation import list_top1s
+from saevit.runs.lines import head_fields, sealed
+from saevit.runs.run import Run
+from saevit.runs.store import Writer, find_run, list_runs, read_run, read_runs
 from tests.conftest import GOLDEN
 
 NAMES = ("stored_compare", "stored_eval", "stored_profile")
@@ -97,15 +97,13 @@ VALUES: tuple[Any, ...] = (
 )
 
 
-def original(name: str, folder: Path) -> tuple[StoredRun, bytes, bytes]:
+def original(name: str, folder: Path) -> tuple[Run, bytes, bytes]:
     """Return a golden run, its bytes as version 2 wrote them, and as this version does."""
-    golden = read(GOLDEN / f"{name}.jsonl")
+    golden = read_run(GOLDEN / f"{name}.jsonl")
     with Writer(folder) as writer:
-        writer.begin(golden.header)
-        for fact in golden.facts:
-            writer.add_record(fact)
-        for number, samples in enumerate(golden.rounds):
-            writer.add_round(number, samples)
+        writer.begin(golden)
+        for number in range(golden.rounds):
+            writer.add_round(number, {s.label: s.samples[number] for s in golden.subjects})
         writer.end()
     data = writer.path.read_bytes()
     writer.path.unlink()
@@ -205,40 +203,44 @@ def shown(tables: tuple[Table, ...]) -> str:
     return "\n".join(cells)
 
 
-def read_by_all(path: Path, others: list[StoredRun]) -> StoredRun | None:
+def read_by_all(path: Path, others: list[Run]) -> Run | None:
     """Let every reader have the file; return the run if it is one. Only errors for users may come."""
     folder, skipped = path.parent, list[str]()
-    summary = next(one for one in runs(folder) if one.path == path)
-    shown((list_table(runs(folder), "store"),))
-    machine.list_json([summary]), machine.list_csv([summary])
-    everything = list(read_all(folder, skipped.append))
-    machine.runs_json(everything), machine.records_csv(everything), machine.records_lines(everything)
+    summary = next(one for one in list_runs(folder) if one.path == path)
+    shown((tabulate_runs(list_runs(folder), "store"),))
+    listing.write_list_json([summary]), listing.write_list_csv([summary])
+    everything = list(read_runs(folder, skipped.append))
+    (
+        records.write_runs_json(everything),
+        records.write_records_csv(everything),
+        records.write_records_lines(everything),
+    )
     assert all(line.isprintable() for line in skipped)
-    measured_here(folder)
+    list_top1s(folder)
     if summary.problem:
         with pytest.raises(OptionError) as caught:
-            read(path)
+            read_run(path)
         assert summary.problem == str(caught.value)
         assert summary.problem.startswith(str(path))
         assert summary.problem.isprintable()
         assert len(skipped) == 1
-        assert locate("latest", folder) == others[-1].path
+        assert find_run("latest", folder) == others[-1].path
         return None
-    run = read(path)
+    run = read_run(path)
     assert skipped == []
-    assert locate("latest", folder) == path
-    shown(run_tables(run))
+    assert find_run("latest", folder) == path
+    shown(tabulate_run(run))
     for other in (*others, run):
-        shown(diff_tables(diff(run, other), run, other))
-        shown(diff_tables(diff(other, run), other, run))
+        shown(tabulate_diff(diff_runs(run, other), run, other))
+        shown(tabulate_diff(diff_runs(other, run), other, run))
     try:
-        measured = chosen("digits", measured_here(folder))
-        compared = [comparison_of(run, measured=measured), comparison_of(run, measured=measured_then(run))]
+        measured = choose_accuracies("digits", list_top1s(folder))
+        compared = [comparison_of(run, measured=measured), comparison_of(run, measured=accuracies_of(run))]
     except SaevitError:
         return run
-    for comparison in (*compared, with_hints(comparison_of(run), measured_here(folder))):
-        shown((comparison_table(comparison, "latency"),))
-        comparison_json(comparison), comparison_csv(comparison)
+    for comparison in (*compared, add_hints(comparison_of(run), list_top1s(folder))):
+        shown((tabulate_comparison(comparison, "latency"),))
+        write_comparison_json(comparison), write_comparison_csv(comparison)
         report_html(comparison, command="saevit compare")
     return run
 
@@ -250,7 +252,7 @@ def check(seeds: range, folder: Path) -> None:
     originals = [original(name, store) for name in NAMES]
     for name, (_, _, checked) in zip(NAMES, originals, strict=True):
         (store / f"20260101T000000-{name}.jsonl").write_bytes(checked)
-    others = list(read_all(store, print))
+    others = list(read_runs(store, print))
     path = store / "30000101T000000-mutant.jsonl"
     accepted = 0
     for seed in seeds:
@@ -266,11 +268,12 @@ def check(seeds: range, folder: Path) -> None:
             raise AssertionError(f"seed {seed}: {type(error).__name__}: {error}") from error
         if run and is_noticed:
             accepted += 1
-            assert run.header == true.header, seed
-            assert run.rounds == true.rounds[: len(run.rounds)], seed
+            assert head_fields(run) == head_fields(true), seed
+            for one, whole in zip(run.subjects, true.subjects, strict=True):
+                assert one.samples == whole.samples[: run.rounds], seed
             assert run.facts == true.facts[: len(run.facts)], seed
-            whole = (len(true.rounds), len(true.facts), "finished")
-            assert (len(run.rounds), len(run.facts), run.ending) == whole or run.ending == "lost", seed
+            complete = (true.rounds, len(true.facts), "finished")
+            assert (run.rounds, len(run.facts), run.ending) == complete or run.ending == "lost", seed
     assert accepted < len(seeds) / 2
 
 
@@ -288,12 +291,12 @@ def test_a_thousand_mutants(tmp_path: Path, part: int) -> None:
 def test_runs_of_version_2_are_shown_as_they_were(
     name: str, golden: Callable[[str, Any], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from saevit_cli.output import plain
+    from saevit_cli.display import format_table
 
     monkeypatch.chdir(GOLDEN)
-    run = read(Path(f"{name}.jsonl"))
-    tables = [*run_tables(run)]
+    run = read_run(Path(f"{name}.jsonl"))
+    tables = [*tabulate_run(run)]
     if not run.is_evaluation:
-        tables.append(comparison_table(comparison_of(run), None))
-    golden(f"{name}.txt", "\n".join(map(plain, tables)))
+        tables.append(tabulate_comparison(comparison_of(run), None))
+    golden(f"{name}.txt", "\n".join(map(format_table, tables)))
     assert replace(run, path=Path()).warnings == ()

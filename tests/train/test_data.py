@@ -9,20 +9,25 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from saevit.checkpoint import About
 from saevit.errors import MissingPackageError, OptionError
+from saevit.images import UnreadableImage
 from saevit.text import printable
-from saevit.train.data import Inputs, Split, UnreadableImage, drop_unreadable, eval_transform, open_data
+from saevit.train.data_sources import open_data
+from saevit.train.image_data import Split
+from saevit.train.loaders import EvalImages, collate
+from saevit.train.transforms import eval_transform
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "all")
-NETWORK = SimpleNamespace(img_size=(32, 48), mean=(0.5,) * 3, std=(0.25,) * 3, in_chans=3)
+NETWORK = About(model="any", num_classes=2, img_size=(32, 48), mean=(0.5,) * 3, std=(0.25,) * 3)
 
 
 def draw(path: Path, value: int = 128, mode: str = "RGB") -> None:
@@ -77,7 +82,7 @@ def test_train_and_val_folders(tmp_path: Path) -> None:
     assert Counter(kept(tmp_path, "all")) == {0: 4, 1: 7}
     data = open_data(str(tmp_path), "validation")
     assert data.class_names == ("a", "b")
-    assert data.warnings == ("class a without an image (validation); each keeps its place among the classes",)
+    assert data.warnings == ("class a without an image (validation); each keeps its label",)
     draw(tmp_path / "val" / "zebra" / "0.png")
     with pytest.raises(OptionError, match="class zebra in val/ and not in train/"):
         open_data(str(tmp_path), "validation")
@@ -115,7 +120,7 @@ def test_which_of_several_is_taken_is_said(tmp_path: Path) -> None:
     assert (len(kept(tmp_path, "train")), len(kept(tmp_path, "validation"))) == (8, 4)
     for split in SPLITS:
         assert open_data(str(tmp_path), split).warnings == (
-            "Train/ and val/ are read; left aside: annotations, extra, Test, training",
+            "Train/ and val/ are read; not used: annotations, extra, Test, training",
         )
 
 
@@ -124,7 +129,7 @@ def test_unlabelled_test_images_beside_the_splits_are_left_aside(tmp_path: Path)
     filled(tmp_path / "val", "ab", 2)
     draw(tmp_path / "test" / "0.png")
     data = open_data(str(tmp_path), "validation")
-    assert (len(data), data.warnings) == (4, ("train/ and val/ are read; left aside: test",))
+    assert (len(data), data.warnings) == (4, ("train/ and val/ are read; not used: test",))
 
 
 @pytest.mark.parametrize(
@@ -155,7 +160,7 @@ def test_splits_within_what_would_be_a_class_are_refused(tmp_path: Path) -> None
         filled(tmp_path / "folds" / fold / "TEST", "ab", 1)
     for source in ("folds", "."):
         with pytest.raises(
-            OptionError, match=r"one/ has folders of both splits|has images of one class only"
+            OptionError, match=r"one/ contains folders of both splits|has images of one class only"
         ):
             open_data(str(tmp_path / source), "train")
     assert open_data(str(tmp_path / "folds" / "two"), "train").class_names == ("a", "b")
@@ -278,7 +283,7 @@ def test_files_that_are_no_images(tmp_path: Path) -> None:
     data = open_data(str(tmp_path), "all")
     assert len(data) == 10
     assert any(line.startswith("1 file without the ending of an image") for line in data.warnings)
-    assert any(line.startswith("1 image beside the class folders") for line in data.warnings)
+    assert any(line.startswith("1 image outside the class folders") for line in data.warnings)
 
 
 def test_broken_images_are_dropped_and_counted(tmp_path: Path) -> None:
@@ -289,11 +294,11 @@ def test_broken_images_are_dropped_and_counted(tmp_path: Path) -> None:
     data = open_data(str(tmp_path), "all")
     with pytest.raises(UnreadableImage, match=r"9\.jpg is not a PNG"):
         data[2]
-    inputs = Inputs(data, eval_transform(NETWORK))
-    x, labels, dropped = drop_unreadable([inputs[i] for i in range(len(inputs))])
+    inputs = EvalImages(data, eval_transform(NETWORK))
+    x, labels, dropped = collate([inputs[i] for i in range(len(inputs))])
     assert (x.shape, labels.tolist()) == ((4, 3, 32, 48), [0, 0, 1, 1])
     assert [Path(error.path).name for error in dropped] == ["9.jpg", "9.png"]
-    x, labels, dropped = drop_unreadable([inputs[2]])
+    x, labels, dropped = collate([inputs[2]])
     assert (len(x), len(labels), len(dropped)) == (0, 0, 1)
     assert str(pickle.loads(pickle.dumps(dropped[0]))) == str(dropped[0])
 
@@ -345,7 +350,7 @@ def test_links_are_followed_but_never_in_circles(tmp_path: Path) -> None:
     assert Counter(data.labels) == {0: 2, 1: 3, 2: 3}
     assert [text.rpartition("/")[2] for text in data.skipped] == [
         "round is a link to a folder above it",
-        "dead.png is a link to nothing, or no file",
+        "dead.png is a broken link or not a regular file",
     ]
 
 
@@ -476,7 +481,7 @@ def test_hugging_face_data_where_they_lie(tmp_path: Path) -> None:
     (tmp_path / "data" / "train" / "a" / "0.png").write_bytes(b"broken")
     data = open_data(f"hfds/{tmp_path / 'data'}", "train", root=tmp_path / "cache")
     assert (data.class_names, Counter(data.labels)) == (("a", "b"), {0: 2, 1: 2})
-    found = [Inputs(data, lambda image: torch.zeros(1))[i] for i in range(4)]
+    found = [EvalImages(data, lambda image: torch.zeros(1))[i] for i in range(4)]
     assert sum(isinstance(one, UnreadableImage) for one in found) == 1  # and no other in its place
     with pytest.raises(OptionError, match="nothing is downloaded"):
         open_data("hfds/imagenet-1k", "train", root=tmp_path / "cache")
@@ -484,9 +489,7 @@ def test_hugging_face_data_where_they_lie(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("in_chans", [1, 3])
 def test_what_a_network_takes(in_chans: int) -> None:
-    about = SimpleNamespace(
-        img_size=(32, 48), mean=(0.5,) * in_chans, std=(0.25,) * in_chans, in_chans=in_chans
-    )
+    about = replace(NETWORK, mean=(0.5,) * in_chans, std=(0.25,) * in_chans, in_chans=in_chans)
     transform = eval_transform(about, 1.0)
     for image in (Image.new("RGB", (100, 60), (255, 255, 255)), Image.new("L", (20, 90), 255)):
         x = transform(image)
@@ -495,7 +498,7 @@ def test_what_a_network_takes(in_chans: int) -> None:
 
 
 def test_two_channels_are_no_image() -> None:
-    about = SimpleNamespace(img_size=(32, 32), mean=(0.5,) * 2, std=(0.5,) * 2, in_chans=2)
+    about = replace(NETWORK, mean=(0.5,) * 2, std=(0.5,) * 2, in_chans=2)
     with pytest.raises(OptionError, match=r"1 channel \(grey\) or 3"):
         eval_transform(about)
 
@@ -503,6 +506,6 @@ def test_two_channels_are_no_image() -> None:
 def test_the_crop_is_timms() -> None:
     image = Image.new("RGB", (64, 64))
     image.paste((255, 255, 255), (4, 4, 60, 60))  # exactly what 7/8 of the side keep
-    about = SimpleNamespace(img_size=(56, 56), mean=(0.0,) * 3, std=(1.0,) * 3, in_chans=3)
+    about = replace(NETWORK, img_size=(56, 56), mean=(0.0,) * 3, std=(1.0,) * 3)
     assert torch.allclose(eval_transform(about)(image), torch.ones(3, 56, 56))
     assert eval_transform(about, 1.0)(image)[0, 0, 0] < 0.1

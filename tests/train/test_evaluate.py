@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from saevit.checkpoint import About, save_checkpoint
 from saevit.errors import MeasureError, OptionError
-from saevit.models import Weighted, build_network, weighted
-from saevit.runs.calibration import calibration_error
-from saevit.train import evaluate as module
-from saevit.train.data import ImageData, open_data
-from saevit.train.evaluate import EvalPlan, evaluate, rates
+from saevit.models import LoadedNetwork, build_network, load_network
+from saevit.runs.statistics import calibration_error
+from saevit.train import accuracy as module
+from saevit.train.accuracy import EvalPlan, evaluate_network, rates
+from saevit.train.data_sources import open_data
+from saevit.train.image_data import ImageData
 
 NAMES = tuple("abcdefg")
 ABOUT = About(
@@ -70,12 +71,12 @@ def no_folding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "for_inference", lambda net: net if isinstance(net, Oracle) else real(net))
 
 
-def trained(net: nn.Module) -> Weighted:
-    return Weighted(model=net.eval(), about=ABOUT, is_random=False, sha256="9a129038")
+def trained(net: nn.Module) -> LoadedNetwork:
+    return LoadedNetwork(model=net.eval(), about=ABOUT, is_random=False, sha256="9a129038")
 
 
 def test_an_oracle_is_always_right(greys: ImageData, file: Path) -> None:
-    found = evaluate(trained(Oracle(0.9)), greys, file, PLAN)
+    found = evaluate_network(trained(Oracle(0.9)), greys, file, PLAN)
     assert (found.top1.hits, found.top1.total, found.images) == (14, 14, 14)
     assert found.top5 is not None
     assert found.top5.value == 1
@@ -86,7 +87,7 @@ def test_an_oracle_is_always_right(greys: ImageData, file: Path) -> None:
 
 
 def test_one_that_is_always_wrong(greys: ImageData, file: Path) -> None:
-    found = evaluate(trained(Oracle(0.9, off=1)), greys, file, PLAN)
+    found = evaluate_network(trained(Oracle(0.9, off=1)), greys, file, PLAN)
     assert found.top1.value == 0
     assert found.loss == pytest.approx(-math.log(0.1 / 6), rel=1e-5)
     assert found.calibration_error == pytest.approx(calibration_error([0.9] * 14, [False] * 14), rel=1e-5)
@@ -97,20 +98,20 @@ def test_broken_images_count_nowhere(greys: ImageData, file: Path) -> None:
     (folder / "a" / "0.png").write_bytes(b"broken")
     for n in range(2):
         (folder / "b" / f"{n}.png").write_bytes(b"broken")
-    found = evaluate(trained(Oracle(0.9)), greys, file, PLAN)
+    found = evaluate_network(trained(Oracle(0.9)), greys, file, PLAN)
     assert (found.top1.total, len(found.unreadable)) == (11, 3)
     assert "a/0.png is not a PNG" in found.unreadable[0]
     assert [c.name for c in found.classes] == ["a", *NAMES[2:]]
     for path in folder.rglob("*.png"):
         path.write_bytes(b"broken")
     with pytest.raises(MeasureError, match=r"no image of .* could be read: "):
-        evaluate(trained(Oracle(0.9)), greys, file, PLAN)
+        evaluate_network(trained(Oracle(0.9)), greys, file, PLAN)
 
 
 def test_workers_see_the_same(greys: ImageData, file: Path) -> None:
     (Path(greys.name) / "a" / "0.png").write_bytes(b"broken")
     plans = (PLAN, replace(PLAN, workers=1, batch_size=14))
-    first, second = (evaluate(trained(Oracle(0.7)), greys, file, plan) for plan in plans)
+    first, second = (evaluate_network(trained(Oracle(0.7)), greys, file, plan) for plan in plans)
     assert (first.top1, first.unreadable) == (second.top1, second.unreadable)
     assert first.loss == pytest.approx(second.loss)
 
@@ -119,22 +120,22 @@ def test_other_classes_are_refused(greys: ImageData, file: Path) -> None:
     net = trained(Oracle(0.9))
     fewer = replace(greys, class_names=NAMES[:6])
     with pytest.raises(OptionError, match=r"has 7 classes and .* 6: .*it was trained on greys"):
-        evaluate(net, fewer, file, PLAN)
+        evaluate_network(net, fewer, file, PLAN)
     swapped = replace(greys, class_names=("b", "a", *NAMES[2:]))
     with pytest.raises(OptionError, match=r"class 0 of saevit_pico:classes=7 is 'a' and of .* 'b'"):
-        evaluate(net, swapped, file, PLAN)
+        evaluate_network(net, swapped, file, PLAN)
     unnamed = replace(net, about=replace(ABOUT, class_names=()))
-    assert evaluate(unnamed, swapped, file, PLAN).images == 14
+    assert evaluate_network(unnamed, swapped, file, PLAN).images == 14
 
 
 def test_random_weights_measure_nothing(greys: ImageData, file: Path) -> None:
     with pytest.raises(OptionError, match="random weights"):
-        evaluate(weighted("saevit_pico:classes=7", None), greys, file, PLAN)
+        evaluate_network(load_network("saevit_pico:classes=7", None), greys, file, PLAN)
 
 
 def test_outputs_that_are_not_finite(greys: ImageData, file: Path) -> None:
     with pytest.raises(MeasureError, match="not finite"):
-        evaluate(trained(Oracle(float("nan"))), greys, file, PLAN)
+        evaluate_network(trained(Oracle(float("nan"))), greys, file, PLAN)
 
 
 def test_few_classes_have_no_top5(tmp_path: Path, file: Path) -> None:
@@ -144,7 +145,7 @@ def test_few_classes_have_no_top5(tmp_path: Path, file: Path) -> None:
     net = build_network("saevit_pico:depths=1,classes=2", (32, 32))
     about = replace(ABOUT, model="saevit_pico:depths=1,classes=2", num_classes=2, class_names=())
     data = open_data(str(tmp_path), "all")
-    found = evaluate(Weighted(model=net, about=about, is_random=False), data, file, PLAN)
+    found = evaluate_network(LoadedNetwork(model=net, about=about, is_random=False), data, file, PLAN)
     assert found.top5 is None
     assert found.conditions.folded
 
@@ -158,7 +159,7 @@ def test_it_runs_what_it_loads(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     save_checkpoint(net.state_dict(), about, path)
     data = open_data("digits", "validation")
-    found = evaluate(weighted(None, path), data, path, replace(PLAN, batch_size=100))
+    found = evaluate_network(load_network(None, path), data, path, replace(PLAN, batch_size=100))
     transform = module.eval_transform(about, data.crop_pct)
     with torch.inference_mode():
         logits = net(torch.stack([transform(data[i][0]) for i in range(len(data))]))

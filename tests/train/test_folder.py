@@ -12,16 +12,23 @@ import pytest
 import torch
 
 from saevit.errors import OptionError
-from saevit.train.folder import Folder, begin, claimed, folder_for, found_state, is_of
-from saevit.train.image_data import Identity
+from saevit.train.image_data import DataIdentity
 from saevit.train.recipe import Recipe
-from saevit.train.run import Run
-from saevit.train.state import Part, State, load_state, save_state
-from saevit.train.training_log import Epoch
+from saevit.train.run_folder import (
+    FILES,
+    begin_run,
+    claim_folder,
+    default_folder,
+    holds_run,
+    load_state,
+    read_state,
+    save_state,
+)
+from saevit.train.state import Epoch, EpochProgress, TrainingRun, TrainingState
 
-DATA = Identity(fingerprint="0", images=(("a", 3), ("b", 2)))
-STATE = State(  # nothing is done
-    run=Run(model="saevit_pico", data="digits"),
+DATA = DataIdentity(fingerprint="0", images=(("a", 3), ("b", 2)))
+STATE = TrainingState(  # nothing is done
+    run=TrainingRun(model="saevit_pico", data="digits"),
     recipe=Recipe(),
     base="imagenet",
     processes=1,
@@ -49,49 +56,53 @@ DONE = replace(STATE, rows=(ROW,), tensors=TENSORS)
 
 
 def test_the_usual_folder_is_named_after_model_and_data() -> None:
-    assert folder_for("saevit_pico", "digits").path == Path("runs/saevit_pico-digits")
-    found = folder_for("timm:mobilenetv3_small_100", "/data/my cats/").path
+    assert default_folder("saevit_pico", "digits") == Path("runs/saevit_pico-digits")
+    found = default_folder("timm:mobilenetv3_small_100", "/data/my cats/")
     assert found == Path("runs/timm-mobilenetv3_small_100-my-cats")
-    assert folder_for("saevit_pico:width=0.5,ffn=mlp", "torch/cifar10").path.parent == Path("runs")
+    assert default_folder("saevit_pico:width=0.5,ffn=mlp", "torch/cifar10").parent == Path("runs")
 
 
 def test_a_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
     for _ in range(2):
-        with claimed(Folder(tmp_path / "new" / "run")):
+        with claim_folder(tmp_path / "new" / "run"):
             pass
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(OptionError, match="is not empty: --overwrite starts anew"), claimed(Folder(tmp_path)):
+    with (
+        pytest.raises(OptionError, match="is not empty: --overwrite replaces it"),
+        claim_folder(tmp_path),
+    ):
         pass
     for name in ("last.pt", "recipe.toml"):
         (tmp_path / name).write_text("x")
         with (
-            pytest.raises(OptionError, match=r"--resume .* goes on with it, or --over"),
-            claimed(Folder(tmp_path)),
+            pytest.raises(OptionError, match=r"--resume .* continues the run in it, or --over"),
+            claim_folder(tmp_path),
         ):
             pass
         (tmp_path / name).unlink()
 
 
 def test_an_earlier_run_stays_until_the_new_one_begins(tmp_path: Path) -> None:
-    folder = Folder(tmp_path)
-    for file in (*folder.files, tmp_path / "notes.txt"):
+    folder = tmp_path
+    files = [folder / name for name in FILES]
+    for file in (*files, tmp_path / "notes.txt"):
         file.write_text("old")
-    with claimed(folder, overwrite=True):
-        begin(folder, STATE, overwrite=False)  # nothing is done yet
-        assert {file.read_text() for file in folder.files} == {"old"}
-        assert not is_of(folder, STATE)
-        begin(folder, STATE, overwrite=True)
+    with claim_folder(folder, overwrite=True):
+        begin_run(folder, STATE, overwrite=False)  # nothing is done yet
+        assert {file.read_text() for file in files} == {"old"}
+        assert not holds_run(folder, STATE)
+        begin_run(folder, STATE, overwrite=True)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["notes.txt", "recipe.toml"]
-    assert is_of(folder, STATE)
-    assert not is_of(folder, replace(STATE, started="another time"))
+    assert holds_run(folder, STATE)
+    assert not holds_run(folder, replace(STATE, started="another time"))
 
 
 @pytest.mark.parametrize("how", [{}, {"overwrite": True}, {"resume": True}], ids=str)
 def test_a_folder_has_one_owner(how: dict[str, bool], tmp_path: Path) -> None:
-    with claimed(Folder(tmp_path)):
+    with claim_folder(tmp_path):
         (tmp_path / ".saevit-half.pt").write_text("of the owner")
         said = pytest.raises(OptionError, match=f"is in use by process {os.getpid()}: wait until it ends")
-        with said, claimed(Folder(tmp_path), **how):
+        with said, claim_folder(tmp_path, **how):
             pass
         assert (tmp_path / ".saevit-half.pt").exists()
 
@@ -99,7 +110,7 @@ def test_a_folder_has_one_owner(how: dict[str, bool], tmp_path: Path) -> None:
 def test_what_a_killed_process_left_half_written_is_removed(tmp_path: Path) -> None:
     (tmp_path / ".saevit-abc.pt").write_text("half")
     (tmp_path / ".saevit-lock").write_text("123")
-    with claimed(Folder(tmp_path)):
+    with claim_folder(tmp_path):
         pass
     assert not any(tmp_path.iterdir())
 
@@ -108,18 +119,20 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     for name, how, message in (
         ("file", {"overwrite": True}, "--output .*/file is a file: name a folder"),
-        ("file", {"resume": True}, "--resume .*/file is no folder of a run"),
-        ("gone", {"resume": True}, "--resume .*/gone is no folder of a run"),
+        ("file", {"resume": True}, "--resume .*/file is not the folder of a run"),
+        ("gone", {"resume": True}, "--resume .*/gone is not the folder of a run"),
         ("file/run", {}, "cannot be made: Not a directory"),
         (300 * "x", {}, "cannot be used: File name too long"),
     ):
-        with pytest.raises(OptionError, match=message), claimed(Folder(tmp_path / name), **how):
+        with pytest.raises(OptionError, match=message), claim_folder(tmp_path / name, **how):
             pass
 
 
 def test_a_state_comes_back_to_the_last_bit(tmp_path: Path) -> None:
     recipe = replace(STATE.recipe, lr=0.1 + 0.2, img_size=(32, 64))
-    state = replace(STATE, recipe=recipe, rows=(ROW,), part=Part(updates=3, loss=0.1 * 3), tensors=TENSORS)
+    state = replace(
+        STATE, recipe=recipe, rows=(ROW,), part=EpochProgress(updates=3, loss=0.1 * 3), tensors=TENSORS
+    )
     save_state(state, tmp_path / "last.pt")
     found = load_state(tmp_path / "last.pt")
     assert replace(found, tensors=None) == replace(state, tensors=None)
@@ -128,7 +141,7 @@ def test_a_state_comes_back_to_the_last_bit(tmp_path: Path) -> None:
     torch.load(tmp_path / "last.pt", weights_only=True)
 
 
-def loaded(path: Path) -> tuple[State | None, str]:
+def loaded(path: Path) -> tuple[TrainingState | None, str]:
     """Return a state, or why it is refused."""
     try:
         return load_state(path), ""
@@ -208,13 +221,13 @@ def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_run_that_kept_no_state_begins_anew(tmp_path: Path) -> None:
-    begin(Folder(tmp_path), STATE, overwrite=False)
-    found = found_state(Folder(tmp_path))
+    begin_run(tmp_path, STATE, overwrite=False)
+    found = read_state(tmp_path)
     assert (found.run, found.recipe, found.base) == (STATE.run, STATE.recipe, STATE.base)
     assert not found.is_begun
     (tmp_path / "recipe.toml").write_text("epochs = 3\n")
-    with pytest.raises(OptionError, match="does not say of which model and data"):
-        found_state(Folder(tmp_path))
+    with pytest.raises(OptionError, match="does not name model and data"):
+        read_state(tmp_path)
 
 
 def test_a_write_that_fails_leaves_the_earlier_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,17 +286,17 @@ def test_a_state_of_version_0_1_is_refused_if_it_is_of_a_variant(tmp_path: Path)
         with pytest.raises(OptionError) as caught:
             load_state(path)
         assert str(caught.value) == (
-            f"--resume: {path} holds a SAEViT of version 0.1, whose network was another one: train it again"
+            f"--resume: {path} holds a SAEViT of version 0.1, whose network was different: train it again"
         )
 
 
 def test_a_folder_without_a_state_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"there is no last.pt in it"):
-        found_state(Folder(tmp_path))
+        read_state(tmp_path)
     (tmp_path / "last.pt").mkdir()
     with pytest.raises(OptionError, match=r"last\.pt is a folder"):
-        found_state(Folder(tmp_path))
+        read_state(tmp_path)
     (tmp_path / "last.pt").rmdir()
     os.mkfifo(tmp_path / "last.pt")
     with pytest.raises(OptionError, match=r"last\.pt is no regular file"):
-        found_state(Folder(tmp_path))
+        read_state(tmp_path)

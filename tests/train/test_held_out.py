@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saevit.train.held_out import held_out
+from saevit.train.image_data import hold_out
 
 labels = st.lists(st.integers(0, 5), max_size=80)
 
@@ -13,7 +13,7 @@ labels = st.lists(st.integers(0, 5), max_size=80)
 @given(labels, st.floats(0.01, 0.99))
 def test_each_class_gives_its_share(classes: list[int], share: float) -> None:
     keys = [f"{i}.png" for i in range(len(classes))]
-    out = held_out(keys, classes, share)
+    out = hold_out(keys, classes, share)
     whole = Counter(classes)
     given_up = Counter(c for c, is_out in zip(classes, out, strict=True) if is_out)
     for c, n in whole.items():
@@ -23,13 +23,13 @@ def test_each_class_gives_its_share(classes: list[int], share: float) -> None:
 @given(labels, st.randoms())
 def test_the_order_of_the_files_does_not_matter(classes: list[int], random: st.DataObject) -> None:
     keys = [f"{i}.png" for i in range(len(classes))]
-    chosen = dict(zip(keys, held_out(keys, classes), strict=True))
+    chosen = dict(zip(keys, hold_out(keys, classes), strict=True))
     order = list(range(len(classes)))
     random.shuffle(order)  # type: ignore[attr-defined]
-    again = held_out([keys[i] for i in order], [classes[i] for i in order])
+    again = hold_out([keys[i] for i in order], [classes[i] for i in order])
     assert dict(zip([keys[i] for i in order], again, strict=True)) == chosen
 
 
 def test_the_split_never_moves() -> None:
-    out = held_out([str(i) for i in range(20)], [0] * 20)
+    out = hold_out([str(i) for i in range(20)], [0] * 20)
     assert [i for i, is_out in enumerate(out) if is_out] == [8, 9, 13, 17]

@@ -15,22 +15,23 @@ from PIL import Image
 
 from saevit.checkpoint import About
 from saevit.train import loaders
-from saevit.train.data import open_data
-from saevit.train.loaders import Augmented, Sample, WorkersFailed, loader, train_transform
+from saevit.train.data_sources import open_data
+from saevit.train.loaders import Sample, TrainImages, WorkersFailed, make_loader
 from saevit.train.recipe import Recipe
+from saevit.train.transforms import train_transform
 from tests.train.tiny import squares
 
 ABOUT = About(model="any", num_classes=3, img_size=(32, 40), mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Augmented:
+def images(tmp_path_factory: pytest.TempPathFactory) -> TrainImages:
     """Augmented squares."""
     data = open_data(str(squares(tmp_path_factory.mktemp("squares"))), "train")
-    return Augmented(data=data, transform=train_transform(ABOUT, Recipe()), seed=4)
+    return TrainImages(data=data, transform=train_transform(ABOUT, Recipe()), seed=4)
 
 
-def test_an_image_is_the_same_whatever_was_drawn_before(images: Augmented) -> None:
+def test_an_image_is_the_same_whatever_was_drawn_before(images: TrainImages) -> None:
     first, label = images[2, 7]  # type: ignore[misc]
     torch.manual_seed(99)
     np.random.seed(99)  # noqa: NPY002
@@ -42,14 +43,14 @@ def test_an_image_is_the_same_whatever_was_drawn_before(images: Augmented) -> No
     assert not torch.equal(first, images[3, 7][0])  # type: ignore[index]
 
 
-def test_reading_leaves_the_generators_as_they_were(images: Augmented) -> None:
+def test_reading_leaves_the_generators_as_they_were(images: TrainImages) -> None:
     before = torch.get_rng_state()
     images[0, 0]
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_a_loader_gives_each_plan_in_its_order(images: Augmented) -> None:
-    source = loader(images, workers=0, device=torch.device("cpu"))
+def test_a_loader_gives_each_plan_in_its_order(images: TrainImages) -> None:
+    source = make_loader(images, workers=0, device=torch.device("cpu"))
     for plan in ([[(0, 3), (0, 1)], [(0, 2)]], [[(1, 0)]]):
         found = [labels.tolist() for _, labels, _ in source.batches(plan)]
         assert found == [[images.data.labels[i] for _, i in batch] for batch in plan]
@@ -74,7 +75,7 @@ def test_randaugment_of_any_strength_runs(in_chans: int) -> None:
 
 def test_folder_names_do_not_matter(tmp_path: Path) -> None:
     data = open_data(str(squares(tmp_path / "a b")), "train")
-    x, _ = Augmented(data=data, transform=train_transform(ABOUT, Recipe()), seed=0)[0, 0]  # type: ignore[misc]
+    x, _ = TrainImages(data=data, transform=train_transform(ABOUT, Recipe()), seed=0)[0, 0]  # type: ignore[misc]
     assert x.isfinite().all()
 
 
@@ -124,10 +125,10 @@ def test_workers_in_trouble_are_one_line_and_none_is_left(
     if trouble is stop:  # nothing else may end so
         monkeypatch.setattr(loaders, "HANG", 1.0)
         monkeypatch.setattr(loaders, "POLL", 0.5)
-    source = loader(Troubled(trouble), workers=2, device=torch.device("cpu"))
+    source = make_loader(Troubled(trouble), workers=2, device=torch.device("cpu"))
     seen: list[int] = []
     batches = source.batches(PLAN)
-    with pytest.raises(WorkersFailed, match=rf"{said}.*: raise the shared memory .*--workers 0") as caught:
+    with pytest.raises(WorkersFailed, match=rf"{said}.*: increase the shared memory .*--workers 0") as caught:
         seen.extend(labels.item() for _, labels, _ in batches)
     assert str(caught.value).isprintable()
     assert seen == list(range(len(seen)))
@@ -136,7 +137,7 @@ def test_workers_in_trouble_are_one_line_and_none_is_left(
 
 
 def test_a_wish_to_stop_is_met_while_workers_hang() -> None:
-    source = loader(Troubled(stop), workers=2, device=torch.device("cpu"))
+    source = make_loader(Troubled(stop), workers=2, device=torch.device("cpu"))
     seen: list[int] = []
     for _, labels, _ in source.batches([[0], [5], [2]], lambda: bool(seen)):
         seen.append(labels.item())
@@ -151,15 +152,15 @@ def test_too_little_shared_memory_is_one_line(monkeypatch: pytest.MonkeyPatch) -
         raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left (28)")
 
     monkeypatch.setattr(torch.UntypedStorage, "_share_fd_cpu_", full)
-    source = loader(Troubled(print), workers=1, device=torch.device("cpu"))
-    with pytest.raises(WorkersFailed, match=r"unable to allocate shared memory.* raise the shared memory"):
+    source = make_loader(Troubled(print), workers=1, device=torch.device("cpu"))
+    with pytest.raises(WorkersFailed, match=r"unable to allocate shared memory.* increase the shared memory"):
         next(source.batches(PLAN))
     assert not multiprocessing.active_children()
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_a_loader_serves_many_plans(workers: int) -> None:
-    source = loader(Troubled(int), workers=workers, device=torch.device("cpu"))
+    source = make_loader(Troubled(int), workers=workers, device=torch.device("cpu"))
     for count in (4, 0, 7, 1):
         plan = [[i, i + 10] for i in range(count)]
         with closing(source.batches(plan)) as batches:

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from saevit.errors import OptionError
-from saevit.train.recipe import RULES, SOURCES, Recipe, advice, effective, shown
-from saevit.train.recipe_text import (
+from saevit.train.recipe import RULES, SOURCES, Recipe, advise, format_value, resolve_recipe
+from saevit.train.recipe_files import (
     BUILT_IN,
     SET,
-    differing,
+    describe_recipe,
+    list_sources,
     read_recipe,
-    recipe_toml,
-    sources_of,
-    with_text,
+    set_values,
+    write_toml,
 )
 
 
@@ -28,15 +28,15 @@ def test_every_value_has_a_rule_and_a_source() -> None:
     assert list(SOURCES) == names
     assert list(RULES) == names
     for base in BUILT_IN:
-        assert list(sources_of(BUILT_IN[base], base)) == names
+        assert list(list_sources(BUILT_IN[base], base)) == names
 
 
 @pytest.mark.parametrize("base", BUILT_IN)
 def test_a_recipe_file_repeats_the_recipe(base: str, tmp_path: Path) -> None:
-    closed = effective(BUILT_IN[base], params=int(7e6), own_drop_path=0.0, processes=2)
+    closed = resolve_recipe(BUILT_IN[base], params=int(7e6), own_drop_path=0.0, processes=2)
     path = tmp_path / "recipe.toml"
     run = {"model": 'a "b"\\c', "data": "digits", "channels_last": True, "teacher": None}
-    path.write_text(recipe_toml(closed, base, run), encoding="utf-8")
+    path.write_text(write_toml(closed, base, run), encoding="utf-8")
     found_base, recipe, found_run = read_recipe(str(path))
     assert (found_base, recipe) == (base, closed)
     assert found_run == {name: value for name, value in run.items() if value is not None}
@@ -44,30 +44,34 @@ def test_a_recipe_file_repeats_the_recipe(base: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("recipe", BUILT_IN.values(), ids=BUILT_IN.keys())
 def test_every_value_can_be_typed(recipe: Recipe) -> None:
-    typed = {name: shown(getattr(recipe, name)) for name in RULES if getattr(recipe, name) not in (None, "")}
-    again = with_text(replace(recipe, epochs=7), typed)
+    typed = {
+        name: format_value(getattr(recipe, name)) for name in RULES if getattr(recipe, name) not in (None, "")
+    }
+    again = set_values(replace(recipe, epochs=7), typed)
     assert again == replace(recipe, ratio=again.ratio)
     assert again.ratio == pytest.approx(recipe.ratio, rel=1e-5)
 
 
 def test_what_is_open_is_closed() -> None:
-    closed = effective(Recipe(), params=int(2e6), own_drop_path=0.0, processes=4)
+    closed = resolve_recipe(Recipe(), params=int(2e6), own_drop_path=0.0, processes=4)
     assert closed.lr == pytest.approx(1e-3 * 128 * 4 / 1024)
     assert closed.drop_path_rate == 0.0
-    assert effective(Recipe(), params=int(9e6), own_drop_path=0.0, processes=1).drop_path_rate == 0.05
-    assert effective(Recipe(), params=int(9e7), own_drop_path=0.3, processes=1).drop_path_rate == 0.3
+    assert resolve_recipe(Recipe(), params=int(9e6), own_drop_path=0.0, processes=1).drop_path_rate == 0.05
+    assert resolve_recipe(Recipe(), params=int(9e7), own_drop_path=0.3, processes=1).drop_path_rate == 0.3
     assert (
-        effective(Recipe(drop_path_rate=0.2), params=1, own_drop_path=0.3, processes=1).drop_path_rate == 0.2
+        resolve_recipe(Recipe(drop_path_rate=0.2), params=1, own_drop_path=0.3, processes=1).drop_path_rate
+        == 0.2
     )
-    assert effective(Recipe(lr=0.5), params=1, own_drop_path=0.0, processes=9).lr == 0.5
-    assert effective(Recipe(epochs=5), params=1, own_drop_path=0.0, processes=1).warmup_epochs == 1.0
+    assert resolve_recipe(Recipe(lr=0.5), params=1, own_drop_path=0.0, processes=9).lr == 0.5
+    assert resolve_recipe(Recipe(epochs=5), params=1, own_drop_path=0.0, processes=1).warmup_epochs == 1.0
 
 
 def test_what_was_set_says_so() -> None:
-    recipe = with_text(BUILT_IN["digits"], {"epochs": "3"})
-    assert sources_of(recipe, "digits")["epochs"] == SET
-    assert sources_of(recipe, "digits")["smoothing"] == SOURCES["smoothing"]
-    assert differing(recipe, BUILT_IN["digits"]) == {"epochs": (3, BUILT_IN["digits"].epochs)}
+    recipe = set_values(BUILT_IN["digits"], {"epochs": "3"})
+    assert list_sources(recipe, "digits")["epochs"] == SET
+    assert list_sources(recipe, "digits")["smoothing"] == SOURCES["smoothing"]
+    assert describe_recipe(recipe, "digits") == "digits, seed 0; epochs 3 (not 20)"
+    assert describe_recipe(BUILT_IN["digits"], "digits") == "digits, seed 0; unchanged"
 
 
 def test_digits_are_not_mirrored() -> None:
@@ -92,7 +96,7 @@ def test_digits_are_not_mirrored() -> None:
 )
 def test_a_value_that_cannot_be_is_one_line(key: str, text: str, message: str) -> None:
     with pytest.raises(OptionError) as caught:
-        with_text(Recipe(), {key: text})
+        set_values(Recipe(), {key: text})
     assert message in str(caught.value)
 
 
@@ -124,7 +128,7 @@ def test_no_value_is_without_bounds(name: str) -> None:
     typed = ["", "1e400", "-1e400", "1e308", "1e-320", "nan", "-inf", "9" * 5000, "0x10", "1_0", "٣", "1,2,3"]
     typed += ["1e7", "1,1e300", "rand-m9-n999999", "rand-m9-n1e9", "rand-n" + "9" * 4000, "\x1b[2J", "a\nb"]
     for text in typed:
-        check_bounds(name, lambda text=text: with_text(Recipe(), {name: text}))  # type: ignore[misc]
+        check_bounds(name, lambda text=text: set_values(Recipe(), {name: text}))  # type: ignore[misc]
     for value in (10**400, -(10**30), 1e308, 5e-324, math.nan, math.inf, [1e308, 1e308], {}, [[]], True, b""):
         check_bounds(name, lambda value=value: replace(Recipe(), **{name: value}))  # type: ignore[misc]
 
@@ -186,7 +190,7 @@ def test_augmentation_without_end_is_refused(text: str, key: str) -> None:
         ("lr = 1979-05-27", "lr=1979-05-27: a number of 0 or more"),
         ("aa = 'a\\u001bb'".replace("'", '"'), "aa: a\\x1bb has control characters"),
         ("base = ['digits']", "base=['digits'] is not a recipe: "),
-        ("run = 3", "run is no table"),
+        ("run = 3", "run is not a table"),
         ("[run]\nmodel = 5", "model = 5: Input should be a valid string"),
         ("[run]\nval_every = 'soon'", "val_every = 'soon': Input should be a valid integer"),
         ("[run]\nval_every = 0", "val_every=0: a whole number from 1 to 1,000,000"),
@@ -222,7 +226,7 @@ def test_what_is_no_recipe_file_is_one_line(kind: str, tmp_path: Path) -> None:
 
 
 def test_foreign_names_are_written_escaped() -> None:
-    text = recipe_toml(Recipe(), "imagenet", {"model": "a\x1b[2J\n\udcff", "data": "数据"})
+    text = write_toml(Recipe(), "imagenet", {"model": "a\x1b[2J\n\udcff", "data": "数据"})
     assert all(line.isprintable() for line in text.splitlines())
     assert tomllib.loads(text)["run"] == {"model": "a\\x1b[2J\\n\\udcff", "data": "数据"}
 
@@ -231,8 +235,8 @@ def test_foreign_names_are_written_escaped() -> None:
 @pytest.mark.parametrize("epochs", [1, 30, 300])
 def test_advice_is_followed_by_none(updates: int, epochs: int) -> None:
     recipe = Recipe(batch_size=24, epochs=epochs)
-    closed = effective(recipe, params=1, own_drop_path=0.0, processes=1)
-    said = advice(recipe, closed, updates=updates)
+    closed = resolve_recipe(recipe, params=1, own_drop_path=0.0, processes=1)
+    said = advise(recipe, closed, updates=updates)
     assert bool(said) == (updates * epochs * 1e-3 * 24 / 1024 < 0.02)
     if said:
         enough = re.search(r"--epochs (\d+)", said)

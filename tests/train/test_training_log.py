@@ -3,7 +3,7 @@
 import csv
 import io
 
-from saevit.train.training_log import Epoch, best_of, log_csv
+from saevit.train.state import Epoch, best_epoch, write_log
 
 
 def row(epoch: int, top1: float | None) -> Epoch:
@@ -24,14 +24,14 @@ def row(epoch: int, top1: float | None) -> Epoch:
 
 def test_the_best_is_the_first_of_the_highest() -> None:
     rows = [row(1, 50.0), row(2, None), row(3, 70.0), row(4, 70.0), row(5, 60.0)]
-    assert best_of(rows) == rows[2]
-    assert best_of([row(1, None)]) is None
-    assert best_of([]) is None
+    assert best_epoch(rows) == rows[2]
+    assert best_epoch([row(1, None)]) is None
+    assert best_epoch([]) is None
 
 
 def test_the_log_has_every_figure_unrounded() -> None:
     rows = [row(1, None), row(3, 100 / 3)]
-    found = list(csv.DictReader(io.StringIO(log_csv(rows))))
+    found = list(csv.DictReader(io.StringIO(write_log(rows))))
     assert [float(line["train_loss"]) for line in found] == [1.0, 1 / 3]
     assert [line["val_top1"] for line in found] == ["", str(100 / 3)]
     assert float(found[0]["lr"]) == 0.1 / 3

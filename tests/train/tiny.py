@@ -8,14 +8,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from saevit.train.folder import Folder, claimed
-from saevit.train.job import prepare
-from saevit.train.loop import train
+from saevit.train.loop import train_network
+from saevit.train.preparation import prepare_run
 from saevit.train.processes import Processes
 from saevit.train.recipe import Recipe
-from saevit.train.run import Run
-from saevit.train.state import State
-from saevit.train.training_log import Epoch
+from saevit.train.run_folder import claim_folder
+from saevit.train.state import Epoch, TrainingRun, TrainingState
 
 MODEL = "saevit_pico:width=0.25,depths=1"
 COLOURS = {"blue": (40, 60, 200), "green": (40, 180, 60), "red": (200, 50, 40)}
@@ -55,23 +53,23 @@ class Told:
 
 
 def trained(
-    run: Run,
+    run: TrainingRun,
     recipe: Recipe,
     output: Path,
     told: Told | None = None,
     *,
-    state: State | None = None,
+    state: TrainingState | None = None,
     workers: int = 0,
     device: str = "cpu",
-) -> State:
+) -> TrainingState:
     """Train in this process, from the start or from a state."""
     told = told or Told()
     alone = Processes(device=torch.device(device))
-    job = prepare(run, recipe if state is None else state.recipe, alone)
-    with claimed(Folder(output), resume=state is not None):
+    job = prepare_run(run, recipe if state is None else state.recipe, alone)
+    with claim_folder(output, resume=state is not None):
         if state is None:
-            state = State(run=run, recipe=job.recipe, base="imagenet", processes=1, data=job.identities)
-        return train(job, state, Folder(output), alone, told, workers=workers, stopped=told.stopped)
+            state = job.new_state("imagenet")
+        return train_network(job, state, output, alone, told, workers=workers, is_stopped=told.stopped)
 
 
 def figures(rows: Iterable[Epoch]) -> list[dict[str, object]]:

@@ -1,4 +1,4 @@
-"""HTML as elements: text and attributes are escaped and printable wherever they come from."""
+"""Elements of HTML and SVG: all text and attributes are escaped and printable."""
 
 from collections.abc import Mapping
 from xml.etree.ElementTree import Element, tostring
@@ -7,7 +7,7 @@ from saevit.text import printable
 
 
 def element(tag: str, attributes: Mapping[str, str], *children: Element | str) -> Element:
-    """Return an element of HTML or SVG with texts and elements in it."""
+    """Return an element with texts and elements in it."""
     made = Element(tag, {name: printable(value) for name, value in attributes.items()})
     last = None
     for child in children:
@@ -21,6 +21,6 @@ def element(tag: str, attributes: Mapping[str, str], *children: Element | str) -
     return made
 
 
-def rendered(*elements: Element) -> str:
-    """Write elements as HTML, one a line."""
+def write_html(*elements: Element) -> str:
+    """Return elements as HTML, one per line."""
     return "\n".join(tostring(one, encoding="unicode", method="html") for one in elements)

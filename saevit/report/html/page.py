@@ -1,73 +1,179 @@
-"""A comparison as one HTML file that needs nothing else: no network, no server, no library."""
+"""A comparison as one HTML file that needs no network, server or library."""
 
 import base64
 import hashlib
 import html
+from collections.abc import Mapping
 from importlib.resources import files
 from string import Template
+from xml.etree.ElementTree import Element
 
 from saevit import __version__
-from saevit.compare.comparison import Comparison
-from saevit.report.comparison import comparison_table
-from saevit.report.html.environment import environment
-from saevit.report.html.header import header
-from saevit.report.html.markup import element, rendered
-from saevit.report.html.models import models_table
-from saevit.report.html.payload import payload, script_text
-from saevit.report.html.strips import strips
+from saevit.compare.comparison import Candidate, Comparison
+from saevit.report.columns import NONE, Column, Table
+from saevit.report.html.markup import element, write_html
+from saevit.report.html.payload import build_payload, write_script_json
+from saevit.report.html.samples import samples_section
+from saevit.report.latencies import describe_machine
+from saevit.report.units import field_text, interval, list_fields, percent
+from saevit.report.views.compare import tabulate_comparison
+from saevit.runs.run import Run
 from saevit.text import printable
+
+POLICY = (  # content security policy: nothing runs or loads except the style and the script of the page
+    "default-src 'none'; style-src '{}'; script-src '{}'; img-src data:; base-uri 'none'; form-action 'none'"
+)
+RUN = {"rounds": "rounds", "min_time": "a sample lasts at least (s)", "seed": "seed", "started": "started"}
 
 
 def report_html(comparison: Comparison, command: str | None = None) -> str:
-    """Return the page: what was measured and how, a plot, a sortable table, samples, machine, raw data.
+    """Return the page: conditions, a plot, a sortable table, samples, the machine, and raw data.
 
-    Tables and samples are plain HTML; the plot, sorting, filtering and the downloads are done by the script.
+    Tables and samples are plain HTML; the plot, sorting, filtering and the downloads need the script.
 
     Args:
         comparison: what to report.
-        command: the command line that gives this comparison again; None shows none.
+        command: the command line that produces this comparison again; None shows none.
     """
-    table = comparison_table(comparison, None)
-    style, script = asset("report.css"), asset("report.js")
-    return Template(asset("report.html")).substitute(
-        policy=html.escape(policy(style, script)),
+    table = tabulate_comparison(comparison, None)
+    style, script = (
+        files("saevit.report.html").joinpath(name).read_text(encoding="utf-8")
+        for name in ("report.css", "report.js")
+    )
+    notes = (
+        element("li", {"class": "warning"} if note.startswith("warning:") else {}, note)
+        for note in table.notes
+    )
+    template = files("saevit.report.html").joinpath("report.html").read_text(encoding="utf-8")
+    return Template(template).substitute(
+        policy=html.escape(POLICY.format(hash_text(style), hash_text(script))),
         title=html.escape(printable(table.title)),
         style=style,
         script=script,
-        header=rendered(*header(comparison, table, command)),
-        models=rendered(models_table(comparison, table)),
-        notes=rendered(*(element("li", note_class(note), note) for note in table.notes)),
-        strips=rendered(*strips(comparison)),
-        environment=rendered(*environment(comparison)),
+        header=write_html(*page_header(comparison, table, command)),
+        models=write_html(models_table(comparison, table)),
+        notes=write_html(*notes),
+        strips=write_html(*samples_section(comparison)),
+        environment=write_html(*environment_tables(comparison)),
         version=html.escape(__version__),
-        payload=script_text(payload(comparison)),
+        payload=write_script_json(build_payload(comparison)),
     )
 
 
-def asset(name: str) -> str:
-    """Return a file of this package."""
-    return files("saevit.report.html").joinpath(name).read_text(encoding="utf-8")
-
-
-def policy(style: str, script: str) -> str:
-    """Return a content security policy that lets nothing run or load but this style and this script."""
-    return "; ".join(
-        (
-            "default-src 'none'",
-            f"style-src '{digest(style)}'",
-            f"script-src '{digest(script)}'",
-            "img-src data:",
-            "base-uri 'none'",
-            "form-action 'none'",
-        )
-    )
-
-
-def digest(text: str) -> str:
+def hash_text(text: str) -> str:
     """Return the hash by which a policy names an inline style or script."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def note_class(note: str) -> dict[str, str]:
-    """Mark what endangers the figures."""
-    return {"class": "warning"} if note.startswith("warning:") else {}
+def page_header(comparison: Comparison, table: Table, command: str | None) -> list[Element]:
+    """Return the title, the conditions, what a ratio is, and the command if there is one."""
+    facts: dict[str, Element | str] = {"Reference": comparison.reference, "Timed": "no"}
+    if comparison.run:
+        facts |= list_timing_facts(comparison.run)
+    items = (
+        element("div", {}, element("dt", {}, name), element("dd", {}, value)) for name, value in facts.items()
+    )
+    parts = [element("h1", {}, table.title), element("dl", {"class": "facts"}, *items)]
+    if comparison.run:
+        parts.append(element("p", {"class": "lead"}, explain_ratio(comparison)))
+    if command:  # a line breaks only between words
+        words = [part for word in command.split(" ") for part in (element("span", {}, word), " ")][:-1]
+        label = element("span", {"class": "label"}, "Reproduce")
+        parts.append(element("p", {"class": "command"}, label, element("code", {}, *words)))
+    return parts
+
+
+def list_timing_facts(run: Run) -> dict[str, Element | str]:
+    """Return the conditions that all models share, and the noise floor, by their names."""
+    cut = f", interrupted: the values are of these {run.rounds}" if run.interrupted else ""
+    floor = run.noise_floor
+    return {
+        "Timed": element("time", {"datetime": run.started}, run.started.replace("T", " ")),
+        "Machine": f"{describe_machine(run)}, torch {run.environment.torch}",
+        "Conditions": str(run.timed[0].conditions),
+        "Rounds": f"{run.rounds}, interleaved, {run.min_time:g} s or more per sample{cut}",
+        "Noise floor": f"the reference against itself, {interval(floor.median, floor.low, floor.high)} "
+        f"at {percent(floor.confidence, 0)} confidence"
+        if floor
+        else "unknown",
+    }
+
+
+def explain_ratio(comparison: Comparison) -> str:
+    """Return one paragraph on what a ratio is."""
+    ratios = [ratio for c in comparison.candidates if (ratio := comparison.ratio(c))]
+    confidence = f" with its interval at {percent(ratios[0].confidence, 0)} confidence" if ratios else ""
+    return (
+        f"A ratio is the time per image relative to that of {comparison.reference} in the same round: the "
+        f"median over all rounds{confidence}. Below 1 is faster; not resolved: the interval contains 1, or "
+        "there are too few rounds. The noise floor is the ratio of a network to itself."
+    )
+
+
+def models_table(comparison: Comparison, table: Table) -> Element:
+    """Return the table of models, in the comparison's order; the script sorts and filters its rows."""
+    heads = (
+        element(
+            "th",
+            {
+                "scope": "col",
+                "class": f"side-{column.side[0]}",
+                "data-kind": "number" if is_number(column) else "text",
+            },
+            element("button", {"type": "button"}, column.heading),
+        )
+        for column in table.columns
+    )
+    rows = (model_row(comparison, table, index) for index in range(len(table.rows)))
+    caption = element("caption", {"class": "unseen"}, table.title)
+    head = element("thead", {}, element("tr", {}, *heads))
+    return element("table", {"id": "models"}, caption, head, element("tbody", {}, *rows))
+
+
+def is_number(column: Column[Candidate]) -> bool:
+    """Is a column sorted by its unrounded value and not by its text?"""
+    return column.side == "right" or column.key == "ratio"
+
+
+def model_row(comparison: Comparison, table: Table, index: int) -> Element:
+    """Return the row of one model; its first cell selects it, and names the reason if it failed."""
+    c, texts = comparison.candidates[index], table.rows[index]
+    reason = [element("span", {"class": "reason"}, c.reason)] if c.reason else []
+    button = element("button", {"type": "button", "aria-pressed": "false"}, texts[0])
+    cells = [element("th", {"scope": "row", "data-value": c.model}, button, *reason)]
+    for text, column in zip(texts[1:], table.columns[1:], strict=True):
+        value, style = (None if text == NONE else text), "text"
+        if is_number(column):
+            ratio = comparison.ratio(c) if column.key == "ratio" else None
+            value, style = column.value(c), ratio.verdict.replace(" ", "-") if ratio else ""
+        key = {} if value is None else {"data-value": str(value)}  # to sort by; unknown values have none
+        cells.append(element("td", {"class": f"side-{column.side[0]} {style}".strip()} | key, text))
+    marks = {"class": "reference"} if c.model == comparison.reference else {}
+    return element("tr", marks | {"data-index": str(index)}, *cells)
+
+
+def environment_tables(comparison: Comparison) -> list[Element]:
+    """Return the machine and the conditions as two tables, or one line if no model was timed."""
+    run = comparison.run
+    if run is None:
+        return [element("p", {}, "Nothing was timed: counts and published values depend on no machine.")]
+    facts = {label: field_text(name, getattr(run, name)) for name, label in RUN.items()}
+    texts: dict[str, dict[str, None]] = {}  # different texts of each condition, in their order
+    for subject in run.timed:
+        for name, text in list_fields(subject.conditions).items():
+            texts.setdefault(name, {})[text] = None
+    return [
+        fields_table("Machine and software", list_fields(run.environment)),
+        fields_table(
+            "Run and conditions", facts | {name: "; ".join(values) for name, values in texts.items()}
+        ),
+    ]
+
+
+def fields_table(caption: str, values: Mapping[str, str]) -> Element:
+    """Return a table of names and values."""
+    rows = (
+        element("tr", {}, element("th", {"scope": "row"}, name), element("td", {}, value))
+        for name, value in values.items()
+    )
+    return element("table", {}, element("caption", {}, caption), element("tbody", {}, *rows))

@@ -1,62 +1,56 @@
-"""What the script of the page works on: metrics, one entry a model, and the files to download."""
+"""The data of the page's script: metrics, one entry per model, and the files to download."""
 
 import json
 import re
 from typing import Any, Literal
 
 from saevit.compare.comparison import Candidate, Comparison
-from saevit.report.comparison import comparison_csv, comparison_json
-from saevit.report.metrics import METRICS, is_comparable, label
+from saevit.report.metrics import METRICS, is_comparable, metric_label
 from saevit.report.names import short_names
+from saevit.report.views.compare import write_comparison_csv, write_comparison_json
 from saevit.text import printable
 
-Kind = Literal["plain", "apart", "claim", "none", "measured", "measured-apart", "unmeasured"]
+AccuracyKind = Literal["plain", "apart", "claim", "none", "measured", "measured-apart", "unmeasured"]
 
 
-def payload(comparison: Comparison) -> dict[str, Any]:
-    """Return plain JSON values; the texts of figures are read from the table of the page."""
+def build_payload(comparison: Comparison) -> dict[str, Any]:
+    """Return the data as plain JSON values; metrics without any value are left out."""
     candidates = comparison.candidates
-    named = [name for name, metric in METRICS.items() if any(metric.of(c) is not None for c in candidates)]
+    known = {n: m for n, m in METRICS.items() if any(m.of(c) is not None for c in candidates)}
     labels = short_names(c.model for c in candidates)
+    started = comparison.run.started.partition("+")[0] if comparison.run else ""
+    stem = "-".join(filter(None, ["saevit-compare", re.sub(r"\D", "", started)]))  # a name for each run
     return {
         "metrics": {
-            name: {"label": label(name, comparison), "better": METRICS[name].better} for name in named
+            name: {"label": metric_label(name, comparison), "better": metric.better}
+            for name, metric in known.items()
         },
         "models": [
-            entry(c, labels[c.model], named, is_measured=comparison.top1_on is not None) for c in candidates
+            {
+                "name": printable(c.model),
+                "label": labels[c.model],
+                "kind": find_accuracy_kind(c, is_measured=comparison.top1_on is not None),
+                "comparable": is_comparable(c),
+                "values": {n: value for n, metric in known.items() if (value := metric.of(c)) is not None},
+                "sources": list_sources(c),
+            }
+            for c in candidates
         ],
         "files": [
-            {"name": f"{file_stem(comparison)}.{ending}", "type": kind, "text": text}
-            for ending, kind, text in (
-                ("json", "application/json", comparison_json(comparison)),
-                ("csv", "text/csv", comparison_csv(comparison)),
-            )
+            {"name": f"{stem}.json", "type": "application/json", "text": write_comparison_json(comparison)},
+            {"name": f"{stem}.csv", "type": "text/csv", "text": write_comparison_csv(comparison)},
         ],
     }
 
 
-def entry(c: Candidate, short: str, metrics: list[str], *, is_measured: bool) -> dict[str, Any]:
-    """Return one model; metrics without a value are left out."""
-    values = {name: METRICS[name].of(c) for name in metrics}
-    return {
-        "name": printable(c.model),
-        "label": short,
-        "kind": kind_of(c, is_measured=is_measured),
-        "comparable": is_comparable(c),
-        "values": {name: value for name, value in values.items() if value is not None},
-        "sources": {
-            name: printable(text)
-            for name, text in (
-                ("top-1 from", c.accuracy.source if c.accuracy else None),
-                ("counted by", c.counted_by),
-            )
-            if text
-        },
-    }
+def list_sources(c: Candidate) -> dict[str, str]:
+    """Return the sources of a model's accuracy and counts."""
+    sources = {"top-1 from": c.accuracy.source if c.accuracy else None, "counted by": c.counted_by}
+    return {name: printable(text) for name, text in sources.items() if text}
 
 
-def kind_of(c: Candidate, *, is_measured: bool) -> Kind:
-    """Return how a model's accuracy came about, which its mark in the plot shows."""
+def find_accuracy_kind(c: Candidate, *, is_measured: bool) -> AccuracyKind:
+    """Return the kind of a model's accuracy, which selects its mark in the plot."""
     if is_measured:
         return "unmeasured" if c.accuracy is None else "measured" if c.accuracy.plain else "measured-apart"
     if c.accuracy is None:
@@ -66,14 +60,7 @@ def kind_of(c: Candidate, *, is_measured: bool) -> Kind:
     return "plain" if c.accuracy.plain else "apart"
 
 
-def file_stem(comparison: Comparison) -> str:
-    """Name the downloads after the start of the run, so that those of several runs lie side by side."""
-    if comparison.timings is None:
-        return "saevit-compare"
-    return "saevit-compare-" + re.sub(r"\D", "", comparison.timings.started.partition("+")[0])
-
-
-def script_text(data: dict[str, Any]) -> str:
-    """Write JSON that HTML cannot mistake for markup, whatever the texts in it."""
+def write_script_json(data: dict[str, Any]) -> str:
+    """Return JSON in which no text can be read as HTML."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     return text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")

@@ -4,11 +4,11 @@
   const { metrics, models, files } = JSON.parse(document.getElementById("payload").textContent);
   const byId = (id) => document.getElementById(id);
   const body = byId("models").tBodies[0];
-  const rows = [...body.rows]; // in the comparison's order, whatever is sorted
+  const rows = [...body.rows]; // in the comparison's order, also after sorting
   const heads = [...byId("models").tHead.rows[0].cells];
   let selected = null; // a model's index
 
-  /** Append an element, of the parent's language unless another is named. Data only ever become text. */
+  /** Append an element, in the parent's namespace by default. Data become text, never markup. */
   const add = (parent, tag, attributes = {}, text = "", language = parent.namespaceURI) => {
     const made = document.createElementNS(language, tag);
     for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
@@ -16,7 +16,7 @@
     return parent.appendChild(made);
   };
 
-  // ---- what the figures say ------------------------------------------------------------------------
+  // ---- fronts and correlation ------------------------------------------------------------------------
 
   const valueOf = (model, metric) => model.values[metric];
   const hasBoth = (model, x, y) => valueOf(model, x) !== undefined && valueOf(model, y) !== undefined;
@@ -30,7 +30,7 @@
     return Math.min(...gains) >= 0 && Math.max(...gains) > 0;
   };
 
-  /** The rule of on_front in saevit/report/metrics.py. */
+  /** The rule of find_front in saevit/report/metrics.py. */
   const frontOf = (x, y) => {
     const judged = models.filter((m) => hasBoth(m, x, y) && (m.comparable || (x !== "top1" && y !== "top1")));
     return judged.filter((m) => !judged.some((other) => beats(other, m, [x, y])));
@@ -50,7 +50,7 @@
 
   // ---- axes ----------------------------------------------------------------------------------------
 
-  /** From values to pixels, with some room at the ends. */
+  /** Return the scale from values to pixels, with some room at the ends. */
   const scaleOf = (values, log, from, to) => {
     const bend = log ? Math.log10 : (v) => v;
     const ends = [bend(Math.min(...values)), bend(Math.max(...values))];
@@ -69,7 +69,7 @@
     return Array.from({ length: Math.floor(high / step) - first + 1 }, (_, i) => (first + i) * step);
   };
 
-  /** 1, 2, 5 of each decade; where that is little, every digit; where even that is little, linear ones. */
+  /** 1, 2, 5 of each decade; every digit if these are too few; linear ticks if those are too few. */
   const logTicks = (scale, count) => {
     const inside = (digits) => {
       const found = [];
@@ -89,14 +89,14 @@
 
   const KINDS = {
     plain: { text: "top-1 published, plain training", path: "M-5 0A5 5 0 1 0 5 0A5 5 0 1 0 -5 0Z" },
-    apart: { text: "top-1 published, apart: distilled, extra data or another size", path: "M0 -6.5L6.5 0L0 6.5L-6.5 0Z" },
+    apart: { text: "top-1 published, excluded from the front: distilled, extra data or another size", path: "M0 -6.5L6.5 0L0 6.5L-6.5 0Z" },
     claim: { text: "top-1 claimed by the paper, not reproduced", path: "M-5 -5H5V5H-5Z" },
     none: { text: "no published top-1", path: "M0 -6L6 4.5H-6Z" },
     measured: { text: "top-1 measured here", path: "M-5 0A5 5 0 1 0 5 0A5 5 0 1 0 -5 0Z" },
-    "measured-apart": { text: "top-1 measured here, apart: another size or other images", path: "M0 -6.5L6.5 0L0 6.5L-6.5 0Z" },
+    "measured-apart": { text: "top-1 measured here, excluded from the front: another size or other images", path: "M0 -6.5L6.5 0L0 6.5L-6.5 0Z" },
     unmeasured: { text: "no top-1 measured on these data", path: "M0 -6L6 4.5H-6Z" },
   };
-  const TICKS = { x: "M0 0V-13", y: "M0 0H13" }; // a model that has no top-1, on the other axis
+  const TICKS = { x: "M0 0V-13", y: "M0 0H13" }; // of a model without top-1, on the other axis
   const REACH = 28; // pixels from the pointer to a mark
   const names = Object.keys(metrics);
   const chart = byId("chart");
@@ -130,7 +130,7 @@
     add(group, "text", { class: `axis axis-${axis}`, ...place }, title);
   };
 
-  /** The border of what the front beats: from its best end on x, step by step, to the edges of the plot. */
+  /** Draw the front as steps, from its best end on x to the edges of the plot. */
   const drawFront = (front, x, y, at) => {
     if (!front.length) return;
     const [right, up] = [x, y].map((metric) => metrics[metric].better === "max");
@@ -142,7 +142,7 @@
     add(chart, "path", { class: "front-line", d: `M${places[0].x} ${worstY}${steps}H${worstX}` });
   };
 
-  /** What a screen reader says of a mark. */
+  /** The text of a mark for screen readers. */
   const described = (model, shown, onFront) => {
     const known = shown.filter((metric) => valueOf(model, metric) !== undefined);
     const figures = known.map((metric) => `${metrics[metric].label} ${short(valueOf(model, metric))}`);
@@ -171,7 +171,7 @@
     return null;
   };
 
-  /** Values that the axis has to hold: of what is drawn, or of all models if nothing is. */
+  /** The values inside the axis: those of the marks, or of all models if there are no marks. */
   const valuesOn = (axis, x, y) => {
     const known = models.filter((m) => valueOf(m, axes[axis].value) !== undefined);
     const drawn = known.filter((m) => hasBoth(m, x, y) || rugOf(m, x, y) === axis);
@@ -222,7 +222,7 @@
 
   const redraw = () => draw(Math.max(300, canvas.clientWidth));
 
-  /** Name the front, claims and ticks where there is room; the selected model always, in a ring. */
+  /** Label the front, claims and ticks where there is room; always label the selected model, in a ring. */
   const drawLabels = () => {
     overlay.replaceChildren();
     const order = ({ index, front, rug }) =>
@@ -242,7 +242,7 @@
     }
   };
 
-  /** The first place beside a mark that covers nothing, any inside the plot if it has to be. It begins on the
+  /** The first place beside a mark that covers nothing, or `anyway` the first inside the plot. It begins on the
       side of the better values, where a front has no company. */
   const placeFor = ({ x, y, rug }, length, taken, anyway) => {
     const turned = rug === "x";
@@ -294,7 +294,7 @@
     const accuracy = x === "top1" || y === "top1";
     const measured = models.some(({ kind }) => kind === "measured");
     const who = accuracy ? `front of the ${measured ? "measured" : "plainly trained"}` : "front";
-    const shown = `${both.length} of ${models.length} models have both figures`;
+    const shown = `${both.length} of ${models.length} models have both values`;
     summary.textContent = `${shown}; on the ${who}: ${front.length}.`;
     const value = accuracy ? null : spearman(...[x, y].map((metric) => both.map((m) => valueOf(m, metric))));
     if (value === null) return;
@@ -305,7 +305,7 @@
 
   // ---- reading a mark ------------------------------------------------------------------------------
 
-  /** Show a model's row of the table, and where its figures are from, beside its mark. */
+  /** Show a model's row of the table, and the sources of its values, beside its mark. */
   const show = (mark) => {
     const model = models[mark.index];
     tip.replaceChildren();
@@ -342,7 +342,7 @@
     return best && away(best) <= REACH ? best : undefined;
   };
 
-  /** Let the Tab key find one mark only: the one where reading goes on. */
+  /** Let the Tab key find only one mark: the last one that had the focus. */
   const roam = (to) => {
     for (const mark of marks) mark.node.setAttribute("tabindex", mark === to ? 0 : -1);
   };
@@ -372,7 +372,7 @@
 
   let chosen = {}; // metrics of the axes before the change
 
-  /** The same figure on both axes says nothing: the other axis takes what this one had. */
+  /** If both axes have the same metric, the other axis takes the one that this axis had. */
   const onAxis = (axis) => {
     const other = axis === "x" ? "y" : "x";
     if (axes[axis].value === axes[other].value) axes[other].value = chosen[axis];
@@ -422,7 +422,7 @@
 
   const collator = new Intl.Collator("en", { numeric: true });
 
-  /** Sort by a column, the other way round if it is sorted by it; unknown values come last either way. */
+  /** Sort by a column, or reverse its order if it is sorted already; unknown values are always last. */
   const sortBy = (head) => {
     const sign = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
     for (const other of heads) other.removeAttribute("aria-sort");

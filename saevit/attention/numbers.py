@@ -1,0 +1,173 @@
+"""The attention of one block in numbers, and how similar neighbouring pixels of a stage are.
+
+Every number below is of one head and one image.
+
+| name | unit | meaning |
+| --- | --- | --- |
+| attention_entropy | nat | of a pixel's attention over the n keys; at most ln n |
+| window_entropy | nat | of the window weights; at most ln of the window's pixels |
+| distance | px | from a pixel to the pixels that it attends to, in pixels of the input |
+| top_1, top_5, top_10 | share | of the effective attention that its strongest 1, 5, 10 % of the pixels hold |
+| support | pixels | exp(entropy) of the effective attention: that number of equally attended pixels |
+| overlap | share | common to two heads: sum of the smaller of both, mean over the other heads |
+
+Means are over pixels. `distance` and `top_*` need whole rows of E: of all pixels up to `MOST_QUERIES`, of an
+even grid of pixels on larger maps.
+"""
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from saevit.attention.effective import Layer
+
+TOPS = {"top_1": 0.01, "top_5": 0.05, "top_10": 0.10}
+MOST_QUERIES = 2**10
+MOST_PRODUCTS = 2**25  # query pixels times pixels
+CHUNK = 2**22  # elements of a row block
+RATES = (2, 3, 4, 6, 8, 12, 16, 32)  # whose windows are tried
+
+
+def compute_numbers(layer: Layer) -> Mapping[str, Tensor]:
+    """Return every number of the table above, (heads,) each."""
+    queries = query_grid(layer)
+    return {
+        **entropies(layer),
+        "distance": distance(layer, queries),
+        **top_masses(layer, queries),
+        "overlap": overlap(layer),
+    }
+
+
+def query_grid(layer: Layer) -> Tensor:
+    """Return the pixels whose rows are used. (m,)."""
+    block, step = layer.block, 1
+    most = min(MOST_QUERIES, MOST_PRODUCTS // block.pixels)
+    while -(-block.height // step) * -(-block.width // step) > most:
+        step += 1
+    rows, columns = (
+        torch.arange((min(step, side) - 1) // 2, side, step) for side in (block.height, block.width)
+    )
+    return (rows[:, None] * block.width + columns).flatten()
+
+
+def entropies(layer: Layer) -> dict[str, Tensor]:
+    """Return entropies and support. H(E_p) = H(P_p) + sum_w P[p, w] H(a_w): a splits each key's share."""
+    G, heads, nq, nk = layer.scores.shape
+    of_keys = torch.zeros(G * nk).index_add_(0, layer.column, torch.special.entr(layer.weights))
+    inside = of_keys.view(G, 1, nk, 1)
+    asked = (layer.row_sizes / layer.block.pixels).view(G, 1, nq)
+    attention, support = torch.zeros(heads), torch.zeros(heads)
+    for groups, rows, P in layer.parts():
+        entropy = torch.special.entr(P).sum(3)  # (groups, heads, rows)
+        share = asked[groups, :, rows]
+        attention += (entropy * share).sum((0, 2))
+        support += ((entropy + (P @ inside[groups]).squeeze(3)).exp() * share).sum((0, 2))
+    return {
+        "attention_entropy": attention,
+        "window_entropy": inside.mean().expand(heads),
+        "support": support,
+    }
+
+
+def distance(layer: Layer, queries: Tensor) -> Tensor:
+    """Return the mean distance in image pixels between a pixel and those that it attends to. (heads,)."""
+    block, (G, heads, nq, nk) = layer.block, layer.scores.shape
+    y = torch.arange(block.height).repeat_interleave(block.width) * block.stride[0]
+    x = torch.arange(block.width).repeat(block.height) * block.stride[1]
+    positions = torch.stack([y, x], 1)  # (N, 2)
+    rows, which = torch.unique(layer.row[queries], return_inverse=True)
+    apart = torch.zeros(G * nk, len(rows))  # summed over the pixels of a key and those that ask through a row
+    for part in torch.split(torch.arange(len(queries)), max(1, CHUNK // block.pixels)):
+        weighted = torch.cdist(positions, positions[queries[part]]) * layer.weights[:, None]  # (N, m)
+        by_key = torch.zeros(G * nk, len(part)).index_add_(0, layer.column, weighted)
+        apart.index_add_(1, which[part], by_key)
+    total = torch.zeros(heads)
+    for part, chosen in split_rows(rows, heads * nk):
+        P = layer.token_rows(any_pixel(layer)[chosen])  # (heads, m, nk)
+        total += (P * apart.view(G, nk, len(rows))[chosen // nq, :, part]).sum((1, 2))
+    return total / len(queries)
+
+
+def top_masses(layer: Layer, queries: Tensor) -> dict[str, Tensor]:
+    """Return the shares of a row of E that its strongest pixels hold. (heads,) each."""
+    heads, N = len(layer.heads), layer.block.pixels
+    rows, counts = torch.unique(layer.row[queries], return_counts=True)
+    wanted = {name: max(1, round(share * N)) for name, share in TOPS.items()}
+    totals = {name: torch.zeros(heads) for name in wanted}
+    for part, chosen in split_rows(rows, heads * N):
+        E = layer.rows(any_pixel(layer)[chosen])  # (heads, m, N)
+        strongest = E.topk(max(wanted.values()), dim=2).values.cumsum(2)
+        for name, count in wanted.items():
+            totals[name] += strongest[:, :, count - 1] @ counts[part].float()
+    return {name: total / len(queries) for name, total in totals.items()}
+
+
+def overlap(layer: Layer) -> Tensor:
+    """Return the share that each head has in common with the others: 1 is the same map, 0 disjoint. (heads,).
+
+    Heads of one block share a, so the smaller of two rows of E sums to the smaller of two rows of P. NaN for
+    a single head.
+    """
+    G, heads, nq, _ = layer.scores.shape
+    if heads == 1:
+        return torch.full((1,), torch.nan)
+    asked = (layer.row_sizes / layer.block.pixels).view(G, 1, nq)
+    common = torch.zeros(heads, heads)
+    for groups, rows, P in layer.parts():
+        share = asked[groups, 0, rows]
+        for i in range(heads):
+            both = torch.minimum(P[:, i : i + 1], P).sum(3)  # (groups, heads, rows)
+            common[i] += (both * share[:, None]).sum((0, 2))
+    return (common.sum(1) - common.diagonal()) / (heads - 1)
+
+
+def any_pixel(layer: Layer) -> Tensor:
+    """Return one pixel that asks through each row. (G nq,)."""
+    pixels = torch.zeros(len(layer.row_sizes), dtype=torch.long)
+    pixels[layer.row] = torch.arange(layer.block.pixels)
+    return pixels
+
+
+def split_rows(rows: Tensor, width: int) -> list[tuple[Tensor, Tensor]]:
+    """Split rows into parts of at most `CHUNK` elements: their positions, and the rows."""
+    parts = torch.split(torch.arange(len(rows)), max(1, CHUNK // width))
+    return [(part, rows[part]) for part in parts]
+
+
+def compute_similarities(x: Tensor, rate: int) -> dict[int, float]:
+    """Return the mean cosine similarity of two pixels of one r x r window, by r. x: (C, H, W).
+
+    The mean is over the pairs of a window, then over windows. A window of one pixel has no pair. All pairs
+    are computed at once: |sum of unit vectors|^2 = m + sum over pairs.
+
+    Args:
+        rate: the stage's own rate, which is added to `RATES`.
+    """
+    side = max(x.shape[1:])
+    unit = F.normalize(x.float(), dim=0)
+    similarities = {}
+    for r in sorted({r for r in RATES if r <= side} | ({rate} - {1})):
+        size, sums = (
+            F.avg_pool2d(values, r, ceil_mode=True, divisor_override=1).flatten(1)
+            for values in (torch.ones_like(unit[:1]), unit)
+        )
+        pairs = (size * (size - 1))[0]  # (windows,)
+        means = (sums.square().sum(0) - size[0])[pairs > 0] / pairs[pairs > 0]
+        similarities[r] = float(means.mean()) if len(means) else 1.0
+    return similarities
+
+
+def suggest_rate(similarities: Mapping[int, float], threshold: float) -> int:
+    """Return the largest rate up to which no similarity is below the threshold.
+
+    1 if that of 2 x 2 windows already is: the stage should not be sampled.
+    """
+    best = 1
+    for rate, value in sorted(similarities.items()):
+        if value < threshold:
+            break
+        best = rate
+    return best

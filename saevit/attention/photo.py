@@ -1,0 +1,147 @@
+"""Image files as inputs of a network: upright, RGB, cropped in the middle, resized and normalised."""
+
+import math
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from saevit.attention.findings import Photo, QueryPixel
+from saevit.checkpoint import About
+from saevit.errors import OptionError, need
+from saevit.files import file_type, unusable
+from saevit.images import ENDINGS, read_image
+from saevit.models import IMAGENET_MEAN, IMAGENET_STD
+from saevit.text import printable
+
+SHIPPED = "grace_hopper.jpg"  # public domain, in matplotlib's sample data
+
+
+def shipped_photo() -> Path:
+    """Return the path of the photograph that matplotlib ships, the default image.
+
+    Raises:
+        OptionError: this matplotlib was installed without its sample data.
+    """
+    spec = find_spec("matplotlib")  # not imported: that would obey the user's settings
+    path = Path(spec.origin if spec and spec.origin else "").parent / "mpl-data" / "sample_data" / SHIPPED
+    if not path.is_file():
+        raise OptionError(f"matplotlib has no sample image {SHIPPED} here: name one with --image")
+    return path
+
+
+def list_images(paths: Iterable[Path]) -> list[Path]:
+    """Return image files. A folder stands for its image files by name, without hidden ones.
+
+    Raises:
+        OptionError: a path does not exist or cannot be read, or a folder has no images.
+    """
+    files: list[Path] = []
+    for path in paths:
+        kind = file_type(path)
+        if kind == "folder":
+            try:
+                names = sorted(path.iterdir())
+            except OSError as error:
+                raise unusable(path, error, "read") from error
+            images = [p for p in names if p.suffix.lower() in ENDINGS and not p.name.startswith(".")]
+            inside = [p for p in images if file_type(p) == "file"]
+            if not inside:
+                raise OptionError(
+                    f"{printable(str(path))} has no image in it: name a file ({', '.join(ENDINGS)})"
+                )
+            files += inside
+        elif kind == "missing":
+            raise OptionError(f"{printable(str(path))} does not exist: name an image file")
+        else:
+            files.append(path)  # a device or pipe is refused when it is opened
+    return files
+
+
+def read_photo(path: Path, img_size: tuple[int, int]) -> Photo:
+    """Read the middle of an image, with the shape and size (H, W) of the input, as RGB.
+
+    Raises:
+        OptionError: it is no image, broken, or too large; one line.
+    """
+    resampling: Any = need("PIL.Image").Resampling
+    rgb, notes = read_image(path, str(path))
+    crop = crop_middle(rgb.size, img_size)
+    H, W = img_size
+    # Cropping inside resize: an image of 1 x 10,000 px never becomes a giant one.
+    resized = rgb.resize((W, H), resampling.BICUBIC, box=crop, reducing_gap=3.0)
+    return Photo(
+        name=printable(path.name),
+        size=(rgb.width, rgb.height),
+        crop=crop,
+        pixels=np.asarray(resized),
+        notes=tuple(notes),
+    )
+
+
+def crop_middle(size: tuple[int, int], img_size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Return the largest box (left, top, right, bottom) of the input's shape in the middle of an image.
+
+    One side of the box is a whole side of the image, and the other never exceeds the image by rounding.
+    """
+    width, height = size
+    H, W = img_size
+    across, down = float(width), float(height)
+    if width * H > height * W:
+        across = height * W / H
+    else:
+        down = width * H / W
+    left, top = (width - across) / 2, (height - down) / 2
+    return left, top, width - left, height - top
+
+
+def make_input(photo: Photo, about: About) -> Tensor:
+    """Return the network's input, (1, in_chans, H, W): RGB, or its mean for one channel."""
+    x = torch.from_numpy(np.array(photo.pixels)).permute(2, 0, 1).float() / 255
+    x = (x - torch.tensor(about.mean)[:, None, None]) / torch.tensor(about.std)[:, None, None]
+    return (x if about.in_chans == 3 else x.mean(0, keepdim=True))[None]
+
+
+def describe_preparation(about: About) -> str:
+    """Describe in words how images become inputs."""
+    normalisation = (
+        "ImageNet mean and standard deviation"
+        if (about.mean, about.std) == (IMAGENET_MEAN, IMAGENET_STD)
+        else f"mean {about.mean[0]:g}, standard deviation {about.std[0]:g}"
+    )
+    return (
+        f"cropped in the middle to the shape of the input, resized (bicubic), normalised by {normalisation}"
+    )
+
+
+def locate_query(query: tuple[int, int], photo: Photo) -> QueryPixel:
+    """Find a pixel of the image as given in the network's input.
+
+    Raises:
+        OptionError: the pixel is outside the part that the network sees; names the range of that part.
+    """
+    left, top, right, bottom = photo.crop
+    H, W = photo.pixels.shape[:2]
+    columns, rows = pixels_inside(left, right), pixels_inside(top, bottom)
+    x, y = query
+    if not (columns[0] <= x <= columns[1] and rows[0] <= y <= rows[1]):
+        raise OptionError(
+            f"query {x},{y} is outside what the network sees of {photo.name}, "
+            f"{photo.size[0]} x {photo.size[1]} px: X {columns[0]} to {columns[1]}, Y {rows[0]} to {rows[1]}"
+        )
+    return QueryPixel(image=query, input=(scale_pixel(x, left, right, W), scale_pixel(y, top, bottom, H)))
+
+
+def scale_pixel(pixel: int, low: float, high: float, length: int) -> float:
+    """Map the centre of a pixel from an interval of the image, ends included, to [0, length) of the input."""
+    return min(max(0.0, (pixel + 0.5 - low) * length / (high - low)), math.nextafter(length, 0))
+
+
+def pixels_inside(low: float, high: float) -> tuple[int, int]:
+    """Return the first and the last pixel whose centre is in an interval; if there is none, the nearest."""
+    first, last = int(np.ceil(low - 0.5)), int(np.ceil(high - 0.5)) - 1
+    return max(0, first), max(first, last)

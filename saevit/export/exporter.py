@@ -1,0 +1,181 @@
+"""Export of a network: files are written, read back, compared with the network, and then get their names."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import saevit
+from saevit.checkpoint import About
+from saevit.errors import MeasureError, OptionError, nearest, need
+from saevit.export import verify
+from saevit.export.formats import EXTRA, Content, ExportInput, Format, first_cause
+from saevit.export.onnx import ONNX, OPSET, check_opset
+from saevit.export.openvino import OPENVINO
+from saevit.export.torch_export import TORCH_EXPORT
+from saevit.files import owned, replace_file
+from saevit.models import SEED, LoadedNetwork, convert_for_inference
+
+FORMATS: dict[str, Format] = {"onnx": ONNX, "pt2": TORCH_EXPORT, "openvino": OPENVINO}
+LARGEST_BATCH = 2**16
+UNFINISHED = "<!-- saevit export was killed while it replaced this file: run it again -->\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """The files of one format and their verification."""
+
+    format: str
+    files: Mapping[str, int]  # path to bytes
+    content: Content
+    differences: tuple[verify.Difference, ...]  # one per image
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """A network in several formats."""
+
+    about: About
+    img_size: tuple[int, int]
+    batch: int | None  # None: any
+    is_random: bool  # the weights
+    written: tuple[Exported, ...]
+    failures: Mapping[str, str]  # format to the reason why it was not written
+
+
+def check_request(formats: Sequence[str], *, batch: int | None, opset: int) -> None:
+    """Refuse a format, batch or opset that cannot be written.
+
+    Raises:
+        OptionError: it is not one of those that are known.
+        MissingPackageError: a package of a format is not installed.
+    """
+    for name in formats:
+        if name not in FORMATS:
+            raise OptionError(f"format {name!r} is not known: {nearest(name, FORMATS)}")
+        for package in FORMATS[name].packages:
+            need(package, EXTRA)
+    check_opset(opset)
+    if batch is not None and not 1 <= batch <= LARGEST_BATCH:
+        raise OptionError(f"batch {batch}: from 1 to {LARGEST_BATCH}, or dynamic")
+
+
+def export_network(
+    network: LoadedNetwork,
+    paths: Mapping[str, Path],
+    *,
+    img_size: tuple[int, int] | None = None,
+    batch: int | None = None,
+    opset: int = OPSET,
+) -> Export:
+    """Write a network for inference in each format, and verify every file before it gets its name.
+
+    Existing files are replaced. A format that fails leaves no file; the others are still written.
+
+    Args:
+        network: as `saevit.models.weighted` returns it.
+        paths: format to file; OpenVINO's weights get the ending .bin beside it.
+        img_size: (H, W); None is that of the network.
+        batch: None accepts any.
+        opset: of ONNX.
+
+    Raises:
+        OptionError, MissingPackageError: see `check_request`.
+        MeasureError: the network's own outputs are not finite, or do not depend on the image.
+    """
+    check_request(list(paths), batch=batch, opset=opset)
+    about = network.about
+    size = img_size or about.img_size
+    source = ExportInput(
+        model=convert_for_inference(network.model),
+        shape=(batch or 1, about.in_chans, *size),
+        is_dynamic=batch is None,
+        opset=opset,
+        properties=describe_network(network, size),
+    )
+    images = verify.make_images(about.in_chans, size, about.mean, about.std)
+    extremes = verify.make_extremes(about.in_chans, size)
+    expected = verify.compute_reference(source.model, images, extremes, batch)
+    written, failures = [], {}
+    for name, path in paths.items():
+        try:
+            written.append(export_format(name, source, expected, path))
+        except (MeasureError, OptionError) as error:
+            failures[name] = str(error)
+    return Export(
+        about=about,
+        img_size=size,
+        batch=batch,
+        is_random=network.is_random,
+        written=tuple(written),
+        failures=failures,
+    )
+
+
+def export_format(name: str, source: ExportInput, expected: verify.Reference, path: Path) -> Exported:
+    """Write one format under temporary names, read it back, compare, and rename it to its place."""
+    made: list[Exported] = []
+    form = FORMATS[name]
+
+    def write(temporary: Path) -> None:
+        files = [temporary.with_suffix(ending) for ending in form.endings]
+        try:
+            content = form.write(source, temporary)
+            try:
+                differences = verify.compare_outputs(form.read(temporary), expected)
+            except MeasureError:
+                raise
+            except Exception as error:  # runtimes raise all kinds
+                raise MeasureError(f"the file cannot be read back: {first_cause(error)}") from error
+            sizes = {str(path.with_suffix(file.suffix)): file.stat().st_size for file in files}
+            replace_companions(files[1:], path)
+        finally:
+            for file in files[1:]:
+                file.unlink(missing_ok=True)
+        made.append(Exported(format=name, files=sizes, content=content, differences=differences))
+
+    with ExitStack() as owners:
+        for ending in form.endings:
+            owners.enter_context(owned(path.with_suffix(ending)))
+        replace_file(path, write)
+    return made[0]
+
+
+def replace_companions(files: Sequence[Path], path: Path) -> None:
+    """Rename the further files of a format into place, just before the main file `path` is replaced.
+
+    An old main file would load the new companions and compute something else. In between it therefore holds a
+    text that no runtime reads.
+    """
+    old = path.read_bytes() if files and path.is_file() else None
+    try:
+        if old is not None:
+            replace_file(path, lambda temporary: temporary.write_text(UNFINISHED))
+        for file in files:
+            replace_file(path.with_suffix(file.suffix), partial(shutil.move, file))
+    except (OSError, OptionError):
+        if old is not None:
+            replace_file(path, lambda temporary: temporary.write_bytes(old))
+        raise
+
+
+def describe_network(network: LoadedNetwork, img_size: tuple[int, int]) -> dict[str, str]:
+    """Return the properties that a file carries: enough to prepare its images and to name its classes."""
+    about = network.about
+    properties = {
+        "model": about.model,
+        "weights": f"random, seed {SEED}" if network.is_random else "of a checkpoint",
+        "sha256": network.sha256,  # of that checkpoint
+        "img_size": ",".join(map(str, img_size)),
+        "in_chans": str(about.in_chans),
+        "mean": ",".join(map(str, about.mean)),
+        "std": ",".join(map(str, about.std)),
+        "num_classes": str(about.num_classes),
+        "class_names": json.dumps(about.class_names) if about.class_names else "",
+        "data": about.data,
+        "saevit": saevit.__version__,
+    }
+    return {key: value for key, value in properties.items() if value}

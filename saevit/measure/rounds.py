@@ -1,0 +1,316 @@
+"""Time all subjects of a run in the same rounds: each round times every subject once, in shuffled order.
+
+A drift of the machine then affects all subjects alike and cancels in the per-round ratios.
+"""
+
+import functools
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from saevit.errors import OptionError, SaevitError
+from saevit.machine import is_out_of_memory
+from saevit.measure.conditions import (
+    example_input,
+    first_line,
+    pin_threads,
+    place_network,
+    precision_note,
+    synchronizer,
+)
+from saevit.measure.environment import environment, load_average
+from saevit.measure.interrupts import hold_signals
+from saevit.measure.runtimes import Call, find_runtime
+from saevit.measure.timer import time_call, warm_up
+from saevit.measure.timing import NextStep, Tell
+from saevit.runs.record import Conditions, Record, utc_now
+from saevit.runs.run import TWIN, Ending, Run, Subject
+from saevit.runs.statistics import rounds_needed
+from saevit.runs.store import Writer, keep
+
+MOST_ROUNDS, MOST_SECONDS = 10**5, 3600
+NO_ROUND = "interrupted before the first round was finished"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimedModel:
+    """A model to time and the conditions to time it under."""
+
+    name: str  # variant string or model id; may repeat under other conditions
+    build: Callable[[], nn.Module]  # called once a run, even if several subjects share it
+    conditions: Conditions
+    channels: int = 3  # of the input
+
+
+def measure(
+    models: Sequence[TimedModel],
+    *,
+    rounds: int = 15,
+    min_time: float = 0.1,
+    seed: int = 0,
+    noise_floor: bool = True,
+    on_progress: Tell = lambda progress: None,
+    writer: Writer | None = None,
+    facts: Sequence[Record] = (),
+) -> Run:
+    """Time all models in interleaved rounds.
+
+    A model that cannot be built or run becomes a subject with `failure`, and the others finish. A model that
+    runs out of memory is timed at half the batch, and its notes say so. Ctrl-C keeps the finished rounds.
+
+    Args:
+        models: what to time, the reference first.
+        rounds: samples per subject; fewer than `statistics.rounds_needed()` resolve no difference.
+        min_time: seconds a sample lasts at least.
+        seed: of the order inside the rounds.
+        noise_floor: time the first working model twice a round.
+        on_progress: called before each step, never while the clock runs.
+        writer: stores every round when it is finished; the run goes on without it if it fails.
+        facts: records to keep with the run, such as counts.
+
+    Raises:
+        OptionError: no models, the same one twice, or rounds or min_time out of range.
+    """
+    _check_request(models, rounds, min_time)
+    started, load = utc_now(), load_average()
+    entries = _make_entries(models)
+    run = Run(
+        subjects=tuple(entry.subject for entry in entries),
+        environment=environment(),
+        started=started,
+        seed=seed,
+        min_time=min_time,
+        load_before=load,
+        facts=tuple(facts),
+    )
+    session = _Session(entries=entries, run=run, writer=writer)
+    try:
+        for entry in entries:
+            on_progress(NextStep(text=f"preparing {entry.subject.label}"))
+            _prepare(entry, min_time)
+        session.choose_subjects(noise_floor=noise_floor)
+        while not session.time_rounds(rounds, on_progress):
+            pass  # a subject that ran out of memory goes on with a smaller batch: all samples are taken anew
+    except KeyboardInterrupt:
+        return session.finish("interrupted")
+    return session.finish("finished")
+
+
+def schedule_rounds(names: Sequence[str], rounds: int, rng: random.Random) -> list[list[str]]:
+    """Return the order of every round: each name once, each round shuffled anew."""
+    return [rng.sample(names, len(names)) for _ in range(rounds)]
+
+
+@dataclass(kw_only=True)
+class _Entry:
+    """A model during a run."""
+
+    subject: Subject  # without samples; its batch is halved when memory runs out
+    batch_size: int  # asked for
+    channels: int
+    network: Callable[[Conditions], nn.Module]  # placed on the device
+    call: Callable[[], float] | None = None  # takes one sample; None: not prepared
+
+
+@dataclass(kw_only=True)
+class _Session:
+    """The rounds of one run, and what was stored of them."""
+
+    entries: list[_Entry]
+    run: Run
+    writer: Writer | None
+    plan: dict[str, _Entry] = field(default_factory=dict)  # by label in the rounds, the twin last
+    rounds: list[dict[str, float]] = field(default_factory=list)  # finished ones: samples by label
+
+    def choose_subjects(self, *, noise_floor: bool) -> None:
+        """Plan every entry that works, and the first one twice for the noise floor."""
+        self.plan = {entry.subject.label: entry for entry in self.entries if not entry.subject.failure}
+        if self.plan and noise_floor:
+            label, first = next(iter(self.plan.items()))
+            self.plan[f"{label} (again)"] = first
+
+    def time_rounds(self, rounds: int, tell: Tell) -> bool:
+        """Time all rounds; False if memory ran out and the samples so far are of another batch size."""
+        if not self.plan:
+            return True
+        self.rounds.clear()
+        begun = replace(self.run, subjects=self._subjects())
+        self.run = keep(self.writer, begun, lambda writer: writer.begin(begun))
+        order = schedule_rounds(list(self.plan), rounds, random.Random(self.run.seed))
+        done, start = 0, time.perf_counter()
+        for number, labels in enumerate(order):
+            samples: dict[str, float] = {}
+            for label in labels:
+                entry = self.plan[label]
+                left = (time.perf_counter() - start) / done * (rounds * len(labels) - done) if done else None
+                done += 1
+                if entry.subject.failure:
+                    continue
+                text = f"round {number + 1} of {rounds}, {label}"
+                tell(NextStep(text=text, done=number / rounds, eta=left))
+                seconds = _attempt(entry, functools.partial(_sample, entry))
+                if seconds is not None:
+                    samples[label] = seconds
+                elif not entry.subject.failure:
+                    _prepare(entry, self.run.min_time)
+                    return False
+            self._add_round({k: v for k, v in samples.items() if not self.plan[k].subject.failure})
+        return True
+
+    def _add_round(self, samples: dict[str, float]) -> None:
+        if samples:
+            with hold_signals():  # the rounds in memory and in the file are the same
+                number = len(self.rounds)
+                self.rounds.append(samples)
+                self.run = keep(self.writer, self.run, lambda writer: writer.add_round(number, samples))
+
+    def _subjects(self) -> tuple[Subject, ...]:
+        twins = [
+            replace(entry.subject, label=label, quantity=TWIN)
+            for label, entry in self.plan.items()
+            if label != entry.subject.label
+        ]
+        return (*(entry.subject for entry in self.entries), *twins)
+
+    def finish(self, ending: Ending) -> Run:
+        """Return the run with the samples of its finished rounds."""
+        return replace(
+            self.run,
+            subjects=tuple(map(self._with_samples, self._subjects())),
+            rounds=len(self.rounds),
+            ending=ending,
+        )
+
+    def _with_samples(self, subject: Subject) -> Subject:
+        if subject.failure or not self.rounds:
+            return replace(subject, failure=subject.failure or NO_ROUND, notes=())
+        return replace(subject, samples=tuple(samples[subject.label] for samples in self.rounds))
+
+
+def _check_request(models: Sequence[TimedModel], rounds: int, min_time: float) -> None:
+    if not models:
+        raise OptionError("no subjects: name at least one model to measure")
+    for (name, conditions), count in Counter((m.name, m.conditions) for m in models).items():
+        if count > 1:
+            raise OptionError(
+                f"{name!r} is given {count} times under the same conditions ({conditions}): once is enough"
+            )
+    if not 1 <= rounds <= MOST_ROUNDS:
+        raise OptionError(
+            f"rounds {rounds}: at least 1, and {rounds_needed()} to resolve a difference, "
+            f"at most {MOST_ROUNDS}"
+        )
+    if not 0 < min_time <= MOST_SECONDS:
+        raise OptionError(f"min_time {min_time}: seconds above 0, such as 0.1, at most {MOST_SECONDS}")
+
+
+def _make_entries(models: Sequence[TimedModel]) -> list[_Entry]:
+    """Give every model a unique label, and models with the same builder and placement the same weights."""
+    names = Counter(model.name for model in models)
+
+    @functools.cache
+    def built(build: Callable[[], nn.Module]) -> nn.Module:
+        return build()
+
+    @functools.cache
+    def placed(build: Callable[[], nn.Module], like: Conditions) -> nn.Module:
+        return place_network(built(build), like)
+
+    def network_of(build: Callable[[], nn.Module], conditions: Conditions) -> nn.Module:
+        like = replace(conditions, img_size=(1, 1), batch_size=1, threads=1, runtime="eager")
+        return placed(build, like)  # the weights do not depend on the fields that are set to constants
+
+    return [
+        _Entry(
+            subject=Subject(
+                label=model.name if names[model.name] == 1 else f"{model.name} ({model.conditions})",
+                name=model.name,
+                conditions=model.conditions,
+                calls_per_sample=0,
+            ),
+            batch_size=model.conditions.batch_size,
+            channels=model.channels,
+            network=functools.partial(network_of, model.build),
+        )
+        for model in models
+    ]
+
+
+def _prepare(entry: _Entry, min_time: float) -> None:
+    """Build, place and warm up, at a smaller batch while memory runs out; ends ready or with a failure."""
+    warm = functools.partial(_warm, entry, min_time)
+    while entry.subject.failure is None and _attempt(entry, warm) is None:
+        pass
+
+
+def _warm(entry: _Entry, min_time: float) -> bool:
+    conditions = entry.subject.conditions
+    runtime = find_runtime(conditions.runtime)
+    network = entry.network(conditions)
+    example = example_input(conditions, entry.channels)
+    start = time.perf_counter()
+    synchronize = synchronizer(conditions.device)
+    with pin_threads(conditions.threads), torch.inference_mode():
+        call = runtime.prepare(network, example, conditions)
+        warm = warm_up(call, synchronize, min_time)
+    seconds = time.perf_counter() - start
+    wanted, batch = entry.batch_size, conditions.batch_size
+    notes = (
+        f"out of memory at batch {wanted}: measured at {batch}" if batch < wanted else None,
+        None if warm.steady else f"not steady after {seconds:.1f} s of warm-up",
+        precision_note(conditions),
+    )
+    entry.subject = replace(
+        entry.subject,
+        calls_per_sample=warm.calls,
+        warmup_s=seconds,
+        notes=tuple(note for note in notes if note),
+    )
+    entry.call = functools.partial(_sample_call, call, synchronize, min_time, warm.calls)
+    return True
+
+
+def _sample(entry: _Entry) -> float:
+    """Return seconds per batch."""
+    assert entry.call is not None  # prepared before the first round, and again after running out of memory
+    with pin_threads(entry.subject.conditions.threads), torch.inference_mode():
+        return entry.call()
+
+
+def _sample_call(call: Call, synchronize: Callable[[], None], min_time: float, calls: int) -> float:
+    """Take one sample, after one untimed call: the caches hold the data of the previous subject."""
+    call()
+    return time_call(call, synchronize, min_time, calls).seconds
+
+
+def _attempt(entry: _Entry, step: Callable[[], T]) -> T | None:
+    """Return the step's result; if it fails, return None and cut the entry to half its batch or fail it."""
+    try:
+        return step()
+    except Exception as error:
+        exhausted, reason = is_out_of_memory(error), _reason(error)
+    # Only after the except block are the traceback and the tensors that it held released.
+    entry.call = None
+    conditions = entry.subject.conditions
+    if torch.device(conditions.device).type != "cpu" and exhausted:
+        torch.accelerator.empty_cache()
+    if exhausted and conditions.batch_size > 1:
+        smaller = replace(conditions, batch_size=conditions.batch_size // 2)
+        entry.subject = replace(entry.subject, conditions=smaller)
+    else:
+        reason = "out of memory at batch 1" if exhausted else reason
+        entry.subject = replace(entry.subject, failure=reason)
+    return None
+
+
+def _reason(error: Exception) -> str:
+    text = first_line(error)
+    return text if isinstance(error, SaevitError) else f"{type(error).__name__}: {text}"

@@ -1,0 +1,139 @@
+"""How to time models, the conditions that follow, and their run. torch loads on demand."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from saevit.count.model_costs import ModelCosts
+from saevit.errors import MemoryLimitError
+from saevit.machine import check_fits, usable_cores
+from saevit.runs.record import BYTES, Conditions, Dtype, MemoryFormat, Record
+from saevit.runs.run import Run
+from saevit.runs.store import Writer
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class NextStep:
+    """The next step of some work; `done` is the share of the timing that is finished."""
+
+    text: str
+    done: float | None = None
+    eta: float | None = None  # seconds to the end
+
+
+Tell = Callable[[NextStep], object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimingOptions:
+    """How to time: every runtime at every batch size, all in one interleaved run."""
+
+    batch_sizes: tuple[int, ...] = (1, 8)
+    device: str = "auto"
+    runtimes: tuple[str, ...] = ("eager",)
+    threads: int | None = None  # None: as many as there are usable cores
+    memory_format: MemoryFormat = "contiguous"
+    rounds: int = 15
+    min_time: float = 0.1  # seconds a sample lasts at least
+    seed: int = 0
+    fold: bool = True  # run variants in the folded form; False runs them as defined
+    force: bool = False  # run a model even if, by the count, it does not fit in memory
+
+
+def list_conditions(
+    counted: ModelCosts, img_size: tuple[int, int], dtype: Dtype, options: TimingOptions
+) -> tuple[Conditions, ...]:
+    """Return every runtime at every batch size, on a device and in a precision that work on this machine.
+
+    Raises:
+        OptionError: a device, precision or runtime that is not available.
+        MemoryLimitError: by its exact count the model does not fit in memory, and `force` is off.
+    """
+    from saevit.measure.conditions import check_dtype, check_threads, resolve_device
+    from saevit.measure.runtimes import find_runtime
+
+    device = resolve_device(options.device)
+    check_dtype(device, dtype)
+    runtimes = [find_runtime(name) for name in options.runtimes]
+    threads = options.threads or usable_cores()
+    check_threads(threads)
+    found = tuple(
+        Conditions(
+            img_size=img_size,
+            batch_size=batch_size,
+            dtype=dtype,
+            device=device,
+            runtime=runtime.name,
+            threads=threads,
+            memory_format=options.memory_format,
+            folded=options.fold and counted.folded is not None,
+        )
+        for runtime in runtimes
+        for batch_size in options.batch_sizes
+    )
+    for runtime in runtimes:
+        runtime.check(found[0])
+    if not options.force:
+        check_memory(counted, max(found, key=lambda c: c.batch_size))
+    return found
+
+
+def check_memory(counted: ModelCosts, conditions: Conditions) -> None:
+    """Refuse, before any weight is allocated, a model that does not fit in memory.
+
+    Raises:
+        MemoryLimitError: weights and live activations need more than is free.
+    """
+    from saevit.machine import free_memory
+
+    size = BYTES[conditions.dtype]
+    try:
+        check_fits(
+            f"{counted.name} at batch {conditions.batch_size}",
+            sum(counted.params.values()) * size,
+            counted.peak_elements * size,
+            free=free_memory(conditions.device),
+            way_out="--no-measure, which only counts",
+            batch=conditions.batch_size,
+            folds=conditions.folded and conditions.device == "cpu",
+            device=conditions.device,
+        )
+    except MemoryLimitError as error:
+        raise MemoryLimitError(f"{error}; --force tries all the same") from error
+
+
+def time_models(
+    models: Sequence[tuple[ModelCosts, Conditions]],
+    options: TimingOptions,
+    on_progress: Tell,
+    writer: Writer | None = None,
+    facts: Sequence[Record] = (),
+) -> Run:
+    """Time models under their conditions in one interleaved run, the reference first."""
+    from saevit.measure.rounds import TimedModel, measure
+
+    return measure(
+        [
+            TimedModel(
+                name=counted.name,
+                build=builder_of(counted, conditions),
+                conditions=conditions,
+                channels=counted.in_chans,
+            )
+            for counted, conditions in models
+        ],
+        rounds=options.rounds,
+        min_time=options.min_time,
+        seed=options.seed,
+        on_progress=on_progress,
+        writer=writer,
+        facts=facts,
+    )
+
+
+def builder_of(counted: ModelCosts, conditions: Conditions) -> "Callable[[], nn.Module]":
+    """Return what builds the network that runs under these conditions: folded, or as defined."""
+    return counted.folded if conditions.folded and counted.folded else counted.build

@@ -1,0 +1,181 @@
+"""Tables by columns: a column shows a fact of a row as text and gives it unrounded to CSV, JSON and HTML.
+
+A view is one list of columns. A column without `text` is in no table, one without `key` in no CSV and JSON.
+"""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from typing import Any, Generic, Literal, TypeVar
+
+from saevit.runs.record import SCHEMA_VERSION
+from saevit.text import printable
+
+Row = TypeVar("Row")
+Other = TypeVar("Other")
+Side = Literal["left", "right"]
+
+NONE = "-"  # the text of a value that is not known
+FORMULA = ("=", "+", "-", "@")  # a spreadsheet computes text that begins with one of these
+
+
+@dataclass(frozen=True)
+class Column(Generic[Row]):
+    """One column of a view: how it is shown, and its name and value in files."""
+
+    head: str = ""
+    text: Callable[[Row], str | None] | None = None  # a row's cell; None is shown as `-`
+    side: Side = "left"
+    unit: str = ""
+    key: str = ""  # timm's column name where timm has one
+    value: Callable[[Row], Any] = lambda row: None
+
+    @property
+    def heading(self) -> str:
+        """The head with its unit."""
+        return f"{self.head} ({self.unit})" if self.unit else self.head
+
+    def cell(self, row: Row) -> str:
+        """Return the text of one row."""
+        text = self.text(row) if self.text else None
+        return NONE if text is None else text
+
+    def via(self, read: Callable[[Other], Row | None]) -> "Column[Other]":
+        """Return the column for rows that contain a row of this one, or None in its place."""
+
+        def through(function: Callable[[Row], Any]) -> Callable[[Other], Any]:
+            return lambda row: None if (inner := read(row)) is None else function(inner)
+
+        text = through(self.text) if self.text else None
+        return Column(self.head, text, self.side, self.unit, self.key, through(self.value))
+
+
+def number_column(
+    head: str,
+    key: str,
+    read: Callable[[Row], float | None],
+    form: Callable[[Any], str],
+    divisor: float = 1,
+) -> Column[Row]:
+    """Return a right-aligned column of numbers, None where a number is not known.
+
+    Files hold the number divided by `divisor`, such as 1e6 for timm's `param_count`.
+    """
+
+    def value(row: Row) -> float | None:
+        number = read(row)
+        return number if number is None or divisor == 1 else number / divisor
+
+    return Column(
+        head,
+        lambda row: None if (number := read(row)) is None else form(number),
+        "right",
+        key=key,
+        value=value,
+    )
+
+
+def attribute_columns(*paths: str) -> tuple[Column[Any], ...]:
+    """Return columns of files only, each with the value and the name of an attribute such as `share.hits`."""
+    return tuple(Column(key=path.rpartition(".")[2], value=attrgetter(path)) for path in paths)
+
+
+def text_columns(*heads: str) -> tuple[Column[Any], ...]:
+    """Return the columns of rows that are text already; a head behind `>` is aligned right."""
+    return tuple(
+        Column(head.removeprefix(">"), side="right" if head.startswith(">") else "left") for head in heads
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Columns, rows of text, and notes below them."""
+
+    title: str
+    columns: tuple[Column[Any], ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+    total: bool = False  # the last row is the sum of the others
+
+    def without_empty_columns(self) -> "Table":
+        """Return the table without the columns in which no row has a value."""
+        return self._with_columns(
+            [i for i in range(len(self.columns)) if any(row[i] != NONE for row in self.rows)]
+        )
+
+    def without_column(self, head: str) -> "Table":
+        """Return the table without one column."""
+        return self._with_columns([i for i, column in enumerate(self.columns) if column.head != head])
+
+    def _with_columns(self, places: Sequence[int]) -> "Table":
+        return replace(
+            self,
+            columns=tuple(self.columns[i] for i in places),
+            rows=tuple(tuple(row[i] for i in places) for row in self.rows),
+        )
+
+
+def make_table(
+    title: str,
+    columns: Iterable[Column[Row]],
+    rows: Iterable[Row],
+    notes: Iterable[str] = (),
+    *,
+    total: bool = False,
+) -> Table:
+    """Return the table of some rows; `total` says that the last one is the sum of the others."""
+    shown = tuple(column for column in columns if column.text)
+    return Table(
+        title=title,
+        columns=shown,
+        rows=tuple(tuple(column.cell(row) for column in shown) for row in rows),
+        notes=tuple(notes),
+        total=total,
+    )
+
+
+def row_values(columns: Iterable[Column[Row]], row: Row) -> dict[str, Any]:
+    """Return the unrounded values of a row by their keys."""
+    return {column.key: column.value(row) for column in columns if column.key}
+
+
+def write_csv(columns: Sequence[Column[Row]], rows: Iterable[Row]) -> str:
+    """Return rows as CSV; text is printable, and no spreadsheet takes it for a formula."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([column.key for column in columns if column.key])
+    writer.writerows(map(csv_cell, row_values(columns, row).values()) for row in rows)
+    return text.getvalue()
+
+
+def csv_cell(value: Any) -> Any:
+    """Return text printable, and behind an apostrophe where a spreadsheet would compute it."""
+    if not isinstance(value, str):
+        return value
+    return "'" * value.startswith(FORMULA) + printable(value)
+
+
+def write_json(data: Mapping[str, Any]) -> str:
+    """Return a JSON object that begins with the version of its schema."""
+    return (
+        json.dumps(finite({"schema_version": SCHEMA_VERSION} | dict(data)), indent=2, allow_nan=False) + "\n"
+    )
+
+
+def finite(data: Any) -> Any:
+    """Return plain values with None in place of NaN and infinity, which JSON does not have."""
+    if isinstance(data, dict):
+        return {name: finite(value) for name, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
+
+
+def size_value(img_size: tuple[int, int]) -> int | str:
+    """Return an input size as timm writes it: one side of a square, else `height,width`."""
+    height, width = img_size
+    return height if height == width else f"{height},{width}"

@@ -1,0 +1,69 @@
+"""The samples of each model over the rounds, as small plots: stable or not, and slow rounds of all models."""
+
+from collections.abc import Sequence
+from xml.etree.ElementTree import Element
+
+from saevit.compare.comparison import Comparison
+from saevit.report.html.markup import element
+from saevit.report.names import short_names
+from saevit.report.units import milliseconds, percent
+from saevit.runs.statistics import quantile, summarize
+
+WIDTH, HEIGHT, EDGE = 160.0, 44.0, 4.0  # of a plot, in units of its view box
+INSIDE = 0.95  # share of all samples inside the scale
+SCALES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # deviation from the median at the plot's edge
+
+
+def samples_section(comparison: Comparison) -> list[Element]:
+    """Return the section with its text and one plot per model; nothing if no model was timed."""
+    names = short_names(c.model for c in comparison.candidates)
+    series = [(names[c.model], c.samples) for c in comparison.candidates if c.samples]
+    if comparison.run and comparison.run.twin:
+        series.append(("the reference again", comparison.run.twin))
+    if not series:
+        return []
+    wanted = quantile([abs(d) for _, samples in series for d in relative_deviations(samples)], INSIDE)
+    scale = next((scale for scale in SCALES if scale >= wanted), SCALES[-1])
+    text = (
+        "One dot per round, in the order of measurement: the time of a batch relative to the model's median "
+        f"(the line). The edges are {percent(scale, 0)} above and below it; a triangle is beyond them. A "
+        "round in which all models are higher was slow for all of them and does not change their ratios."
+    )
+    heading = element("h2", {"id": "samples-heading"}, "Samples")
+    plots = element("ul", {"class": "strips"}, *(samples_plot(*each, scale) for each in series))
+    return [
+        element("section", {"aria-labelledby": "samples-heading"}, heading, element("p", {}, text), plots)
+    ]
+
+
+def relative_deviations(samples: Sequence[float]) -> list[float]:
+    """Return the deviation of each sample from the median, relative to it."""
+    median = summarize(samples).median
+    return [sample / median - 1 for sample in samples]
+
+
+def samples_plot(name: str, samples: Sequence[float], scale: float) -> Element:
+    """Return one model's plot with its name, median and spread."""
+    summary = summarize(samples)
+    text = f"{milliseconds(summary.median)} ms, spread {percent(summary.spread)}"
+    step = (WIDTH - 2 * EDGE) / max(1, len(samples) - 1)
+    middle = f"{HEIGHT / 2:g}"
+    line = element("line", {"x1": "0", "x2": f"{WIDTH:g}", "y1": middle, "y2": middle})
+    marks = (sample_mark(EDGE + i * step, d / scale) for i, d in enumerate(relative_deviations(samples)))
+    box = {"viewBox": f"0 0 {WIDTH:g} {HEIGHT:g}", "aria-hidden": "true"}
+    return element(
+        "li",
+        {},
+        element("span", {"class": "name"}, name),
+        element("svg", box, line, *marks),
+        element("span", {"class": "spread"}, text),
+    )
+
+
+def sample_mark(x: float, height: float) -> Element:
+    """Return a sample's mark: a dot from -1, the lower edge, to 1, the upper one; a triangle beyond."""
+    half = HEIGHT / 2 - EDGE
+    if abs(height) <= 1:
+        return element("circle", {"cx": f"{x:.1f}", "cy": f"{HEIGHT / 2 - height * half:.1f}", "r": "2"})
+    tip, base = (0.5, 6) if height > 0 else (HEIGHT - 0.5, HEIGHT - 6)
+    return element("path", {"d": f"M{x:.1f} {tip}L{x - 3:.1f} {base}H{x + 3:.1f}Z"})

@@ -1,0 +1,127 @@
+"""Columns and texts of latencies and of the conditions they were measured under, shared by several views."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from operator import attrgetter
+from typing import Any, TypeVar
+
+from saevit.report.columns import Column, attribute_columns, number_column
+from saevit.report.units import digits, interval, milliseconds, percent
+from saevit.runs.record import Conditions
+from saevit.runs.run import Run, Subject
+from saevit.runs.statistics import Ratio, Summary, median, summarize
+
+T = TypeVar("T")
+
+
+def from_samples(read: Callable[[Summary], T]) -> Callable[[Subject], T | None]:
+    """Return a function that reads the statistics of a latency, and returns None if it has no samples."""
+    return lambda subject: read(summarize(subject.samples)) if subject.samples else None
+
+
+def images_per_second(subject: Subject) -> float | None:
+    """Return the throughput at the median latency."""
+    return subject.conditions.batch_size / median(subject.samples) if subject.samples else None
+
+
+THROUGHPUT = number_column("images/s", "infer_samples_per_sec", images_per_second, digits)
+MEDIAN: Column[Subject] = Column(
+    "ms/batch",
+    lambda one: milliseconds(median(one.samples)) if one.samples else "failed" if one.failure else None,
+    "right",
+    key="infer_step_time",
+    value=from_samples(lambda seen: seen.median * 1e3),
+)
+QUARTILES: Column[Subject] = Column(
+    "quartiles", from_samples(lambda seen: f"{milliseconds(seen.q1)} .. {milliseconds(seen.q3)}"), "right"
+)
+SPREAD: Column[Subject] = Column("spread", from_samples(lambda seen: percent(seen.spread)), "right")
+STATISTICS: tuple[Column[Subject], ...] = (MEDIAN, QUARTILES, SPREAD, THROUGHPUT)  # in the order of tables
+
+LATENCIES: tuple[Column[Subject], ...] = (  # in the order of CSV files
+    Column(key="infer_batch_size", value=attrgetter("conditions.batch_size")),
+    THROUGHPUT,
+    MEDIAN,
+    Column(key="infer_step_time_q1", value=from_samples(lambda seen: seen.q1 * 1e3)),
+    Column(key="infer_step_time_q3", value=from_samples(lambda seen: seen.q3 * 1e3)),
+    Column(key="spread", value=from_samples(lambda seen: seen.spread)),
+    Column(key="rounds", value=lambda subject: len(subject.samples)),
+    *attribute_columns("conditions.runtime", "conditions.device", "conditions.dtype"),
+    *attribute_columns("conditions.threads", "conditions.memory_format", "conditions.folded"),
+)
+
+CONDITIONS: tuple[Column[Conditions], ...] = (
+    Column("px", lambda c: "x".join(map(str, c.img_size)), "right"),
+    Column("batch", lambda c: str(c.batch_size), "right"),
+    Column("dtype", lambda c: c.dtype, "right"),
+    Column("device", lambda c: c.device, "right"),
+    Column("runtime", lambda c: c.runtime, "right"),
+    Column("threads", lambda c: str(c.threads), "right"),
+    Column("layout", lambda c: c.memory_format, "right"),
+    Column("form", lambda c: "folded" if c.folded else "as defined", "right"),
+)
+
+
+def find_differing(conditions: Iterable[Conditions]) -> list[Column[Conditions]]:
+    """Return the columns of the conditions in which some measurements differ."""
+    known = list(conditions)
+    return [column for column in CONDITIONS if len({column.cell(c) for c in known}) > 1]
+
+
+def describe_shared(conditions: Iterable[Conditions]) -> str:
+    """Return the conditions that are equal in all measurements as text."""
+    known = list(conditions)
+    differing = find_differing(known)
+    if known and not differing:
+        return str(known[0])
+    equal = [(c.head, c.cell(known[0])) for c in CONDITIONS if known and c not in differing]
+    return ", ".join(f"{name} {text}" if text.isdecimal() else text for name, text in equal)
+
+
+def describe_ratio(ratio: Ratio) -> str:
+    """Return a ratio with its interval and verdict as text."""
+    return f"{interval(ratio.median, ratio.low, ratio.high)} {ratio.verdict}"
+
+
+def describe_noise_floor(reference: str, floor: Ratio) -> str:
+    """Return the note of the noise floor: the reference timed twice in every round."""
+    return (
+        f"noise floor: {reference} against itself, {interval(floor.median, floor.low, floor.high)} "
+        f"at {percent(floor.confidence, 0)} confidence"
+    )
+
+
+def describe_machine(run: Run) -> str:
+    """Return the device and the name of the accelerator or processor as text."""
+    environment, device = run.environment, run.timed[0].conditions.device
+    return f"{device} ({environment.cpu if device == 'cpu' else environment.accelerator})"
+
+
+def run_values(run: Run) -> dict[str, Any]:
+    """Return how a run was measured, and its samples, as they are in JSON."""
+    return {
+        "latencies": [subject_values(subject) for subject in run.timed],
+        "twin": run.twin,
+        "rounds": run.rounds,
+        "min_time": run.min_time,
+        "seed": run.seed,
+        "environment": asdict(run.environment),
+        "started": run.started,
+        "load_before": run.load_before,
+        "interrupted": run.interrupted,
+        "unkept": run.unkept,
+        "breakdown": None,
+        "breakdown_total": (),
+        "breakdown_plain": (),
+    }
+
+
+def subject_values(subject: Subject) -> dict[str, Any]:
+    """Return the samples of one subject and what they depend on, as they are in JSON."""
+    return {
+        "conditions": asdict(subject.conditions),
+        "label": subject.label,
+        "samples": subject.samples,
+        "notes": subject.notes,
+        "failure": subject.failure,
+    }

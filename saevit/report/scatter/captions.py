@@ -1,0 +1,128 @@
+"""The sentences around a scatter plot: title, sources and conditions of its values, and missing models."""
+
+import math
+from collections.abc import Sequence
+
+from saevit.compare.comparison import Candidate, Comparison
+from saevit.report.agreement import LEAST, Disagreement
+from saevit.report.latencies import describe_machine
+from saevit.report.metrics import METRICS
+from saevit.report.names import short_names
+from saevit.report.scatter.points import ScatterPanel, is_of_other_size
+from saevit.report.units import digits
+from saevit.runs.run import Run
+
+MOST_NAMED = 3  # models in one sentence
+
+
+def write_title(panels: Sequence[ScatterPanel]) -> str:
+    """Return a title that names the axes."""
+    labels = [METRICS[panel.x].label for panel in panels]
+    costs = " and ".join(filter(None, [", ".join(labels[:-1]), labels[-1]]))
+    return f"{capitalize(panels[0].y_label)}, against {costs}"
+
+
+def capitalize(text: str) -> str:
+    """Return a text with a capital first letter and the others as they are."""
+    return text[:1].upper() + text[1:]
+
+
+def write_caption(comparison: Comparison, panels: Sequence[ScatterPanel]) -> str:
+    """Return one paragraph: sizes, sources, conditions of the timing, and models that are not drawn."""
+    is_timed = any(METRICS[name].is_timed for panel in panels for name in (panel.x, panel.y))
+    height, width = comparison.img_size
+    networks = f"networks {'timed' if is_timed else 'counted'} at {height} x {width} px, with random weights."
+    drawn = [point.candidate for panel in panels for point in panel.points]
+    sentences = [capitalize(networks)]
+    if panels[0].y == "top1":
+        sentences = [f"Top-1: {describe_accuracies(comparison)}; {networks}"]
+        if any(is_of_other_size(c, comparison) for c in drawn):
+            sentences.append(f"@N: accuracy at N px, drawn at its cost at {height} x {width} px.")
+    if is_timed and comparison.run:
+        sentences.append(describe_timing(comparison.run))
+    return " ".join([*sentences, *list_missing(comparison, panels, drawn)])
+
+
+def describe_accuracies(comparison: Comparison) -> str:
+    """Return the source of the accuracies; measured ones with their number of images."""
+    if not comparison.top1_on:
+        return "published, at the size of its evaluation"
+    images = [c.accuracy.images for c in comparison.candidates if c.accuracy and c.accuracy.images]
+    return (
+        f"measured here by saevit eval on {comparison.top1_on}, n = {number_range(images) or 'no'} images, "
+        "bars are 95 % intervals (Wilson)"
+    )
+
+
+def number_range(values: Sequence[int]) -> str:
+    """Return the smallest and the largest number, or one if they are equal."""
+    ends = dict.fromkeys((min(values), max(values))) if values else {}
+    return " to ".join(f"{value:,}" for value in ends)
+
+
+def describe_timing(run: Run) -> str:
+    """Return a sentence on the machine and the conditions of the timing."""
+    c = run.timed[0].conditions
+    batches = [s.conditions.batch_size for s in run.timed if s.samples] or [c.batch_size]
+    return (
+        f"Measured on {describe_machine(run)}: {c.dtype}, batch {number_range(batches)}, {c.threads} "
+        f"thread{'s' * (c.threads > 1)}, {c.runtime}, {c.memory_format}, torch {run.environment.torch}; "
+        f"medians and quartiles of {run.rounds} interleaved rounds."
+    )
+
+
+def list_missing(
+    comparison: Comparison, panels: Sequence[ScatterPanel], drawn: Sequence[Candidate]
+) -> list[str]:
+    """Return sentences on models that are not drawn, not in every panel, or known from a table only."""
+    models = [{point.candidate.model for point in panel.points} for panel in panels]
+    everywhere, somewhere = set.intersection(*models), set.union(*models)
+    groups = {
+        "Not drawn, value not known": [
+            c for c in comparison.candidates if {c.model, c.network}.isdisjoint(somewhere)
+        ],
+        "Not in every panel, value not known": [
+            c for c in comparison.candidates if c.model in somewhere - everywhere
+        ],
+        "Values of the published table, network not built": [
+            c
+            for c in comparison.candidates
+            if c.published_only and c in drawn and not (c.accuracy and c.accuracy.claim)
+        ],
+    }
+    return [f"{text}: {join_models(models)}." for text, models in groups.items() if models]
+
+
+def join_models(candidates: Sequence[Candidate]) -> str:
+    """Return the names of the first models and the number of the others."""
+    names = list(short_names(c.model for c in candidates).values())
+    if len(names) <= MOST_NAMED + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:MOST_NAMED])} and {len(names) - MOST_NAMED} more"
+
+
+def describe_disagreements(
+    panel: ScatterPanel, pairs: Sequence[Disagreement], examples: Sequence[Disagreement]
+) -> str:
+    """Return how many pairs of models the two axes order in opposite ways, with examples."""
+    count = sum(point.kind != "claim" for point in panel.points)
+    if count < LEAST:
+        return ""
+    x, y = METRICS[panel.x], METRICS[panel.y]
+    resolved = f", {sum(pair.is_resolved for pair in pairs)} of them beyond noise"
+    names = {point.candidate.model: point.name for point in panel.points}
+    sentences = [
+        f"{len(pairs)} of {math.comb(count, 2)} pairs of models have opposite orders by {x.noun} and by "
+        f"{y.noun}{resolved if x.is_timed or y.is_timed else ''}."
+    ]
+    sentences += [
+        f"{names[pair.better.model]} has {write_ratio(pair.x_ratio)} x the {x.noun} of "
+        f"{names[pair.worse.model]}, but {write_ratio(pair.y_ratio)} x its {y.noun}."
+        for pair in examples
+    ]
+    return " ".join(sentences)
+
+
+def write_ratio(ratio: float) -> str:
+    """Write a ratio with two significant digits."""
+    return digits(ratio, 2) if ratio >= 0.1 else f"{ratio:.2g}"

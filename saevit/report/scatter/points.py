@@ -1,0 +1,207 @@
+"""What a scatter plot shows: its axes, the point of each model, and how each kind of model looks.
+
+The colours are Okabe and Ito's palette. Kinds differ in shape and lightness too, for print without colours.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from saevit.compare.comparison import Candidate, Comparison
+from saevit.errors import OptionError
+from saevit.report.metrics import COSTS, METRICS, check_axes, find_front, is_comparable, metric_label
+from saevit.report.names import short_names
+from saevit.runs.statistics import summarize
+
+Kind = Literal["plain", "front", "excluded", "claim", "variant", "measured_variant", "front_variant"]
+ON_FRONT: tuple[Kind, ...] = ("front", "front_variant")
+USUAL_Y = ("top1", "latency", "gmacs", "params", "memory", "throughput")  # the first that can be drawn
+SAEVIT = "SAEViT"  # the family of the variants
+
+
+@dataclass(frozen=True)
+class Style:
+    """The marker of a kind; sizes are in points."""
+
+    marker: str
+    size: float
+    face: str
+    edge: str
+    edge_width: float = 0.6
+
+
+STYLES: dict[Kind, Style] = {
+    "plain": Style("o", 6.0, "#56B4E9", "#23668c"),
+    "front": Style("o", 7.5, "#004c78", "#000000", 1.0),
+    "excluded": Style("D", 5.0, "#f6d58f", "#b27a00"),
+    "claim": Style("s", 9.5, "none", "#D55E00", 1.4),
+    "variant": Style("^", 7.0, "#009E73", "#00402f"),
+    "measured_variant": Style("^", 7.0, "#009E73", "#00402f"),
+    "front_variant": Style("^", 8.5, "#004d38", "#000000", 1.0),
+}
+LEGEND: dict[Kind, str] = {
+    "plain": "plain ImageNet-1k training",
+    "front": "plain ImageNet-1k training, on the Pareto front",
+    "excluded": "excluded from the front: distilled, extra data, or accuracy at another size (@)",
+    "claim": "paper claim, not reproduced here",
+    "variant": "SAEViT variants: no accuracy known",
+}
+MEASURED_LEGEND: dict[Kind, str] = LEGEND | {
+    "plain": "baselines, measured here",
+    "front": "baselines, measured here, on the Pareto front",
+    "measured_variant": "SAEViT variants, measured here",
+    "front_variant": "SAEViT variants, measured here, on the Pareto front",
+    "excluded": "excluded from the front: accuracy at another size (@), or on other images",
+    "variant": "SAEViT variants, not measured on these data",
+}
+COST_LEGEND: dict[Kind, str] = LEGEND | {"plain": "baselines", "variant": "SAEViT variants"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelPoint:
+    """One model in one panel; without a `y` it is drawn in a strip below the axis."""
+
+    candidate: Candidate
+    kind: Kind
+    name: str
+    x: float
+    y: float | None
+    x_range: tuple[float, float] | None  # quartiles, or the interval of a measured accuracy
+    y_range: tuple[float, float] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScatterPanel:
+    """One pair of axes and its points."""
+
+    x: str
+    y: str
+    y_label: str
+    points: tuple[ModelPoint, ...]
+
+    @property
+    def models(self) -> list[Candidate]:
+        """The models that exist: paper claims do not."""
+        return [point.candidate for point in self.points if point.kind != "claim"]
+
+
+def list_panels(comparison: Comparison, xs: Sequence[str], y: str) -> tuple[ScatterPanel, ...]:
+    """Return one panel for each x.
+
+    Raises:
+        OptionError: no axis, an axis named twice or on both sides, accuracy as x, or an axis without values.
+    """
+    if not xs:
+        raise OptionError(f"no x axis: name one or more of {', '.join(COSTS)}")
+    check_axes(xs, y)
+    if "top1" in xs:
+        raise OptionError(f"axis top1 cannot be x: make it y, and choose x from {', '.join(COSTS)}")
+    return tuple(fill_panel(comparison, x, y) for x in xs)
+
+
+def choose_axes(
+    comparison: Comparison, xs: Sequence[str], y: str | None, *, is_asked: bool
+) -> tuple[Sequence[str], str, str | None]:
+    """Return the first axes that can be drawn, and the reason why others, if any, cannot.
+
+    Args:
+        comparison: the models.
+        xs: names of METRICS.
+        y: another one; None is accuracy if possible, otherwise a cost.
+        is_asked: are exactly these xs wanted? By default, some of them are enough.
+
+    Raises:
+        OptionError: the reason why the first axes cannot be drawn, if none can.
+    """
+    refused: list[OptionError] = []
+    for name in [y] if y else [one for one in USUAL_Y if not (is_asked and one in xs)]:
+        others = [x for x in xs if x != name] or (["params"] if y else [])
+        for choice in [xs] if is_asked else [others, *([x] for x in others)]:
+            try:
+                list_panels(comparison, choice, name)
+                return choice, name, str(refused[0]) if refused else None
+            except OptionError as error:
+                refused.append(error)
+    raise refused[0 if y else -1]
+
+
+def fill_panel(comparison: Comparison, x: str, y: str) -> ScatterPanel:
+    """Return the points of one pair of axes.
+
+    In a plot of costs, a network with two trainings is one point, so that it counts once in the correlation.
+    """
+    has_accuracy = y == "top1"
+    names = short_names(c.model for c in comparison.candidates)
+    front = find_front(comparison.candidates, x, y) if has_accuracy else {}
+    points = []
+    for c in comparison.candidates:
+        across, height = METRICS[x].of(c), METRICS[y].of(c)
+        is_in_strip = has_accuracy and is_variant(c) and c.accuracy is None
+        if across is None or (height is None and not is_in_strip) or (not has_accuracy and c.same_as):
+            continue
+        size = c.accuracy.img_size if c.accuracy and is_of_other_size(c, comparison) else None
+        points.append(
+            ModelPoint(
+                candidate=c,
+                kind=find_kind(c, y, on_front=front.get(c.model, False)),
+                name=f"{names[c.model]} @{size}" if has_accuracy and size else names[c.model],
+                x=across,
+                y=height,
+                x_range=find_range(c, x),
+                y_range=find_range(c, y),
+            )
+        )
+    if all(point.y is None for point in points):
+        raise explain_empty(comparison, x, y)
+    return ScatterPanel(x=x, y=y, y_label=metric_label(y, comparison), points=tuple(points))
+
+
+def is_of_other_size(c: Candidate, comparison: Comparison) -> bool:
+    """Was its accuracy evaluated at another size than its costs?"""
+    size = c.accuracy.img_size if c.accuracy else None
+    return size is not None and comparison.img_size != (size, size)
+
+
+def is_variant(c: Candidate) -> bool:
+    """Is it a SAEViT variant, for which no accuracy is published?"""
+    return c.family == SAEVIT and not c.published_only
+
+
+def find_kind(c: Candidate, y: str, *, on_front: bool) -> Kind:
+    """Return the kind of a model; its training matters only where accuracy is drawn."""
+    if c.accuracy and c.accuracy.claim:
+        return "claim"
+    if is_variant(c) and (y != "top1" or c.accuracy is None):
+        return "variant"
+    if on_front:
+        return "front_variant" if is_variant(c) else "front"
+    if y == "top1" and not is_comparable(c):
+        return "excluded"
+    return "measured_variant" if is_variant(c) else "plain"
+
+
+def find_range(c: Candidate, name: str) -> tuple[float, float] | None:
+    """Return the quartiles of a time or the interval of an accuracy, the lower value first."""
+    if name == "top1" and c.accuracy:
+        return c.accuracy.interval
+    if not METRICS[name].is_timed or not c.samples:
+        return None
+    summary = summarize(c.seconds_per_image)
+    return (summary.q1 * 1e3, summary.q3 * 1e3) if name == "latency" else (1 / summary.q3, 1 / summary.q1)
+
+
+def explain_empty(comparison: Comparison, x: str, y: str) -> OptionError:
+    """Return the error for axes without any point, with a way out."""
+    candidates = comparison.candidates
+    if all(c.reason for c in candidates):
+        return OptionError(f"nothing to draw, every model failed: {candidates[0].reason}")
+    timed = [name for name in (x, y) if METRICS[name].is_timed]
+    if timed and not any(c.samples for c in candidates):
+        return OptionError(f"no model has a {timed[0]}, nothing was timed: add --measure, or draw gmacs")
+    if y == "top1" and not any(c.accuracy for c in candidates):
+        if comparison.top1_on:
+            problem = f"no model here was measured on {comparison.top1_on}: saevit eval measures it, "
+        else:
+            problem = "no model has a published top1: add one that has, such as efficientnet_b0, "
+        return OptionError(problem + "or draw a cost on the y axis")
+    return OptionError(f"no model has both {x} and {y}: draw another metric, or compare other models")

@@ -1,0 +1,193 @@
+"""The scatter plot of a comparison: accuracy against costs, or costs against measured time, side by side.
+
+The places of panels, legend and texts are measured, so that nothing is cut off or overlaps. Lengths are in
+inches; text sizes are in points.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from saevit.compare.comparison import Comparison
+from saevit.report.agreement import Disagreement, describe_agreement, find_disagreements
+from saevit.report.figure import DPI, GREY, LINE_HEIGHT, get_renderer, own_settings, text_height, wrap_text
+from saevit.report.scatter.captions import capitalize, describe_disagreements, write_caption, write_title
+from saevit.report.scatter.panel import DISAGREEMENT, FRONT, draw_panel, label_panel, scale_y, size_strip
+from saevit.report.scatter.points import (
+    COST_LEGEND,
+    LEGEND,
+    MEASURED_LEGEND,
+    ON_FRONT,
+    STYLES,
+    ScatterPanel,
+    list_panels,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
+    from matplotlib.lines import Line2D
+
+HEIGHT, HIGH = 3.5, 5.0  # of a panel; high if there are many models
+MANY = 30
+MOST_PAIRS = 2  # that disagree and are pointed out
+
+MARGIN = 0.14
+LEFT = 0.82  # of the first panel: ticks and label of the y axis
+BETWEEN = 0.38
+BELOW = 0.52  # of a panel: ticks and label of the x axis
+NOTE = 0.18  # above a panel: the number of omitted labels
+GAP = 0.1
+PANEL_WIDTHS = {1: 6.4, 2: 4.8}  # by the number of panels
+NARROWEST = 4.2
+TITLE, HEADING, SMALL = 11.0, 10.0, 7.5
+
+
+@own_settings()
+def scatter_figure(comparison: Comparison, xs: Sequence[str], y: str = "top1") -> "Figure":
+    """Draw one panel for each metric of `xs`, side by side, with the metric `y` as their common y axis.
+
+    With y = top1, the figure shows accuracies, published or measured here, and their Pareto front. Claims and
+    other recipes have other markers; SAEViT variants without accuracy are in a strip below the axis. With a
+    cost as y, the figure shows whether models that are better by x are better by y, and which disagree most.
+
+    Raises:
+        OptionError: no metric, an unknown one, one on two axes, or one without a value.
+    """
+    from matplotlib.figure import Figure
+
+    panels = list_panels(comparison, xs, y)
+    costs = [panel for panel in panels if y != "top1"]
+    pairs = [find_disagreements(panel.models, panel.x, y) for panel in costs]
+    examples = [choose_examples(those) for those in pairs] or [[] for _ in panels]
+    height = HIGH if max(len(panel.points) for panel in panels) > MANY else HEIGHT
+    strip = size_strip(panels, height)
+    figure = Figure(figsize=(figure_width(len(panels)), height), dpi=DPI)
+    figure.subplots(1, len(panels), sharey=True)
+    lines = [draw_panel(*each, strip) for each in zip(figure.axes, panels, examples, strict=True)]
+    scale_y(figure.axes[0], panels, strip)
+    arrange_figure(
+        figure,
+        title="" if costs else write_title(panels),
+        titles=[capitalize(describe_agreement(panel.models, panel.x, y)) for panel in costs],
+        captions=[
+            *map(describe_disagreements, costs, pairs, examples),
+            write_caption(comparison, panels),
+        ],
+        handles=legend_handles(panels, has_pairs=any(examples), is_measured=comparison.top1_on is not None),
+        height=height,
+    )
+    for axes, panel, covered, chosen in zip(figure.axes, panels, lines, examples, strict=True):
+        low, high = axes.get_ylim()
+        axes.spines["left"].set_bounds(low + strip.top * (high - low), high)
+        label_panel(axes, panel, strip, covered, chosen)
+    return figure
+
+
+def choose_examples(pairs: Sequence[Disagreement]) -> list[Disagreement]:
+    """Return the pairs to point out: beyond noise, and each model in one of them at most."""
+    chosen: list[Disagreement] = []
+    models: set[str] = set()
+    for pair in pairs:
+        names = {pair.better.model, pair.worse.model}
+        if len(chosen) < MOST_PAIRS and pair.is_resolved and models.isdisjoint(names):
+            chosen.append(pair)
+            models |= names
+    return chosen
+
+
+def legend_handles(panels: Sequence[ScatterPanel], *, has_pairs: bool, is_measured: bool) -> list["Line2D"]:
+    """Return a legend entry for each kind that is drawn."""
+    from matplotlib.lines import Line2D
+
+    texts = COST_LEGEND if panels[0].y != "top1" else MEASURED_LEGEND if is_measured else LEGEND
+    kinds = {point.kind for panel in panels for point in panel.points}
+    handles = []
+    for kind, style in STYLES.items():
+        if kind not in kinds:
+            continue
+        handle = Line2D([], [], marker=style.marker, linestyle="none", label=texts[kind])
+        handle.set(markersize=style.size, markerfacecolor=style.face)
+        handle.set(markeredgecolor=style.edge, markeredgewidth=style.edge_width)
+        if kind in ON_FRONT:
+            handle.set(**FRONT, linestyle="-")
+        handles.append(handle)
+    if has_pairs:
+        handles.append(Line2D([], [], label="axes disagree most on these pairs", **DISAGREEMENT))
+    return handles
+
+
+def figure_width(count: int) -> float:
+    """Return the width of a figure with a number of panels: 11 inches with two."""
+    return LEFT + count * PANEL_WIDTHS.get(count, NARROWEST) + (count - 1) * BETWEEN + 2 * MARGIN
+
+
+def arrange_figure(
+    figure: "Figure",
+    *,
+    title: str,
+    titles: Sequence[str],
+    captions: Sequence[str],
+    handles: Sequence[Any],
+    height: float,
+) -> None:
+    """Place the title, the panels, the legend and the captions below one another, and set the figure's size.
+
+    The figure has its panels already, which get a height. Its title and theirs may be empty; captions are one
+    paragraph each; handles are the entries of the legend.
+    """
+    width, panel_width = figure_width(len(figure.axes)), PANEL_WIDTHS.get(len(figure.axes), NARROWEST)
+    room = width - 2 * MARGIN
+    title = wrap_text(figure, title, room, TITLE, "bold")
+    titles = [wrap_heading(figure, text, panel_width) for text in titles]
+    caption = "\n".join(wrap_text(figure, text, room, SMALL) for text in captions if text)
+    figure.set_size_inches(width, height)  # the legend is measured at the final width
+    legend, legend_height = add_legend(figure, handles)
+    heading_height = max((text_height(text, HEADING) for text in titles), default=0.0)
+    above = GAP + text_height(title, TITLE) + heading_height + NOTE
+    legend_bottom = MARGIN + text_height(caption, SMALL) + GAP
+    below = legend_bottom + legend_height + GAP + BELOW
+    total = above + height + below
+    figure.set_size_inches(width, total)
+    figure.subplots_adjust(
+        left=(MARGIN + LEFT) / width,
+        right=1 - MARGIN / width,
+        bottom=below / total,
+        top=1 - above / total,
+        wspace=BETWEEN / panel_width,
+    )
+    figure.text(MARGIN / width, 1 - GAP / total, title, size=TITLE, weight="bold", va="top")
+    for axes, text in zip(figure.axes, titles, strict=False):
+        axes.set_title(text, loc="left", size=HEADING, weight="bold", pad=16)
+    style: dict[str, Any] = {"size": SMALL, "color": GREY, "va": "bottom", "linespacing": LINE_HEIGHT}
+    figure.text(MARGIN / width, MARGIN / total, caption, **style)
+    legend.set_bbox_to_anchor((0.5, legend_bottom / total), figure.transFigure)
+
+
+def wrap_heading(figure: "Figure", text: str, width: float) -> str:
+    """Break a panel's title, first after its colon."""
+    lines = wrap_text(figure, text, width, HEADING, "bold")
+    if "\n" not in lines:
+        return lines
+    return ":\n".join(wrap_text(figure, part, width, HEADING, "bold") for part in text.split(": "))
+
+
+def add_legend(figure: "Figure", handles: Sequence[Any]) -> tuple["Legend", float]:
+    """Add a legend with as many columns as fit; return it and its height."""
+    for rows in range(1, len(handles) + 1):
+        columns = -(-len(handles) // rows)
+        legend = figure.legend(
+            handles=handles,
+            loc="lower center",
+            ncols=columns,
+            frameon=False,
+            fontsize=8.0,
+            borderaxespad=0.0,
+            borderpad=0.0,
+            columnspacing=1.6,
+            handletextpad=0.5,
+        )
+        extent = legend.get_window_extent(get_renderer(figure))
+        if columns == 1 or extent.width / figure.dpi <= figure.get_figwidth() - 2 * MARGIN:
+            break
+        legend.remove()
+    return legend, extent.height / figure.dpi

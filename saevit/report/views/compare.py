@@ -1,0 +1,251 @@
+"""A comparison: one row per model with its costs, speed, ratio to the reference and accuracy."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from saevit.compare.comparison import Accuracy, Candidate, Comparison
+from saevit.report.columns import (
+    Column,
+    Table,
+    attribute_columns,
+    make_table,
+    number_column,
+    row_values,
+    size_value,
+    write_csv,
+    write_json,
+)
+from saevit.report.latencies import (
+    LATENCIES,
+    MEDIAN,
+    describe_machine,
+    describe_noise_floor,
+    describe_ratio,
+    run_values,
+    subject_values,
+)
+from saevit.report.metrics import COSTS, find_front, is_comparable, sort_candidates
+from saevit.report.units import giga, plural, scaled, size
+from saevit.runs.advice import MOST_LINES, advice
+from saevit.runs.run import Run
+from saevit.runs.statistics import Ratio
+
+AXES = ("gmacs", "latency")  # axes of the Pareto fronts in the table, against top-1
+ORDER = (  # of the columns in the table; others follow
+    *("model", "family", "params", "GMACs", "peak act.", "ms/batch", "images/s", "ratio"),
+    *("top-1", "95 % interval", "images", "at px", "source", "Pareto-optimal by"),
+)
+COUNTS: tuple[Column[Candidate], ...] = (
+    number_column("params", "param_count", lambda c: c.params, scaled, 1e6),
+    number_column("GMACs", "infer_gmacs", lambda c: c.macs, giga, 1e9),
+    Column(key="infer_macts", value=lambda c: None if c.activations is None else c.activations / 1e6),
+    number_column("peak act.", "peak_bytes", lambda c: c.peak_bytes, size),
+)
+ACCURACY: tuple[Column[Accuracy], ...] = (
+    number_column("top-1", "top1", lambda a: a.top1, "{:.1f}".format),
+    number_column("at px", "top1_img_size", lambda a: a.img_size, str),
+    Column("source", lambda a: a.mark, key="top1_mark", value=lambda a: a.mark),
+    Column(key="top1_source", value=lambda a: a.source),
+    Column(key="top1_measured_on", value=lambda a: a.measured_on),
+    Column("95 % interval", lambda a: "[{:.1f}, {:.1f}]".format(*a.interval) if a.interval else None),
+    Column(key="top1_low", value=lambda a: a.interval[0] if a.interval else None),
+    Column(key="top1_high", value=lambda a: a.interval[1] if a.interval else None),
+    number_column("images", "top1_images", lambda a: a.images, "{:,}".format),
+)
+RATIO: tuple[Column[Ratio], ...] = (
+    Column("ratio", describe_ratio, key="ratio", value=lambda ratio: ratio.median),
+    Column(key="ratio_low", value=lambda ratio: ratio.low),
+    Column(key="ratio_high", value=lambda ratio: ratio.high),
+    Column(key="verdict", value=lambda ratio: ratio.verdict),
+)
+
+
+def list_columns(
+    comparison: Comparison, axes: Sequence[str] = COSTS, *, timed: bool = True
+) -> list[Column[Candidate]]:
+    """Return the columns of a comparison in the order of its files.
+
+    Args:
+        comparison: what the rows belong to.
+        axes: of the Pareto fronts that the table names; files name those of all costs.
+        timed: should files have the columns of timings?
+
+    Raises:
+        OptionError: there is no such axis.
+    """
+    fronts, all_fronts = find_fronts(comparison, axes), find_fronts(comparison, COSTS)
+    speed: list[Column[Candidate]] = [column.via(lambda c: c.subject) for column in LATENCIES]
+    median = speed[LATENCIES.index(MEDIAN)]
+    speed[LATENCIES.index(MEDIAN)] = replace(median, text=lambda c: "failed" if c.reason else median.cell(c))
+    return [
+        Column("model", lambda c: c.model, key="model", value=lambda c: c.model),
+        Column("family", lambda c: c.family, key="family", value=lambda c: c.family),
+        Column(key="infer_img_size", value=lambda c: size_value(comparison.img_size)),
+        *COUNTS,
+        *(column.via(lambda c: c.accuracy) for column in ACCURACY),
+        *attribute_columns("counted_by"),
+        Column(
+            "Pareto-optimal by",
+            lambda c: describe_fronts(c, fronts),
+            key="pareto",
+            value=lambda c: ",".join(axis for axis, best in all_fronts.items() if best.get(c.model)) or None,
+        ),
+        Column(key="reference", value=lambda c: comparison.reference),
+        *(column.via(comparison.ratio) for column in RATIO),
+        *(speed if timed else ()),
+        Column(key="failure", value=lambda c: c.reason),
+        Column(key="same_network_as", value=lambda c: c.same_as),
+    ]
+
+
+def find_fronts(comparison: Comparison, axes: Sequence[str]) -> dict[str, dict[str, bool]]:
+    """Return for each axis which models are on the front of top-1 against it; skip axes without models."""
+    found = {axis: find_front(comparison.candidates, axis, "top1") for axis in axes}
+    return {axis: models for axis, models in found.items() if models}
+
+
+def describe_fronts(c: Candidate, fronts: dict[str, dict[str, bool]]) -> str | None:
+    """Return the axes on whose front a model is, as text."""
+    if c.accuracy is None:
+        return None
+    if not is_comparable(c):
+        return "excluded"
+    judged = {axis: models[c.model] for axis, models in fronts.items() if c.model in models}
+    return ", ".join(axis for axis, best in judged.items() if best) or ("no" if judged else None)
+
+
+def tabulate_comparison(comparison: Comparison, sort: str | None, axes: Sequence[str] = AXES) -> Table:
+    """Return the table of a comparison; its notes say what the columns mean and what is missing.
+
+    Raises:
+        OptionError: there is no such order or axis.
+    """
+    height, width = comparison.img_size
+    run = comparison.run
+    where = f", timed on {describe_machine(run)}" if run and run.timed else ""
+    columns = [
+        replace(c, head=f"ratio to {comparison.reference}") if c.head == "ratio" else c
+        for c in sorted(list_columns(comparison, axes), key=lambda c: (*ORDER, c.head).index(c.head))
+    ]
+    return make_table(
+        f"{plural(len(comparison.candidates), 'model')} at {height} x {width} px, {comparison.dtype}{where}",
+        columns,
+        sort_candidates(comparison.candidates, sort),
+        [
+            *describe_models(comparison),
+            *describe_accuracies(comparison),
+            *(describe_timings(comparison, run) if run else ()),
+        ],
+    ).without_empty_columns()
+
+
+def describe_models(comparison: Comparison) -> list[str]:
+    """Return the notes on models that failed, that have no network here, or that share one."""
+    models = comparison.candidates
+    return [
+        *(f"{c.model}: {c.reason}" for c in models if c.reason),
+        *(
+            f"{c.model}: published figures only ({c.counted_by}), because its network cannot be built here"
+            for c in models
+            if c.published_only
+        ),
+        *(
+            f"{c.model}: same network as {c.same_as}, built and timed once for both trainings"
+            for c in models
+            if c.same_as
+        ),
+    ]
+
+
+def describe_accuracies(comparison: Comparison) -> list[str]:
+    """Return the notes on top-1: its source, its data, and which models are on a front."""
+    rated = [c for c in comparison.candidates if c.accuracy]
+    notes = describe_measured(comparison, rated) if comparison.top1_on else []
+    if rated and not comparison.top1_on:
+        notes = [
+            "top-1 (ImageNet-1k, %) is the published accuracy of trained weights, at the input size beside "
+            "it; the networks timed here have random weights",
+            "Pareto-optimal: no comparable model here is at least as accurate and as cheap, and better in "
+            "one of the two; excluded: accuracies that are distilled, use extra data, are claims, or were "
+            "measured at another input size than the costs",
+        ]
+    notes += [f"also measured here by saevit eval: top-1 on {hint}" for hint in comparison.also_measured]
+    if not comparison.top1_on and any(c.family == "SAEViT" for c in comparison.candidates):
+        notes.append(
+            "SAEViT variants are our reconstruction and have no published accuracy: the paper's claims are "
+            "about other networks"
+        )
+    return notes
+
+
+def describe_measured(comparison: Comparison, rated: Sequence[Candidate]) -> list[str]:
+    """Return the notes on accuracies that were measured here."""
+    notes = [
+        f"top-1 (%) was measured here by saevit eval on {comparison.top1_on}; published accuracies are on "
+        "other data and are not shown; the networks timed here have random weights"
+    ]
+    notes += [f"{c.model}: {c.accuracy.source}" for c in rated if c.accuracy]
+    if not all(map(is_comparable, rated)):
+        notes.append(
+            "excluded: evaluated at another input size than the costs (--img-size), or on other images"
+        )
+    notes.append(
+        "Pareto-optimal: of the models measured on the same data and split, none is at least as accurate and "
+        "as cheap, and better in one of the two; intervals are not considered"
+    )
+    if comparison.top1_left_out:
+        notes.append(comparison.top1_left_out)
+    if missing := [c.model for c in comparison.candidates if not c.accuracy]:
+        notes.append(f"not measured on {comparison.top1_on}: {', '.join(missing)}")
+    return notes
+
+
+def describe_timings(comparison: Comparison, run: Run) -> list[str]:
+    """Return the notes on how the models were timed, and how reliable the timings are."""
+    notes = []
+    if any(subject.conditions.folded for subject in run.timed):
+        notes.append(
+            "SAEViT variants are timed in the folded form (--no-fold: as defined), baselines "
+            "re-parameterised where their family supports it; counts are of the networks as defined"
+        )
+    conditions = replace(run.timed[0].conditions, folded=False)
+    notes.append(
+        f"{run.rounds} interleaved rounds, started {run.started}: {conditions}; "
+        "a ratio below 1 is faster than the reference"
+    )
+    alike: dict[str, list[str]] = {}  # notes that differ in their numbers only
+    for c in comparison.candidates:
+        for note in c.subject.notes if c.subject else ():
+            alike.setdefault(re.sub(r"[\d.]+", "", note), []).append(f"{c.model}: {note}")
+    for lines in alike.values():
+        notes += lines if len(lines) <= MOST_LINES else [f"{lines[0]}, and {len(lines) - 1} more models"]
+    if run.noise_floor:
+        notes.append(describe_noise_floor("the reference", run.noise_floor))
+    return [*notes, *advice(run)]
+
+
+def write_comparison_json(comparison: Comparison) -> str:
+    """Return all that is known, raw samples included, as JSON."""
+    run = comparison.run
+    plain = asdict(replace(comparison, candidates=(), run=None))
+    data = {"timings" if name == "run" else name: value for name, value in plain.items()}
+    timed, counted = list_columns(comparison), list_columns(comparison, timed=False)
+    data["candidates"] = [
+        candidate_values(c) | row_values(timed if c.subject else counted, c) for c in comparison.candidates
+    ]
+    return write_json(data | {"timings": run_values(run) | {"advice": list(advice(run))} if run else None})
+
+
+def candidate_values(c: Candidate) -> dict[str, Any]:
+    """Return all that is known of one model, raw samples included."""
+    plain = asdict(replace(c, subject=None))
+    data = {"latency" if name == "subject" else name: value for name, value in plain.items()}
+    return data | {"latency": subject_values(c.subject) if c.subject else None}
+
+
+def write_comparison_csv(comparison: Comparison) -> str:
+    """Return one row per model as CSV."""
+    timed = any(c.subject for c in comparison.candidates)
+    return write_csv(list_columns(comparison, timed=timed), comparison.candidates)

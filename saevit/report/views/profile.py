@@ -1,0 +1,223 @@
+"""A profile: counts, speed, a breakdown by stage, block or module, and a comparison of counters."""
+
+from dataclasses import asdict, replace
+from typing import Any
+
+from saevit.count.receipt import ReceiptLine
+from saevit.profile import Profile, ProfileRow
+from saevit.report.columns import (
+    NONE,
+    Column,
+    Table,
+    attribute_columns,
+    make_table,
+    row_values,
+    size_value,
+    text_columns,
+    write_csv,
+    write_json,
+)
+from saevit.report.latencies import (
+    LATENCIES,
+    QUARTILES,
+    STATISTICS,
+    describe_machine,
+    describe_noise_floor,
+    describe_ratio,
+    run_values,
+    subject_values,
+)
+from saevit.report.units import FLOPS_PER_MAC, giga, milliseconds, percent, plural, scaled, size, thousands
+from saevit.runs.advice import advice
+from saevit.runs.run import Run, Subject
+from saevit.runs.statistics import median, ratio
+
+COUNTS: tuple[Column[Profile], ...] = (
+    *attribute_columns("model"),
+    Column(key="infer_img_size", value=lambda p: size_value(p.img_size)),
+    Column(key="param_count", value=lambda p: p.params / 1e6),
+    Column(key="infer_gmacs", value=lambda p: p.macs / 1e9),
+    Column(key="infer_macts", value=lambda p: None if p.activations is None else p.activations / 1e6),
+)
+TIMINGS: tuple[Column[Subject], ...] = (*LATENCIES, *attribute_columns("failure"))
+
+
+def tabulate_profile(profile: Profile) -> tuple[Table, ...]:
+    """Return the tables of a profile: summary, speed (if measured), breakdown, receipt."""
+    speed = (tabulate_speed(profile.run),) if profile.run else ()
+    return (tabulate_costs(profile), *speed, tabulate_breakdown(profile), tabulate_receipt(profile))
+
+
+def tabulate_costs(profile: Profile) -> Table:
+    """Return parameters, MACs, FLOPs, activations and memory."""
+    height, width = profile.img_size
+    rows = [
+        ("parameters", scaled(profile.params), thousands(profile.params)),
+        ("weights", size(profile.weight_bytes), profile.dtype),
+        ("GMACs", giga(profile.macs), f"{thousands(profile.macs)} MACs of contractions"),
+        ("GFLOPs", giga(profile.macs), "1 MAC = 1, as papers count"),
+        ("FLOPs", scaled(FLOPS_PER_MAC * profile.macs), "2 x MAC"),
+    ]
+    if profile.attention_macs is not None and profile.dense_attention_macs:
+        dense = f"{scaled(profile.dense_attention_macs)} with dense attention"
+        rows.append(("attention MACs", scaled(profile.attention_macs), dense))
+    if profile.activations is not None:
+        rows.append(("activations", scaled(profile.activations), "elements written by contractions"))
+    if profile.elementwise is not None:
+        rows.append(("element-wise", scaled(profile.elementwise), "elements written by all other operations"))
+    if profile.peak_bytes is not None:
+        largest = f"largest memory of live activations in {profile.dtype}, without weights"
+        rows.append(("peak activations", size(profile.peak_bytes), largest))
+    return Table(
+        title=f"{profile.model}, one image of {height} x {width} px, counted by {profile.counted_by}",
+        columns=text_columns("", ">value", "what it is"),
+        rows=tuple(rows),
+        notes=(profile.statement,),
+    )
+
+
+def tabulate_speed(run: Run) -> Table:
+    """Return latency and throughput with their spread, and the noise floor of this machine."""
+    conditions = run.timed[0].conditions
+    notes = [note for subject in run.timed for note in subject.notes]
+    if conditions.folded:
+        notes.append("timed in the folded form (--no-fold: as defined); MACs are of the network as defined")
+    if run.noise_floor:
+        notes.append(describe_noise_floor("the first line", run.noise_floor))
+    if run.interrupted:
+        notes.append(f"interrupted: the statistics are of the {run.rounds} rounds that were finished")
+
+    def ratio_to_first_runtime(subject: Subject) -> str | None:
+        batch = subject.conditions.batch_size
+        same = [one for one in run.timed if one.conditions.batch_size == batch]
+        first = next((one for one in same if one.conditions.runtime == conditions.runtime), None)
+        if first is None or first is subject or not first.samples or not subject.samples:
+            return None
+        return describe_ratio(ratio(subject.samples, first.samples))
+
+    def show_reason(subject: Subject) -> str:
+        return QUARTILES.cell(subject) if subject.samples else subject.failure or "no sample"
+
+    return make_table(
+        f"Speed on {describe_machine(run)}: {conditions.dtype}, {plural(conditions.threads, 'thread')}, "
+        f"{conditions.memory_format}, {run.rounds} interleaved rounds",
+        [
+            Column("runtime", lambda one: one.conditions.runtime),
+            Column("batch", lambda one: str(one.conditions.batch_size), "right"),
+            *(replace(column, text=show_reason) if column is QUARTILES else column for column in STATISTICS),
+            Column(f"ratio to {conditions.runtime}", ratio_to_first_runtime),
+        ],
+        run.timed,
+        [*notes, *advice(run)],
+    ).without_empty_columns()
+
+
+def tabulate_breakdown(profile: Profile) -> Table:
+    """Return where parameters, MACs and time are spent, with their total."""
+    columns: list[Column[ProfileRow]] = [
+        Column("", lambda row: row.path or "(elsewhere)"),
+        Column(
+            "output", lambda row: f"{row.channels}x{row.height}x{row.width}" if row.pixels else None, "right"
+        ),
+        Column("N", lambda row: None if row.tokens is None else str(row.pixels), "right"),
+        Column("n", lambda row: None if row.tokens is None else str(row.tokens), "right"),
+        Column("sparsity", lambda row: None if row.sparsity is None else percent(row.sparsity, 2), "right"),
+        Column("params", lambda row: scaled(row.params), "right"),
+        Column("MACs", lambda row: scaled(row.macs), "right"),
+        Column("share", lambda row: percent(row.macs / profile.macs if profile.macs else 0), "right"),
+    ]
+    seconds: tuple[float, ...] = ()
+    notes: tuple[str, ...] = ()
+    if profile.module_times:
+        seconds, notes = profile.module_times.watched, describe_breakdown(profile)
+        columns += [
+            Column("ms", lambda row: milliseconds(median(row.seconds)) if row.seconds else None, "right"),
+            Column(
+                "share of time",
+                lambda row: percent(compute_time_share(profile, row)) if row.seconds else None,
+                "right",
+            ),
+        ]
+    total = ProfileRow(path="total", params=profile.params, macs=profile.macs, seconds=seconds)
+    return make_table(
+        f"By {profile.by}", columns, [*profile.rows, total], notes, total=True
+    ).without_empty_columns()
+
+
+def compute_time_share(profile: Profile, row: ProfileRow) -> float:
+    """Return the share of a row in the time of its round, as the median over rounds."""
+    assert profile.module_times is not None
+    pairs = zip(row.seconds, profile.module_times.watched, strict=True)
+    return median([seconds / total for seconds, total in pairs])
+
+
+def describe_breakdown(profile: Profile) -> tuple[str, ...]:
+    """Return how the times of the rows were measured, and how much measuring them slowed the pass."""
+    run, times = profile.run, profile.module_times
+    assert run is not None
+    assert times is not None
+    slower = median(times.watched) / median(times.plain) - 1
+    folded = run.timed[0].conditions.folded and not times.conditions.folded
+    form = "times are of the network as defined, because folding merges these modules"
+    return (
+        *([form] if folded else []),
+        f"ms: medians in eager mode, batch {times.conditions.batch_size}, one module after the other; "
+        f"reading the clock around each costs {percent(max(0.0, slower))} of the pass",
+    )
+
+
+def tabulate_receipt(profile: Profile) -> Table:
+    """Return what independent counters count, and what each tool counts by default and why."""
+    columns: list[Column[ReceiptLine]] = [
+        Column("counter", lambda line: line.counter),
+        Column("MACs", lambda line: "failed" if line.macs is None else thousands(line.macs), "right"),
+        Column("agrees", lambda line: {None: NONE, True: "yes, in every module", False: "NO"}[line.agrees]),
+        Column(
+            "out of the box",
+            lambda line: None if line.out_of_box is None else f"{line.out_of_box:,}",
+            "right",
+        ),
+    ]
+    notes = [note for line in profile.receipt for note in describe_differences(line)]
+    return make_table("Receipt: independent counts of the same definition", columns, profile.receipt, notes)
+
+
+def describe_differences(line: ReceiptLine) -> list[str]:
+    """Return why a counter differs or fails, and what it may have missed."""
+    name, differs_at = line.counter, ", ".join(map(repr, line.differs_at))
+    return [
+        *([f"{name}: differs first at {differs_at}"] if differs_at else []),
+        *(f"{name} out of the box: {reason}" for reason in line.reasons),
+        *(f"{name}: no formula for {operator} ({calls} calls)" for operator, calls in line.uncounted.items()),
+        *(f"{name}: {note}" for note in line.notes),
+    ]
+
+
+def write_profile_json(profile: Profile) -> str:
+    """Return all that is known, raw samples included, as JSON; timm's columns come first."""
+    data = row_values(COUNTS, profile) | asdict(replace(profile, run=None, module_times=None))
+    del data["run"], data["module_times"]
+    data["timings"] = timing_values(profile, profile.run) if profile.run else None
+    data |= {"weight_bytes": profile.weight_bytes, "flops": FLOPS_PER_MAC * profile.macs}
+    return write_json(data | {"agreed": profile.agreed})
+
+
+def timing_values(profile: Profile, run: Run) -> dict[str, Any]:
+    """Return the run of a profile, with the whole passes of its breakdown and timm's columns."""
+    times = profile.module_times
+    return run_values(run) | {
+        "latencies": [subject_values(subject) | row_values(TIMINGS, subject) for subject in run.timed],
+        "breakdown": asdict(times.conditions) if times else None,
+        "breakdown_total": times.watched if times else (),
+        "breakdown_plain": times.plain if times else (),
+        "noise_floor": asdict(run.noise_floor) if run.noise_floor else None,
+        "advice": list(advice(run)),
+    }
+
+
+def write_profile_csv(profile: Profile) -> str:
+    """Return one row per timed configuration as CSV, or a single row if nothing was timed."""
+    if profile.run is None:
+        return write_csv(COUNTS, [profile])
+    counts: list[Column[Subject]] = [column.via(lambda subject: profile) for column in COUNTS]
+    return write_csv([*counts, *TIMINGS], profile.run.timed)

@@ -1,0 +1,233 @@
+"""Accuracy, calibration and speed of a trained network on labelled images."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from saevit.checkpoint import About
+from saevit.errors import MeasureError, MemoryLimitError, OptionError
+from saevit.machine import is_out_of_memory, usable_cores
+from saevit.measure.conditions import pin_threads, place_network, resolve_device, synchronizer
+from saevit.measure.environment import environment
+from saevit.measure.timing import NextStep, Tell
+from saevit.model.pyramid import SAEViT
+from saevit.models import LoadedNetwork, check_memory, convert_for_inference
+from saevit.runs.evaluation import ClassResult, Evaluation
+from saevit.runs.record import Conditions, utc_now
+from saevit.runs.statistics import Share, calibration_error
+from saevit.train.image_data import ImageData
+from saevit.train.loaders import EvalImages, make_loader
+from saevit.train.transforms import eval_transform
+
+TOP = 5
+FOLDED = "run in the folded form"
+MERGED = "run re-parameterised, where its family has that"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalPlan:
+    """How to run an evaluation."""
+
+    img_size: tuple[int, int] | None = None  # (H, W); None is the checkpoint's
+    batch_size: int = 64
+    device: str = "auto"
+    threads: int | None = None  # None: every usable core
+    workers: int = 0  # processes that read images; 0: this process reads them
+
+
+@dataclass
+class Predictions:
+    """Outcomes of the batches so far."""
+
+    num_classes: int
+    hits: list[bool] = field(default_factory=list)
+    hits_among_top: int = 0
+    confidences: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    laps: list[tuple[int, float, float]] = field(default_factory=list)  # images, seconds alone, with reading
+
+    def add(self, logits: Tensor, labels: Tensor) -> None:
+        """Judge a batch: logits (B, C) and labels (B,), both on the CPU."""
+        logits = logits.double()
+        if not logits.isfinite().all():
+            raise MeasureError(
+                "the network's outputs are not finite: its weights are broken, or fp32 overflows"
+            )
+        confidence, predicted = logits.softmax(1).max(1)
+        top = logits.topk(min(TOP, self.num_classes)).indices
+        self.hits += (predicted == labels).tolist()
+        self.hits_among_top += int((top == labels[:, None]).any(1).sum())
+        self.confidences += confidence.clamp(max=1.0).tolist()
+        self.losses += F.cross_entropy(logits, labels, reduction="none").tolist()
+        self.labels += labels.tolist()
+
+    def by_class(self, names: Sequence[str]) -> tuple[ClassResult, ...]:
+        """Return the share of hits of each class that has images."""
+        images = np.bincount(self.labels, minlength=self.num_classes)
+        hits = np.bincount(self.labels, weights=self.hits, minlength=self.num_classes)
+        return tuple(
+            ClassResult(name=name, share=Share(hits=int(hit), total=int(total)))
+            for name, total, hit in zip(names, images, hits, strict=True)
+            if total
+        )
+
+
+def evaluate_network(
+    net: LoadedNetwork,
+    data: ImageData,
+    checkpoint: Path,
+    plan: EvalPlan,
+    on_progress: Tell = lambda step: None,
+) -> Evaluation:
+    """Run a network, in its form for inference, on all images of a dataset in fp32.
+
+    Unreadable images are left out and listed.
+
+    Args:
+        net: with trained weights, from `saevit.models.weighted`.
+        data: labelled images of the classes that the network was trained on.
+        checkpoint: the file of the weights, for its name.
+        plan: how to run.
+        on_progress: called before the first batch and after each.
+
+    Raises:
+        OptionError: other classes than the network's, random weights, or an unavailable device.
+        MemoryLimitError: the batch does not fit.
+        MeasureError: no image could be read, or outputs are not finite.
+    """
+    if net.is_random:
+        raise OptionError(
+            f"{net.about.model} has random weights, whose accuracy means nothing: add --checkpoint FILE"
+        )
+    check_classes(net.about, data)
+    conditions = Conditions(
+        img_size=plan.img_size or net.about.img_size,
+        batch_size=plan.batch_size,
+        dtype="fp32",
+        device=resolve_device(plan.device),
+        runtime="eager",
+        threads=plan.threads or usable_cores(),
+        memory_format="contiguous",
+        folded=isinstance(net.model, SAEViT),
+    )
+    if conditions.device == "cpu":
+        check_memory(net.about.model, conditions.img_size, conditions.batch_size)
+    started = utc_now()
+    with pin_threads(conditions.threads), torch.inference_mode():
+        model = place_network(convert_for_inference(net.model), conditions)
+        results = predict_all(model, net.about, data, conditions, plan.workers, on_progress)
+    if not results.hits:
+        first = f": {results.unreadable[0]}" if results.unreadable else ""
+        raise MeasureError(f"no image of {data.name} could be read{first}")
+    total = len(results.hits)
+    alone, with_reading = rates(results.laps)
+    return Evaluation(
+        model=net.about.model,
+        checkpoint=checkpoint.name,
+        sha256=net.sha256,
+        form=FOLDED if conditions.folded else MERGED,
+        data=data.name,
+        fingerprint=data.fingerprint,
+        split=data.split,
+        statement=data.statement,
+        unreadable=tuple(results.unreadable),
+        left_out=(*data.skipped, *data.warnings),
+        top1=Share(hits=sum(results.hits), total=total),
+        top5=Share(hits=results.hits_among_top, total=total) if data.num_classes > TOP else None,
+        loss=float(np.mean(results.losses)),
+        calibration_error=calibration_error(results.confidences, results.hits),
+        classes=results.by_class(data.class_names),
+        num_classes=data.num_classes,
+        conditions=conditions,
+        environment=environment(),
+        started=started,
+        workers=plan.workers,
+        alone=alone,
+        with_reading=with_reading,
+    )
+
+
+def check_classes(about: About, data: ImageData) -> None:
+    """Refuse data of other classes than the network's."""
+    trained = f" (it was trained on {about.data})" if about.data else ""
+    if about.num_classes != data.num_classes:
+        raise OptionError(
+            f"{about.model} has {about.num_classes} classes and {data.name} {data.num_classes}: "
+            f"evaluate it on data with its own classes{trained}"
+        )
+    if about.class_names and about.class_names != data.class_names:
+        pairs = zip(about.class_names, data.class_names, strict=True)
+        label, (ours, theirs) = next((i, p) for i, p in enumerate(pairs) if p[0] != p[1])
+        raise OptionError(
+            f"class {label} of {about.model} is {ours!r} and of {data.name} {theirs!r}: "
+            f"evaluate it on data with its own classes, in their order{trained}"
+        )
+
+
+def predict_all(
+    model: nn.Module,
+    about: About,
+    data: ImageData,
+    conditions: Conditions,
+    workers: int,
+    on_progress: Callable[[NextStep], object],
+) -> Predictions:
+    """Run every batch through the network, timed alone and with reading."""
+    results = Predictions(num_classes=data.num_classes)
+    transform = eval_transform(replace(about, img_size=conditions.img_size), data.crop_pct)
+    device, synchronize = torch.device(conditions.device), synchronizer(conditions.device)
+    size, text = conditions.batch_size, f"evaluating on {data.name}"
+    plan = [range(i, min(i + size, len(data))) for i in range(0, len(data), size)]
+    begun = before = perf_counter()
+    on_progress(NextStep(text=text, done=0.0, eta=None))
+    batches = make_loader(EvalImages(data, transform), workers=workers, device=device).batches(plan)
+    for number, (x, labels, unreadable) in enumerate(batches, start=1):
+        results.unreadable += [str(error) for error in unreadable]
+        if len(labels):
+            x = x.to(device)
+            synchronize()
+            start = perf_counter()
+            logits = predict(model, x, conditions)
+            synchronize()
+            now = perf_counter()
+            results.laps.append((len(labels), now - start, now - before))
+            results.add(logits.cpu(), labels)
+        before = perf_counter()
+        left = (before - begun) / number * (len(plan) - number)
+        on_progress(NextStep(text=text, done=number / len(plan), eta=left))
+    return results
+
+
+def predict(model: nn.Module, x: Tensor, conditions: Conditions) -> Tensor:
+    """Return the logits.
+
+    Raises:
+        MemoryLimitError: the batch does not fit.
+    """
+    try:
+        logits: Tensor = model(x)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise MemoryLimitError(
+            f"--batch-size {conditions.batch_size} does not fit on {conditions.device}: give a smaller one"
+        ) from error
+    return logits
+
+
+def rates(laps: Sequence[tuple[int, float, float]]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return images/s alone and with reading, of full batches without the first one if there is another.
+
+    The first batch includes the choice of kernels and the allocation of memory; a short last one is slow.
+    """
+    largest = max(images for images, _, _ in laps)
+    full = [lap for lap in laps[1:] if lap[0] == largest] or [max(laps, key=lambda lap: lap[0])]
+    return tuple(n / alone for n, alone, _ in full), tuple(n / both for n, _, both in full)

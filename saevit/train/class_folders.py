@@ -1,0 +1,300 @@
+"""Folders of images: train/ and val/ with one folder per class, or class folders alone."""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from stat import S_ISDIR, S_ISREG
+from typing import TYPE_CHECKING, NamedTuple
+
+from saevit.errors import OptionError
+from saevit.files import as_text, unusable
+from saevit.images import ENDINGS, read_image
+from saevit.text import printable
+from saevit.train.image_data import ImageData, Split, count_text, hash_images, hold_out, list_classes
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# Names of the splits' folders in any case; if a folder has several, the first is used.
+TRAIN_NAMES = ("train", "training")
+VALIDATION_NAMES = ("val", "valid", "validation", "test", "testing", "eval")
+
+
+class ImageFile(NamedTuple):
+    """One image in a class folder."""
+
+    class_name: str
+    name: str  # relative to the folder of the classes
+    path: Path
+    size: int  # bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderScan:
+    """Contents of a folder of class folders."""
+
+    classes: tuple[str, ...]  # folder names in natural order (2 before 10), including empty classes
+    files: tuple[ImageFile, ...]  # by class, then by name
+    problems: tuple[str, ...]  # folders and links that could not be followed, one line each
+    others: int  # files without the ending of an image
+    loose: int  # images beside the class folders
+
+
+def open_class_folders(folder: Path, split: Split) -> ImageData:
+    """Open a folder; class folders alone are split by file name, 20 % of each class for validation.
+
+    Labels follow the natural order of the class names, as in timm; a class without images keeps its label.
+
+    Raises:
+        OptionError: no class folders, no images, a single class to train on, or validation classes that are
+            not in the training data.
+    """
+    source = printable(str(folder))
+    train, validation = find_splits(folder, source)
+    scan, description = select_images(folder, train, validation, split, source)
+    check_images(scan, split, source)
+    label_of = {name: i for i, name in enumerate(scan.classes)}
+    labels = tuple(label_of[file.class_name] for file in scan.files)
+    classes = tuple(printable(name) for name in scan.classes)
+    return ImageData(
+        name=as_text(folder.resolve()),
+        split=split,
+        class_names=classes,
+        labels=labels,
+        fingerprint=hash_images(classes, [f"{file.name}\0{file.size}" for file in scan.files]),
+        statement=f"{source}: {count_text(len(labels), 'image', 'images')}, "
+        f"{count_text(len(classes), 'class', 'classes')}; {description}",
+        read=partial(read_file, tuple(file.path for file in scan.files)),
+        skipped=scan.problems,
+        warnings=(
+            *list_unused_folders(folder, train, validation),
+            *list_warnings(scan, [name for i, name in enumerate(classes) if i not in set(labels)], split),
+        ),
+    )
+
+
+def find_splits(folder: Path, source: str) -> tuple[Path | None, Path | None]:
+    """Return the folders of training and validation; both None if there are class folders alone.
+
+    A class may have the name of a split if it contains no folders.
+
+    Raises:
+        OptionError: a split's folder has no class folders, or a class folder contains both splits.
+    """
+    folders = list_folders(folder)
+    train, validation = (
+        [path for name in names for path in folders if path.name.lower() == name]
+        for names in (TRAIN_NAMES, VALIDATION_NAMES)
+    )
+    used = [*train[:1], *validation[:1]]
+    splits = {*train, *validation}
+    is_split = len(used) == 2 or splits == set(folders) or any(map(list_folders, splits))
+    if not (used and is_split):
+        for path in folders:
+            check_class_folder(path, source)
+        return None, None
+    for path in used:
+        if not list_folders(path):
+            raise OptionError(
+                f"--data {source}: {printable(path.name)}/ has no class folders: put the images of each "
+                "class into a folder in it, or rename it"
+            )
+    return next(iter(train), None), next(iter(validation), None)
+
+
+def check_class_folder(folder: Path, source: str) -> None:
+    """Refuse a class folder that contains both splits."""
+    names: list[str] = []
+    with contextlib.suppress(OptionError):  # the scan for images reports an unreadable folder
+        names = [path.name.lower() for path in list_folders(folder)]
+    if {*TRAIN_NAMES}.intersection(names) and {*VALIDATION_NAMES}.intersection(names):
+        raise OptionError(
+            f"--data {source}: {printable(folder.name)}/ contains folders of both splits, so it is not a "
+            f"class: use --data {printable(str(folder))}, or put class folders into the folders of the splits"
+        )
+
+
+def select_images(
+    folder: Path, train: Path | None, validation: Path | None, split: Split, source: str
+) -> tuple[FolderScan, str]:
+    """Return the images of a split, and the end of a sentence that says which they are."""
+    if train is None and validation is None:
+        return split_classes(scan_folder(folder), split)
+    if train is None and validation is not None:
+        if split == "train":
+            raise OptionError(
+                f"--data {source} has {validation.name}/ but no train/: there are no training images"
+            )
+        return scan_folder(validation), f"those of {validation.name}/"
+    assert train is not None
+    trained = scan_folder(train)
+    if validation is None:
+        return split_classes(trained, split)
+    if split == "train":
+        return trained, f"those of {train.name}/, with {validation.name}/ for validation"
+    tested = scan_folder(validation)
+    if unknown := sorted({file.class_name for file in tested.files}.difference(trained.classes)):
+        raise OptionError(
+            f"--data {source}: {list_classes([printable(name) for name in unknown])} in {validation.name}/ "
+            f"and not in {train.name}/: a network cannot recognise a class without training images, "
+            "remove or add it"
+        )
+    if split == "validation":
+        return replace(tested, classes=trained.classes), f"those of {validation.name}/"
+    everything = FolderScan(
+        classes=trained.classes,
+        files=trained.files + tested.files,
+        problems=trained.problems + tested.problems,
+        others=trained.others + tested.others,
+        loose=trained.loose + tested.loose,
+    )
+    return everything, f"those of {train.name}/ and {validation.name}/"
+
+
+def split_classes(scan: FolderScan, split: Split) -> tuple[FolderScan, str]:
+    """Split class folders by the names of their files."""
+    if split == "all":
+        return scan, "all images"
+    label_of = {name: i for i, name in enumerate(scan.classes)}
+    held_out = hold_out(
+        [file.name for file in scan.files], [label_of[file.class_name] for file in scan.files]
+    )
+    pairs = zip(scan.files, held_out, strict=True)
+    files = tuple(file for file, is_out in pairs if is_out == (split == "validation"))
+    return replace(scan, files=files), (
+        f"{sum(held_out):,} of {len(held_out):,}, 20 % of each class and always the same, are for "
+        "validation, as there is no train/ and val/"
+    )
+
+
+def check_images(scan: FolderScan, split: Split, source: str) -> None:
+    """Refuse data without classes, without images, or with a single class to train on."""
+    images = f"images ({', '.join(ENDINGS)})"
+    if not scan.classes:
+        contents = f"{count_text(scan.loose, 'image', 'images')} and " if scan.loose else ""
+        raise OptionError(
+            f"--data {source} has {contents}no class folders: put the {images} of each class into a folder"
+        )
+    if not scan.files:
+        problem = f"; {scan.problems[0]}" if scan.problems else ""
+        folders = count_text(len(scan.classes), "class folder", "class folders")
+        raise OptionError(f"--data {source} has no {images} in its {folders}{problem}")
+    if split == "train" and len({file.class_name for file in scan.files}) < 2:
+        raise OptionError(
+            f"--data {source} has images of one class only, '{printable(scan.files[0].class_name)}': "
+            "training needs two or more, add a second class"
+        )
+
+
+def list_unused_folders(folder: Path, train: Path | None, validation: Path | None) -> list[str]:
+    """Return a warning about the folders beside those of the splits, if there are any."""
+    used = [path for path in (train, validation) if path]
+    unused = [printable(path.name) for path in list_folders(folder) if used and path not in used]
+    read = " and ".join(f"{path.name}/" for path in used)
+    return [f"{read} are read; not used: {', '.join(unused)}"] if unused else []
+
+
+def list_warnings(scan: FolderScan, empty: Sequence[str], split: Split) -> Iterator[str]:
+    """Yield a line about each surprise: classes without images and files that are not used."""
+    if empty:
+        yield f"{list_classes(empty)} without an image ({split}); each keeps its label"
+    if scan.loose:
+        yield f"{count_text(scan.loose, 'image', 'images')} outside the class folders: not used"
+    if scan.others:
+        files = count_text(scan.others, "file", "files")
+        yield f"{files} without the ending of an image ({', '.join(ENDINGS)}): not used"
+
+
+def read_file(files: Sequence[Path], index: int) -> "Image":
+    """Read one image."""
+    return read_image(files[index], printable(str(files[index])))[0]
+
+
+def scan_folder(folder: Path) -> FolderScan:
+    """Find the images at any depth in each class folder; links are followed, hidden files skipped.
+
+    Raises:
+        OptionError: the folder cannot be read.
+    """
+    problems: list[str] = []
+    classes = list_folders(folder)
+    files: list[ImageFile] = []
+    others = 0
+    for path in classes:
+        for file, size in walk_files(path, os.path.realpath(folder), problems):
+            if file.suffix.lower() in ENDINGS:
+                files.append(ImageFile(path.name, file.relative_to(folder).as_posix(), file, size))
+            else:
+                others += 1
+    beside = set(list_visible(folder)).difference(classes)
+    loose = sum(path.suffix.lower() in ENDINGS for path in beside)
+    return FolderScan(
+        classes=tuple(path.name for path in classes),
+        files=tuple(files),
+        problems=tuple(problems),
+        others=others + len(beside) - loose,
+        loose=loose,
+    )
+
+
+def list_folders(folder: Path) -> list[Path]:
+    """Return the visible folders in a folder, in natural order; a broken link is not a folder.
+
+    Raises:
+        OptionError: the folder or a path in it may not be read.
+    """
+    folders = []
+    try:
+        for path in list_visible(folder):
+            try:
+                if S_ISDIR(path.stat().st_mode):
+                    folders.append(path)
+            except PermissionError:
+                raise
+            except OSError:  # a link that leads nowhere
+                continue
+    except OSError as error:
+        raise unusable(folder, error, "read") from error
+    return folders
+
+
+def list_visible(folder: Path) -> list[Path]:
+    """Return the contents of a folder without hidden files, in natural order (2 before 10)."""
+
+    def natural_key(path: Path) -> tuple[list[str | int], str]:
+        parts = re.split(r"(\d+)", path.name.lower())
+        return [int(part) if i % 2 else part for i, part in enumerate(parts)], path.name
+
+    return sorted((path for path in folder.iterdir() if not path.name.startswith(".")), key=natural_key)
+
+
+def walk_files(folder: Path, above: str, problems: list[str]) -> Iterator[tuple[Path, int]]:
+    """Yield the files below a class folder by name, with their sizes; never follow a link in a circle.
+
+    Args:
+        folder: a class folder.
+        above: the real path of its parent.
+        problems: receives a line for each path that cannot be followed.
+    """
+    waiting: list[tuple[Path, tuple[str, ...]]] = [(folder, (above,))]  # each with the folders above it
+    while waiting:
+        path, parents = waiting.pop()
+        name = printable(str(path))
+        try:
+            status = path.stat()
+            if S_ISREG(status.st_mode):
+                yield path, status.st_size
+            elif not S_ISDIR(status.st_mode):
+                raise FileNotFoundError
+            elif (real := os.path.realpath(path)) in parents:
+                problems.append(f"{name} is a link to a folder above it")
+            else:
+                waiting += [(inner, (*parents, real)) for inner in reversed(list_visible(path))]
+        except FileNotFoundError:
+            problems.append(f"{name} is a broken link or not a regular file")
+        except OSError as error:
+            problems.append(str(unusable(path, error, "read")))

@@ -1,0 +1,222 @@
+"""A training run before its first update: data opened, network built, recipe resolved, everything checked."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from saevit.checkpoint import About
+from saevit.errors import MeasureError, MemoryLimitError, OptionError, SaevitError, nearest, need
+from saevit.files import expand
+from saevit.machine import free_memory
+from saevit.model.pyramid import SAEViT
+from saevit.models import build_network, check_memory, read_about
+from saevit.text import abbreviated, printable
+from saevit.train.batches import BatchSizes, check_image_count, count_updates, use_seed
+from saevit.train.data_sources import open_data
+from saevit.train.image_data import ImageData
+from saevit.train.objective import Teacher, load_teacher
+from saevit.train.processes import Processes
+from saevit.train.recipe import Recipe, advise, resolve_recipe
+from saevit.train.state import TrainingRun, TrainingState
+from saevit.train.transforms import train_transform
+from saevit.variant import parse
+
+AMP_DTYPES: dict[str, torch.dtype | None] = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedRun:
+    """A training run with its resolved recipe, its open data and its network on the CPU."""
+
+    run: TrainingRun
+    recipe: Recipe
+    about: About
+    net: nn.Module
+    train: ImageData
+    validation: ImageData
+    sizes: BatchSizes
+    teacher: Teacher | None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def params(self) -> int:
+        """Count the parameters of the network."""
+        return sum(p.numel() for p in self.net.parameters())
+
+    @property
+    def updates(self) -> int:
+        """Count the updates of an epoch."""
+        return count_updates(len(self.train), self.sizes)
+
+    def new_state(self, base: str) -> TrainingState:
+        """Return the state before the first update; `base` names the built-in recipe."""
+        return TrainingState(
+            run=self.run,
+            recipe=self.recipe,
+            base=base,
+            processes=self.sizes.processes,
+            data=(self.train.identity, self.validation.identity),
+        )
+
+    def check_state(self, state: TrainingState) -> TrainingState:
+        """Return the stored state if training can continue from it.
+
+        Raises:
+            OptionError: the data changed, with a description, or the number of processes did.
+        """
+        if not state.is_begun:  # it may come from a recipe file only
+            return replace(self.new_state(state.base), run=state.run, started=state.started)
+        if self.sizes.processes != state.processes:
+            raise OptionError(
+                f"--resume: the run uses {state.processes} processes, not {self.sizes.processes}: "
+                "start the same number, or its losses would differ"
+            )
+        for before, now in zip(state.data, (self.train, self.validation), strict=True):
+            if changes := before.changes(now.identity):
+                raise OptionError(
+                    f"--resume: {printable(now.name)} ({now.split}) is not what the run began with: "
+                    f"{changes}; restore the data, or train from the start with another --output"
+                )
+        if state.part.updates > self.updates:
+            done = state.part.updates
+            raise OptionError(f"--resume: {done} updates of an epoch are done, but it has {self.updates}")
+        return state
+
+
+def prepare_run(run: TrainingRun, recipe: Recipe, processes: Processes) -> PreparedRun:
+    """Open the data, build the network and the teacher, and resolve the recipe.
+
+    Raises:
+        SaevitError: data, network or teacher cannot be used, or do not fit together.
+    """
+    if run.amp not in AMP_DTYPES:
+        raise OptionError(f"--amp {run.amp} is not known: {nearest(run.amp, AMP_DTYPES)}")
+    train, validation = open_splits(run)
+    own_drop_path = check_classes_of(run.model, train)
+    sizes = BatchSizes(batch_size=recipe.batch_size, processes=processes.count, accumulate=recipe.accumulate)
+    check_image_count(len(train), sizes)
+    check_sizes(run, recipe, len(train), processes)
+    net, resolved = build_and_resolve(run, recipe, train.num_classes, own_drop_path, processes.count)
+    about = replace(
+        read_about(net, parse(run.model) if isinstance(net, SAEViT) else run.model, recipe.img_size),
+        class_names=train.class_names,
+        data=train.name,
+    )
+    check_timm_names(resolved, about)
+    advice = advise(recipe, resolved, updates=count_updates(len(train), sizes))
+    return PreparedRun(
+        run=run,
+        recipe=resolved,
+        about=about,
+        net=net,
+        train=train,
+        validation=validation,
+        sizes=sizes,
+        teacher=build_teacher(run, about, processes.device),
+        warnings=(advice,) if advice else (),
+    )
+
+
+def open_splits(run: TrainingRun) -> tuple[ImageData, ImageData]:
+    """Open the images of training and validation.
+
+    Raises:
+        OptionError: the data cannot be opened, have a single class, or have no validation images.
+    """
+    root = expand(run.data_dir) if run.data_dir else None
+    train, validation = open_data(run.data, "train", root=root), open_data(run.data, "validation", root=root)
+    if train.num_classes < 2:
+        raise OptionError(f"--data {train.name} has one class: training needs two or more")
+    if not len(validation):
+        raise OptionError(
+            f"--data {train.name} has no validation images: training needs some to choose the best epoch"
+        )
+    return train, validation
+
+
+def check_classes_of(model: str, train: ImageData) -> float:
+    """Refuse a variant for another number of classes; return the drop-path rate in its text."""
+    if model.partition(":")[0] == "timm":
+        return 0.0
+    spec = parse(model)
+    if "classes=" in model and spec.num_classes != train.num_classes:
+        raise OptionError(
+            f"{model} has {spec.num_classes} classes and --data {train.name} {train.num_classes}: "
+            "leave out classes, the number follows from the data"
+        )
+    return spec.drop_path_rate
+
+
+def check_sizes(run: TrainingRun, recipe: Recipe, count: int, processes: Processes) -> None:
+    """Refuse sizes that cannot fit in memory by their exact count, before anything is built.
+
+    Raises:
+        MemoryLimitError: the network with its images, or the images of a step, do not fit.
+    """
+    height, width = recipe.img_size
+    images = min(recipe.batch_size, -(-count // processes.count))
+    check_memory(run.model, recipe.img_size, images if processes.device.type == "cpu" else 1)
+    needed, free = images * height * width * 3 * 4, free_memory(str(processes.device))  # fp32, RGB
+    if needed > free:
+        raise MemoryLimitError(
+            f"{images:,} images of {height} x {width} px need {needed / 1e9:.3g} GB, and {free / 1e9:.3g} GB "
+            "are free: use a smaller batch_size or img_size"
+        )
+
+
+def build_and_resolve(
+    run: TrainingRun, recipe: Recipe, num_classes: int, own_drop_path: float, processes: int
+) -> tuple[nn.Module, Recipe]:
+    """Build the network, and resolve the recipe by its number of parameters."""
+
+    def build(drop_path_rate: float | None) -> nn.Module:
+        net = build_network(
+            run.model,
+            recipe.img_size,
+            num_classes=num_classes,
+            drop_path_rate=drop_path_rate or None,  # 0 is not passed: some networks do not take the argument
+            seed=recipe.seed,
+        )
+        if run.grad_checkpointing:
+            try:
+                net.set_grad_checkpointing(True)  # type: ignore[operator]  # variants and timm's networks have it
+            except (AssertionError, AttributeError) as error:
+                raise OptionError(f"--grad-checkpointing: {run.model} does not support it") from error
+        return net
+
+    net = build(own_drop_path)
+    params = sum(p.numel() for p in net.parameters())
+    resolved = resolve_recipe(recipe, params=params, own_drop_path=own_drop_path, processes=processes)
+    try:
+        return build(resolved.drop_path_rate), resolved
+    except MeasureError:
+        if recipe.drop_path_rate is not None:
+            raise
+        return net, replace(resolved, drop_path_rate=0.0)  # some of timm's networks have no drop path
+
+
+def check_timm_names(recipe: Recipe, about: About) -> None:
+    """Refuse an optimizer or an augmentation that timm does not know."""
+    known = need("timm.optim").list_optimizers()
+    if recipe.opt not in known:
+        raise OptionError(f"opt={recipe.opt} is not an optimizer of timm: {nearest(recipe.opt, known)}")
+    try:
+        with use_seed(recipe.seed):  # timm draws random numbers
+            train_transform(about, recipe)(need("PIL.Image").new("RGB", (64, 64)))
+    except SaevitError:
+        raise
+    except Exception as error:  # timm asserts, and its operations raise errors of any type
+        raise OptionError(
+            f"aa={abbreviated(recipe.aa)} is not an augmentation of timm, write one such as "
+            f"rand-m9-mstd0.5-inc1: {abbreviated(repr(error))}"
+        ) from error
+
+
+def build_teacher(run: TrainingRun, about: About, device: torch.device) -> Teacher | None:
+    """Build the teacher, if the run has one."""
+    if not run.teacher:
+        return None
+    if not run.teacher_checkpoint:
+        raise OptionError(f"--teacher {run.teacher} needs its weights: add --teacher-checkpoint FILE")
+    return load_teacher(run.teacher, expand(run.teacher_checkpoint), about, device)

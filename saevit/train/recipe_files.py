@@ -1,0 +1,137 @@
+"""Built-in recipes, recipes in TOML files, and values set as `key=value`."""
+
+import json
+import tomllib
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from saevit.decode import DecodeError, check_values, decode
+from saevit.errors import OptionError, nearest
+from saevit.files import MIB, expand, file_type, read_bytes
+from saevit.text import abbreviated, printable
+from saevit.train.recipe import RULES, SOURCES, Recipe, format_value
+from saevit.train.state import TrainingRun
+
+SET = "set for this run"
+TRIED = "small and quick; tried on a fifth of the training digits, held out again (docs/log.md)"
+BUILT_IN: dict[str, Recipe] = {
+    "imagenet": Recipe(),
+    "digits": Recipe(
+        epochs=20,
+        batch_size=64,
+        img_size=(32, 32),
+        lr_base=2e-3,
+        lr_base_size=64,
+        warmup_epochs=3.0,
+        mixup=0.0,
+        cutmix=0.0,
+        aa="",
+        reprob=0.0,
+        scale=(0.7, 1.0),
+        ratio=(0.8, 1.25),
+        hflip=0.0,
+        model_ema_decay=0.99,
+    ),
+}
+OWN_SOURCES = {"digits": {"hflip": "a mirrored digit is another sign"}}
+BASE = "base"  # key of a recipe file: the built-in recipe that it is based on
+RUN = "run"  # table of a recipe file: the settings of a training run
+
+
+def read_recipe(text: str) -> tuple[str, Recipe, dict[str, Any]]:
+    """Read a built-in recipe by name, or a TOML file.
+
+    Returns:
+        Name of the built-in recipe, the recipe, and the settings in the file's table `run`.
+
+    Raises:
+        OptionError: no such recipe, an unreadable file, an unknown key, or a value against its rule.
+    """
+    if text in BUILT_IN:
+        return text, BUILT_IN[text], {}
+    path, option = expand(text), f"--recipe {printable(text)}"
+    if file_type(path) == "missing":
+        raise OptionError(f"{option} is neither a file nor a recipe: {nearest(text, BUILT_IN)}")
+    data = read_bytes(path, most=MIB)
+    try:
+        values = tomllib.loads(data.decode())
+    except (ValueError, RecursionError) as error:  # including numbers and nesting without end
+        reason = abbreviated(str(error).partition("\n")[0])
+        raise OptionError(f"{option} cannot be read: {reason}") from error
+    try:
+        check_values(values)
+        settings = values.pop(RUN, {})
+        base = values.pop(BASE, "imagenet")
+        if not isinstance(base, str) or base not in BUILT_IN:
+            name = abbreviated(str(base))
+            raise DecodeError(f"{BASE}={name} is not a recipe: {nearest(name, BUILT_IN)}")
+        check_keys(values)
+        if not isinstance(settings, dict):
+            raise DecodeError(f"{RUN} is not a table")
+        run = decode(TrainingRun, {"model": "", "data": ""} | settings)  # keys of later versions are ignored
+        return (
+            base,
+            replace(BUILT_IN[base], **values),
+            {k: v for k, v in asdict(run).items() if k in settings},
+        )
+    except (DecodeError, OptionError) as error:
+        raise OptionError(f"{option}: {error}") from error
+
+
+def set_values(recipe: Recipe, values: Mapping[str, str]) -> Recipe:
+    """Return the recipe with some values set from text."""
+    check_keys(values)
+    changes: dict[str, Any] = {key: RULES[key].read(text) for key, text in values.items()}
+    return replace(recipe, **changes)
+
+
+def check_keys(keys: Collection[str]) -> None:
+    """Refuse a key that a recipe does not have."""
+    for key in keys:
+        if key not in RULES:
+            raise OptionError(f"'{abbreviated(key)}' is not a key of a recipe: {nearest(key, RULES)}")
+
+
+def list_sources(recipe: Recipe, base: str) -> dict[str, str]:
+    """Return the source of each value."""
+    built_in = BUILT_IN[base]
+    sources = {}
+    for name, source in SOURCES.items():
+        value = getattr(built_in, name)
+        if value not in (None, getattr(recipe, name)):
+            sources[name] = SET
+        elif value != getattr(BUILT_IN["imagenet"], name):
+            sources[name] = OWN_SOURCES[base].get(name, TRIED)
+        else:
+            sources[name] = source
+    return sources
+
+
+def describe_recipe(recipe: Recipe, base: str) -> str:
+    """Name the built-in recipe and the seed, and list the values that differ from it."""
+    built_in = BUILT_IN[base]
+    pairs = [(name, getattr(recipe, name), getattr(built_in, name)) for name in RULES]
+    changes = [
+        f"{name} {format_value(new) or 'none'} (not {format_value(old) or 'none'})"
+        for name, new, old in pairs
+        if new != old and old is not None
+    ]
+    return f"{base}, seed {recipe.seed}; {', '.join(changes) or 'unchanged'}"
+
+
+def write_toml(recipe: Recipe, base: str, run: Mapping[str, object]) -> str:
+    """Write every value with its source, and the table `run`; a value that is None is a comment."""
+    sources = list_sources(recipe, base)
+    lines = ["# Repeats the run: saevit train --recipe FILE --output DIR", "", f"{BASE} = {toml_value(base)}"]
+    for name, value in asdict(recipe).items():
+        text = f"# {name}: " if value is None else f"{name} = {toml_value(value)}  # "
+        lines.append(text + sources[name])
+    lines += ["", f"[{RUN}]"]
+    lines += [f"{name} = {toml_value(value)}" for name, value in run.items() if value is not None]
+    return "\n".join(lines) + "\n"
+
+
+def toml_value(value: object) -> str:
+    """Write a value as TOML, whose numbers, strings and lists are those of JSON."""
+    return json.dumps(printable(value) if isinstance(value, str) else value, ensure_ascii=False)

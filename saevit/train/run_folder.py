@@ -1,0 +1,220 @@
+"""The folder of a training run: its files, its one owner, and the state that a training continues from."""
+
+import contextlib
+import io
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import saevit
+from saevit.checkpoint import MAX_BYTES, NETWORK, About, check_network, save_checkpoint
+from saevit.decode import DecodeError, decode, parse_json
+from saevit.errors import OptionError
+from saevit.files import TEMPORARY, file_type, owned, read_bytes, replace_file, unusable
+from saevit.text import printable
+from saevit.train.engine import Engine
+from saevit.train.recipe_files import BUILT_IN, read_recipe, write_toml
+from saevit.train.state import TrainingRun, TrainingState, best_epoch, write_log
+from saevit.weight_files import describe_error, read_contents
+
+BEST = "best.safetensors"  # weights of the best epoch
+LAST = "last.pt"  # the state, for --resume
+LOG = "log.csv"  # one row per epoch
+CURVE = "curve.png"  # the learning curve
+RECIPE = "recipe.toml"  # every value that was used
+FILES = (BEST, LAST, LOG, CURVE, RECIPE)
+RUNS = Path("runs")
+MAX_NAME = 100  # characters
+VERSION = 2  # of last.pt
+FORMS = "forms"  # key in its facts: type and shape of each tensor
+
+
+def default_folder(model: str, data: str) -> Path:
+    """Return the default folder of a run: runs/MODEL-DATA."""
+    source = data if "/" not in data else Path(data).name
+    name = "-".join(re.sub(r"[^A-Za-z0-9._]+", "-", part).strip("-.") for part in (model, source))
+    return RUNS / name[:MAX_NAME]
+
+
+@contextmanager
+def claim_folder(folder: Path, *, overwrite: bool = False, resume: bool = False) -> Iterator[None]:
+    """Make a run's folder and own it while the block runs; existing files stay for now.
+
+    Raises:
+        OptionError: it is not empty, another process owns it, or it cannot be made or written to.
+    """
+    name = printable(str(folder))
+    kind = file_type(folder)
+    if kind != "folder" and (resume or kind != "missing"):
+        option, what = ("--resume", "not the folder of a run") if resume else ("--output", "a file")
+        raise OptionError(f"{option} {name} is {what}: name a folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unusable(folder, error, "made") from error
+    with owned(folder):
+        for file in folder.glob(f"{TEMPORARY}*"):  # of a training that was killed while it wrote
+            if file.suffix in {Path(one).suffix for one in FILES}:
+                with contextlib.suppress(OSError):
+                    file.unlink()
+        if not (resume or overwrite) and any(
+            not file.name.startswith(TEMPORARY) for file in folder.iterdir()
+        ):
+            is_run = (folder / LAST).is_file() or (folder / RECIPE).is_file()
+            way = f"--resume {name} continues the run in it, or " if is_run else ""
+            raise OptionError(
+                f"--output {name} is not empty: {way}--overwrite replaces it, or name another folder"
+            )
+        yield
+
+
+def read_state(folder: Path) -> TrainingState:
+    """Read the state of the folder's run; a run that was killed before it wrote one starts again.
+
+    Raises:
+        OptionError: there is no run in the folder, or it cannot be read.
+    """
+    option = f"--resume {printable(str(folder))}"
+    if file_type(folder / LAST) != "missing":
+        return load_state(folder / LAST)
+    if file_type(folder / RECIPE) == "missing":
+        raise OptionError(f"{option}: there is no {LAST} in it, name the folder of a run")
+    base, recipe, settings = read_recipe(str(folder / RECIPE))
+    if not {"model", "data"} <= settings.keys():
+        raise OptionError(f"{option}: {RECIPE} does not name model and data in its table run")
+    return TrainingState(run=TrainingRun(**settings), recipe=recipe, base=base, processes=0)
+
+
+def begin_run(folder: Path, state: TrainingState, *, overwrite: bool) -> None:
+    """Write the recipe of a new run; files of an earlier run are removed if `overwrite` allows it."""
+    old = [folder / name for name in FILES if (folder / name).exists()]
+    if holds_run(folder, state) or (old and not overwrite):
+        return
+    for file in old:
+        file.unlink()
+    text = recipe_text(state)
+    replace_file(folder / RECIPE, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def holds_run(folder: Path, state: TrainingState) -> bool:
+    """Tell whether the recipe in the folder is that of this run."""
+    try:
+        return (folder / RECIPE).read_text(encoding="utf-8") == recipe_text(state)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def recipe_text(state: TrainingState) -> str:
+    """Return every value of the recipe and the run as TOML, with the fingerprints of the data."""
+    names = ("train_fingerprint", "validation_fingerprint")
+    fingerprints = {name: one.fingerprint for name, one in zip(names, state.data, strict=False)}
+    return write_toml(state.recipe, state.base, asdict(state.run) | {"started": state.started} | fingerprints)
+
+
+def write_state(folder: Path, state: TrainingState, engine: Engine) -> None:
+    """Write what --resume needs, then the log."""
+    save_state(replace(state, tensors=engine.tensors()), folder / LAST)
+    text = write_log(state.rows)
+    replace_file(folder / LOG, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def write_best(folder: Path, state: TrainingState, about: About, engine: Engine) -> None:
+    """Write the weights if the last epoch is the best."""
+    best = best_epoch(state.rows)
+    if best is None or best is not state.rows[-1]:
+        return
+    weights = "moving average of the weights" if engine.ema is not None else "weights"
+    note = (
+        f"{weights} after epoch {best.epoch} of {state.recipe.epochs}; the epoch was chosen by validation "
+        f"top-1, {best.val_top1:.2f} %"
+    )
+    save_checkpoint(engine.evaluated.state_dict(), replace(about, notes=(note,)), folder / BEST)
+
+
+def save_state(state: TrainingState, path: Path) -> None:
+    """Write a state; the file appears only when it is complete.
+
+    Raises:
+        OptionError: the file cannot be written; an earlier file stays.
+    """
+    tensors = state.tensors or {}
+    facts = asdict(replace(state, tensors=None)) | {NETWORK: saevit.NETWORK, FORMS: dict(list_forms(tensors))}
+    data = io.BytesIO()  # torch.save turns the OSError of a full disk into another error
+    torch.save({"saevit": VERSION, "facts": json.dumps(facts), **tensors}, data)
+    replace_file(path, lambda temporary: temporary.write_bytes(data.getvalue()))
+
+
+def load_state(path: Path) -> TrainingState:
+    """Read a state; JSON keeps every float to the last bit.
+
+    Raises:
+        OptionError: the file is missing, unreadable, or of another program or definition of the network.
+    """
+    option = f"--resume: {printable(str(path))}"
+    content = read_bytes(path, most=MAX_BYTES)
+    try:
+        data, _ = read_contents(content)
+    except Exception as error:  # pickle, zip and torch raise errors of any type
+        raise OptionError(f"{option} cannot be read: {describe_error(error)}") from error
+    if not isinstance(data, dict) or data.pop("saevit", None) != VERSION:
+        raise OptionError(f"{option} is of another version of saevit, or of another program: train it again")
+    try:
+        facts = parse_json(data.pop("facts", ""))
+        state = decode(TrainingState, facts)
+        check_network(option, state.run.model, facts.get(NETWORK))
+        check_facts(state, facts.get(FORMS), dict(list_forms(data)))
+    except DecodeError as error:
+        raise OptionError(f"{option} cannot be used: {error}") from error
+    return replace(state, tensors=data or None)
+
+
+def check_facts(state: TrainingState, stored: object, forms: dict[str, str]) -> None:
+    """Refuse facts that do not fit together, and tensors that do not have the stored forms.
+
+    Raises:
+        DecodeError: names the first.
+    """
+    if state.base not in BUILT_IN:
+        raise DecodeError(f"base = {state.base}: not a recipe of this version")
+    if [row.epoch for row in state.rows] != list(range(1, len(state.rows) + 1)):
+        raise DecodeError("rows: not the epochs from 1 on")
+    if len(state.rows) > state.recipe.epochs or len(state.data) != 2 or state.processes < 1:
+        raise DecodeError("rows, data or processes: not a possible number")
+    if state.is_begun != bool(forms):
+        raise DecodeError("tensors and finished updates do not fit together")
+    if stored != forms:
+        wanted = stored if isinstance(stored, dict) else {}
+        name = next((name for name in (*wanted, *forms) if wanted.get(name) != forms.get(name)), FORMS)
+        raise DecodeError(f"{name}: {forms.get(name, 'missing')} instead of {wanted.get(name, 'none')}")
+
+
+def list_forms(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the place of every value in nested dicts and lists, with its type and shape."""
+    if isinstance(value, dict | list | tuple):
+        for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from list_forms(inner, f"{place}.{name}".lstrip("."))
+    elif isinstance(value, torch.Tensor):
+        yield place, f"{value.dtype} {list(value.shape)}"
+    else:
+        yield place, type(value).__name__
+
+
+def restore_tensors(state: TrainingState, engine: Engine) -> None:
+    """Load the tensors of the state into the engine.
+
+    Raises:
+        OptionError: they are of another network, for example after a change in a library.
+    """
+    if state.tensors is None:
+        return
+    try:
+        engine.load_tensors(state.tensors)
+    except Exception as error:  # torch and timm raise errors of any type
+        reason = printable(" ".join(str(error).split())[:200])
+        raise OptionError(f"--resume: {LAST} does not fit {state.run.model}: {reason}") from error

@@ -1,0 +1,381 @@
+"""The sweep, the dynamic programme and the sample against a plain loop; journals; several processes."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+import saevit
+from saevit.errors import OptionError
+from saevit.explore import costs, sweep
+from saevit.explore.journal import hash_of_code
+from saevit.explore.quantities import OBJECTIVES, PARTIALS, QUANTITIES
+from saevit.explore.question import Limit, Question, Search, choose_method, read_band, read_limit
+from saevit.explore.search import Answer, answer
+from saevit.explore.space import Space, make_space, read_space
+from saevit.explore.sweep import evaluate
+from saevit.variant import PRESETS
+from tests.explore.spaces import BASE, IMG_SIZE, by_brute_force, networks, partials_of, spaces
+
+
+@st.composite
+def queries(draw: st.DrawFn) -> Question:
+    """Draw a question about a small space, its limits somewhere among its variants' values."""
+    space = draw(spaces())
+    known = [partials_of(spec, IMG_SIZE) for spec in networks(space).values()]
+    assume(known)
+    objectives = draw(st.lists(st.sampled_from(OBJECTIVES), min_size=1, max_size=3, unique=True))
+    names = draw(
+        st.lists(st.sampled_from(["gmacs", "params", "memory", "traffic", "effectiveness"]), max_size=2)
+    )
+    limits = []
+    for name in dict.fromkeys(names):
+        value = float(QUANTITIES[name].of(draw(st.sampled_from(known)), 0.0))
+        is_band = name != "effectiveness" and draw(st.booleans())
+        limits.append(
+            Limit(quantity=name, text=name, high=value * 1.05, low=value * 0.9 if is_band else -np.inf)
+        )
+    return Question(
+        space=space,
+        img_size=IMG_SIZE,
+        objectives=tuple(objectives),
+        limits=tuple(limits),
+        rising=draw(st.booleans()),
+        rank=draw(st.sampled_from(OBJECTIVES)),
+        top=draw(st.integers(0, 5)),
+    )
+
+
+def losses_of(found: Answer, query: Question) -> list[tuple[float, ...]]:
+    """What the places of a front stand for."""
+    everything, _ = by_brute_force(query)
+    return [everything[place] for place in found.front]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(queries())
+def test_exhaustive_is_a_plain_loop(query: Question) -> None:
+    kept, best = by_brute_force(query)
+    found = answer(Search(question=query, method="exhaustive"))
+    assert {kept[place] for place in found.front} == best
+    assert found.front == tuple(sorted(found.front, key=lambda place: kept[place]))
+    first = {values: min(p for p in kept if kept[p] == values) for values in best}
+    assert set(found.front) == set(first.values())  # of equal ones the first
+    assert found.findings.kept == len(kept)
+    assert found.findings.seen == query.space.size
+    assert found.findings.seen - found.findings.invalid == len(networks(query.space))
+    assert len(found.top) == min(query.top, len(kept))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(queries())
+def test_the_dynamic_programme_is_a_plain_loop(query: Question) -> None:
+    kept, best = by_brute_force(query)
+    found = answer(Search(question=query, method="dp"))
+    assert {kept[place] for place in found.front} == best
+    assert len(found.front) == len(best)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(queries(), st.data())
+def test_partials_are_those_of_one_variant(query: Question, data: st.DataObject) -> None:
+    evaluator = costs.Evaluator(query.space, IMG_SIZE, PARTIALS)
+    evaluator.check_exact()
+    places = np.array(data.draw(st.lists(st.sampled_from(range(query.space.size)), min_size=1, max_size=9)))
+    drawn = evaluate(evaluator, places)
+    valid = networks(query.space)
+    for i, place in enumerate(places.tolist()):
+        assert drawn.valid[i] == (place in valid)
+        if place in valid:
+            assert {name: each[i] for name, each in drawn.sums.items()} == partials_of(valid[place], IMG_SIZE)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(queries(), st.integers(1, 7), st.integers(1, 500))
+def test_how_a_space_is_cut_changes_nothing(query: Question, per_chunk: int, budget: int) -> None:
+    whole = answer(Search(question=query, method="exhaustive"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweep, "FEWEST", per_chunk)
+        patch.setattr(sweep, "CHUNKS", 10**9)
+        patch.setattr(sweep, "BUDGET", budget)
+        patch.setattr(sweep, "ROWS", 3)
+        assert answer(Search(question=query, method="exhaustive")) == whole
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(queries())
+def test_a_sample_finds_true_variants(query: Question) -> None:
+    kept, best = by_brute_force(query)
+    job = Search(question=query, method="sample", samples=3000, seed=1)
+    found = answer(job)
+    assert found.findings.seen == 3000
+    assert set(found.front) <= kept.keys()
+    assert answer(job) == found
+    if query.space.size <= 100:  # 3000 draws miss one of 100 places with a chance of 10^-13
+        assert {kept[place] for place in found.front} == best
+
+
+def band_query(**changes: object) -> Question:
+    """A question whose answer is not trivial."""
+    space = read_space(BASE, {"dims2": "16:40:8", "dims3": "24:64:8", "depths3": "1:6", "ratios4": "1:4:0.5"})
+    made = Question(space=space, img_size=IMG_SIZE, limits=(read_limit("--max-params", "params", "0.2"),))
+    return replace(made, **changes)
+
+
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "FEWEST", 100)
+    monkeypatch.setattr(sweep, "CHUNKS", 10**9)
+
+
+def test_a_journal_takes_up_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_chunks(monkeypatch)
+    job = Search(question=band_query(), method="exhaustive")
+    whole = answer(job, journal=tmp_path / "a.jsonl")
+    lines = (tmp_path / "a.jsonl").read_bytes().splitlines(keepends=True)
+    assert len(lines) > 5
+    (tmp_path / "b.jsonl").write_bytes(b"".join(lines[:4]) + lines[4][:17])  # killed while it wrote
+    done: list[int] = []
+    again = answer(job, journal=tmp_path / "b.jsonl", on_chunk=lambda count, total: done.append(count))
+    assert done[0] == 3
+    assert again == whole
+    assert (tmp_path / "b.jsonl").read_bytes() == (tmp_path / "a.jsonl").read_bytes()
+    assert answer(job, journal=tmp_path / "a.jsonl") == whole  # nothing left to do
+    assert (tmp_path / "a.jsonl").read_bytes() == b"".join(lines)
+
+
+def test_a_journal_of_another_search_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    answer(Search(question=band_query(), method="exhaustive"), journal=path)
+    with pytest.raises(OptionError, match="of another search"):
+        answer(Search(question=band_query(rising=True), method="exhaustive"), journal=path)
+    path.write_text("my notes\n")
+    with pytest.raises(OptionError, match="no file of an unfinished search"):
+        answer(Search(question=band_query(), method="exhaustive"), journal=path)
+    assert path.read_text() == "my notes\n"
+    with pytest.raises(OptionError, match="cannot be written"):
+        answer(Search(question=band_query(), method="exhaustive"), journal=tmp_path / "no" / "a")
+
+
+OTHER_CODE = {
+    "the network is redefined": ("NETWORK", saevit.NETWORK + 1),
+    "saevit is newer": ("__version__", saevit.__version__ + ".1"),
+}
+
+
+@pytest.mark.parametrize("what", OTHER_CODE)
+def test_a_journal_of_other_code_is_refused(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, path = Search(question=band_query(), method="exhaustive"), tmp_path / "a.jsonl"
+    answer(job, journal=path)
+    before = path.read_bytes()
+    monkeypatch.setattr(saevit, *OTHER_CODE[what])
+    with pytest.raises(OptionError, match=r"written by other code .*name a new file"):
+        answer(job, journal=path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "name", ["count/cost.py", "count/ops.py", "explore/capacity.py", "explore/dynamic.py", "variant.py"]
+)
+def test_the_source_text_is_part_of_the_code(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "saevit"
+    shutil.copytree(Path(saevit.__file__).parent, copy, ignore=lambda folder, names: {"__pycache__"})
+    ours = hash_of_code()
+    monkeypatch.setattr(saevit, "__file__", str(copy / "__init__.py"))
+    assert hash_of_code() == ours
+    (copy / name).write_text((copy / name).read_text() + "\n# edited\n")
+    assert hash_of_code() != ours
+
+
+def test_a_damaged_line_is_done_again_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_chunks(monkeypatch)
+    job, path, warnings = (
+        Search(question=band_query(), method="exhaustive"),
+        tmp_path / "a.jsonl",
+        list[str](),
+    )
+    whole = answer(job, journal=path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[3] = lines[3].replace(b'"kept": ', b'"kept": 1')
+    path.write_bytes(b"".join(lines))
+    assert answer(job, journal=path, warn=warnings.append) == whole
+    assert warnings == [f"{path} is damaged in line 4: these chunks are searched again"]
+    assert path.read_bytes().splitlines(keepends=True)[:-1] == lines
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "link.jsonl"])
+def test_a_journal_has_one_owner(name: str, tmp_path: Path) -> None:
+    path, job = tmp_path / "a.jsonl", Search(question=band_query(), method="exhaustive")
+    (tmp_path / "link.jsonl").symlink_to(path)
+
+    def interfere(done: int, total: int) -> None:
+        with pytest.raises(OptionError, match=f"{name} is in use by process {os.getpid()}: wait"):
+            answer(job, journal=tmp_path / name)
+
+    whole = answer(job, journal=path, on_chunk=interfere)
+    assert answer(job, journal=tmp_path / name) == whole
+    assert {each.name for each in tmp_path.iterdir()} == {"a.jsonl", "link.jsonl"}  # no lock is left
+
+
+def test_places_of_a_space_beyond_64_bits_are_kept(tmp_path: Path) -> None:
+    texts = {f"ratios{i}": "1:10.9:0.1" for i in range(1, 5)} | {f"dims{i}": "8:64:8" for i in range(1, 5)}
+    texts |= {f"depths{i}": "1:100" for i in range(1, 5)} | {"dims1": "64,56,48,40,32,24,16,8"}
+    space = read_space(BASE, texts)
+    query = Question(space=space, img_size=IMG_SIZE, objectives=("gmacs", "params"))
+    job = Search(question=query, method="dp")
+    whole = answer(job, journal=tmp_path / "a.jsonl")
+    assert min(whole.front) > 2**64
+    done: list[int] = []
+    assert (
+        answer(job, journal=tmp_path / "a.jsonl", on_chunk=lambda count, total: done.append(count)) == whole
+    )
+    assert done == [1]
+
+
+def test_keys_of_the_whole_network_have_a_bound_in_the_programme() -> None:
+    space = read_space(BASE, {"width": "0.001:2:0.001", "depth": "0.001:2:0.001"})
+    with pytest.raises(OptionError, match="4,000,000 combinations, one dynamic programme each: at most"):
+        answer(Search(question=Question(space=space, img_size=IMG_SIZE), method="dp"))
+
+
+@pytest.mark.parametrize("method", ["exhaustive", "sample", "dp"])
+def test_several_processes_find_the_same(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("saevit.explore.search.WORTH_A_PROCESS", 0)
+    space = make_space(
+        BASE, {"width": (0.5, 0.75, 1.0), "dims3": (24, 32, 40), "depths3": tuple(range(1, 9))}
+    )
+    job = Search(question=band_query(space=space), method=method, samples=3 * 10**5)  # type: ignore[arg-type]
+    assert answer(job, workers=2) == answer(job)
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from saevit.explore import sweep
+sweep.FEWEST, sweep.CHUNKS = 2**12, 10**9
+from saevit.explore.question import Question, Search, read_band
+from saevit.explore.space import default_choices, make_space
+from saevit.explore.search import answer
+from saevit.variant import PRESETS
+choices = dict(default_choices(PRESETS["saevit_tiny"]), ratios1=(3.0,), ratios2=(3.0,))
+limits = (read_band("", "gmacs", "0.8+-1%"),)
+question = Question(space=make_space(PRESETS["saevit_tiny"], choices), limits=limits)
+search = Search(question=question, method="exhaustive")
+print(answer(search, journal=Path(sys.argv[1]) if sys.argv[1:] else None))
+"""
+
+
+def test_kill_loses_at_most_a_chunk(tmp_path: Path) -> None:
+    command, path = [sys.executable, "-c", KILLED], tmp_path / "a.jsonl"
+    process = subprocess.Popen([*command, str(path)], stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not (path.exists() and path.read_bytes().count(b"\n") > 5) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = path.read_bytes()
+    resumed = subprocess.run([*command, str(path)], capture_output=True, check=True).stdout
+    assert path.read_bytes().startswith(kept[: kept.rfind(b"\n") + 1])  # finished chunks are not done again
+    assert resumed == subprocess.run(command, capture_output=True, check=True).stdout
+
+
+def test_ray_finds_the_same() -> None:
+    pytest.importorskip("ray")
+    job = Search(question=band_query(), method="exhaustive")
+    assert answer(job, engine="ray") == answer(job)
+
+
+def test_a_space_of_ten_to_the_twelve() -> None:
+    stage = "1:10"
+    texts = {f"depths{i}": stage for i in range(1, 5)} | {f"ratios{i}": "1,2,3,4,5" for i in range(1, 5)}
+    dims = {"dims1": "16:168:8", "dims2": "32:336:16", "dims3": "64:672:32", "dims4": "96:1008:48"}
+    space = read_space(PRESETS["saevit_tiny"], texts | dims)
+    assert space.size == 10**12
+    query = Question(space=space)
+    assert choose_method(query.space.size, "auto") == "dp"
+    found = answer(Search(question=query, method="dp"))
+    sums = [partials_of(space.spec_at(place), (224, 224)) for place in found.front]
+    macs = [each["macs"] for each in sums]
+    assert macs == sorted(set(macs))
+    assert len(macs) > 100
+
+
+def test_nothing_kept_says_what_is_nearest() -> None:
+    limits = (read_limit("--max-gmacs", "gmacs", "0.001"), read_limit("--max-params", "params", "0.2"))
+    query = band_query(limits=limits)
+    all_of_them = {p: partials_of(spec, IMG_SIZE) for p, spec in networks(query.space).items()}
+    misses = {p: max(float(limit.miss(sums)) for limit in limits) for p, sums in all_of_them.items()}
+    for method in ("exhaustive",):
+        found = answer(Search(question=query, method=method))  # type: ignore[arg-type]
+        assert found.findings.kept == 0
+        assert (found.front, found.top) == ((), ())
+        assert found.findings.nearest == (
+            pytest.approx(min(misses.values())),
+            min(misses, key=lambda p: (misses[p], p)),
+        )
+        counts = [sum(not limit.kept(s) for s in all_of_them.values()) for limit in limits]
+        assert list(found.findings.excluded) == counts
+
+
+def test_what_is_too_large_is_refused() -> None:
+    huge = make_space(BASE, {"width": (1.0, 1024.0), "dims4": (2**20 // 1024,), "depth": (1.0, 1000.0)})
+    with pytest.raises(OptionError, match="stay exact here"):
+        answer(Search(question=Question(space=huge, img_size=(8192, 8192)), method="exhaustive"))
+    texts = {f"{key}{i}": "1:60" for key in ("depths", "ratios") for i in range(1, 5)}
+    wide = read_space(BASE, texts | {f"dims{i}": "8:480:8" for i in range(1, 5)})
+    assert wide.size > 2**62
+    for method in ("sample", "exhaustive"):
+        with pytest.raises(OptionError, match="take --method dp"):
+            answer(Search(question=Question(space=wide, top=0), method=method))  # type: ignore[arg-type]
+
+
+def test_unknown_names_are_refused() -> None:
+    query = band_query()
+    with pytest.raises(OptionError, match="method 'al' is not known"):
+        choose_method(query.space.size, "al")
+    with pytest.raises(OptionError, match="engine 'dask' is not known"):
+        answer(Search(question=query, method="exhaustive"), engine="dask")
+    with pytest.raises(OptionError, match="objective 'top1' is not known"):
+        band_query(objectives=("top1",))
+    with pytest.raises(OptionError, match="gmacs,gmacs: name each one once"):
+        band_query(objectives=("gmacs", "gmacs"))
+    with pytest.raises(OptionError, match="no objectives"):
+        band_query(objectives=())
+
+
+def test_limits_are_exact_at_their_ends() -> None:
+    limit = read_band("--gmacs-band", "gmacs", "0.8±1%")
+    assert (limit.low, limit.high) == (792_000_000, 808_000_000)
+    assert [bool(limit.kept({"macs": m})) for m in (791_999_999, 792_000_000, 808_000_000, 808_000_001)] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+    assert read_band("", "gmacs", "0.8+-0.01") == replace(
+        read_band("", "gmacs", "0.8±0.01"), text=" 0.8+-0.01"
+    )
+    assert read_limit("", "params", "5.7").high == 5_700_000
+    assert read_limit("", "params", "5.7M").high == 5_700_000
+    for text in ("0.8", "0.8±", "x±1%", "0±1%"):
+        with pytest.raises(OptionError, match="--gmacs-band"):
+            read_band("--gmacs-band", "gmacs", text)
+    with pytest.raises(OptionError, match="--max-gmacs big: a number above 0"):
+        read_limit("--max-gmacs", "gmacs", "big")
+
+
+def test_a_space_has_its_size_at_once() -> None:
+    assert isinstance(Space(base=BASE, axes=()).size, int)
+    assert Space(base=BASE, axes=()).size == 1

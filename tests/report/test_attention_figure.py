@@ -1,0 +1,211 @@
+"""Every view, headless: the data that are drawn, not pixels."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+from saevit.attention.findings import Attention
+from saevit.report.attention_figure import attention_figure, make_norm
+from saevit.report.figure import FORMATS, get_renderer, save_figure
+from tests.report.conftest import QUERY, Look
+
+PYPLOT = "matplotlib.pyplot"
+
+
+def named(figure: Figure) -> dict[str, Axes]:
+    """The axes by what they show."""
+    return {str(axes.get_gid()): axes for axes in figure.axes}
+
+
+def values(axes: Axes) -> np.ndarray:
+    """What the map of some axes shows."""
+    return np.asarray(axes.images[0].get_array())
+
+
+def words_of(figure: Figure) -> str:
+    """All text, with line breaks as spaces."""
+    return " ".join(text.get_text() for text in figure.texts).replace("\n", " ")
+
+
+def test_overview_draws_samples_and_received_attention_over_the_image(attention: Attention) -> None:
+    axes = named(attention_figure("overview", [attention]))
+    last = {block.block.stage: block for block in attention.maps}
+    for block in last.values():
+        place = block.block
+        at = f"stage {place.stage}, block {place.number}: "
+        received = values(axes[at + "received"])
+        np.testing.assert_allclose(received, block.received.mean(0) * place.pixels)
+        assert received.mean() == pytest.approx(1, rel=1e-4)  # multiples of an even share
+        for i, head in enumerate(block.heads):
+            np.testing.assert_allclose(values(axes[f"{at}head {head}"]), block.received[i] * place.pixels)
+        extent = axes[at + "received"].images[0].get_extent()
+        assert extent == pytest.approx((0, place.width * place.stride[1], place.height * place.stride[0], 0))
+        assert axes[at + "received"].get_xlim() == (0, 72)
+        assert (at + "weights" in axes) == (place.rate > 1)
+
+
+def test_window_weights_are_multiples_of_an_even_mean(attention: Attention, look: Look) -> None:
+    axes = named(attention_figure("overview", [attention]))
+    drawn = values(axes["stage 1, block 2: weights"])  # 18 x 18 pixels, r = 8: windows of 64, 16 and 4
+    for rows in (slice(0, 8), slice(8, 16), slice(16, 18)):
+        assert drawn[rows, :8].mean() == pytest.approx(1, rel=1e-5)
+    average = named(attention_figure("overview", [look("saevit_pico:depths=2,sampling=average")]))
+    np.testing.assert_allclose(values(average["stage 1, block 2: weights"]), 1, rtol=1e-6)
+
+
+def test_query_draws_the_row_of_each_query(look: Look) -> None:
+    attention = look(queries=[QUERY, (100, 100)])
+    figure = attention_figure("query", [attention])
+    axes = named(figure)
+    for block in (attention.maps[0], attention.maps[-1]):
+        for i, query in enumerate(attention.queries):
+            shown = axes[f"stage {block.block.stage}, block {block.block.number}: query {i + 1}"]
+            np.testing.assert_allclose(values(shown), block.rows[i].mean(0) * block.block.pixels)
+            marks = [tuple(np.ravel(line.get_data())) for line in shown.lines]
+            assert set(marks) == {query.input}
+    assert {tuple(np.ravel(line.get_data())) for line in axes["photo"].lines} == {
+        q.input for q in attention.queries
+    }
+    assert "from pixel 256,300" in words_of(figure)
+
+
+def test_pattern_draws_the_scores_that_exist_and_both_attentions(attention: Attention) -> None:
+    figure = attention_figure("pattern", [attention])
+    axes = named(figure)
+    for block in attention.maps:
+        at = f"stage {block.block.stage}, block {block.block.number}: "
+        found = block.pattern
+        if at + "scores" not in axes:
+            continue  # a figure shows the last block of each stage
+        assert found is not None
+        size = len(found.pixels)
+        points = np.asarray(axes[at + "scores"].collections[0].get_offsets())
+        windows = len(found.window_starts)
+        assert len(points) == windows**2
+        if size == block.block.pixels:
+            assert windows**2 / size**2 == pytest.approx(1 - block.block.sparsity)
+        np.testing.assert_array_equal(values(axes[at + "sampled"]), found.sampled)
+        assert found.dense is not None
+        np.testing.assert_array_equal(values(axes[at + "dense"]), found.dense)
+        if block.block.rate == 1:
+            np.testing.assert_allclose(found.sampled, found.dense, rtol=1e-3, atol=1e-3)
+    text = words_of(figure)
+    assert "r = 8: 9 tokens sparsity 99.92 %" in text
+    assert "256 of 324 pixels shown" in text
+
+
+def test_rollout_draws_where_each_stage_comes_from(attention: Attention) -> None:
+    axes = named(attention_figure("rollout", [attention]))
+    for found in attention.rollout:
+        at = f"stage {found.block.stage}, block {found.block.number}: rollout"
+        drawn = values(axes[at])
+        assert drawn.shape == (18, 18)
+        assert drawn.mean() == pytest.approx(1, rel=1e-4)
+        assert values(axes[at + " 1"]).mean() == pytest.approx(1, rel=1e-4)
+    first = values(axes["stage 1, block 2: rollout 1"])
+    assert np.unravel_index(first.argmax(), first.shape) == (9, 9)  # half of it is the pixel itself
+
+
+@pytest.mark.parametrize("view", ["overview", "query", "pattern", "rollout"])
+def test_two_networks_share_their_scales(view: str, attention: Attention, look: Look) -> None:
+    other = look("saevit_pico:dims=32,depths=2,heads=2,rates=4", queries=[QUERY])
+    figure = attention_figure(view, [attention, other])
+    norms: dict[str, set[Any]] = {}
+    for axes in figure.axes:
+        name = str(axes.get_gid())
+        if name.startswith("stage") and axes.images:
+            image = axes.images[0]
+            norms.setdefault(image.get_cmap().name, set()).add((image.norm.vmin, image.norm.vmax))
+    assert all(len(found) == 1 for found in norms.values())
+    text = words_of(figure)
+    assert attention.model.replace(",", ", ") in text
+    assert other.model.replace(",", ", ") in text
+    assert "of both networks" in text
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "pvt_v2_b0", "mobilevit_xxs"])
+@pytest.mark.parametrize("view", ["overview", "query", "pattern", "rollout"])
+def test_timm_models_are_drawn(name: str, view: str, look: Look) -> None:
+    attention = look(f"timm:{name}", size=96, queries=[QUERY], views=[view])
+    figure = attention_figure(view, [attention])
+    maps = [axes for axes in figure.axes if str(axes.get_gid()).startswith("stage") and axes.images]
+    assert all(np.isfinite(values(axes)).all() for axes in maps)
+    rows = {str(axes.get_gid()).partition(":")[0] for axes in maps}
+    assert len(rows) == {"vit_tiny_patch16_224": 4, "pvt_v2_b0": 4, "mobilevit_xxs": 3}[name]
+    assert ("class tokens" in words_of(figure)) == name.startswith("vit")
+
+
+def test_words_say_what_image_and_which_weights(attention: Attention) -> None:
+    text = words_of(attention_figure("overview", [attention]))
+    assert "RANDOM WEIGHTS" in text
+    assert (
+        "grace_hopper.jpg, 512 x 600 px; the network sees the 512 x 512 px in its middle, at 72 x 72 px"
+        in text
+    )
+    assert "ImageNet mean and standard deviation" in text
+    trained = replace(attention, is_random=False, weights="weights of best.pth", images=("a.png", "b.png"))
+    text = words_of(attention_figure("overview", [trained]))
+    assert "RANDOM" not in text
+    assert "weights of best.pth" in text
+    assert "first of 2 images" in text
+
+
+@pytest.mark.parametrize("view", ["overview", "query", "pattern", "rollout"])
+def test_nothing_is_cut_off_and_colour_bars_have_units(view: str, attention: Attention) -> None:
+
+    figure = attention_figure(view, [attention])
+    renderer = get_renderer(figure)
+    for text in figure.texts:
+        box = text.get_window_extent(renderer)
+        assert box.x0 >= 0
+        assert box.y0 >= 0
+        assert box.x1 <= figure.bbox.x1
+    bars = [axes for axes in figure.axes if str(axes.get_gid()).startswith("bar")]
+    assert bars
+    assert all("relative to" in axes.get_xlabel() and len(axes.get_xticks()) >= 2 for axes in bars)
+    used = {
+        image.get_cmap().name for axes in figure.axes for image in axes.images if axes.get_gid() != "photo"
+    }
+    assert used <= {"viridis", "magma"}
+
+
+def test_scales_of_colours() -> None:
+    narrow = make_norm(0.7, 1.3)
+    assert not isinstance(narrow, LogNorm)
+    assert (narrow.vmin, narrow.vmax) == (0.7, 1.3)
+    wide = make_norm(0.0, 20.0)
+    assert isinstance(wide, LogNorm)
+    assert (wide.vmin, wide.vmax) == (0.1, 20.0)
+    even = make_norm(1.0, 1.0)
+    assert even.vmin is not None
+    assert even.vmax is not None
+    assert even.vmin < 1 < even.vmax
+
+
+def test_nothing_at_all_is_the_darkest_colour_on_a_logarithmic_scale(attention: Attention) -> None:
+    blocks = tuple(
+        replace(b, received=np.where(b.received > b.received.mean() * 1.01, b.received * 40, 0))
+        for b in attention.maps
+    )
+    axes = named(attention_figure("overview", [replace(attention, maps=blocks)]))[
+        "stage 1, block 2: received"
+    ]
+    image = axes.images[0]
+    assert isinstance(image.norm, LogNorm)
+    assert tuple(image.get_cmap().get_bad()) == pytest.approx(image.get_cmap()(0.0))
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_every_format_is_written_without_pyplot(ending: str, attention: Attention, tmp_path: Path) -> None:
+    import sys
+
+    path = tmp_path / f"a{ending}"
+    save_figure(attention_figure("overview", [attention]), path)
+    assert path.read_bytes().startswith({".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}[ending])
+    assert PYPLOT not in sys.modules
