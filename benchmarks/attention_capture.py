@@ -15,7 +15,7 @@ import torch
 
 from saevit.attention.look import Choice, look_at
 from saevit.attention.network import Network, open_network
-from saevit.attention.photo import make_input, read_photo, shipped_photo
+from saevit.attention.photo import find_shipped_photo, make_input, read_photo
 from saevit.measure.environment import environment
 from saevit.runs.statistics import median, ratio
 from saevit.variant import parse
@@ -32,7 +32,7 @@ def seconds(run: Callable[[], object]) -> float:
 
 def rounds_of(net: Network, rounds: int) -> tuple[list[float], list[float]]:
     """Time overview and plain pass in turn, after one of each."""
-    path = shipped_photo()
+    path = find_shipped_photo()
     x = make_input(read_photo(path, net.about.img_size), net.about)
     choice = Choice(views=("overview",))
 

@@ -97,7 +97,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--least", type=int, default=3, help="models that a family has at least")
     least = parser.parse_args(arguments).least
     families: dict[str, list[Published]] = defaultdict(list)
-    for row in published.load():
+    for row in published.load_rows():
         if is_plain(row):
             families[row.family].append(row)
     print("\n| family | models | capacity | MACs | parameters | effectiveness, from .. to |")

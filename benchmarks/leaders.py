@@ -101,7 +101,7 @@ def ours(name: str) -> nn.Module:
 
 def rival(name: str) -> nn.Module:
     """Return a model as `saevit compare` times it."""
-    return timm_models.build_network(name, IMG_SIZE).eval()
+    return timm_models.build_for_inference(name, IMG_SIZE).eval()
 
 
 def rival_folded(name: str) -> nn.Module:

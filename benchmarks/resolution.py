@@ -31,7 +31,7 @@ LARGEST = {SPARSE: 1024, DENSE: 512, LEADER: 1024}  # px that are timed
 def model_of(name: str) -> nn.Module:
     """Return the network, in the form that is timed."""
     if name == LEADER:
-        return timm_models.build_network(name, (224, 224)).eval()
+        return timm_models.build_for_inference(name, (224, 224)).eval()
     return fold(build(parse(name)))
 
 

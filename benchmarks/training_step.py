@@ -45,7 +45,7 @@ def main() -> None:
     for layout, memory_format in LAYOUTS.items():
         x = torch.randn(options.batch_size, 3, 224, 224).contiguous(memory_format=memory_format)
         for name in (OURS, RIVAL):
-            model = build(parse(name)) if name == OURS else timm_models.build_network(name, (224, 224))
+            model = build(parse(name)) if name == OURS else timm_models.build_for_inference(name, (224, 224))
             steps[name, layout] = step_of(model.to(memory_format=memory_format), x)
     samples: dict[tuple[str, str], list[float]] = {key: [] for key in steps}
     for number in range(options.rounds + 1):

@@ -32,6 +32,16 @@ class MeasureError(SaevitError):
     """A model that could not be built or run."""
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its type if the message is empty."""
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
+def name_and_line(error: BaseException) -> str:
+    """Return an error's type and the first line of its message."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+
+
 def nearest(word: str, choices: Iterable[str]) -> str:
     """Return the end of an error line: the choices nearest to `word`; where none is near, all or a few."""
     names = list(choices)

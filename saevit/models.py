@@ -11,7 +11,7 @@ from saevit.baselines import timm_models
 from saevit.baselines.adapters import split_prefix
 from saevit.count.cost import count_network, count_peak
 from saevit.count.model_costs import ModelCosts, count_traced, count_variant
-from saevit.errors import MeasureError, OptionError, SaevitError, SpecError
+from saevit.errors import MeasureError, OptionError, SaevitError, SpecError, name_and_line
 from saevit.machine import check_fits, free_memory
 from saevit.variant import MIN_IMG_SIZE, PRESETS, VariantSpec, parse
 
@@ -55,7 +55,7 @@ def count_model(
     from saevit.count.torch_counter import count_torch
 
     adapter, name = library
-    network = adapter.build_network(name, img_size)
+    network = adapter.build_for_inference(name, img_size)
     try:
         count = count_torch(network, (1, 3, *img_size))
         costs = count_traced(str(model), adapter.describe_source(), network, img_size, count)
@@ -63,9 +63,8 @@ def count_model(
     except SaevitError:
         raise
     except Exception as error:  # whatever the network raises at this size, or without data to look at
-        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         size = f"{img_size[0]} x {img_size[1]} px"
-        raise MeasureError(f"{model} cannot be counted at {size}: {reason}") from error
+        raise MeasureError(f"{model} cannot be counted at {size}: {name_and_line(error)}") from error
 
 
 def check_img_size(img_size: tuple[int, int]) -> None:

@@ -149,7 +149,7 @@ Fold = Annotated[
         help="Time variants in the folded form, or as defined; MACs are always counted as defined.",
     ),
 ]
-Force = Annotated[bool, of_time("--force", help="Run a model even if its counted memory is not free.")]
+Force = Annotated[bool, of_time("--force", help="Time a model even if it needs more memory than is free.")]
 
 # Output
 By = Annotated[ByName, of_output("--by", help="Rows of the breakdown.")]

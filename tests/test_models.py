@@ -237,7 +237,7 @@ class NeedsMoreThan64(nn.Module):
 def test_what_cannot_be_counted_is_one_line(
     network: nn.Module, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ADAPTERS[prefix], "build_network", lambda name, img_size: network)
+    monkeypatch.setattr(ADAPTERS[prefix], "build_for_inference", lambda name, img_size: network)
     monkeypatch.setattr(ADAPTERS[prefix], "describe_source", lambda: "made up")
     with pytest.raises(MeasureError, match=f"{prefix}odd cannot be counted at 64 x 48 px: ") as caught:
         count_model(f"{prefix}odd", (64, 48))

@@ -19,7 +19,7 @@ from torch.utils.hooks import RemovableHandle
 
 from saevit.attention.effective import Layer, Scores
 from saevit.attention.findings import AttentionBlock
-from saevit.attention.tokens import Shape, Size, TokenMap, map_saa, map_timm, window_weights
+from saevit.attention.tokens import Shape, Size, TokenMap, compute_window_weights, map_saa, map_timm
 from saevit.errors import OptionError
 from saevit.model.pyramid import SAEViT
 from saevit.model.saa import SAA, Sampler
@@ -132,7 +132,7 @@ class Recording:
             return None
         pixel_scores = scores.select(first_token=tokens.prefix)
         groups, heads, queries, keys = pixel_scores.shape
-        stage, number = place_of(path) if isinstance(self.model, SAEViT) else (0, 0)  # see number_blocks
+        stage, number = parse_path(path) if isinstance(self.model, SAEViT) else (0, 0)  # see number_blocks
         height, width = tokens.size
         return Layer(
             block=AttentionBlock(
@@ -153,7 +153,7 @@ class Recording:
             row=tokens.row,
             column=tokens.column,
             weights=tokens.weights,
-            outside=prefix_share(scores, tokens.prefix) if tokens.prefix else 0.0,
+            outside=compute_prefix_share(scores, tokens.prefix) if tokens.prefix else 0.0,
             features=self.features.get(path),
         )
 
@@ -161,12 +161,12 @@ class Recording:
         """Return the tokens of a module whose scores have a shape; ValueError: they do not form a map."""
         if not isinstance(self.model, SAEViT):
             return map_timm(self.model, path, shape, self.img_size, self.sizes)
-        stage = place_of(path)[0] - 1
+        stage = parse_path(path)[0] - 1
         rate, sampling = self.model.spec.stages[stage].rate, self.model.spec.sampling
         return map_saa(self.sizes[path], STRIDES[stage], rate, sampling, self.weights.get(path))
 
 
-def prefix_share(scores: Scores, prefix: int) -> float:
+def compute_prefix_share(scores: Scores, prefix: int) -> float:
     """Return the mean share of attention that pixels give to the first tokens, which are no pixels."""
     nq, total = scores.shape[2], 0.0
     for rows in torch.split(torch.arange(prefix, nq), 512):
@@ -204,7 +204,7 @@ def capture(model: nn.Module, *, features: bool = False) -> Iterator[Recording]:
 
     handles = [model.register_forward_pre_hook(start)]
     try:
-        for path, module in attention_modules(model).items():
+        for path, module in find_attention_modules(model).items():
             handles.append(module.register_forward_pre_hook(lambda *_, path=path: running.append(path)))
             handles.append(module.register_forward_hook(lambda *_: running.pop() and None, always_call=True))
             if isinstance(module, SAA):
@@ -219,12 +219,12 @@ def capture(model: nn.Module, *, features: bool = False) -> Iterator[Recording]:
             handle.remove()
 
 
-def attention_modules(model: nn.Module) -> dict[str, nn.Module]:
+def find_attention_modules(model: nn.Module) -> dict[str, nn.Module]:
     """Return the modules that have heads, by path; if they are nested, the innermost one that runs counts."""
     return {path: module for path, module in model.named_modules() if path and hasattr(module, "num_heads")}
 
 
-def place_of(path: str) -> tuple[int, int]:
+def parse_path(path: str) -> tuple[int, int]:
     """Return stage and block, from 1, of a path in SAEViT: `stages.0.blocks.1.attn` is (1, 2)."""
     _, stage, _, block, _ = path.split(".")
     return int(stage) + 1, int(block) + 1
@@ -245,11 +245,11 @@ def hook_saa(
     model: nn.Module, attention: SAA, path: str, recording: Recording, *, features: bool
 ) -> list[RemovableHandle]:
     """Record the window weights of SAA, the input of its stage, and its normalised input if asked for."""
-    sampler, stage = attention.sample, place_of(path)[0]
+    sampler, stage = attention.sample, parse_path(path)[0]
 
     def sample(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
         assert isinstance(sampler, Sampler)
-        recording.weights[path] = window_weights(sampler, args[0].detach())
+        recording.weights[path] = compute_window_weights(sampler, args[0].detach())
 
     def enter_stage(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
         if stage not in recording.inputs:  # every block of the stage asks for it

@@ -8,7 +8,7 @@ share a[i]. With P the softmax over the keys of a group, the attention that p gi
 
 Rows of E sum to one. In SAA row(p) and column(p) are the window of p, and a holds the window weights. The
 mixing of channels by the projections and the 3x3 kernel of the recovery are left out. `sampling=mix` weighs
-each channel separately; there a is a mean over channels (`tokens.window_weights`).
+each channel separately; there a is a mean over channels (`tokens.compute_window_weights`).
 """
 
 from collections.abc import Collection, Iterator

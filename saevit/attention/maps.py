@@ -64,8 +64,8 @@ def cut_pattern(layer: Layer, module: nn.Module) -> Pattern:
         layer: with `features` if dense attention is wanted.
         module: the attention module of the layer; only SAA gives every pixel a query and a key.
     """
-    pixels, N = section(layer), layer.block.pixels
-    dense = dense_rows(layer, module, pixels) if isinstance(module, SAA) else None
+    pixels, N = cut_section(layer), layer.block.pixels
+    dense = compute_dense_rows(layer, module, pixels) if isinstance(module, SAA) else None
     return Pattern(
         pixels=pixels.numpy(),
         window_starts=tuple(find_starts(layer.column[pixels]).tolist()),
@@ -75,7 +75,7 @@ def cut_pattern(layer: Layer, module: nn.Module) -> Pattern:
     )
 
 
-def section(layer: Layer) -> Tensor:
+def cut_section(layer: Layer) -> Tensor:
     """Return the pixels of a square in the middle of the map, window by window."""
     rate, width = layer.block.rate, layer.block.width
     side = rate if SIDE < rate <= LARGEST_WINDOW else SIDE
@@ -104,7 +104,7 @@ def locate_scores(layer: Layer, pixels: Tensor) -> Tensor:
     return torch.stack([middles[0][rows], middles[1][columns]], 1)
 
 
-def dense_rows(layer: Layer, attention: SAA, pixels: Tensor) -> Tensor | None:
+def compute_dense_rows(layer: Layer, attention: SAA, pixels: Tensor) -> Tensor | None:
     """Return attention between some pixels as if every pixel were a token: mean over heads, (m, m)."""
     if layer.features is None:
         return None
@@ -148,13 +148,13 @@ def roll_out(layers: Sequence[Layer], mass: Tensor) -> Tensor:
         mass = RESIDUAL * mass + (1 - RESIDUAL) * layers[i].carry(mass)
         coarse, fine = layers[i].block, layers[max(i - 1, 0)].block
         if (coarse.height, coarse.width) != (fine.height, fine.width):
-            down = cover(coarse.height, coarse.stride[0], fine.height, fine.stride[0])
-            across = cover(coarse.width, coarse.stride[1], fine.width, fine.stride[1])
+            down = cover_intervals(coarse.height, coarse.stride[0], fine.height, fine.stride[0])
+            across = cover_intervals(coarse.width, coarse.stride[1], fine.width, fine.stride[1])
             mass = (down.T @ mass.view(-1, coarse.height, coarse.width) @ across).flatten(1)
     return mass
 
 
-def cover(count: int, stride: float, fine_count: int, fine_stride: float) -> Tensor:
+def cover_intervals(count: int, stride: float, fine_count: int, fine_stride: float) -> Tensor:
     """Return the share of each interval of length `stride` that lies in each finer one; rows sum to one."""
     start = torch.arange(count)[:, None] * stride
     fine_start = torch.arange(fine_count) * fine_stride

@@ -32,16 +32,16 @@ RATES = (2, 3, 4, 6, 8, 12, 16, 32)  # whose windows are tried
 
 def compute_numbers(layer: Layer) -> Mapping[str, Tensor]:
     """Return every number of the table above, (heads,) each."""
-    queries = query_grid(layer)
+    queries = pick_queries(layer)
     return {
-        **entropies(layer),
-        "distance": distance(layer, queries),
-        **top_masses(layer, queries),
-        "overlap": overlap(layer),
+        **compute_entropies(layer),
+        "distance": compute_distance(layer, queries),
+        **compute_top_masses(layer, queries),
+        "overlap": compute_overlap(layer),
     }
 
 
-def query_grid(layer: Layer) -> Tensor:
+def pick_queries(layer: Layer) -> Tensor:
     """Return the pixels whose rows are used. (m,)."""
     block, step = layer.block, 1
     most = min(MOST_QUERIES, MOST_PRODUCTS // block.pixels)
@@ -53,7 +53,7 @@ def query_grid(layer: Layer) -> Tensor:
     return (rows[:, None] * block.width + columns).flatten()
 
 
-def entropies(layer: Layer) -> dict[str, Tensor]:
+def compute_entropies(layer: Layer) -> dict[str, Tensor]:
     """Return entropies and support. H(E_p) = H(P_p) + sum_w P[p, w] H(a_w): a splits each key's share."""
     G, heads, nq, nk = layer.scores.shape
     of_keys = torch.zeros(G * nk).index_add_(0, layer.column, torch.special.entr(layer.weights))
@@ -72,7 +72,7 @@ def entropies(layer: Layer) -> dict[str, Tensor]:
     }
 
 
-def distance(layer: Layer, queries: Tensor) -> Tensor:
+def compute_distance(layer: Layer, queries: Tensor) -> Tensor:
     """Return the mean distance in image pixels between a pixel and those that it attends to. (heads,)."""
     block, (G, heads, nq, nk) = layer.block, layer.scores.shape
     y = torch.arange(block.height).repeat_interleave(block.width) * block.stride[0]
@@ -86,26 +86,26 @@ def distance(layer: Layer, queries: Tensor) -> Tensor:
         apart.index_add_(1, which[part], by_key)
     total = torch.zeros(heads)
     for part, chosen in split_rows(rows, heads * nk):
-        P = layer.token_rows(any_pixel(layer)[chosen])  # (heads, m, nk)
+        P = layer.token_rows(pick_pixels(layer)[chosen])  # (heads, m, nk)
         total += (P * apart.view(G, nk, len(rows))[chosen // nq, :, part]).sum((1, 2))
     return total / len(queries)
 
 
-def top_masses(layer: Layer, queries: Tensor) -> dict[str, Tensor]:
+def compute_top_masses(layer: Layer, queries: Tensor) -> dict[str, Tensor]:
     """Return the shares of a row of E that its strongest pixels hold. (heads,) each."""
     heads, N = len(layer.heads), layer.block.pixels
     rows, counts = torch.unique(layer.row[queries], return_counts=True)
     wanted = {name: max(1, round(share * N)) for name, share in TOPS.items()}
     totals = {name: torch.zeros(heads) for name in wanted}
     for part, chosen in split_rows(rows, heads * N):
-        E = layer.rows(any_pixel(layer)[chosen])  # (heads, m, N)
+        E = layer.rows(pick_pixels(layer)[chosen])  # (heads, m, N)
         strongest = E.topk(max(wanted.values()), dim=2).values.cumsum(2)
         for name, count in wanted.items():
             totals[name] += strongest[:, :, count - 1] @ counts[part].float()
     return {name: total / len(queries) for name, total in totals.items()}
 
 
-def overlap(layer: Layer) -> Tensor:
+def compute_overlap(layer: Layer) -> Tensor:
     """Return the share that each head has in common with the others: 1 is the same map, 0 disjoint. (heads,).
 
     Heads of one block share a, so the smaller of two rows of E sums to the smaller of two rows of P. NaN for
@@ -124,7 +124,7 @@ def overlap(layer: Layer) -> Tensor:
     return (common.sum(1) - common.diagonal()) / (heads - 1)
 
 
-def any_pixel(layer: Layer) -> Tensor:
+def pick_pixels(layer: Layer) -> Tensor:
     """Return one pixel that asks through each row. (G nq,)."""
     pixels = torch.zeros(len(layer.row_sizes), dtype=torch.long)
     pixels[layer.row] = torch.arange(layer.block.pixels)

@@ -21,7 +21,7 @@ from saevit.text import printable
 SHIPPED = "grace_hopper.jpg"  # public domain, in matplotlib's sample data
 
 
-def shipped_photo() -> Path:
+def find_shipped_photo() -> Path:
     """Return the path of the photograph that matplotlib ships, the default image.
 
     Raises:

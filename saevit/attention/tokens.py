@@ -48,7 +48,7 @@ def map_saa(size: Size, stride: float, rate: int, sampling: str, weights: Tensor
 
 
 @torch.no_grad()
-def window_weights(sampler: Sampler, x: Tensor) -> Tensor:
+def compute_window_weights(sampler: Sampler, x: Tensor) -> Tensor:
     """Return the share of each pixel in the token of its window, in fp32; it sums to one in each window.
 
     `mix` weighs each channel separately: the gradient of token z_c by pixel x_ci is alpha_c / m, with m the

@@ -24,7 +24,7 @@ class Adapter(Protocol):
     def name_architecture(self, name: str) -> str:
         """Return a name without what only chooses weights."""
 
-    def build_network(self, name: str, img_size: tuple[int, int]) -> "nn.Module":
+    def build_for_inference(self, name: str, img_size: tuple[int, int]) -> "nn.Module":
         """Return the network in eval mode, with random weights and 1000 classes."""
 
     def describe_source(self) -> str:

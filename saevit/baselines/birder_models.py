@@ -4,13 +4,23 @@ birder is an optional extra: it has EdgeViT and other relatives of SAEViT, which
 own implementations; where one departs from its authors' code, so do its counts.
 """
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from saevit.errors import MeasureError, MissingPackageError, OptionError, SaevitError, nearest, need
+from saevit.errors import (
+    MeasureError,
+    MissingPackageError,
+    OptionError,
+    SaevitError,
+    first_line,
+    nearest,
+    need,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,11 +32,11 @@ NUM_CLASSES = 1000
 
 
 def is_installed() -> bool:
-    """Whether birder is there; it is not imported, which takes seconds."""
+    """Return whether birder is installed, without importing it, which takes seconds."""
     return find_spec("birder") is not None
 
 
-def build_network(name: str, img_size: tuple[int, int]) -> "nn.Module":
+def build_for_inference(name: str, img_size: tuple[int, int]) -> "nn.Module":
     """Return a birder model in eval mode, re-parameterised where its family has that; nothing is downloaded.
 
     It is built for `img_size` (H, W).
@@ -42,15 +52,15 @@ def build_network(name: str, img_size: tuple[int, int]) -> "nn.Module":
             model = build_trainable(name, img_size)
             if hasattr(model, "reparameterize_model"):
                 model.reparameterize_model()
-            return model
+            network: nn.Module = model
+            return network
     except Exception as error:  # birder's constructors raise all kinds
-        raise MeasureError(
-            f"birder cannot build {name!r} for {img_size[0]} x {img_size[1]} px: {first_line(error)}"
-        ) from error
+        size = f"{img_size[0]} x {img_size[1]} px"
+        raise MeasureError(f"birder cannot build {name!r} for {size}: {first_line(error)}") from error
 
 
 def build_trainable(name: str, img_size: tuple[int, int]) -> Any:
-    """Create the model as it would be trained, in eval mode."""
+    """Return a birder model in eval mode as it is trained."""
     return load_registry().net_factory(name, NUM_CLASSES, size=img_size).eval()
 
 
@@ -94,16 +104,9 @@ def name_architecture(name: str) -> str:
     return name
 
 
-def first_line(error: Exception) -> str:
-    """Return the first line of an error."""
-    return str(error).partition("\n")[0] or type(error).__name__
-
-
 @contextmanager
 def hold_back_logs() -> Iterator[None]:
     """Hold back warnings and logs: from its import on, birder logs to stderr."""
-    import logging
-
     disabled = logging.root.manager.disable
     logging.disable(max(disabled, logging.WARNING))
     try:
@@ -116,8 +119,6 @@ def hold_back_logs() -> Iterator[None]:
 
 def describe_source() -> str:
     """Return one line on what these models are."""
-    from importlib import metadata
-
     return (
         f"birder {metadata.version('birder')}, its own implementation, random weights, "
         f"{NUM_CLASSES} classes, re-parameterised where the family has that"

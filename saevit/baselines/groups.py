@@ -1,82 +1,68 @@
 """Names to subjects: one MODEL argument may be a variant, a group, a published model or a library's names.
 
-The groups are rules over the published table. GMACs are as plotted (`Published.plotted`), at the size of the
-evaluation: a model evaluated at 256 px stands by what it costs there, whatever size it is compared at later.
-Distilled models are in (`Published.mark` says so); SAEViT's own claims are in none.
+The groups are rules over the published table. GMACs are those of the published evaluation, at its size (such
+as 256 px), also when models are compared at another size. Distilled models belong to groups (`Published.mark`
+marks them); SAEViT's own claims do not.
 
 - `core`: the table's tier of that name: a set that spans families and sizes, all buildable.
 - `conv`, `hybrid`: the core models without, and with both convolution and attention (or a state space).
 - `mobile`: the core models of fewer than 0.6 GMACs, the "mobile setting" of the literature since NASNet.
-- `class-0.8`, `class-1.3`: every published model within 25 % of that many GMACs, whatever its tier; the
-  relatives among them have figures alone unless birder is installed and has them, and one network may stand
-  there with several trainings (`adapters.map_same_networks`).
+- `class-0.8`, `class-1.3`: every published model within 25 % of that many GMACs, of any tier. The relatives
+  among them have only figures unless birder is installed and has them, and one network may be there with
+  several trainings (`adapters.map_same_networks`).
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from math import inf, nextafter
 from typing import NamedTuple
 
 from saevit.baselines.adapters import ADAPTERS, Adapter, split_prefix
-from saevit.baselines.published import Published, find, index, load
+from saevit.baselines.published import Published, find_row, index_rows, load_rows
 from saevit.errors import OptionError, nearest
 
 BAND = 0.25  # of a class's budget, either way
 MOBILE_GMACS = 0.6
-CONV = ("conv", "conv (reparam)")
-HYBRID = ("hybrid", "hybrid (reparam)", "ssm hybrid")
 
 
 class Group(NamedTuple):
-    """Which rows belong, and how that is said in one line."""
+    """A rule over the published rows, and one line that states it. GMACs are those of `Published.plotted`."""
 
-    holds: Callable[[Published], bool]
     rule: str
+    tiers: tuple[str, ...] = ("core",)
+    arch_types: tuple[str, ...] = ()  # none: any
+    low: float = 0  # GMACs
+    high: float = inf
 
-
-def is_core(row: Published) -> bool:
-    """Whether the row is of the core set."""
-    return row.tier == "core"
-
-
-def is_core_conv(row: Published) -> bool:
-    """Whether a core model is a pure convolutional network."""
-    return is_core(row) and row.arch_type in CONV
-
-
-def is_core_hybrid(row: Published) -> bool:
-    """Whether a core model mixes convolution with attention or a state space."""
-    return is_core(row) and row.arch_type in HYBRID
-
-
-def is_mobile(row: Published) -> bool:
-    """Whether a core model is below the mobile setting's limit."""
-    gmacs = row.plotted.gmacs
-    return is_core(row) and gmacs is not None and gmacs < MOBILE_GMACS
-
-
-def near(budget: float) -> Group:
-    """Return the class around a budget in GMACs."""
-    low, high = round((1 - BAND) * budget, 6), round((1 + BAND) * budget, 6)
-
-    def holds(row: Published) -> bool:
+    def holds(self, row: Published) -> bool:
+        """Return whether a row belongs to the group."""
         gmacs = row.plotted.gmacs
-        return row.tier != "claim" and gmacs is not None and low <= gmacs <= high
+        fits = gmacs is not None and self.low <= gmacs <= self.high
+        return fits and row.tier in self.tiers and (not self.arch_types or row.arch_type in self.arch_types)
 
-    return Group(holds, f"published models of {low:g} to {high:g} GMACs")
+
+def make_class(budget: float) -> Group:
+    """Return the published models near a budget in GMACs."""
+    low, high = round((1 - BAND) * budget, 6), round((1 + BAND) * budget, 6)
+    rule = f"published models of {low:g} to {high:g} GMACs"
+    return Group(rule, tiers=("core", "extended", "relative"), low=low, high=high)
 
 
 GROUPS = {
-    "core": Group(is_core, "a set that spans families and sizes"),
-    "conv": Group(is_core_conv, "core models of convolutions alone"),
-    "hybrid": Group(is_core_hybrid, "core models of convolution with attention or a state space"),
-    "mobile": Group(is_mobile, f"core models of fewer than {MOBILE_GMACS:g} GMACs"),
-    "class-0.8": near(0.8),
-    "class-1.3": near(1.3),
+    "core": Group("a set that spans families and sizes"),
+    "conv": Group("core models of convolutions alone", arch_types=("conv", "conv (reparam)")),
+    "hybrid": Group(
+        "core models of convolution with attention or a state space",
+        arch_types=("hybrid", "hybrid (reparam)", "ssm hybrid"),
+    ),
+    "mobile": Group(f"core models of fewer than {MOBILE_GMACS:g} GMACs", high=nextafter(MOBILE_GMACS, 0)),
+    "class-0.8": make_class(0.8),
+    "class-1.3": make_class(1.3),
 }
 
 
-def group(name: str) -> tuple[str, ...]:
+def list_group(name: str) -> tuple[str, ...]:
     """Return the model ids of a group, sorted.
 
     Raises:
@@ -84,10 +70,10 @@ def group(name: str) -> tuple[str, ...]:
     """
     if name not in GROUPS:
         raise OptionError(f"{name!r} is not a group: {nearest(name, GROUPS)}")
-    return tuple(sorted(row.model_id for row in load() if GROUPS[name].holds(row)))
+    return tuple(sorted(row.model_id for row in load_rows() if GROUPS[name].holds(row)))
 
 
-def resolve(text: str, presets: Collection[str]) -> tuple[str, ...]:
+def expand_model(text: str, presets: Collection[str]) -> tuple[str, ...]:
     """Return the subjects that one MODEL argument stands for.
 
     | text | subjects |
@@ -97,7 +83,7 @@ def resolve(text: str, presets: Collection[str]) -> tuple[str, ...]:
     | `timm:NAME[.TAG]` | itself, once timm knows it |
     | `birder:NAME` | itself, once birder knows it |
     | `timm:GLOB`, `birder:GLOB` (`*`, `?`, `[...]`) | the models of such names, sorted; these have no tags |
-    | a published model's id, or its timm name alone (`published.find`) | `timm:ID` |
+    | a published model's id, or its timm name alone (`published.find_row`) | `timm:ID` |
     | a published model that birder has, where birder is installed | `birder:NAME` |
     | any other published model | its id: it has figures, and cannot be built |
 
@@ -113,8 +99,8 @@ def resolve(text: str, presets: Collection[str]) -> tuple[str, ...]:
     if text.partition(":")[0].strip() in presets:
         return (text,)
     if text in GROUPS:
-        return tuple(row.subject for name in group(text) if (row := find(name)))
-    if row := find(text):
+        return tuple(row.subject for name in list_group(text) if (row := find_row(name)))
+    if row := find_row(text):
         return (text if split_prefix(text) else row.subject,)
     if library := split_prefix(text):
         return match_names(*library)
@@ -143,7 +129,7 @@ def describe_unknown(text: str, presets: Collection[str]) -> OptionError:
     """Return the error for a text that names nothing."""
     problem = f"{text or 'empty text'!r} is no variant, group or published model"
     others = " or ".join(f"{prefix}NAME" for prefix in ADAPTERS)
-    close = get_close_matches(text.partition(":")[0], [*presets, *GROUPS, *index()])
+    close = get_close_matches(text.partition(":")[0], [*presets, *GROUPS, *index_rows()])
     if close:
         return OptionError(f"{problem} (others: {others}): did you mean {' or '.join(close)}?")
     choices = f"a variant of {', '.join(presets)}, a group ({', '.join(GROUPS)}), a published model"

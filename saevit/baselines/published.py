@@ -1,8 +1,8 @@
-"""What others report of their models: one table, read without torch, timm or pandas.
+"""What others report of their models: one table, read without torch or timm.
 
 Accuracies are copied from the source named beside them. Counts are ours, taken with the packages that
-`counted_with` names; MACs are of contractions, at the size the accuracy was taken at. What nobody reported
-stays None.
+`counted_with` names; MACs are of contractions, at the image size of the accuracy. A figure that was not
+reported is None.
 """
 
 import csv
@@ -33,7 +33,7 @@ BIRDER_NAMES = {"pvt_tiny": "pvt_v1_t", **{f"microvit_s{i}": f"microvit_v1_s{i}"
 
 
 class Plotted(NamedTuple):
-    """The size and cost at which a model stands in a figure."""
+    """The size and cost of a model in a figure."""
 
     params_m: float | None  # millions
     gmacs: float | None
@@ -63,7 +63,7 @@ class Published:
     train_note: str | None
     params_m: float | None  # millions, of the graph as trained
     gmacs: float | None
-    params_m_reparam: float | None  # re-parameterised, as `timm_models.build_network` returns it
+    params_m_reparam: float | None  # re-parameterised, as `timm_models.build_for_inference` returns it
     gmacs_reparam: float | None
     reparam_matters: bool | None  # changes either by more than 1 %
     paper_top1: float | None
@@ -128,13 +128,13 @@ class Published:
 
 
 @cache
-def load() -> tuple[Published, ...]:
+def load_rows() -> tuple[Published, ...]:
     """Return all rows, in the table's order; the tests check every cell of it."""
     text = resources.files(__package__).joinpath(TABLE).read_text(encoding="utf-8")
     return tuple(map(read_row, csv.DictReader(io.StringIO(text))))
 
 
-def find(text: str) -> Published | None:
+def find_row(text: str) -> Published | None:
     """Return the row of a model id, or of a timm name without its tag; `timm:` may stand before timm's.
 
     Where several tags of a name have rows, the name alone means the only core one among them; where there is
@@ -143,19 +143,19 @@ def find(text: str) -> Published | None:
     """
     if text.startswith(birder_models.PREFIX):
         name = text.removeprefix(birder_models.PREFIX)
-        return next((row for row in load() if row.birder_name == name), None)
-    row = index().get(text.removeprefix(timm_models.PREFIX))
+        return next((row for row in load_rows() if row.birder_name == name), None)
+    row = index_rows().get(text.removeprefix(timm_models.PREFIX))
     return None if row and text.startswith(timm_models.PREFIX) and not row.timm_name else row
 
 
 @cache
-def index() -> dict[str, Published]:
-    """Return every text without a prefix that `find` knows, with its row."""
+def index_rows() -> dict[str, Published]:
+    """Return every text without a prefix that `find_row` knows, with its row."""
     by_name: defaultdict[str, list[Published]] = defaultdict(list)
-    for row in load():
+    for row in load_rows():
         if row.timm_name:
             by_name[row.timm_name.partition(".")[0]].append(row)
-    known = {row.model_id: row for row in load()}
+    known = {row.model_id: row for row in load_rows()}
     for name, rows in by_name.items():
         candidates = rows if len(rows) == 1 else [row for row in rows if row.tier == "core"]
         if len(candidates) == 1:

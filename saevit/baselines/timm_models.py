@@ -1,9 +1,11 @@
 """timm's networks, built for real and offline: random weights, an ImageNet-1k head, ready for inference."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from saevit.errors import MeasureError, OptionError, nearest, need
+from saevit.errors import MeasureError, OptionError, first_line, nearest, need
 from saevit.machine import HELD, free_memory
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ NUM_CLASSES = 1000  # some timm names default to a head of 21,841 classes
 CHOSEN_BY_TAG = ("deepseek_vit_", "qwen3_vit_")  # in timm 1.0.31 the tag sets their projector's width
 
 
-def build_network(name: str, img_size: tuple[int, int]) -> "nn.Module":
+def build_for_inference(name: str, img_size: tuple[int, int]) -> "nn.Module":
     """Return a timm model in eval mode, re-parameterised where its family has that; nothing is downloaded.
 
     A model of fixed size is built for `img_size` (H, W); others take any.
@@ -44,42 +46,40 @@ def build_trainable(
     from saevit.count.peak import MemoryWatch
 
     check_model(name)
+    timm = need("timm")
     settings: dict[str, Any] = {"num_classes": num_classes, "in_chans": in_chans}
     if drop_path_rate is not None:
         settings["drop_path_rate"] = drop_path_rate
-    try:
-        with warnings.catch_warnings(), MemoryWatch([""], most=free_memory() / HELD):
-            warnings.simplefilter("ignore")  # timm's remarks on its own renamed models
-            return create_model(need("timm"), name, img_size, settings).eval()
-    except Exception as error:  # timm's constructors raise all kinds
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise MeasureError(
-            f"timm cannot build {name!r} for {img_size[0]} x {img_size[1]} px: {reason}"
-        ) from error
+    size = f"{img_size[0]} x {img_size[1]} px"
+    with explain_failure(f"build {name!r} for {size}"), MemoryWatch([""], most=free_memory() / HELD):
+        model = timm.create_model(name, pretrained=False, **settings)
+        config = model.pretrained_cfg
+        if config.get("fixed_input_size") and tuple(config["input_size"][1:]) != img_size:
+            model = timm.create_model(name, pretrained=False, img_size=img_size, **settings)
+        network: nn.Module = model.eval()
+        return network
 
 
 def merge_branches(model: "nn.Module") -> "nn.Module":
-    """Return a copy with branches merged where the family has that.
+    """Return a copy that is re-parameterised where its family has that.
 
     Raises:
         MeasureError: timm cannot, in one line.
     """
+    with explain_failure(f"re-parameterise {type(model).__name__}"):
+        merged: nn.Module = need("timm.utils.model").reparameterize_model(model)
+        return merged
+
+
+@contextmanager
+def explain_failure(task: str) -> Iterator[None]:
+    """Hold back timm's warnings, and turn any error of its constructors into one line."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return need("timm.utils.model").reparameterize_model(model)
+            warnings.simplefilter("ignore")  # timm's remarks on its own renamed models
+            yield
     except Exception as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise MeasureError(f"timm cannot re-parameterise {type(model).__name__}: {reason}") from error
-
-
-def create_model(timm: Any, name: str, img_size: tuple[int, int], settings: dict[str, Any]) -> "nn.Module":
-    """Create the model, telling those of fixed size which one it is."""
-    model = timm.create_model(name, pretrained=False, **settings)
-    config = model.pretrained_cfg
-    if config.get("fixed_input_size") and tuple(config["input_size"][1:]) != img_size:
-        model = timm.create_model(name, pretrained=False, img_size=img_size, **settings)
-    return model
+        raise MeasureError(f"timm cannot {task}: {first_line(error)}") from error
 
 
 def list_names() -> list[str]:

@@ -24,7 +24,7 @@ def normalize(model: str) -> str:
     if model.partition(":")[0].strip() in PRESETS:
         with contextlib.suppress(SaevitError):  # its row will show the reason
             return str(parse(model))
-    row = published.find(model)
+    row = published.find_row(model)
     return row.model_id if row and not is_baseline(model) else model
 
 
@@ -42,7 +42,7 @@ def list_candidates(models: Sequence[str], reference: str, img_size: tuple[int, 
 
 def candidate_of(model: str, img_size: tuple[int, int]) -> Candidate:
     """Return a model with its published family and accuracy; a model without a network has its costs too."""
-    row = published.find(model)
+    row = published.find_row(model)
     if row is None:
         return Candidate(model=model, family=None if is_baseline(model) else OURS)
     candidate = Candidate(model=model, family=row.family, accuracy=accuracy_of(row, img_size))

@@ -27,6 +27,29 @@ from saevit.variant import PRESETS
 
 NO_ROUND = "no round was finished"
 
+# The presets and leading models of their sizes; this takes about three minutes on two cores.
+DEFAULT_MODELS = (
+    "saevit_tiny",
+    "saevit_pico",
+    "saevit_nano",
+    "saevit_small",
+    "saevit_base",
+    "mobilenetv3_large_100",
+    "mobilenetv4_conv_small.e2400_r224_in1k",
+    "mobilenetv4_conv_medium.e500_r256_in1k",
+    "efficientnet_b0",
+    "repvit_m0_9",
+    "repvit_m1_1",
+    "fastvit_t8.apple_in1k",
+    "efficientvit_b1",
+    "mobilevitv2_100",
+    "edgenext_small",
+    "efficientformer_l1",
+    "starnet_s4",
+    "saevit_claim_0.8g",
+    "saevit_claim_1.3g",
+)
+
 
 def compare(
     models: Sequence[str],
@@ -209,4 +232,6 @@ def expected(
 
 def resolve_models(texts: Sequence[str]) -> list[str]:
     """Return the models that arguments stand for, each once: variants, published models, groups, globs."""
-    return list(dict.fromkeys(normalize(model) for text in texts for model in groups.resolve(text, PRESETS)))
+    return list(
+        dict.fromkeys(normalize(model) for text in texts for model in groups.expand_model(text, PRESETS))
+    )

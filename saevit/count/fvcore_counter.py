@@ -15,12 +15,13 @@ from saevit.count.tracing import (
     Shape,
     copy_placed,
     copy_to_cpu,
-    describe_failure,
     find_dtype,
     itemise,
     need_quietly,
+    read_whole_number,
     run_eagerly,
 )
+from saevit.errors import name_and_line
 
 Handle = Callable[[list[Any], list[Any]], Any]  # inputs and outputs of a node of the graph -> amount
 
@@ -128,15 +129,13 @@ class Handles:
         try:
             return read_amount(self.theirs[kind](inputs, outputs)) if kind in self.theirs else 0
         except (AssertionError, IndexError, NotImplementedError, TypeError) as error:
-            self.failures.append(f"{kind} ({describe_failure(error)})")
+            self.failures.append(f"{kind} ({name_and_line(error)})")
             return 0
 
 
 def read_amount(counted: Any) -> int:
-    """Read what a handle returns, a number or a Counter of one, as the whole number it must be."""
-    number = sum(counted.values()) if isinstance(counted, Counter) else counted
-    assert number == int(number), f"fvcore counts {number}, which is no whole number of MACs"
-    return int(number)
+    """Return what a handle counts, a number or a Counter of one."""
+    return read_whole_number(sum(counted.values()) if isinstance(counted, Counter) else counted, "fvcore")
 
 
 def count_fvcore(model: nn.Module, input_shape: Shape) -> Count:

@@ -20,29 +20,22 @@ Form = Literal["defined", "folded"]
 
 
 class Op(NamedTuple):
-    """One operation, with the sizes that all of its counts follow from."""
+    """One operation, with the sizes that all of its counts follow from.
 
-    path: str
-    """Of the module that runs it, relative to the layer; "" is the layer itself."""
+    A contraction is a convolution, a linear layer or an attention product. The result of an inner operation
+    stays inside the contraction after it. A view computes nothing; all else is element-wise.
+    """
+
+    path: str  # of the module that runs it, relative to the layer; "" is the layer itself
     kind: Literal["contraction", "inner", "elementwise", "view"]
-    """A contraction is a convolution, a linear layer or an attention product. What an inner operation writes
-    stays inside the one that follows it. All else that computes is element-wise; a view does not."""
-    out: Shape
-    """What it writes."""
-    fan_in: Size = 0
-    """Products that are summed up in one element of a contraction's result."""
-    weights: Size = 0
-    """Parameters for one channel of the result."""
-    steps: int = 1
-    """Element-wise operations in a row that each write `out`."""
-    reads: tuple[Shape, ...] = ()
-    """Folded form: the maps that it reads."""
-    held: tuple[Shape, ...] = ()
-    """Defined form: the maps in memory while it runs, beside `out` and x, which the layer's caller holds."""
-    is_main: bool = False
-    """Whether it is a layer that the signal passes: no side path, recovery or classifier."""
-    times: Size = 1
-    """0 where a rate of 1 leaves it out of some variants of an array."""
+    out: Shape  # the map that it writes
+    fan_in: Size = 0  # products that are summed up in one element of a contraction's result
+    weights: Size = 0  # parameters for one channel of the result
+    steps: int = 1  # element-wise operations in a row that each write `out`
+    reads: tuple[Shape, ...] = ()  # folded form: the maps that it reads
+    held: tuple[Shape, ...] = ()  # defined form: other maps in memory while it runs, without x
+    is_main: bool = False  # on the way of the signal: no side path, recovery or classifier
+    times: Size = 1  # 0 where a rate of 1 leaves it out of some variants of an array
 
     @property
     def written(self) -> Size:
@@ -86,13 +79,10 @@ class Part:
 
     path: str
     ops: list[Op]
-    held: tuple[Shape, ...]
-    """The maps in memory while it runs, beside those of its operations."""
-    own: Shape = (0, 0, 0)
-    """Of blocks: one more such map, which only some blocks are given."""
+    held: tuple[Shape, ...]  # the maps in memory while it runs, beside those of its operations
+    own: Shape = (0, 0, 0)  # of blocks: one more such map, which only some blocks are given
     times: Size = 1
-    first: Size | None = None
-    """Of blocks: the number of the first one."""
+    first: Size | None = None  # of blocks: the number of the first one
 
     @property
     def paths(self) -> list[str]:

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from saevit.count.model_costs import ModelCosts
+from saevit.errors import name_and_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -61,7 +62,7 @@ def write_line(costs: ModelCosts, counts: "Mapping[str, Count | Exception]", nam
         return ReceiptLine(counter=name, macs=sum(costs.macs.values()), agrees=None)
     count = counts[name]
     if isinstance(count, Exception):
-        return ReceiptLine(counter=name, macs=None, agrees=None, notes=(first_line(count),))
+        return ReceiptLine(counter=name, macs=None, agrees=None, notes=(name_and_line(count),))
     differs = tuple(compare_counts(count.macs, costs.macs))
     reference = counts.get("torch")
     unseen = None
@@ -97,8 +98,3 @@ def explain_unseen(thop: "Count", torch: "Count") -> str | None:
         f"functional attention and other work that is no module's call is invisible to thop: "
         f"{sum(missed.values()):,} MACs in {places}{more}"
     )
-
-
-def first_line(error: Exception) -> str:
-    """Return an error's kind and first line."""
-    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"

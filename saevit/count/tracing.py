@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from saevit.errors import need
+from saevit.errors import name_and_line, need
 
 Shape = tuple[int, int, int, int]  # (B, C, H, W)
 Place = Callable[[Tensor], Tensor]  # what a copy of a network holds for each tensor
@@ -49,7 +49,7 @@ def count_without_data(count: Callable[[Place, tuple[str, ...]], Count], place: 
     try:
         return count(place, ())
     except Exception as error:  # whatever it is: if real tensors do not cure it, it rises from there
-        reason = f"without data the model stops ({describe_failure(error)})"
+        reason = f"without data the model stops ({name_and_line(error)[:200]})"
         return count(copy_to_cpu, (f"counted with real tensors, because {reason}",))
 
 
@@ -164,14 +164,15 @@ def order_channels_first(sides: tuple[int, ...], input_shape: Shape) -> tuple[in
     return (c, a, b) if last and not first else (a, b, c)
 
 
+def read_whole_number(number: float, tool: str) -> int:
+    """Return one of a tool's floats as the whole number that it must be."""
+    assert number == int(number), f"{tool} counts {number}, which is no whole number of MACs"
+    return int(number)
+
+
 def need_quietly(module: str) -> ModuleType:
     """Import a package whose own imports use what torch and Python have deprecated."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated")  # fvcore
         warnings.filterwarnings("ignore", message="distutils Version classes are deprecated")  # thop
         return need(module)
-
-
-def describe_failure(error: Exception) -> str:
-    """Return an error's kind and first line."""
-    return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:160]}"

@@ -6,25 +6,26 @@ For a network of L layers that ends in a map of r^2 pixels and c channels,
     rho = L / (prod_i c_i k_i^2 / g_i)^(1 / L)
 
 with c_i input channels, k_i kernel size and g_i groups of layer i. H is the entropy of its output under
-Gaussian weights and linear layers, and grows with depth and width. rho, depth over mean width, says how
-hard information gets through: beyond some rho, larger H no longer means a better network.
+Gaussian weights and linear layers, and grows with depth and width. rho is depth over mean width: beyond some
+rho, information passes badly, and larger H no longer means a better network.
 
-Stated for our blocks, the layers are those that the signal passes on its way: both convolutions of the stem;
-each downsampling; of each block qkv and projection of SAA where the block carries it, and the convolutions of
-the FFN (depth-wise, 1x1, 1x1; without the first for `local=none`). Side paths (window score, aggregates), the
-recovery (it copies tokens to pixels and mixes at most four of them) and the classifier are none of them.
+For the blocks of SAEViT, the layers are those on the main path of the signal: both convolutions of the stem,
+each downsampling, and in each block the qkv and projection of SAA (if it has attention) and the convolutions
+of the FFN (depth-wise, 1x1, 1x1; without the first for `local=none`). Side paths (window score, aggregates),
+the recovery (which copies tokens to pixels and mixes at most four of them) and the classifier do not count.
 
-Limits. The score is no accuracy, and comparable only within one kind of block and input size. It is blind to
-the sampling rate, the sampling mode, heads and their keys, activation, normalisation, residuals and training,
-and counts an attention's two products as nothing; so it never tells whether sparser attention costs accuracy,
-and rates should not be chosen by it. It gives depth more than experiments do: keep rho at or below that of a
-network known to train.
+Limits. The score is not an accuracy, and comparable only within one kind of block and input size. It ignores
+the sampling rate and mode, heads and their keys, activation, normalisation, residuals and training, and
+counts the two products of attention as nothing. So it cannot show whether sparser attention costs accuracy,
+and rates should not be chosen by it. It rewards depth more than experiments do: keep rho at or below that of
+a network known to train.
 
-Logarithms are kept as whole numbers of 10^-9: sums are then exact in any order.
+Logarithms are kept as whole numbers of 10^-9, so that sums are exact in any order.
 """
 
 import math
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -52,28 +53,29 @@ def count_layers(parts: Iterable[Part]) -> Any:
     return sum(part.times * sum(op.is_main for op in part.ops) for part in parts)
 
 
-def of(spec: VariantSpec) -> tuple[int, int]:
+def sum_layers(spec: VariantSpec) -> tuple[int, int]:
     """Return a variant's sum of logarithms, in units of 10^-9, and its number of layers."""
     parts = describe_network(spec, (MIN_IMG_SIZE, MIN_IMG_SIZE))  # the layers do not depend on the size
     return int(sum_logs(parts)), count_layers(parts)
 
 
 def last_factor(dim: Size, img_size: tuple[int, int]) -> Any:
-    """log(r^2 c) of the last map."""
+    """Return log(r^2 c) of the last map."""
     H, W = map_sizes(img_size)[-1]
     return np.log(np.asarray(dim, dtype=np.float64) * H * W)
 
 
 def entropy(logs: Size, factor: Any) -> Any:
-    """H, of the sum of logarithms and log(r^2 c)."""
+    """Return H of the sum of logarithms and log(r^2 c)."""
     return factor * (logs * UNIT)
 
 
 def effectiveness(logs: Size, layers: Size) -> Any:
-    """rho, of the sum of logarithms and the number of layers."""
+    """Return rho of the sum of logarithms and the number of layers."""
     return layers / np.exp(logs * UNIT / layers)
 
 
+@cache  # a table of 2^17 numbers for the limits of a search
 def least_logs(most_layers: int, rho: float) -> Ints:
     """Return the smallest sum of logarithms with an effectiveness of at most rho, by number of layers."""
     return np.array(

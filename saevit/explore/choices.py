@@ -1,4 +1,4 @@
-"""Text to the choices of one key: lists, ranges, and four values a choice where a key has one per stage."""
+"""Choices of a key from text: lists, ranges, and four values per choice for keys with one per stage."""
 
 from decimal import Decimal
 from typing import Any
@@ -17,33 +17,33 @@ Values = tuple[Any, ...]
 def read_choices(key: str, text: str) -> Values:
     """Return the choices of a key in the order given, each once.
 
-    `0.5,1,1.5` is three choices and `24:64:8` a range with its end (the step is 1 where none stands). A key
-    of the grammar that has four values takes `8-4-2-1,4-2-2-1`, or `8,4,2,1;4,2,2,1`; one value stands for
-    all stages. A key with a stage's number (`dims1`) takes single values.
+    `0.5,1,1.5` is three choices, and `24:64:8` a range that includes its end; the default step is 1. A key
+    with four values takes `8-4-2-1,4-2-2-1` or `8,4,2,1;4,2,2,1`; a single value is for all stages. A key
+    with the number of a stage (`dims1`) takes single values.
 
     Raises:
-        OptionError: an unknown key, or text that is no list and no range.
+        OptionError: an unknown key, or text that is neither a list nor a range.
     """
     if key not in KEYS and key not in STAGE_KEYS:
         raise OptionError(f"{abbreviated(repr(key))} is not a key: {nearest(key, (*KEYS, *STAGE_KEYS))}")
     is_joined = key in PER_STAGE and ";" in text
     texts: list[str] = []
-    for item in parts(key, text.replace(",", "-"), ";") if is_joined else parts(key, text, ","):
-        texts += expanded(key, item)
+    for item in split_list(key, text.replace(",", "-"), ";") if is_joined else split_list(key, text, ","):
+        texts += expand_range(key, item)
         if len(texts) > MOST_CHOICES:
             raise OptionError(f"{key} has more than {MOST_CHOICES:,} choices: take fewer, or longer steps")
     return tuple(dict.fromkeys(read_value(key, one) for one in texts))
 
 
-def parts(key: str, text: str, separator: str) -> list[str]:
-    """Split a list, refusing a place that is empty."""
+def split_list(key: str, text: str, separator: str) -> list[str]:
+    """Split a list, and refuse empty items."""
     items = [item.strip() for item in text.split(separator)]
     if not all(items):
         raise OptionError(f"{key}={abbreviated(text)}: a choice is empty, write {key}=a{separator}b")
     return items
 
 
-def expanded(key: str, item: str) -> list[str]:
+def expand_range(key: str, item: str) -> list[str]:
     """Return the values of `low:high:step` as text, or the item itself."""
     if ":" not in item:
         return [item]
@@ -66,7 +66,7 @@ def expanded(key: str, item: str) -> list[str]:
 
 
 def read_value(key: str, text: str) -> Any:
-    """Read one choice as the grammar reads the key; a stage's key takes one value."""
+    """Read one choice as the grammar reads the key; a key of one stage takes one value."""
     if key not in STAGE_KEYS:
         return KEYS[key].read(key, text)
     whole, _ = STAGE_KEYS[key]

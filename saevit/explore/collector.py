@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saevit.explore.pareto import Front, Top
-from saevit.explore.quantities import loss, needed_partials
-from saevit.explore.question import Question
+from saevit.explore.question import Question, compute_loss, needed_partials
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -86,8 +85,8 @@ class Collector:
             self.nearest = min(self.nearest or found, found)
 
     def _compare(self, sums: dict[str, Ints], factor: NDArray[np.float64], indices: Ints) -> None:
-        self.front.add([loss(name, sums, factor) for name in self.question.objectives], indices)
-        self.top.add(loss(self.question.rank, sums, factor), indices)
+        self.front.add([compute_loss(name, sums, factor) for name in self.question.objectives], indices)
+        self.top.add(compute_loss(self.question.rank, sums, factor), indices)
 
     def add_findings(self, findings: Findings) -> None:
         """Add what was found in another set of variants."""

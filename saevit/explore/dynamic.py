@@ -14,8 +14,7 @@ from saevit.errors import OptionError
 from saevit.explore.collector import Findings
 from saevit.explore.costs import Evaluator, Ints
 from saevit.explore.pareto import Floats, Front, first_front
-from saevit.explore.quantities import QUANTITIES, join_partials, loss, needed_partials
-from saevit.explore.question import Limit, Question
+from saevit.explore.question import QUANTITIES, Limit, Question, compute_loss, join_partials, needed_partials
 from saevit.explore.tables import Tables, most_entries
 from saevit.variant import NUM_STAGES
 
@@ -109,7 +108,7 @@ class OneTable:
         rows = np.flatnonzero(np.logical_and.reduce([np.ones(len(last.kind), np.bool_), *inside]))
         sums = {name: each[rows] for name, each in last.sums.items()}
         factor = self.tables.factor[0][last.option[rows]]
-        losses = np.stack([loss(name, sums, factor) for name in self.question.objectives], axis=1)
+        losses = np.stack([compute_loss(name, sums, factor) for name in self.question.objectives], axis=1)
         best = first_front(losses, rows)
         return [
             (

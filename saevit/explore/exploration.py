@@ -6,8 +6,7 @@ from saevit.count.cost import count_network, count_peak, count_traffic
 from saevit.errors import OptionError
 from saevit.explore import capacity
 from saevit.explore.collector import LARGEST
-from saevit.explore.quantities import FLOAT_BYTES, QUANTITIES
-from saevit.explore.question import Limit, Question, Search
+from saevit.explore.question import FLOAT_BYTES, QUANTITIES, Limit, Question, Search
 from saevit.explore.search import Answer, answer
 from saevit.variant import VariantSpec
 
@@ -47,7 +46,7 @@ class CountedVariant:
 def count_variant(spec: VariantSpec, img_size: tuple[int, int]) -> CountedVariant:
     """Return the row of a variant for one image of H x W."""
     cost = count_network(spec, img_size)
-    logs, layers = capacity.of(spec)
+    logs, layers = capacity.sum_layers(spec)
     return CountedVariant(
         model=str(spec),
         img_size=img_size,

@@ -45,7 +45,7 @@ def open_journal(path: Path, search: Search) -> "Iterator[Journal]":
         except OSError as error:
             raise unusable(path, error, "written") from error
         with file:
-            yield Journal(path, file, first_line(search))
+            yield Journal(path, file, write_head(search))
 
 
 class Journal:
@@ -116,7 +116,7 @@ class Journal:
             raise SearchError(f"{unusable(self.path, error, 'written')}: {kept}") from error
 
 
-def first_line(search: Search) -> bytes:
+def write_head(search: Search) -> bytes:
     """Return the first line of a search's journal: who writes it, and what it is about."""
     head = {"saevit_explore": FORMAT, "saevit": saevit.__version__, "formulas": hash_of_code()}
     return json.dumps(head | {"job": hashlib.sha256(repr(search).encode()).hexdigest()}).encode() + b"\n"

@@ -1,17 +1,21 @@
-"""What is asked about a space: limits to keep, objectives of the front, a quantity to rank by, a method."""
+"""What is asked about a space: quantities to limit, optimise and rank by, and the method that answers.
+
+A partial is what the stages of a variant add up to (or the largest of them); a quantity is a function of the
+partials of the whole network, in exact units: MACs, numbers, elements, bytes.
+"""
 
 import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
 from math import ceil, floor
 from typing import Any, Literal
 
 import numpy as np
 
-from saevit.errors import OptionError
-from saevit.explore.capacity import least_logs
-from saevit.explore.quantities import QUANTITIES, Sums, check_objective, needed_partials
+from saevit.errors import OptionError, nearest
+from saevit.explore.capacity import effectiveness, entropy, least_logs
+from saevit.explore.pareto import Direction
 from saevit.explore.space import Space
 from saevit.text import abbreviated, read_number
 
@@ -23,7 +27,84 @@ EXHAUSTIVE = 3 * 10**8  # variants up to which `auto` looks at each
 Method = Literal["exhaustive", "dp", "sample"]
 METHODS = ("auto", "exhaustive", "dp", "sample")
 
-cached_least_logs = cache(least_logs)  # one table of 2^17 numbers per rho
+PARTIALS = ("macs", "params", "activations", "traffic", "logs", "layers", "peak")
+FLOAT_BYTES = 4  # fp32
+
+Sums = Mapping[str, Any]  # partial: int, or int64 array
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """One quantity to minimise or maximise, or to limit."""
+
+    label: str
+    unit: float  # the label's unit, in exact units
+    better: Direction
+    partials: tuple[str, ...]
+    of: Callable[[Sums, Any], Any]  # partials, and log(r^2 c) of the last map -> value in exact units
+
+
+def _cost(label: str, unit: float, partial: str, factor: int = 1) -> Quantity:
+    """Return a cost that is one partial, times a factor."""
+    return Quantity(
+        label=label,
+        unit=unit,
+        better="min",
+        partials=(partial,),
+        of=(lambda sums, _: sums[partial] * factor) if factor > 1 else (lambda sums, _: sums[partial]),
+    )
+
+
+QUANTITIES: dict[str, Quantity] = {
+    "gmacs": _cost("GMACs", 1e9, "macs"),
+    "params": _cost("parameters (M)", 1e6, "params"),
+    "activations": _cost("activations (M)", 1e6, "activations"),
+    "weights": _cost("weights, fp32 (MB)", 1e6, "params", FLOAT_BYTES),
+    "memory": _cost("peak activations, fp32 (MB)", 1e6, "peak", FLOAT_BYTES),
+    "traffic": _cost("memory traffic, fp32 (MB)", 1e6, "traffic", FLOAT_BYTES),
+    "capacity": Quantity(
+        label="capacity score (entropy)",
+        unit=1.0,
+        better="max",
+        partials=("logs",),
+        of=lambda sums, factor: entropy(sums["logs"], factor),
+    ),
+    "effectiveness": Quantity(
+        label="depth over mean width (rho)",
+        unit=1.0,
+        better="min",
+        partials=("logs", "layers"),
+        of=lambda sums, _: effectiveness(sums["logs"], sums["layers"]),
+    ),
+}
+OBJECTIVES = tuple(name for name in QUANTITIES if name != "effectiveness")  # it only limits a score
+
+
+def check_objective(name: str) -> None:
+    """Refuse a name that is no quantity to optimise or rank by.
+
+    Raises:
+        OptionError: names the nearest one.
+    """
+    if name not in OBJECTIVES:
+        raise OptionError(f"objective {name!r} is not known: {nearest(name, OBJECTIVES)}")
+
+
+def needed_partials(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the partials that some quantities are functions of."""
+    wanted = {partial for name in names for partial in QUANTITIES[name].partials}
+    return tuple(partial for partial in PARTIALS if partial in wanted)
+
+
+def join_partials(name: str, a: Any, b: Any, out: Any = None) -> Any:
+    """Return the partial of two parts of a network together (in `out`): the larger peak, or the sum."""
+    return (np.maximum if name == "peak" else np.add)(a, b, out=out)
+
+
+def compute_loss(name: str, sums: Sums, factor: Any) -> Any:
+    """Return a quantity as a float of which less is better; `factor` as in `Quantity.of`."""
+    value = QUANTITIES[name].of(sums, factor) * 1.0
+    return value if QUANTITIES[name].better == "min" else -value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +120,7 @@ class Limit:
     def kept(self, sums: Sums) -> Any:
         """Return where partials keep the limit: a bool, or an array of them."""
         if self.quantity == "effectiveness":
-            return sums["logs"] >= cached_least_logs(MOST_LAYERS, self.high)[sums["layers"]]
+            return sums["logs"] >= least_logs(MOST_LAYERS, self.high)[sums["layers"]]
         value = QUANTITIES[self.quantity].of(sums, 0.0)
         return value <= self.high if self.low == -np.inf else (value <= self.high) & (value >= self.low)
 

@@ -1,21 +1,21 @@
 """Looking at variants: at every one of a space, from tables of stages, or at a random sample."""
 
 import math
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 
 from saevit.explore.capacity import last_factor
 from saevit.explore.collector import Collector, Findings, Variants
-from saevit.explore.costs import BUDGET, Evaluator, Ints
-from saevit.explore.quantities import join_partials
-from saevit.explore.question import Question, Search
+from saevit.explore.costs import Evaluator, Ints
+from saevit.explore.question import Question, Search, join_partials
 from saevit.explore.tables import Tables, digits_of, most_entries
-from saevit.variant import NUM_STAGES
 
 ROWS = 2**16  # variants that are looked at together: they fit in the cache of a core
 FEWEST, MOST = 2**23, 2**26  # variants in a chunk
 CHUNKS = 256  # of a space, within these bounds
+BUDGET = 2**19  # entries of the largest table that is held at a time
 DRAWN = 2**17  # variants in a chunk of a sample
 
 
@@ -61,11 +61,7 @@ class Sweep:
 
     def _variants(self, tables: Tables, prefixes: Ints) -> Variants:
         """Return the variants that begin with some prefixes: add up the entries of their stages."""
-        options: list[Ints] = []
-        rest = prefixes
-        for size in reversed(self.question.space.shape[1:-1]):
-            rest, option = np.divmod(rest, size)
-            options.insert(0, option)
+        rest, options = split_indices(prefixes, self.question.space.shape[1:-1])
         whole, before = rest - tables.first, np.zeros_like(rest)
         valid, rising = np.ones(len(rest), np.bool_), np.ones(len(rest), np.bool_)
         sums: dict[str, Ints] = {}
@@ -109,18 +105,13 @@ class RandomSample:
 
 def evaluate(evaluator: Evaluator, indices: Ints) -> Variants:
     """Return the variants at some indices (int64) of a space, each counted by itself, without tables."""
-    options: list[Ints] = []
-    rest = indices
-    for size in reversed(evaluator.space.shape[1:]):
-        rest, option = np.divmod(rest, size)
-        options.insert(0, option)
-    whole = {key: each.reshape(-1, 1, 1) for key, each in digits_of(evaluator.whole, rest).items()}
+    rest, options = split_indices(indices, evaluator.space.shape[1:])
+    whole = digits_of(evaluator.whole, rest, (-1, 1, 1))
     sums: dict[str, Ints] = {}
     valid = rising = np.ones(len(indices), dtype=np.bool_)
-    before, last_dim = dict(whole), np.zeros(1, dtype=np.int64)
-    for i in range(NUM_STAGES):
-        own = digits_of(evaluator.own[i], options[i])
-        digits = whole | {key: each.reshape(-1, 1, 1) for key, each in own.items()}
+    before, last_dim = whole, np.zeros(1, dtype=np.int64)
+    for i, option in enumerate(options):
+        digits = whole | digits_of(evaluator.own[i], option, (-1, 1, 1))
         part, part_valid, dim = evaluator.stage(i, digits, before)
         flat = {name: np.broadcast_to(each.ravel(), len(indices)) for name, each in part.items()}
         sums = {name: join_partials(name, sums[name], each) if i else each for name, each in flat.items()}
@@ -129,3 +120,12 @@ def evaluate(evaluator: Evaluator, indices: Ints) -> Variants:
         before, last_dim = digits, dim.ravel()
     factor = np.broadcast_to(last_factor(last_dim, evaluator.img_size), len(indices))
     return Variants(first=indices, tail=1, sums=sums, valid=valid, rising=rising, factor=factor)
+
+
+def split_indices(indices: Ints, sizes: Sequence[int]) -> tuple[Ints, list[Ints]]:
+    """Return the index of the choice of the whole network's keys, and the choice of each stage."""
+    options: list[Ints] = []
+    for size in reversed(sizes):
+        indices, option = np.divmod(indices, size)
+        options.insert(0, option)
+    return indices, options

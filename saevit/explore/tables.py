@@ -1,4 +1,4 @@
-"""A space's partials as tables, one per stage, for some choices of the keys of the whole network.
+"""Partials of a space as tables, one per stage, for some choices of the keys of the whole network.
 
 A variant is then the sum of four entries.
 """
@@ -10,31 +10,27 @@ import numpy as np
 
 from saevit.errors import OptionError
 from saevit.explore.capacity import last_factor
-from saevit.explore.costs import MOST_ENTRIES, Digits, Evaluator, Flags, Ints
+from saevit.explore.costs import Digits, Evaluator, Flags, Ints
 from saevit.explore.question import Question
 from saevit.explore.space import Axis, Space
 
 WIDTH_KEYS = ("dims", "heads")  # keys of a stage that the cost of the next stage depends on
+MOST_ENTRIES = 2**22  # of the table of a stage, for one choice of the keys of the whole network
 
 
-def digits_of(axes: list[Axis], places: Ints) -> dict[str, Ints]:
-    """Return each axis' choice at places in the order of their product, the last axis fastest."""
-    found = {}
+def digits_of(axes: list[Axis], indices: Ints, shape: tuple[int, ...] = (-1,)) -> dict[str, Ints]:
+    """Return the digit of each axis at indices in the order of their product, the last axis fastest."""
+    digits = {}
     for axis in reversed(axes):
-        places, found[axis.key] = np.divmod(places, len(axis.values))
-    return found
-
-
-def shaped(digits: Digits, shape: tuple[int, ...]) -> dict[str, Ints]:
-    """Return the digits in another shape."""
-    return {key: each.reshape(shape) for key, each in digits.items()}
+        indices, digit = np.divmod(indices, len(axis.values))
+        digits[axis.key] = digit.reshape(shape)
+    return digits
 
 
 def width_axes(space: Space, stage: int) -> list[Axis]:
     """Return a stage's own axes that the cost of the next stage depends on; none before the first stage."""
-    return [
-        axis for axis in space.axes if stage >= 0 and axis.stage == stage and axis.key.startswith(WIDTH_KEYS)
-    ]
+    own = [axis for axis in space.axes if stage >= 0 and axis.stage == stage]
+    return [axis for axis in own if axis.key.startswith(WIDTH_KEYS)]
 
 
 def count_widths(space: Space, stage: int) -> int:
@@ -69,25 +65,24 @@ class Tables:
 
     def __init__(self, question: Question, evaluator: Evaluator, first: int, count: int) -> None:
         self.first, self.count, space = first, count, question.space
-        whole = shaped(digits_of(evaluator.whole, np.arange(first, first + count)), (-1, 1, 1))
+        whole: Digits = digits_of(evaluator.whole, np.arange(first, first + count), (-1, 1, 1))
         self.sums: list[dict[str, Ints]] = []
         self.valid: list[Flags] = []
         self.rises: list[Flags] = []
         self.kinds: list[Ints] = []
         in_dim: Any = 0
         for i, size in enumerate(space.shape[1:]):
-            own = digits_of(evaluator.own[i], np.arange(size))
-            widths = count_widths(space, i - 1)
-            before = whole | shaped(digits_of(width_axes(space, i - 1), np.arange(widths)), (1, -1, 1))
-            sums, valid, dim = evaluator.stage(i, whole | shaped(own, (1, 1, -1)), before)
-            full = (count, widths, size)
+            own = digits_of(evaluator.own[i], np.arange(size), (1, 1, -1))
+            widths = np.arange(count_widths(space, i - 1))
+            before = {**whole, **digits_of(width_axes(space, i - 1), widths, (1, -1, 1))}
+            sums, valid, dim = evaluator.stage(i, {**whole, **own}, before)
             if i and question.rising:
                 in_dim = evaluator.dim(i - 1, before)
-            self.sums.append({k: np.ascontiguousarray(np.broadcast_to(v, full)) for k, v in sums.items()})
-            self.valid.append(np.broadcast_to(valid, full)[:, 0])
-            self.rises.append(np.broadcast_to(in_dim <= dim, full))
+            self.sums.append(sums)
+            self.valid.append(valid[:, 0])
+            self.rises.append(in_dim <= dim)
             kind = np.zeros(size, dtype=np.int64)
             for axis in width_axes(space, i):
-                kind = kind * len(axis.values) + own[axis.key]
+                kind = kind * len(axis.values) + own[axis.key].ravel()
             self.kinds.append(kind)
-        self.factor: Any = last_factor(np.broadcast_to(dim, full)[:, 0], question.img_size)
+        self.factor: Any = last_factor(dim[:, 0], question.img_size)

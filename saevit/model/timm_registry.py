@@ -31,7 +31,7 @@ CONFIG = {
 default_cfgs = generate_default_cfgs({name: dict(CONFIG) for name in (ANY, *PRESETS)})
 
 
-def network(
+def build_variant(
     text: str,
     *,
     num_classes: int | None = None,
@@ -52,7 +52,7 @@ def network(
     return model.to(device=device, dtype=dtype)
 
 
-def entry(name: str) -> Callable[..., Any]:
+def make_entry(name: str) -> Callable[..., Any]:
     """Return what timm calls for a name."""
 
     def create(pretrained: bool = False, **settings: Any) -> Any:
@@ -60,7 +60,9 @@ def entry(name: str) -> Callable[..., Any]:
             raise OptionError(f"{name}: there are no pretrained weights, pretrained=False is the choice")
         text = settings.pop("variant", DEFAULT) if name == ANY else name
         stages = {"out_indices": (0, 1, 2, 3), "flatten_sequential": True}
-        return build_model_with_cfg(partial(network, text), name, pretrained, feature_cfg=stages, **settings)
+        return build_model_with_cfg(
+            partial(build_variant, text), name, pretrained, feature_cfg=stages, **settings
+        )
 
     create.__name__ = create.__qualname__ = name
     create.__doc__ = f"Build {name}." if name != ANY else "Build the variant whose text is `variant`."
@@ -68,4 +70,4 @@ def entry(name: str) -> Callable[..., Any]:
 
 
 for _name in (ANY, *PRESETS):
-    register_model(entry(_name))
+    register_model(make_entry(_name))

@@ -61,13 +61,17 @@ LEAST_RANGE = 0.01  # smaller differences are rounding, which colours should not
 DECADES = 100.0  # range beyond which one tick per decade is enough
 
 
+Corner = tuple[float, float, float]  # left, top and width of a part
+
+
 @dataclass(frozen=True, kw_only=True)
 class Canvas:
-    """A figure whose parts are placed in inches from its upper left corner."""
+    """A figure whose parts are placed in inches from its upper left corner, and its colour scales."""
 
     figure: "Figure"
     width: float
     height: float
+    norms: "Mapping[str, Normalize]"
 
     def add_axes(self, left: float, top: float, width: float, height: float, name: str) -> "Axes":
         """Add axes without ticks."""
@@ -106,29 +110,29 @@ def attention_figure(view: str, networks: Sequence[Attention]) -> "Figure":
         for text, warns in intro_paragraphs(view, networks)
     ]
     names = [
-        wrap_text(figure, f"{spaced_name(one)}, {one.weights}", width, TEXT, "bold") if len(grids) > 1 else ""
-        for one, width in zip(networks, widths, strict=True)
+        wrap_text(figure, f"{spaced_name(one)}, {one.weights}", limit, TEXT, "bold")
+        for one, limit in zip(networks, widths if len(networks) > 1 else (), strict=False)
     ]
     caption = "\n".join(wrap_text(figure, text, room, SMALL) for text in caption_paragraphs(view, networks))
 
     head = MARGIN + text_height(title, TITLE) + GAP
     intro_height = sum(text_height(text, TEXT) + PARAGRAPH for text, _ in intro)
     above = head + max(photo_size(networks[0])[1], intro_height) + 2 * GAP
-    top = above + (max(text_height(name, TEXT) for name in names) + GAP if len(grids) > 1 else 0.0)
+    top = above + max((text_height(name, TEXT) + GAP for name in names), default=0.0)
     bars = top + max(heads_height(grid) + len(grid.rows) * (cell * grid.aspect + GAP) for grid in grids) + GAP
     below = bars + BAR_HEIGHT + BAR_TEXT
-    canvas = Canvas(figure=figure, width=width, height=below + text_height(caption, SMALL) + MARGIN)
-    figure.set_size_inches(width, canvas.height)
+    height = below + text_height(caption, SMALL) + MARGIN
+    canvas = Canvas(figure=figure, width=width, height=height, norms=make_norms(grids))
+    figure.set_size_inches(width, height)
 
     canvas.add_text(MARGIN, MARGIN, title, TITLE, weight="bold")
     draw_head(canvas, networks[0], intro, head)
-    norms = make_norms(grids)
     left = MARGIN
-    for grid, name, grid_width in zip(grids, names, widths, strict=True):
+    for grid, name, grid_width in zip(grids, names or [""], widths, strict=True):
         canvas.add_text(left, above, name, TEXT, weight="bold")
-        draw_grid(canvas, grid, (left, top, cell), norms)
+        draw_grid(canvas, grid, (left, top, cell))
         left += grid_width + BETWEEN
-    draw_bars(canvas, norms, bars)
+    draw_bars(canvas, bars)
     canvas.add_text(MARGIN, below, caption, color=GREY)
     return figure
 
@@ -164,11 +168,9 @@ def draw_head(canvas: Canvas, attention: Attention, intro: Sequence[tuple[str, b
         top = canvas.add_text(MARGIN + PHOTO + 2 * GAP, top, text, TEXT, **style) + PARAGRAPH
 
 
-def draw_grid(
-    canvas: Canvas, grid: MapGrid, place: tuple[float, float, float], norms: "Mapping[str, Normalize]"
-) -> None:
-    """Draw the grid of one network at a place: left, top and the width of a cell."""
-    left, top, width = place
+def draw_grid(canvas: Canvas, grid: MapGrid, corner: Corner) -> None:
+    """Draw the grid of one network; the width is that of a cell."""
+    left, top, width = corner
     edges = find_edges(grid.attention.photo.pixels)
     steps = [left + LABEL + i * (width + GAP) for i in range(len(grid.columns))]
     for at, column in zip(steps, grid.columns, strict=True):
@@ -181,7 +183,7 @@ def draw_grid(
             if isinstance(cell, str):
                 draw_words(canvas.add_axes(at, top, width, width * grid.aspect, label + ": words"), cell)
             else:
-                draw_cell(canvas, grid, cell, (at, top, width), norms, edges)
+                draw_cell(canvas, grid, cell, (at, top, width), edges)
         top += width * grid.aspect + GAP
 
 
@@ -193,15 +195,10 @@ def draw_words(axes: "Axes", words: str) -> None:
 
 
 def draw_cell(
-    canvas: Canvas,
-    grid: MapGrid,
-    panels: tuple[MapPanel, ...],
-    place: tuple[float, float, float],
-    norms: "Mapping[str, Normalize]",
-    edges: "ndarray",
+    canvas: Canvas, grid: MapGrid, panels: Sequence[MapPanel], corner: Corner, edges: "ndarray"
 ) -> None:
     """Draw a map, or the maps of several heads in a square."""
-    left, top, width = place
+    left, top, width = corner
     across = next(n for n in range(1, 100) if n * n >= len(panels))
     each = width / across
     inner = each - (0.03 if across > 1 else 0.0)
@@ -210,7 +207,7 @@ def draw_cell(
         box = left + x * each, top + y * each * grid.aspect, inner, inner * grid.aspect
         axes = canvas.add_axes(*box, panel.name)
         axes.spines[:].set(linewidth=0.4, color=GREY)
-        draw_panel(axes, panel, norms)
+        draw_panel(canvas, axes, panel)
         if not panel.is_matrix:
             H, W = grid.attention.img_size
             axes.imshow(edges, extent=(0, W, H, 0), interpolation="antialiased")
@@ -218,7 +215,7 @@ def draw_cell(
         ring_points(axes, panel.points)
 
 
-def draw_panel(axes: "Axes", panel: MapPanel, norms: "Mapping[str, Normalize]") -> None:
+def draw_panel(canvas: Canvas, axes: "Axes", panel: MapPanel) -> None:
     """Draw the values of one map in colours or as points, the lines between windows, and the title."""
     if panel.scale is None:  # a square for each score: as large as a pair of pixels, or as can be seen
         left, right, bottom, top = panel.extent
@@ -232,7 +229,11 @@ def draw_panel(axes: "Axes", panel: MapPanel, norms: "Mapping[str, Normalize]") 
         cmap = matplotlib.colormaps[SCALES[panel.scale][0]]
         cmap = cmap.with_extremes(bad=cmap(0.0))  # zero has the lowest colour on logarithmic scales too
         axes.imshow(
-            panel.values, cmap=cmap, norm=norms[panel.scale], extent=panel.extent, interpolation="nearest"
+            panel.values,
+            cmap=cmap,
+            norm=canvas.norms[panel.scale],
+            extent=panel.extent,
+            interpolation="nearest",
         )
     for at in panel.lines:
         axes.axhline(at, color=LINES, linewidth=0.3, alpha=0.6)
@@ -288,12 +289,12 @@ def make_norm(low: float, high: float) -> "Normalize":
     return Normalize(low, high)
 
 
-def draw_bars(canvas: Canvas, norms: "Mapping[str, Normalize]", top: float) -> None:
+def draw_bars(canvas: Canvas, top: float) -> None:
     """Draw the colour bars with their units; arrows show that values go on."""
     from matplotlib.cm import ScalarMappable
 
     left = MARGIN + LABEL
-    for name, norm in norms.items():
+    for name, norm in canvas.norms.items():
         cmap, label = SCALES[name]
         axes = canvas.add_axes(left, top, BAR_WIDTH, BAR_HEIGHT, f"bar: {name}")
         mappable = ScalarMappable(norm=norm, cmap=cmap)

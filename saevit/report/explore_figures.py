@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from saevit.explore.exploration import CountedVariant, Exploration
-from saevit.explore.quantities import QUANTITIES
+from saevit.explore.question import QUANTITIES
 from saevit.explore.solve import Sensitivity
 from saevit.report.figure import DPI, GREY, GRID, own_settings, scale_axis, style_axes, wrap_text
 from saevit.report.units import giga, plural, scaled

@@ -19,12 +19,12 @@ def from_samples(read: Callable[[Summary], T]) -> Callable[[Subject], T | None]:
     return lambda subject: read(summarize(subject.samples)) if subject.samples else None
 
 
-def images_per_second(subject: Subject) -> float | None:
-    """Return the throughput at the median latency."""
-    return subject.conditions.batch_size / median(subject.samples) if subject.samples else None
-
-
-THROUGHPUT = number_column("images/s", "infer_samples_per_sec", images_per_second, digits)
+THROUGHPUT: Column[Subject] = number_column(
+    "images/s",
+    "infer_samples_per_sec",
+    lambda s: s.conditions.batch_size / median(s.samples) if s.samples else None,
+    digits,
+)
 MEDIAN: Column[Subject] = Column(
     "ms/batch",
     lambda one: milliseconds(median(one.samples)) if one.samples else "failed" if one.failure else None,

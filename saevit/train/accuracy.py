@@ -27,7 +27,7 @@ from saevit.train.transforms import eval_transform
 
 TOP = 5
 FOLDED = "run in the folded form"
-MERGED = "run re-parameterised, where its family has that"
+MERGED = "run re-parameterised, if its family supports it"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,16 +108,7 @@ def evaluate_network(
             f"{net.about.model} has random weights, whose accuracy means nothing: add --checkpoint FILE"
         )
     check_classes(net.about, data)
-    conditions = Conditions(
-        img_size=plan.img_size or net.about.img_size,
-        batch_size=plan.batch_size,
-        dtype="fp32",
-        device=resolve_device(plan.device),
-        runtime="eager",
-        threads=plan.threads or usable_cores(),
-        memory_format="contiguous",
-        folded=isinstance(net.model, SAEViT),
-    )
+    conditions = choose_conditions(net, plan)
     if conditions.device == "cpu":
         check_memory(net.about.model, conditions.img_size, conditions.batch_size)
     started = utc_now()
@@ -152,6 +143,20 @@ def evaluate_network(
         workers=plan.workers,
         alone=alone,
         with_reading=with_reading,
+    )
+
+
+def choose_conditions(net: LoadedNetwork, plan: EvalPlan) -> Conditions:
+    """Return the conditions of an evaluation; fp32 and eager, so that accuracies can be compared."""
+    return Conditions(
+        img_size=plan.img_size or net.about.img_size,
+        batch_size=plan.batch_size,
+        dtype="fp32",
+        device=resolve_device(plan.device),
+        runtime="eager",
+        threads=plan.threads or usable_cores(),
+        memory_format="contiguous",
+        folded=isinstance(net.model, SAEViT),
     )
 
 

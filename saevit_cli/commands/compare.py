@@ -17,36 +17,8 @@ if TYPE_CHECKING:
     from saevit.compare.accuracies import MeasuredOn
     from saevit.compare.comparison import Comparison
 
-# The presets and leading models of their sizes; this takes about three minutes on two cores.
-DEFAULT = (
-    "saevit_tiny",
-    "saevit_pico",
-    "saevit_nano",
-    "saevit_small",
-    "saevit_base",
-    "mobilenetv3_large_100",
-    "mobilenetv4_conv_small.e2400_r224_in1k",
-    "mobilenetv4_conv_medium.e500_r256_in1k",
-    "efficientnet_b0",
-    "repvit_m0_9",
-    "repvit_m1_1",
-    "fastvit_t8.apple_in1k",
-    "efficientvit_b1",
-    "mobilevitv2_100",
-    "edgenext_small",
-    "efficientformer_l1",
-    "starnet_s4",
-    "saevit_claim_0.8g",
-    "saevit_claim_1.3g",
-)
-
 PUBLISHED = "published"
 AXES = ("gmacs", "latency")  # of the plot and the fronts, by default
-# Options that say how to measure, which a stored run has from its own measurement.
-HOW_TO_MEASURE = (
-    *("img_size", "batch_size", "device", "dtype", "runtime", "threads", "memory_format"),
-    *("rounds", "min_time", "measure", "fold", "force"),
-)
 
 Models = Annotated[
     list[str] | None,
@@ -150,8 +122,8 @@ def compare(
     overwrite: options.Overwrite = False,
 ) -> int:
     """Compare models: exact counts, one interleaved timing run, published accuracies."""
+    from saevit.compare.compare import DEFAULT_MODELS, expected, resolve_models
     from saevit.compare.compare import compare as compare_models
-    from saevit.compare.compare import expected, resolve_models
     from saevit.measure.timing import TimingOptions
     from saevit.report.figure import FORMATS
     from saevit.report.html.page import report_html
@@ -189,7 +161,7 @@ def compare(
             fold=fold,
             force=force,
         )
-        names = names or resolve_models(DEFAULT)
+        names = names or resolve_models(DEFAULT_MODELS)
         measured = find_accuracies(top1, store)
         if plot:  # refuses axes before anything is measured
             plot_axes(expected(names, img_size, measured, is_timed=measure))
@@ -221,10 +193,11 @@ def compare(
 def check_as_measured(context: typer.Context) -> None:
     """Refuse options that say how to measure, as a stored run is shown as it was measured."""
     for param in context.command.params:
-        source = context.get_parameter_source(str(param.name))
-        if param.name in HOW_TO_MEASURE and source is not None and source.name == "COMMANDLINE":
-            is_off = context.params[param.name] is False
-            option = (param.secondary_opts if is_off else param.opts)[0]
+        name, source = str(param.name), context.get_parameter_source(str(param.name))
+        is_given = source is not None and source.name == "COMMANDLINE"
+        panel = getattr(param, "rich_help_panel", None)
+        if is_given and name != "from_store" and (panel == options.TIME or name == "img_size"):
+            option = (param.secondary_opts if context.params[name] is False else param.opts)[0]
             raise OptionError(f"{option}: --from-store shows a run as it was measured; drop one of the two")
 
 

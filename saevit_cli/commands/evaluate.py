@@ -34,7 +34,7 @@ Workers = Annotated[
     of_data(
         parser=readers.count_reader(least=0, most=readers.MOST_PROCESSES),
         metavar="N",
-        help="Number of processes that read images; with 0, the process that runs the network reads them.",
+        help="Number of processes that read images; 0, the default, reads them in this process.",
     ),
 ]
 Csv = Annotated[str | None, options.csv_option("one row")]

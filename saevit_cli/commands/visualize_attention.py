@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from saevit.checkpoint import Checkpoint
     from saevit.variant import VariantSpec
 
+    Model = VariantSpec | str | None  # None: the model that the checkpoint names
+    Pairs = list[tuple[Model, Checkpoint | None]]
+
 LONGEST_NAME = 80  # characters of a variant in the name of a file
 of_map = partial(typer.Option, rich_help_panel="Maps")
 
@@ -146,20 +149,14 @@ def visualize_attention(
     if view == "query" and not query:
         raise OptionError("--view query needs a pixel of the image: --query X,Y, such as --query 120,80")
     checkpoints = checkpoint or []
+    first = checkpoints[0] if checkpoints else None
     models = [
-        readers.read_network(
-            model,
-            width,
-            depth,
-            rates,
-            settings,
-            checkpoint=next(iter(checkpoints), None),
-            default="saevit_tiny",
-        )
+        readers.read_network(model, width, depth, rates, settings, checkpoint=first, default="saevit_tiny")
     ]
     if compare:
         models.append(readers.read_model(compare))
     pairs = pair_weights(models, checkpoints)
+    # These import torch, which the errors above do not wait for.
     from saevit.attention.look import Choice
     from saevit.attention.photo import list_images
     from saevit.report.attention_figure import attention_figure
@@ -170,10 +167,7 @@ def visualize_attention(
     outputs = output.Outputs(
         {"--output": figure_path(target, pairs, view), "--json": json, "--csv": csv, "--npz": npz},
         overwrite=overwrite,
-        inputs=[
-            *(("--checkpoint", path) for path in checkpoints),
-            *(("--image", path) for path in files),
-        ],
+        inputs=[*(("--checkpoint", path) for path in checkpoints), *(("--image", path) for path in files)],
         endings={"--output": FORMATS, "--npz": (".npz",)},
     )
     choice = Choice(
@@ -192,9 +186,7 @@ def visualize_attention(
     return output.exit_code(failed=not is_written or any(attention.failures for attention in networks))
 
 
-def pair_weights(
-    models: "list[VariantSpec | str | None]", checkpoints: list[Path]
-) -> "list[tuple[VariantSpec | str | None, Checkpoint | None]]":
+def pair_weights(models: "list[Model]", checkpoints: list[Path]) -> "Pairs":
     """Pair each network with its weights; two files for one network make two networks."""
     if len(checkpoints) > 2:
         raise OptionError(
@@ -205,9 +197,7 @@ def pair_weights(
     return list(zip(models, [*map(readers.read_weights, checkpoints), None, None], strict=False))
 
 
-def figure_path(
-    target: Path | None, pairs: "list[tuple[VariantSpec | str | None, Checkpoint | None]]", view: str
-) -> Path:
+def figure_path(target: Path | None, pairs: "Pairs", view: str) -> Path:
     """Return the file of the figure; its default name is made of the networks and the view."""
     if target is not None and not target.is_dir():
         return target
@@ -217,18 +207,15 @@ def figure_path(
 
 
 def look_at_all(
-    pairs: "list[tuple[VariantSpec | str | None, Checkpoint | None]]",
-    files: "Sequence[Path]",
-    img_size: tuple[int, int] | None,
-    choice: "Choice",
+    pairs: "Pairs", files: "Sequence[Path]", img_size: tuple[int, int] | None, choice: "Choice"
 ) -> "list[Attention]":
     """Run every network on every image."""
     from saevit.attention.look import look_at
     from saevit.attention.network import open_network
-    from saevit.attention.photo import shipped_photo
+    from saevit.attention.photo import find_shipped_photo
 
     if not files:
-        files = [shipped_photo()]
+        files = [find_shipped_photo()]
         output.say(f"no --image: using {files[0].name}, which matplotlib ships")
     networks, notes = [], list[str]()
     with display.show_progress() as tell:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from saevit.attention.capture import capture
 from saevit.attention.look import Choice, choose_layers
-from saevit.attention.tokens import window_weights
+from saevit.attention.tokens import compute_window_weights
 from saevit.errors import OptionError
 from saevit.model.pyramid import SAEViT, build
 from saevit.model.saa import AverageSampler, MixSampler
@@ -97,7 +97,7 @@ def test_weights_of_mix_are_its_gradients_mean_over_channels(size: tuple[int, in
         nn.init.uniform_(sampler.beta, 0.1, 1)  # of one sign, so that |alpha / m + beta| is the sum of both
         sampler.alpha.data *= sign
         sampler.beta.data *= sign
-        weights = window_weights(sampler, x)
+        weights = compute_window_weights(sampler, x)
         for image in (0, 1):
             expected = of_gradient(sampler, x[image : image + 1])
             torch.testing.assert_close(weights[image].flatten(), expected)
@@ -107,9 +107,9 @@ def test_weights_of_mix_are_those_of_the_mean_where_nothing_is_weighed() -> None
     sampler, average, x = MixSampler(6, 3), AverageSampler(6, 3), torch.randn(2, 6, 8, 7)
     for alpha in (1.0, 0.0):
         nn.init.constant_(sampler.alpha, alpha)
-        torch.testing.assert_close(window_weights(sampler, x), window_weights(average, x))
+        torch.testing.assert_close(compute_window_weights(sampler, x), compute_window_weights(average, x))
     nn.init.ones_(sampler.beta)
-    one = window_weights(sampler, x[:, :1].expand(-1, 6, -1, -1))
+    one = compute_window_weights(sampler, x[:, :1].expand(-1, 6, -1, -1))
     assert set(one.unique().tolist()) == {0, 1}  # the maximum of all channels is one pixel
 
 

@@ -155,7 +155,7 @@ def test_large_maps_are_measured_on_an_even_grid(monkeypatch: pytest.MonkeyPatch
     layer = captured(network(4, 1, "adaptive"), torch.randn(1, 3, 128, 128))
     every = numbers.compute_numbers(layer)
     monkeypatch.setattr("saevit.attention.numbers.MOST_QUERIES", 300)
-    queries = numbers.query_grid(layer)
+    queries = numbers.pick_queries(layer)
     assert len(queries) == 256
     some = numbers.compute_numbers(layer)
     torch.testing.assert_close(some["distance"], every["distance"], rtol=0.05, atol=0)

@@ -16,12 +16,12 @@ from PIL import Image
 from saevit.attention.findings import Photo
 from saevit.attention.photo import (
     crop_middle,
+    find_shipped_photo,
     list_images,
     locate_query,
     make_input,
     pixels_inside,
     read_photo,
-    shipped_photo,
 )
 from saevit.checkpoint import About
 from saevit.errors import OptionError
@@ -256,7 +256,7 @@ def test_folders_and_files(tmp_path: Path) -> None:
 def test_what_is_no_regular_file_is_refused_at_once(name: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(UnreadableImage, match=r"is no regular file|cannot be read: No such file"):
+    with pytest.raises(UnreadableImage, match=r"is not a regular file|cannot be read: No such file"):
         read_photo(tmp_path / name, SIZE)
 
 
@@ -278,7 +278,7 @@ def made(folder: Path) -> Path:
 
 
 def test_the_shipped_photograph_is_there() -> None:
-    assert read_photo(shipped_photo(), SIZE).size == (512, 600)
+    assert read_photo(find_shipped_photo(), SIZE).size == (512, 600)
 
 
 def check_middle(width: int, height: int, H: int, W: int) -> None:

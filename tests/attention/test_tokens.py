@@ -5,7 +5,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from saevit.attention.capture import attention_modules, capture
+from saevit.attention.capture import capture, find_attention_modules
 from saevit.attention.effective import Layer
 from saevit.attention.numbers import compute_numbers
 from saevit.attention.tokens import fit_grid
@@ -44,7 +44,7 @@ def whole_map(layer: Layer) -> Tensor:
 @pytest.mark.parametrize("name", MODELS)
 def test_outputs_are_untouched_and_rows_sum_to_one(name: str, fused: bool) -> None:
     model, x = build(name)
-    modules = {path: m for path, m in attention_modules(model).items() if hasattr(m, "fused_attn")}
+    modules = {path: m for path, m in find_attention_modules(model).items() if hasattr(m, "fused_attn")}
     for module in modules.values():
         module.fused_attn = fused
     with torch.no_grad():
@@ -72,7 +72,7 @@ def test_fused_and_unfused_show_the_same(name: str) -> None:
     model, x = build(name)
     maps = []
     for fused in (True, False):
-        for module in attention_modules(model).values():
+        for module in find_attention_modules(model).values():
             module.fused_attn = fused
         with torch.no_grad(), capture(model) as recording:
             model(x)
@@ -83,7 +83,7 @@ def test_fused_and_unfused_show_the_same(name: str) -> None:
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "pvt_v2_b0"])
 def test_attention_times_values_is_what_the_network_computes(name: str) -> None:
     model, x = build(name)
-    path, module = list(attention_modules(model).items())[-1]
+    path, module = list(find_attention_modules(model).items())[-1]
     seen: list[Tensor] = []
     module.proj.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     values: list[Tensor] = []

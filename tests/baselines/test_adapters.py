@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saevit.baselines.adapters import ADAPTERS, map_same_networks, name_network, split_prefix
-from saevit.baselines.published import load
+from saevit.baselines.published import load_rows
 from saevit.variant import PRESETS
 
-TEXTS = [row.subject for row in load()] + [
+TEXTS = [row.subject for row in load_rows()] + [
     *PRESETS,
     "saevit_tiny:width=0.5",
     "timm:resnet18",
@@ -73,7 +73,7 @@ def test_the_first_stands_for_all(models: list[str]) -> None:
 
 def test_the_table_has_one_count_for_one_network() -> None:
     counts = defaultdict(set)
-    rows = [row for row in load() if row.gmacs is not None]
+    rows = [row for row in load_rows() if row.gmacs is not None]
     for row in rows:
         figures = (row.params_m, row.gmacs, row.params_m_reparam, row.gmacs_reparam)
         counts[name_network(row.subject), row.img_size].add(figures)

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from saevit.baselines import birder_models
-from saevit.baselines.groups import resolve
-from saevit.baselines.published import Published, load
+from saevit.baselines.groups import expand_model
+from saevit.baselines.published import Published, load_rows
 from saevit.errors import MeasureError, MissingPackageError, OptionError
 from saevit.measure.timing import TimingOptions
 from saevit.profile import profile
 from saevit.variant import PRESETS
 
-ROWS = [row for row in load() if row.birder_name]
+ROWS = [row for row in load_rows() if row.birder_name]
 QUICK = ("edgevit_xxs", "microvit_s1")  # the second is re-parameterised; the others are slow
 
 
@@ -63,7 +63,7 @@ def test_whole_profile() -> None:
 def test_ready_for_inference_at_the_size_asked_for() -> None:
     import torch
 
-    model = birder_models.build_network("pvt_v1_t", (96, 64))  # its position embeddings are of one size
+    model = birder_models.build_for_inference("pvt_v1_t", (96, 64))  # its position embeddings are of one size
     assert not any(module.training for module in model.modules())
     assert model(torch.zeros(1, 3, 96, 64)).shape == (1, 1000)
 
@@ -72,7 +72,8 @@ def test_ready_for_inference_at_the_size_asked_for() -> None:
 def test_nothing_is_downloaded_or_printed() -> None:
     code = (
         "import socket; socket.socket.connect = None\n"
-        "from saevit.baselines import birder_models; birder_models.build_network('edgevit_xxs', (64, 64))"
+        "from saevit.baselines.birder_models import build_for_inference\n"
+        "build_for_inference('edgevit_xxs', (64, 64))"
     )
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
@@ -80,8 +81,8 @@ def test_nothing_is_downloaded_or_printed() -> None:
 
 @pytest.mark.usefixtures("_birder")
 def test_resolve_asks_birder() -> None:
-    assert resolve("birder:iformer_s", PRESETS) == ("birder:iformer_s",)
-    assert resolve("birder:edgevit_x*", PRESETS) == ("birder:edgevit_xs", "birder:edgevit_xxs")
+    assert expand_model("birder:iformer_s", PRESETS) == ("birder:iformer_s",)
+    assert expand_model("birder:edgevit_x*", PRESETS) == ("birder:edgevit_xs", "birder:edgevit_xxs")
 
 
 @pytest.mark.usefixtures("_birder")
@@ -97,13 +98,13 @@ def test_resolve_asks_birder() -> None:
 )
 def test_refuses_what_birder_lacks(text: str, message: str) -> None:
     with pytest.raises(OptionError, match=re.escape(message)):
-        resolve(text, PRESETS)
+        expand_model(text, PRESETS)
 
 
 @pytest.mark.usefixtures("_birder")
 def test_what_cannot_be_built_is_one_line() -> None:
     with pytest.raises(MeasureError, match="birder cannot build 'hornet_tiny_7x7' for 64 x 96 px: Assertion"):
-        birder_models.build_network("hornet_tiny_7x7", (64, 96))  # takes squares alone
+        birder_models.build_for_inference("hornet_tiny_7x7", (64, 96))  # takes squares alone
 
 
 def forget(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,13 +117,13 @@ def test_without_birder(monkeypatch: pytest.MonkeyPatch) -> None:
     forget(monkeypatch)
     monkeypatch.setitem(sys.modules, "birder", None)
     assert not birder_models.is_installed()
-    assert resolve("edgevit_xs", PRESETS) == ("edgevit_xs",)
+    assert expand_model("edgevit_xs", PRESETS) == ("edgevit_xs",)
     message = re.escape("birder is not installed: pip install 'saevit[birder]'")
     for text in ("birder:iformer_s", "birder:edgevit*"):
         with pytest.raises(MissingPackageError, match=message):
-            resolve(text, PRESETS)
+            expand_model(text, PRESETS)
     with pytest.raises(MissingPackageError, match=message):
-        birder_models.build_network("edgevit_xs", (224, 224))
+        birder_models.build_for_inference("edgevit_xs", (224, 224))
 
 
 def test_a_broken_birder_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -132,4 +133,4 @@ def test_a_broken_birder_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.syspath_prepend(tmp_path)
     assert birder_models.is_installed()
     with pytest.raises(MissingPackageError, match=r"birder cannot be imported .*a_package_that_is_not_there"):
-        birder_models.build_network("edgevit_xs", (224, 224))
+        birder_models.build_for_inference("edgevit_xs", (224, 224))

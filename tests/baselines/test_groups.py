@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saevit.baselines import birder_models, timm_models
-from saevit.baselines.groups import GROUPS, group, resolve
-from saevit.baselines.published import Published, find, index, load
+from saevit.baselines.groups import GROUPS, expand_model, list_group
+from saevit.baselines.published import Published, find_row, index_rows, load_rows
 from saevit.errors import OptionError
 from saevit.variant import PRESETS
 
@@ -17,7 +17,7 @@ CLASSES = {"class-0.8": (0.6, 1.0), "class-1.3": (0.975, 1.625)}
 
 def rows_of(name: str) -> list[Published]:
     """The rows of a group."""
-    return [row for row in load() if row.model_id in group(name)]
+    return [row for row in load_rows() if row.model_id in list_group(name)]
 
 
 @pytest.fixture
@@ -30,19 +30,19 @@ def _timm() -> None:
     [("core", 62), ("conv", 28), ("hybrid", 28), ("mobile", 16), ("class-0.8", 30), ("class-1.3", 37)],
 )
 def test_size(name: str, size: int) -> None:
-    assert len(group(name)) == size
+    assert len(list_group(name)) == size
 
 
 @pytest.mark.parametrize("name", GROUPS)
 def test_sorted_unique_and_claims_nothing(name: str) -> None:
-    assert list(group(name)) == sorted(set(group(name)))
+    assert list(list_group(name)) == sorted(set(list_group(name)))
     assert all(row.tier != "claim" for row in rows_of(name))
     assert GROUPS[name].rule
 
 
-@given(st.sampled_from(load()))
+@given(st.sampled_from(load_rows()))
 def test_rules(row: Published) -> None:
-    inside = {name for name in GROUPS if row.model_id in group(name)}
+    inside = {name for name in GROUPS if row.model_id in list_group(name)}
     gmacs = row.plotted.gmacs
     assert gmacs is not None
     core = row.tier == "core"
@@ -55,23 +55,23 @@ def test_rules(row: Published) -> None:
 
 
 def test_conv_and_hybrid_leave_out_attention_and_pooling_alone() -> None:
-    left = set(group("core")) - set(group("conv")) - set(group("hybrid"))
-    assert {row.arch_type for row in load() if row.model_id in left} == {"vit", "pooling"}
+    left = set(list_group("core")) - set(list_group("conv")) - set(list_group("hybrid"))
+    assert {row.arch_type for row in load_rows() if row.model_id in left} == {"vit", "pooling"}
 
 
 def test_the_core_can_be_built() -> None:
-    assert all(subject.startswith("timm:") for subject in resolve("core", PRESETS))
+    assert all(subject.startswith("timm:") for subject in expand_model("core", PRESETS))
 
 
 def test_unknown_group() -> None:
     with pytest.raises(OptionError, match=re.escape("'mobiles' is not a group: did you mean mobile?")):
-        group("mobiles")
+        list_group("mobiles")
 
 
 def test_names_do_not_collide() -> None:
-    assert not GROUPS.keys() & index().keys()
+    assert not GROUPS.keys() & index_rows().keys()
     assert not GROUPS.keys() & PRESETS.keys()
-    assert not PRESETS.keys() & index().keys()
+    assert not PRESETS.keys() & index_rows().keys()
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_resolve_needs_no_library(
 ) -> None:
     for adapter in (timm_models, birder_models):
         monkeypatch.delattr(adapter, "need")
-    assert resolve(text, PRESETS) == subjects
+    assert expand_model(text, PRESETS) == subjects
 
 
 @pytest.mark.parametrize(
@@ -106,17 +106,17 @@ def test_a_relative_is_built_where_birder_is_installed(
 ) -> None:
     for is_installed, found in ((False, text), (True, subject)):
         monkeypatch.setattr(birder_models, "is_installed", lambda answer=is_installed: answer)
-        assert resolve(text, PRESETS) == (found,)
+        assert expand_model(text, PRESETS) == (found,)
 
 
 @pytest.mark.parametrize("is_installed", [True, False])
 @pytest.mark.parametrize("name", GROUPS)
 def test_a_group_resolves_to_its_rows(name: str, is_installed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(birder_models, "is_installed", lambda: is_installed)
-    subjects = resolve(name, PRESETS)
+    subjects = expand_model(name, PRESETS)
     built = any(subject.startswith("birder:") for subject in subjects)
     assert built == (is_installed and name.startswith("class-"))
-    assert [row.model_id for subject in subjects if (row := find(subject))] == list(group(name))
+    assert [row.model_id for subject in subjects if (row := find_row(subject))] == list(list_group(name))
 
 
 @pytest.mark.usefixtures("_timm")
@@ -130,7 +130,7 @@ def test_a_group_resolves_to_its_rows(name: str, is_installed: bool, monkeypatch
     ],
 )
 def test_resolve_asks_timm(text: str, subjects: tuple[str, ...]) -> None:
-    assert resolve(text, PRESETS) == tuple(sorted(subjects))
+    assert expand_model(text, PRESETS) == tuple(sorted(subjects))
 
 
 @pytest.mark.usefixtures("_timm")
@@ -148,7 +148,7 @@ def test_resolve_asks_timm(text: str, subjects: tuple[str, ...]) -> None:
 )
 def test_refuses_what_timm_lacks(text: str, message: str) -> None:
     with pytest.raises(OptionError, match=re.escape(message)) as raised:
-        resolve(text, PRESETS)
+        expand_model(text, PRESETS)
     assert len(str(raised.value)) < 200
 
 
@@ -174,5 +174,5 @@ def test_refuses_what_timm_lacks(text: str, message: str) -> None:
 )
 def test_refuses_what_is_nothing(text: str, message: str) -> None:
     with pytest.raises(OptionError, match=re.escape(message)) as raised:
-        resolve(text, PRESETS)
+        expand_model(text, PRESETS)
     assert "\n" not in str(raised.value)

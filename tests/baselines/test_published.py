@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saevit.baselines import birder_models
-from saevit.baselines.published import TABLE, Published, find, load
+from saevit.baselines.published import TABLE, Published, find_row, load_rows
 from saevit.decode import decode
 from saevit.profile import profile
 
 TEXT = resources.files("saevit.baselines").joinpath(TABLE).read_text(encoding="utf-8")
-TIMM_ROWS = [row for row in load() if row.timm_name]
+TIMM_ROWS = [row for row in load_rows() if row.timm_name]
 QUICK = (  # families, sizes and tags apart, four of them re-parameterised; the others are slow
     "deit_tiny_patch16_224.fb_in1k",
     "edgenext_xx_small.in1k",
@@ -42,14 +42,19 @@ QUICK = (  # families, sizes and tags apart, four of them re-parameterised; the 
 
 def row_of(text: str) -> Published:
     """The row that must be there."""
-    row = find(text)
+    row = find_row(text)
     assert row is not None
     return row
 
 
 def test_rows_of_each_tier() -> None:
-    assert Counter(row.tier for row in load()) == {"core": 62, "extended": 83, "relative": 25, "claim": 2}
-    relatives = [row for row in load() if row.tier == "relative"]
+    assert Counter(row.tier for row in load_rows()) == {
+        "core": 62,
+        "extended": 83,
+        "relative": 25,
+        "claim": 2,
+    }
+    relatives = [row for row in load_rows() if row.tier == "relative"]
     assert Counter(row.counted_with is not None for row in relatives) == {True: 15, False: 10}
 
 
@@ -155,14 +160,14 @@ def test_mark(text: str, mark: str) -> None:
     ],
 )
 def test_find(text: str, model_id: str | None) -> None:
-    row = find(text)
+    row = find_row(text)
     assert (row.model_id if row else None) == model_id
 
 
-@given(st.sampled_from(load()))
+@given(st.sampled_from(load_rows()))
 def test_every_row_is_found(row: Published) -> None:
-    assert find(row.model_id) is row
-    assert find(row.subject) is row
+    assert find_row(row.model_id) is row
+    assert find_row(row.subject) is row
     assert (row.timm_name is None) == (row.tier in ("relative", "claim"))
     assert (row.birder_name is not None) == (row.tier == "relative" and row.counted_with is not None)
 
@@ -172,14 +177,14 @@ def test_what_birder_has_is_built_where_it_is_installed(
     is_installed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(birder_models, "is_installed", lambda: is_installed)
-    built = [row for row in load() if row.subject.startswith("birder:")]
+    built = [row for row in load_rows() if row.subject.startswith("birder:")]
     assert len(built) == (15 if is_installed else 0)
-    assert all(find(row.subject) is row for row in load())
-    assert all(row.subject == row.model_id for row in load() if not row.timm_name and row not in built)
+    assert all(find_row(row.subject) is row for row in load_rows())
+    assert all(row.subject == row.model_id for row in load_rows() if not row.timm_name and row not in built)
 
 
 def test_every_figure_has_its_source() -> None:
-    for row in load():
+    for row in load_rows():
         assert row.top1 is None or row.top1_source
         assert {row.paper_top1, row.paper_params_m, row.paper_gmacs} == {None} or row.paper_source
         assert row.gmacs is None or row.counted_with
@@ -217,8 +222,8 @@ def test_every_row_keeps_the_rules() -> None:
     header = next(csv.reader(io.StringIO(TEXT)))
     assert [name.lower() for name in header] == [field.name for field in fields(Published)]
     assert all(len(cells) == len(header) for cells in csv.reader(io.StringIO(TEXT), strict=True))
-    assert len({row.model_id for row in load()}) == len(load())
-    for row in load():
+    assert len({row.model_id for row in load_rows()}) == len(load_rows())
+    for row in load_rows():
         assert decode(Published, asdict(row)) == row  # exact types, and each literal is one of its choices
         assert problems_of(row) == [], row.model_id
     flags = [cells["reparam_matters"] for cells in csv.DictReader(io.StringIO(TEXT))]
@@ -250,7 +255,7 @@ def test_the_rules_find_broken_rows(model_id: str, change: dict[str, Any], probl
 def test_reading_loads_no_framework(module: str) -> None:
     code = (
         f"import sys; from saevit.baselines import {module}, published; "
-        "[row.subject for row in published.load()]; "
+        "[row.subject for row in published.load_rows()]; "
         "sys.exit(bool({'torch', 'timm', 'birder', 'pandas', 'numpy'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

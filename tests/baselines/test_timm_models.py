@@ -59,7 +59,7 @@ def test_timed_beside_its_counts() -> None:
 )
 def test_refuses(name: str, message: str) -> None:
     with pytest.raises(OptionError, match=re.escape(message)):
-        timm_models.build_network(name, (224, 224))
+        timm_models.build_for_inference(name, (224, 224))
 
 
 def test_analytic_is_of_variants_only() -> None:

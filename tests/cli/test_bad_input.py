@@ -32,6 +32,8 @@ CASES = [
     (["profile", "--width", "1e9"], "width=1e+09 is out of range: nearest is 1024"),
     (["profile", "--depth", "0"], "depth=0 must be above 0: 1 changes nothing"),
     (["profile", "--sparsity", "8,4"], "rates=8-4 has 2 values"),
+    (["profile", "--rates", "8,4"], "rates=8-4 has 2 values"),
+    (["profile", "--rates", "8-4"], "rates=8-4 has 2 values"),
     (["profile", "--sparsity", "8,4,x,1"], "rates=x is not a whole number"),
     (["profile", "--set", "ffn"], "'ffn' is not key=value"),
     (

@@ -147,7 +147,7 @@ def test_chosen_stages_blocks_and_heads(here: Path, capsys: pytest.CaptureFixtur
         (["--width", "100"], "GB are free on cpu: nearest is a smaller size or width"),
         (["--image", "gone.png"], "gone.png does not exist"),
         (["--image", "text.png"], "text.png is not a PNG"),
-        (["--image", "/dev/zero"], "/dev/zero is no regular file"),
+        (["--image", "/dev/zero"], "/dev/zero is not a regular file"),
         (["--image", "x" * 300], "cannot be used: File name too long"),
         (["--checkpoint", "gone.pth"], "--checkpoint gone.pth does not exist"),
         (["--checkpoint", "text.png"], "cannot be read as weights"),

@@ -21,7 +21,7 @@ from saevit.compare.candidates import accuracy_of, candidate_of
 def test_only_a_plain_accuracy_of_the_same_size_competes(
     model: str, img_size: tuple[int, int], plain: bool
 ) -> None:
-    row = published.find(model)
+    row = published.find_row(model)
     assert row is not None
     found = accuracy_of(row, img_size)
     assert found is not None
@@ -31,7 +31,7 @@ def test_only_a_plain_accuracy_of_the_same_size_competes(
 
 def test_published_macs_are_not_shown_at_another_size() -> None:
     assert candidate_of("saevit_claim_0.8g", (224, 224)).macs == 800_000_000
-    relative = published.find("edgevit_xs")
+    relative = published.find_row("edgevit_xs")
     assert relative is not None
     assert relative.img_size == 224
     assert candidate_of("edgevit_xs", (224, 224)).macs

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from saevit.explore.costs import Evaluator
-from saevit.explore.quantities import OBJECTIVES, PARTIALS, QUANTITIES
-from saevit.explore.question import Limit, Question
+from saevit.explore.question import OBJECTIVES, PARTIALS, QUANTITIES, Limit, Question
 from saevit.explore.space import Space, make_space
 from saevit.explore.sweep import evaluate
 from tests.explore.spaces import BASE, CHOICES, IMG_SIZE

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from saevit.count.cost import count_network, count_peak, count_traffic
 from saevit.errors import SpecError
 from saevit.explore import capacity
-from saevit.explore.quantities import loss
-from saevit.explore.question import Question
+from saevit.explore.question import Question, compute_loss
 from saevit.explore.space import Space, make_space
 from saevit.variant import VariantSpec
 
@@ -82,7 +81,7 @@ def spaces(draw: st.DrawFn, most: int = 400) -> Space:
 def partials_of(spec: VariantSpec, img_size: tuple[int, int]) -> dict[str, int]:
     """All partials of one variant, by the functions that count one variant."""
     cost = count_network(spec, img_size)
-    logs, layers = capacity.of(spec)
+    logs, layers = capacity.sum_layers(spec)
     return {
         "macs": cost.macs,
         "params": cost.params,
@@ -115,7 +114,7 @@ def by_brute_force(query: Question) -> tuple[dict[int, tuple[float, ...]], set[t
             continue
         if all(limit.kept(sums) for limit in query.limits):
             factor = capacity.last_factor(spec.stages[-1].dim, query.img_size)
-            kept[place] = tuple(float(loss(name, sums, factor)) for name in query.objectives)
+            kept[place] = tuple(float(compute_loss(name, sums, factor)) for name in query.objectives)
     points = set(kept.values())
     best = {p for p in points if not any(q != p and all(map(lambda a, b: a <= b, q, p)) for q in points)}
     return kept, best

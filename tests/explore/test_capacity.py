@@ -30,7 +30,7 @@ def layers_of(spec: VariantSpec) -> list[float]:
 @given(specs())
 def test_the_score_is_the_papers_of_the_networks_layers(spec: VariantSpec) -> None:
     layers = layers_of(spec)
-    logs, count = capacity.of(spec)
+    logs, count = capacity.sum_layers(spec)
     assert count == len(layers)
     assert logs * 1e-9 == pytest.approx(sum(map(math.log, layers)), abs=1e-6)
     with torch.device("meta"):

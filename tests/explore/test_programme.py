@@ -12,8 +12,7 @@ from saevit.explore import dynamic
 from saevit.explore.costs import Evaluator
 from saevit.explore.dynamic import OneTable, Programmer
 from saevit.explore.exploration import count_answer
-from saevit.explore.quantities import loss
-from saevit.explore.question import Limit, Question, Search, read_band, read_limit
+from saevit.explore.question import Limit, Question, Search, compute_loss, read_band, read_limit
 from saevit.explore.search import Answer, answer
 from saevit.explore.space import read_space
 from saevit.explore.sweep import evaluate
@@ -37,7 +36,7 @@ def losses_at(query: Question, places: tuple[int, ...]) -> list[tuple[float, ...
     kept = np.logical_and.reduce([drawn.valid, *(limit.kept(drawn.sums) for limit in query.limits)])
     assert kept.all()
     assert drawn.rising.all() or not query.rising
-    columns = [loss(name, drawn.sums, drawn.factor) for name in query.objectives]
+    columns = [compute_loss(name, drawn.sums, drawn.factor) for name in query.objectives]
     return [tuple(row) for row in np.stack(columns, axis=1).tolist()]
 
 

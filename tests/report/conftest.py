@@ -9,7 +9,7 @@ import torch
 from saevit.attention.findings import Attention
 from saevit.attention.look import Choice, look_at
 from saevit.attention.network import open_network
-from saevit.attention.photo import shipped_photo
+from saevit.attention.photo import find_shipped_photo
 from saevit.measure.breakdown import ModuleTimes
 from saevit.profile import Profile, profile
 from saevit.runs.record import Conditions, Environment
@@ -101,7 +101,7 @@ def look() -> Look:
         for name, parameter in net.model.named_parameters():
             if name.endswith(("qkv.weight", "score.weight")):
                 parameter.data.normal_(0, 0.3)
-        return look_at(net, [shipped_photo()], Choice(**choice))  # type: ignore[arg-type]
+        return look_at(net, [find_shipped_photo()], Choice(**choice))  # type: ignore[arg-type]
 
     return run
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from saevit.attention.findings import Attention
 from saevit.attention.look import Choice, look_at
 from saevit.attention.network import open_network
-from saevit.attention.photo import shipped_photo
+from saevit.attention.photo import find_shipped_photo
 from saevit.explore.solve import find_sensitivity
 from saevit.profile import profile
 from saevit.report.attention_figure import attention_figure
@@ -68,7 +68,7 @@ def attention(text: str, view: str) -> "Figure":
 def looked() -> Attention:
     views = ("overview", "query", "pattern", "rollout")
     choice = Choice(queries=((256, 300),), views=views)
-    return look_at(open_network(parse(TINY), (72, 72)), [shipped_photo()], choice)
+    return look_at(open_network(parse(TINY), (72, 72)), [find_shipped_photo()], choice)
 
 
 FIGURES: dict[str, Callable[[str], "Figure"]] = {

@@ -56,7 +56,7 @@ class LabelPlace:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class PlaceOptions:
     """The places that one label can have, the cheapest first, with their boxes as an array."""
 
     places: Sequence[LabelPlace]
@@ -85,7 +85,7 @@ def place_labels(labels: Sequence[Label], bounds: Box, lines: Sequence[Box] = ()
     return min(results, key=lambda placed: sum(place.cost if place else OMITTED_COST for place in placed))
 
 
-def insert_label(options: Sequence[Options], placed: Placed, number: int) -> Placed:
+def insert_label(options: Sequence[PlaceOptions], placed: Placed, number: int) -> Placed:
     """Place one more label: at its cheapest free place, or else where a few other labels can move away."""
     if place := find_free(options[number], placed):
         return [*placed[:number], place, *placed[number + 1 :]]
@@ -102,7 +102,7 @@ def insert_label(options: Sequence[Options], placed: Placed, number: int) -> Pla
     return placed
 
 
-def find_free(options: Options, placed: Placed) -> LabelPlace | None:
+def find_free(options: PlaceOptions, placed: Placed) -> LabelPlace | None:
     """Return the cheapest place that no placed label or leader covers."""
     taken = np.concatenate([as_boxes(()), *(other.area for other in placed if other)])
     free = np.flatnonzero(~touches(options.boxes, taken).any(axis=1))
@@ -110,7 +110,7 @@ def find_free(options: Options, placed: Placed) -> LabelPlace | None:
     return next((place for place in places if not touches(place.area, taken).any()), None)
 
 
-def list_places(label: Label, bounds: Box, markers: Array, lines: Array) -> Options:
+def list_places(label: Label, bounds: Box, markers: Array, lines: Array) -> PlaceOptions:
     """Return the places for a label inside bounds that cover no marker, the cheapest first."""
     boxes, distances = surround_point(label)
     is_far = distances >= LEADER_FROM
@@ -129,7 +129,7 @@ def list_places(label: Label, bounds: Box, markers: Array, lines: Array) -> Opti
             left, bottom, right, top = boxes[number].tolist()
             box, area = (left, bottom, right, top), as_boxes([boxes[number], *pieces])
             places.append(LabelPlace(box=box, leader=leader, area=area, cost=float(cost[number])))
-    return Options(places=places, boxes=as_boxes([place.box for place in places]))
+    return PlaceOptions(places=places, boxes=as_boxes([place.box for place in places]))
 
 
 def surround_point(label: Label) -> tuple[Array, Array]:

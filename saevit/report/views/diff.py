@@ -96,25 +96,20 @@ def describe_reference(found: Diff) -> list[str]:
 
 
 def describe_controls(found: Diff) -> list[str]:
-    """Return what the controls show: they differ by noise alone."""
-    controls = [change for change in found.changes if change.quantity == AGAIN]
-    if found.reference and not controls:
+    """Return what the controls show, whose differences can only be noise."""
+    notes = []
+    for control in (change for change in found.changes if change.quantity == AGAIN):
+        name, by = f"{name_subject(control)}: control", percent(abs(control.ratio - 1))
+        twice = f"{name}, the reference timed twice in every round"
+        if (control.subject, control.conditions) != (found.reference, found.reference_conditions):
+            notes.append(f"{name}, the same model timed twice in every round: should equal its other line")
+        elif not control.resolved:
+            notes.append(f"{twice}: not resolved, as it should be")
+        else:
+            notes.append(f"warning: {twice}, differs by {by}: do not trust differences of this size")
+    if found.reference and not notes:
         return ["no control: the runs did not time the reference twice in every round"]
-    return [describe_control(found, control) for control in controls]
-
-
-def describe_control(found: Diff, control: Change) -> str:
-    """Return what one control shows."""
-    name = f"{name_subject(control)}: control"
-    if (control.subject, control.conditions) != (found.reference, found.reference_conditions):
-        return f"{name}, the same model timed twice in every round: should be equal to its other line"
-    if not control.resolved:
-        return f"{name}, the reference timed twice in every round: not resolved, as it should be"
-    by = percent(abs(control.ratio - 1))
-    return (
-        f"warning: {name}, the reference timed twice in every round, differs by {by}: "
-        "do not trust differences of this size"
-    )
+    return notes
 
 
 def describe_machines(found: Diff) -> list[str]:

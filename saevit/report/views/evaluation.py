@@ -28,13 +28,7 @@ MOST_CLASSES = 5
 MOST_NAMED = 3  # images that could not be read
 SHORT_HASH = 12
 HEADS = {"top1": "top-1", "top5": "top-5", "calibration_error": "calibration error", "loss": "mean loss"}
-COMMON = (
-    "data=",
-    "fingerprint=",
-    "split=",
-    "images=",
-    "unreadable=",
-)  # notes that all figures have in common
+COMMON = ("data=", "fingerprint=", "split=", "images=", "unreadable=")  # starts of notes of all figures
 
 
 def share_columns(key: str) -> tuple[Column[Share], ...]:

@@ -8,7 +8,7 @@ from typing import Any
 from saevit.compare.comparison import Comparison
 from saevit.errors import need
 from saevit.explore.exploration import CountedVariant, Exploration
-from saevit.explore.quantities import QUANTITIES
+from saevit.explore.question import QUANTITIES
 from saevit.explore.solve import KeyStep, Sensitivity, Solution
 from saevit.report.agreement import average_ranks, rank_correlation
 from saevit.report.columns import (

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from itertools import takewhile
-from typing import Any
 
 from saevit.count.cost import count_network
 from saevit.report.columns import Column, Table, make_table, text_columns, write_csv, write_json
@@ -49,7 +48,7 @@ RUNS: tuple[Column[RunSummary], ...] = (
     Column(key="file", value=lambda run: str(run.path)),
     Column(
         "UTC",
-        lambda run: run.started and format_minute(run.started),
+        lambda run: run.started and f"{datetime.fromisoformat(run.started).astimezone(UTC):%Y-%m-%d %H:%M}",
         key="started",
         value=lambda run: run.started,
     ),
@@ -102,19 +101,14 @@ def shorten_ids(names: Sequence[str]) -> list[str]:
     short = []
     for i, name in enumerate(names):
         beside = (*names[max(0, i - 1) : i], *names[i + 1 : i + 2])
-        same = max((count_shared(name, other) for other in beside), default=0)
+        same = max((len(find_start(name, other)) for other in beside), default=0)
         short.append(name[: max(TO_THE_SECOND, same + 1)])
     return short
 
 
-def count_shared(one: str, other: str) -> int:
-    """Return the number of characters at which both texts begin alike."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
-
-
-def format_minute(time: str) -> str:
-    """Return a time in UTC to the minute."""
-    return f"{datetime.fromisoformat(time).astimezone(UTC):%Y-%m-%d %H:%M}"
+def find_start(one: str, other: str) -> str:
+    """Return the longest text that both texts start with."""
+    return "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def name_models(models: Sequence[str]) -> str:
@@ -126,16 +120,13 @@ def name_models(models: Sequence[str]) -> str:
 
 def write_list_json(runs: Sequence[RunSummary]) -> str:
     """Return one JSON object per run, without its samples."""
-    return write_json({"runs": [summary_values(run) for run in runs]})
-
-
-def summary_values(run: RunSummary) -> dict[str, Any]:
-    """Return what is known of one run without its samples."""
-    data = asdict(run)
-    path, subjects = data.pop("path"), data.pop("subjects")
-    if run.problem:
-        data |= {"rounds": None, "ending": None}
-    return {"run": path.stem, "file": str(path), **data, "models": list(subjects)}
+    entries = []
+    for run in runs:
+        data = asdict(run) | {"models": list(run.subjects)}
+        del data["path"], data["subjects"]
+        unknown = {"rounds": None, "ending": None} if run.problem else {}
+        entries.append({"run": run.path.stem, "file": str(run.path)} | data | unknown)
+    return write_json({"runs": entries})
 
 
 def write_list_csv(runs: Sequence[RunSummary]) -> str:

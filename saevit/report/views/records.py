@@ -13,7 +13,8 @@ from saevit.runs.record import Environment, Record
 from saevit.runs.run import Run, Subject
 from saevit.runs.statistics import median
 
-PASSES = ("latency", "latency_again")  # quantities of the whole network, as timm's columns are
+PASSES = ("latency", "latency_again")  # quantities of the whole network
+OF_PASSES = ("infer_samples_per_sec", "infer_step_time", "infer_step_time_q1", "infer_step_time_q3")
 
 
 def count_column(key: str, quantity: str, divisor: float) -> Column[Record]:
@@ -58,10 +59,7 @@ RECORDS: tuple[Column[Record], ...] = (
     count_column("infer_gmacs", "macs", 1e9),
     count_column("infer_macts", "activations", 1e6),
     Column(key="infer_img_size", value=lambda r: size_value(r.conditions.img_size) if r.conditions else None),
-    *(
-        column.via(as_pass if column.key.startswith(("infer_step", "infer_samples")) else as_subject)
-        for column in LATENCIES
-    ),
+    *(column.via(as_pass if column.key in OF_PASSES else as_subject) for column in LATENCIES),
     *(environment_column(field.name) for field in fields(Environment)),
     Column(key="samples", value=lambda record: " ".join(map(repr, record.samples))),
     Column(key="notes", value=lambda record: "; ".join(record.notes)),

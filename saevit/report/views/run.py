@@ -113,7 +113,10 @@ def tabulate_facts(run: Run) -> tuple[Table, ...]:
     for fact in facts:
         where = NONE if fact.conditions is None else str(fact.conditions)
         rows.setdefault((fact.subject, where), {})[name_quantity(fact)] = describe_value(fact)
-        sources.setdefault(describe_source(fact), {})[name_quantity(fact)] = None
+        source = ", ".join(fact.notes)
+        if not source.startswith(fact.source):
+            source = f"{fact.source} ({source})" if source else fact.source
+        sources.setdefault(source, {})[name_quantity(fact)] = None
     table = Table(
         title="Facts",
         columns=text_columns("model", "conditions", *(f">{head}" for head in heads)),
@@ -134,12 +137,6 @@ def describe_value(fact: Record) -> str:
     if fact.unit == "bytes":
         return size(fact.value)
     return f"{fact.value:.1f}" if fact.unit == "%" else scaled(fact.value)
-
-
-def describe_source(fact: Record) -> str:
-    """Return where a value comes from as text."""
-    notes = ", ".join(fact.notes)
-    return notes if notes.startswith(fact.source) else f"{fact.source} ({notes})" if notes else fact.source
 
 
 def tabulate_samples(run: Run) -> tuple[Table, ...]:

@@ -1,24 +1,20 @@
-"""Labelled images by name: digits, folders with everything that lies in folders, timm's readers offline."""
+"""Folders of labelled images, with everything that lies in folders."""
 
 import itertools
 import multiprocessing
 import os
 import pickle
 import shutil
-import socket
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from saevit.checkpoint import About
-from saevit.errors import MissingPackageError, OptionError
+from saevit.errors import OptionError
 from saevit.images import UnreadableImage
 from saevit.text import printable
 from saevit.train.data_sources import open_data
@@ -46,32 +42,6 @@ def filled(folder: Path, classes: str, count: int = 5) -> None:
 def kept(source: Path | str, split: Split) -> list[int]:
     """Labels of a split."""
     return list(open_data(str(source), split).labels)
-
-
-def test_digits_are_split_by_class_and_the_same_every_time() -> None:
-    pytest.importorskip("sklearn")
-    train, validation, everything = (open_data("digits", s) for s in ("train", "validation", "all"))
-    assert (len(train), len(validation), len(everything)) == (1438, 359, 1797)
-    assert train.class_names == tuple("0123456789")
-    whole, out = Counter(everything.labels), Counter(validation.labels)
-    assert all(out[c] == round(0.2 * whole[c]) for c in range(10))
-    assert Counter(train.labels) + out == whole
-    assert "359 of them, 20 % of each class" in train.statement
-    again = open_data("digits", "validation")
-    pairs = zip(validation, again, strict=False)
-    assert all(a[0].tobytes() == b[0].tobytes() and a[1] == b[1] for a, b in list(pairs)[:50])
-    image, _ = train[0]
-    assert (image.mode, image.size) == ("RGB", (8, 8))
-    shown = {data[i][0].tobytes() for data in (validation,) for i in range(len(data))}
-    assert sum(train[i][0].tobytes() in shown for i in range(len(train))) < 10  # scans that are alike, if any
-
-
-def test_digits_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.partition(".")[0] == "sklearn"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(MissingPackageError, match=r"pip install 'saevit\[train\]'"):
-        open_data("digits", "train")
 
 
 def test_train_and_val_folders(tmp_path: Path) -> None:
@@ -208,13 +178,6 @@ def test_swapped_classes_are_other_data(tmp_path: Path) -> None:
     now = open_data(str(tmp_path), "all")
     assert before.fingerprint != now.fingerprint
     assert before.identity.changes(now.identity) == "1 image added to class a, 1 image removed from class b"
-
-
-def test_other_data_have_fingerprints_too() -> None:
-    pytest.importorskip("sklearn")
-    found = {open_data("digits", split).fingerprint for split in SPLITS}
-    assert len(found) == 3
-    assert open_data("digits", "all").fingerprint in found
 
 
 def test_class_folders_alone_are_split_in_each_class(tmp_path: Path) -> None:
@@ -422,90 +385,3 @@ def test_what_is_no_folder_is_one_line(source: str, tmp_path: Path, monkeypatch:
     with pytest.raises(OptionError) as caught:
         open_data(source, "train")
     assert str(caught.value).isprintable()
-
-
-@pytest.fixture
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any connection is a failure."""
-
-    def refuse(*_: object) -> None:
-        raise AssertionError("a connection was tried")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-
-
-@pytest.mark.usefixtures("no_network")
-def test_torchvision_data_where_they_lie(tmp_path: Path) -> None:
-    pytest.importorskip("torchvision", exc_type=RuntimeError)
-    from torchvision.datasets import MNIST
-
-    raw = tmp_path / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    for stem, count in (("train", 4), ("t10k", 2)):
-        header = (2051).to_bytes(4) + count.to_bytes(4) + (28).to_bytes(4) * 2
-        (raw / f"{stem}-images-idx3-ubyte").write_bytes(header + bytes(range(256))[:1] * (count * 784))
-        labels = bytes(range(count))
-        (raw / f"{stem}-labels-idx1-ubyte").write_bytes((2049).to_bytes(4) + count.to_bytes(4) + labels)
-    data = open_data("torch/mnist", "train", root=tmp_path)
-    assert (len(data), list(data.labels), data.num_classes) == (4, [0, 1, 2, 3], len(MNIST.classes))
-    image, label = data[3]
-    assert (image.mode, image.size, label) == ("RGB", (28, 28), 3)
-    assert len(open_data("torch/mnist", "validation", root=tmp_path)) == 2
-
-
-@pytest.mark.usefixtures("no_network")
-@pytest.mark.parametrize(
-    ("source", "has_root", "message"),
-    [
-        ("torch/cifar10", False, "needs --data-dir"),
-        ("torch/cifar10", True, "nothing is downloaded: Dataset not found"),
-        ("torch/cifar11", True, "Unknown torchvision dataset cifar11"),
-        ("tfds/mnist", True, "read as a stream"),
-        ("wds/x", True, "read as a stream"),
-        ("digits", True, "--data-dir is for torch/NAME and hfds/NAME"),
-    ],
-)
-def test_what_readers_refuse(source: str, has_root: bool, message: str, tmp_path: Path) -> None:
-    pytest.importorskip("torchvision", exc_type=RuntimeError)
-    with pytest.raises(OptionError, match=message):
-        open_data(source, "train", root=tmp_path if has_root else None)
-    with pytest.raises(OptionError):
-        open_data(source, "all", root=tmp_path)
-
-
-@pytest.mark.usefixtures("no_network")
-def test_hugging_face_data_where_they_lie(tmp_path: Path) -> None:
-    pytest.importorskip("datasets")
-    filled(tmp_path / "data" / "train", "ab", 2)
-    filled(tmp_path / "data" / "validation", "ab", 1)
-    (tmp_path / "data" / "train" / "a" / "0.png").write_bytes(b"broken")
-    data = open_data(f"hfds/{tmp_path / 'data'}", "train", root=tmp_path / "cache")
-    assert (data.class_names, Counter(data.labels)) == (("a", "b"), {0: 2, 1: 2})
-    found = [EvalImages(data, lambda image: torch.zeros(1))[i] for i in range(4)]
-    assert sum(isinstance(one, UnreadableImage) for one in found) == 1  # and no other in its place
-    with pytest.raises(OptionError, match="nothing is downloaded"):
-        open_data("hfds/imagenet-1k", "train", root=tmp_path / "cache")
-
-
-@pytest.mark.parametrize("in_chans", [1, 3])
-def test_what_a_network_takes(in_chans: int) -> None:
-    about = replace(NETWORK, mean=(0.5,) * in_chans, std=(0.25,) * in_chans, in_chans=in_chans)
-    transform = eval_transform(about, 1.0)
-    for image in (Image.new("RGB", (100, 60), (255, 255, 255)), Image.new("L", (20, 90), 255)):
-        x = transform(image)
-        assert x.shape == (in_chans, 32, 48)
-        assert torch.allclose(x, torch.full_like(x, 2.0))
-
-
-def test_two_channels_are_no_image() -> None:
-    about = replace(NETWORK, mean=(0.5,) * 2, std=(0.5,) * 2, in_chans=2)
-    with pytest.raises(OptionError, match=r"1 channel \(grey\) or 3"):
-        eval_transform(about)
-
-
-def test_the_crop_is_timms() -> None:
-    image = Image.new("RGB", (64, 64))
-    image.paste((255, 255, 255), (4, 4, 60, 60))  # exactly what 7/8 of the side keep
-    about = replace(NETWORK, img_size=(56, 56), mean=(0.0,) * 3, std=(1.0,) * 3)
-    assert torch.allclose(eval_transform(about)(image), torch.ones(3, 56, 56))
-    assert eval_transform(about, 1.0)(image)[0, 0, 0] < 0.1

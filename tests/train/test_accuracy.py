@@ -67,8 +67,10 @@ def file(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def no_folding(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oracle is neither ours nor timm's."""
-    real = module.for_inference
-    monkeypatch.setattr(module, "for_inference", lambda net: net if isinstance(net, Oracle) else real(net))
+    real = module.convert_for_inference
+    monkeypatch.setattr(
+        module, "convert_for_inference", lambda net: net if isinstance(net, Oracle) else real(net)
+    )
 
 
 def trained(net: nn.Module) -> LoadedNetwork:
