@@ -351,7 +351,9 @@ def test_an_end_leaves_no_process(tmp_path: Path, number: signal.Signals, moment
         os.killpg(process.pid, number)  # as a terminal does
     out, error = process.communicate(timeout=300)  # also waits until no worker holds the pipes
     assert out == ""
-    assert "Traceback" not in error
+    # Python's own error in a worker whose parent was killed between starting it and sending its work
+    is_orphan = number == signal.SIGKILL and "EOFError: Ran out of input" in error
+    assert is_orphan or "Traceback" not in error
     if number != signal.SIGKILL:
         assert process.returncode == 130
         assert error.splitlines()[1:] == ["error: interrupted"]
