@@ -34,7 +34,7 @@ class MeasureError(SaevitError):
 
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or its type if the message is empty."""
-    return str(error).partition("\n")[0] or type(error).__name__
+    return str(error).strip().partition("\n")[0].rstrip(".:") or type(error).__name__
 
 
 def name_and_line(error: BaseException) -> str:
