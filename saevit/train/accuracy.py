@@ -15,7 +15,7 @@ from saevit.errors import MeasureError, MemoryLimitError, OptionError
 from saevit.machine import is_out_of_memory, usable_cores
 from saevit.measure.conditions import pin_threads, place_network, resolve_device, synchronizer
 from saevit.measure.environment import environment
-from saevit.measure.timing import NextStep, Tell
+from saevit.measure.progress import NextStep, Tell
 from saevit.model.pyramid import SAEViT
 from saevit.models import LoadedNetwork, check_memory, convert_for_inference
 from saevit.runs.evaluation import ClassResult, Evaluation
