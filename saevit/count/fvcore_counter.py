@@ -99,7 +99,7 @@ THEIR_CONTRACTIONS = frozenset({"aten::addmm", "aten::bmm", "aten::mm", "aten::l
 
 
 class Handles:
-    """Handles for one analysis that record our count and fvcore's own of each operator side by side."""
+    """Handles for one analysis that record our count of each operator and fvcore's own."""
 
     def __init__(self, theirs: dict[str, Handle]) -> None:
         self.theirs = theirs
@@ -117,7 +117,7 @@ class Handles:
         )
 
     def own(self, kind: str, inputs: list[Any], outputs: list[Any]) -> int:
-        """MACs by our handle, else by fvcore's where it is of a contraction, else none."""
+        """Return the MACs by our handle, else by fvcore's if it is of a contraction, else 0."""
         handle = OWN_HANDLES.get(kind) or (self.theirs[kind] if kind in THEIR_CONTRACTIONS else None)
         counted = handle(inputs, outputs) if handle else 0
         if counted is None:
@@ -125,7 +125,7 @@ class Handles:
         return read_amount(counted or 0)
 
     def box(self, kind: str, inputs: list[Any], outputs: list[Any]) -> int:
-        """What fvcore books for a node unaided: nothing where it has no handle."""
+        """Return what fvcore counts of a node without our handles."""
         try:
             return read_amount(self.theirs[kind](inputs, outputs)) if kind in self.theirs else 0
         except (AssertionError, IndexError, NotImplementedError, TypeError) as error:
@@ -183,7 +183,7 @@ def subtract_children(inclusive: dict[str, int]) -> dict[str, int]:
 
 
 def explain_differences(by_operator: Counter[str]) -> dict[str, int]:
-    """Say for each operator how fvcore as it comes differs from our count, in MACs."""
+    """Return for each operator how fvcore without our handles differs from our count, in MACs."""
     kinds = dict.fromkeys(key.partition(" ")[2] for key in by_operator)
     found = {}
     for kind in kinds:

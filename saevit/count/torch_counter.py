@@ -73,7 +73,7 @@ def wrap_formula(formula: Formula) -> Formula:
 
 
 class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does not type it
-    """Enters every operator that runs under it, at the path of the module that is running."""
+    """Records every operator that runs under it, at the path of the module that is running."""
 
     def __init__(self, running: list[str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -98,13 +98,13 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does 
                 return out
         out = func(*args, **kwargs)
         if packet in self.formulas:
-            self.enter_contraction(packet, self.formulas[packet](*args, **kwargs, out_val=out), out)
+            self.record_contraction(packet, self.formulas[packet](*args, **kwargs, out_val=out), out)
         elif not uses_weights_alone(args):
-            self.enter_other(func._schema.name, out)
+            self.record_other(func._schema.name, out)
         return out
 
-    def enter_contraction(self, packet: Any, flops: int, out: Any) -> None:
-        """Book a contraction: half its FLOPs, and its result's elements."""
+    def record_contraction(self, packet: Any, flops: int, out: Any) -> None:
+        """Record a contraction: half its FLOPs, and its result's elements."""
         macs, odd = divmod(flops, 2)
         assert not odd, f"{packet} has {flops} FLOPs, which is no whole number of multiply-adds"
         self.macs[self.running[-1]] += macs
@@ -112,8 +112,8 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does 
         if packet not in flop_counter.flop_registry:
             self.unknown_to_torch[str(packet)] += macs
 
-    def enter_other(self, name: str, out: Any) -> None:
-        """Book an operator without a formula: apart, or as uncounted."""
+    def record_other(self, name: str, out: Any) -> None:
+        """Record an operator without a formula: apart, or as uncounted."""
         kind = kind_of(name)
         if kind == "arithmetic":
             self.apart[short_name(name)] += count_elements(out)
@@ -122,7 +122,7 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does 
 
 
 class AttentionAsOne(TorchFunctionMode):
-    """Books scaled_dot_product_attention as one operator, whether a fused kernel runs or products do."""
+    """Records scaled_dot_product_attention as one operator, both for a fused kernel and for products."""
 
     def __init__(self, ledger: Ledger) -> None:
         super().__init__()
@@ -142,7 +142,7 @@ class AttentionAsOne(TorchFunctionMode):
 
 
 def uses_weights_alone(args: tuple[Any, ...]) -> bool:
-    """Return whether an operator is given parameters only: no work on an image, whatever the batch."""
+    """Return whether an operator is given parameters only: no work on an image, for any batch."""
     tensors = [arg for arg in args if isinstance(arg, Tensor)]
     return bool(tensors) and all(isinstance(tensor, nn.Parameter) for tensor in tensors)
 

@@ -18,7 +18,7 @@ from saevit.explore.dynamic import Programmer
 from saevit.explore.journal import SearchError, open_journal
 from saevit.explore.question import Search
 from saevit.explore.sweep import RandomSample, Sweep, Work
-from saevit.measure.interrupts import ENDING, hold_signals
+from saevit.measure.progress import ENDING, hold_signals
 
 ENGINES = ("local", "ray")
 WORTH_A_PROCESS = 2**26  # variants, below which starting processes takes longer than the work

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from saevit.count.tracing import copy_placed
-from saevit.errors import OptionError, nearest
+from saevit.errors import OptionError, first_line, nearest
 from saevit.machine import most_threads
 from saevit.runs.record import Conditions
 
@@ -122,12 +122,6 @@ def precision_note(conditions: Conditions) -> str | None:
     }
     rounded = [f"{what} in {mode}" for what, mode in modes.items() if mode not in ("ieee", "none")]
     return f"fp32 with {' and '.join(rounded)}, as torch is set" if rounded else None
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or its type if the message is empty."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".:") if lines else type(error).__name__
 
 
 def _try_out(device: str, dtype: torch.dtype) -> None:

@@ -14,21 +14,19 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from saevit.errors import OptionError, SaevitError
+from saevit.errors import OptionError, SaevitError, first_line, name_and_line
 from saevit.machine import is_out_of_memory
 from saevit.measure.conditions import (
     example_input,
-    first_line,
     pin_threads,
     place_network,
     precision_note,
     synchronizer,
 )
 from saevit.measure.environment import environment, load_average
-from saevit.measure.interrupts import hold_signals
-from saevit.measure.runtimes import Call, find_runtime
+from saevit.measure.progress import NextStep, Tell, hold_signals
+from saevit.measure.runtimes import find_runtime
 from saevit.measure.timer import time_call, warm_up
-from saevit.measure.timing import NextStep, Tell
 from saevit.runs.record import Conditions, Record, utc_now
 from saevit.runs.run import TWIN, Ending, Run, Subject
 from saevit.runs.statistics import rounds_needed
@@ -117,7 +115,7 @@ class _Entry:
     batch_size: int  # asked for
     channels: int
     network: Callable[[Conditions], nn.Module]  # placed on the device
-    call: Callable[[], float] | None = None  # takes one sample; None: not prepared
+    sample: Callable[[], float] | None = None  # takes one sample; None: not prepared
 
 
 @dataclass(kw_only=True)
@@ -156,7 +154,7 @@ class _Session:
                     continue
                 text = f"round {number + 1} of {rounds}, {label}"
                 tell(NextStep(text=text, done=number / rounds, eta=left))
-                seconds = _attempt(entry, functools.partial(_sample, entry))
+                seconds = _attempt(entry, _sample)
                 if seconds is not None:
                     samples[label] = seconds
                 elif not entry.subject.failure:
@@ -246,7 +244,7 @@ def _make_entries(models: Sequence[TimedModel]) -> list[_Entry]:
 
 def _prepare(entry: _Entry, min_time: float) -> None:
     """Build, place and warm up, at a smaller batch while memory runs out; ends ready or with a failure."""
-    warm = functools.partial(_warm, entry, min_time)
+    warm = functools.partial(_warm, min_time=min_time)
     while entry.subject.failure is None and _attempt(entry, warm) is None:
         pass
 
@@ -274,31 +272,31 @@ def _warm(entry: _Entry, min_time: float) -> bool:
         warmup_s=seconds,
         notes=tuple(note for note in notes if note),
     )
-    entry.call = functools.partial(_sample_call, call, synchronize, min_time, warm.calls)
+
+    def sample() -> float:
+        """Return seconds per batch, after an untimed call: the caches hold data of the previous subject."""
+        with pin_threads(conditions.threads), torch.inference_mode():
+            call()
+            return time_call(call, synchronize, min_time, warm.calls).seconds
+
+    entry.sample = sample
     return True
 
 
 def _sample(entry: _Entry) -> float:
-    """Return seconds per batch."""
-    assert entry.call is not None  # prepared before the first round, and again after running out of memory
-    with pin_threads(entry.subject.conditions.threads), torch.inference_mode():
-        return entry.call()
+    assert entry.sample is not None  # prepared before the first round, and again after memory ran out
+    return entry.sample()
 
 
-def _sample_call(call: Call, synchronize: Callable[[], None], min_time: float, calls: int) -> float:
-    """Take one sample, after one untimed call: the caches hold the data of the previous subject."""
-    call()
-    return time_call(call, synchronize, min_time, calls).seconds
-
-
-def _attempt(entry: _Entry, step: Callable[[], T]) -> T | None:
+def _attempt(entry: _Entry, step: Callable[[_Entry], T]) -> T | None:
     """Return the step's result; if it fails, return None and cut the entry to half its batch or fail it."""
     try:
-        return step()
+        return step(entry)
     except Exception as error:
-        exhausted, reason = is_out_of_memory(error), _reason(error)
+        exhausted = is_out_of_memory(error)
+        reason = first_line(error) if isinstance(error, SaevitError) else name_and_line(error)
     # Only after the except block are the traceback and the tensors that it held released.
-    entry.call = None
+    entry.sample = None
     conditions = entry.subject.conditions
     if torch.device(conditions.device).type != "cpu" and exhausted:
         torch.accelerator.empty_cache()
@@ -309,8 +307,3 @@ def _attempt(entry: _Entry, step: Callable[[], T]) -> T | None:
         reason = "out of memory at batch 1" if exhausted else reason
         entry.subject = replace(entry.subject, failure=reason)
     return None
-
-
-def _reason(error: Exception) -> str:
-    text = first_line(error)
-    return text if isinstance(error, SaevitError) else f"{type(error).__name__}: {text}"

@@ -14,12 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from saevit.errors import MeasureError, OptionError, nearest, need
+from saevit.errors import MeasureError, OptionError, first_line, nearest, need
 from saevit.export.formats import EXTRA, Shape, first_cause, silence_exporters
 from saevit.export.onnx import INPUT, OUTPUT, make_onnx_model
 from saevit.export.openvino import compile_openvino, make_openvino_model
 from saevit.machine import is_out_of_memory
-from saevit.measure.conditions import first_line
 from saevit.runs.record import Conditions
 
 Call = Callable[[], object]
