@@ -19,7 +19,7 @@ from saevit.explore.dynamic import Programmer
 from saevit.explore.journal import SearchError, open_journal
 from saevit.explore.question import Search
 from saevit.explore.sweep import RandomSample, Sweep, Work
-from saevit.measure.interrupts import ENDING, hold_signals
+from saevit.measure.progress import ENDING, hold_signals
 
 Engine = Literal["local", "ray"]
 ENGINES = ("local", "ray")
