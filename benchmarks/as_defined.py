@@ -1,8 +1,8 @@
-"""The network as it is defined beside its folded form, in inference: what does not folding cost?
+"""Compare the latency of the defined form with that of the folded form.
 
     python benchmarks/as_defined.py [--rounds 15] [--dtypes fp32,bf16] [--batch-sizes 1,16]
 
-The defined form in both memory layouts, of which the better one counts. One interleaved run a row; two
+The defined form runs in both memory layouts, and the faster layout counts. One interleaved run per row, two
 threads, 224 px. Prints Markdown. Three minutes on two cores.
 """
 
@@ -31,7 +31,7 @@ BASE = Conditions(
 
 
 def defined(name: str) -> SAEViT:
-    """Return a preset as it is defined."""
+    """Return the defined form of a preset."""
     return build(parse(name))
 
 

@@ -1,9 +1,9 @@
-"""What looking costs: an overview beside a plain forward pass, and the most memory that the process held.
+"""Compare the time of an attention overview with a plain forward pass, and report the peak memory.
 
     python benchmarks/attention_capture.py [VARIANT] [IMG_SIZE] [ROUNDS]
 
-The overview is everything but drawing: reading the image, the recorded pass, maps, numbers, redundancy. Both
-run in turn in every round. Prints Markdown for docs/benchmarks.md.
+The overview includes everything except drawing: reading the image, the recorded pass, maps, numbers and
+redundancy. Both run in every round. Prints Markdown for docs/benchmarks.md.
 """
 
 import resource

@@ -1,11 +1,11 @@
-"""Does the capacity score order published models? Rank correlation with top-1 within families of the table.
+"""Report the rank correlation of the capacity score with published top-1, within families of models.
 
     python benchmarks/capacity_correlation.py [--least N]
 
 Builds every timm model of the published table without weights, walks its convolutions and linear layers once
 (the classifier left out), and computes the same entropy as `saevit.explore.capacity`. Families with fewer
 than N models are left out; distilled models, extra data and other sizes than 224 px are, too. Spearman's rho
-of MACs and of parameters with top-1 stands beside it: a score that orders no better than those adds nothing.
+of MACs and of parameters with top-1 is reported too: a score that ranks no better than those is not useful.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""Digits trained by `saevit train`: saevit_pico, a baseline of its size, and what each part gives.
+"""Train variants and a baseline on digits with `saevit train`, several seeds each.
 
     python benchmarks/digits.py [MODEL ...] [--seeds 3] [--img-size 32]
 
-Every row is the same command with another model; seeds are the outer loop, so that what the machine does
-meanwhile hits all rows alike. top-1 is of the 359 held-out digits after the last epoch, so that no epoch is
-chosen by them; the best epoch's mean stands beside it. Seconds are of the whole command. Prints Markdown.
+Every row is the same command with another model. Seeds are the outer loop, so that changes of the machine's
+load affect all rows. top-1 is on the 359 held-out digits after the last epoch, so that they select no epoch;
+the mean of the best epochs is reported too. Seconds are of the whole command. Prints Markdown.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""How many variants a second `saevit explore` looks at, against fvcore, and how long large spaces take.
+"""Measure how many variants per second `saevit explore` evaluates, and compare with fvcore.
 
     python benchmarks/explore_speed.py [--jobs N]
 
-Prints Markdown for docs/benchmarks.md. Each search runs as a process of its own, so that its peak memory is
-its own; fvcore counts built models (on the meta device) in the same run, on one core.
+Prints Markdown for docs/benchmarks.md. Each search runs in a separate process, so that peak memory is
+per search; fvcore counts built models (on the meta device) in the same run, on one core.
 """
 
 import argparse
@@ -101,7 +101,7 @@ def search(name: str, workers: int, queue: Any) -> None:
 
 
 def in_a_process(name: str, workers: int) -> Finished:
-    """Run one search in a fresh process, its start counted apart."""
+    """Run one search in a new process, and time its start separately."""
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
     process = context.Process(target=search, args=(name, workers, queue))

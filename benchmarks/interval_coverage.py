@@ -1,8 +1,8 @@
-"""How often the interval of a ratio contains 1 where nothing differs, under four shapes of noise.
+"""Measure how often the interval of a ratio contains 1 for equal subjects, for four distributions of noise.
 
     python benchmarks/interval_coverage.py [RUNS]
 
-Simulated times, so no model is built and the figures are the same everywhere. Prints a Markdown table.
+Times are simulated, so no model is built and the figures are the same on every machine. Prints Markdown.
 """
 
 import random

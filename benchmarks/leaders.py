@@ -1,4 +1,4 @@
-"""The presets beside the leaders of their classes, in every runtime: is a light network also a fast one?
+"""Compare the latency of the presets with that of the leaders of their classes, in every runtime.
 
     python benchmarks/leaders.py [--only SETTING ...] [--rivals NAME ...] [--rounds 15] [--write PAGE]
 
@@ -95,7 +95,7 @@ class Form:
 
 
 def ours(name: str) -> nn.Module:
-    """Return a preset as it is timed."""
+    """Return the form of a preset that is timed."""
     return fold(build(parse(name)))
 
 

@@ -1,4 +1,4 @@
-"""How far equal things differ: the same variant timed twice, interleaved and one after the other.
+"""Measure how far two timings of the same variant differ, interleaved and one after the other.
 
     python benchmarks/noise_floor.py [RUNS]
 
@@ -35,7 +35,7 @@ def main(runs: int) -> None:
     found = [one_run(seed) for seed in range(runs)]
     floors = [run.noise_floor for run in found if run.noise_floor]
     medians = [median(run.timed[0].samples) for run in found]
-    apart = [abs(b / a - 1) for a, b in pairwise(medians)]
+    changes = [abs(b / a - 1) for a, b in pairwise(medians)]
     rounds = [ratio(run.twin, run.timed[0].samples) for run in found if run.twin]
     together = [abs(r.median - 1) for r in rounds]
     print(f"{VARIANT}, 224 px, batch 1, fp32, {runs} runs of {ROUNDS} rounds; {environment().cpu}")
@@ -44,7 +44,7 @@ def main(runs: int) -> None:
     print(
         f"| interleaved | {median(together):.1%} | {quantile(together, 0.8):.1%} | {inside}/{len(floors)} |"
     )
-    print(f"| one run after the other | {median(apart):.1%} | {quantile(apart, 0.8):.1%} | - |")
+    print(f"| one run after the other | {median(changes):.1%} | {quantile(changes, 0.8):.1%} | - |")
 
 
 if __name__ == "__main__":

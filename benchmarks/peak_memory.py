@@ -1,4 +1,4 @@
-"""How much more memory a process takes than the closed form counts: eager torch on a CPU, Linux only.
+"""Compare the memory of a process with the counted memory: eager torch on a CPU, Linux only.
 
     python benchmarks/peak_memory.py
 

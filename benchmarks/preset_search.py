@@ -1,4 +1,4 @@
-"""Search the sizes of a preset: the variant at its budget that is fastest where people deploy.
+"""Search the sizes of a preset: the fastest variant at its budget in the runtimes for deployment.
 
     python benchmarks/preset_search.py saevit_small [--sample 32] [--top 6] [--rounds 7]
     python benchmarks/preset_search.py saevit_small --beside VARIANT ...
@@ -192,7 +192,7 @@ def spec_of(name: str, sizes: Sizes, row: int) -> VariantSpec:
 
 
 def folded(spec: VariantSpec) -> nn.Module:
-    """Return a variant as it is timed."""
+    """Return the form of a variant that is timed."""
     return fold(build(spec))
 
 

@@ -1,8 +1,8 @@
-"""Kill compare, explore, train and export at random moments, and check what they leave behind.
+"""Kill compare, explore, train and export at random moments, and check the files that they leave.
 
     python benchmarks/random_kills.py [--kills 500] [--seed 0] [--only train]
 
-Each kill is a signal (SIGKILL, SIGTERM or SIGINT) at a uniformly drawn moment of a command's life. An
+Each kill is a signal (SIGKILL, SIGTERM or SIGINT) at a uniformly drawn moment of a command's life. A
 search or a training is continued after each kill until it ends, and must then equal an uninterrupted one.
 Prints one line per problem and a table in Markdown; exits with 1 if there is a problem.
 """

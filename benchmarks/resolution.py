@@ -1,9 +1,9 @@
-"""From 224 to 1024 px: how time and activation memory grow, sparse and dense attention and a class leader.
+"""Measure time and activation memory from 224 to 1024 px: sparse attention, dense attention, a class leader.
 
     python benchmarks/resolution.py [--rounds 5]
 
 Batch 1, fp32, two threads; the variants folded, the leader in channels_last. Memory is the most that
-activations hold at once, the input included, traced over a pass of the very network that is timed. Dense
+activations hold at once, the input included, traced over a pass of the same network that is timed. Dense
 attention is timed up to 512 px and traced at every size: at 1024 px it has 65,536 tokens in its first stage.
 Prints Markdown.
 """

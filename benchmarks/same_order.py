@@ -1,4 +1,4 @@
-"""Two runs of the default comparison: do they agree where both resolve a difference, and what do they cost?
+"""Run the default comparison twice, and report whether the resolved differences agree.
 
     python benchmarks/same_order.py [OPTIONS of saevit compare]
 
@@ -31,7 +31,7 @@ class Finished:
 
 
 def one_run(options: list[str], folder: Path) -> Finished:
-    """Run the comparison as a process of its own."""
+    """Run the comparison in a separate process."""
     target = folder / "found.json"
     command = [sys.executable, "-m", "saevit_cli", "compare", *options]
     command += ["--json", str(target), "--overwrite", "--store", str(folder / "store")]
@@ -47,7 +47,7 @@ def one_run(options: list[str], folder: Path) -> Finished:
 
 
 def verdicts(run: Finished) -> dict[tuple[str, str], Verdict]:
-    """Return what a run says of any two of its models."""
+    """Return the relation of any two models of a run."""
     pairs = combinations(run.samples, 2)
     return {(a, b): ratio(run.samples[a], run.samples[b]).verdict for a, b in pairs}
 

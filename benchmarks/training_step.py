@@ -1,8 +1,8 @@
-"""One training step, forward and backward without an optimizer, of saevit_tiny beside its class leader.
+"""Time forward and backward of one training step, without optimizer, of saevit_tiny and its class leader.
 
     python benchmarks/training_step.py [--batch-size 16] [--rounds 15]
 
-Both in training mode and in both layouts, fp32, 224 px; every model once a round, in shuffled order. Prints
+Both in training mode and in both layouts, fp32, 224 px; every model once per round, in shuffled order. Prints
 Markdown.
 """
 

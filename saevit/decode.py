@@ -1,4 +1,4 @@
-"""Data from a file as exact types: the one decoder wherever saevit reads a file."""
+"""Data of files as exact types: JSON and dataclasses, with errors that name the field and the rule."""
 
 import json
 from functools import cache
@@ -16,14 +16,14 @@ T = TypeVar("T")
 
 
 class DecodeError(SaevitError, ValueError):
-    """Data of another form: one line that names the field, its value and the rule."""
+    """Data that do not have the expected form: one line that names the field, its value and the rule."""
 
 
 def parse_json(text: str | bytes) -> Any:
     """Parse JSON whose numbers are finite and bounded, and whose text has no control characters.
 
     Raises:
-        DecodeError: it is no such JSON.
+        DecodeError: it is not such JSON.
     """
     try:
         data = json.loads(text, parse_constant=refuse_constant)

@@ -1,4 +1,4 @@
-"""What can go wrong for a user, and the one door for optional packages."""
+"""The errors that users see, and the import of optional packages."""
 
 import difflib
 from collections.abc import Iterable
@@ -9,11 +9,11 @@ MOST_NAMED = 20  # choices that one line can hold
 
 
 class SaevitError(Exception):
-    """Any error whose message is meant for the user: one line with the value, the rule and a way out."""
+    """An error for the user: one line that names the value, the rule and the nearest valid choice."""
 
 
 class SpecError(SaevitError, ValueError):
-    """A variant that cannot exist, or text that names none."""
+    """A variant that cannot exist, or text that is no variant."""
 
 
 class OptionError(SaevitError, ValueError):
@@ -57,14 +57,14 @@ def need(module: str, extra: str | None = None) -> ModuleType:
     """Import an optional or fragile package, or say in one line how to get it.
 
     Raises:
-        MissingPackageError: it is not installed, or (torchvision's usual fate) was built for another torch.
+        MissingPackageError: it is not installed, or it is torchvision built for another torch.
     """
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
         package = module.partition(".")[0]
         if error.name is None or error.name.partition(".")[0] != package:
-            raise  # installed, but itself broken: hiding that would send the user the wrong way
+            raise  # installed but broken: the message about installing would mislead
         target = f"'saevit[{extra}]'" if extra else package
         raise MissingPackageError(f"{package} is not installed: pip install {target}") from error
     except RuntimeError as error:

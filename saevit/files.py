@@ -1,4 +1,4 @@
-"""One door for files: what a path is, bounded reading, replacing by a rename, one owner for an output."""
+"""Files: what a path is, reading of bounded size, replacing by a rename, and one owner for an output."""
 
 import contextlib
 import hashlib
@@ -25,7 +25,7 @@ def expand(text: str) -> Path:
     if text.startswith(ADDRESS):
         return Path(os.fsdecode(unquote_to_bytes(text.removeprefix(ADDRESS))))
     path = Path(text)
-    with contextlib.suppress(RuntimeError):  # no such user, no home: the text is the name
+    with contextlib.suppress(RuntimeError):  # no such user or no home: the path stays as it is written
         path = path.expanduser()
     return path
 
@@ -107,7 +107,7 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
 
 @contextmanager
 def owned(path: Path) -> Iterator[None]:
-    """Own an output file or folder while the block runs: a second process that wants it is refused.
+    """Own an output file or folder while the block runs: a second process that opens it gets an error.
 
     The lock is a hidden file beside a file, or within a folder that exists. A process that dies leaves the
     file but not the lock: the next one takes it over, and removes what `replace_file` left unfinished.
@@ -131,22 +131,22 @@ def owned(path: Path) -> Iterator[None]:
         )
     _held.add(handle)
     try:
-        with contextlib.suppress(OSError):  # a full disk: the number is for a message alone
+        with contextlib.suppress(OSError):  # a full disk: the number is only for a message
             os.write(handle, str(os.getpid()).encode())
         yield
     finally:
         _held.discard(handle)
-        lock.unlink(missing_ok=True)  # before the lock is given up, so that nobody locks a file that goes
+        lock.unlink(missing_ok=True)  # while it is locked, so that no process locks a removed file
         os.close(handle)
 
 
 def _beginning(target: Path) -> str:
-    """Return how the names of the hidden files of an output begin; short, whatever its own name."""
+    """Return the prefix of an output's hidden files, of a fixed length."""
     return f"{TEMPORARY}{hashlib.blake2b(os.fsencode(target.name), digest_size=6).hexdigest()}-"
 
 
 def _locked(lock: Path) -> int | None:
-    """Return the descriptor of a lock file that this process has locked; None: another one has."""
+    """Return the descriptor of a lock file that this process has locked; None: another process has."""
     import fcntl
 
     while True:

@@ -62,7 +62,7 @@ def count_model(
         return costs, {"torch": count}
     except SaevitError:
         raise
-    except Exception as error:  # whatever the network raises at this size, or without data to look at
+    except Exception as error:  # any that the network raises at this size, or without data
         size = f"{img_size[0]} x {img_size[1]} px"
         raise MeasureError(f"{model} cannot be counted at {size}: {name_and_line(error)}") from error
 

@@ -10,7 +10,8 @@ from saevit.count.model_costs import ModelCosts
 from saevit.count.receipt import ReceiptLine
 from saevit.errors import MemoryLimitError, OptionError, nearest
 from saevit.machine import check_fits, free_memory
-from saevit.measure.timing import NextStep, Tell, TimingOptions, builder_of, list_conditions, time_models
+from saevit.measure.progress import NextStep, Tell
+from saevit.measure.timing import TimingOptions, builder_of, list_conditions, time_models
 from saevit.models import count_model, is_baseline
 from saevit.runs.record import BYTES, Conditions, Dtype, Record, utc_now
 from saevit.runs.run import Run

@@ -1,29 +1,24 @@
-"""Text from elsewhere: shown without control characters, and read as numbers of bounded size."""
+"""Text of users and files: shown without control characters, and read as numbers of bounded size."""
 
 import math
 import unicodedata
 
 MOST_DIGITS = 18  # of a whole number: every one of these fits in 64 bits
 MOST_CHARACTERS = 40  # of a number with a fraction or an exponent
-UNPRINTABLE = (
-    "Cc",
-    "Cf",
-    "Cs",
-    "Zl",
-    "Zp",
-)  # control, format (bidirectional too), surrogate, line separators
+# Unicode's categories of control and format characters, surrogates and line separators.
+UNPRINTABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def printable(text: str) -> str:
     """Escape what a terminal, a table or a file must not receive: control characters, lone surrogates."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(escaped(c) if unicodedata.category(c) in UNPRINTABLE else c for c in text)
-
-
-def escaped(character: str) -> str:
-    """Return a character as `\\n`, `\\x1b` or `\\udce9`."""
-    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+    return "".join(
+        c.encode("unicode_escape", "surrogatepass").decode("ascii")  # such as \\n, \\x1b, \\udce9
+        if unicodedata.category(c) in UNPRINTABLE
+        else c
+        for c in text
+    )
 
 
 def read_whole(text: str) -> int:
@@ -47,7 +42,7 @@ def read_number(text: str) -> float:
     """
     if len(text) > MOST_CHARACTERS:
         raise ValueError(f"{abbreviated(text)} is not a number of at most {MOST_CHARACTERS} characters")
-    if not text.isascii() or "_" in text:  # what Python reads, and no other program
+    if not text.isascii() or "_" in text:  # what Python reads, other programs do not
         raise ValueError(f"{printable(text)} is not a number written with digits 0 to 9")
     value = float(text)  # its error names the text
     if not math.isfinite(value) or 0 < abs(value) < 1e-300:

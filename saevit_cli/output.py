@@ -30,7 +30,7 @@ from saevit.text import printable
 from saevit_cli import display
 
 if TYPE_CHECKING:
-    from saevit.measure import timing
+    from saevit.measure.progress import NextStep
     from saevit.report.columns import Table
     from saevit.runs.run import Run
     from saevit.runs.store import Writer
@@ -228,7 +228,7 @@ def kept(folder: Path | None, *, wanted: bool) -> "Iterator[Writer | None]":
 @contextmanager
 def measuring(
     store: Path | None, *, wanted: bool = True
-) -> "Iterator[tuple[Writer | None, Callable[[timing.NextStep], None]]]":
+) -> "Iterator[tuple[Writer | None, Callable[[NextStep], None]]]":
     """Yield the writer of a run (see `kept`) and the function that shows its steps on a progress bar."""
     with kept(store, wanted=wanted) as writer, display.show_progress() as tell:
         yield writer, lambda step: tell(step.text, step.done, step.eta)

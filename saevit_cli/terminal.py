@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from saevit.measure.interrupts import ENDING
+from saevit.measure.progress import ENDING
 from saevit_cli.output import INTERRUPTED
 
 

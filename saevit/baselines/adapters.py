@@ -44,7 +44,7 @@ def split_prefix(model: str) -> tuple[Adapter, str] | None:
 def map_same_networks(models: Sequence[str]) -> dict[str, str]:
     """Return for every model the first of the list that is the same network, often itself.
 
-    The same network is the same library's, of the same name, whatever the tag: its trainings differ in
+    The same network is the same library's, of the same name, for any tag: its trainings differ in
     weights and accuracy, not in cost. A tag that chooses the architecture is part of the name. Any other
     text, a variant's or a published id that nobody builds, is the same as itself alone.
     """

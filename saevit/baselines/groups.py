@@ -1,4 +1,4 @@
-"""Names to subjects: one MODEL argument may be a variant, a group, a published model or a library's names.
+"""From a MODEL argument to models: a variant, a group, a published model, or a library's names.
 
 The groups are rules over the published table. GMACs are those of the published evaluation, at its size (such
 as 256 px), also when models are compared at another size. Distilled models belong to groups (`Published.mark`
@@ -74,7 +74,7 @@ def list_group(name: str) -> tuple[str, ...]:
 
 
 def expand_model(text: str, presets: Collection[str]) -> tuple[str, ...]:
-    """Return the subjects that one MODEL argument stands for.
+    """Return the models that one MODEL argument names.
 
     | text | subjects |
     | --- | --- |

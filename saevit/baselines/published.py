@@ -139,7 +139,7 @@ def find_row(text: str) -> Published | None:
 
     Where several tags of a name have rows, the name alone means the only core one among them; where there is
     not exactly one, it means none. A tag that has no row is not found: its accuracy would be another's. After
-    `birder:` stands birder's own name of a relative.
+    `birder:` comes birder's own name of a relative.
     """
     if text.startswith(birder_models.PREFIX):
         name = text.removeprefix(birder_models.PREFIX)

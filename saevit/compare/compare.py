@@ -18,7 +18,8 @@ from saevit.compare.candidates import (
 from saevit.compare.comparison import Candidate, Comparison
 from saevit.count.model_costs import ModelCosts
 from saevit.errors import MemoryLimitError, OptionError, SaevitError, nearest
-from saevit.measure.timing import NextStep, Tell, TimingOptions, list_conditions, time_models
+from saevit.measure.progress import NextStep, Tell
+from saevit.measure.timing import TimingOptions, list_conditions, time_models
 from saevit.models import check_img_size, count_model
 from saevit.runs.record import COUNTS, Conditions, Dtype
 from saevit.runs.run import Run, Subject

@@ -49,7 +49,7 @@ def short_name(schema_name: str) -> str:
 
 @cache
 def kind_of(schema_name: str) -> Kind:
-    """Say what an operator without a formula does, from its qualified name such as `aten::relu_`.
+    """Return what an operator without a formula does, from its qualified name such as `aten::relu_`.
 
     A view, or a name in MOVEMENT, moves data; a name in ARITHMETIC, or an operator that PyTorch itself tags
     as point-wise or a reduction, computes without contracting. All else is unknown, other libraries'
@@ -66,7 +66,7 @@ def kind_of(schema_name: str) -> Kind:
 
 
 def kind_by_tag(name: str) -> Kind:
-    """Say what an operator in no list does, from what PyTorch declares of its overloads."""
+    """Return what an operator in no list does, from what PyTorch declares of its overloads."""
     packet = getattr(torch.ops.aten, name, None)
     if packet is None:
         return "unknown"

@@ -30,9 +30,9 @@ class Peak:
 
 
 class MemoryWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does not type it
-    """Adds up the storages that operators allocate, and takes each off when its last tensor dies.
+    """Adds up the storages that operators allocate, and subtracts each when its last tensor is freed.
 
-    Beyond `most` bytes it raises MemoryLimitError, before what was allocated last is filled.
+    Beyond `most` bytes it raises MemoryLimitError, before the last allocation is filled.
     """
 
     def __init__(self, running: list[str], most: float = math.inf) -> None:
@@ -49,7 +49,7 @@ class MemoryWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch 
             self.known[storage_key(tensor)] = None
 
     def see(self, tensor: Tensor, op: str) -> None:
-        """Enter a tensor's storage, unless it is one already seen: a view, or a result written in place."""
+        """Add a tensor's storage, unless it is known: of a view, or of a result written in place."""
         storage, key = tensor.untyped_storage(), storage_key(tensor)
         if key in self.known or tensor.device.type == "meta":  # which has no memory
             return
@@ -77,7 +77,7 @@ class MemoryWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch 
 
 
 def storage_key(tensor: Tensor) -> int:
-    """Return what names a storage as long as it lives."""
+    """Return a key that is unique to a storage while it exists."""
     key: int = tensor.untyped_storage()._cdata
     return key
 

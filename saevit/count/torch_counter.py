@@ -38,31 +38,14 @@ def attention_flops(q: torch.Size, k: torch.Size, v: torch.Size, *_: object, **_
     return 2 * prod(q[:-1]) * k[-2] * (q[-1] + v[-1])
 
 
-def dot_flops(a: torch.Size, *_: object, **__: object) -> int:
-    """FLOPs of a dot product, or of a matrix (n, k) times a vector."""
-    return 2 * prod(a)
-
-
-def addmv_flops(_: torch.Size, a: torch.Size, *__: object, **___: object) -> int:
-    """FLOPs of x + a b with a (n, k) and a vector b."""
-    return 2 * prod(a)
-
-
-def addbmm_flops(_: torch.Size, a: torch.Size, b: torch.Size, *__: object, **___: object) -> int:
-    """FLOPs of x + sum over the batch of a (B, n, k) times b (B, k, m)."""
-    return 2 * prod(a) * b[-1]
-
-
 # Contractions for which some supported torch has no formula (fused attention on CPU: before 2.15).
 OWN_FORMULAS: dict[Any, Formula] = {
     aten._scaled_dot_product_flash_attention_for_cpu: attention_flops,
     aten._scaled_dot_product_fused_attention_overrideable: attention_flops,
     aten._scaled_dot_product_attention_math_for_mps: attention_flops,
-    aten.dot: dot_flops,
-    aten.vdot: dot_flops,
-    aten.mv: dot_flops,
-    aten.addmv: addmv_flops,
-    aten.addbmm: addbmm_flops,
+    **dict.fromkeys((aten.dot, aten.vdot, aten.mv), lambda a, *_, **__: 2 * prod(a)),  # a (k) or (n, k)
+    aten.addmv: lambda _, a, *__, **___: 2 * prod(a),  # x + a b; a (n, k)
+    aten.addbmm: lambda _, a, b, *__, **___: 2 * prod(a) * b[-1],  # x + sum of a b; a (B, n, k), b (B, k, m)
 }
 
 
@@ -73,7 +56,7 @@ def wrap_formula(formula: Formula) -> Formula:
 
 
 class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does not type it
-    """Enters every operator that runs under it, at the path of the module that is running."""
+    """Records every operator that runs under it, at the path of the module that is running."""
 
     def __init__(self, running: list[str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -98,13 +81,13 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does 
                 return out
         out = func(*args, **kwargs)
         if packet in self.formulas:
-            self.enter_contraction(packet, self.formulas[packet](*args, **kwargs, out_val=out), out)
+            self.record_contraction(packet, self.formulas[packet](*args, **kwargs, out_val=out), out)
         elif not uses_weights_alone(args):
-            self.enter_other(func._schema.name, out)
+            self.record_other(func._schema.name, out)
         return out
 
-    def enter_contraction(self, packet: Any, flops: int, out: Any) -> None:
-        """Book a contraction: half its FLOPs, and its result's elements."""
+    def record_contraction(self, packet: Any, flops: int, out: Any) -> None:
+        """Record a contraction: half its FLOPs, and its result's elements."""
         macs, odd = divmod(flops, 2)
         assert not odd, f"{packet} has {flops} FLOPs, which is no whole number of multiply-adds"
         self.macs[self.running[-1]] += macs
@@ -112,8 +95,8 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does 
         if packet not in flop_counter.flop_registry:
             self.unknown_to_torch[str(packet)] += macs
 
-    def enter_other(self, name: str, out: Any) -> None:
-        """Book an operator without a formula: apart, or as uncounted."""
+    def record_other(self, name: str, out: Any) -> None:
+        """Record an operator without a formula: apart, or as uncounted."""
         kind = kind_of(name)
         if kind == "arithmetic":
             self.apart[short_name(name)] += count_elements(out)
@@ -122,7 +105,7 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does 
 
 
 class AttentionAsOne(TorchFunctionMode):
-    """Books scaled_dot_product_attention as one operator, whether a fused kernel runs or products do."""
+    """Records scaled_dot_product_attention as one operator, both for a fused kernel and for products."""
 
     def __init__(self, ledger: Ledger) -> None:
         super().__init__()
@@ -142,7 +125,7 @@ class AttentionAsOne(TorchFunctionMode):
 
 
 def uses_weights_alone(args: tuple[Any, ...]) -> bool:
-    """Return whether an operator is given parameters only: no work on an image, whatever the batch."""
+    """Return whether an operator is given parameters only: no work on an image, for any batch."""
     tensors = [arg for arg in args if isinstance(arg, Tensor)]
     return bool(tensors) and all(isinstance(tensor, nn.Parameter) for tensor in tensors)
 

@@ -1,4 +1,4 @@
-"""What the tracing counters share: the form of a count, and copies of a model to run it on."""
+"""What the tracing counters share: the class of a count, and copies of a model to run it on."""
 
 import copy
 import warnings
@@ -20,13 +20,13 @@ Place = Callable[[Tensor], Tensor]  # what a copy of a network holds for each te
 
 @dataclass(frozen=True, kw_only=True)
 class Count:
-    """What one counter says of one forward pass. The unit is the MAC, one multiply-add."""
+    """One counter's count of one forward pass. The unit is the MAC, one multiply-add."""
 
     counter: Literal["torch", "fvcore", "thop"]
     macs: Mapping[str, int]
     """MACs of contractions, by path of the innermost module that ran them ("" is the root); no zeros."""
     out_of_box: int | float | None
-    """What the tool reports unaided, read as MACs (torch's FLOPs halved); None where it fails."""
+    """What the tool reports without our formulas, as MACs (torch's FLOPs halved); None where it fails."""
     reasons: tuple[str, ...]
     """Why `out_of_box` differs from `total`: each ends in a signed amount, which add up exactly."""
     apart: Mapping[str, int] = field(default_factory=dict)
@@ -48,7 +48,7 @@ def count_without_data(count: Callable[[Place, tuple[str, ...]], Count], place: 
     """Count on tensors without data, or on real ones where the model looks at data, which a note says."""
     try:
         return count(place, ())
-    except Exception as error:  # whatever it is: if real tensors do not cure it, it rises from there
+    except Exception as error:  # if real tensors do not help, it is raised there
         reason = f"without data the model stops ({name_and_line(error)[:200]})"
         return count(copy_to_cpu, (f"counted with real tensors, because {reason}",))
 
@@ -62,7 +62,7 @@ def itemise(amounts: Mapping[str, int]) -> tuple[str, ...]:
 def copy_placed(model: nn.Module, place: Place) -> nn.Module:
     """Copy a model in eval mode, each of its tensors replaced by `place(it)`, none wanting gradients.
 
-    Tied tensors stay tied, and no weight is copied before `place` says so.
+    Tied tensors stay tied, and `place` alone copies weights.
     """
     memo: dict[int, object] = {}
     for tensor in [*model.parameters(), *model.buffers(), *list_plain_tensors(model)]:
@@ -100,7 +100,7 @@ def find_dtype(model: nn.Module) -> torch.dtype:
 
 @contextmanager
 def run_eagerly() -> Iterator[None]:
-    """Run operators one by one, whatever mode the caller is in.
+    """Run operators one by one, independent of the modes that the caller has set.
 
     The fused fast path of nn.MultiheadAttention has no formula, and inference mode hides what an operator
     is made of. Gradients are enabled, but no parameter wants one: FlopCounterMode needs it so.
@@ -171,7 +171,7 @@ def read_whole_number(number: float, tool: str) -> int:
 
 
 def need_quietly(module: str) -> ModuleType:
-    """Import a package whose own imports use what torch and Python have deprecated."""
+    """Import a package without the warnings of its own imports about deprecated functions."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated")  # fvcore
         warnings.filterwarnings("ignore", message="distutils Version classes are deprecated")  # thop

@@ -24,10 +24,9 @@ from saevit.measure.conditions import (
     synchronizer,
 )
 from saevit.measure.environment import environment, load_average
-from saevit.measure.interrupts import hold_signals
+from saevit.measure.progress import NextStep, Tell, hold_signals
 from saevit.measure.runtimes import find_runtime
 from saevit.measure.timer import time_call, warm_up
-from saevit.measure.timing import NextStep, Tell
 from saevit.runs.record import Conditions, Record, utc_now
 from saevit.runs.run import TWIN, Ending, Run, Subject
 from saevit.runs.statistics import rounds_needed

@@ -7,24 +7,13 @@ from typing import TYPE_CHECKING
 from saevit.count.model_costs import ModelCosts
 from saevit.errors import MemoryLimitError
 from saevit.machine import check_fits, usable_cores
+from saevit.measure.progress import Tell
 from saevit.runs.record import BYTES, Conditions, Dtype, MemoryFormat, Record
 from saevit.runs.run import Run
 from saevit.runs.store import Writer
 
 if TYPE_CHECKING:
     from torch import nn
-
-
-@dataclass(frozen=True, kw_only=True)
-class NextStep:
-    """The next step of some work; `done` is the share of the timing that is finished."""
-
-    text: str
-    done: float | None = None
-    eta: float | None = None  # seconds to the end
-
-
-Tell = Callable[[NextStep], object]
 
 
 @dataclass(frozen=True, kw_only=True)

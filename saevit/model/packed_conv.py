@@ -53,7 +53,7 @@ class PackedConv(nn.Module):
         return self.plain(x, to)
 
     def pack(self, x: Tensor) -> Kernel:
-        """Return a call that computes maps of the size of x, whatever the batch."""
+        """Return a call that computes maps of the size of x, for any batch."""
         is_product = self.weight.shape[-1] == self.stride == self.groups == 1
         if min(self.weight.shape[0], x.shape[1]) < MIN_CHANNELS:
             return self.few_channels if is_product else self.plain
@@ -110,7 +110,7 @@ class PackedConv(nn.Module):
 
 
 def has_kernels(x: Tensor, weight: Tensor) -> bool:
-    """Say whether oneDNN's operators take this input.
+    """Return whether oneDNN's operators take this input.
 
     Graph recorders, counters, fake tensors, autograd and autocast know the usual operators only.
     """

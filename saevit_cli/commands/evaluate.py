@@ -11,7 +11,7 @@ from saevit.train.image_data import Split
 from saevit_cli import display, options, output, readers
 
 if TYPE_CHECKING:
-    from saevit.measure.timing import NextStep
+    from saevit.measure.progress import NextStep
     from saevit.runs.evaluation import Evaluation
     from saevit.runs.store import Writer
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from saevit.errors import SaevitError
 from saevit.files import expand
-from saevit.measure.interrupts import ENDING
+from saevit.measure.progress import ENDING
 from saevit_cli import output
 
 if TYPE_CHECKING:

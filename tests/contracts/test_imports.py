@@ -1,10 +1,12 @@
 """Which module may know which, and what the command line may load before it has to."""
 
 import ast
+import re
 import statistics
 import subprocess
 import sys
 import time
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -12,34 +14,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "timm", "birder", "torchvision", "matplotlib", "fvcore", "thop", "numpy")
 LIGHT = ("saevit.variant", "saevit.count.ops", "saevit.count.cost")
-DOORS = {"errors", "text", "files", "decode"}  # every part may know them
-MAY_IMPORT = {
-    "__init__": {"machine", "variant", "model"},  # model only on first use
-    "errors": set(),
-    "text": set(),
-    "files": {"errors", "text"},
-    "decode": {"errors", "text"},
-    "images": set(),
-    "machine": set(),
-    "weight_files": set(),
-    "checkpoint": {"machine", "weight_files"},
-    "variant": set(),
-    "model": {"variant"},  # texts only for timm's registry
-    "runs": set(),
-    "baselines": {"machine", "variant", "count", "runs"},
-    "count": {"variant", "model", "runs"},
-    "models": {"checkpoint", "machine", "variant", "model", "baselines", "count"},
-    "measure": {"machine", "variant", "model", "count", "export", "runs"},
-    "profile": {"machine", "variant", "count", "measure", "runs", "models"},
-    "compare": {"variant", "baselines", "count", "measure", "runs", "models"},
-    "explore": {"variant", "count", "runs", "measure"},  # measure for its signals
-    "attention": {"checkpoint", "images", "machine", "variant", "model", "baselines", "count"}
-    | {"measure", "models", "runs"},
-    "train": {"checkpoint", "images", "machine", "weight_files", "variant", "model", "baselines", "count"}
-    | {"measure", "models", "runs"},
-    "export": {"checkpoint", "model", "models"},
-    "report": {"attention", "compare", "count", "explore", "export", "profile", "runs", "train", "variant"},
-}
+ORDER = (  # a part imports only parts that come before it; docs/architecture.md has the same order
+    *("errors", "text", "decode", "files", "images", "machine", "weight_files", "checkpoint"),
+    *("variant", "model", "runs", "count", "baselines", "models", "export", "measure"),
+    *("profile", "compare", "explore", "attention", "train", "report"),
+)
 
 
 def part_of(name: str) -> str:
@@ -65,19 +44,47 @@ def imports(path: Path) -> set[str]:
 )
 def test_imports_run_one_way(path: Path) -> None:
     own = path.relative_to(ROOT / "saevit").parts[0].removesuffix(".py")
-    ours = {part_of(name) for name in imports(path) if name.startswith("saevit.") and "." in name}
-    allowed = MAY_IMPORT.get(own, set()) | (set() if own in DOORS else DOORS)
-    assert ours - {own, "__version__"} <= allowed
+    parts = {part_of(name) for name in imports(path) if name.startswith("saevit.") and "." in name}
+    earlier = ORDER if own == "__init__" else ORDER[: ORDER.index(own)]
+    assert parts - {own, "__version__", "NETWORK"} <= set(earlier)
     assert not any(name.startswith("saevit_cli") for name in imports(path))
 
 
-def test_every_part_has_its_rule() -> None:
-    parts = {
-        p.name.removesuffix(".py")
-        for p in (ROOT / "saevit").iterdir()
-        if p.suffix == ".py" or (p / "__init__.py").exists()
-    }
-    assert parts - {"__init__"} == MAY_IMPORT.keys() - {"__init__"}
+def test_every_part_has_its_place() -> None:
+    parts = {p.name.removesuffix(".py") for p in (ROOT / "saevit").iterdir() if p.suffix in ("", ".py")}
+    assert {part for part in parts if not part.startswith("__")} == set(ORDER)
+    table = (
+        (ROOT / "docs/architecture.md")
+        .read_text("utf-8")
+        .partition("## Map of the code")[2]
+        .partition("\n#")[0]
+    )
+    assert tuple(re.findall(r"`saevit/(\w+)(?:\.py|/)`", table)) == ORDER
+
+
+def test_no_modules_import_each_other() -> None:
+    """Imports inside functions and for types count too."""
+    graph = {}
+    for package in ("saevit", "saevit_cli"):
+        for path in (ROOT / package).rglob("*.py"):
+            graph[module_of(path)] = imports(path) | members_of(path)
+    for name in graph:
+        graph[name] &= graph.keys() - {name, "saevit"}
+    TopologicalSorter(graph).prepare()  # raises CycleError with the modules of a cycle
+
+
+def module_of(path: Path) -> str:
+    """Return the dotted name of a file's module."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def members_of(path: Path) -> set[str]:
+    """Return the dotted names that `from package import module` could mean."""
+    nodes = [
+        node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ImportFrom)
+    ]
+    return {f"{node.module}.{alias.name}" for node in nodes for alias in node.names}
 
 
 def loaded_by(code: str) -> set[str]:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from saevit.errors import MeasureError, OptionError
+from saevit.measure.progress import NextStep
 from saevit.measure.rounds import TimedModel, measure, schedule_rounds
-from saevit.measure.timing import NextStep
 from saevit.runs import store
 from saevit.runs.run import Run, Subject
 from saevit.runs.statistics import ratio

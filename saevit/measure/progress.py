@@ -1,12 +1,25 @@
-"""Ctrl-C, SIGTERM and SIGHUP, held back during work that must not be cut in two."""
+"""The steps that a measurement reports, and the signals that it delays while it writes."""
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 
 ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NextStep:
+    """The next step of some work; `done` is the share of the timing that is finished."""
+
+    text: str
+    done: float | None = None
+    eta: float | None = None  # seconds to the end
+
+
+Tell = Callable[[NextStep], object]
 
 
 @contextmanager

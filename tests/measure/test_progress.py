@@ -7,7 +7,7 @@ from types import FrameType
 
 import pytest
 
-from saevit.measure.interrupts import ENDING, hold_signals
+from saevit.measure.progress import ENDING, hold_signals
 from saevit.measure.rounds import measure
 from saevit.runs.run import Run
 from tests.measure.conftest import Clock
