@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from saevit.profile import Profile, ProfileRow
 from saevit.report.figure import DPI, own_settings, text_width, wrap_text
 from saevit.report.latencies import describe_machine
-from saevit.report.names import cut
-from saevit.report.units import giga, milliseconds, scaled
+from saevit.report.units import cut, giga, milliseconds, scaled
 from saevit.report.views.profile import compute_time_share
 from saevit.runs.statistics import median
 from saevit.text import printable

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from saevit.errors import OptionError, need
-from saevit.report.names import cut
+from saevit.report.units import cut
 from saevit.text import printable
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from saevit.compare.comparison import Candidate, Comparison
 from saevit.errors import OptionError, nearest
 from saevit.explore.pareto import Direction, pareto_front
-from saevit.report.names import cut
+from saevit.report.units import cut
 from saevit.text import printable
 
 

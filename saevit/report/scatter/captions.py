@@ -7,9 +7,8 @@ from saevit.compare.comparison import Candidate, Comparison
 from saevit.report.agreement import LEAST, Disagreement
 from saevit.report.latencies import describe_machine
 from saevit.report.metrics import METRICS
-from saevit.report.names import short_names
 from saevit.report.scatter.points import ScatterPanel, is_of_other_size
-from saevit.report.units import digits
+from saevit.report.units import digits, short_names
 from saevit.runs.run import Run
 
 MOST_NAMED = 3  # models in one sentence

@@ -10,7 +10,7 @@ from typing import Literal
 from saevit.compare.comparison import Candidate, Comparison
 from saevit.errors import OptionError
 from saevit.report.metrics import COSTS, METRICS, check_axes, find_front, is_comparable, metric_label
-from saevit.report.names import short_names
+from saevit.report.units import short_names
 from saevit.runs.statistics import summarize
 
 Kind = Literal["plain", "front", "excluded", "claim", "variant", "measured_variant", "front_variant"]

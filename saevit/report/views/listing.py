@@ -7,8 +7,7 @@ from itertools import takewhile
 
 from saevit.count.cost import count_network
 from saevit.report.columns import Column, Table, make_table, text_columns, write_csv, write_json
-from saevit.report.names import short_names
-from saevit.report.units import giga, plural, scaled
+from saevit.report.units import giga, plural, scaled, short_names
 from saevit.runs.run import Ending, RunSummary
 from saevit.variant import KEYS, PRESETS
 
