@@ -22,7 +22,7 @@ WORDS = (  # from this agreement on; below the last one, the opposite is mostly 
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Disagreement:
     """Two models of which the first is better by x and worse by y."""
 
@@ -39,13 +39,7 @@ class Disagreement:
 
 
 def rank_correlation(xs: Sequence[float], ys: Sequence[float]) -> float | None:
-    """Return Spearman's rho, the correlation of the ranks; None if all values of one side are equal.
-
-    Raises:
-        ValueError: the two differ in length.
-    """
-    if len(xs) != len(ys):
-        raise ValueError(f"{len(xs)} and {len(ys)} values: a rank correlation needs pairs")
+    """Return Spearman's rho, the correlation of the ranks; None if all values of one side are equal."""
     if len(set(xs)) < 2 or len(set(ys)) < 2:
         return None
     return float(np.corrcoef(average_ranks(xs), average_ranks(ys))[0, 1])
@@ -59,11 +53,7 @@ def average_ranks(values: Sequence[float]) -> NDArray[np.float64]:
 
 
 def describe_agreement(candidates: Sequence[Candidate], x: str, y: str) -> str:
-    """Return a sentence on whether models that are better by x are better by y, with the rank correlation.
-
-    Raises:
-        OptionError: there is no such metric.
-    """
+    """Return a sentence on whether models that are better by x are better by y, with the rank correlation."""
     axes = find_metric(x), find_metric(y)
     rows = [values for c in candidates if None not in (values := [axis.of(c) for axis in axes])]
     models = plural(len(rows), "model")
@@ -77,11 +67,7 @@ def describe_agreement(candidates: Sequence[Candidate], x: str, y: str) -> str:
 
 
 def find_disagreements(candidates: Sequence[Candidate], x: str, y: str) -> list[Disagreement]:
-    """Return the pairs of models that the two axes order in opposite ways, the largest disagreement first.
-
-    Raises:
-        OptionError: there is no such metric.
-    """
+    """Return the pairs of models that the two axes order in opposite ways, the largest disagreement first."""
     axes = find_metric(x), find_metric(y)
     known = [c for c in candidates if all((axis.of(c) or 0) > 0 for axis in axes)]
     pairs = []
@@ -89,15 +75,8 @@ def find_disagreements(candidates: Sequence[Candidate], x: str, y: str) -> list[
         ratios = [(axis.of(better) or 0) / (axis.of(worse) or 1) for axis in axes]
         gains = [1 - r if axis.better == "min" else r - 1 for r, axis in zip(ratios, axes, strict=True)]
         if gains[0] > 0 > gains[1]:
-            pairs.append(
-                Disagreement(
-                    better=better,
-                    worse=worse,
-                    x_ratio=ratios[0],
-                    y_ratio=ratios[1],
-                    is_resolved=is_resolved(better, worse, x) and is_resolved(worse, better, y),
-                )
-            )
+            resolved = is_resolved(better, worse, x) and is_resolved(worse, better, y)
+            pairs.append(Disagreement(better, worse, ratios[0], ratios[1], resolved))
     return sorted(pairs, key=lambda pair: -pair.size)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from saevit.explore.exploration import CountedVariant, Exploration
 from saevit.explore.question import QUANTITIES
 from saevit.explore.solve import Sensitivity
-from saevit.report.figure import DPI, GREY, GRID, own_settings, scale_axis, style_axes, wrap_text
+from saevit.report.figure import GREY, add_title, new_figure, own_settings, scale_axis, style_axes
 from saevit.report.units import giga, plural, scaled
 
 if TYPE_CHECKING:
@@ -23,16 +23,14 @@ MOST_KEYS = 28
 @own_settings()
 def front_figure(found: Exploration) -> "Figure":
     """Draw the front over the first objective, one panel per other objective (or for the ranking)."""
-    from matplotlib.figure import Figure
-
     x, *others = found.question.objectives
     if not others:
         others = [name for name in (found.question.rank, "params") if name != x][:1]
-    figure = Figure(figsize=(1.2 + 5.4 * len(others), 4.6), dpi=DPI, layout="constrained")
+    figure = new_figure(1.2 + 5.4 * len(others), 4.6, "constrained")
     for number, y in enumerate(others):
         draw_front(figure.add_subplot(1, len(others), number + 1), found, x, y)
     add_legend(figure, 3)
-    add_title(figure, front_caption(found))
+    add_title(figure, front_caption(found), 9)
     return figure
 
 
@@ -89,13 +87,6 @@ def add_legend(figure: "Figure", columns: int) -> None:
     figure.legend(*handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
 
 
-def add_title(figure: "Figure", lines: Sequence[str]) -> None:
-    """Write lines above the panels, and break those that are too long."""
-    room = figure.get_figwidth() - 0.2
-    title = "\n".join(wrap_text(figure, line, room, 9) for line in lines)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=9)
-
-
 def front_caption(found: Exploration) -> list[str]:
     """Return what was searched and how, a line each."""
     question, (height, width) = found.question, found.question.img_size
@@ -118,10 +109,8 @@ def front_caption(found: Exploration) -> list[str]:
 @own_settings()
 def tornado_figure(found: Sensitivity) -> "Figure":
     """Draw the change of each cost by a step of each key up and down, in per cent, one panel per cost."""
-    from matplotlib.figure import Figure
-
     keys = list(dict.fromkeys(step.key for step in found.steps))[:MOST_KEYS]
-    figure = Figure(figsize=(11, 1.6 + 0.27 * len(keys)), dpi=DPI, layout="constrained")
+    figure = new_figure(11, 1.6 + 0.27 * len(keys), "constrained")
     figure.subplots(1, len(MEASURES), sharey=True)
     for axes, (field, name) in zip(figure.axes, MEASURES.items(), strict=True):
         draw_tornado(axes, found, keys, field)
@@ -131,14 +120,11 @@ def tornado_figure(found: Sensitivity) -> "Figure":
     first.invert_yaxis()
     add_legend(figure, 2)
     base, (height, width) = found.base, found.base.img_size
-    counts = (giga(base.macs), scaled(base.params), scaled(base.activations))
-    add_title(
-        figure,
-        [
-            f"{base.model}: one step of each key, all other keys stay the same, at {height} x {width} px",
-            "{} GMACs, {} parameters, {} activations".format(*counts),
-        ],
-    )
+    lines = [
+        f"{base.model}: one step of each key, all other keys stay the same, at {height} x {width} px",
+        f"{giga(base.macs)} GMACs, {scaled(base.params)} parameters, {scaled(base.activations)} activations",
+    ]
+    add_title(figure, lines, 9)
     return figure
 
 
@@ -157,11 +143,10 @@ def draw_tornado(axes: "Axes", found: Sensitivity, keys: Sequence[str], field: s
             label=text,
         )
     axes.axvline(0, color=GREY, linewidth=0.8)
-    axes.xaxis.grid(visible=True, color=GRID, linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=8, color=GREY, labelcolor=GREY)
+    style_axes(axes)
+    axes.yaxis.grid(visible=False)
     axes.tick_params(axis="y", length=0)
-    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["left"].set_visible(False)
 
 
 def key_label(found: Sensitivity, key: str) -> str:

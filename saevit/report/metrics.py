@@ -67,11 +67,7 @@ LONGEST_DATA = 40  # characters of a label
 
 
 def find_metric(name: str) -> Metric:
-    """Return a metric by its name.
-
-    Raises:
-        OptionError: there is no such metric.
-    """
+    """Return a metric by its name; an unknown name is an OptionError."""
     if name not in METRICS:
         raise OptionError(f"metric {name!r} is not known: {nearest(name, METRICS)}")
     return METRICS[name]
@@ -85,11 +81,7 @@ def metric_label(name: str, comparison: Comparison) -> str:
 
 
 def check_axes(xs: Sequence[str], y: str) -> None:
-    """Refuse axes that do not exist, and one metric on two axes.
-
-    Raises:
-        OptionError: names the axis and the metrics.
-    """
+    """Refuse axes that do not exist, and one metric on two axes."""
     for name in (y, *xs):
         find_metric(name)
     if y in xs:
@@ -99,11 +91,7 @@ def check_axes(xs: Sequence[str], y: str) -> None:
 
 
 def sort_candidates(candidates: Iterable[Candidate], name: str | None) -> list[Candidate]:
-    """Sort models by a metric, the best first and unknown values last; None keeps their order.
-
-    Raises:
-        OptionError: there is no such metric.
-    """
+    """Sort models by a metric, the best first and unknown values last; None keeps their order."""
     if name is None:
         return list(candidates)
     metric = find_metric(name)
@@ -120,9 +108,6 @@ def find_front(candidates: Iterable[Candidate], x: str, y: str) -> dict[str, boo
     """Return for each model that has both values whether it is on the front: no other model is better.
 
     On a front of accuracies, models that are not comparable are left out (see `is_comparable`).
-
-    Raises:
-        OptionError: there is no such metric.
     """
     axes = {name: find_metric(name) for name in (x, y)}
     has_accuracy = "top1" in axes

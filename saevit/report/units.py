@@ -10,7 +10,6 @@ from saevit.text import printable
 FLOPS_PER_MAC = 2
 PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 ENDLESS = 1e15  # numbers from here on are written with an exponent
-BINARY = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 LIBRARIES = ("timm:", "birder:")  # of other libraries' models
 LONGEST = 26
@@ -55,9 +54,9 @@ def giga(macs: float) -> str:
 
 def size(num_bytes: float) -> str:
     """Write bytes with a decimal prefix (1 MB = 10^6 bytes)."""
-    for factor, unit in BINARY:
+    for factor, prefix in PREFIXES:
         if num_bytes >= factor:
-            return f"{digits(num_bytes / factor)} {unit}"
+            return f"{digits(num_bytes / factor)} {prefix}B"
     return f"{fixed(num_bytes, 0)} B"
 
 
@@ -86,11 +85,8 @@ def plural(count: int, noun: str, nouns: str | None = None) -> str:
 
 def list_fields(record: Any) -> dict[str, str]:
     """Return the fields of a machine or of conditions as names and texts."""
-    names = [field.name for field in fields(record)]
-    return {
-        name.removesuffix("_bytes").replace("_", " "): field_text(name, getattr(record, name))
-        for name in names
-    }
+    values = {field.name: getattr(record, field.name) for field in fields(record)}
+    return {n.removesuffix("_bytes").replace("_", " "): field_text(n, value) for n, value in values.items()}
 
 
 def field_text(name: str, value: Any) -> str:

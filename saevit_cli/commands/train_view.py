@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 def recipe_table(recipe: "Recipe", base: str) -> "Table":
     """Return every value of a recipe with its source."""
-    from saevit.report.columns import Table, text_columns
+    from saevit.report.columns import text_table
     from saevit.train.recipe import format_value
     from saevit.train.recipe_files import list_sources
 
     sources = list_sources(recipe, base)
-    return Table(
-        title=f"Recipe {base}",
-        columns=text_columns("key", "value", "source"),
-        rows=tuple((name, format_value(getattr(recipe, name)), source) for name, source in sources.items()),
-        notes=("--set key=value changes a value; an empty value follows from the network or the batch size",),
+    return text_table(
+        f"Recipe {base}",
+        ("key", "value", "source"),
+        ((name, format_value(getattr(recipe, name)), source) for name, source in sources.items()),
+        ["--set key=value changes a value; an empty value follows from the network or the batch size"],
     )
 
 
@@ -72,11 +72,9 @@ def show_start(
 
 def show_rows(title: str, rows: list[tuple[str, str]], notes: tuple[str, ...] = ()) -> None:
     """Show names with their values."""
-    from saevit.report.columns import Table, text_columns
+    from saevit.report.columns import text_table
 
-    display.show_tables(
-        [Table(title=title, columns=text_columns("", "value"), rows=tuple(rows), notes=notes)]
-    )
+    display.show_tables([text_table(title, ("", "value"), rows, notes)])
 
 
 def short_name(job: "PreparedRun") -> str:

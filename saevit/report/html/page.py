@@ -32,11 +32,8 @@ AccuracyKind = Literal["plain", "apart", "claim", "none", "measured", "measured-
 def report_html(comparison: Comparison, command: str | None = None) -> str:
     """Return the page: conditions, a plot, a sortable table, samples, the machine, and raw data.
 
-    Tables and samples are plain HTML; the plot, sorting, filtering and the downloads need the script.
-
-    Args:
-        comparison: what to report.
-        command: the command line that produces this comparison again; None shows none.
+    Tables and samples are plain HTML; the plot, sorting, filtering and the downloads need the script. The
+    command is the line that produces this comparison again.
     """
     table = tabulate_comparison(comparison, None)
     style, script = (

@@ -7,15 +7,16 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from saevit.attention.findings import METRICS, Attention, AttentionBlock, HeadNumbers, Redundancy
+from saevit.attention.findings import METRICS, Attention, AttentionBlock, HeadNumbers
 from saevit.report.columns import (
     NONE,
     Column,
     Table,
+    attribute_columns,
     finite,
     row_values,
     size_value,
-    text_columns,
+    text_table,
     write_csv,
     write_json,
 )
@@ -46,17 +47,9 @@ MEANINGS = (
 
 NetworkHead = tuple[Attention, HeadNumbers]
 BLOCK_COLUMNS: tuple[Column[AttentionBlock], ...] = (
-    Column(key="stage", value=lambda block: block.stage),
-    Column(key="block", value=lambda block: block.number),
-    Column(key="path", value=lambda block: block.path),
-    Column(key="height", value=lambda block: block.height),
-    Column(key="width", value=lambda block: block.width),
+    *attribute_columns(stage="stage", block="number", path="path", height="height", width="width"),
     Column(key="stride", value=lambda block: block.stride[0]),
-    Column(key="rate", value=lambda block: block.rate),
-    Column(key="sampling", value=lambda block: block.sampling),
-    Column(key="pixels", value=lambda block: block.pixels),
-    Column(key="tokens", value=lambda block: block.tokens),
-    Column(key="sparsity", value=lambda block: block.sparsity),
+    *attribute_columns("rate", "sampling", "pixels", "tokens", "sparsity"),
     Column(key="attention_entropy_max", value=lambda block: math.log(block.keys)),
 )
 
@@ -73,11 +66,11 @@ def heads_table(attention: Attention, images: str) -> Table:
     """Return one row per head."""
     height, width = attention.img_size
     heads = ("stage", "block", "head", "N", "n", "r", "sparsity", *HEADS.values())
-    return Table(
-        title=f"{attention.model}, {attention.weights}, {height} x {width} px: {images}",
-        columns=text_columns(*(f">{head}" for head in heads)),
-        rows=tuple(head_row(numbers) for numbers in attention.numbers),
-        notes=(*MEANINGS, f"images are {attention.preparation}", *attention.notes),
+    return text_table(
+        f"{attention.model}, {attention.weights}, {height} x {width} px: {images}",
+        (f">{head}" for head in heads),
+        map(head_row, attention.numbers),
+        (*MEANINGS, f"images are {attention.preparation}", *attention.notes),
     ).without_empty_columns()
 
 
@@ -121,18 +114,12 @@ def redundancy_table(attention: Attention, images: str) -> Table:
     elif attention.suggested_rates:
         caution = " (from random weights: this depends on the image, not on a task)" * attention.is_random
         notes.append(f"to try the suggested rates: --rates {attention.suggested_rates}{caution}")
-    return Table(
-        title=f"Redundancy: similarity of the pixels of a window, {images}",
-        columns=text_columns(">stage", *(f">r = {rate}" for rate in rates), ">rate", ">suggested"),
-        rows=tuple(redundancy_row(one, rates) for one in redundancy),
-        notes=tuple(notes),
-    )
-
-
-def redundancy_row(one: Redundancy, rates: Sequence[int]) -> tuple[str, ...]:
-    """Return the texts of one stage."""
-    means = [f"{fmean(one.similarity[r]):.3f}" if r in one.similarity else NONE for r in rates]
-    return str(one.stage), *means, str(one.rate), str(one.suggested)
+    rows = []
+    for one in redundancy:
+        means = [f"{fmean(one.similarity[r]):.3f}" if r in one.similarity else NONE for r in rates]
+        rows.append((str(one.stage), *means, str(one.rate), str(one.suggested)))
+    heads = (">stage", *(f">r = {rate}" for rate in rates), ">rate", ">suggested")
+    return text_table(f"Redundancy: similarity of the pixels of a window, {images}", heads, rows, notes)
 
 
 def attention_json(networks: Sequence[Attention]) -> str:

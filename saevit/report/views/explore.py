@@ -15,11 +15,12 @@ from saevit.report.columns import (
     NONE,
     Column,
     Table,
+    attribute_columns,
     make_table,
     number_column,
     row_values,
     size_value,
-    text_columns,
+    text_table,
     write_csv,
     write_json,
 )
@@ -41,7 +42,7 @@ COLUMNS: tuple[Column[CountedVariant], ...] = (
     number_column("GMACs", "macs", lambda row: row.macs, giga),
     number_column("params", "params", lambda row: row.params, scaled),
     number_column("activations", "activations", lambda row: row.activations, scaled),
-    Column(key="weight_bytes", value=lambda row: row.weight_bytes),
+    *attribute_columns("weight_bytes"),
     number_column("peak act.", "peak_bytes", lambda row: row.peak_bytes, size),
     number_column("traffic", "traffic_bytes", lambda row: row.traffic_bytes, size),
     number_column("capacity", "capacity", lambda row: row.capacity, "{:.1f}".format),
@@ -159,11 +160,7 @@ def explore_json(found: Exploration) -> str:
 
 
 def write_parquet(found: Exploration, path: Path) -> None:
-    """Write one row per variant as Parquet.
-
-    Raises:
-        MissingPackageError: pyarrow is not installed.
-    """
+    """Write one row per variant as Parquet, which needs pyarrow."""
     arrow, parquet = need("pyarrow"), need("pyarrow.parquet")
     parquet.write_table(arrow.Table.from_pylist(explore_records(found)), path)
 
@@ -252,12 +249,6 @@ def predicted_table(found: Exploration, timed: Comparison) -> Table:
                 NONE if ratio is None else interval(ratio.median, ratio.low, ratio.high),
             )
         )
-    return Table(
-        title="Predicted rank against measured: 1 is the least",
-        columns=text_columns("variant", ">ms/image", ">by time", *(f">by {n}" for n in PREDICTORS), ">ratio"),
-        rows=tuple(cells),
-        notes=(
-            *notes,
-            "not resolved: a variant whose interval of the ratio to the reference contains 1",
-        ),
-    )
+    notes.append("not resolved: a variant whose interval of the ratio to the reference contains 1")
+    heads = ("variant", ">ms/image", ">by time", *(f">by {name}" for name in PREDICTORS), ">ratio")
+    return text_table("Predicted rank against measured: 1 is the least", heads, cells, notes)

@@ -3,10 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from itertools import takewhile
 
 from saevit.count.cost import count_network
-from saevit.report.columns import Column, Table, make_table, text_columns, write_csv, write_json
+from saevit.report.columns import (
+    Column,
+    Table,
+    attribute_columns,
+    make_table,
+    text_table,
+    write_csv,
+    write_json,
+)
 from saevit.report.units import giga, plural, scaled, short_names
 from saevit.runs.run import Ending, RunSummary
 from saevit.variant import KEYS, PRESETS
@@ -25,20 +32,20 @@ def tabulate_presets() -> Table:
         cost = count_network(spec, IMG_SIZE)
         sizes = ("-".join(map(str, sizes)) for sizes in (spec.dims, spec.depths, spec.num_heads, spec.rates))
         rows.append((name, *sizes, scaled(cost.params), giga(cost.macs)))
-    return Table(
-        title=f"Presets (GMACs at {IMG_SIZE[0]} x {IMG_SIZE[1]} px, counted by analytic)",
-        columns=text_columns("preset", "dims", "depths", "heads", "rates", ">parameters", ">GMACs"),
-        rows=tuple(rows),
+    return text_table(
+        f"Presets (GMACs at {IMG_SIZE[0]} x {IMG_SIZE[1]} px, counted by analytic)",
+        ("preset", "dims", "depths", "heads", "rates", ">parameters", ">GMACs"),
+        rows,
     )
 
 
 def tabulate_keys() -> Table:
     """Return the keys that change a preset."""
-    return Table(
-        title="Keys: PRESET[:key=value,...], for example saevit_small:width=1.25,rates=8-4-2-1,ffn=mlp",
-        columns=text_columns("key", "value", "meaning"),
-        rows=tuple((name, key.form, key.help) for name, key in KEYS.items()),
-        notes=("four values joined by - are one per stage; a single value is used for all four stages",),
+    return text_table(
+        "Keys: PRESET[:key=value,...], for example saevit_small:width=1.25,rates=8-4-2-1,ffn=mlp",
+        ("key", "value", "meaning"),
+        ((name, key.form, key.help) for name, key in KEYS.items()),
+        ["four values joined by - are one per stage; a single value is used for all four stages"],
     )
 
 
@@ -72,7 +79,7 @@ RUNS: tuple[Column[RunSummary], ...] = (
         key="ending",
         value=lambda run: None if run.problem else run.ending,
     ),
-    Column(key="problem", value=lambda run: run.problem),
+    *attribute_columns("problem"),
 )
 
 
@@ -100,14 +107,11 @@ def shorten_ids(names: Sequence[str]) -> list[str]:
     short = []
     for i, name in enumerate(names):
         beside = (*names[max(0, i - 1) : i], *names[i + 1 : i + 2])
-        same = max((len(find_start(name, other)) for other in beside), default=0)
-        short.append(name[: max(TO_THE_SECOND, same + 1)])
+        length = TO_THE_SECOND
+        while length < len(name) and any(other.startswith(name[:length]) for other in beside):
+            length += 1
+        short.append(name[:length])
     return short
-
-
-def find_start(one: str, other: str) -> str:
-    """Return the longest text that both texts start with."""
-    return "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def name_models(models: Sequence[str]) -> str:

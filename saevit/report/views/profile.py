@@ -13,7 +13,7 @@ from saevit.report.columns import (
     make_table,
     row_values,
     size_value,
-    text_columns,
+    text_table,
     write_csv,
     write_json,
 )
@@ -68,12 +68,8 @@ def tabulate_costs(profile: Profile) -> Table:
     if profile.peak_bytes is not None:
         largest = f"largest memory of live activations in {profile.dtype}, without weights"
         rows.append(("peak activations", size(profile.peak_bytes), largest))
-    return Table(
-        title=f"{profile.model}, one image of {height} x {width} px, counted by {profile.counted_by}",
-        columns=text_columns("", ">value", "what it is"),
-        rows=tuple(rows),
-        notes=(profile.statement,),
-    )
+    title = f"{profile.model}, one image of {height} x {width} px, counted by {profile.counted_by}"
+    return text_table(title, ("", ">value", "what it is"), rows, [profile.statement])
 
 
 def tabulate_speed(run: Run) -> Table:

@@ -35,11 +35,6 @@ def as_subject(record: Record) -> Subject | None:
     )
 
 
-def as_pass(record: Record) -> Subject | None:
-    """Return a record of a pass of the whole network as a subject."""
-    return as_subject(record) if record.quantity in PASSES else None
-
-
 def environment_column(name: str) -> Column[Record]:
     """Return the column of one fact of the machine or its software; settings are joined by spaces."""
 
@@ -51,15 +46,19 @@ def environment_column(name: str) -> Column[Record]:
 
 
 RECORDS: tuple[Column[Record], ...] = (
-    Column(key="model", value=lambda record: record.subject),
-    *attribute_columns("quantity", "unit"),
+    *attribute_columns(model="subject", quantity="quantity", unit="unit"),
     Column(key="value", value=lambda record: median(record.samples) if record.samples else record.value),
     *attribute_columns("source", "time"),
     count_column("param_count", "params", 1e6),
     count_column("infer_gmacs", "macs", 1e9),
     count_column("infer_macts", "activations", 1e6),
     Column(key="infer_img_size", value=lambda r: size_value(r.conditions.img_size) if r.conditions else None),
-    *(column.via(as_pass if column.key in OF_PASSES else as_subject) for column in LATENCIES),
+    *(
+        column.via(lambda r: as_subject(r) if r.quantity in PASSES else None)
+        if column.key in OF_PASSES
+        else column.via(as_subject)
+        for column in LATENCIES
+    ),
     *(environment_column(field.name) for field in fields(Environment)),
     Column(key="samples", value=lambda record: " ".join(map(repr, record.samples))),
     Column(key="notes", value=lambda record: "; ".join(record.notes)),
