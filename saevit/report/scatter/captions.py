@@ -89,15 +89,13 @@ def list_missing(
             if c.published_only and c in drawn and not (c.accuracy and c.accuracy.claim)
         ],
     }
-    return [f"{text}: {join_models(models)}." for text, models in groups.items() if models]
-
-
-def join_models(candidates: Sequence[Candidate]) -> str:
-    """Return the names of the first models and the number of the others."""
-    names = list(short_names(c.model for c in candidates).values())
-    if len(names) <= MOST_NAMED + 1:
-        return ", ".join(names)
-    return f"{', '.join(names[:MOST_NAMED])} and {len(names) - MOST_NAMED} more"
+    sentences = []
+    for text, missing in groups.items():
+        names = list(short_names(c.model for c in missing).values())
+        if len(names) > MOST_NAMED + 1:
+            names[MOST_NAMED - 1 :] = [f"{names[MOST_NAMED - 1]} and {len(names) - MOST_NAMED} more"]
+        sentences += [f"{text}: {', '.join(names)}."] * bool(names)
+    return sentences
 
 
 def describe_disagreements(

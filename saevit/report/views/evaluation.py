@@ -84,6 +84,9 @@ def tabulate_accuracy(found: Evaluation) -> Table:
     height, width = found.conditions.img_size
     too_few = f"not shown: {plural(found.num_classes, 'class', 'classes')}, six or more are needed"
     top5 = (f"{100 * found.top5.value:.2f}", describe_share(found.top5)) if found.top5 else (NONE, too_few)
+    unreadable, more = found.unreadable, len(found.unreadable) - MOST_NAMED
+    missing = f"{plural(len(unreadable), 'image')} could not be read and count in no figure: "
+    missing += "; ".join(unreadable[:MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
     bins = f"expected, {found.bins} bins of equal width, {found.images:,} images"
     alone = f"network alone, median of {plural(len(found.alone), 'batch', 'batches')}"
     readers = plural(found.workers, "worker") if found.workers else "one after the other, in this process"
@@ -101,7 +104,7 @@ def tabulate_accuracy(found: Evaluation) -> Table:
         ],
         [
             found.statement,
-            *describe_unreadable(found.unreadable),
+            *([missing] if unreadable else []),
             *found.left_out,
             f"{found.form}; {found.conditions}; images/s are {NOT_INTERLEAVED}",
             f"weights: {found.checkpoint}, SHA-256 {found.sha256[:SHORT_HASH]}",
@@ -113,18 +116,6 @@ def describe_share(share: Share) -> str:
     """Return the counts of a share and Wilson's interval as text."""
     low, high = (100 * end for end in share.interval)
     return f"{share.hits:,} of {share.total:,}, 95 % interval [{low:.2f}, {high:.2f}] (Wilson)"
-
-
-def describe_unreadable(images: tuple[str, ...]) -> list[str]:
-    """Return the note that names the first images that could not be read."""
-    if not images:
-        return []
-    more = len(images) - MOST_NAMED
-    rest = f"; and {more} more" if more > 0 else ""
-    return [
-        f"{plural(len(images), 'image')} could not be read and count in no figure: "
-        f"{'; '.join(images[:MOST_NAMED])}{rest}"
-    ]
 
 
 def write_evaluation_json(found: Evaluation) -> str:
