@@ -214,13 +214,8 @@ def draw_panel(canvas: Canvas, axes: "Axes", panel: MapPanel) -> None:
 
         cmap = matplotlib.colormaps[SCALES[panel.scale][0]]
         cmap = cmap.with_extremes(bad=cmap(0.0))  # zero has the lowest colour on logarithmic scales too
-        axes.imshow(
-            panel.values,
-            cmap=cmap,
-            norm=canvas.norms[panel.scale],
-            extent=panel.extent,
-            interpolation="nearest",
-        )
+        norm = canvas.norms[panel.scale]
+        axes.imshow(panel.values, cmap, norm, extent=panel.extent, interpolation="nearest")
     for at in panel.lines:
         axes.axhline(at, color=LINES, linewidth=0.3, alpha=0.6)
         axes.axvline(at, color=LINES, linewidth=0.3, alpha=0.6)

@@ -3,7 +3,7 @@
 Colours differ in lightness as well as in hue, and the bars of MACs are hatched, for print without colours.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from saevit.profile import Profile, ProfileRow
 from saevit.report.figure import new_figure, own_settings, text_width, wrap_text
@@ -21,6 +21,7 @@ MEASURES = {  # colour (Okabe and Ito's palette, safe for the colour-blind), hat
     "MACs": ("#56B4E9", "//"),
     "time": ("#D55E00", ""),
 }
+EDGE: dict[str, Any] = {"edgecolor": "#333333", "linewidth": 0.5}  # of a bar
 MOST_ROWS = 40  # those with the most MACs; a page cannot hold more
 WIDTH = 8.0  # inches
 LONGEST_PATH = 50  # characters
@@ -37,16 +38,10 @@ def breakdown_figure(profile: Profile) -> "Figure":
     for number, name in enumerate(names):
         colour, hatch = MEASURES[name]
         values = [measure_row(profile, row, name) for row in rows]
-        bars = axes.barh(
-            [i + (number - (len(names) - 1) / 2) * 0.8 / len(names) for i in range(len(rows))],
-            [100 * share for share, _ in values],
-            height=0.8 / len(names),
-            color=colour,
-            hatch=hatch,
-            edgecolor="#333333",
-            linewidth=0.5,
-            label=name,
-        )
+        thickness = 0.8 / len(names)
+        places = [i + (number - (len(names) - 1) / 2) * thickness for i in range(len(rows))]
+        shares = [100 * share for share, _ in values]
+        bars = axes.barh(places, shares, thickness, **EDGE, color=colour, hatch=hatch, label=name)
         axes.bar_label(bars, [text if share else "" for share, text in values], padding=3, fontsize=7)
     labels = [cut(printable(row.path), LONGEST_PATH) or "(elsewhere)" for row in rows]
     axes.set_yticks(range(len(rows)), labels)

@@ -1,7 +1,7 @@
 """Figures of `saevit explore`: the front with the best variants, and a tornado of the cost of each key."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from saevit.explore.exploration import CountedVariant, Exploration
 from saevit.explore.question import QUANTITIES
@@ -13,10 +13,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FRONT, TOP, BASE = "#004c78", "#56B4E9", "#D55E00"  # Okabe and Ito's palette
+Keywords = dict[str, Any]  # of matplotlib
+
+FRONT: Keywords = {"color": "#004c78", "marker": "o", "linewidth": 0.9, "drawstyle": "steps-post"}
+TOP: Keywords = {"color": "#56B4E9", "marker": "D", "markersize": 5.0, "markeredgecolor": "#23668c"}
+BASE: Keywords = {"color": "#D55E00", "marker": "^", "markersize": 8, "markeredgecolor": "#000000"}
 MARGINS = (0.06, 0.08)
 MEASURES = {"macs": "MACs", "params": "parameters", "activations": "activations"}
-UP, DOWN = "#0072B2", "#E69F00"
+STEPS = {  # colour, label and hatch of the bars; the key is whether the value gets larger
+    True: ("#0072B2", "larger value", ""),
+    False: ("#E69F00", "smaller value", "//"),
+}
+BAR: Keywords = {"height": 0.72, "edgecolor": "#333333", "linewidth": 0.4}
 MOST_KEYS = 28
 
 
@@ -45,39 +53,15 @@ def draw_front(axes: "Axes", found: Exploration, x: str, y: str) -> None:
         scale_axis(axis, values, MARGINS)
         better = "lower" if QUANTITIES[name].better == "min" else "higher"
         axis.set_label_text(f"{QUANTITIES[name].label}, {better} is better", size=9)
-    axes.plot(
-        *points(found.front),
-        color=FRONT,
-        marker="o",
-        markersize=2.5 if len(found.front) > 60 else 4.5,
-        linewidth=0.9,
-        linestyle="-" if len(found.question.objectives) == 2 else "none",
-        drawstyle="steps-post",
-        label=f"front ({plural(len(found.front), 'variant')})",
-        zorder=3,
-    )
+    label = f"front ({plural(len(found.front), 'variant')})"
+    (line,) = axes.plot(*points(found.front), **FRONT, label=label, zorder=3)
+    line.set_markersize(2.5 if len(found.front) > 60 else 4.5)
+    line.set_linestyle("-" if len(found.question.objectives) == 2 else "none")
     if found.top:
-        axes.plot(
-            *points(found.top),
-            color=TOP,
-            marker="D",
-            markersize=5.0,
-            markeredgecolor="#23668c",
-            linestyle="none",
-            label=f"best by {found.question.rank}",
-            zorder=2,
-        )
-    axes.plot(
-        *points([found.base]),
-        color=BASE,
-        marker="^",
-        markersize=8,
-        markeredgecolor="#000000",
-        markeredgewidth=0.6,
-        linestyle="none",
-        label=found.base.model if len(found.base.model) <= 30 else "the variant as given",
-        zorder=4,
-    )
+        label = f"best by {found.question.rank}"
+        axes.plot(*points(found.top), **TOP, linestyle="none", label=label, zorder=2)
+    label = found.base.model if len(found.base.model) <= 30 else "the variant as given"
+    axes.plot(*points([found.base]), **BASE, markeredgewidth=0.6, linestyle="none", label=label, zorder=4)
     style_axes(axes)
 
 
@@ -130,18 +114,11 @@ def tornado_figure(found: Sensitivity) -> "Figure":
 
 def draw_tornado(axes: "Axes", found: Sensitivity, keys: Sequence[str], field: str) -> None:
     """Draw the bars of one cost."""
-    for up, colour, text, hatch in ((True, UP, "larger value", ""), (False, DOWN, "smaller value", "//")):
+    for up, (colour, text, hatch) in STEPS.items():
         steps = [step for step in found.steps if step.up == up and step.key in keys]
-        axes.barh(
-            [keys.index(step.key) for step in steps],
-            [100 * step.change(found.base, field) / getattr(found.base, field) for step in steps],
-            height=0.72,
-            color=colour,
-            hatch=hatch,
-            edgecolor="#333333",
-            linewidth=0.4,
-            label=text,
-        )
+        places = [keys.index(step.key) for step in steps]
+        changes = [100 * step.change(found.base, field) / getattr(found.base, field) for step in steps]
+        axes.barh(places, changes, **BAR, color=colour, hatch=hatch, label=text)
     axes.axvline(0, color=GREY, linewidth=0.8)
     style_axes(axes)
     axes.yaxis.grid(visible=False)

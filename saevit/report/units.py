@@ -73,11 +73,6 @@ def percent(share: float, decimals: int = 1) -> str:
     return f"{text} %"
 
 
-def thousands(value: int) -> str:
-    """Write an exact integer: 806806688 -> 806,806,688."""
-    return f"{value:,}"
-
-
 def plural(count: int, noun: str, nouns: str | None = None) -> str:
     """Write a count with its noun: 1 model, 2 models; `nouns` is an irregular plural."""
     return f"{count} {noun if count == 1 else nouns or noun + 's'}"

@@ -86,7 +86,7 @@ def network_text(job: "PreparedRun") -> str:
     """Return parameters and exact MACs: of a variant in closed form, of other networks by torch."""
     from saevit.count.cost import count_network
     from saevit.model.pyramid import SAEViT
-    from saevit.report.units import giga, scaled, thousands
+    from saevit.report.units import giga, scaled
 
     height, width = job.recipe.img_size
     if isinstance(job.net, SAEViT):
@@ -98,7 +98,7 @@ def network_text(job: "PreparedRun") -> str:
         net = build_network(job.run.model, job.recipe.img_size, num_classes=job.train.num_classes)
         macs, counter = sum(count_torch(net, (1, job.about.in_chans, height, width)).macs.values()), "torch"
     return (
-        f"{scaled(job.params)} parameters, {giga(macs)} GMACs ({thousands(macs)} MACs) per image of "
+        f"{scaled(job.params)} parameters, {giga(macs)} GMACs ({macs:,} MACs) per image of "
         f"{height} x {width} px, counted by {counter}"
     )
 

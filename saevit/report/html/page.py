@@ -112,18 +112,11 @@ def explain_ratio(comparison: Comparison) -> str:
 
 def models_table(comparison: Comparison, table: Table) -> Element:
     """Return the table of models, in the comparison's order; the script sorts and filters its rows."""
-    heads = (
-        element(
-            "th",
-            {
-                "scope": "col",
-                "class": f"side-{column.side[0]}",
-                "data-kind": "number" if is_number(column) else "text",
-            },
-            element("button", {"type": "button"}, column.heading),
-        )
-        for column in table.columns
-    )
+    heads = []
+    for column in table.columns:
+        kind = "number" if is_number(column) else "text"
+        attributes = {"scope": "col", "class": f"side-{column.side[0]}", "data-kind": kind}
+        heads.append(element("th", attributes, element("button", {"type": "button"}, column.heading)))
     rows = (model_row(comparison, table, index) for index in range(len(table.rows)))
     caption = element("caption", {"class": "unseen"}, table.title)
     head = element("thead", {}, element("tr", {}, *heads))
@@ -162,12 +155,9 @@ def environment_tables(comparison: Comparison) -> list[Element]:
     for subject in run.timed:
         for name, text in list_fields(subject.conditions).items():
             texts.setdefault(name, {})[text] = None
-    return [
-        fields_table("Machine and software", list_fields(run.environment)),
-        fields_table(
-            "Run and conditions", facts | {name: "; ".join(values) for name, values in texts.items()}
-        ),
-    ]
+    facts |= {name: "; ".join(values) for name, values in texts.items()}
+    machine = fields_table("Machine and software", list_fields(run.environment))
+    return [machine, fields_table("Run and conditions", facts)]
 
 
 def fields_table(caption: str, values: Mapping[str, str]) -> Element:

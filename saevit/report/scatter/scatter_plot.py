@@ -48,6 +48,7 @@ GAP = 0.1
 PANEL_WIDTHS = {1: 6.4, 2: 4.8}  # by the number of panels
 NARROWEST = 4.2
 TITLE, HEADING, SMALL = 11.0, 10.0, 7.5
+CLOSE: dict[str, Any] = {"borderaxespad": 0.0, "borderpad": 0.0, "columnspacing": 1.6, "handletextpad": 0.5}
 
 
 @own_settings()
@@ -169,17 +170,8 @@ def add_legend(figure: "Figure", handles: Sequence[Any]) -> tuple["Legend", floa
     """Add a legend with as many columns as fit; return it and its height."""
     for rows in range(1, len(handles) + 1):
         columns = -(-len(handles) // rows)
-        legend = figure.legend(
-            handles=handles,
-            loc="lower center",
-            ncols=columns,
-            frameon=False,
-            fontsize=8.0,
-            borderaxespad=0.0,
-            borderpad=0.0,
-            columnspacing=1.6,
-            handletextpad=0.5,
-        )
+        style: dict[str, Any] = {"loc": "lower center", "frameon": False, "fontsize": 8.0, **CLOSE}
+        legend = figure.legend(handles=handles, ncols=columns, **style)
         extent = legend.get_window_extent(get_renderer(figure))
         if columns == 1 or extent.width / figure.dpi <= figure.get_figwidth() - 2 * MARGIN:
             break

@@ -177,15 +177,7 @@ def metric_columns(name: str) -> tuple[Column[NetworkHead], Column[NetworkHead]]
 
 
 def save_arrays(networks: Sequence[Attention], path: Path) -> None:
-    """Write the maps of the first image as .npz, named as `name_arrays` does."""
-    import numpy as np
-
-    with path.open("wb") as file:
-        np.savez_compressed(file, **name_arrays(networks))  # type: ignore[arg-type]
-
-
-def name_arrays(networks: Sequence[Attention]) -> "dict[str, ndarray]":
-    """Return the maps by name, such as `stage1.block2.received`; a second network has the prefix `second.`
+    """Write the maps of the first image as .npz, with names such as `stage1.block2.received`.
 
     | name | shape | content |
     | --- | --- | --- |
@@ -195,7 +187,7 @@ def name_arrays(networks: Sequence[Attention]) -> "dict[str, ndarray]":
     | attention | (groups, heads, queries, keys) | attention between tokens; missing if it is large |
     | rollout | (1 + queries, H, W) | share of each pixel of the first map; only with that view |
 
-    `image` is the input in RGB, `queries` are x and y in it.
+    `image` is the input in RGB, `queries` are x and y in it. A second network has the prefix `second.`.
     """
     import numpy as np
 
@@ -205,13 +197,11 @@ def name_arrays(networks: Sequence[Attention]) -> "dict[str, ndarray]":
         arrays[f"{prefix}queries"] = np.array([q.input for q in attention.queries]).reshape(-1, 2)
         for maps in attention.maps:
             at = f"{prefix}stage{maps.block.stage}.block{maps.block.number}."
-            arrays |= {
-                at + "window_weights": maps.weights,
-                at + "received": maps.received,
-                at + "rows": maps.rows,
-            }
+            parts = {"window_weights": maps.weights, "received": maps.received, "rows": maps.rows}
             if maps.attention is not None:
-                arrays[at + "attention"] = maps.attention
+                parts["attention"] = maps.attention
+            arrays |= {at + name: values for name, values in parts.items()}
         for rollout in attention.rollout:
             arrays[f"{prefix}stage{rollout.block.stage}.block{rollout.block.number}.rollout"] = rollout.mass
-    return arrays
+    with path.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]

@@ -53,9 +53,7 @@ RowsView = tuple[Table, tuple[Column[Any], ...], Sequence[Any]]  # the columns a
 
 def explore_tables(found: Exploration) -> tuple[Table, ...]:
     """Return the front, thinned evenly where it is long, and the best variants by the ranking."""
-    question, shown, last = found.question, found.front, len(found.front) - 1
-    if len(shown) > MOST_ROWS:
-        shown = tuple(shown[round(i * last / (MOST_ROWS - 1))] for i in range(MOST_ROWS))
+    question, shown = found.question, thin_rows(found.front, MOST_ROWS)
     names = ", ".join(f"{QUANTITIES[n].label} ({QUANTITIES[n].better})" for n in question.objectives)
     of = plural(len(found.front), "variant")
     thinned = [f"{len(shown)} of {of} on the front, evenly spaced: --csv writes all"]
@@ -67,6 +65,13 @@ def explore_tables(found: Exploration) -> tuple[Table, ...]:
         title = f"{plural(len(found.top), 'variant')} with {extreme} {question.rank}, {where}"
         tables.append(make_table(title, COLUMNS, found.top))
     return tuple(tables)
+
+
+def thin_rows(rows: Sequence[CountedVariant], most: int) -> Sequence[CountedVariant]:
+    """Return at most this many rows at even distances, both ends included."""
+    if len(rows) <= most:
+        return rows
+    return [rows[round(i * (len(rows) - 1) / (most - 1))] for i in range(most)]
 
 
 def front_notes(found: Exploration) -> list[str]:

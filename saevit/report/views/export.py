@@ -5,14 +5,14 @@ from dataclasses import asdict
 from saevit.export.exporter import Export, Exported
 from saevit.export.verify import LIMIT, RANGE
 from saevit.report.columns import Column, Table, make_table, text_table, write_json
-from saevit.report.units import plural, size, thousands
+from saevit.report.units import plural, size
 
 MOST_OPERATORS = 12  # kinds of operators that one line names
 FILES: tuple[Column[Exported], ...] = (
     Column("format", lambda one: one.format),
     Column("file", lambda one: " + ".join(one.files)),
     Column("size", lambda one: size(sum(one.files.values())), side="right"),
-    Column("operators", lambda one: thousands(sum(one.content.operators.values())), side="right"),
+    Column("operators", lambda one: f"{sum(one.content.operators.values()):,}", side="right"),
     Column("versions", lambda one: ", ".join(f"{name} {v}" for name, v in one.content.versions.items())),
 )
 

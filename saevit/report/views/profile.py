@@ -26,7 +26,7 @@ from saevit.report.latencies import (
     run_values,
     subject_values,
 )
-from saevit.report.units import FLOPS_PER_MAC, giga, milliseconds, percent, plural, scaled, size, thousands
+from saevit.report.units import FLOPS_PER_MAC, giga, milliseconds, percent, plural, scaled, size
 from saevit.runs.advice import advice
 from saevit.runs.run import Run, Subject
 from saevit.runs.statistics import median, ratio
@@ -51,9 +51,9 @@ def tabulate_costs(profile: Profile) -> Table:
     """Return parameters, MACs, FLOPs, activations and memory."""
     height, width = profile.img_size
     rows = [
-        ("parameters", scaled(profile.params), thousands(profile.params)),
+        ("parameters", scaled(profile.params), f"{profile.params:,}"),
         ("weights", size(profile.weight_bytes), profile.dtype),
-        ("GMACs", giga(profile.macs), f"{thousands(profile.macs)} MACs of contractions"),
+        ("GMACs", giga(profile.macs), f"{profile.macs:,} MACs of contractions"),
         ("GFLOPs", giga(profile.macs), "1 MAC = 1, as papers count"),
         ("FLOPs", scaled(FLOPS_PER_MAC * profile.macs), "2 x MAC"),
     ]
@@ -166,7 +166,7 @@ def tabulate_receipt(profile: Profile) -> Table:
     """Return what independent counters count, and what each tool counts by default and why."""
     columns: list[Column[ReceiptLine]] = [
         Column("counter", lambda line: line.counter),
-        Column("MACs", lambda line: "failed" if line.macs is None else thousands(line.macs), "right"),
+        Column("MACs", lambda line: "failed" if line.macs is None else f"{line.macs:,}", "right"),
         Column("agrees", lambda line: {None: NONE, True: "yes, in every module", False: "NO"}[line.agrees]),
         Column(
             "out of the box",

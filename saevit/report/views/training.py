@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from saevit.report.figure import add_title, new_figure, own_settings, scale_axis, style_axes
 from saevit.train.state import Epoch, best_epoch
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 TRAIN, VALIDATION, RATE = "#E69F00", "#0072B2", "#999999"  # Okabe and Ito's palette
 MARGINS = (0.05, 0.05)
 MANY = 40  # epochs of a line that still has markers
+BEST: dict[str, Any] = {"marker": "*", "markersize": 13, "color": "#D55E00", "zorder": 4}
+EDGE: dict[str, Any] = {"markeredgecolor": "#000000", "markeredgewidth": 0.6, "linestyle": "none"}
+CLOSE: dict[str, Any] = {"borderaxespad": 0.2, "borderpad": 0, "handlelength": 1.4, "columnspacing": 1.0}
 
 
 @own_settings()
@@ -62,18 +65,8 @@ def draw_accuracy(axes: "Axes", rows: Sequence[Epoch]) -> None:
         return
     seen = [(row.epoch, row.val_top1) for row in rows if row.val_top1 is not None]
     draw_line(axes, seen, VALIDATION, f"top-1, {best.val_images:,} images", markers=len(rows) <= MANY)
-    axes.plot(
-        best.epoch,
-        best.val_top1,
-        marker="*",
-        markersize=13,
-        color="#D55E00",
-        markeredgecolor="#000000",
-        markeredgewidth=0.6,
-        linestyle="none",
-        label=f"best, {best.val_top1:.2f} % in epoch {best.epoch}",
-        zorder=4,
-    )
+    label = f"best, {best.val_top1:.2f} % in epoch {best.epoch}"
+    axes.plot(best.epoch, best.val_top1, **BEST, **EDGE, label=label)
     scale_axis(axes.yaxis, [y for _, y in seen], MARGINS, log=False)
     finish_axes(axes, "top-1 (%)")
 
@@ -90,14 +83,4 @@ def draw_line(
 def finish_axes(axes: "Axes", label: str) -> None:
     """Name the y axis, and put the legend above the lines."""
     axes.set_ylabel(label, size=9)
-    axes.legend(
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-        ncols=3,
-        frameon=False,
-        fontsize=8,
-        borderaxespad=0.2,
-        borderpad=0,
-        handlelength=1.4,
-        columnspacing=1.0,
-    )
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=8, **CLOSE)
