@@ -4,9 +4,8 @@ import math
 from collections.abc import Sequence
 
 from saevit.compare.comparison import Candidate, Comparison
-from saevit.report.agreement import LEAST, Disagreement
 from saevit.report.latencies import describe_machine
-from saevit.report.metrics import METRICS
+from saevit.report.metrics import LEAST, METRICS, Disagreement
 from saevit.report.scatter.points import ScatterPanel, is_of_other_size
 from saevit.report.units import digits, short_names
 from saevit.runs.run import Run

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from itertools import pairwise, zip_longest
 from typing import TYPE_CHECKING, Any
 
-from saevit.report.agreement import Disagreement
 from saevit.report.figure import GREY, POINTS, is_wide, scale_axis, style_axes, wrap_text
-from saevit.report.metrics import METRICS
+from saevit.report.metrics import METRICS, Disagreement
 from saevit.report.scatter.placement import Box, Label, Point, place_labels, split_line
 from saevit.report.scatter.points import MARKERS, ON_FRONT, STYLES, ModelPoint, ScatterPanel
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from saevit.compare.comparison import Comparison
-from saevit.report.agreement import Disagreement, describe_agreement, find_disagreements
 from saevit.report.figure import (
     GREY,
     LINE_HEIGHT,
@@ -18,6 +17,7 @@ from saevit.report.figure import (
     text_height,
     wrap_text,
 )
+from saevit.report.metrics import Disagreement, describe_agreement, find_disagreements
 from saevit.report.scatter.captions import capitalize, describe_disagreements, write_caption, write_title
 from saevit.report.scatter.panel import DISAGREEMENT, FRONT, draw_panel, label_panel, scale_y, size_strip
 from saevit.report.scatter.points import (

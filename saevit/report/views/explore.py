@@ -10,7 +10,6 @@ from saevit.errors import need
 from saevit.explore.exploration import CountedVariant, Exploration
 from saevit.explore.question import QUANTITIES
 from saevit.explore.solve import KeyStep, Sensitivity, Solution
-from saevit.report.agreement import average_ranks, rank_correlation
 from saevit.report.columns import (
     NONE,
     Column,
@@ -24,6 +23,7 @@ from saevit.report.columns import (
     write_csv,
     write_json,
 )
+from saevit.report.metrics import average_ranks, rank_correlation
 from saevit.report.units import giga, interval, milliseconds, plural, scaled, size
 
 MOST_ROWS = 30
