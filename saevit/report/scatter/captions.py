@@ -93,7 +93,8 @@ def list_missing(
         names = list(short_names(c.model for c in missing).values())
         if len(names) > MOST_NAMED + 1:
             names[MOST_NAMED - 1 :] = [f"{names[MOST_NAMED - 1]} and {len(names) - MOST_NAMED} more"]
-        sentences += [f"{text}: {', '.join(names)}."] * bool(names)
+        if names:
+            sentences.append(f"{text}: {', '.join(names)}.")
     return sentences
 
 
