@@ -71,6 +71,14 @@ METRICS = {
 COSTS = tuple(name for name in METRICS if name != "top1")
 LONGEST_DATA = 40  # characters of a label
 
+LEAST = 5  # models that a sentence about their rank correlation needs
+WORDS = (  # from this agreement on; below the last one, the opposite is mostly true
+    (0.95, "is nearly always {}"),
+    (0.7, "is mostly {}, but not always"),
+    (0.3, "is often not {}"),
+    (-0.3, "does not predict {}"),
+)
+
 
 def find_metric(name: str) -> Metric:
     """Return a metric by its name; an unknown name is an OptionError."""
@@ -125,15 +133,6 @@ def find_front(candidates: Iterable[Candidate], x: str, y: str) -> dict[str, boo
     }
     best = pareto_front(list(rows.values()), {name: metric.better for name, metric in axes.items()})
     return {model: number in best for number, model in enumerate(rows)}
-
-
-LEAST = 5  # models that a sentence about their rank correlation needs
-WORDS = (  # from this agreement on; below the last one, the opposite is mostly true
-    (0.95, "is nearly always {}"),
-    (0.7, "is mostly {}, but not always"),
-    (0.3, "is often not {}"),
-    (-0.3, "does not predict {}"),
-)
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,8 @@ TO_THE_SECOND = len("20260131T120000")  # characters of a run's name; more are n
 MOST_NAMED = 2  # models in one line
 ENDINGS: dict[Ending, str] = {"finished": "finished", "interrupted": "interrupted", "lost": "cut off"}
 CUT_OFF = "cut off: the run was killed or has not ended yet; its finished rounds are here"
+PASSES = ("latency", "latency_again")  # quantities of the whole network
+OF_PASSES = ("infer_samples_per_sec", "infer_step_time", "infer_step_time_q1", "infer_step_time_q3")
 
 
 def tabulate_presets() -> Table:
@@ -143,10 +145,6 @@ def write_list_json(runs: Sequence[RunSummary]) -> str:
 def write_list_csv(runs: Sequence[RunSummary]) -> str:
     """Return one row per run as CSV."""
     return write_csv(RUNS, runs)
-
-
-PASSES = ("latency", "latency_again")  # quantities of the whole network
-OF_PASSES = ("infer_samples_per_sec", "infer_step_time", "infer_step_time_q1", "infer_step_time_q3")
 
 
 def count_column(key: str, quantity: str, divisor: float) -> Column[Record]:
