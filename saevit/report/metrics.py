@@ -153,6 +153,8 @@ class Disagreement:
 
 def rank_correlation(xs: Sequence[float], ys: Sequence[float]) -> float | None:
     """Return Spearman's rho, the correlation of the ranks; None if all values of one side are equal."""
+    if len(xs) != len(ys):
+        raise ValueError(f"{len(xs)} and {len(ys)} values: a rank correlation needs pairs")
     if len(set(xs)) < 2 or len(set(ys)) < 2:
         return None
     return float(np.corrcoef(average_ranks(xs), average_ranks(ys))[0, 1])
