@@ -1,6 +1,7 @@
 """A new activation, runtime, export format or data set: each place that has to know it is named here."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,17 @@ from saevit.train.data_sources import IN_MEMORY
 from saevit.variant import KEYS
 from saevit_cli.app import SUMMARIES, make_application
 from tests.model.networks import SWITCHES
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_table_of_places_names_files_that_exist() -> None:
+    table = (
+        (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("## Where to add")[2].partition("\n## ")[0]
+    )
+    paths = re.findall(r"`((?:saevit|saevit_cli|tests)/[^`]*)`", table)
+    assert len(paths) > 10
+    assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
 def test_every_activation_is_built_and_folded() -> None:
