@@ -121,7 +121,7 @@ def read_checkpoint(path: Path, option: str = "--checkpoint") -> Checkpoint:
         raise OptionError(f"{option} {error}") from error
     try:
         contents, texts = read_contents(data)
-        about = read_about(label, texts[KEY], contents) if texts.get(KEY) else None
+        about = read_description(label, texts[KEY], contents) if texts.get(KEY) else None
     except OptionError:
         raise
     except Exception as error:  # pickle, zip, safetensors and json raise errors of any type
@@ -144,7 +144,7 @@ def read_checkpoint(path: Path, option: str = "--checkpoint") -> Checkpoint:
     )
 
 
-def read_about(label: str, text: str, tensors: Mapping[str, Tensor]) -> About:
+def read_description(label: str, text: str, tensors: Mapping[str, Tensor]) -> About:
     """Read the description that `save_checkpoint` wrote; keys of later versions are ignored.
 
     Raises:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from saevit.compare.comparison import Candidate
 from saevit.report.metrics import find_metric
-from saevit.report.units import plural
 from saevit.runs.statistics import ratio
+from saevit.text import plural
 
 LEAST = 5  # models that a sentence about their rank correlation needs
 WORDS = (  # from this agreement on; below the last one, the opposite is mostly true

@@ -7,7 +7,8 @@ from saevit.explore.exploration import CountedVariant, Exploration
 from saevit.explore.question import QUANTITIES
 from saevit.explore.solve import Sensitivity
 from saevit.report.figure import DPI, GREY, GRID, own_settings, scale_axis, style_axes, wrap_text
-from saevit.report.units import giga, plural, scaled
+from saevit.report.units import giga, scaled
+from saevit.text import plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -71,11 +71,6 @@ def thousands(value: int) -> str:
     return f"{value:,}"
 
 
-def plural(count: int, noun: str, nouns: str | None = None) -> str:
-    """Write a count with its noun: 1 model, 2 models; `nouns` is an irregular plural."""
-    return f"{count} {noun if count == 1 else nouns or noun + 's'}"
-
-
 def list_fields(record: Any) -> dict[str, str]:
     """Return the fields of a machine or of conditions as names and texts."""
     names = [field.name for field in fields(record)]

@@ -23,7 +23,8 @@ from saevit.report.columns import (
     write_csv,
     write_json,
 )
-from saevit.report.units import giga, interval, milliseconds, plural, scaled, size
+from saevit.report.units import giga, interval, milliseconds, scaled, size
+from saevit.text import plural
 
 MOST_ROWS = 30
 PREDICTORS = ("gmacs", "activations", "traffic", "params")

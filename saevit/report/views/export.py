@@ -5,7 +5,8 @@ from dataclasses import asdict
 from saevit.export.exporter import Export, Exported
 from saevit.export.verify import LIMIT, RANGE, Difference
 from saevit.report.columns import Column, Table, make_table, text_columns, write_json
-from saevit.report.units import plural, size, thousands
+from saevit.report.units import size, thousands
+from saevit.text import plural
 
 MOST_OPERATORS = 12  # kinds of operators that one line names
 FILES: tuple[Column[Exported], ...] = (

@@ -8,8 +8,9 @@ from itertools import takewhile
 from saevit.count.cost import count_network
 from saevit.report.columns import Column, Table, make_table, text_columns, write_csv, write_json
 from saevit.report.names import short_names
-from saevit.report.units import giga, plural, scaled
+from saevit.report.units import giga, scaled
 from saevit.runs.run import Ending, RunSummary
+from saevit.text import plural
 from saevit.variant import KEYS, PRESETS
 
 IMG_SIZE = (224, 224)  # of the presets' costs
