@@ -48,10 +48,6 @@ def open_class_folders(folder: Path, split: Split) -> ImageData:
     """Open a folder; class folders alone are split by file name, 20 % of each class for validation.
 
     Labels follow the natural order of the class names, as in timm; a class without images keeps its label.
-
-    Raises:
-        OptionError: no class folders, no images, a single class to train on, or validation classes that are
-            not in the training data.
     """
     source = printable(str(folder))
     train, validation = find_splits(folder, source)
@@ -81,9 +77,6 @@ def find_splits(folder: Path, source: str) -> tuple[Path | None, Path | None]:
     """Return the folders of training and validation; both None if there are class folders alone.
 
     A class may have the name of a split if it contains no folders.
-
-    Raises:
-        OptionError: a split's folder has no class folders, or a class folder contains both splits.
     """
     folders = list_folders(folder)
     train, validation = (
@@ -215,11 +208,7 @@ def read_file(files: Sequence[Path], index: int) -> "Image":
 
 
 def scan_folder(folder: Path) -> FolderScan:
-    """Find the images at any depth in each class folder; links are followed, hidden files skipped.
-
-    Raises:
-        OptionError: the folder cannot be read.
-    """
+    """Find the images at any depth in each class folder; links are followed, hidden files skipped."""
     problems: list[str] = []
     classes = list_folders(folder)
     files: list[ImageFile] = []
@@ -242,11 +231,7 @@ def scan_folder(folder: Path) -> FolderScan:
 
 
 def list_folders(folder: Path) -> list[Path]:
-    """Return the visible folders in a folder, in natural order; a broken link is not a folder.
-
-    Raises:
-        OptionError: the folder or a path in it may not be read.
-    """
+    """Return the visible folders in a folder, in natural order; a broken link is not a folder."""
     folders = []
     try:
         for path in list_visible(folder):
