@@ -175,12 +175,7 @@ class Attention:
 
 
 def pick_typical(stages: Sequence[int], most: int = 4) -> list[int]:
-    """Return the positions of blocks that fit one figure: the last of each stage; of a single stage, several.
-
-    Args:
-        stages: the stage of each block, in order.
-        most: number of blocks if all are of a single stage.
-    """
+    """Return positions of blocks that fit one figure: the last of each stage, or `most` of a single stage."""
     last = {stage: i for i, stage in enumerate(stages)}
     if len(last) > 1:
         return list(last.values())

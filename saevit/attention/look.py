@@ -46,11 +46,7 @@ def look_at(
 ) -> Attention:
     """Run a network on images: maps are of the first, numbers of all. Of several, broken ones are left out.
 
-    Args:
-        net: the network; it is not changed.
-        paths: image files, one or more.
-        choice: stages, blocks, heads, queries and views.
-        on_image: called with the number of images that are done.
+    The network is not changed; `on_image` is called with the number of images that are done.
 
     Raises:
         SaevitError: no image can be read, a query is outside the image, or a chosen block does not exist.

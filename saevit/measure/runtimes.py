@@ -72,11 +72,7 @@ class Runtime:
 
 
 def find_runtime(name: str) -> Runtime:
-    """Return the runtime of that name.
-
-    Raises:
-        OptionError: there is none.
-    """
+    """Return the runtime of that name. Raises OptionError if there is none."""
     if name not in RUNTIMES:
         raise OptionError(f"runtime {name!r} is not known: {nearest(name, RUNTIMES)}")
     return RUNTIMES[name]

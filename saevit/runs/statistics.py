@@ -189,10 +189,8 @@ def calibration_error(confidences: Sequence[float], hits: Sequence[bool], bins: 
     Bin m holds the confidences in ((m - 1) / bins, m / bins], the first bin 0 too; the error is the mean over
     images of |accuracy - mean confidence| of their bin.
 
-    Args:
-        confidences: probability of the predicted class of each image.
-        hits: whether the predicted class is the true one.
-        bins: number of bins.
+    For each image, the confidence is the probability of the predicted class, and a hit says that this class
+    is the true one.
 
     Raises:
         ValueError: no images, or a confidence that is not within 0 and 1.
