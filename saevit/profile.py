@@ -167,13 +167,10 @@ def _trace(
         on_progress(NextStep(text=f"counting with {name}"))
         try:
             if name in receipt.ON_REAL_TENSORS:  # refused if the tensors do not fit in memory
-                weights, peak = (
-                    BYTES["fp32"] * n for n in (sum(counted.params.values()), counted.peak_elements)
-                )
                 check_fits(
                     "it runs on real tensors,",
-                    weights,
-                    peak,
+                    BYTES["fp32"] * sum(counted.params.values()),
+                    BYTES["fp32"] * counted.peak_elements,
                     free=free_memory(),
                     way_out="another --counters",
                 )

@@ -134,9 +134,8 @@ def map_rollouts(
 def roll_out(layers: Sequence[Layer], mass: Tensor) -> Tensor:
     """Follow mass from the map of the last layer back to the map of the first. (m, N) -> (m, N of the first).
 
-    Args:
-        layers: every block with attention up to the map where the mass is, in the order in which they run.
-        mass: rows that sum to one: 1/N everywhere for the average pixel, or 1 at one pixel.
+    Layers are all blocks with attention up to the map of the mass, in the order of the pass. Rows of mass sum
+    to one: 1/N everywhere for the average pixel, or 1 at one pixel.
     """
     for i in reversed(range(len(layers))):
         mass = RESIDUAL * mass + (1 - RESIDUAL) * layers[i].carry(mass)

@@ -81,12 +81,8 @@ def map_timm(
 ) -> TokenMap:
     """Find the tokens of a module of timm in the image.
 
-    Args:
-        model: the whole network.
-        path: of the attention module.
-        shape: of its scores for one image, (groups, heads, queries, keys).
-        img_size: (H, W) of the input.
-        sizes: (H, W) of the maps that blocks cut into windows or patches, by the block's path.
+    The shape of its scores for one image is (groups, heads, queries, keys). `sizes` are (H, W) of the maps
+    that blocks cut into windows or patches, by the block's path.
 
     Raises:
         ValueError: the tokens do not form a map; the message is a short reason.

@@ -203,11 +203,7 @@ def count_widths(space: Space, stage: int) -> int:
 
 
 def most_entries(space: Space) -> int:
-    """Return the entries of the largest table of a space, for one choice of the keys of the whole network.
-
-    Raises:
-        OptionError: a stage has too many choices for a table.
-    """
+    """Return the entries of the largest table of a space. Raises OptionError if a table is too large."""
     entries = 1
     for i, count in enumerate(space.shape[1:]):
         before = count_widths(space, i - 1)

@@ -63,13 +63,10 @@ def time_modules(
     On an accelerator every boundary of a module waits for the device, which removes overlap.
 
     Args:
-        model: any module.
         paths: names as in `model.named_modules()`.
         conditions: with the runtime "eager": compiled modules have no separate times.
-        channels: of the input.
         rounds: samples, each of a pass with hooks and of one without, in shuffled order.
         min_time: seconds a sample lasts at least.
-        seed: of the order inside the rounds.
 
     Raises:
         OptionError: a path that the model does not have, or another runtime.

@@ -65,10 +65,9 @@ def measure(
     twice a round, which gives the noise floor. Ctrl-C keeps the finished rounds.
 
     Args:
-        models: what to time, the reference first.
+        models: with the reference first.
         rounds: samples per subject; fewer than `statistics.rounds_needed()` resolve no difference.
         min_time: seconds a sample lasts at least.
-        seed: of the order inside the rounds.
         on_progress: called before each step, never while the clock runs.
         writer: stores every round when it is finished; the run goes on without it if it fails.
         facts: records to keep with the run, such as counts.

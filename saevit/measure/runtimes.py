@@ -199,11 +199,7 @@ def prepare_openvino(network: nn.Module, example: Tensor, conditions: Conditions
 
 
 def write_graph(network: nn.Module, example: Tensor) -> bytes:
-    """Return the ONNX graph of a network for exactly the shape of the example.
-
-    Raises:
-        MeasureError: it cannot be written, in one line.
-    """
+    """Return the ONNX graph of a network for the shape of the example. Raises MeasureError if it has none."""
     made = _GRAPHS.setdefault(network, {})
     B, C, H, W = example.shape
     shape = (B, C, H, W)

@@ -50,11 +50,8 @@ def time_call(
 ) -> Sample:
     """Take one sample that lasts at least `min_time` seconds.
 
-    Args:
-        call: the timed call; its errors are not caught.
-        synchronize: waits until the device has finished; runs before the clock starts and before it stops.
-        min_time: in seconds.
-        calls: as `warm_up` found; more are added if the sample is too short.
+    `synchronize` waits until the device has finished; it runs before the clock starts and before it stops.
+    The sample begins with as many calls as `warm_up` found, and more are added if it is too short.
     """
     total, done, ahead = 0.0, 0, calls
     while done == 0 or total < min_time:

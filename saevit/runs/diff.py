@@ -68,15 +68,11 @@ def diff_runs(run_a: Run, run_b: Run, *, reference: str | None = None, confidenc
     round: with an offset of one standard deviation of the rounds it covered 80 %. A resolved difference
     between two runs is therefore weaker evidence than one within a run.
 
-    Args:
-        run_a: the first run.
-        run_b: the run that is compared with it.
-        reference: name of a subject in both runs; the default is the first one of `run_a` that both have.
-        confidence: coverage asked for, between 0 and 1.
+    The reference is the name of a subject in both runs, by default the first one of `run_a` that both have.
 
     Raises:
         OptionError: a reference that the runs do not share.
-        ValueError: a confidence out of range.
+        ValueError: a confidence that is not between 0 and 1.
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence {confidence}: a share between 0 and 1, such as 0.95")

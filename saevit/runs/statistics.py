@@ -92,11 +92,7 @@ def median(samples: Sequence[float]) -> float:
 
 
 def summarize(samples: Sequence[float]) -> Summary:
-    """Return the order statistics of the samples.
-
-    Raises:
-        ValueError: no samples, or one that is not finite.
-    """
+    """Return the order statistics of the samples. Raises ValueError if there are none, or not finite."""
     middle, q1, q3 = median(samples), quantile(samples, 0.25), quantile(samples, 0.75)
     return Summary(
         median=middle,

@@ -139,11 +139,7 @@ def default_folder() -> Path:
 
 
 def list_runs(folder: Path | None = None) -> list[RunSummary]:
-    """Return a summary of every file, oldest first; a file that cannot be read has a `problem`.
-
-    Raises:
-        OptionError: the folder is a file, or cannot be read.
-    """
+    """Return a summary of every file, oldest first. A file that cannot be read has a `problem`."""
     return [_summarize(path) for path in _paths(folder)]
 
 
