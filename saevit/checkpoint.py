@@ -163,13 +163,7 @@ def read_description(label: str, text: str, tensors: Mapping[str, Tensor]) -> Ab
 
 
 def check_network(file: str, model: str, definition: object) -> None:
-    """Refuse weights of a variant whose network had another definition.
-
-    Args:
-        file: for the message.
-        model: a variant's text, or timm:NAME, which has no definition here.
-        definition: its number; None if the file has none.
-    """
+    """Refuse weights of a variant whose network had another definition (None: the file names none)."""
     if definition == saevit.NETWORK or model.startswith("timm:"):
         return
     version = "version 0.1" if definition is None else "another version"

@@ -260,10 +260,7 @@ def list_visible(folder: Path) -> list[Path]:
 def walk_files(folder: Path, above: str, problems: list[str]) -> Iterator[tuple[Path, int]]:
     """Yield the files below a class folder by name, with their sizes; never follow a link in a circle.
 
-    Args:
-        folder: a class folder.
-        above: the real path of its parent.
-        problems: receives a line for each path that cannot be followed.
+    `above` is the real path of its parent; `problems` receives a line for each path that cannot be followed.
     """
     waiting: list[tuple[Path, tuple[str, ...]]] = [(folder, (above,))]  # each with the folders above it
     while waiting:

@@ -100,10 +100,7 @@ def reader_prefix(source: str) -> str | None:
 def open_timm_data(source: str, split: Split, root: Path | None) -> ImageData:
     """Open `torch/NAME` (torchvision) or `hfds/NAME` (Hugging Face datasets) by `timm.data.create_dataset`.
 
-    Args:
-        source: `torch/NAME`, or `hfds/NAME` where NAME may be a folder of parquet or image files.
-        split: `train` or `validation`; these datasets define their own splits.
-        root: the folder with the data; for hfds its cache, None is the default of the library.
+    NAME of hfds may be a folder of parquet or image files, and `root` is its cache (None: the library's).
     """
     prefix = reader_prefix(source)
     if prefix in STREAM_PREFIXES:

@@ -23,12 +23,7 @@ Transform = Callable[["Image"], Tensor]
 def eval_transform(about: About, crop_pct: float = CROP_PCT) -> Transform:
     """Return timm's transform for evaluation: resize (bicubic), crop in the middle, normalise.
 
-    Args:
-        about: img_size (H, W), mean, std and in_chans of the network.
-        crop_pct: share of the resized side that the crop keeps; `ImageData.crop_pct`.
-
-    Returns:
-        A function from an image of any mode and size to a tensor (in_chans, H, W).
+    It maps an image of any mode and size to a tensor (in_chans, H, W); `crop_pct` is that of the `ImageData`.
     """
     return make_transform(about, crop_pct=crop_pct)
 
