@@ -7,7 +7,8 @@ from saevit.explore.exploration import CountedVariant, Exploration
 from saevit.explore.question import QUANTITIES
 from saevit.explore.solve import Sensitivity
 from saevit.report.figure import GREY, add_title, new_figure, own_settings, scale_axis, style_axes
-from saevit.report.units import giga, plural, scaled
+from saevit.report.units import giga, scaled
+from saevit.text import plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

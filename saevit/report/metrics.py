@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from saevit.compare.comparison import Candidate, Comparison
 from saevit.errors import OptionError, nearest
 from saevit.explore.pareto import Direction, pareto_front
-from saevit.report.units import cut, plural
+from saevit.report.units import cut
 from saevit.runs.statistics import ratio
-from saevit.text import printable
+from saevit.text import plural, printable
 
 
 @dataclass(frozen=True)

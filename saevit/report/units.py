@@ -73,11 +73,6 @@ def percent(share: float, decimals: int = 1) -> str:
     return f"{text} %"
 
 
-def plural(count: int, noun: str, nouns: str | None = None) -> str:
-    """Write a count with its noun: 1 model, 2 models; `nouns` is an irregular plural."""
-    return f"{count} {noun if count == 1 else nouns or noun + 's'}"
-
-
 def list_fields(record: Any) -> dict[str, str]:
     """Return the fields of a machine or of conditions as names and texts."""
     values = {field.name: getattr(record, field.name) for field in fields(record)}

@@ -105,7 +105,7 @@ def network_text(job: "PreparedRun") -> str:
 
 def update_text(job: "PreparedRun") -> str:
     """Return the size and the number of updates."""
-    from saevit.report.units import plural
+    from saevit.text import plural
 
     sizes, recipe = job.sizes, job.recipe
     parts = [f"{sizes.per_update} images"]

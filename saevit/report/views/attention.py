@@ -20,7 +20,8 @@ from saevit.report.columns import (
     write_csv,
     write_json,
 )
-from saevit.report.units import digits, percent, plural
+from saevit.report.units import digits, percent
+from saevit.text import plural
 
 if TYPE_CHECKING:
     from numpy import ndarray

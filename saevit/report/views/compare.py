@@ -27,10 +27,11 @@ from saevit.report.latencies import (
     subject_values,
 )
 from saevit.report.metrics import COSTS, find_front, is_comparable, sort_candidates
-from saevit.report.units import giga, plural, scaled, size
+from saevit.report.units import giga, scaled, size
 from saevit.runs.advice import MOST_LINES, advice
 from saevit.runs.run import Run
 from saevit.runs.statistics import Ratio
+from saevit.text import plural
 
 AXES = ("gmacs", "latency")  # axes of the Pareto fronts in the table, against top-1
 ORDER = (  # of the columns in the table; others follow

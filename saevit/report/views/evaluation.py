@@ -16,12 +16,13 @@ from saevit.report.columns import (
     write_csv,
     write_json,
 )
-from saevit.report.units import digits, fixed, plural
+from saevit.report.units import digits, fixed
 from saevit.report.views.listing import CUT_OFF, ENDINGS
 from saevit.runs.evaluation import NOT_INTERLEAVED, ClassResult, Evaluation
 from saevit.runs.record import Record
 from saevit.runs.run import MeasuredTop1, Run
 from saevit.runs.statistics import Share
+from saevit.text import plural
 
 MOST_CLASSES = 5
 MOST_NAMED = 3  # images that could not be read

@@ -24,7 +24,8 @@ from saevit.report.columns import (
     write_json,
 )
 from saevit.report.metrics import average_ranks, rank_correlation
-from saevit.report.units import giga, interval, milliseconds, plural, scaled, size
+from saevit.report.units import giga, interval, milliseconds, scaled, size
+from saevit.text import plural
 
 MOST_ROWS = 30
 PREDICTORS = ("gmacs", "activations", "traffic", "params")

@@ -5,7 +5,8 @@ from dataclasses import asdict
 from saevit.export.exporter import Export, Exported
 from saevit.export.verify import LIMIT, RANGE
 from saevit.report.columns import Column, Table, make_table, text_table, write_json
-from saevit.report.units import plural, size
+from saevit.report.units import size
+from saevit.text import plural
 
 MOST_OPERATORS = 12  # kinds of operators that one line names
 FILES: tuple[Column[Exported], ...] = (

@@ -19,12 +19,13 @@ from saevit.report.columns import (
     write_json,
 )
 from saevit.report.latencies import LATENCIES
-from saevit.report.units import giga, plural, scaled, short_names
+from saevit.report.units import giga, scaled, short_names
 from saevit.runs.advice import advice
 from saevit.runs.lines import head_fields
 from saevit.runs.record import Environment, Record
 from saevit.runs.run import Ending, Run, RunSummary, Subject
 from saevit.runs.statistics import median
+from saevit.text import plural
 from saevit.variant import KEYS, PRESETS
 
 IMG_SIZE = (224, 224)  # of the presets' costs

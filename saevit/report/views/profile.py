@@ -26,10 +26,11 @@ from saevit.report.latencies import (
     run_values,
     subject_values,
 )
-from saevit.report.units import FLOPS_PER_MAC, giga, milliseconds, percent, plural, scaled, size
+from saevit.report.units import FLOPS_PER_MAC, giga, milliseconds, percent, scaled, size
 from saevit.runs.advice import advice
 from saevit.runs.run import Run, Subject
 from saevit.runs.statistics import median, ratio
+from saevit.text import plural
 
 COUNTS: tuple[Column[Profile], ...] = (
     *attribute_columns("model"),

@@ -14,13 +14,14 @@ from saevit.report.latencies import (
     describe_shared,
     find_differing,
 )
-from saevit.report.units import digits, list_fields, milliseconds, percent, plural, scaled, size
+from saevit.report.units import digits, list_fields, milliseconds, percent, scaled, size
 from saevit.report.views.evaluation import tabulate_stored_evaluation
 from saevit.report.views.listing import CUT_OFF, ENDINGS
 from saevit.runs.advice import advice
 from saevit.runs.record import Conditions, Record
 from saevit.runs.run import Run, Subject
 from saevit.runs.statistics import ratio, summarize
+from saevit.text import plural
 
 HEADS = {"macs": "MACs", "peak_bytes": "peak act.", "top1": "top-1"}  # of quantities, where others differ
 
