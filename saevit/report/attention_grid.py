@@ -26,8 +26,8 @@ TITLES = {
 EXPLANATIONS = {
     "overview": "Each row shows the attention of one block to this image. Samples: each r x r window of "
     "pixels becomes one token, a weighted mean; the weights are shown, and 1 is the weight in an even mean. "
-    "Attention received: the attention that each pixel receives from all pixels, mean over these and over "
-    "heads. Last column: the same for each head.",
+    "Attention received: the attention to each pixel, the mean over query pixels and heads. Last column: the "
+    "same for each head.",
     "query": "Each map shows for one block how much the ringed pixel attends to every pixel, mean over "
     "heads. The pixels of a window share the attention to its token by their weights.",
     "pattern": "Rows of a matrix are query pixels, columns are key pixels, both ordered window by window. "
