@@ -10,8 +10,9 @@ from itertools import pairwise
 
 from saevit.count.model_costs import count_variant
 from saevit.measure.environment import environment
-from saevit.measure.rounds import Run, TimedModel, measure
-from saevit.measure.timing import TimingOptions, configurations
+from saevit.measure.rounds import TimedModel, measure
+from saevit.measure.timing import TimingOptions, list_conditions
+from saevit.runs.run import Run
 from saevit.runs.statistics import median, quantile, ratio
 from saevit.variant import parse
 
@@ -23,7 +24,8 @@ MIN_TIME = 0.1
 def one_run(seed: int) -> Run:
     """Time the variant and its twin at batch 1."""
     counted = count_variant(parse(VARIANT), (224, 224))
-    (conditions,) = configurations(counted, (224, 224), "fp32", TimingOptions(batch_sizes=(1,), device="cpu"))
+    options = TimingOptions(batch_sizes=(1,), device="cpu")
+    (conditions,) = list_conditions(counted, (224, 224), "fp32", options)
     subject = TimedModel(name=VARIANT, build=counted.build, conditions=conditions)
     return measure([subject], rounds=ROUNDS, min_time=MIN_TIME, seed=seed)
 

@@ -32,27 +32,6 @@ def read_shape(value: Any) -> list[int]:
     return found
 
 
-def matmul_macs(inputs: list[Any], outputs: list[Any]) -> int:
-    """MACs of a matrix product of any ranks: its result's elements times the length they contract."""
-    return prod(read_shape(outputs[0])) * read_shape(inputs[0])[-1]
-
-
-def mode_conv_macs(inputs: list[Any], outputs: list[Any]) -> int:
-    """MACs of a convolution whose padding is a word ("same")."""
-    out = read_shape(outputs[0])
-    return out[0] * prod(out[2:]) * prod(read_shape(inputs[1]))
-
-
-def plus_bmm_macs(inputs: list[Any], outputs: list[Any]) -> int:
-    """MACs of baddbmm and addbmm: x + a b, a (B, n, k), b (B, k, m)."""
-    return prod(read_shape(inputs[1])) * read_shape(inputs[2])[-1]
-
-
-def addmv_macs(inputs: list[Any], outputs: list[Any]) -> int:
-    """MACs of x + a b with a vector b."""
-    return prod(read_shape(inputs[1]))
-
-
 def attention_macs(inputs: list[Any], outputs: list[Any]) -> int:
     """MACs of softmax(q k^T) v; (..., n, d), (..., m, d), (..., m, e)."""
     q, k, v = (read_shape(value) for value in inputs[:3])
@@ -80,16 +59,23 @@ def einsum_macs(inputs: list[Any], outputs: list[Any]) -> int | None:
     return prod(outer) * prod(inner)
 
 
+def mode_conv_macs(inputs: list[Any], outputs: list[Any]) -> int:
+    """MACs of a convolution whose padding is a word ("same")."""
+    out = read_shape(outputs[0])
+    return out[0] * prod(out[2:]) * prod(read_shape(inputs[1]))
+
+
+MATMULS = ("aten::matmul", "aten::mv", "aten::dot", "aten::vdot")
 # Where fvcore has no handle, or one that fails (matmul of vectors), undercounts (matmul whose second operand
 # has the larger batch) or rounds to four digits (einsum).
 OWN_HANDLES: dict[str, Handle] = {
-    "aten::matmul": matmul_macs,
-    "aten::mv": matmul_macs,
-    "aten::dot": matmul_macs,
-    "aten::vdot": matmul_macs,
-    "aten::addmv": addmv_macs,
-    "aten::baddbmm": plus_bmm_macs,
-    "aten::addbmm": plus_bmm_macs,
+    # of any ranks: the result's elements times the length that is contracted
+    **dict.fromkeys(MATMULS, lambda x, y: prod(read_shape(y[0])) * read_shape(x[0])[-1]),
+    "aten::addmv": lambda x, y: prod(read_shape(x[1])),  # x + a b; a (n, k)
+    # x + a b; a (B, n, k), b (B, k, m)
+    **dict.fromkeys(
+        ("aten::baddbmm", "aten::addbmm"), lambda x, y: prod(read_shape(x[1])) * read_shape(x[2])[-1]
+    ),
     "aten::einsum": einsum_macs,
     "aten::_convolution_mode": mode_conv_macs,
     "aten::scaled_dot_product_attention": attention_macs,

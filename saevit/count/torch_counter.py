@@ -38,31 +38,14 @@ def attention_flops(q: torch.Size, k: torch.Size, v: torch.Size, *_: object, **_
     return 2 * prod(q[:-1]) * k[-2] * (q[-1] + v[-1])
 
 
-def dot_flops(a: torch.Size, *_: object, **__: object) -> int:
-    """FLOPs of a dot product, or of a matrix (n, k) times a vector."""
-    return 2 * prod(a)
-
-
-def addmv_flops(_: torch.Size, a: torch.Size, *__: object, **___: object) -> int:
-    """FLOPs of x + a b with a (n, k) and a vector b."""
-    return 2 * prod(a)
-
-
-def addbmm_flops(_: torch.Size, a: torch.Size, b: torch.Size, *__: object, **___: object) -> int:
-    """FLOPs of x + sum over the batch of a (B, n, k) times b (B, k, m)."""
-    return 2 * prod(a) * b[-1]
-
-
 # Contractions for which some supported torch has no formula (fused attention on CPU: before 2.15).
 OWN_FORMULAS: dict[Any, Formula] = {
     aten._scaled_dot_product_flash_attention_for_cpu: attention_flops,
     aten._scaled_dot_product_fused_attention_overrideable: attention_flops,
     aten._scaled_dot_product_attention_math_for_mps: attention_flops,
-    aten.dot: dot_flops,
-    aten.vdot: dot_flops,
-    aten.mv: dot_flops,
-    aten.addmv: addmv_flops,
-    aten.addbmm: addbmm_flops,
+    **dict.fromkeys((aten.dot, aten.vdot, aten.mv), lambda a, *_, **__: 2 * prod(a)),  # a (k) or (n, k)
+    aten.addmv: lambda _, a, *__, **___: 2 * prod(a),  # x + a b; a (n, k)
+    aten.addbmm: lambda _, a, b, *__, **___: 2 * prod(a) * b[-1],  # x + sum of a b; a (B, n, k), b (B, k, m)
 }
 
 

@@ -12,10 +12,9 @@ import numpy as np
 
 from saevit.errors import OptionError
 from saevit.explore.collector import Findings
-from saevit.explore.costs import Evaluator, Ints
+from saevit.explore.costs import Evaluator, Ints, Tables, most_entries
 from saevit.explore.pareto import Floats, Front, first_front
 from saevit.explore.question import QUANTITIES, Limit, Question, compute_loss, join_partials, needed_partials
-from saevit.explore.tables import Tables, most_entries
 from saevit.variant import NUM_STAGES
 
 LAST = NUM_STAGES - 1

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cache
 from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
-from typing import Literal
 
 from saevit.errors import OptionError, need
 from saevit.explore.collector import LARGEST, Collector, Findings
@@ -21,7 +20,6 @@ from saevit.explore.question import Search
 from saevit.explore.sweep import RandomSample, Sweep, Work
 from saevit.measure.progress import ENDING, hold_signals
 
-Engine = Literal["local", "ray"]
 ENGINES = ("local", "ray")
 WORTH_A_PROCESS = 2**26  # variants, below which starting processes takes longer than the work
 

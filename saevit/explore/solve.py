@@ -6,9 +6,8 @@ from typing import Any
 
 from saevit.count.cost import count_network
 from saevit.errors import OptionError, SpecError, nearest
-from saevit.explore.choices import PER_STAGE, STAGE_KEYS
 from saevit.explore.exploration import CountedVariant, count_variant
-from saevit.explore.space import Axis, Space, check_choice
+from saevit.explore.space import PER_STAGE, STAGE_KEYS, Axis, Space, check_choice
 from saevit.variant import NUM_STAGES, VariantSpec, write_value
 
 # Steps of the keys that can be solved for. Rates are not among them: a larger rate costs less.

@@ -8,9 +8,8 @@ import numpy as np
 
 from saevit.explore.capacity import last_factor
 from saevit.explore.collector import Collector, Findings, Variants
-from saevit.explore.costs import Evaluator, Ints
+from saevit.explore.costs import Evaluator, Ints, Tables, digits_of, most_entries
 from saevit.explore.question import Question, Search, join_partials
-from saevit.explore.tables import Tables, digits_of, most_entries
 
 ROWS = 2**16  # variants that are looked at together: they fit in the cache of a core
 FEWEST, MOST = 2**23, 2**26  # variants in a chunk

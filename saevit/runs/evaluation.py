@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from saevit.runs.record import Conditions, Environment, Record
-from saevit.runs.run import EVALUATION, Run, Subject
+from saevit.runs.run import EVALUATION, TOP1, MeasuredTop1, Run, Subject
 from saevit.runs.statistics import BINS, Share, median
 from saevit.runs.store import Tell, Writer, read_runs
-from saevit.runs.top1 import TOP1, MeasuredTop1
 
 SPLITS = ("validation", "train", "all")
 NOT_INTERLEAVED = "of this one pass, batch by batch, not interleaved with another model"

@@ -12,8 +12,7 @@ from saevit.decode import DecodeError, decode, parse_json
 from saevit.errors import OptionError
 from saevit.files import read_bytes
 from saevit.runs.record import LONGEST, SHORTEST, Record, check_version, convert_version
-from saevit.runs.run import Run, Subject
-from saevit.runs.top1 import read_top1
+from saevit.runs.run import Run, Subject, read_top1
 from saevit.text import abbreviated, printable
 
 FILE_VERSION = (

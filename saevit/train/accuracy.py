@@ -119,7 +119,7 @@ def evaluate_network(
         first = f": {results.unreadable[0]}" if results.unreadable else ""
         raise MeasureError(f"no image of {data.name} could be read{first}")
     total = len(results.hits)
-    alone, with_reading = rates(results.laps)
+    alone, with_reading = compute_speeds(results.laps)
     return Evaluation(
         model=net.about.model,
         checkpoint=checkpoint.name,
@@ -228,7 +228,9 @@ def predict(model: nn.Module, x: Tensor, conditions: Conditions) -> Tensor:
     return logits
 
 
-def rates(laps: Sequence[tuple[int, float, float]]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def compute_speeds(
+    laps: Sequence[tuple[int, float, float]],
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return images/s alone and with reading, of full batches without the first one if there is another.
 
     The first batch includes the choice of kernels and the allocation of memory; a short last one is slow.

@@ -3,20 +3,19 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from saevit.errors import SaevitError, need
+from saevit.errors import OptionError, SaevitError, need
+from saevit.text import printable
 from saevit.train.batches import MIN_BATCH, Update, derive_seed, use_seed
 from saevit.train.loaders import Batch, Loader
-from saevit.train.objective import Objective, make_objective
+from saevit.train.objective import make_objective
 from saevit.train.preparation import AMP_DTYPES, PreparedRun
 from saevit.train.processes import Processes
-from saevit.train.recipe import Recipe
 
 TOP = 5
 
@@ -25,21 +24,36 @@ class TrainingStopped(SaevitError):  # noqa: N818 - says what happened
     """A training that cannot continue; the files written before stay."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class Engine:
-    """What an update changes, and what it needs."""
+    """The network of a run on its device, with optimizer, schedule and moving average from timm."""
 
-    processes: Processes
-    recipe: Recipe
-    net: nn.Module  # holds the weights
-    called: nn.Module  # the same network, compiled or wrapped for several processes
-    ema: Any  # timm's ModelEmaV3, or None
-    optimizer: torch.optim.Optimizer
-    schedule: Any  # timm's
-    scaler: torch.amp.GradScaler
-    objective: Objective
-    amp: torch.dtype | None
-    layout: torch.memory_format
+    def __init__(self, prepared: PreparedRun, processes: Processes) -> None:
+        recipe, run, device = prepared.recipe, prepared.run, processes.device
+        self.processes, self.run, self.recipe, self.amp = processes, run, recipe, AMP_DTYPES[run.amp]
+        self.layout = torch.channels_last if run.channels_last else torch.contiguous_format
+        self.net = prepared.net.to(device).to(memory_format=self.layout)  # holds the weights
+        self.optimizer = need("timm.optim").create_optimizer_v2(
+            self.net, opt=recipe.opt, lr=recipe.lr, weight_decay=recipe.weight_decay
+        )
+        self.schedule, _ = need("timm.scheduler").create_scheduler_v2(
+            self.optimizer,
+            sched=recipe.sched,
+            num_epochs=recipe.epochs,
+            warmup_epochs=recipe.warmup_epochs,
+            warmup_lr=min(recipe.warmup_lr, recipe.lr or 0.0),
+            min_lr=min(recipe.min_lr, recipe.lr or 0.0),
+            step_on_epochs=False,
+            updates_per_epoch=prepared.updates,
+        )
+        self.ema: Any = None
+        if recipe.model_ema_decay:
+            self.ema = need("timm.utils").ModelEmaV3(
+                self.net, decay=recipe.model_ema_decay, use_warmup=recipe.model_ema_warmup
+            )
+        wrapped = processes.wrap(self.net)
+        self.called: Any = torch.compile(wrapped) if run.compile else wrapped  # computes with these weights
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.amp == torch.float16)
+        self.objective = make_objective(recipe, prepared.train.num_classes, prepared.teacher)
 
     @property
     def evaluated(self) -> nn.Module:
@@ -64,52 +78,20 @@ class Engine:
         }
 
     def load_tensors(self, tensors: dict[str, Any]) -> None:
-        """Set everything that `tensors` returned; raises errors of any type if it does not fit."""
-        self.net.load_state_dict(tensors["model"])
-        if self.ema is not None:
-            self.ema.module.load_state_dict(tensors["ema"])
-        self.optimizer.load_state_dict(tensors["optimizer"])
-        self.scaler.load_state_dict(tensors["scaler"])
+        """Load what `tensors` returned in an earlier process.
 
-
-def make_engine(prepared: PreparedRun, processes: Processes) -> Engine:
-    """Move the network to the device, and create optimizer, schedule and average by timm."""
-    recipe, run, device = prepared.recipe, prepared.run, processes.device
-    layout = torch.channels_last if run.channels_last else torch.contiguous_format
-    net = prepared.net.to(device).to(memory_format=layout)
-    optimizer = need("timm.optim").create_optimizer_v2(
-        net, opt=recipe.opt, lr=recipe.lr, weight_decay=recipe.weight_decay
-    )
-    schedule, _ = need("timm.scheduler").create_scheduler_v2(
-        optimizer,
-        sched=recipe.sched,
-        num_epochs=recipe.epochs,
-        warmup_epochs=recipe.warmup_epochs,
-        warmup_lr=min(recipe.warmup_lr, recipe.lr or 0.0),
-        min_lr=min(recipe.min_lr, recipe.lr or 0.0),
-        step_on_epochs=False,
-        updates_per_epoch=prepared.updates,
-    )
-    ema = None
-    if recipe.model_ema_decay:
-        ema = need("timm.utils").ModelEmaV3(
-            net, decay=recipe.model_ema_decay, use_warmup=recipe.model_ema_warmup
-        )
-    called = processes.wrap(net)
-    amp = AMP_DTYPES[run.amp]
-    return Engine(
-        processes=processes,
-        recipe=recipe,
-        net=net,
-        called=torch.compile(called) if run.compile else called,  # type: ignore[arg-type]
-        ema=ema,
-        optimizer=optimizer,
-        schedule=schedule,
-        scaler=torch.amp.GradScaler(device.type, enabled=amp == torch.float16),
-        objective=make_objective(recipe, prepared.train.num_classes, prepared.teacher),
-        amp=amp,
-        layout=layout,
-    )
+        Raises:
+            OptionError: it is of another network, for example after a change in a library.
+        """
+        try:
+            self.net.load_state_dict(tensors["model"])
+            if self.ema is not None:
+                self.ema.module.load_state_dict(tensors["ema"])
+            self.optimizer.load_state_dict(tensors["optimizer"])
+            self.scaler.load_state_dict(tensors["scaler"])
+        except Exception as error:  # torch and timm raise errors of any type
+            reason = printable(" ".join(str(error).split())[:200])
+            raise OptionError(f"--resume: last.pt does not fit {self.run.model}: {reason}") from error
 
 
 class UpdateResult(NamedTuple):

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -16,15 +16,14 @@ from saevit.train.engine import (
     TrainingStopped,
     UpdateResult,
     Validation,
-    make_engine,
     read_loss,
     run_update,
     validate,
 )
-from saevit.train.loaders import EvalImages, Loader, TrainImages, make_loader
+from saevit.train.loaders import EvalImages, TrainImages, make_loader
 from saevit.train.preparation import PreparedRun
 from saevit.train.processes import Processes
-from saevit.train.run_folder import begin_run, restore_tensors, write_best, write_state
+from saevit.train.run_folder import begin_run, write_best, write_state
 from saevit.train.state import Epoch, EpochProgress, TrainingState
 from saevit.train.transforms import eval_transform, train_transform
 
@@ -41,18 +40,26 @@ class Observer(Protocol):
         """Handle an epoch whose files are written."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class Session:
-    """A prepared run with its engine and loaders, in training."""
+    """A prepared run in training, with its engine and its loaders."""
 
-    prepared: PreparedRun
-    engine: Engine
-    processes: Processes
-    folder: Path
-    training: Loader
-    validation: Loader
-    observer: Observer
-    is_stopped: Callable[[], bool]
+    def __init__(
+        self,
+        prepared: PreparedRun,
+        folder: Path,
+        processes: Processes,
+        observer: Observer,
+        workers: int,
+        is_stopped: Callable[[], bool],
+    ) -> None:
+        recipe, about = prepared.recipe, prepared.about
+        self.prepared, self.folder, self.processes = prepared, folder, processes
+        self.observer, self.is_stopped = observer, is_stopped
+        self.engine = Engine(prepared, processes)
+        training = TrainImages(prepared.train, train_transform(about, recipe), recipe.seed)
+        validation = EvalImages(prepared.validation, eval_transform(about, prepared.validation.crop_pct))
+        self.training = make_loader(training, workers=workers, device=processes.device)
+        self.validation = make_loader(validation, workers=workers, device=processes.device)
 
     @property
     def is_stopped_waiting(self) -> Callable[[], bool]:
@@ -88,21 +95,10 @@ def train_network(
         WorkersFailed: a process that reads images failed.
         OptionError: a file cannot be written; the files written before stay.
     """
-    recipe, about, device = prepared.recipe, prepared.about, processes.device
-    engine = make_engine(prepared, processes)
-    restore_tensors(state, engine)
-    training = TrainImages(prepared.train, train_transform(about, recipe), recipe.seed)
-    validation = EvalImages(prepared.validation, eval_transform(about, prepared.validation.crop_pct))
-    session = Session(
-        prepared=prepared,
-        engine=engine,
-        processes=processes,
-        folder=folder,
-        training=make_loader(training, workers=workers, device=device),
-        validation=make_loader(validation, workers=workers, device=device),
-        observer=observer,
-        is_stopped=is_stopped,
-    )
+    recipe = prepared.recipe
+    session = Session(prepared, folder, processes, observer, workers, is_stopped)
+    if state.tensors is not None:
+        session.engine.load_tensors(state.tensors)
     first = state
     if not first.is_begun:
         processes.run_in_first(lambda: begin_run(folder, first, overwrite=False))
@@ -115,7 +111,7 @@ def train_network(
         if not is_out_of_memory(error):
             raise
         raise TrainingStopped(
-            f"the memory of {device} is too small for batch_size {recipe.batch_size} at "
+            f"the memory of {processes.device} is too small for batch_size {recipe.batch_size} at "
             f"{recipe.img_size[0]} x {recipe.img_size[1]} px: use a smaller one with --accumulate, "
             "--grad-checkpointing, or --amp bf16"
         ) from error

@@ -82,9 +82,10 @@ class Pair(NamedTuple):
 
 
 class Text(NamedTuple):
-    """Any text, or one of the choices."""
+    """Any text, one of the choices, or timm's text for an augmentation with bounded numbers; empty: none."""
 
     choices: tuple[str, ...] = ()
+    is_augmentation: bool = False
 
     def read(self, text: str) -> object:
         """Return the text."""
@@ -96,26 +97,13 @@ class Text(NamedTuple):
             raise OptionError(f"{name}={abbreviated(format_value(value))}: a text")
         if self.choices and value not in self.choices:
             raise OptionError(f"{name}={abbreviated(value)} is not known: {nearest(value, self.choices)}")
-        return value
-
-
-class Augmentation(NamedTuple):
-    """timm's text for RandAugment or a similar policy, with bounded numbers; empty: none."""
-
-    def read(self, text: str) -> object:
-        """Return the text."""
-        return text
-
-    def validate(self, name: str, value: object) -> str:
-        """Return the text, or raise an OptionError with the rule."""
-        text = Text().validate(name, value)
-        for key, number in re.findall(r"-([a-z]*)([^-]*)", text):
+        for key, number in re.findall(r"-([a-z]*)([^-]*)", value) if self.is_augmentation else ():
             if key.startswith("t"):  # the name of a set of operations
                 continue
             most = MAX_OPERATIONS if key in OPERATION_COUNTS else MAX_AUGMENTATION
             if not re.fullmatch(r"(\d{1,3}(\.\d{1,6})?)?", number, re.ASCII) or float(number or 0) > most:
-                raise OptionError(f"{name}={abbreviated(text)}: {key} takes a number from 0 to {most}")
-        return text
+                raise OptionError(f"{name}={abbreviated(value)}: {key} takes a number from 0 to {most}")
+        return value
 
 
 class Switch(NamedTuple):
@@ -132,7 +120,7 @@ class Switch(NamedTuple):
         return value
 
 
-Rule = Number | Pair | Text | Augmentation | Switch
+Rule = Number | Pair | Text | Switch
 COUNT, POSITIVE, SHARE = Number(1, whole=True), Number(0), Number(0, 1)
 
 
@@ -181,7 +169,7 @@ class Recipe:
     mixup_prob: float = setting(1.0, SHARE, DEIT)
     mixup_switch_prob: float = setting(0.5, SHARE, "timm's Mixup: half of the batches each")
     aa: str = setting(  # empty: none
-        "rand-m9-mstd0.5-inc1", Augmentation(), f"{DEIT}: RandAugment 9/0.5, timm's text for it"
+        "rand-m9-mstd0.5-inc1", Text(is_augmentation=True), f"{DEIT}: RandAugment 9/0.5, timm's text for it"
     )
     reprob: float = setting(0.25, SHARE, DEIT)
     color_jitter: float = setting(0.0, POSITIVE, "none, as timm leaves it out beside RandAugment")

@@ -203,18 +203,3 @@ def list_forms(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
         yield place, f"{value.dtype} {list(value.shape)}"
     else:
         yield place, type(value).__name__
-
-
-def restore_tensors(state: TrainingState, engine: Engine) -> None:
-    """Load the tensors of the state into the engine.
-
-    Raises:
-        OptionError: they are of another network, for example after a change in a library.
-    """
-    if state.tensors is None:
-        return
-    try:
-        engine.load_tensors(state.tensors)
-    except Exception as error:  # torch and timm raise errors of any type
-        reason = printable(" ".join(str(error).split())[:200])
-        raise OptionError(f"--resume: {LAST} does not fit {state.run.model}: {reason}") from error

@@ -5,22 +5,17 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
-from saevit.errors import OptionError
+from pydantic import Field
+
 from saevit.train.image_data import DataIdentity
 from saevit.train.recipe import Recipe
-
-MAX_EPOCHS = 10**6
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRun:
-    """Settings of a training beside its recipe; paths are written by `saevit.files.as_text`.
-
-    Raises:
-        OptionError: a value that cannot be used, with the rule.
-    """
+    """Settings of a training beside its recipe; paths are written by `saevit.files.as_text`."""
 
     model: str  # a variant's text, or timm:NAME
     data: str  # a source for `open_data`
@@ -31,11 +26,7 @@ class TrainingRun:
     channels_last: bool = True
     compile: bool = False
     grad_checkpointing: bool = False
-    val_every: int = 1  # epochs
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.val_every <= MAX_EPOCHS:
-            raise OptionError(f"val_every={self.val_every}: a whole number from 1 to {MAX_EPOCHS:,}")
+    val_every: Annotated[int, Field(ge=1, le=10**6)] = 1  # epochs
 
 
 @dataclass(frozen=True, kw_only=True)

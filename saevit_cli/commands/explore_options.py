@@ -228,7 +228,7 @@ def read_choice_texts(
     Raises:
         OptionError: text that is not KEY=CHOICES, an unknown key, a key given twice.
     """
-    from saevit.explore.choices import STAGE_KEYS
+    from saevit.explore.space import STAGE_KEYS
 
     texts = {key: text for key, text in given.items() if text is not None}
     if "rates" in texts and "-" not in texts["rates"]:  # 8,4,2,1;4,2,2,1: a semicolon separates choices
@@ -255,8 +255,7 @@ def read_space_file(path: Path | None) -> tuple[dict[str, str], dict[str, str]]:
     Raises:
         OptionError: names the file, and the key whose value is refused.
     """
-    from saevit.explore.choices import read_choices
-    from saevit.explore.space import toml_text
+    from saevit.explore.space import read_choices, toml_text
 
     if path is None:
         return {}, {}

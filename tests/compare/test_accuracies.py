@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 import saevit
-from saevit.compare.accuracies import MeasuredOn, accuracies_of, add_hints, choose_accuracies, network_key
 from saevit.compare.compare import compare, comparison_of, resolve_models
+from saevit.compare.comparison import MeasuredOn, accuracies_of, add_hints, choose_accuracies, network_key
 from saevit.errors import OptionError
 from saevit.measure.timing import TimingOptions
 from saevit.report.metrics import find_front
 from saevit.report.views.compare import tabulate_comparison, write_comparison_csv, write_comparison_json
 from saevit.runs.evaluation import keep_evaluation, list_top1s, records_of
+from saevit.runs.run import MeasuredTop1, read_top1
 from saevit.runs.statistics import Share
 from saevit.runs.store import Writer, read_run
-from saevit.runs.top1 import MeasuredTop1, read_top1
 from tests.runs.test_evaluation import FOUND
 
 SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1,attn_blocks=1,stem=8"

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saevit.errors import OptionError, SpecError
-from saevit.explore.choices import read_choices
-from saevit.explore.space import default_choices, make_space, read_space, toml_text
+from saevit.explore.space import default_choices, make_space, read_choices, read_space, toml_text
 from saevit.variant import PRESETS, parse, resolve_dim, round_to_multiple
 from tests.explore.spaces import BASE, spaces
 

@@ -13,9 +13,9 @@ from saevit.runs.evaluation import (
     records_of,
 )
 from saevit.runs.record import Record
+from saevit.runs.run import read_top1
 from saevit.runs.statistics import Share
 from saevit.runs.store import Writer, find_run, list_runs, read_run
-from saevit.runs.top1 import read_top1
 from tests.report.conftest import CONDITIONS, ENVIRONMENT
 
 FOUND = Evaluation(

@@ -21,7 +21,7 @@ from saevit.errors import MeasureError, MemoryLimitError, OptionError, SaevitErr
 from saevit.models import load_network
 from saevit.train import loop
 from saevit.train.data_sources import open_data
-from saevit.train.engine import TrainingStopped, make_engine, run_update
+from saevit.train.engine import Engine, TrainingStopped, run_update
 from saevit.train.loaders import EvalImages, collate
 from saevit.train.preparation import prepare_run
 from saevit.train.processes import Processes
@@ -219,7 +219,7 @@ def test_the_average_follows_as_in_timms_own_script(run: TrainingRun, tmp_path: 
     calm = {"mixup": 0.0, "cutmix": 0.0, "aa": "", "reprob": 0.0, "drop_path_rate": 0.0}
     recipe = replace(RECIPE, **calm, model_ema_decay=0.9, lr=1e-3, warmup_epochs=0.0)
     job = prepare_run(replace(run, channels_last=False), recipe, alone)
-    ours, net = make_engine(job, alone), copy.deepcopy(job.net)
+    ours, net = Engine(job, alone), copy.deepcopy(job.net)
     assert job.recipe.lr is not None
     optimizer = create_optimizer_v2(net, opt="adamw", lr=job.recipe.lr, weight_decay=recipe.weight_decay)
     schedule, _ = create_scheduler_v2(
@@ -258,7 +258,7 @@ def test_the_average_follows_as_in_timms_own_script(run: TrainingRun, tmp_path: 
 def test_an_update_without_all_its_images_changes_nothing(after: int, run: TrainingRun) -> None:
     """Interrupted between the two steps of an update, it is as if it had not begun."""
     alone = Processes(device=torch.device("cpu"))
-    engine = make_engine(prepare_run(run, replace(RECIPE, accumulate=2), alone), alone)
+    engine = Engine(prepare_run(run, replace(RECIPE, accumulate=2), alone), alone)
     engine.net.train()
     before = {name: value.clone() for name, value in engine.net.state_dict().items()}
     batches = iter([(torch.randn(8, 3, 32, 32), torch.arange(8) % 3, ())] * after)
@@ -322,7 +322,7 @@ def test_a_state_of_another_network_is_one_line(run: TrainingRun, tmp_path: Path
     state = trained(run, RECIPE, tmp_path / "run", Told(stop_after=2))
     other = replace(run, model="saevit_pico:width=0.25,depths=2")
     with pytest.raises(
-        OptionError, match=r"last.pt does not fit saevit_pico.*depths=1: .*Missing key"
+        OptionError, match=r"last.pt does not fit saevit_pico.*depths=2: .*Missing key"
     ) as caught:
         trained(other, RECIPE, tmp_path / "run", state=load_state(tmp_path / "run" / "last.pt"))
     assert str(caught.value).isprintable()

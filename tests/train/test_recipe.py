@@ -195,7 +195,7 @@ def test_augmentation_without_end_is_refused(text: str, key: str) -> None:
         ("run = 3", "run is not a table"),
         ("[run]\nmodel = 5", "model = 5: Input should be a valid string"),
         ("[run]\nval_every = 'soon'", "val_every = 'soon': Input should be a valid integer"),
-        ("[run]\nval_every = 0", "val_every=0: a whole number from 1 to 1,000,000"),
+        ("[run]\nval_every = 0", "val_every = 0: Input should be greater than or equal to 1"),
         ("[run]\nchannels_last = 1", "channels_last = 1: Input should be a valid boolean"),
         ("[run]\ndata = [1]", "data = [1]: Input should be a valid string"),
     ],

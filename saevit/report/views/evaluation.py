@@ -20,9 +20,8 @@ from saevit.report.units import digits, fixed, plural
 from saevit.report.views.listing import CUT_OFF, ENDINGS
 from saevit.runs.evaluation import NOT_INTERLEAVED, ClassResult, Evaluation
 from saevit.runs.record import Record
-from saevit.runs.run import Run
+from saevit.runs.run import MeasuredTop1, Run
 from saevit.runs.statistics import Share
-from saevit.runs.top1 import MeasuredTop1
 
 MOST_CLASSES = 5
 MOST_NAMED = 3  # images that could not be read
