@@ -24,9 +24,6 @@ docs/benchmarks.md.
 
 import os
 
-from saevit.count.cost import add_up, count_network
-from saevit.count.ops import describe_stage
-
 os.environ["TORCHINDUCTOR_FREEZING"] = "1"  # before torch is loaded
 
 import argparse
@@ -42,6 +39,8 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 from torch import nn
 
+from saevit.count.cost import add_up, count_network
+from saevit.count.ops import describe_stage
 from saevit.measure.rounds import TimedModel, measure
 from saevit.model.fold import fold
 from saevit.model.pyramid import build

@@ -65,7 +65,7 @@ def main() -> None:
     print("| model | px | GMACs | ms | times 224 px | peak activations, MB | times 224 px |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for name in LARGEST:
-        first = {}
+        first: dict[str, int] = {}
         for size in SIZES:
             with torch.inference_mode():
                 peak = trace_peak(models[name], (1, 3, size, size)).bytes

@@ -121,7 +121,7 @@ def read_checkpoint(path: Path, option: str = "--checkpoint") -> Checkpoint:
         raise OptionError(f"{option} {error}") from error
     try:
         contents, texts = read_contents(data)
-        about = read_about(label, texts[KEY], contents) if texts.get(KEY) else None
+        about = read_description(label, texts[KEY], contents) if texts.get(KEY) else None
     except OptionError:
         raise
     except Exception as error:  # pickle, zip, safetensors and json raise errors of any type
@@ -144,12 +144,8 @@ def read_checkpoint(path: Path, option: str = "--checkpoint") -> Checkpoint:
     )
 
 
-def read_about(label: str, text: str, tensors: Mapping[str, Tensor]) -> About:
-    """Read the description that `save_checkpoint` wrote; keys of later versions are ignored.
-
-    Raises:
-        OptionError: an impossible value, another definition of SAEViT, or a damaged file.
-    """
+def read_description(label: str, text: str, tensors: Mapping[str, Tensor]) -> About:
+    """Read the description that `save_checkpoint` wrote; keys of later versions are ignored."""
     try:
         facts = parse_json(text)
         about = decode(About, facts)
@@ -167,16 +163,7 @@ def read_about(label: str, text: str, tensors: Mapping[str, Tensor]) -> About:
 
 
 def check_network(file: str, model: str, definition: object) -> None:
-    """Refuse weights of a variant whose network had another definition.
-
-    Args:
-        file: for the message.
-        model: a variant's text, or timm:NAME, which has no definition here.
-        definition: its number; None if the file has none.
-
-    Raises:
-        OptionError: the definition differs.
-    """
+    """Refuse weights of a variant whose network had another definition (None: the file names none)."""
     if definition == saevit.NETWORK or model.startswith("timm:"):
         return
     version = "version 0.1" if definition is None else "another version"

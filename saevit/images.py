@@ -21,14 +21,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-FORMATS = (
-    "PNG",
-    "JPEG",
-    "WEBP",
-    "GIF",
-    "BMP",
-    "TIFF",
-)  # for others Pillow runs programs, as Ghostscript
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # for others Pillow runs programs, as Ghostscript
 ORIENTATION = 0x0112  # EXIF tag
 MAX_TEXT = 2**26  # bytes of one text in a PNG; Pillow's limit of 1 MB refuses some photographs
 PIXELS_AT_ONCE = 2**20

@@ -121,7 +121,7 @@ def profile(
     if timing:
         run = time_models([(counted, c) for c in conditions], timing, on_progress, writer)
         run, times = _time_paths(run, counted, paths, timing, on_progress)
-        seconds = _own_times(times)
+        seconds = times.own if times else {}
         run = _keep_module_times(writer, counted.name, run, times, seconds)
     return Profile(
         model=counted.name,
@@ -166,18 +166,18 @@ def _trace(
     for name in tracing:
         on_progress(NextStep(text=f"counting with {name}"))
         try:
-            if name in receipt.ON_REAL_TENSORS:
-                _check_room(counted)
+            if name in receipt.ON_REAL_TENSORS:  # refused if the tensors do not fit in memory
+                check_fits(
+                    "it runs on real tensors,",
+                    BYTES["fp32"] * sum(counted.params.values()),
+                    BYTES["fp32"] * counted.peak_elements,
+                    free=free_memory(),
+                    way_out="another --counters",
+                )
             found[name] = receipt.try_counter(name, skeleton, shape)
         except MemoryLimitError as error:
             found[name] = error
     return found
-
-
-def _check_room(counted: ModelCosts) -> None:
-    """Refuse, by a MemoryLimitError, to count with real tensors if they do not fit in memory."""
-    weights, peak = (BYTES["fp32"] * n for n in (sum(counted.params.values()), counted.peak_elements))
-    check_fits("it runs on real tensors,", weights, peak, free=free_memory(), way_out="another --counters")
 
 
 def _time_paths(
@@ -217,14 +217,6 @@ def _choose_form(counted: ModelCosts, paths: Sequence[str], conditions: Conditio
         for c in (replace(conditions, folded=False), conditions)
     )
     return replace(conditions, folded=all(path in folded for path in paths if path in defined))
-
-
-def _own_times(times: "ModuleTimes | None") -> Seconds:
-    if times is None:
-        return {}
-    from saevit.measure.breakdown import own_times
-
-    return own_times(times)
 
 
 def _keep_module_times(

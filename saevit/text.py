@@ -53,3 +53,8 @@ def read_number(text: str) -> float:
 def abbreviated(text: str, most: int = 60) -> str:
     """Return printable text of a bounded length for a message."""
     return printable(text if len(text) <= most else f"{text[:most]}...")
+
+
+def plural(count: int, noun: str, nouns: str | None = None) -> str:
+    """Write a count with its noun: 1 model, 2 models; `nouns` is an irregular plural."""
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"

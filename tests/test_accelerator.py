@@ -123,7 +123,7 @@ def test_synchronizing_waits_for_the_work() -> None:
 
 def test_a_sample_lasts_as_long_as_the_work() -> None:
     subject = TimedModel(name="slow", build=Slow, conditions=HERE)
-    (timing,) = measure([subject], rounds=3, min_time=0.01, noise_floor=False).timed
+    (timing,) = measure([subject], rounds=3, min_time=0.01).timed
     flops = 50 * 2 * 4096**3
     assert min(timing.samples) > flops / 5e15  # no device is that fast
 
@@ -147,7 +147,6 @@ def test_out_of_memory_halves_the_batch() -> None:
         [TimedModel(name="greedy", build=Greedy, conditions=conditions)],
         rounds=2,
         min_time=0.001,
-        noise_floor=False,
     ).timed
     assert timing.conditions.batch_size == 2
     assert "out of memory at batch 8: measured at 2" in timing.notes

@@ -104,11 +104,7 @@ class Recording:
     left_out: dict[str, str] = field(default_factory=dict)  # why a module cannot be shown
 
     def layers(self) -> list[Layer]:
-        """Return the blocks with attention in the order in which they ran.
-
-        Raises:
-            OptionError: the network has no attention that can be shown.
-        """
+        """Return the blocks with attention in the order of the pass. Raises OptionError if there are none."""
         layers = [layer for path in self.calls if (layer := self._layer(path))]
         if layers:
             return layers if isinstance(self.model, SAEViT) else number_blocks(layers)
@@ -188,11 +184,9 @@ def number_blocks(layers: list[Layer]) -> list[Layer]:
 def capture(model: nn.Module, *, features: bool = False) -> Iterator[Recording]:
     """Record the attention of each pass inside the context; a pass replaces the one before.
 
-    All hooks are removed at the end. Outputs and mode of the network do not change: use it in eval mode.
-
-    Args:
-        model: a SAEViT in its defined form, or a network of timm; it takes one image at a time.
-        features: also keep what SAA would read of every pixel, for dense attention.
+    The model is a SAEViT in its defined form or a network of timm, in eval mode, and takes one image a pass.
+    `features` also keeps what SAA would read of every pixel, for dense attention. All hooks are removed at
+    the end; the outputs and the mode of the network do not change.
     """
     recording = Recording(model=model)
     running: list[str] = []  # paths of the attention modules that run now, the innermost last

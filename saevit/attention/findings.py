@@ -174,16 +174,10 @@ class Attention:
         return ",".join(str(r.suggested) for r in self.redundancy)
 
 
-def pick_typical(stages: Sequence[int], most: int = 4) -> list[int]:
-    """Return the positions of blocks that fit one figure: the last of each stage; of a single stage, several.
-
-    Args:
-        stages: the stage of each block, in order.
-        most: number of blocks if all are of a single stage.
-    """
+def pick_typical(stages: Sequence[int]) -> list[int]:
+    """Return positions of blocks that fit one figure: the last of each stage, or four of a single stage."""
     last = {stage: i for i, stage in enumerate(stages)}
     if len(last) > 1:
         return list(last.values())
-    if len(stages) <= most:
-        return list(range(len(stages)))
-    return [(i + 1) * len(stages) // most - 1 for i in range(most)]
+    count = min(len(stages), 4)
+    return [(i + 1) * len(stages) // count - 1 for i in range(count)]

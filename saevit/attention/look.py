@@ -46,11 +46,7 @@ def look_at(
 ) -> Attention:
     """Run a network on images: maps are of the first, numbers of all. Of several, broken ones are left out.
 
-    Args:
-        net: the network; it is not changed.
-        paths: image files, one or more.
-        choice: stages, blocks, heads, queries and views.
-        on_image: called with the number of images that are done.
+    The network is not changed; `on_image` is called with the number of images that are done.
 
     Raises:
         SaevitError: no image can be read, a query is outside the image, or a chosen block does not exist.
@@ -87,11 +83,7 @@ def look_at(
 
 
 def choose_layers(layers: list[Layer], choice: Choice) -> list[Layer]:
-    """Return the layers and heads that were asked for.
-
-    Raises:
-        OptionError: nothing is left; names the stages, blocks or heads that exist.
-    """
+    """Return the layers and heads that were asked for. Raises OptionError if there are none of them."""
     stages, blocks, heads = choice.stages, choice.blocks, choice.heads
     of_stages = [layer for layer in layers if stages is None or layer.block.stage in stages]
     if not of_stages:
@@ -121,11 +113,7 @@ def join_numbers(numbers: Iterable[int]) -> str:
 
 
 def measure_heads(layers: list[Layer]) -> HeadValues:
-    """Return the numbers of each head on one image.
-
-    Raises:
-        MeasureError: the values of the network overflow.
-    """
+    """Return the numbers of each head on one image. Raises MeasureError if its values overflow."""
     heads: HeadValues = {}
     for layer in layers:
         values = {name: one.tolist() for name, one in compute_numbers(layer).items()}

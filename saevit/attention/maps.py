@@ -26,13 +26,9 @@ RESIDUAL = 0.5
 def map_block(
     layer: Layer, module: nn.Module, queries: Sequence[QueryPixel], *, with_pattern: bool
 ) -> BlockMaps:
-    """Return the maps of a layer as arrays.
+    """Return the maps of a layer as arrays, with the rows of the query pixels.
 
-    Args:
-        layer: what was recorded.
-        module: its attention module.
-        queries: pixels whose rows are kept.
-        with_pattern: also make the section of the matrix, which takes the rows of a few hundred pixels.
+    Make the section of the matrix on demand only: it takes the rows of a few hundred pixels.
     """
     block, heads = layer.block, len(layer.heads)
     H, W = block.height, block.width
@@ -60,9 +56,7 @@ def find_pixels(queries: Sequence[QueryPixel], layer: Layer) -> Tensor:
 def cut_pattern(layer: Layer, module: nn.Module) -> Pattern:
     """Cut whole windows out of the middle of a map, and compare their attention with dense attention.
 
-    Args:
-        layer: with `features` if dense attention is wanted.
-        module: the attention module of the layer; only SAA gives every pixel a query and a key.
+    Dense attention needs the layer's `features`, and a module that gives every pixel a query and a key: SAA.
     """
     pixels, N = cut_section(layer), layer.block.pixels
     dense = compute_dense_rows(layer, module, pixels) if isinstance(module, SAA) else None
@@ -140,9 +134,8 @@ def map_rollouts(
 def roll_out(layers: Sequence[Layer], mass: Tensor) -> Tensor:
     """Follow mass from the map of the last layer back to the map of the first. (m, N) -> (m, N of the first).
 
-    Args:
-        layers: every block with attention up to the map where the mass is, in the order in which they run.
-        mass: rows that sum to one: 1/N everywhere for the average pixel, or 1 at one pixel.
+    Layers are all blocks with attention up to the map of the mass, in the order of the pass. Rows of mass sum
+    to one: 1/N everywhere for the average pixel, or 1 at one pixel.
     """
     for i in reversed(range(len(layers))):
         mass = RESIDUAL * mass + (1 - RESIDUAL) * layers[i].carry(mass)

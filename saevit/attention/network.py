@@ -43,10 +43,8 @@ def open_network(
 ) -> Network:
     """Build a variant or `timm:NAME`, with the weights of a file or random ones (seed 0).
 
-    Args:
-        model: None is the model that the checkpoint names.
-        img_size: (H, W) of the input; None is the size of training.
-        checkpoint: its weights; None leaves them random.
+    Without a model it is the model that the checkpoint names, and without an input size (H, W) it is the size
+    of training.
 
     Raises:
         SaevitError: the network cannot be built or does not fit in memory, or the weights do not fit it.
@@ -81,11 +79,7 @@ def check_recording_fits(net: nn.Module, about: About) -> None:
 
 
 def record_attention(net: Network, photo: Photo, *, features: bool) -> Recording:
-    """Run a network on one image.
-
-    Raises:
-        MeasureError: the network cannot run on it.
-    """
+    """Run a network on one image. Raises MeasureError if that is not possible."""
     x = make_input(photo, net.about)
     try:
         with torch.no_grad(), capture(net.model, features=features) as recording:

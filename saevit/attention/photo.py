@@ -22,11 +22,7 @@ SHIPPED = "grace_hopper.jpg"  # public domain, in matplotlib's sample data
 
 
 def find_shipped_photo() -> Path:
-    """Return the path of the photograph that matplotlib ships, the default image.
-
-    Raises:
-        OptionError: this matplotlib was installed without its sample data.
-    """
+    """Return the default image, a photograph that matplotlib ships; raises OptionError if it is missing."""
     spec = find_spec("matplotlib")  # not imported: that would obey the user's settings
     path = Path(spec.origin if spec and spec.origin else "").parent / "mpl-data" / "sample_data" / SHIPPED
     if not path.is_file():
@@ -119,11 +115,7 @@ def describe_preparation(about: About) -> str:
 
 
 def locate_query(query: tuple[int, int], photo: Photo) -> QueryPixel:
-    """Find a pixel of the image as given in the network's input.
-
-    Raises:
-        OptionError: the pixel is outside the part that the network sees; names the range of that part.
-    """
+    """Find a pixel of the image as given in the network's input. Raises OptionError if it is cropped off."""
     left, top, right, bottom = photo.crop
     H, W = photo.pixels.shape[:2]
     columns, rows = pixels_inside(left, right), pixels_inside(top, bottom)

@@ -55,12 +55,7 @@ def compute_window_weights(sampler: Sampler, x: Tensor) -> Tensor:
     pixels of the window, plus beta_c where x_ci is the maximum. The share is the mean over channels of
     |alpha_c| / m + |beta_c| [x_ci is the maximum], scaled to sum to one. Of equal maxima the first counts.
 
-    Args:
-        sampler: the module that samples.
-        x: its input, (B, C, H, W).
-
-    Returns:
-        (B, 1, H, W).
+    The input x of the sampler is (B, C, H, W), the result (B, 1, H, W).
     """
     B, _, H, W = x.shape
     if isinstance(sampler, AdaptiveSampler):
@@ -86,12 +81,8 @@ def map_timm(
 ) -> TokenMap:
     """Find the tokens of a module of timm in the image.
 
-    Args:
-        model: the whole network.
-        path: of the attention module.
-        shape: of its scores for one image, (groups, heads, queries, keys).
-        img_size: (H, W) of the input.
-        sizes: (H, W) of the maps that blocks cut into windows or patches, by the block's path.
+    The shape of its scores for one image is (groups, heads, queries, keys). `sizes` are (H, W) of the maps
+    that blocks cut into windows or patches, by the block's path.
 
     Raises:
         ValueError: the tokens do not form a map; the message is a short reason.

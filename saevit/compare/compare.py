@@ -70,9 +70,7 @@ def compare(
         models: variants' texts, `timm:NAME`, `birder:NAME`; several trainings of one network share its times.
         reference: the model that ratios are relative to; None is the first.
         img_size: (H, W), the same for all.
-        dtype: precision.
         timing: None times nothing.
-        on_progress: called before each step.
         writer: stores what is measured, every round when it is finished.
         measured: accuracies that `saevit eval` measured here, in place of published ones.
 

@@ -120,13 +120,9 @@ class MeasuredOn:
 
     @classmethod
     def select(cls, found: Sequence[MeasuredTop1], data: str, split: str, definition: int) -> Self:
-        """Select the evaluations of one split of one dataset.
+        """Select the evaluations of one split of one dataset from all evaluations in the order of their time.
 
-        Args:
-            found: all evaluations, in the order of their time.
-            data: name or folder of the dataset.
-            split: name of the split.
-            definition: number of the network's definition of the variants; other definitions are left out.
+        Variants that were evaluated with another definition of their network are left out.
         """
         newest: dict[str, MeasuredTop1] = {}
         here = [one for one in found if (one.data, one.split) == (data, split)]
@@ -208,12 +204,7 @@ def network_key(model: str) -> str:
 def choose_accuracies(
     text: str, found: Sequence[MeasuredTop1], definition: int = saevit.NETWORK
 ) -> MeasuredOn:
-    """Return the evaluations on `SOURCE`, or on `SOURCE@SPLIT`; the default split is validation.
-
-    Args:
-        text: the user's text.
-        found: all evaluations.
-        definition: number of the network's definition of the compared variants.
+    """Select from all evaluations those on `SOURCE`, or on `SOURCE@SPLIT`; the default split is validation.
 
     Raises:
         OptionError: there are none; the message names the data that have evaluations.
@@ -222,7 +213,7 @@ def choose_accuracies(
     if not at or split not in SPLITS:
         source, split = text, SPLITS[0]
     data = source
-    if source != "digits" and file_type(expand(source)) == "folder":
+    if all(source != one.data for one in found) and file_type(expand(source)) == "folder":
         data = printable(str(expand(source).resolve()))  # as it is written in records
     on = MeasuredOn.select(found, data, split, definition)
     if not on.newest and on.left_out:

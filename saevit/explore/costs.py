@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from saevit.count.cost import add_up, find_peak
 from saevit.count.ops import describe_stage
 from saevit.errors import OptionError
-from saevit.explore import capacity
-from saevit.explore.capacity import last_factor
+from saevit.explore.capacity import count_layers, last_factor, sum_logs
 from saevit.explore.question import Question
 from saevit.explore.space import PER_STAGE, Axis, Space
 from saevit.variant import (
@@ -91,7 +90,10 @@ class Evaluator:
                 for some in (digits, before)
             )
             stage, valid[rows] = self._resolve(i, mine, spec.attention)
-            in_dim = self.dim(i - 1, theirs) if i else self._stem_dim(mine)
+            if i:
+                in_dim = self.dim(i - 1, theirs)
+            else:
+                in_dim = resolve_dim(self.pick("stem", mine), 1, self.pick("width", mine))
             valid[rows] &= i > 0 or in_dim <= MAX_DIM
             dim[rows] = stage.dim
             for name, values in self._count(i, spec, stage, in_dim).items():
@@ -112,9 +114,6 @@ class Evaluator:
                 changes[KEYS[axis.key].field] = axis.values[digit]
             yield rows, replace(self.space.base, **changes)
 
-    def _stem_dim(self, digits: Digits) -> Ints:
-        return resolve_dim(self.pick("stem", digits), 1, self.pick("width", digits))
-
     def _resolve(self, i: int, digits: Digits, attention: str) -> tuple[Stage, Any]:
         """Return the sizes of a stage in arrays, and which of them are valid."""
         sizes = {KEYS[key].field: self.pick(key, digits, i) for key in PER_STAGE}
@@ -126,11 +125,7 @@ class Evaluator:
     def _count(self, i: int, spec: VariantSpec, stage: Stage, in_dim: Any) -> dict[str, Any]:
         """Return the partials of one stage; see `describe_stage`."""
         parts = describe_stage(spec, i, stage, in_dim, self.img_size)
-        folds: dict[str, Any] = {
-            "logs": capacity.sum_logs,
-            "layers": capacity.count_layers,
-            "peak": find_peak,
-        }
+        folds: dict[str, Any] = {"logs": sum_logs, "layers": count_layers, "peak": find_peak}
         counts: dict[str, Any] = {}
         name: Any
         for name in self.partials:
@@ -208,11 +203,7 @@ def count_widths(space: Space, stage: int) -> int:
 
 
 def most_entries(space: Space) -> int:
-    """Return the entries of the largest table of a space, for one choice of the keys of the whole network.
-
-    Raises:
-        OptionError: a stage has too many choices for a table.
-    """
+    """Return the entries of the largest table of a space. Raises OptionError if a table is too large."""
     entries = 1
     for i, count in enumerate(space.shape[1:]):
         before = count_widths(space, i - 1)

@@ -76,11 +76,7 @@ class Exploration:
 
 
 def count_answer(found: Answer) -> Exploration:
-    """Return an answer in rows.
-
-    Raises:
-        OptionError: no variant keeps the limits; names the limit that excludes most, and the nearest variant.
-    """
+    """Return an answer in rows. Raises OptionError, with the reason, if no variant keeps the limits."""
     question = found.search.question
     if not found.front:
         raise OptionError(explain_empty(found))

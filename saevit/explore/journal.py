@@ -86,11 +86,7 @@ class Journal:
                     yield chunk
 
     def add(self, number: int, findings: Findings) -> None:
-        """Write a finished chunk.
-
-        Raises:
-            SearchError: the disk is full; the chunks before it stay.
-        """
+        """Write a finished chunk. Raises SearchError if the disk is full; the chunks before it stay."""
         self._write(self._sign(json.dumps({"number": number, **asdict(findings)}).encode()[:-1]))
 
     def _read_line(self, line: bytes) -> tuple[int, Findings] | None:

@@ -31,9 +31,7 @@ def pareto_front(
 ) -> list[int]:
     """Return the indices of the points that no other point dominates, in the order given; ties all stay.
 
-    Args:
-        points: one row per point, one column per objective.
-        directions: the name of each objective, in the order of the columns, and which values are better.
+    Points have one column per objective; directions have the name of each column and which values are better.
 
     Raises:
         OptionError: no objective, an unknown direction, or a value that is missing or not finite.

@@ -80,16 +80,6 @@ QUANTITIES: dict[str, Quantity] = {
 OBJECTIVES = tuple(name for name in QUANTITIES if name != "effectiveness")  # it only limits a score
 
 
-def check_objective(name: str) -> None:
-    """Refuse a name that is no quantity to optimise or rank by.
-
-    Raises:
-        OptionError: names the nearest one.
-    """
-    if name not in OBJECTIVES:
-        raise OptionError(f"objective {name!r} is not known: {nearest(name, OBJECTIVES)}")
-
-
 def needed_partials(names: Iterable[str]) -> tuple[str, ...]:
     """Return the partials that some quantities are functions of."""
     wanted = {partial for name in names for partial in QUANTITIES[name].partials}
@@ -195,7 +185,8 @@ class Question:
         if len(set(self.objectives)) < len(self.objectives):
             raise OptionError(f"objectives {','.join(self.objectives)}: name each one once")
         for name in (*self.objectives, self.rank):
-            check_objective(name)
+            if name not in OBJECTIVES:
+                raise OptionError(f"objective {name!r} is not known: {nearest(name, OBJECTIVES)}")
 
     @property
     def partials(self) -> tuple[str, ...]:
@@ -214,11 +205,7 @@ class Search:
 
 
 def choose_method(size: int, method: str) -> Method:
-    """Return the method that a name stands for; `auto` looks at each variant where that takes seconds.
-
-    Raises:
-        OptionError: an unknown method.
-    """
+    """Return the method of that name; `auto` looks at each variant where that takes seconds."""
     if method == "auto":
         return "exhaustive" if size <= EXHAUSTIVE else "dp"
     if method not in METHODS:

@@ -51,11 +51,7 @@ class Answer:
 
 
 def start_work(search: Search) -> Work:
-    """Prepare the chunks of a search.
-
-    Raises:
-        OptionError: sizes that are not exact here, or a method that cannot handle the space.
-    """
+    """Prepare the chunks of a search. Raises OptionError if the method cannot handle the space exactly."""
     check_exact(search.question.space, search.question.img_size)
     if search.method == "dp":
         return Programmer(search.question)
@@ -74,10 +70,9 @@ def answer(
     on_chunk: Callable[[int, int], None] = lambda done, total: None,
     warn: Callable[[str], None] = lambda text: None,
 ) -> Answer:
-    """Answer a question.
+    """Answer a question by its method.
 
     Args:
-        search: the question and the method.
         workers: processes of the local engine.
         engine: local, or ray (a cluster that ray finds, or this machine).
         journal: a file for finished chunks; those that it holds are not searched again.

@@ -184,11 +184,7 @@ def divisors(value: int) -> list[int]:
 
 
 def make_space(base: VariantSpec, choices: Mapping[str, Values]) -> Space:
-    """Return the space of a variant and the choices of some keys.
-
-    Raises:
-        OptionError: two keys that set the same value, or an invalid choice.
-    """
+    """Return the space of a variant and choices of some keys. Raises OptionError for an invalid one."""
     for key, (whole, _) in STAGE_KEYS.items():
         if key in choices and whole in choices:
             raise OptionError(f"{key} and {whole} both set the {whole} of a stage: keep one of them")
@@ -219,11 +215,7 @@ def check_choice(base: VariantSpec, axis: Axis, value: Any) -> None:
 
 
 def read_space(base: VariantSpec, texts: Mapping[str, str]) -> Space:
-    """Return the space of a variant and the choices of some keys as text.
-
-    Raises:
-        OptionError: as `read_choices` and `make_space`.
-    """
+    """Return the space of a variant and the choices of some keys as text; errors as in `read_choices`."""
     return make_space(base, {key: read_choices(key, text) for key, text in texts.items()})
 
 

@@ -27,13 +27,25 @@ class ModuleTimes:
     `watched` relative to `plain` is the cost of the hooks.
     """
 
-    modules: Mapping[str, tuple[float, ...]]  # path -> samples, in the order asked for
-    uncalled: tuple[str, ...]  # paths whose forward did not run: their time is unknown
+    modules: Mapping[str, tuple[float, ...]]  # path -> samples, in the order asked for, without uncalled ones
     watched: tuple[float, ...]  # the whole forward pass with the hooks
     plain: tuple[float, ...]  # the whole forward pass without hooks, in the same rounds
     conditions: Conditions
     environment: Environment
     started: str  # ISO-8601, UTC
+
+    @property
+    def own(self) -> dict[str, tuple[float, ...]]:
+        """The time of each path without the paths inside it; "" is the rest of the forward pass."""
+        own = {"": list(self.watched)} | {path: list(samples) for path, samples in self.modules.items()}
+        for path, samples in self.modules.items():
+            parent = path
+            while parent:
+                parent = parent.rpartition(".")[0]
+                if parent in own:
+                    own[parent] = [outer - inner for outer, inner in zip(own[parent], samples, strict=True)]
+                    break
+        return {path: tuple(max(0.0, s) for s in samples) for path, samples in own.items()}
 
 
 def time_modules(
@@ -51,13 +63,10 @@ def time_modules(
     On an accelerator every boundary of a module waits for the device, which removes overlap.
 
     Args:
-        model: any module.
         paths: names as in `model.named_modules()`.
         conditions: with the runtime "eager": compiled modules have no separate times.
-        channels: of the input.
         rounds: samples, each of a pass with hooks and of one without, in shuffled order.
         min_time: seconds a sample lasts at least.
-        seed: of the order inside the rounds.
 
     Raises:
         OptionError: a path that the model does not have, or another runtime.
@@ -94,10 +103,10 @@ def time_modules(
                 plain.append(sample({})[0])
             else:
                 watched.append(sample(modules))
-    called = [path for path in modules if path in watched[0][1]]
     return ModuleTimes(
-        modules={path: tuple(times[path] for _, times in watched) for path in called},
-        uncalled=tuple(path for path in modules if path not in called),
+        modules={
+            path: tuple(times[path] for _, times in watched) for path in modules if path in watched[0][1]
+        },
         watched=tuple(seconds for seconds, _ in watched),
         plain=tuple(plain),
         conditions=conditions,
@@ -137,16 +146,3 @@ def _make_hooks(
         totals[path] = totals.get(path, 0.0) + perf_counter() - started
 
     return start, stop
-
-
-def own_times(times: ModuleTimes) -> dict[str, tuple[float, ...]]:
-    """Return the time of each path without the paths inside it; "" is the rest of the forward pass."""
-    own = {"": list(times.watched)} | {path: list(samples) for path, samples in times.modules.items()}
-    for path, samples in times.modules.items():
-        parent = path
-        while parent:
-            parent = parent.rpartition(".")[0]
-            if parent in own:
-                own[parent] = [outer - inner for outer, inner in zip(own[parent], samples, strict=True)]
-                break
-    return {path: tuple(max(0.0, s) for s in samples) for path, samples in own.items()}

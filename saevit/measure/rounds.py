@@ -54,7 +54,6 @@ def measure(
     rounds: int = 15,
     min_time: float = 0.1,
     seed: int = 0,
-    noise_floor: bool = True,
     on_progress: Tell = lambda progress: None,
     writer: Writer | None = None,
     facts: Sequence[Record] = (),
@@ -62,14 +61,13 @@ def measure(
     """Time all models in interleaved rounds.
 
     A model that cannot be built or run becomes a subject with `failure`, and the others finish. A model that
-    runs out of memory is timed at half the batch, and its notes say so. Ctrl-C keeps the finished rounds.
+    runs out of memory is timed at half the batch, and its notes say so. The first model that works is timed
+    twice a round, which gives the noise floor. Ctrl-C keeps the finished rounds.
 
     Args:
-        models: what to time, the reference first.
+        models: with the reference first.
         rounds: samples per subject; fewer than `statistics.rounds_needed()` resolve no difference.
         min_time: seconds a sample lasts at least.
-        seed: of the order inside the rounds.
-        noise_floor: time the first working model twice a round.
         on_progress: called before each step, never while the clock runs.
         writer: stores every round when it is finished; the run goes on without it if it fails.
         facts: records to keep with the run, such as counts.
@@ -94,7 +92,7 @@ def measure(
         for entry in entries:
             on_progress(NextStep(text=f"preparing {entry.subject.label}"))
             _prepare(entry, min_time)
-        session.choose_subjects(noise_floor=noise_floor)
+        session.choose_subjects()
         while not session.time_rounds(rounds, on_progress):
             pass  # a subject that ran out of memory goes on with a smaller batch: all samples are taken anew
     except KeyboardInterrupt:
@@ -128,10 +126,10 @@ class _Session:
     plan: dict[str, _Entry] = field(default_factory=dict)  # by label in the rounds, the twin last
     rounds: list[dict[str, float]] = field(default_factory=list)  # finished ones: samples by label
 
-    def choose_subjects(self, *, noise_floor: bool) -> None:
+    def choose_subjects(self) -> None:
         """Plan every entry that works, and the first one twice for the noise floor."""
         self.plan = {entry.subject.label: entry for entry in self.entries if not entry.subject.failure}
-        if self.plan and noise_floor:
+        if self.plan:
             label, first = next(iter(self.plan.items()))
             self.plan[f"{label} (again)"] = first
 

@@ -72,11 +72,7 @@ class Runtime:
 
 
 def find_runtime(name: str) -> Runtime:
-    """Return the runtime of that name.
-
-    Raises:
-        OptionError: there is none.
-    """
+    """Return the runtime of that name. Raises OptionError if there is none."""
     if name not in RUNTIMES:
         raise OptionError(f"runtime {name!r} is not known: {nearest(name, RUNTIMES)}")
     return RUNTIMES[name]
@@ -203,11 +199,7 @@ def prepare_openvino(network: nn.Module, example: Tensor, conditions: Conditions
 
 
 def write_graph(network: nn.Module, example: Tensor) -> bytes:
-    """Return the ONNX graph of a network for exactly the shape of the example.
-
-    Raises:
-        MeasureError: it cannot be written, in one line.
-    """
+    """Return the ONNX graph of a network for the shape of the example. Raises MeasureError if it has none."""
     made = _GRAPHS.setdefault(network, {})
     B, C, H, W = example.shape
     shape = (B, C, H, W)

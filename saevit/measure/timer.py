@@ -2,8 +2,7 @@
 
 import gc
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -51,11 +50,8 @@ def time_call(
 ) -> Sample:
     """Take one sample that lasts at least `min_time` seconds.
 
-    Args:
-        call: the timed call; its errors are not caught.
-        synchronize: waits until the device has finished; runs before the clock starts and before it stops.
-        min_time: in seconds.
-        calls: as `warm_up` found; more are added if the sample is too short.
+    `synchronize` waits until the device has finished; it runs before the clock starts and before it stops.
+    The sample begins with as many calls as `warm_up` found, and more are added if it is too short.
     """
     total, done, ahead = 0.0, 0, calls
     while done == 0 or total < min_time:
@@ -67,27 +63,21 @@ def time_call(
 
 def _block(call: Callable[[], object], synchronize: Callable[[], None], calls: int) -> float:
     """Return the seconds of `calls` consecutive calls."""
+    was_on = gc.isenabled()
     synchronize()
-    with _no_collection():
+    gc.disable()
+    try:
         start = perf_counter()
         for _ in range(calls):
             call()
         synchronize()
         return perf_counter() - start
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _more(calls: int, elapsed: float, min_time: float) -> int:
     """Return how many calls fill `min_time`, from the time that `calls` of them took."""
     factor = min(1.1 * min_time / elapsed, GROWTH) if elapsed > 0 else GROWTH  # 1.1: not to fall just short
     return max(calls + 1, math.ceil(calls * factor))
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()

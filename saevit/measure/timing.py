@@ -71,11 +71,7 @@ def list_conditions(
 
 
 def check_memory(counted: ModelCosts, conditions: Conditions) -> None:
-    """Refuse, before any weight is allocated, a model that does not fit in memory.
-
-    Raises:
-        MemoryLimitError: weights and live activations need more than is free.
-    """
+    """Refuse, by a MemoryLimitError, a model whose weights and activations do not fit in memory."""
     from saevit.machine import free_memory
 
     size = BYTES[conditions.dtype]

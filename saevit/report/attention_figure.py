@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from saevit.attention.findings import Attention
 from saevit.report.attention_grid import (
     ROBUST,
+    TITLES,
     MapGrid,
     MapPanel,
     caption_paragraphs,
-    figure_title,
     intro_paragraphs,
     make_grids,
     spaced_name,
@@ -23,6 +23,7 @@ from saevit.report.figure import (
     GREY,
     LINE_HEIGHT,
     POINTS,
+    new_figure,
     own_settings,
     plain_number,
     text_height,
@@ -90,21 +91,17 @@ class Canvas:
 
 @own_settings()
 def attention_figure(view: str, networks: Sequence[Attention]) -> "Figure":
-    """Draw a view of one network, or of two side by side with one scale of colours.
-
-    Args:
-        view: overview, query, pattern or rollout.
-        networks: their attention on the same image.
-    """
-    from matplotlib.figure import Figure
-
+    """Draw a view of one network, or of two side by side with one scale of colours."""
     grids = make_grids(view, networks)
-    cell = cell_width(grids)
+    count = sum(len(grid.columns) for grid in grids)
+    usual = WIDTH - 2 * MARGIN - LABEL * len(grids) - BETWEEN * (len(grids) - 1)
+    cell = min(WIDEST, max(NARROWEST, usual / count - GAP))  # an even part of the usual width
     widths = [LABEL + len(grid.columns) * (cell + GAP) - GAP for grid in grids]
     width = max(WIDTH, 2 * MARGIN + sum(widths) + BETWEEN * (len(grids) - 1))
     room = width - 2 * MARGIN
-    figure = Figure(figsize=(width, 1), dpi=DPI)  # text is measured as it will be drawn
-    title = wrap_text(figure, figure_title(view, networks), room, TITLE, "bold")
+    figure = new_figure(width, 1)  # text is measured as it will be drawn
+    models = " and ".join(dict.fromkeys(map(spaced_name, networks)))
+    title = wrap_text(figure, f"{TITLES[view]}: {models}", room, TITLE, "bold")
     intro = [
         (wrap_text(figure, text, room - PHOTO - 2 * GAP, TEXT, "bold" if warns else "normal"), warns)
         for text, warns in intro_paragraphs(view, networks)
@@ -135,13 +132,6 @@ def attention_figure(view: str, networks: Sequence[Attention]) -> "Figure":
     draw_bars(canvas, bars)
     canvas.add_text(MARGIN, below, caption, color=GREY)
     return figure
-
-
-def cell_width(grids: Sequence[MapGrid]) -> float:
-    """Return the width of a cell: an even part of the usual width of a figure, within limits."""
-    count = sum(len(grid.columns) for grid in grids)
-    room = WIDTH - 2 * MARGIN - LABEL * len(grids) - BETWEEN * (len(grids) - 1)
-    return min(WIDEST, max(NARROWEST, room / count - GAP))
 
 
 def heads_height(grid: MapGrid) -> float:
@@ -181,17 +171,13 @@ def draw_grid(canvas: Canvas, grid: MapGrid, corner: Corner) -> None:
         canvas.add_text(left, top, label, color=GREY)
         for at, cell in zip(steps, cells, strict=False):
             if isinstance(cell, str):
-                draw_words(canvas.add_axes(at, top, width, width * grid.aspect, label + ": words"), cell)
+                axes = canvas.add_axes(at, top, width, width * grid.aspect, label + ": words")
+                axes.set_facecolor(NO_MAP)
+                axes.spines[:].set_visible(False)
+                axes.text(0.5, 0.5, cell, ha="center", va="center", size=SMALL, color=GREY)
             else:
                 draw_cell(canvas, grid, cell, (at, top, width), edges)
         top += width * grid.aspect + GAP
-
-
-def draw_words(axes: "Axes", words: str) -> None:
-    """Write words in the place of a map."""
-    axes.set_facecolor(NO_MAP)
-    axes.spines[:].set_visible(False)
-    axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", va="center", size=SMALL, color=GREY)
 
 
 def draw_cell(
@@ -228,13 +214,8 @@ def draw_panel(canvas: Canvas, axes: "Axes", panel: MapPanel) -> None:
 
         cmap = matplotlib.colormaps[SCALES[panel.scale][0]]
         cmap = cmap.with_extremes(bad=cmap(0.0))  # zero has the lowest colour on logarithmic scales too
-        axes.imshow(
-            panel.values,
-            cmap=cmap,
-            norm=canvas.norms[panel.scale],
-            extent=panel.extent,
-            interpolation="nearest",
-        )
+        norm = canvas.norms[panel.scale]
+        axes.imshow(panel.values, cmap, norm, extent=panel.extent, interpolation="nearest")
     for at in panel.lines:
         axes.axhline(at, color=LINES, linewidth=0.3, alpha=0.6)
         axes.axvline(at, color=LINES, linewidth=0.3, alpha=0.6)

@@ -102,9 +102,10 @@ def make_grid(view: str, attention: Attention) -> MapGrid:
         rows = [rollout_row(attention, rollout) for rollout in attention.rollout]
     else:
         cells_of = {"overview": overview_cells, "query": query_cells, "pattern": pattern_cells}[view]
-        rows = [
-            (row_label(view, attention, maps), cells_of(attention, maps)) for maps in blocks_of(attention)
-        ]
+        blocks = list(attention.maps)
+        if not attention.blocks_chosen:  # those that fit one figure
+            blocks = [blocks[i] for i in pick_typical([maps.block.stage for maps in blocks])]
+        rows = [(row_label(view, attention, maps), cells_of(attention, maps)) for maps in blocks]
     if view == "pattern" and all(len(cells) == 2 for _, cells in rows):
         columns = ("computed scores", "attention")
     aspect = 1.0 if view == "pattern" else attention.img_size[0] / attention.img_size[1]
@@ -204,13 +205,6 @@ def image_panel(
     )
 
 
-def blocks_of(attention: Attention) -> list[BlockMaps]:
-    """Return the blocks that fit one figure; all of them if the user chose blocks."""
-    if attention.blocks_chosen:
-        return list(attention.maps)
-    return [attention.maps[i] for i in pick_typical([maps.block.stage for maps in attention.maps])]
-
-
 def row_label(view: str, attention: Attention, maps: BlockMaps) -> str:
     """Name a block, its heads if the user chose some, how it samples, and which part of it is shown."""
     block = maps.block
@@ -231,11 +225,6 @@ def row_label(view: str, attention: Attention, maps: BlockMaps) -> str:
 def spaced_name(attention: Attention) -> str:
     """Return the name of a network with spaces, so that a long variant breaks into lines."""
     return attention.model.replace(",", ", ")
-
-
-def figure_title(view: str, networks: Sequence[Attention]) -> str:
-    """Name the view and the networks."""
-    return f"{TITLES[view]}: {' and '.join(dict.fromkeys(map(spaced_name, networks)))}"
 
 
 def intro_paragraphs(view: str, networks: Sequence[Attention]) -> list[tuple[str, bool]]:

@@ -3,13 +3,12 @@
 Colours differ in lightness as well as in hue, and the bars of MACs are hatched, for print without colours.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from saevit.profile import Profile, ProfileRow
-from saevit.report.figure import DPI, own_settings, text_width, wrap_text
+from saevit.report.figure import new_figure, own_settings, text_width, wrap_text
 from saevit.report.latencies import describe_machine
-from saevit.report.names import cut
-from saevit.report.units import giga, milliseconds, scaled
+from saevit.report.units import cut, giga, milliseconds, scaled
 from saevit.report.views.profile import compute_time_share
 from saevit.runs.statistics import median
 from saevit.text import printable
@@ -22,7 +21,8 @@ MEASURES = {  # colour (Okabe and Ito's palette, safe for the colour-blind), hat
     "MACs": ("#56B4E9", "//"),
     "time": ("#D55E00", ""),
 }
-MOST_ROWS = 40
+EDGE: dict[str, Any] = {"edgecolor": "#333333", "linewidth": 0.5}  # of a bar
+MOST_ROWS = 40  # those with the most MACs; a page cannot hold more
 WIDTH = 8.0  # inches
 LONGEST_PATH = 50  # characters
 
@@ -30,26 +30,18 @@ LONGEST_PATH = 50  # characters
 @own_settings()
 def breakdown_figure(profile: Profile) -> "Figure":
     """Draw the share of parameters, MACs and (if measured) time of each row, with its absolute value."""
-    from matplotlib.figure import Figure
-
-    rows = list_largest_rows(profile)
+    largest = sorted(profile.rows, key=lambda row: row.macs, reverse=True)[:MOST_ROWS]
+    rows = [row for row in profile.rows if row in largest]
     names = list(MEASURES) if profile.module_times else list(MEASURES)[:2]
-    height = 1.5 + len(rows) * 0.19 * (len(names) + 0.7)
-    figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
+    figure = new_figure(WIDTH, 1.5 + len(rows) * 0.19 * (len(names) + 0.7), "constrained")
     axes = figure.add_subplot()
     for number, name in enumerate(names):
         colour, hatch = MEASURES[name]
         values = [measure_row(profile, row, name) for row in rows]
-        bars = axes.barh(
-            [i + (number - (len(names) - 1) / 2) * 0.8 / len(names) for i in range(len(rows))],
-            [100 * share for share, _ in values],
-            height=0.8 / len(names),
-            color=colour,
-            hatch=hatch,
-            edgecolor="#333333",
-            linewidth=0.5,
-            label=name,
-        )
+        thickness = 0.8 / len(names)
+        places = [i + (number - (len(names) - 1) / 2) * thickness for i in range(len(rows))]
+        shares = [100 * share for share, _ in values]
+        bars = axes.barh(places, shares, thickness, **EDGE, color=colour, hatch=hatch, label=name)
         axes.bar_label(bars, [text if share else "" for share, text in values], padding=3, fontsize=7)
     labels = [cut(printable(row.path), LONGEST_PATH) or "(elsewhere)" for row in rows]
     axes.set_yticks(range(len(rows)), labels)
@@ -76,12 +68,6 @@ def measure_row(profile: Profile, row: ProfileRow, name: str) -> tuple[float, st
     if not row.seconds:
         return 0.0, ""
     return compute_time_share(profile, row), f"{milliseconds(median(row.seconds))} ms"
-
-
-def list_largest_rows(profile: Profile) -> list[ProfileRow]:
-    """Return all rows, or those with the most MACs if a page cannot hold them all."""
-    largest = sorted(profile.rows, key=lambda row: row.macs, reverse=True)[:MOST_ROWS]
-    return [row for row in profile.rows if row in largest]
 
 
 def list_conditions(profile: Profile, num_rows: int) -> list[str]:

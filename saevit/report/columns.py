@@ -79,16 +79,13 @@ def number_column(
     )
 
 
-def attribute_columns(*paths: str) -> tuple[Column[Any], ...]:
-    """Return columns of files only, each with the value and the name of an attribute such as `share.hits`."""
-    return tuple(Column(key=path.rpartition(".")[2], value=attrgetter(path)) for path in paths)
+def attribute_columns(*paths: str, **renamed: str) -> tuple[Column[Any], ...]:
+    """Return columns of files only, each with the value of an attribute such as `share.hits`.
 
-
-def text_columns(*heads: str) -> tuple[Column[Any], ...]:
-    """Return the columns of rows that are text already; a head behind `>` is aligned right."""
-    return tuple(
-        Column(head.removeprefix(">"), side="right" if head.startswith(">") else "left") for head in heads
-    )
+    The name of a column is that of its attribute, or the keyword: `right="share.hits"`.
+    """
+    named = {path.rpartition(".")[2]: path for path in paths} | renamed
+    return tuple(Column(key=key, value=attrgetter(path)) for key, path in named.items())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +114,14 @@ class Table:
             columns=tuple(self.columns[i] for i in places),
             rows=tuple(tuple(row[i] for i in places) for row in self.rows),
         )
+
+
+def text_table(
+    title: str, heads: Iterable[str], rows: Iterable[Sequence[str]], notes: Iterable[str] = ()
+) -> Table:
+    """Return the table of rows that are text already; a head behind `>` is aligned right."""
+    columns = (Column[Any](h.removeprefix(">"), side="right" if h.startswith(">") else "left") for h in heads)
+    return Table(title=title, columns=tuple(columns), rows=tuple(map(tuple, rows)), notes=tuple(notes))
 
 
 def make_table(
@@ -148,22 +153,18 @@ def write_csv(columns: Sequence[Column[Row]], rows: Iterable[Row]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([column.key for column in columns if column.key])
-    writer.writerows(map(csv_cell, row_values(columns, row).values()) for row in rows)
+    for row in rows:
+        values = row_values(columns, row).values()
+        writer.writerow(
+            "'" * v.startswith(FORMULA) + printable(v) if isinstance(v, str) else v for v in values
+        )
     return text.getvalue()
-
-
-def csv_cell(value: Any) -> Any:
-    """Return text printable, and behind an apostrophe where a spreadsheet would compute it."""
-    if not isinstance(value, str):
-        return value
-    return "'" * value.startswith(FORMULA) + printable(value)
 
 
 def write_json(data: Mapping[str, Any]) -> str:
     """Return a JSON object that begins with the version of its schema."""
-    return (
-        json.dumps(finite({"schema_version": SCHEMA_VERSION} | dict(data)), indent=2, allow_nan=False) + "\n"
-    )
+    versioned = {"schema_version": SCHEMA_VERSION} | dict(data)
+    return json.dumps(finite(versioned), indent=2, allow_nan=False) + "\n"
 
 
 def finite(data: Any) -> Any:

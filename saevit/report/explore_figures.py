@@ -1,38 +1,45 @@
 """Figures of `saevit explore`: the front with the best variants, and a tornado of the cost of each key."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from saevit.explore.exploration import CountedVariant, Exploration
 from saevit.explore.question import QUANTITIES
 from saevit.explore.solve import Sensitivity
-from saevit.report.figure import DPI, GREY, GRID, own_settings, scale_axis, style_axes, wrap_text
-from saevit.report.units import giga, plural, scaled
+from saevit.report.figure import GREY, add_title, new_figure, own_settings, scale_axis, style_axes
+from saevit.report.units import giga, scaled
+from saevit.text import plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FRONT, TOP, BASE = "#004c78", "#56B4E9", "#D55E00"  # Okabe and Ito's palette
+Keywords = dict[str, Any]  # of matplotlib
+
+FRONT: Keywords = {"color": "#004c78", "marker": "o", "linewidth": 0.9, "drawstyle": "steps-post"}
+TOP: Keywords = {"color": "#56B4E9", "marker": "D", "markersize": 5.0, "markeredgecolor": "#23668c"}
+BASE: Keywords = {"color": "#D55E00", "marker": "^", "markersize": 8, "markeredgecolor": "#000000"}
 MARGINS = (0.06, 0.08)
 MEASURES = {"macs": "MACs", "params": "parameters", "activations": "activations"}
-UP, DOWN = "#0072B2", "#E69F00"
+STEPS = {  # colour, label and hatch of the bars; the key is whether the value gets larger
+    True: ("#0072B2", "larger value", ""),
+    False: ("#E69F00", "smaller value", "//"),
+}
+BAR: Keywords = {"height": 0.72, "edgecolor": "#333333", "linewidth": 0.4}
 MOST_KEYS = 28
 
 
 @own_settings()
 def front_figure(found: Exploration) -> "Figure":
     """Draw the front over the first objective, one panel per other objective (or for the ranking)."""
-    from matplotlib.figure import Figure
-
     x, *others = found.question.objectives
     if not others:
         others = [name for name in (found.question.rank, "params") if name != x][:1]
-    figure = Figure(figsize=(1.2 + 5.4 * len(others), 4.6), dpi=DPI, layout="constrained")
+    figure = new_figure(1.2 + 5.4 * len(others), 4.6, "constrained")
     for number, y in enumerate(others):
         draw_front(figure.add_subplot(1, len(others), number + 1), found, x, y)
     add_legend(figure, 3)
-    add_title(figure, front_caption(found))
+    add_title(figure, front_caption(found), 9)
     return figure
 
 
@@ -47,39 +54,15 @@ def draw_front(axes: "Axes", found: Exploration, x: str, y: str) -> None:
         scale_axis(axis, values, MARGINS)
         better = "lower" if QUANTITIES[name].better == "min" else "higher"
         axis.set_label_text(f"{QUANTITIES[name].label}, {better} is better", size=9)
-    axes.plot(
-        *points(found.front),
-        color=FRONT,
-        marker="o",
-        markersize=2.5 if len(found.front) > 60 else 4.5,
-        linewidth=0.9,
-        linestyle="-" if len(found.question.objectives) == 2 else "none",
-        drawstyle="steps-post",
-        label=f"front ({plural(len(found.front), 'variant')})",
-        zorder=3,
-    )
+    label = f"front ({plural(len(found.front), 'variant')})"
+    (line,) = axes.plot(*points(found.front), **FRONT, label=label, zorder=3)
+    line.set_markersize(2.5 if len(found.front) > 60 else 4.5)
+    line.set_linestyle("-" if len(found.question.objectives) == 2 else "none")
     if found.top:
-        axes.plot(
-            *points(found.top),
-            color=TOP,
-            marker="D",
-            markersize=5.0,
-            markeredgecolor="#23668c",
-            linestyle="none",
-            label=f"best by {found.question.rank}",
-            zorder=2,
-        )
-    axes.plot(
-        *points([found.base]),
-        color=BASE,
-        marker="^",
-        markersize=8,
-        markeredgecolor="#000000",
-        markeredgewidth=0.6,
-        linestyle="none",
-        label=found.base.model if len(found.base.model) <= 30 else "the variant as given",
-        zorder=4,
-    )
+        label = f"best by {found.question.rank}"
+        axes.plot(*points(found.top), **TOP, linestyle="none", label=label, zorder=2)
+    label = found.base.model if len(found.base.model) <= 30 else "the variant as given"
+    axes.plot(*points([found.base]), **BASE, markeredgewidth=0.6, linestyle="none", label=label, zorder=4)
     style_axes(axes)
 
 
@@ -87,13 +70,6 @@ def add_legend(figure: "Figure", columns: int) -> None:
     """Draw the legend of the first panel below all panels."""
     handles = figure.axes[0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
-
-
-def add_title(figure: "Figure", lines: Sequence[str]) -> None:
-    """Write lines above the panels, and break those that are too long."""
-    room = figure.get_figwidth() - 0.2
-    title = "\n".join(wrap_text(figure, line, room, 9) for line in lines)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=9)
 
 
 def front_caption(found: Exploration) -> list[str]:
@@ -118,10 +94,8 @@ def front_caption(found: Exploration) -> list[str]:
 @own_settings()
 def tornado_figure(found: Sensitivity) -> "Figure":
     """Draw the change of each cost by a step of each key up and down, in per cent, one panel per cost."""
-    from matplotlib.figure import Figure
-
     keys = list(dict.fromkeys(step.key for step in found.steps))[:MOST_KEYS]
-    figure = Figure(figsize=(11, 1.6 + 0.27 * len(keys)), dpi=DPI, layout="constrained")
+    figure = new_figure(11, 1.6 + 0.27 * len(keys), "constrained")
     figure.subplots(1, len(MEASURES), sharey=True)
     for axes, (field, name) in zip(figure.axes, MEASURES.items(), strict=True):
         draw_tornado(axes, found, keys, field)
@@ -131,37 +105,26 @@ def tornado_figure(found: Sensitivity) -> "Figure":
     first.invert_yaxis()
     add_legend(figure, 2)
     base, (height, width) = found.base, found.base.img_size
-    counts = (giga(base.macs), scaled(base.params), scaled(base.activations))
-    add_title(
-        figure,
-        [
-            f"{base.model}: one step of each key, all other keys stay the same, at {height} x {width} px",
-            "{} GMACs, {} parameters, {} activations".format(*counts),
-        ],
-    )
+    lines = [
+        f"{base.model}: one step of each key, all other keys stay the same, at {height} x {width} px",
+        f"{giga(base.macs)} GMACs, {scaled(base.params)} parameters, {scaled(base.activations)} activations",
+    ]
+    add_title(figure, lines, 9)
     return figure
 
 
 def draw_tornado(axes: "Axes", found: Sensitivity, keys: Sequence[str], field: str) -> None:
     """Draw the bars of one cost."""
-    for up, colour, text, hatch in ((True, UP, "larger value", ""), (False, DOWN, "smaller value", "//")):
+    for up, (colour, text, hatch) in STEPS.items():
         steps = [step for step in found.steps if step.up == up and step.key in keys]
-        axes.barh(
-            [keys.index(step.key) for step in steps],
-            [100 * step.change(found.base, field) / getattr(found.base, field) for step in steps],
-            height=0.72,
-            color=colour,
-            hatch=hatch,
-            edgecolor="#333333",
-            linewidth=0.4,
-            label=text,
-        )
+        places = [keys.index(step.key) for step in steps]
+        changes = [100 * step.change(found.base, field) / getattr(found.base, field) for step in steps]
+        axes.barh(places, changes, **BAR, color=colour, hatch=hatch, label=text)
     axes.axvline(0, color=GREY, linewidth=0.8)
-    axes.xaxis.grid(visible=True, color=GRID, linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=8, color=GREY, labelcolor=GREY)
+    style_axes(axes)
+    axes.yaxis.grid(visible=False)
     axes.tick_params(axis="y", length=0)
-    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["left"].set_visible(False)
 
 
 def key_label(found: Sensitivity, key: str) -> str:

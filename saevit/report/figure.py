@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from saevit.errors import OptionError, need
-from saevit.report.names import cut
+from saevit.report.units import cut
 from saevit.text import printable
 
 if TYPE_CHECKING:
@@ -50,9 +50,8 @@ def own_settings() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             matplotlib = import_matplotlib()
-            defaults = {
-                name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"
-            }
+            defaults = dict(matplotlib.rcParamsDefault)
+            del defaults["backend"]
             with matplotlib.rc_context(defaults | SETTINGS):
                 yield
     finally:
@@ -79,13 +78,16 @@ def import_matplotlib() -> ModuleType:
             os.environ["MPLBACKEND"] = backend
 
 
+def new_figure(width: float, height: float, layout: Literal["constrained"] | None = None) -> "Figure":
+    """Return an empty figure of a size in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=DPI, layout=layout)
+
+
 @own_settings()
 def save_figure(figure: "Figure", path: Path) -> None:
-    """Write a figure in the format of the file's name (see FORMATS).
-
-    Raises:
-        OptionError: the figure has too many pixels.
-    """
+    """Write a figure in the format of the file's name (see FORMATS); refuse one with too many pixels."""
     from matplotlib.text import Text
 
     width, height = (round(side * DPI) for side in figure.get_size_inches())
@@ -138,6 +140,13 @@ def scale_axis(
     axis.set_major_formatter(FuncFormatter(lambda value, _: plain_number(value)))
     axes.set(**{f"{name}lim": (low, high)})
     return low, high
+
+
+def add_title(figure: "Figure", lines: Sequence[str], size: float) -> None:
+    """Write lines above the panels, and break those that are too long."""
+    room = figure.get_figwidth() - 0.2
+    title = "\n".join(wrap_text(figure, line, room, size) for line in lines)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=size)
 
 
 def style_axes(axes: "Axes") -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from operator import attrgetter
 from typing import Any, TypeVar
 
 from saevit.report.columns import Column, attribute_columns, number_column
@@ -39,7 +38,7 @@ SPREAD: Column[Subject] = Column("spread", from_samples(lambda seen: percent(see
 STATISTICS: tuple[Column[Subject], ...] = (MEDIAN, QUARTILES, SPREAD, THROUGHPUT)  # in the order of tables
 
 LATENCIES: tuple[Column[Subject], ...] = (  # in the order of CSV files
-    Column(key="infer_batch_size", value=attrgetter("conditions.batch_size")),
+    *attribute_columns(infer_batch_size="conditions.batch_size"),
     THROUGHPUT,
     MEDIAN,
     Column(key="infer_step_time_q1", value=from_samples(lambda seen: seen.q1 * 1e3)),
@@ -101,15 +100,9 @@ def run_values(run: Run) -> dict[str, Any]:
     """Return how a run was measured, and its samples, as they are in JSON."""
     return {
         "latencies": [subject_values(subject) for subject in run.timed],
-        "twin": run.twin,
-        "rounds": run.rounds,
-        "min_time": run.min_time,
-        "seed": run.seed,
+        **{name: getattr(run, name) for name in ("twin", "rounds", "min_time", "seed")},
         "environment": asdict(run.environment),
-        "started": run.started,
-        "load_before": run.load_before,
-        "interrupted": run.interrupted,
-        "unkept": run.unkept,
+        **{name: getattr(run, name) for name in ("started", "load_before", "interrupted", "unkept")},
         "breakdown": None,
         "breakdown_total": (),
         "breakdown_plain": (),
@@ -118,10 +111,5 @@ def run_values(run: Run) -> dict[str, Any]:
 
 def subject_values(subject: Subject) -> dict[str, Any]:
     """Return the samples of one subject and what they depend on, as they are in JSON."""
-    return {
-        "conditions": asdict(subject.conditions),
-        "label": subject.label,
-        "samples": subject.samples,
-        "notes": subject.notes,
-        "failure": subject.failure,
-    }
+    names = ("label", "samples", "notes", "failure")
+    return {"conditions": asdict(subject.conditions)} | {name: getattr(subject, name) for name in names}

@@ -1,12 +1,19 @@
-"""Numbers and fields as text, with units. MACs become FLOPs only here."""
+"""Numbers, fields and names of models as text, with units. MACs become FLOPs only here."""
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
+
+from saevit.text import printable
 
 FLOPS_PER_MAC = 2
 PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 ENDLESS = 1e15  # numbers from here on are written with an exponent
-BINARY = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+
+LIBRARIES = ("timm:", "birder:")  # of other libraries' models
+LONGEST = 26
+TAIL = 10
 
 
 def digits(value: float, significant: int = 3) -> str:
@@ -47,9 +54,9 @@ def giga(macs: float) -> str:
 
 def size(num_bytes: float) -> str:
     """Write bytes with a decimal prefix (1 MB = 10^6 bytes)."""
-    for factor, unit in BINARY:
+    for factor, prefix in PREFIXES:
         if num_bytes >= factor:
-            return f"{digits(num_bytes / factor)} {unit}"
+            return f"{digits(num_bytes / factor)} {prefix}B"
     return f"{fixed(num_bytes, 0)} B"
 
 
@@ -66,23 +73,10 @@ def percent(share: float, decimals: int = 1) -> str:
     return f"{text} %"
 
 
-def thousands(value: int) -> str:
-    """Write an exact integer: 806806688 -> 806,806,688."""
-    return f"{value:,}"
-
-
-def plural(count: int, noun: str, nouns: str | None = None) -> str:
-    """Write a count with its noun: 1 model, 2 models; `nouns` is an irregular plural."""
-    return f"{count} {noun if count == 1 else nouns or noun + 's'}"
-
-
 def list_fields(record: Any) -> dict[str, str]:
     """Return the fields of a machine or of conditions as names and texts."""
-    names = [field.name for field in fields(record)]
-    return {
-        name.removesuffix("_bytes").replace("_", " "): field_text(name, getattr(record, name))
-        for name in names
-    }
+    values = {field.name: getattr(record, field.name) for field in fields(record)}
+    return {n.removesuffix("_bytes").replace("_", " "): field_text(n, value) for n, value in values.items()}
 
 
 def field_text(name: str, value: Any) -> str:
@@ -94,3 +88,29 @@ def field_text(name: str, value: Any) -> str:
     if name == "img_size":
         return " x ".join(map(str, value))
     return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def short_names(models: Iterable[str]) -> dict[str, str]:
+    """Return a short name for each model, no two the same.
+
+    Short names have no prefix of a library, and no tag if the name alone is unambiguous. Long names are cut
+    in the middle, because variants differ at their ends; names that are then equal get a number.
+    """
+    bare = {m: m.partition(":")[2] if m.startswith(LIBRARIES) else m for m in models}
+    heads = {m: name.partition(".")[0] if m.startswith(LIBRARIES) else m for m, name in bare.items()}
+    count = Counter(heads.values())
+    short = {m: cut(printable(head if count[head] == 1 else bare[m])) for m, head in heads.items()}
+    equal = {name for name, times in Counter(short.values()).items() if times > 1}
+    numbers = dict.fromkeys(equal, 0)
+    for model, name in short.items():
+        if name in equal:
+            numbers[name] += 1
+            short[model] = f"{name} #{numbers[name]}"
+    return short
+
+
+def cut(name: str, longest: int = LONGEST) -> str:
+    """Return a name of at most `longest` characters."""
+    if len(name) <= longest:
+        return name
+    return f"{name[: longest - TAIL - 1]}\N{HORIZONTAL ELLIPSIS}{name[-TAIL:]}"

@@ -6,10 +6,10 @@ subject relative to the reference. A change of the reference shows in every subj
 """
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from saevit.errors import OptionError, nearest
-from saevit.runs.record import Conditions, Environment
+from saevit.runs.record import Conditions
 from saevit.runs.run import Quantity, Run, Subject
 from saevit.runs.statistics import Ratio, Verdict, median, ratio, verdict_of
 
@@ -28,7 +28,6 @@ class Change:
     high: float
     confidence: float  # guaranteed coverage of [low, high]
     verdict: Verdict  # of the second run relative to the first one
-    seconds_ratio: float  # of the medians; depends on the machine and its load, hence has no verdict
 
     @property
     def resolved(self) -> bool:
@@ -52,7 +51,7 @@ class Diff:
 
     reference: str | None  # None: the runs share no two subjects
     reference_conditions: Conditions | None
-    reference_seconds_ratio: float | None  # of its medians, second run over first
+    reference_seconds_ratio: float | None  # of its medians, second run over first: no verdict is possible
     changes: tuple[Change, ...]  # in the order of the first run
     not_comparable: tuple[NotComparable, ...]
     environment: tuple[str, ...]  # differences between the machines, such as "torch: 2.11.0 -> 2.15.0"
@@ -69,15 +68,11 @@ def diff_runs(run_a: Run, run_b: Run, *, reference: str | None = None, confidenc
     round: with an offset of one standard deviation of the rounds it covered 80 %. A resolved difference
     between two runs is therefore weaker evidence than one within a run.
 
-    Args:
-        run_a: the first run.
-        run_b: the run that is compared with it.
-        reference: name of a subject in both runs; the default is the first one of `run_a` that both have.
-        confidence: coverage asked for, between 0 and 1.
+    The reference is the name of a subject in both runs, by default the first one of `run_a` that both have.
 
     Raises:
         OptionError: a reference that the runs do not share.
-        ValueError: a confidence out of range.
+        ValueError: a confidence that is not between 0 and 1.
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence {confidence}: a share between 0 and 1, such as 0.95")
@@ -91,7 +86,9 @@ def diff_runs(run_a: Run, run_b: Run, *, reference: str | None = None, confidenc
     return Diff(
         reference=base[0] if base else None,
         reference_conditions=base[2] if base else None,
-        reference_seconds_ratio=_seconds_ratio(*pairs[base]) if base else None,
+        reference_seconds_ratio=median(pairs[base][1].samples) / median(pairs[base][0].samples)
+        if base
+        else None,
         changes=tuple(
             _change(pair, pairs[base], confidence) for key, pair in pairs.items() if base and key != base
         ),
@@ -100,7 +97,11 @@ def diff_runs(run_a: Run, run_b: Run, *, reference: str | None = None, confidenc
             for (name, quantity, conditions), reason in reasons.items()
             if reason
         ),
-        environment=_differences(run_a.environment, run_b.environment),
+        environment=tuple(
+            f"{name}: {old} -> {new}"
+            for name, old in vars(run_a.environment).items()
+            if old != (new := getattr(run_b.environment, name))
+        ),
         same_saevit=run_a.environment.saevit == run_b.environment.saevit,
     )
 
@@ -142,10 +143,6 @@ def _reference(shared: list[Key], name: str | None) -> Key | None:
     raise OptionError(f"reference {name!r} was not measured by both runs under equal conditions: {ways}")
 
 
-def _seconds_ratio(first: Subject, second: Subject) -> float:
-    return median(second.samples) / median(first.samples)
-
-
 def _change(pair: Pair, bases: Pair, confidence: float) -> Change:
     single = math.sqrt(confidence)
     before, after = (
@@ -165,10 +162,4 @@ def _change(pair: Pair, bases: Pair, confidence: float) -> Change:
         high=high,
         confidence=covered,
         verdict=verdict_of(low, high) if covered >= confidence else "not resolved",
-        seconds_ratio=_seconds_ratio(*pair),
     )
-
-
-def _differences(a: Environment, b: Environment) -> tuple[str, ...]:
-    names = [one.name for one in fields(a) if getattr(a, one.name) != getattr(b, one.name)]
-    return tuple(f"{name}: {getattr(a, name)} -> {getattr(b, name)}" for name in names)

@@ -83,13 +83,12 @@ def records_of(found: Evaluation) -> list[Record]:
     )
 
     def record(quantity: str, unit: str, found_value: float | tuple[float, ...], *notes: str) -> Record:
-        samples = found_value if isinstance(found_value, tuple) else ()
         return Record(
             subject=found.model,
             quantity=quantity,
             unit=unit,
             value=None if isinstance(found_value, tuple) else found_value,
-            samples=samples,
+            samples=found_value if isinstance(found_value, tuple) else (),
             source="measured",
             conditions=found.conditions,
             environment=found.environment,
@@ -97,21 +96,21 @@ def records_of(found: Evaluation) -> list[Record]:
             notes=(*notes, *common),
         )
 
-    shares = {TOP1: found.top1} | ({"top5": found.top5} if found.top5 else {})
+    def accuracy(quantity: str, share: Share) -> Record:
+        low, high = (100 * end for end in share.interval)
+        notes = f"correct={share.hits}", f"interval=[{low:.2f}, {high:.2f}]", "95 % (Wilson)"
+        return record(quantity, "%", 100 * share.value, *notes)
+
     bins = f"expected, {found.bins} bins of equal width"
     workers = f"workers={found.workers}"
     return [
-        *(record(name, "%", 100 * share.value, *_write_share(share)) for name, share in shares.items()),
+        accuracy(TOP1, found.top1),
+        *([accuracy("top5", found.top5)] if found.top5 else []),
         record("calibration_error", "share", found.calibration_error, bins),
         record("loss", "nat", found.loss, "mean cross-entropy"),
         record("eval_throughput", "images/s", found.alone, NOT_INTERLEAVED),
         record("eval_throughput_with_reading", "images/s", found.with_reading, NOT_INTERLEAVED, workers),
     ]
-
-
-def _write_share(share: Share) -> tuple[str, ...]:
-    low, high = (100 * end for end in share.interval)
-    return f"correct={share.hits}", f"interval=[{low:.2f}, {high:.2f}]", "95 % (Wilson)"
 
 
 def keep_evaluation(found: Evaluation, writer: Writer) -> None:

@@ -92,11 +92,7 @@ def median(samples: Sequence[float]) -> float:
 
 
 def summarize(samples: Sequence[float]) -> Summary:
-    """Return the order statistics of the samples.
-
-    Raises:
-        ValueError: no samples, or one that is not finite.
-    """
+    """Return the order statistics of the samples. Raises ValueError if there are none, or not finite."""
     middle, q1, q3 = median(samples), quantile(samples, 0.25), quantile(samples, 0.75)
     return Summary(
         median=middle,
@@ -189,10 +185,8 @@ def calibration_error(confidences: Sequence[float], hits: Sequence[bool], bins: 
     Bin m holds the confidences in ((m - 1) / bins, m / bins], the first bin 0 too; the error is the mean over
     images of |accuracy - mean confidence| of their bin.
 
-    Args:
-        confidences: probability of the predicted class of each image.
-        hits: whether the predicted class is the true one.
-        bins: number of bins.
+    For each image, the confidence is the probability of the predicted class, and a hit says that this class
+    is the true one.
 
     Raises:
         ValueError: no images, or a confidence that is not within 0 and 1.

@@ -139,12 +139,8 @@ def default_folder() -> Path:
 
 
 def list_runs(folder: Path | None = None) -> list[RunSummary]:
-    """Return a summary of every file, oldest first; a file that cannot be read has a `problem`.
-
-    Raises:
-        OptionError: the folder is a file, or cannot be read.
-    """
-    return [_summary(path) for path in _paths(folder)]
+    """Return a summary of every file, oldest first. A file that cannot be read has a `problem`."""
+    return [_summarize(path) for path in _paths(folder)]
 
 
 def read_runs(folder: Path | None, on_skip: Tell, *, newest_first: bool = False) -> Iterator[Run]:
@@ -166,11 +162,8 @@ def find_run(
 ) -> Path:
     """Return the file of a run: a path, `latest`, or the start of a name in the folder.
 
-    Args:
-        text: the user's text.
-        folder: of the runs; None is the default.
-        timed: `latest` leaves evaluations out.
-        on_skip: gets a line for every file that `latest` cannot read.
+    If it is `timed`, `latest` leaves evaluations out; `on_skip` gets a line for every file that `latest`
+    cannot read.
 
     Raises:
         OptionError: there is no such run, or several names start with the text.
@@ -240,7 +233,7 @@ def _write_through(data: bytes, path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _summary(path: Path) -> RunSummary:
+def _summarize(path: Path) -> RunSummary:
     try:
         run = read_run(path)
     except OptionError as error:

@@ -212,11 +212,7 @@ def predict_all(
 
 
 def predict(model: nn.Module, x: Tensor, conditions: Conditions) -> Tensor:
-    """Return the logits.
-
-    Raises:
-        MemoryLimitError: the batch does not fit.
-    """
+    """Return the logits, or raise MemoryLimitError if the batch does not fit."""
     try:
         logits: Tensor = model(x)
     except Exception as error:

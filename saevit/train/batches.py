@@ -36,11 +36,7 @@ class BatchSizes:
 
 
 def check_image_count(count: int, sizes: BatchSizes) -> None:
-    """Refuse fewer images than every process needs for one batch.
-
-    Raises:
-        OptionError: names the number that is needed.
-    """
+    """Refuse fewer images than every process needs for one batch."""
     least = MIN_BATCH * sizes.processes
     if count < least:
         raise OptionError(

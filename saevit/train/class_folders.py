@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from saevit.errors import OptionError
 from saevit.files import as_text, unusable
 from saevit.images import ENDINGS, read_image
-from saevit.text import printable
-from saevit.train.image_data import ImageData, Split, count_text, hash_images, hold_out, list_classes
+from saevit.text import plural, printable
+from saevit.train.image_data import ImageData, Split, hash_images, hold_out, list_classes
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -48,10 +48,6 @@ def open_class_folders(folder: Path, split: Split) -> ImageData:
     """Open a folder; class folders alone are split by file name, 20 % of each class for validation.
 
     Labels follow the natural order of the class names, as in timm; a class without images keeps its label.
-
-    Raises:
-        OptionError: no class folders, no images, a single class to train on, or validation classes that are
-            not in the training data.
     """
     source = printable(str(folder))
     train, validation = find_splits(folder, source)
@@ -66,8 +62,8 @@ def open_class_folders(folder: Path, split: Split) -> ImageData:
         class_names=classes,
         labels=labels,
         fingerprint=hash_images(classes, [f"{file.name}\0{file.size}" for file in scan.files]),
-        statement=f"{source}: {count_text(len(labels), 'image', 'images')}, "
-        f"{count_text(len(classes), 'class', 'classes')}; {description}",
+        statement=f"{source}: {plural(len(labels), 'image')}, "
+        f"{plural(len(classes), 'class', 'classes')}; {description}",
         read=partial(read_file, tuple(file.path for file in scan.files)),
         skipped=scan.problems,
         warnings=(
@@ -81,9 +77,6 @@ def find_splits(folder: Path, source: str) -> tuple[Path | None, Path | None]:
     """Return the folders of training and validation; both None if there are class folders alone.
 
     A class may have the name of a split if it contains no folders.
-
-    Raises:
-        OptionError: a split's folder has no class folders, or a class folder contains both splits.
     """
     folders = list_folders(folder)
     train, validation = (
@@ -175,13 +168,13 @@ def check_images(scan: FolderScan, split: Split, source: str) -> None:
     """Refuse data without classes, without images, or with a single class to train on."""
     images = f"images ({', '.join(ENDINGS)})"
     if not scan.classes:
-        contents = f"{count_text(scan.loose, 'image', 'images')} and " if scan.loose else ""
+        contents = f"{plural(scan.loose, 'image')} and " if scan.loose else ""
         raise OptionError(
             f"--data {source} has {contents}no class folders: put the {images} of each class into a folder"
         )
     if not scan.files:
         problem = f"; {scan.problems[0]}" if scan.problems else ""
-        folders = count_text(len(scan.classes), "class folder", "class folders")
+        folders = plural(len(scan.classes), "class folder")
         raise OptionError(f"--data {source} has no {images} in its {folders}{problem}")
     if split == "train" and len({file.class_name for file in scan.files}) < 2:
         raise OptionError(
@@ -203,9 +196,9 @@ def list_warnings(scan: FolderScan, empty: Sequence[str], split: Split) -> Itera
     if empty:
         yield f"{list_classes(empty)} without an image ({split}); each keeps its label"
     if scan.loose:
-        yield f"{count_text(scan.loose, 'image', 'images')} outside the class folders: not used"
+        yield f"{plural(scan.loose, 'image')} outside the class folders: not used"
     if scan.others:
-        files = count_text(scan.others, "file", "files")
+        files = plural(scan.others, "file")
         yield f"{files} without the ending of an image ({', '.join(ENDINGS)}): not used"
 
 
@@ -215,11 +208,7 @@ def read_file(files: Sequence[Path], index: int) -> "Image":
 
 
 def scan_folder(folder: Path) -> FolderScan:
-    """Find the images at any depth in each class folder; links are followed, hidden files skipped.
-
-    Raises:
-        OptionError: the folder cannot be read.
-    """
+    """Find the images at any depth in each class folder; links are followed, hidden files skipped."""
     problems: list[str] = []
     classes = list_folders(folder)
     files: list[ImageFile] = []
@@ -242,11 +231,7 @@ def scan_folder(folder: Path) -> FolderScan:
 
 
 def list_folders(folder: Path) -> list[Path]:
-    """Return the visible folders in a folder, in natural order; a broken link is not a folder.
-
-    Raises:
-        OptionError: the folder or a path in it may not be read.
-    """
+    """Return the visible folders in a folder, in natural order; a broken link is not a folder."""
     folders = []
     try:
         for path in list_visible(folder):
@@ -275,10 +260,7 @@ def list_visible(folder: Path) -> list[Path]:
 def walk_files(folder: Path, above: str, problems: list[str]) -> Iterator[tuple[Path, int]]:
     """Yield the files below a class folder by name, with their sizes; never follow a link in a circle.
 
-    Args:
-        folder: a class folder.
-        above: the real path of its parent.
-        problems: receives a line for each path that cannot be followed.
+    `above` is the real path of its parent; `problems` receives a line for each path that cannot be followed.
     """
     waiting: list[tuple[Path, tuple[str, ...]]] = [(folder, (above,))]  # each with the folders above it
     while waiting:

@@ -1,8 +1,11 @@
-"""Labelled images by the name of their source.
+"""Labelled images by the name of their source: scikit-learn's digits, folders, and what timm's readers open.
 
-A new source is a function that returns `ImageData` and a branch in `open_data`.
+A source that needs no files is a function that returns `ImageData`, and one more entry of `IN_MEMORY`.
 """
 
+import contextlib
+import io
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,24 +15,27 @@ from numpy.typing import NDArray
 
 from saevit.errors import OptionError, need
 from saevit.files import expand, file_type
+from saevit.images import UnreadableImage, read_image, upright_rgb
 from saevit.text import printable
 from saevit.train.class_folders import open_class_folders
 from saevit.train.image_data import ImageData, Split, hash_images, hold_out
-from saevit.train.timm_data import open_timm_data, reader_prefix
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 DIGITS = "digits"
 DIGITS_MAX = 16  # the brightest value of a pixel
+PREFIXES = ("torch", "hfds")
+STREAM_PREFIXES = ("hfids", "tfds", "wds")
+OFFLINE_MODULES = ("huggingface_hub.constants", "datasets.config")  # each with HF_HUB_OFFLINE
 
 
 def open_data(source: str, split: Split, *, root: Path | None = None) -> ImageData:
     """Open one split of labelled images.
 
     Args:
-        source: `digits` (from scikit-learn), a folder with train/ and val/ or with one folder per class, or
-            `torch/NAME` or `hfds/NAME` for local data that timm's readers open.
+        source: a name of `IN_MEMORY` (`digits`, from scikit-learn), a folder with train/ and val/ or
+            with one folder per class, or `torch/NAME` or `hfds/NAME` for local data that timm's readers open.
         split: `train`, `validation` or `all`.
         root: `--data-dir`, the folder with the data of timm's readers.
 
@@ -37,8 +43,8 @@ def open_data(source: str, split: Split, *, root: Path | None = None) -> ImageDa
         OptionError: the source does not exist or has no usable images.
         MissingPackageError: a package that the source needs is not installed.
     """
-    if source == DIGITS and root is None:
-        return open_digits(split)
+    if source in IN_MEMORY and root is None:
+        return IN_MEMORY[source](split)
     folder, name = expand(source), printable(source)
     kind = file_type(folder)
     if kind != "folder" and reader_prefix(source):
@@ -46,18 +52,15 @@ def open_data(source: str, split: Split, *, root: Path | None = None) -> ImageDa
     if root is not None:
         raise OptionError(f"--data-dir is for torch/NAME and hfds/NAME, not for --data {name}")
     if kind == "missing":
-        raise OptionError(f"--data {name} does not exist: name a folder of images, torch/NAME, or digits")
+        names = " or ".join(IN_MEMORY)
+        raise OptionError(f"--data {name} does not exist: name a folder of images, torch/NAME, or {names}")
     if kind != "folder":
         raise OptionError(f"--data {name} is not a folder: name one with a folder of images for each class")
     return open_class_folders(folder, split)
 
 
 def open_digits(split: Split) -> ImageData:
-    """Open scikit-learn's 1,797 digits of 8 x 8 px, with 20 % of each class held out (Alpaydin, UCI, 1998).
-
-    Raises:
-        MissingPackageError: scikit-learn is not installed.
-    """
+    """Open scikit-learn's 1,797 digits of 8 x 8 px, 20 % of each class held out (Alpaydin, UCI, 1998)."""
     bunch: Any = need("sklearn.datasets", "train").load_digits()
     labels = [int(label) for label in bunch.target]
     held_out = hold_out([str(i) for i in range(len(labels))], labels)
@@ -82,3 +85,119 @@ def read_digit(pixels: NDArray[np.uint8], index: int) -> "Image":
     """Return one digit, bright on dark, as an RGB image of 8 x 8 px."""
     image: Image = need("PIL.Image").fromarray(pixels[index]).convert("RGB")
     return image
+
+
+# The sources that need no files, by name. A folder of the same name is written ./NAME.
+IN_MEMORY: dict[str, Callable[[Split], ImageData]] = {DIGITS: open_digits}
+
+
+def reader_prefix(source: str) -> str | None:
+    """Return the reader that a source names, such as `torch` in `torch/cifar10`; None if it names none."""
+    prefix, slash, _ = source.partition("/")
+    return prefix.lower() if slash and prefix.lower() in (*PREFIXES, *STREAM_PREFIXES) else None
+
+
+def open_timm_data(source: str, split: Split, root: Path | None) -> ImageData:
+    """Open `torch/NAME` (torchvision) or `hfds/NAME` (Hugging Face datasets) by `timm.data.create_dataset`.
+
+    NAME of hfds may be a folder of parquet or image files, and `root` is its cache (None: the library's).
+    """
+    prefix = reader_prefix(source)
+    if prefix in STREAM_PREFIXES:
+        raise OptionError(
+            f"--data {source} is read as a stream, and training needs images by number: "
+            "name torch/NAME, hfds/NAME or a folder"
+        )
+    if split == "all":
+        raise OptionError(f"--split all: {source} defines its own splits, choose train or validation")
+    if prefix == "torch" and root is None:
+        raise OptionError(
+            f"--data {source} needs --data-dir, the folder with the data: nothing is downloaded"
+        )
+    dataset = create_dataset(source, split, root)
+    reader = getattr(dataset, "reader", None)
+    names, labels = read_labels(reader) if reader is not None else read_torchvision_labels(dataset, source)
+    if not labels:
+        raise OptionError(f"--data {source} has no images in its split {split}")
+    return ImageData(
+        name=source,
+        split=split,
+        class_names=names,
+        labels=labels,
+        fingerprint=hash_images(names, [f"{i} {label}" for i, label in enumerate(labels)]),
+        statement=f"{source}: {len(labels):,} images, {len(names)} classes; its own split {split}",
+        read=partial(read_torchvision_image if reader is None else read_reader_image, dataset, source),
+    )
+
+
+def create_dataset(source: str, split: str, root: Path | None) -> Any:
+    """Create timm's dataset of a source, without network access."""
+    prefix, _, rest = source.partition("/")
+    if prefix.lower() == "hfds":
+        need("datasets")
+    where = {} if root is None else {"root": str(root)}
+    try:
+        with hub_offline():
+            return need("timm.data").create_dataset(
+                f"{prefix.lower()}/{rest}", split=split, download=False, search_split=False, **where
+            )
+    except OptionError:
+        raise
+    except Exception as error:  # each reader raises its own errors
+        reason = printable(" ".join(str(error).split())[:200] or type(error).__name__)
+        place = f" in {printable(str(root))}" if root else ""
+        raise OptionError(
+            f"--data {printable(source)} cannot be opened{place}, and nothing is downloaded: {reason}"
+        ) from error
+
+
+@contextlib.contextmanager
+def hub_offline() -> Iterator[None]:
+    """Keep Hugging Face's packages from downloading missing data."""
+    with contextlib.ExitStack() as stack:
+        for module in OFFLINE_MODULES:
+            with contextlib.suppress(ImportError):
+                settings: Any = need(module)
+                stack.callback(setattr, settings, "HF_HUB_OFFLINE", settings.HF_HUB_OFFLINE)
+                settings.HF_HUB_OFFLINE = True
+        yield
+
+
+def read_labels(reader: Any) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return class names and labels of one of timm's readers."""
+    labels = tuple(int(label) for label in reader.iter_targets())
+    names = {int(index): str(name) for name, index in reader.class_to_idx.items()}
+    count = 1 + max([*names, *labels], default=-1)
+    return tuple(printable(names.get(i, str(i))) for i in range(count)), labels
+
+
+def read_torchvision_labels(dataset: Any, source: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return class names and labels of one of torchvision's datasets."""
+    targets = getattr(dataset, "targets", None)
+    if targets is None:
+        raise OptionError(
+            f"--data {source} does not list its labels: name torch/cifar10, torch/mnist, or a folder"
+        )
+    labels = tuple(int(label) for label in targets)
+    names = getattr(dataset, "classes", None) or range(1 + max(labels, default=-1))
+    return tuple(printable(name[0] if isinstance(name, tuple) else str(name)) for name in names), labels
+
+
+def read_torchvision_image(dataset: Any, source: str, index: int) -> "Image":
+    """Read an image through torchvision, which decodes it."""
+    try:
+        return upright_rgb(dataset[index][0])[0]
+    except Exception as error:  # its decoders raise errors of any type
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise UnreadableImage(f"{source}, image {index}", f"is broken: {reason}") from error
+
+
+def read_reader_image(dataset: Any, source: str, index: int) -> "Image":
+    """Read the bytes of an image through timm, whose dataset would replace a broken image by the next."""
+    name = f"{source}, image {index}"
+    try:
+        file = dataset.reader[index][0]
+    except OSError as error:
+        raise UnreadableImage(name, f"cannot be read: {error.strerror or error}") from error
+    with file if hasattr(file, "read") else io.BytesIO(file):
+        return read_image(file, name)[0]

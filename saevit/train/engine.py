@@ -78,11 +78,7 @@ class Engine:
         }
 
     def load_tensors(self, tensors: dict[str, Any]) -> None:
-        """Load what `tensors` returned in an earlier process.
-
-        Raises:
-            OptionError: it is of another network, for example after a change in a library.
-        """
+        """Load what `tensors` returned in an earlier process."""
         try:
             self.net.load_state_dict(tensors["model"])
             if self.ema is not None:
@@ -108,9 +104,6 @@ def run_update(engine: Engine, plan: Update, batches: Iterator[Batch], *, number
 
     The gradient is that of the mean over the images of all steps and processes. If the batches end early,
     nothing is changed, and None is returned.
-
-    Raises:
-        TrainingStopped: no image of a batch could be read.
     """
     processes, seed = engine.processes, engine.recipe.seed
     planned = sum(len(part) for step in plan for part in step)
@@ -175,15 +168,11 @@ def undo_steps(engine: Engine, buffers: Sequence[Tensor]) -> None:
             buffer.copy_(before)
 
 
-def read_loss(result: UpdateResult, engine: Engine) -> float:
-    """Read the loss of an update.
-
-    Raises:
-        TrainingStopped: it is not finite.
-    """
-    loss = float(result.loss)
-    if math.isfinite(loss):
-        return loss
+def read_sums(result: UpdateResult | None, engine: Engine) -> Tensor:
+    """Return loss, images and skipped images of an update as float64; refuse a loss that is not finite."""
+    loss, images, skipped = (0.0, 0, 0) if result is None else (float(result.loss), *result[1:3])
+    if result is None or math.isfinite(loss):
+        return torch.tensor([loss, images, skipped], dtype=torch.float64)
     lr = engine.optimizer.param_groups[0]["lr"]
     raise TrainingStopped(
         f"the loss is {loss} at update {result.number + 1} (learning rate {lr:.3g}): try --lr {lr / 4:.2g}, "
@@ -204,9 +193,6 @@ def validate(engine: Engine, loader: Loader, count: int, is_stopped: Callable[[]
     """Validate on `count` images, each exactly once; None if it was stopped.
 
     Each process takes every `processes`-th image without padding, and the sums are added at the end.
-
-    Raises:
-        TrainingStopped: no image could be read, or the loss is not finite.
     """
     processes, size = engine.processes, engine.recipe.batch_size
     own = range(processes.rank, count, processes.count)

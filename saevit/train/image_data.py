@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal
 
+from saevit.text import plural
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -28,15 +30,12 @@ class DataIdentity:
             return ""
         old, new = dict(self.images), dict(now.images)
         removed, added = [name for name in old if name not in new], [name for name in new if name not in old]
-        lines = [
-            f"{list_classes(names)} {what}"
-            for names, what in ((removed, "removed"), (added, "added"))
-            if names
-        ]
+        changed = ((removed, "removed"), (added, "added"))
+        lines = [f"{list_classes(names)} {what}" for names, what in changed if names]
         for name in old:
             if more := new.get(name, old[name]) - old[name]:
                 what = "added to" if more > 0 else "removed from"
-                lines.append(f"{count_text(abs(more), 'image', 'images')} {what} class {name}")
+                lines.append(f"{plural(abs(more), 'image')} {what} class {name}")
         return ", ".join(lines[:MAX_NAMED]) or "files with other names, sizes or classes"
 
 
@@ -112,8 +111,3 @@ def list_classes(names: Sequence[str]) -> str:
     first = ", ".join(names[:MAX_NAMED])
     more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
     return f"class {first}" if len(names) == 1 else f"{len(names)} classes ({first}{more})"
-
-
-def count_text(count: int, singular: str, plural: str) -> str:
-    """Write a count with its noun."""
-    return f"{count:,} {singular if count == 1 else plural}"

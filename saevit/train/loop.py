@@ -16,7 +16,7 @@ from saevit.train.engine import (
     TrainingStopped,
     UpdateResult,
     Validation,
-    read_loss,
+    read_sums,
     run_update,
     validate,
 )
@@ -187,18 +187,8 @@ def run_updates(session: Session, state: TrainingState) -> tuple[EpochProgress, 
     return progress, done == len(plan)
 
 
-def read_sums(result: UpdateResult | None, engine: Engine) -> torch.Tensor:
-    """Return loss, images and skipped images of an update as float64."""
-    values = (0.0, 0, 0) if result is None else (read_loss(result, engine), result.images, result.skipped)
-    return torch.tensor(values, dtype=torch.float64)
-
-
 def check_weights(engine: Engine) -> None:
-    """Refuse to save weights that are not finite.
-
-    Raises:
-        TrainingStopped: names the first.
-    """
+    """Refuse to save weights that are not finite."""
     for name, weight in engine.evaluated.state_dict().items():
         if not weight.isfinite().all():
             raise TrainingStopped(

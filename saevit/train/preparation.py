@@ -60,11 +60,7 @@ class PreparedRun:
         )
 
     def check_state(self, state: TrainingState) -> TrainingState:
-        """Return the stored state if training can continue from it.
-
-        Raises:
-            OptionError: the data changed, with a description, or the number of processes did.
-        """
+        """Return the stored state, if the data and the number of processes are those of its run."""
         if not state.is_begun:  # it may come from a recipe file only
             return replace(self.new_state(state.base), run=state.run, started=state.started)
         if self.sizes.processes != state.processes:
@@ -119,11 +115,7 @@ def prepare_run(run: TrainingRun, recipe: Recipe, processes: Processes) -> Prepa
 
 
 def open_splits(run: TrainingRun) -> tuple[ImageData, ImageData]:
-    """Open the images of training and validation.
-
-    Raises:
-        OptionError: the data cannot be opened, have a single class, or have no validation images.
-    """
+    """Open the images of training and validation, and refuse one class or an empty validation set."""
     root = expand(run.data_dir) if run.data_dir else None
     train, validation = open_data(run.data, "train", root=root), open_data(run.data, "validation", root=root)
     if train.num_classes < 2:
@@ -149,11 +141,7 @@ def check_classes_of(model: str, train: ImageData) -> float:
 
 
 def check_sizes(run: TrainingRun, recipe: Recipe, count: int, processes: Processes) -> None:
-    """Refuse sizes that cannot fit in memory by their exact count, before anything is built.
-
-    Raises:
-        MemoryLimitError: the network with its images, or the images of a step, do not fit.
-    """
+    """Refuse sizes that cannot fit in memory by their exact count, before anything is built."""
     height, width = recipe.img_size
     images = min(recipe.batch_size, -(-count // processes.count))
     check_memory(run.model, recipe.img_size, images if processes.device.type == "cpu" else 1)

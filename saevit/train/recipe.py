@@ -205,11 +205,7 @@ SOURCES: dict[str, str] = {one.name: one.metadata["source"] for one in fields(Re
 def resolve_recipe(recipe: Recipe, *, params: int, own_drop_path: float, processes: int) -> Recipe:
     """Return the recipe with learning rate and drop-path rate set, and with a warm-up that fits its epochs.
 
-    Args:
-        recipe: as the user chose it.
-        params: parameters of the network.
-        own_drop_path: the rate in the variant's text; 0 if it names none.
-        processes: number that train together.
+    `own_drop_path` is the rate in the variant's text, 0 if it names none.
     """
     images = recipe.batch_size * recipe.accumulate * processes
     lr = recipe.lr_base * images / recipe.lr_base_size if recipe.lr is None else recipe.lr
@@ -224,11 +220,7 @@ def advise(recipe: Recipe, resolved: Recipe, *, updates: int) -> str:
     """Return advice on the learning rate if the scaled one is too low for training, else an empty text.
 
     A step of AdamW changes a weight by about the learning rate, so rate times steps bounds what it can learn.
-
-    Args:
-        recipe: as the user chose it.
-        resolved: the same, resolved.
-        updates: per epoch.
+    `updates` is the number per epoch.
     """
     steps, rate = updates * resolved.epochs, resolved.lr or 0.0
     if recipe.lr is not None or rate * steps >= MIN_PROGRESS:

@@ -138,11 +138,7 @@ def write_best(folder: Path, state: TrainingState, about: About, engine: Engine)
 
 
 def save_state(state: TrainingState, path: Path) -> None:
-    """Write a state; the file appears only when it is complete.
-
-    Raises:
-        OptionError: the file cannot be written; an earlier file stays.
-    """
+    """Write a state; the file appears only when it is complete, and an earlier one stays until then."""
     tensors = state.tensors or {}
     facts = asdict(replace(state, tensors=None)) | {NETWORK: saevit.NETWORK, FORMS: dict(list_forms(tensors))}
     data = io.BytesIO()  # torch.save turns the OSError of a full disk into another error
@@ -151,11 +147,7 @@ def save_state(state: TrainingState, path: Path) -> None:
 
 
 def load_state(path: Path) -> TrainingState:
-    """Read a state; JSON keeps every float to the last bit.
-
-    Raises:
-        OptionError: the file is missing, unreadable, or of another program or definition of the network.
-    """
+    """Read a state; JSON keeps every float to the last bit."""
     option = f"--resume: {printable(str(path))}"
     content = read_bytes(path, most=MAX_BYTES)
     try:
@@ -175,11 +167,7 @@ def load_state(path: Path) -> TrainingState:
 
 
 def check_facts(state: TrainingState, stored: object, forms: dict[str, str]) -> None:
-    """Refuse facts that do not fit together, and tensors that do not have the stored forms.
-
-    Raises:
-        DecodeError: names the first.
-    """
+    """Refuse facts that do not fit together, and tensors that do not have the stored forms."""
     if state.base not in BUILT_IN:
         raise DecodeError(f"base = {state.base}: not a recipe of this version")
     if [row.epoch for row in state.rows] != list(range(1, len(state.rows) + 1)):

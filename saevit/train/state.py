@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -47,7 +47,7 @@ class Epoch:
 
 @dataclass(frozen=True, kw_only=True)
 class EpochProgress:
-    """EpochProgress in an unfinished epoch; sums are over all processes."""
+    """Progress in an unfinished epoch; sums are over all processes."""
 
     updates: int = 0
     loss: float = 0.0
@@ -89,11 +89,8 @@ def best_epoch(rows: Sequence[Epoch]) -> Epoch | None:
 
 def write_log(rows: Sequence[Epoch]) -> str:
     """Write the epochs as CSV with unrounded numbers."""
-    names = [one.name for one in fields(Epoch)]
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows(
-        [getattr(row, name) for name in names] for row in rows
-    )  # None is written as an empty cell
+    writer = csv.DictWriter(text, [one.name for one in fields(Epoch)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)  # None is written as an empty cell
     return text.getvalue()

@@ -23,25 +23,13 @@ Transform = Callable[["Image"], Tensor]
 def eval_transform(about: About, crop_pct: float = CROP_PCT) -> Transform:
     """Return timm's transform for evaluation: resize (bicubic), crop in the middle, normalise.
 
-    Args:
-        about: img_size (H, W), mean, std and in_chans of the network.
-        crop_pct: share of the resized side that the crop keeps; `ImageData.crop_pct`.
-
-    Returns:
-        A function from an image of any mode and size to a tensor (in_chans, H, W).
-
-    Raises:
-        OptionError: the network takes neither one channel nor three.
+    It maps an image of any mode and size to a tensor (in_chans, H, W); `crop_pct` is that of the `ImageData`.
     """
     return make_transform(about, crop_pct=crop_pct)
 
 
 def train_transform(about: About, recipe: Recipe) -> Transform:
-    """Return timm's transform for training with the recipe: crop, flip, RandAugment, normalise, erase.
-
-    Raises:
-        OptionError: the network takes neither one channel nor three.
-    """
+    """Return timm's transform for training with the recipe: crop, flip, RandAugment, normalise, erase."""
     return make_transform(
         about,
         is_training=True,
@@ -56,7 +44,11 @@ def train_transform(about: About, recipe: Recipe) -> Transform:
 
 
 def make_transform(about: About, **settings: Any) -> Transform:
-    """Create timm's transform with the settings, for images of any mode."""
+    """Create timm's transform with the settings, for images of any mode.
+
+    Raises:
+        OptionError: the network takes neither one channel nor three.
+    """
     if about.in_chans not in MODES:
         raise OptionError(f"images have 1 channel (grey) or 3 (RGB), and the network takes {about.in_chans}")
     transform = need("timm.data").create_transform(

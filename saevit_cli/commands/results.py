@@ -73,7 +73,7 @@ def show_run(
     overwrite: options.Overwrite = False,
 ) -> int:
     """Show one run: latencies with their spread and ratios, counts, the machine."""
-    from saevit.report.views.records import write_records_csv, write_run_json
+    from saevit.report.views.listing import write_records_csv, write_run_json
     from saevit.report.views.run import tabulate_run
     from saevit.runs.store import find_run, read_run
 
@@ -110,7 +110,7 @@ def export_runs(
     overwrite: options.Overwrite = False,
 ) -> int:
     """Write the records of one, several or all runs to one file."""
-    from saevit.report.views.records import write_records_csv, write_records_lines, write_runs_json
+    from saevit.report.views.listing import write_records_csv, write_records_lines, write_runs_json
 
     writers = {".csv": write_records_csv, ".json": write_runs_json, ".jsonl": write_records_lines}
     found, skipped = read_named_runs(runs, store)

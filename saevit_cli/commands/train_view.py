@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 def recipe_table(recipe: "Recipe", base: str) -> "Table":
     """Return every value of a recipe with its source."""
-    from saevit.report.columns import Table, text_columns
+    from saevit.report.columns import text_table
     from saevit.train.recipe import format_value
     from saevit.train.recipe_files import list_sources
 
     sources = list_sources(recipe, base)
-    return Table(
-        title=f"Recipe {base}",
-        columns=text_columns("key", "value", "source"),
-        rows=tuple((name, format_value(getattr(recipe, name)), source) for name, source in sources.items()),
-        notes=("--set key=value changes a value; an empty value follows from the network or the batch size",),
+    return text_table(
+        f"Recipe {base}",
+        ("key", "value", "source"),
+        ((name, format_value(getattr(recipe, name)), source) for name, source in sources.items()),
+        ["--set key=value changes a value; an empty value follows from the network or the batch size"],
     )
 
 
@@ -72,11 +72,9 @@ def show_start(
 
 def show_rows(title: str, rows: list[tuple[str, str]], notes: tuple[str, ...] = ()) -> None:
     """Show names with their values."""
-    from saevit.report.columns import Table, text_columns
+    from saevit.report.columns import text_table
 
-    display.show_tables(
-        [Table(title=title, columns=text_columns("", "value"), rows=tuple(rows), notes=notes)]
-    )
+    display.show_tables([text_table(title, ("", "value"), rows, notes)])
 
 
 def short_name(job: "PreparedRun") -> str:
@@ -88,7 +86,7 @@ def network_text(job: "PreparedRun") -> str:
     """Return parameters and exact MACs: of a variant in closed form, of other networks by torch."""
     from saevit.count.cost import count_network
     from saevit.model.pyramid import SAEViT
-    from saevit.report.units import giga, scaled, thousands
+    from saevit.report.units import giga, scaled
 
     height, width = job.recipe.img_size
     if isinstance(job.net, SAEViT):
@@ -100,14 +98,14 @@ def network_text(job: "PreparedRun") -> str:
         net = build_network(job.run.model, job.recipe.img_size, num_classes=job.train.num_classes)
         macs, counter = sum(count_torch(net, (1, job.about.in_chans, height, width)).macs.values()), "torch"
     return (
-        f"{scaled(job.params)} parameters, {giga(macs)} GMACs ({thousands(macs)} MACs) per image of "
+        f"{scaled(job.params)} parameters, {giga(macs)} GMACs ({macs:,} MACs) per image of "
         f"{height} x {width} px, counted by {counter}"
     )
 
 
 def update_text(job: "PreparedRun") -> str:
     """Return the size and the number of updates."""
-    from saevit.report.units import plural
+    from saevit.text import plural
 
     sizes, recipe = job.sizes, job.recipe
     parts = [f"{sizes.per_update} images"]

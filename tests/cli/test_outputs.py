@@ -331,14 +331,9 @@ def test_a_table_is_out_before_a_file_is_written(tmp_path: Path) -> None:
 
 
 def test_foreign_text_in_a_table_keeps_its_lines() -> None:
-    from saevit.report.columns import Table, text_columns
+    from saevit.report.columns import text_table
 
-    table = Table(
-        title="a\nb",
-        columns=text_columns("x", ">y"),
-        rows=(("\x1b[2J", "\udce9"), ("数\n", "1")),
-        notes=("\r",),
-    )
+    table = text_table("a\nb", ("x", ">y"), [("\x1b[2J", "\udce9"), ("数\n", "1")], ["\r"])
     text = format_table(table)
     assert text.encode("utf-8").decode().count("\n") == 7
     assert all(line.isprintable() for line in text.splitlines())

@@ -111,19 +111,6 @@ def test_the_noise_floor_can_be_recomputed_from_the_stored_samples(clock: Clock,
     assert any("seed 0" in note for note in rows["latency"].notes)
 
 
-def test_without_a_noise_floor_nothing_runs_twice(clock: Clock) -> None:
-    steps: list[NextStep] = []
-    run = measure(
-        [subject("a", clock, steady(0.1))],
-        rounds=3,
-        min_time=0.1,
-        noise_floor=False,
-        on_progress=steps.append,
-    )
-    assert (run.twin, run.noise_floor) == ((), None)
-    assert order_of(steps) == ["a", "a", "a"]
-
-
 def test_the_same_seed_gives_the_same_order(clock: Clock) -> None:
     def order(seed: int) -> list[str]:
         steps: list[NextStep] = []

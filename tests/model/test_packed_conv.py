@@ -167,6 +167,14 @@ def test_autocast_keeps_its_precision() -> None:
         assert error(layer(y[:, :20]), expected_of(layer, y[:, :20])) < 1e-2
 
 
+def test_an_activation_that_onednn_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ACTS, nn.Mish, (F.mish, "", ""))
+    for kernel in (1, 3):
+        layer, x = layer_of(20, 24, kernel, act=nn.Mish), noise(2, 20, 6, 6)
+        plain = F.conv2d(x, layer.weight, layer.bias, padding=kernel // 2)
+        assert error(layer(x), F.mish(plain)) < 1e-6
+
+
 def test_without_onednn_it_is_torchs_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packed_conv, "_DTYPES", ())
     layer, x = layer_of(20, 24, act=nn.Hardswish), noise(2, 20, 6, 6)

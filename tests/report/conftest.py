@@ -80,7 +80,6 @@ def timed() -> Profile:
     )
     times = ModuleTimes(
         modules={},
-        uncalled=(),
         watched=(0.010, 0.020),
         plain=(0.009, 0.019),
         conditions=CONDITIONS,

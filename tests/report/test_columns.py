@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 from saevit.report.columns import (
     NONE,
     Column,
-    Table,
     attribute_columns,
     make_table,
     number_column,
     row_values,
-    text_columns,
+    text_table,
     write_csv,
     write_json,
 )
@@ -59,7 +58,7 @@ def test_columns_apply_to_rows_that_contain_their_row() -> None:
 
 
 def test_columns_without_a_value_and_named_ones_are_left_out() -> None:
-    table = Table(title="", columns=text_columns("a", ">b", "c"), rows=(("1", NONE, "3"), ("1", NONE, NONE)))
+    table = text_table("", ("a", ">b", "c"), [("1", NONE, "3"), ("1", NONE, NONE)])
     assert [(c.head, c.side) for c in table.columns] == [("a", "left"), ("b", "right"), ("c", "left")]
     assert table.without_empty_columns().rows == (("1", "3"), ("1", NONE))
     assert table.without_column("a").rows == ((NONE, "3"), (NONE, NONE))

@@ -178,8 +178,9 @@ def test_every_figure_is_made_and_saved_by_the_door() -> None:
         if path.name != "figure.py":
             assert "savefig" not in source
             assert "pyplot" not in source
+            assert "Figure(figsize" not in source
         for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.FunctionDef) and "Figure(figsize" in ast.unparse(node):
+            if isinstance(node, ast.FunctionDef) and " = new_figure(" in ast.unparse(node):
                 made.append(node.name)
                 assert "own_settings()" in [ast.unparse(one) for one in node.decorator_list], node.name
     assert len(made) == 6

@@ -1,14 +1,26 @@
-"""One definition of every axis, order and front."""
+"""One definition of every axis, order and front; rank correlations, and pairs of models that disagree."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from saevit.compare.comparison import Accuracy, Candidate
 from saevit.errors import OptionError
-from saevit.report.metrics import COSTS, METRICS, check_axes, find_front, find_metric, sort_candidates
+from saevit.report.metrics import (
+    COSTS,
+    METRICS,
+    check_axes,
+    describe_agreement,
+    find_disagreements,
+    find_front,
+    find_metric,
+    rank_correlation,
+    sort_candidates,
+)
 from saevit.runs.run import Subject
 from tests.runs.test_record import CONDITIONS
 
@@ -91,3 +103,108 @@ def test_an_order_loses_nobody(models: list[Candidate], name: str | None) -> Non
 def test_axes_that_make_no_sense_are_refused(xs: tuple[str, ...], y: str, message: str) -> None:
     with pytest.raises(OptionError, match=message):
         check_axes(xs, y)
+
+
+VALUES = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=2, max_size=30)
+ROUNDS = 6  # the fewest that resolve anything at 95 %
+
+
+def model(name: str, macs: float, seconds: float, spread: float = 0.0, rounds: int = ROUNDS) -> Candidate:
+    """Made up: times alternate around their median."""
+    samples = tuple(seconds * (1 + spread * (-1) ** i) for i in range(rounds))
+    latency = Subject(label=name, name=name, conditions=CONDITIONS, samples=samples)
+    return Candidate(model=name, macs=round(macs * 1e9), subject=latency)
+
+
+def models(pairs: Sequence[tuple[float, float]]) -> list[Candidate]:
+    return [model(f"m{i}", macs, seconds) for i, (macs, seconds) in enumerate(pairs)]
+
+
+@given(VALUES)
+def test_it_is_pearsons_correlation_of_ranks_with_ties_averaged(pairs: list[tuple[int, int]]) -> None:
+    xs, ys = zip(*pairs, strict=True)
+    assume(len(set(xs)) > 1)
+    assume(len(set(ys)) > 1)
+    a, b = (
+        [sum(other < value for other in all_of) + (all_of.count(value) + 1) / 2 for value in all_of]
+        for all_of in (xs, ys)
+    )
+    mean = (len(pairs) + 1) / 2
+    product = sum((p - mean) * (q - mean) for p, q in zip(a, b, strict=True))
+    norm = math.sqrt(sum((p - mean) ** 2 for p in a) * sum((q - mean) ** 2 for q in b))
+    assert rank_correlation(xs, ys) == pytest.approx(product / norm)
+
+
+def test_known_values() -> None:
+    """Without ties, 1 - 6 sum d^2 / (n (n^2 - 1)): here d = 1, 1, 0, 1, 1."""
+    assert rank_correlation([1, 2, 3, 4, 5], [2, 1, 3, 5, 4]) == pytest.approx(1 - 6 * 4 / 120)
+    assert rank_correlation([1, 2, 3], [10, 100, 1000]) == pytest.approx(1)
+    assert rank_correlation([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
+    assert rank_correlation([1, 1], [1, 2]) is None
+    with pytest.raises(ValueError, match="2 and 1"):
+        rank_correlation([1, 2], [1])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        ((1, 2, 3, 4, 5), "is nearly always faster: rank correlation 1.00 over 5 models"),
+        ((2, 1, 3, 5, 4), "is mostly faster, but not always: rank correlation 0.80 over 5 models"),
+        ((3, 1, 2, 5, 4), "is often not faster: rank correlation 0.60 over 5 models"),
+        ((3, 5, 1, 4, 2), "does not predict faster: rank correlation -0.30 over 5 models"),
+        ((5, 4, 3, 2, 1), "is mostly slower: rank correlation -1.00 over 5 models"),
+        ((1, 2, 3, 4), ": 4 models; no rank correlation"),
+        ((1, 1, 1, 1, 1), ": 5 models; no rank correlation"),
+    ],
+)
+def test_the_words_follow_from_the_value(seconds: tuple[int, ...], words: str) -> None:
+    found = models([(i + 1, s) for i, s in enumerate(seconds)])
+    assert describe_agreement(found, "gmacs", "latency").endswith(words)
+
+
+def test_more_throughput_is_better_so_the_same_words_come_with_the_other_sign() -> None:
+    found = models([(i + 1, i + 1) for i in range(5)])
+    assert (
+        describe_agreement(found, "gmacs", "latency")
+        == "fewer MACs is nearly always faster: rank correlation 1.00 over 5 models"
+    )
+    assert describe_agreement(found, "gmacs", "throughput") == (
+        "fewer MACs is nearly always faster: rank correlation -1.00 over 5 models"
+    )
+
+
+def test_models_without_both_figures_are_not_ranked() -> None:
+    found = [*models([(i + 1, i + 1) for i in range(5)]), Candidate(model="counted", macs=1)]
+    assert describe_agreement(found, "gmacs", "latency").endswith("over 5 models")
+
+
+def test_the_starkest_contradiction_comes_first() -> None:
+    a, b, c = models([(1.0, 4.0), (2.0, 3.0), (8.0, 1.0)])
+    found = find_disagreements([a, b, c], "gmacs", "latency")
+    assert [(d.better.model, d.worse.model) for d in found] == [("m0", "m2"), ("m1", "m2"), ("m0", "m1")]
+    assert (found[0].x_ratio, found[0].y_ratio) == (1 / 8, 4)
+    assert all(d.is_resolved for d in found)
+
+
+def test_what_agrees_or_ties_does_not_contradict() -> None:
+    assert (
+        find_disagreements(models([(1.0, 1.0), (2.0, 2.0), (2.0, 3.0), (3.0, 3.0)]), "gmacs", "latency") == []
+    )
+
+
+def test_noise_is_not_a_resolved_contradiction() -> None:
+    a, b = model("a", 1, 1.1, spread=0.3), model("b", 2, 1.0, spread=-0.3)
+    (found,) = find_disagreements([a, b], "gmacs", "latency")
+    assert not found.is_resolved
+    (found,) = find_disagreements(
+        [model("a", 1, 2, rounds=ROUNDS - 1), model("b", 2, 1, rounds=ROUNDS - 1)], "gmacs", "latency"
+    )
+    assert not found.is_resolved
+    (found,) = find_disagreements([model("a", 1, 2), model("b", 2, 1, rounds=ROUNDS + 1)], "gmacs", "latency")
+    assert not found.is_resolved  # not of the same rounds
+
+
+def test_counts_have_no_noise() -> None:
+    a, b = (replace(c, params=p) for c, p in zip(models([(1, 1), (2, 1)]), (9, 3), strict=True))
+    (found,) = find_disagreements([a, b], "gmacs", "params")
+    assert found.is_resolved

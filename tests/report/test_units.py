@@ -1,4 +1,4 @@
-"""Numbers to text."""
+"""Numbers and names of models to text."""
 
 import math
 import re
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from saevit.report import units
 from saevit.report.figure import axis_limits, plain_number
+from saevit.text import printable
 
 
 @pytest.mark.parametrize(
@@ -126,3 +127,45 @@ def test_flops_are_two_a_mac() -> None:
 @pytest.mark.parametrize(("value", "text"), [(22_727_024, "22.7 MB"), (12, "12 B"), (4.18e11, "418 GB")])
 def test_size(value: float, text: str) -> None:
     assert units.size(value) == text
+
+
+PARTS = st.text(alphabet="abc_1", min_size=1, max_size=units.LONGEST)
+MODELS = st.one_of(
+    st.builds("timm:{}.{}".format, PARTS, PARTS),
+    st.builds("timm:{}".format, PARTS),
+    st.builds("birder:{}".format, PARTS),
+    st.builds("saevit_tiny:dims={},width=1.25".format, PARTS),
+    PARTS,
+    st.text(st.characters(), max_size=2 * units.LONGEST),
+)
+
+
+def test_prefix_and_tag_go_where_nothing_is_lost() -> None:
+    names = units.short_names(
+        ["timm:resnet18.a1_in1k", "timm:resnet50.tv_in1k", "timm:resnet50.a1_in1k", "edgevit_xs"]
+    )
+    assert list(names.values()) == ["resnet18", "resnet50.tv_in1k", "resnet50.a1_in1k", "edgevit_xs"]
+
+
+def test_a_variant_keeps_the_dots_of_its_values() -> None:
+    assert units.short_names(["saevit_tiny:width=1.25"]) == {
+        "saevit_tiny:width=1.25": "saevit_tiny:width=1.25"
+    }
+
+
+def test_variants_that_differ_in_the_middle_get_numbers() -> None:
+    names = units.short_names(
+        [f"saevit_tiny:dims=32-64-160-256,rates=8-4-2-{i},ffn=mlp,act=relu" for i in (1, 2)]
+    )
+    first, second = names.values()
+    assert first.startswith("saevit_tiny")
+    assert {first[-3:], second[-3:]} == {" #1", " #2"}
+
+
+@given(st.lists(MODELS, max_size=20, unique=True))
+def test_no_two_models_share_a_name_and_none_is_long(models: list[str]) -> None:
+    names = units.short_names(models)
+    assert list(names) == models
+    assert len(set(names.values())) == len(models)
+    assert all(len(name) <= units.LONGEST + len(" #20") for name in names.values())
+    assert all(printable(name) == name for name in names.values())

@@ -14,7 +14,7 @@ from saevit.compare.comparison import accuracies_of, add_hints, choose_accuracie
 from saevit.errors import OptionError, SaevitError
 from saevit.report.columns import Table
 from saevit.report.html.page import report_html
-from saevit.report.views import listing, records
+from saevit.report.views import listing
 from saevit.report.views.compare import tabulate_comparison, write_comparison_csv, write_comparison_json
 from saevit.report.views.diff import tabulate_diff
 from saevit.report.views.listing import tabulate_runs
@@ -211,9 +211,9 @@ def read_by_all(path: Path, others: list[Run]) -> Run | None:
     listing.write_list_json([summary]), listing.write_list_csv([summary])
     everything = list(read_runs(folder, skipped.append))
     (
-        records.write_runs_json(everything),
-        records.write_records_csv(everything),
-        records.write_records_lines(everything),
+        listing.write_runs_json(everything),
+        listing.write_records_csv(everything),
+        listing.write_records_lines(everything),
     )
     assert all(line.isprintable() for line in skipped)
     list_top1s(folder)

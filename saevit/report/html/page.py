@@ -3,20 +3,22 @@
 import base64
 import hashlib
 import html
+import json
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 from string import Template
+from typing import Any, Literal
 from xml.etree.ElementTree import Element
 
 from saevit import __version__
 from saevit.compare.comparison import Candidate, Comparison
 from saevit.report.columns import NONE, Column, Table
-from saevit.report.html.markup import element, write_html
-from saevit.report.html.payload import build_payload, write_script_json
-from saevit.report.html.samples import samples_section
+from saevit.report.html.elements import element, samples_section, write_html
 from saevit.report.latencies import describe_machine
-from saevit.report.units import field_text, interval, list_fields, percent
-from saevit.report.views.compare import tabulate_comparison
+from saevit.report.metrics import METRICS, is_comparable, metric_label
+from saevit.report.units import field_text, interval, list_fields, percent, short_names
+from saevit.report.views.compare import tabulate_comparison, write_comparison_csv, write_comparison_json
 from saevit.runs.run import Run
 from saevit.text import printable
 
@@ -24,16 +26,14 @@ POLICY = (  # content security policy: nothing runs or loads except the style an
     "default-src 'none'; style-src '{}'; script-src '{}'; img-src data:; base-uri 'none'; form-action 'none'"
 )
 RUN = {"rounds": "rounds", "min_time": "a sample lasts at least (s)", "seed": "seed", "started": "started"}
+AccuracyKind = Literal["plain", "apart", "claim", "none", "measured", "measured-apart", "unmeasured"]
 
 
 def report_html(comparison: Comparison, command: str | None = None) -> str:
     """Return the page: conditions, a plot, a sortable table, samples, the machine, and raw data.
 
-    Tables and samples are plain HTML; the plot, sorting, filtering and the downloads need the script.
-
-    Args:
-        comparison: what to report.
-        command: the command line that produces this comparison again; None shows none.
+    Tables and samples are plain HTML; the plot, sorting, filtering and the downloads need the script. The
+    command is the line that produces this comparison again.
     """
     table = tabulate_comparison(comparison, None)
     style, script = (
@@ -112,18 +112,11 @@ def explain_ratio(comparison: Comparison) -> str:
 
 def models_table(comparison: Comparison, table: Table) -> Element:
     """Return the table of models, in the comparison's order; the script sorts and filters its rows."""
-    heads = (
-        element(
-            "th",
-            {
-                "scope": "col",
-                "class": f"side-{column.side[0]}",
-                "data-kind": "number" if is_number(column) else "text",
-            },
-            element("button", {"type": "button"}, column.heading),
-        )
-        for column in table.columns
-    )
+    heads = []
+    for column in table.columns:
+        kind = "number" if is_number(column) else "text"
+        attributes = {"scope": "col", "class": f"side-{column.side[0]}", "data-kind": kind}
+        heads.append(element("th", attributes, element("button", {"type": "button"}, column.heading)))
     rows = (model_row(comparison, table, index) for index in range(len(table.rows)))
     caption = element("caption", {"class": "unseen"}, table.title)
     head = element("thead", {}, element("tr", {}, *heads))
@@ -162,12 +155,9 @@ def environment_tables(comparison: Comparison) -> list[Element]:
     for subject in run.timed:
         for name, text in list_fields(subject.conditions).items():
             texts.setdefault(name, {})[text] = None
-    return [
-        fields_table("Machine and software", list_fields(run.environment)),
-        fields_table(
-            "Run and conditions", facts | {name: "; ".join(values) for name, values in texts.items()}
-        ),
-    ]
+    facts |= {name: "; ".join(values) for name, values in texts.items()}
+    machine = fields_table("Machine and software", list_fields(run.environment))
+    return [machine, fields_table("Run and conditions", facts)]
 
 
 def fields_table(caption: str, values: Mapping[str, str]) -> Element:
@@ -177,3 +167,56 @@ def fields_table(caption: str, values: Mapping[str, str]) -> Element:
         for name, value in values.items()
     )
     return element("table", {}, element("caption", {}, caption), element("tbody", {}, *rows))
+
+
+def build_payload(comparison: Comparison) -> dict[str, Any]:
+    """Return the data as plain JSON values; metrics without any value are left out."""
+    candidates = comparison.candidates
+    known = {n: m for n, m in METRICS.items() if any(m.of(c) is not None for c in candidates)}
+    labels = short_names(c.model for c in candidates)
+    started = comparison.run.started.partition("+")[0] if comparison.run else ""
+    stem = "-".join(filter(None, ["saevit-compare", re.sub(r"\D", "", started)]))  # a name for each run
+    return {
+        "metrics": {
+            name: {"label": metric_label(name, comparison), "better": metric.better}
+            for name, metric in known.items()
+        },
+        "models": [
+            {
+                "name": printable(c.model),
+                "label": labels[c.model],
+                "kind": find_accuracy_kind(c, is_measured=comparison.top1_on is not None),
+                "comparable": is_comparable(c),
+                "values": {n: value for n, metric in known.items() if (value := metric.of(c)) is not None},
+                "sources": list_sources(c),
+            }
+            for c in candidates
+        ],
+        "files": [
+            {"name": f"{stem}.json", "type": "application/json", "text": write_comparison_json(comparison)},
+            {"name": f"{stem}.csv", "type": "text/csv", "text": write_comparison_csv(comparison)},
+        ],
+    }
+
+
+def list_sources(c: Candidate) -> dict[str, str]:
+    """Return the sources of a model's accuracy and counts."""
+    sources = {"top-1 from": c.accuracy.source if c.accuracy else None, "counted by": c.counted_by}
+    return {name: printable(text) for name, text in sources.items() if text}
+
+
+def find_accuracy_kind(c: Candidate, *, is_measured: bool) -> AccuracyKind:
+    """Return the kind of a model's accuracy, which selects its mark in the plot."""
+    if is_measured:
+        return "unmeasured" if c.accuracy is None else "measured" if c.accuracy.plain else "measured-apart"
+    if c.accuracy is None:
+        return "none"
+    if c.accuracy.claim:
+        return "claim"
+    return "plain" if c.accuracy.plain else "apart"
+
+
+def write_script_json(data: dict[str, Any]) -> str:
+    """Return JSON in which no text can be read as HTML."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    return text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")

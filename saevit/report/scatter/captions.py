@@ -4,12 +4,10 @@ import math
 from collections.abc import Sequence
 
 from saevit.compare.comparison import Candidate, Comparison
-from saevit.report.agreement import LEAST, Disagreement
 from saevit.report.latencies import describe_machine
-from saevit.report.metrics import METRICS
-from saevit.report.names import short_names
+from saevit.report.metrics import LEAST, METRICS, Disagreement
 from saevit.report.scatter.points import ScatterPanel, is_of_other_size
-from saevit.report.units import digits
+from saevit.report.units import digits, short_names
 from saevit.runs.run import Run
 
 MOST_NAMED = 3  # models in one sentence
@@ -77,28 +75,22 @@ def list_missing(
     """Return sentences on models that are not drawn, not in every panel, or known from a table only."""
     models = [{point.candidate.model for point in panel.points} for panel in panels]
     everywhere, somewhere = set.intersection(*models), set.union(*models)
+    known = comparison.candidates
     groups = {
-        "Not drawn, value not known": [
-            c for c in comparison.candidates if {c.model, c.network}.isdisjoint(somewhere)
-        ],
-        "Not in every panel, value not known": [
-            c for c in comparison.candidates if c.model in somewhere - everywhere
-        ],
+        "Not drawn, value not known": [c for c in known if {c.model, c.network}.isdisjoint(somewhere)],
+        "Not in every panel, value not known": [c for c in known if c.model in somewhere - everywhere],
         "Values of the published table, network not built": [
-            c
-            for c in comparison.candidates
-            if c.published_only and c in drawn and not (c.accuracy and c.accuracy.claim)
+            c for c in known if c.published_only and c in drawn and not (c.accuracy and c.accuracy.claim)
         ],
     }
-    return [f"{text}: {join_models(models)}." for text, models in groups.items() if models]
-
-
-def join_models(candidates: Sequence[Candidate]) -> str:
-    """Return the names of the first models and the number of the others."""
-    names = list(short_names(c.model for c in candidates).values())
-    if len(names) <= MOST_NAMED + 1:
-        return ", ".join(names)
-    return f"{', '.join(names[:MOST_NAMED])} and {len(names) - MOST_NAMED} more"
+    sentences = []
+    for text, missing in groups.items():
+        names = list(short_names(c.model for c in missing).values())
+        if len(names) > MOST_NAMED + 1:
+            names[MOST_NAMED - 1 :] = [f"{names[MOST_NAMED - 1]} and {len(names) - MOST_NAMED} more"]
+        if names:
+            sentences.append(f"{text}: {', '.join(names)}.")
+    return sentences
 
 
 def describe_disagreements(

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from itertools import pairwise, zip_longest
 from typing import TYPE_CHECKING, Any
 
-from saevit.report.agreement import Disagreement
 from saevit.report.figure import GREY, POINTS, is_wide, scale_axis, style_axes, wrap_text
-from saevit.report.metrics import METRICS
+from saevit.report.metrics import METRICS, Disagreement
 from saevit.report.scatter.placement import Box, Label, Point, place_labels, split_line
-from saevit.report.scatter.points import ON_FRONT, STYLES, ModelPoint, ScatterPanel
+from saevit.report.scatter.points import MARKERS, ON_FRONT, STYLES, ModelPoint, ScatterPanel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,10 +62,14 @@ def draw_panel(axes: "Axes", panel: ScatterPanel, pairs: Sequence[Disagreement],
     if strip.top:
         axes.add_patch(Rectangle((0, 0), 1, strip.top, transform=axes.transAxes, color=STRIP, lw=0, zorder=1))
         axes.plot([0, 1], [strip.top] * 2, transform=axes.transAxes, color=GREY, linewidth=0.8, zorder=2)
-    heights = {p.candidate.model: (p.x, p.y) for p in panel.points if p.y is not None}
-    lines = [(line, SPREAD) for line in find_spreads(panel)]
+    above = [(point, point.y) for point in panel.points if point.y is not None]
+    lines: list[tuple[Line, Keywords]] = [
+        ([(x, y) for x in p.x_range], SPREAD) for p, y in above if p.x_range
+    ]
+    lines += [([(p.x, y) for y in p.y_range], SPREAD) for p, _ in above if p.y_range]
     lines += [(find_front_steps(panel), FRONT)]
-    lines += [([heights[c.model] for c in (pair.better, pair.worse)], DISAGREEMENT) for pair in pairs]
+    places = {p.candidate.model: (p.x, y) for p, y in above}
+    lines += [([places[c.model] for c in (pair.better, pair.worse)], DISAGREEMENT) for pair in pairs]
     for line, style in lines:
         if len(line) > 1:
             axes.plot(*zip(*line, strict=True), **style)
@@ -77,17 +80,9 @@ def draw_panel(axes: "Axes", panel: ScatterPanel, pairs: Sequence[Disagreement],
 
 def draw_point(axes: "Axes", point: ModelPoint, strip: Strip) -> None:
     """Draw one model; without accuracy, in the strip."""
-    style = STYLES[point.kind]
-    keywords: Keywords = {
-        "marker": style.marker,
-        "markersize": style.size,
-        "markerfacecolor": style.face,
-        "markeredgecolor": style.edge,
-        "markeredgewidth": style.edge_width,
-        "linestyle": "none",
-        "zorder": 4 if point.kind in (*ON_FRONT, "claim") else 3,
-        "gid": point.candidate.model,
-    }
+    zorder = 4 if point.kind in (*ON_FRONT, "claim") else 3
+    keywords: Keywords = {"linestyle": "none", "zorder": zorder, "gid": point.candidate.model}
+    keywords |= STYLES[point.kind]
     if point.y is not None:
         axes.plot(point.x, point.y, **keywords)
         return
@@ -122,13 +117,6 @@ def find_front_steps(panel: ScatterPanel) -> list[Point]:
     else:
         corners = [(x, y) for (_, y), (x, _) in pairwise(points)]
     return [point for pair in zip_longest(points, corners) for point in pair if point]
-
-
-def find_spreads(panel: ScatterPanel) -> list[Line]:
-    """Return the ranges of the points above the strip as lines."""
-    points = [(p, p.y) for p in panel.points if p.y is not None]
-    across = [[(x, y) for x in p.x_range] for p, y in points if p.x_range]
-    return [*across, *([(p.x, y) for y in p.y_range] for p, _ in points if p.y_range)]
 
 
 def label_panel(
@@ -199,5 +187,5 @@ def label_points(
 
 def marker_radius(axes: "Axes", point: ModelPoint) -> float:
     """Return the radius of a point's marker in pixels."""
-    style = STYLES[point.kind]
-    return (style.size + style.edge_width) / 2 * axes.figure.dpi / POINTS
+    _, size, _, _, edge_width = MARKERS[point.kind]
+    return (size + edge_width) / 2 * axes.figure.dpi / POINTS

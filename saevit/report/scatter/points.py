@@ -5,12 +5,12 @@ The colours are Okabe and Ito's palette. Kinds differ in shape and lightness too
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from saevit.compare.comparison import Candidate, Comparison
 from saevit.errors import OptionError
 from saevit.report.metrics import COSTS, METRICS, check_axes, find_front, is_comparable, metric_label
-from saevit.report.names import short_names
+from saevit.report.units import short_names
 from saevit.runs.statistics import summarize
 
 Kind = Literal["plain", "front", "excluded", "claim", "variant", "measured_variant", "front_variant"]
@@ -19,25 +19,18 @@ USUAL_Y = ("top1", "latency", "gmacs", "params", "memory", "throughput")  # the 
 SAEVIT = "SAEViT"  # the family of the variants
 
 
-@dataclass(frozen=True)
-class Style:
-    """The marker of a kind; sizes are in points."""
-
-    marker: str
-    size: float
-    face: str
-    edge: str
-    edge_width: float = 0.6
-
-
-STYLES: dict[Kind, Style] = {
-    "plain": Style("o", 6.0, "#56B4E9", "#23668c"),
-    "front": Style("o", 7.5, "#004c78", "#000000", 1.0),
-    "excluded": Style("D", 5.0, "#f6d58f", "#b27a00"),
-    "claim": Style("s", 9.5, "none", "#D55E00", 1.4),
-    "variant": Style("^", 7.0, "#009E73", "#00402f"),
-    "measured_variant": Style("^", 7.0, "#009E73", "#00402f"),
-    "front_variant": Style("^", 8.5, "#004d38", "#000000", 1.0),
+MARKERS: dict[Kind, tuple[str, float, str, str, float]] = {  # shape, size in points, face, edge, its width
+    "plain": ("o", 6.0, "#56B4E9", "#23668c", 0.6),
+    "front": ("o", 7.5, "#004c78", "#000000", 1.0),
+    "excluded": ("D", 5.0, "#f6d58f", "#b27a00", 0.6),
+    "claim": ("s", 9.5, "none", "#D55E00", 1.4),
+    "variant": ("^", 7.0, "#009E73", "#00402f", 0.6),
+    "measured_variant": ("^", 7.0, "#009E73", "#00402f", 0.6),
+    "front_variant": ("^", 8.5, "#004d38", "#000000", 1.0),
+}
+MARKER_KEYWORDS = ("marker", "markersize", "markerfacecolor", "markeredgecolor", "markeredgewidth")
+STYLES: dict[Kind, dict[str, Any]] = {
+    kind: dict(zip(MARKER_KEYWORDS, marker, strict=True)) for kind, marker in MARKERS.items()
 }
 LEGEND: dict[Kind, str] = {
     "plain": "plain ImageNet-1k training",
@@ -86,11 +79,7 @@ class ScatterPanel:
 
 
 def list_panels(comparison: Comparison, xs: Sequence[str], y: str) -> tuple[ScatterPanel, ...]:
-    """Return one panel for each x.
-
-    Raises:
-        OptionError: no axis, an axis named twice or on both sides, accuracy as x, or an axis without values.
-    """
+    """Return one panel for each x; refuse axes without values, and accuracy as x."""
     if not xs:
         raise OptionError(f"no x axis: name one or more of {', '.join(COSTS)}")
     check_axes(xs, y)
@@ -104,14 +93,8 @@ def choose_axes(
 ) -> tuple[Sequence[str], str, str | None]:
     """Return the first axes that can be drawn, and the reason why others, if any, cannot.
 
-    Args:
-        comparison: the models.
-        xs: names of METRICS.
-        y: another one; None is accuracy if possible, otherwise a cost.
-        is_asked: are exactly these xs wanted? By default, some of them are enough.
-
-    Raises:
-        OptionError: the reason why the first axes cannot be drawn, if none can.
+    If y is None, it is accuracy if possible, otherwise a cost. If `is_asked`, exactly these xs are wanted,
+    otherwise some of them are enough. If no axes can be drawn, the reason is raised as an OptionError.
     """
     refused: list[OptionError] = []
     for name in [y] if y else [one for one in USUAL_Y if not (is_asked and one in xs)]:

@@ -8,8 +8,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from saevit.compare.comparison import Comparison
-from saevit.report.agreement import Disagreement, describe_agreement, find_disagreements
-from saevit.report.figure import DPI, GREY, LINE_HEIGHT, get_renderer, own_settings, text_height, wrap_text
+from saevit.report.figure import (
+    GREY,
+    LINE_HEIGHT,
+    get_renderer,
+    new_figure,
+    own_settings,
+    text_height,
+    wrap_text,
+)
+from saevit.report.metrics import Disagreement, describe_agreement, find_disagreements
 from saevit.report.scatter.captions import capitalize, describe_disagreements, write_caption, write_title
 from saevit.report.scatter.panel import DISAGREEMENT, FRONT, draw_panel, label_panel, scale_y, size_strip
 from saevit.report.scatter.points import (
@@ -40,6 +48,7 @@ GAP = 0.1
 PANEL_WIDTHS = {1: 6.4, 2: 4.8}  # by the number of panels
 NARROWEST = 4.2
 TITLE, HEADING, SMALL = 11.0, 10.0, 7.5
+CLOSE: dict[str, Any] = {"borderaxespad": 0.0, "borderpad": 0.0, "columnspacing": 1.6, "handletextpad": 0.5}
 
 
 @own_settings()
@@ -49,19 +58,14 @@ def scatter_figure(comparison: Comparison, xs: Sequence[str], y: str = "top1") -
     With y = top1, the figure shows accuracies, published or measured here, and their Pareto front. Claims and
     other recipes have other markers; SAEViT variants without accuracy are in a strip below the axis. With a
     cost as y, the figure shows whether models that are better by x are better by y, and which disagree most.
-
-    Raises:
-        OptionError: no metric, an unknown one, one on two axes, or one without a value.
     """
-    from matplotlib.figure import Figure
-
     panels = list_panels(comparison, xs, y)
     costs = [panel for panel in panels if y != "top1"]
     pairs = [find_disagreements(panel.models, panel.x, y) for panel in costs]
     examples = [choose_examples(those) for those in pairs] or [[] for _ in panels]
     height = HIGH if max(len(panel.points) for panel in panels) > MANY else HEIGHT
     strip = size_strip(panels, height)
-    figure = Figure(figsize=(figure_width(len(panels)), height), dpi=DPI)
+    figure = new_figure(figure_width(len(panels)), height)
     figure.subplots(1, len(panels), sharey=True)
     lines = [draw_panel(*each, strip) for each in zip(figure.axes, panels, examples, strict=True)]
     scale_y(figure.axes[0], panels, strip)
@@ -69,10 +73,7 @@ def scatter_figure(comparison: Comparison, xs: Sequence[str], y: str = "top1") -
         figure,
         title="" if costs else write_title(panels),
         titles=[capitalize(describe_agreement(panel.models, panel.x, y)) for panel in costs],
-        captions=[
-            *map(describe_disagreements, costs, pairs, examples),
-            write_caption(comparison, panels),
-        ],
+        captions=[*map(describe_disagreements, costs, pairs, examples), write_caption(comparison, panels)],
         handles=legend_handles(panels, has_pairs=any(examples), is_measured=comparison.top1_on is not None),
         height=height,
     )
@@ -102,15 +103,9 @@ def legend_handles(panels: Sequence[ScatterPanel], *, has_pairs: bool, is_measur
     texts = COST_LEGEND if panels[0].y != "top1" else MEASURED_LEGEND if is_measured else LEGEND
     kinds = {point.kind for panel in panels for point in panel.points}
     handles = []
-    for kind, style in STYLES.items():
-        if kind not in kinds:
-            continue
-        handle = Line2D([], [], marker=style.marker, linestyle="none", label=texts[kind])
-        handle.set(markersize=style.size, markerfacecolor=style.face)
-        handle.set(markeredgecolor=style.edge, markeredgewidth=style.edge_width)
-        if kind in ON_FRONT:
-            handle.set(**FRONT, linestyle="-")
-        handles.append(handle)
+    for kind, style in ((kind, style) for kind, style in STYLES.items() if kind in kinds):
+        line: dict[str, Any] = FRONT if kind in ON_FRONT else {"linestyle": "none"}
+        handles.append(Line2D([], [], label=texts[kind], **line, **style))
     if has_pairs:
         handles.append(Line2D([], [], label="axes disagree most on these pairs", **DISAGREEMENT))
     return handles
@@ -175,17 +170,8 @@ def add_legend(figure: "Figure", handles: Sequence[Any]) -> tuple["Legend", floa
     """Add a legend with as many columns as fit; return it and its height."""
     for rows in range(1, len(handles) + 1):
         columns = -(-len(handles) // rows)
-        legend = figure.legend(
-            handles=handles,
-            loc="lower center",
-            ncols=columns,
-            frameon=False,
-            fontsize=8.0,
-            borderaxespad=0.0,
-            borderpad=0.0,
-            columnspacing=1.6,
-            handletextpad=0.5,
-        )
+        style: dict[str, Any] = {"loc": "lower center", "frameon": False, "fontsize": 8.0, **CLOSE}
+        legend = figure.legend(handles=handles, ncols=columns, **style)
         extent = legend.get_window_extent(get_renderer(figure))
         if columns == 1 or extent.width / figure.dpi <= figure.get_figwidth() - 2 * MARGIN:
             break

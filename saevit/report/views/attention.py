@@ -7,19 +7,21 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from saevit.attention.findings import METRICS, Attention, AttentionBlock, HeadNumbers, Redundancy
+from saevit.attention.findings import METRICS, Attention, AttentionBlock, HeadNumbers
 from saevit.report.columns import (
     NONE,
     Column,
     Table,
+    attribute_columns,
     finite,
     row_values,
     size_value,
-    text_columns,
+    text_table,
     write_csv,
     write_json,
 )
-from saevit.report.units import digits, percent, plural
+from saevit.report.units import digits, percent
+from saevit.text import plural
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -46,17 +48,9 @@ MEANINGS = (
 
 NetworkHead = tuple[Attention, HeadNumbers]
 BLOCK_COLUMNS: tuple[Column[AttentionBlock], ...] = (
-    Column(key="stage", value=lambda block: block.stage),
-    Column(key="block", value=lambda block: block.number),
-    Column(key="path", value=lambda block: block.path),
-    Column(key="height", value=lambda block: block.height),
-    Column(key="width", value=lambda block: block.width),
+    *attribute_columns(stage="stage", block="number", path="path", height="height", width="width"),
     Column(key="stride", value=lambda block: block.stride[0]),
-    Column(key="rate", value=lambda block: block.rate),
-    Column(key="sampling", value=lambda block: block.sampling),
-    Column(key="pixels", value=lambda block: block.pixels),
-    Column(key="tokens", value=lambda block: block.tokens),
-    Column(key="sparsity", value=lambda block: block.sparsity),
+    *attribute_columns("rate", "sampling", "pixels", "tokens", "sparsity"),
     Column(key="attention_entropy_max", value=lambda block: math.log(block.keys)),
 )
 
@@ -73,11 +67,11 @@ def heads_table(attention: Attention, images: str) -> Table:
     """Return one row per head."""
     height, width = attention.img_size
     heads = ("stage", "block", "head", "N", "n", "r", "sparsity", *HEADS.values())
-    return Table(
-        title=f"{attention.model}, {attention.weights}, {height} x {width} px: {images}",
-        columns=text_columns(*(f">{head}" for head in heads)),
-        rows=tuple(head_row(numbers) for numbers in attention.numbers),
-        notes=(*MEANINGS, f"images are {attention.preparation}", *attention.notes),
+    return text_table(
+        f"{attention.model}, {attention.weights}, {height} x {width} px: {images}",
+        (f">{head}" for head in heads),
+        map(head_row, attention.numbers),
+        (*MEANINGS, f"images are {attention.preparation}", *attention.notes),
     ).without_empty_columns()
 
 
@@ -121,18 +115,12 @@ def redundancy_table(attention: Attention, images: str) -> Table:
     elif attention.suggested_rates:
         caution = " (from random weights: this depends on the image, not on a task)" * attention.is_random
         notes.append(f"to try the suggested rates: --rates {attention.suggested_rates}{caution}")
-    return Table(
-        title=f"Redundancy: similarity of the pixels of a window, {images}",
-        columns=text_columns(">stage", *(f">r = {rate}" for rate in rates), ">rate", ">suggested"),
-        rows=tuple(redundancy_row(one, rates) for one in redundancy),
-        notes=tuple(notes),
-    )
-
-
-def redundancy_row(one: Redundancy, rates: Sequence[int]) -> tuple[str, ...]:
-    """Return the texts of one stage."""
-    means = [f"{fmean(one.similarity[r]):.3f}" if r in one.similarity else NONE for r in rates]
-    return str(one.stage), *means, str(one.rate), str(one.suggested)
+    rows = []
+    for one in redundancy:
+        means = [f"{fmean(one.similarity[r]):.3f}" if r in one.similarity else NONE for r in rates]
+        rows.append((str(one.stage), *means, str(one.rate), str(one.suggested)))
+    heads = (">stage", *(f">r = {rate}" for rate in rates), ">rate", ">suggested")
+    return text_table(f"Redundancy: similarity of the pixels of a window, {images}", heads, rows, notes)
 
 
 def attention_json(networks: Sequence[Attention]) -> str:
@@ -190,15 +178,7 @@ def metric_columns(name: str) -> tuple[Column[NetworkHead], Column[NetworkHead]]
 
 
 def save_arrays(networks: Sequence[Attention], path: Path) -> None:
-    """Write the maps of the first image as .npz, named as `name_arrays` does."""
-    import numpy as np
-
-    with path.open("wb") as file:
-        np.savez_compressed(file, **name_arrays(networks))  # type: ignore[arg-type]
-
-
-def name_arrays(networks: Sequence[Attention]) -> "dict[str, ndarray]":
-    """Return the maps by name, such as `stage1.block2.received`; a second network has the prefix `second.`
+    """Write the maps of the first image as .npz, with names such as `stage1.block2.received`.
 
     | name | shape | content |
     | --- | --- | --- |
@@ -208,7 +188,7 @@ def name_arrays(networks: Sequence[Attention]) -> "dict[str, ndarray]":
     | attention | (groups, heads, queries, keys) | attention between tokens; missing if it is large |
     | rollout | (1 + queries, H, W) | share of each pixel of the first map; only with that view |
 
-    `image` is the input in RGB, `queries` are x and y in it.
+    `image` is the input in RGB, `queries` are x and y in it. A second network has the prefix `second.`.
     """
     import numpy as np
 
@@ -218,13 +198,11 @@ def name_arrays(networks: Sequence[Attention]) -> "dict[str, ndarray]":
         arrays[f"{prefix}queries"] = np.array([q.input for q in attention.queries]).reshape(-1, 2)
         for maps in attention.maps:
             at = f"{prefix}stage{maps.block.stage}.block{maps.block.number}."
-            arrays |= {
-                at + "window_weights": maps.weights,
-                at + "received": maps.received,
-                at + "rows": maps.rows,
-            }
+            parts = {"window_weights": maps.weights, "received": maps.received, "rows": maps.rows}
             if maps.attention is not None:
-                arrays[at + "attention"] = maps.attention
+                parts["attention"] = maps.attention
+            arrays |= {at + name: values for name, values in parts.items()}
         for rollout in attention.rollout:
             arrays[f"{prefix}stage{rollout.block.stage}.block{rollout.block.number}.rollout"] = rollout.mass
-    return arrays
+    with path.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]

@@ -27,10 +27,11 @@ from saevit.report.latencies import (
     subject_values,
 )
 from saevit.report.metrics import COSTS, find_front, is_comparable, sort_candidates
-from saevit.report.units import giga, plural, scaled, size
+from saevit.report.units import giga, scaled, size
 from saevit.runs.advice import MOST_LINES, advice
 from saevit.runs.run import Run
 from saevit.runs.statistics import Ratio
+from saevit.text import plural
 
 AXES = ("gmacs", "latency")  # axes of the Pareto fronts in the table, against top-1
 ORDER = (  # of the columns in the table; others follow
@@ -47,8 +48,7 @@ ACCURACY: tuple[Column[Accuracy], ...] = (
     number_column("top-1", "top1", lambda a: a.top1, "{:.1f}".format),
     number_column("at px", "top1_img_size", lambda a: a.img_size, str),
     Column("source", lambda a: a.mark, key="top1_mark", value=lambda a: a.mark),
-    Column(key="top1_source", value=lambda a: a.source),
-    Column(key="top1_measured_on", value=lambda a: a.measured_on),
+    *attribute_columns(top1_source="source", top1_measured_on="measured_on"),
     Column("95 % interval", lambda a: "[{:.1f}, {:.1f}]".format(*a.interval) if a.interval else None),
     Column(key="top1_low", value=lambda a: a.interval[0] if a.interval else None),
     Column(key="top1_high", value=lambda a: a.interval[1] if a.interval else None),
@@ -56,24 +56,16 @@ ACCURACY: tuple[Column[Accuracy], ...] = (
 )
 RATIO: tuple[Column[Ratio], ...] = (
     Column("ratio", describe_ratio, key="ratio", value=lambda ratio: ratio.median),
-    Column(key="ratio_low", value=lambda ratio: ratio.low),
-    Column(key="ratio_high", value=lambda ratio: ratio.high),
-    Column(key="verdict", value=lambda ratio: ratio.verdict),
+    *attribute_columns(ratio_low="low", ratio_high="high", verdict="verdict"),
 )
 
 
 def list_columns(
     comparison: Comparison, axes: Sequence[str] = COSTS, *, timed: bool = True
 ) -> list[Column[Candidate]]:
-    """Return the columns of a comparison in the order of its files.
+    """Return the columns of a comparison in the order of its files, with those of timings if `timed`.
 
-    Args:
-        comparison: what the rows belong to.
-        axes: of the Pareto fronts that the table names; files name those of all costs.
-        timed: should files have the columns of timings?
-
-    Raises:
-        OptionError: there is no such axis.
+    The table names the Pareto fronts of top-1 against these axes; files name those of all costs.
     """
     fronts, all_fronts = find_fronts(comparison, axes), find_fronts(comparison, COSTS)
     speed: list[Column[Candidate]] = [column.via(lambda c: c.subject) for column in LATENCIES]
@@ -95,8 +87,7 @@ def list_columns(
         Column(key="reference", value=lambda c: comparison.reference),
         *(column.via(comparison.ratio) for column in RATIO),
         *(speed if timed else ()),
-        Column(key="failure", value=lambda c: c.reason),
-        Column(key="same_network_as", value=lambda c: c.same_as),
+        *attribute_columns(failure="reason", same_network_as="same_as"),
     ]
 
 
@@ -117,11 +108,7 @@ def describe_fronts(c: Candidate, fronts: dict[str, dict[str, bool]]) -> str | N
 
 
 def tabulate_comparison(comparison: Comparison, sort: str | None, axes: Sequence[str] = AXES) -> Table:
-    """Return the table of a comparison; its notes say what the columns mean and what is missing.
-
-    Raises:
-        OptionError: there is no such order or axis.
-    """
+    """Return the table of a comparison; its notes say what the columns mean and what is missing."""
     height, width = comparison.img_size
     run = comparison.run
     where = f", timed on {describe_machine(run)}" if run and run.timed else ""

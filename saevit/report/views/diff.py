@@ -37,7 +37,12 @@ def tabulate_changes(found: Diff) -> Table:
         Column("change", lambda change: interval(change.ratio, change.low, change.high)),
         Column("second run is", lambda change: change.verdict),
     ]
-    notes = [*describe_reference(found), *describe_controls(found), *describe_machines(found)]
+    notes = [*describe_reference(found), *describe_controls(found)]
+    notes += [f"differs between the runs: {difference}" for difference in found.environment]
+    if not found.environment:
+        notes.append("machine and software are the same")
+    elif not found.same_saevit:
+        notes.append("variants of the same name may be different networks in different versions of saevit")
     return make_table("Compared", columns, found.changes, notes)
 
 
@@ -87,9 +92,7 @@ def describe_reference(found: Diff) -> list[str]:
         "weaker evidence than a ratio within one run: time both models in one run to be sure"
     )
     if covered < CONFIDENCE:
-        fewest = min(
-            rounds for change in found.changes for rounds in (change.before.rounds, change.after.rounds)
-        )
+        fewest = min(min(change.before.rounds, change.after.rounds) for change in found.changes)
         needed = rounds_needed(math.sqrt(CONFIDENCE))
         notes.append(f"warning: only {fewest} rounds: no difference can be resolved; run {needed} or more")
     return notes
@@ -109,14 +112,4 @@ def describe_controls(found: Diff) -> list[str]:
             notes.append(f"warning: {twice}, differs by {by}: do not trust differences of this size")
     if found.reference and not notes:
         return ["no control: the runs did not time the reference twice in every round"]
-    return notes
-
-
-def describe_machines(found: Diff) -> list[str]:
-    """Return how the machines and their software differ."""
-    if not found.environment:
-        return ["machine and software are the same"]
-    notes = [f"differs between the runs: {difference}" for difference in found.environment]
-    if not found.same_saevit:
-        notes.append("variants of the same name may be different networks in different versions of saevit")
     return notes

@@ -12,16 +12,17 @@ from saevit.report.columns import (
     make_table,
     row_values,
     size_value,
-    text_columns,
+    text_table,
     write_csv,
     write_json,
 )
-from saevit.report.units import digits, fixed, plural
+from saevit.report.units import digits, fixed
 from saevit.report.views.listing import CUT_OFF, ENDINGS
 from saevit.runs.evaluation import NOT_INTERLEAVED, ClassResult, Evaluation
 from saevit.runs.record import Record
 from saevit.runs.run import MeasuredTop1, Run
 from saevit.runs.statistics import Share
+from saevit.text import plural
 
 MOST_CLASSES = 5
 MOST_NAMED = 3  # images that could not be read
@@ -47,8 +48,9 @@ EVALUATION: tuple[Column[Evaluation], ...] = (
     *(column.via(lambda e: e.top1) for column in share_columns("top1")),
     *(column.via(lambda e: e.top5) for column in share_columns("top5")),
     *attribute_columns("calibration_error", "bins", "loss"),
-    Column(key="images_per_second", value=lambda e: e.throughput),
-    Column(key="images_per_second_with_reading", value=lambda e: e.throughput_with_reading),
+    *attribute_columns(
+        images_per_second="throughput", images_per_second_with_reading="throughput_with_reading"
+    ),
     Column(key="worst_class", value=lambda e: e.worst[0].name),
     Column(key="worst_class_top1", value=lambda e: 100 * e.worst[0].share.value),
     *attribute_columns("conditions.batch_size", "conditions.device", "conditions.threads"),
@@ -82,28 +84,31 @@ def tabulate_accuracy(found: Evaluation) -> Table:
     height, width = found.conditions.img_size
     too_few = f"not shown: {plural(found.num_classes, 'class', 'classes')}, six or more are needed"
     top5 = (f"{100 * found.top5.value:.2f}", describe_share(found.top5)) if found.top5 else (NONE, too_few)
+    unreadable, more = found.unreadable, len(found.unreadable) - MOST_NAMED
+    missing = f"{plural(len(unreadable), 'image')} could not be read and count in no figure: "
+    missing += "; ".join(unreadable[:MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
     bins = f"expected, {found.bins} bins of equal width, {found.images:,} images"
     alone = f"network alone, median of {plural(len(found.alone), 'batch', 'batches')}"
     readers = plural(found.workers, "worker") if found.workers else "one after the other, in this process"
-    return Table(
-        title=f"{found.model}, weights of {found.checkpoint}, on {found.data} ({found.split}): "
+    return text_table(
+        f"{found.model}, weights of {found.checkpoint}, on {found.data} ({found.split}): "
         f"{found.images:,} images at {height} x {width} px",
-        columns=text_columns("", ">value", "what it is"),
-        rows=(
+        ("", ">value", "what it is"),
+        [
             ("top-1 (%)", f"{100 * found.top1.value:.2f}", describe_share(found.top1)),
             ("top-5 (%)", *top5),
             ("calibration error", fixed(found.calibration_error, 4), bins),
             ("mean loss", fixed(found.loss, 4), "cross-entropy, nat"),
             ("images/s", digits(found.throughput), alone),
             ("images/s", digits(found.throughput_with_reading), f"with reading ({readers}), median"),
-        ),
-        notes=(
+        ],
+        [
             found.statement,
-            *describe_unreadable(found.unreadable),
+            *([missing] if unreadable else []),
             *found.left_out,
             f"{found.form}; {found.conditions}; images/s are {NOT_INTERLEAVED}",
             f"weights: {found.checkpoint}, SHA-256 {found.sha256[:SHORT_HASH]}",
-        ),
+        ],
     )
 
 
@@ -111,18 +116,6 @@ def describe_share(share: Share) -> str:
     """Return the counts of a share and Wilson's interval as text."""
     low, high = (100 * end for end in share.interval)
     return f"{share.hits:,} of {share.total:,}, 95 % interval [{low:.2f}, {high:.2f}] (Wilson)"
-
-
-def describe_unreadable(images: tuple[str, ...]) -> list[str]:
-    """Return the note that names the first images that could not be read."""
-    if not images:
-        return []
-    more = len(images) - MOST_NAMED
-    rest = f"; and {more} more" if more > 0 else ""
-    return [
-        f"{plural(len(images), 'image')} could not be read and count in no figure: "
-        f"{'; '.join(images[:MOST_NAMED])}{rest}"
-    ]
 
 
 def write_evaluation_json(found: Evaluation) -> str:
@@ -149,11 +142,11 @@ def tabulate_stored_evaluation(run: Run) -> Table:
             f"weights of {top.checkpoint}, SHA-256 {top.sha256[:SHORT_HASH]}"
         )
         notes.append(f"to compare with other models: saevit compare {top.model} --top1 {top.data}")
-    return Table(
-        title=f"{run.path.stem}: {run.subjects[0].name}{where}, {ENDINGS[run.ending]}",
-        columns=text_columns("", ">value", "unit", "notes"),
-        rows=tuple(describe_figure(fact, tops) for fact in run.facts if fact.value is not None),
-        notes=tuple(notes),
+    return text_table(
+        f"{run.path.stem}: {run.subjects[0].name}{where}, {ENDINGS[run.ending]}",
+        ("", ">value", "unit", "notes"),
+        (describe_figure(fact, tops) for fact in run.facts if fact.value is not None),
+        notes,
     )
 
 

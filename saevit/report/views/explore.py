@@ -10,20 +10,22 @@ from saevit.errors import need
 from saevit.explore.exploration import CountedVariant, Exploration
 from saevit.explore.question import QUANTITIES
 from saevit.explore.solve import KeyStep, Sensitivity, Solution
-from saevit.report.agreement import average_ranks, rank_correlation
 from saevit.report.columns import (
     NONE,
     Column,
     Table,
+    attribute_columns,
     make_table,
     number_column,
     row_values,
     size_value,
-    text_columns,
+    text_table,
     write_csv,
     write_json,
 )
-from saevit.report.units import giga, interval, milliseconds, plural, scaled, size
+from saevit.report.metrics import average_ranks, rank_correlation
+from saevit.report.units import giga, interval, milliseconds, scaled, size
+from saevit.text import plural
 
 MOST_ROWS = 30
 PREDICTORS = ("gmacs", "activations", "traffic", "params")
@@ -41,7 +43,7 @@ COLUMNS: tuple[Column[CountedVariant], ...] = (
     number_column("GMACs", "macs", lambda row: row.macs, giga),
     number_column("params", "params", lambda row: row.params, scaled),
     number_column("activations", "activations", lambda row: row.activations, scaled),
-    Column(key="weight_bytes", value=lambda row: row.weight_bytes),
+    *attribute_columns("weight_bytes"),
     number_column("peak act.", "peak_bytes", lambda row: row.peak_bytes, size),
     number_column("traffic", "traffic_bytes", lambda row: row.traffic_bytes, size),
     number_column("capacity", "capacity", lambda row: row.capacity, "{:.1f}".format),
@@ -66,10 +68,10 @@ def explore_tables(found: Exploration) -> tuple[Table, ...]:
     return tuple(tables)
 
 
-def thin_rows(rows: Sequence[CountedVariant], most: int) -> list[CountedVariant]:
+def thin_rows(rows: Sequence[CountedVariant], most: int) -> Sequence[CountedVariant]:
     """Return at most this many rows at even distances, both ends included."""
     if len(rows) <= most:
-        return list(rows)
+        return rows
     return [rows[round(i * (len(rows) - 1) / (most - 1))] for i in range(most)]
 
 
@@ -159,11 +161,7 @@ def explore_json(found: Exploration) -> str:
 
 
 def write_parquet(found: Exploration, path: Path) -> None:
-    """Write one row per variant as Parquet.
-
-    Raises:
-        MissingPackageError: pyarrow is not installed.
-    """
+    """Write one row per variant as Parquet, which needs pyarrow."""
     arrow, parquet = need("pyarrow"), need("pyarrow.parquet")
     parquet.write_table(arrow.Table.from_pylist(explore_records(found)), path)
 
@@ -252,12 +250,6 @@ def predicted_table(found: Exploration, timed: Comparison) -> Table:
                 NONE if ratio is None else interval(ratio.median, ratio.low, ratio.high),
             )
         )
-    return Table(
-        title="Predicted rank against measured: 1 is the least",
-        columns=text_columns("variant", ">ms/image", ">by time", *(f">by {n}" for n in PREDICTORS), ">ratio"),
-        rows=tuple(cells),
-        notes=(
-            *notes,
-            "not resolved: a variant whose interval of the ratio to the reference contains 1",
-        ),
-    )
+    notes.append("not resolved: a variant whose interval of the ratio to the reference contains 1")
+    heads = ("variant", ">ms/image", ">by time", *(f">by {name}" for name in PREDICTORS), ">ratio")
+    return text_table("Predicted rank against measured: 1 is the least", heads, cells, notes)

@@ -3,16 +3,17 @@
 from dataclasses import asdict
 
 from saevit.export.exporter import Export, Exported
-from saevit.export.verify import LIMIT, RANGE, Difference
-from saevit.report.columns import Column, Table, make_table, text_columns, write_json
-from saevit.report.units import plural, size, thousands
+from saevit.export.verify import LIMIT, RANGE
+from saevit.report.columns import Column, Table, make_table, text_table, write_json
+from saevit.report.units import size
+from saevit.text import plural
 
 MOST_OPERATORS = 12  # kinds of operators that one line names
 FILES: tuple[Column[Exported], ...] = (
     Column("format", lambda one: one.format),
     Column("file", lambda one: " + ".join(one.files)),
     Column("size", lambda one: size(sum(one.files.values())), side="right"),
-    Column("operators", lambda one: thousands(sum(one.content.operators.values())), side="right"),
+    Column("operators", lambda one: f"{sum(one.content.operators.values()):,}", side="right"),
     Column("versions", lambda one: ", ".join(f"{name} {v}" for name, v in one.content.versions.items())),
 )
 
@@ -52,24 +53,20 @@ def differences_table(export: Export) -> Table:
         heads += [f">{one.format}, relative", ">of largest", ">absolute"]
     rows = []
     for same in zip(*(one.differences for one in export.written), strict=True):
-        figures = [figure for one in same for figure in format_difference(one)]
-        rows.append((same[0].image, "yes" if same[0].is_judged else "no", *figures))
-    return Table(
-        title=f"largest differences from the network, limit {LIMIT:g}",
-        columns=text_columns(*heads),
-        rows=tuple(rows),
-        notes=(
+        values = [value for one in same for value in (one.relative, one.of_largest, one.absolute)]
+        is_judged = "yes" if same[0].is_judged else "no"
+        rows.append((same[0].image, is_judged, *(f"{value:.1e}" for value in values)))
+    return text_table(
+        f"largest differences from the network, limit {LIMIT:g}",
+        heads,
+        rows,
+        [
             "relative: norm of the difference over norm of the outputs; of largest: largest difference over "
             "largest output; the largest values of all batches that contained the image",
             f"the limit applies to relative and of largest, for images of up to {RANGE:g} standard "
             "deviations; for the others outputs must only be finite, as rounding alone may change them",
-        ),
+        ],
     )
-
-
-def format_difference(one: Difference) -> tuple[str, ...]:
-    """Return the three figures of one image in one format."""
-    return tuple(f"{value:.1e}" for value in (one.relative, one.of_largest, one.absolute))
 
 
 def export_json(export: Export) -> str:

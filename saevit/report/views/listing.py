@@ -1,15 +1,31 @@
-"""Lists: the presets and keys of variants, and the stored runs."""
+"""Lists of presets, keys and stored runs, and stored runs for other programs: as JSON, CSV or JSON lines."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
-from itertools import takewhile
+from typing import Any
 
 from saevit.count.cost import count_network
-from saevit.report.columns import Column, Table, make_table, text_columns, write_csv, write_json
-from saevit.report.names import short_names
-from saevit.report.units import giga, plural, scaled
-from saevit.runs.run import Ending, RunSummary
+from saevit.report.columns import (
+    Column,
+    Table,
+    attribute_columns,
+    make_table,
+    number_column,
+    size_value,
+    text_table,
+    write_csv,
+    write_json,
+)
+from saevit.report.latencies import LATENCIES
+from saevit.report.units import giga, scaled, short_names
+from saevit.runs.advice import advice
+from saevit.runs.lines import head_fields
+from saevit.runs.record import Environment, Record
+from saevit.runs.run import Ending, Run, RunSummary, Subject
+from saevit.runs.statistics import median
+from saevit.text import plural
 from saevit.variant import KEYS, PRESETS
 
 IMG_SIZE = (224, 224)  # of the presets' costs
@@ -17,6 +33,8 @@ TO_THE_SECOND = len("20260131T120000")  # characters of a run's name; more are n
 MOST_NAMED = 2  # models in one line
 ENDINGS: dict[Ending, str] = {"finished": "finished", "interrupted": "interrupted", "lost": "cut off"}
 CUT_OFF = "cut off: the run was killed or has not ended yet; its finished rounds are here"
+PASSES = ("latency", "latency_again")  # quantities of the whole network
+OF_PASSES = ("infer_samples_per_sec", "infer_step_time", "infer_step_time_q1", "infer_step_time_q3")
 
 
 def tabulate_presets() -> Table:
@@ -26,20 +44,20 @@ def tabulate_presets() -> Table:
         cost = count_network(spec, IMG_SIZE)
         sizes = ("-".join(map(str, sizes)) for sizes in (spec.dims, spec.depths, spec.num_heads, spec.rates))
         rows.append((name, *sizes, scaled(cost.params), giga(cost.macs)))
-    return Table(
-        title=f"Presets (GMACs at {IMG_SIZE[0]} x {IMG_SIZE[1]} px, counted by analytic)",
-        columns=text_columns("preset", "dims", "depths", "heads", "rates", ">parameters", ">GMACs"),
-        rows=tuple(rows),
+    return text_table(
+        f"Presets (GMACs at {IMG_SIZE[0]} x {IMG_SIZE[1]} px, counted by analytic)",
+        ("preset", "dims", "depths", "heads", "rates", ">parameters", ">GMACs"),
+        rows,
     )
 
 
 def tabulate_keys() -> Table:
     """Return the keys that change a preset."""
-    return Table(
-        title="Keys: PRESET[:key=value,...], for example saevit_small:width=1.25,rates=8-4-2-1,ffn=mlp",
-        columns=text_columns("key", "value", "meaning"),
-        rows=tuple((name, key.form, key.help) for name, key in KEYS.items()),
-        notes=("four values joined by - are one per stage; a single value is used for all four stages",),
+    return text_table(
+        "Keys: PRESET[:key=value,...], for example saevit_small:width=1.25,rates=8-4-2-1,ffn=mlp",
+        ("key", "value", "meaning"),
+        ((name, key.form, key.help) for name, key in KEYS.items()),
+        ["four values joined by - are one per stage; a single value is used for all four stages"],
     )
 
 
@@ -73,7 +91,7 @@ RUNS: tuple[Column[RunSummary], ...] = (
         key="ending",
         value=lambda run: None if run.problem else run.ending,
     ),
-    Column(key="problem", value=lambda run: run.problem),
+    *attribute_columns("problem"),
 )
 
 
@@ -101,14 +119,11 @@ def shorten_ids(names: Sequence[str]) -> list[str]:
     short = []
     for i, name in enumerate(names):
         beside = (*names[max(0, i - 1) : i], *names[i + 1 : i + 2])
-        same = max((len(find_start(name, other)) for other in beside), default=0)
-        short.append(name[: max(TO_THE_SECOND, same + 1)])
+        length = TO_THE_SECOND
+        while length < len(name) and any(other.startswith(name[:length]) for other in beside):
+            length += 1
+        short.append(name[:length])
     return short
-
-
-def find_start(one: str, other: str) -> str:
-    """Return the longest text that both texts start with."""
-    return "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def name_models(models: Sequence[str]) -> str:
@@ -132,3 +147,85 @@ def write_list_json(runs: Sequence[RunSummary]) -> str:
 def write_list_csv(runs: Sequence[RunSummary]) -> str:
     """Return one row per run as CSV."""
     return write_csv(RUNS, runs)
+
+
+def count_column(key: str, quantity: str, divisor: float) -> Column[Record]:
+    """Return the column of a count in timm's unit, which is empty in records of other quantities."""
+    return number_column("", key, lambda r: r.value if r.quantity == quantity else None, scaled, divisor)
+
+
+def as_subject(record: Record) -> Subject | None:
+    """Return the conditions and samples of a record as a subject."""
+    if record.conditions is None:
+        return None
+    return Subject(
+        label=record.subject, name=record.subject, conditions=record.conditions, samples=record.samples
+    )
+
+
+def environment_column(name: str) -> Column[Record]:
+    """Return the column of one fact of the machine or its software; settings are joined by spaces."""
+
+    def value(record: Record) -> Any:
+        fact = getattr(record.environment, name, None)
+        return " ".join(fact) if isinstance(fact, tuple) else fact
+
+    return Column(key=name, value=value)
+
+
+RECORDS: tuple[Column[Record], ...] = (
+    *attribute_columns(model="subject", quantity="quantity", unit="unit"),
+    Column(key="value", value=lambda record: median(record.samples) if record.samples else record.value),
+    *attribute_columns("source", "time"),
+    count_column("param_count", "params", 1e6),
+    count_column("infer_gmacs", "macs", 1e9),
+    count_column("infer_macts", "activations", 1e6),
+    Column(key="infer_img_size", value=lambda r: size_value(r.conditions.img_size) if r.conditions else None),
+    *(
+        column.via(lambda r: as_subject(r) if r.quantity in PASSES else None)
+        if column.key in OF_PASSES
+        else column.via(as_subject)
+        for column in LATENCIES
+    ),
+    *(environment_column(field.name) for field in fields(Environment)),
+    Column(key="samples", value=lambda record: " ".join(map(repr, record.samples))),
+    Column(key="notes", value=lambda record: "; ".join(record.notes)),
+)
+
+
+def write_records_csv(runs: Iterable[Run]) -> str:
+    """Return one row per record as CSV; samples are joined by spaces."""
+    run_name: Column[tuple[str, Record]] = Column(key="run", value=lambda row: row[0])
+    columns = [run_name, *(column.via(lambda row: row[1]) for column in RECORDS)]
+    return write_csv(columns, [(run.path.stem, record) for run in runs for record in run.records()])
+
+
+def write_records_lines(runs: Iterable[Run]) -> str:
+    """Return one JSON object per line and record, which `Record.from_dict` reads."""
+    return "".join(json.dumps(record.to_dict()) + "\n" for run in runs for record in run.records())
+
+
+def write_runs_json(runs: Iterable[Run]) -> str:
+    """Return several runs as one JSON object."""
+    return write_json({"runs": [stored_values(run) for run in runs]})
+
+
+def write_run_json(run: Run) -> str:
+    """Return one run, raw samples included, as JSON."""
+    return write_json(stored_values(run))
+
+
+def stored_values(run: Run) -> dict[str, Any]:
+    """Return all that is known of a run; `records` have the samples, in the order of the rounds."""
+    return {
+        "run": run.path.stem,
+        "file": str(run.path),
+        **head_fields(run),
+        "rounds": run.rounds,
+        "ending": run.ending,
+        "failures": run.failures,
+        "warnings": list(run.warnings),
+        "noise_floor": asdict(run.noise_floor) if run.noise_floor else None,
+        "advice": list(advice(run)),
+        "records": [record.to_dict() for record in run.records()],
+    }

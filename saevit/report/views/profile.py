@@ -1,7 +1,6 @@
 """A profile: counts, speed, a breakdown by stage, block or module, and a comparison of counters."""
 
 from dataclasses import asdict, replace
-from typing import Any
 
 from saevit.count.receipt import ReceiptLine
 from saevit.profile import Profile, ProfileRow
@@ -13,7 +12,7 @@ from saevit.report.columns import (
     make_table,
     row_values,
     size_value,
-    text_columns,
+    text_table,
     write_csv,
     write_json,
 )
@@ -27,10 +26,11 @@ from saevit.report.latencies import (
     run_values,
     subject_values,
 )
-from saevit.report.units import FLOPS_PER_MAC, giga, milliseconds, percent, plural, scaled, size, thousands
+from saevit.report.units import FLOPS_PER_MAC, giga, milliseconds, percent, scaled, size
 from saevit.runs.advice import advice
 from saevit.runs.run import Run, Subject
 from saevit.runs.statistics import median, ratio
+from saevit.text import plural
 
 COUNTS: tuple[Column[Profile], ...] = (
     *attribute_columns("model"),
@@ -52,28 +52,24 @@ def tabulate_costs(profile: Profile) -> Table:
     """Return parameters, MACs, FLOPs, activations and memory."""
     height, width = profile.img_size
     rows = [
-        ("parameters", scaled(profile.params), thousands(profile.params)),
+        ("parameters", scaled(profile.params), f"{profile.params:,}"),
         ("weights", size(profile.weight_bytes), profile.dtype),
-        ("GMACs", giga(profile.macs), f"{thousands(profile.macs)} MACs of contractions"),
+        ("GMACs", giga(profile.macs), f"{profile.macs:,} MACs of contractions"),
         ("GFLOPs", giga(profile.macs), "1 MAC = 1, as papers count"),
         ("FLOPs", scaled(FLOPS_PER_MAC * profile.macs), "2 x MAC"),
     ]
     if profile.attention_macs is not None and profile.dense_attention_macs:
         dense = f"{scaled(profile.dense_attention_macs)} with dense attention"
         rows.append(("attention MACs", scaled(profile.attention_macs), dense))
-    if profile.activations is not None:
-        rows.append(("activations", scaled(profile.activations), "elements written by contractions"))
-    if profile.elementwise is not None:
-        rows.append(("element-wise", scaled(profile.elementwise), "elements written by all other operations"))
-    if profile.peak_bytes is not None:
-        largest = f"largest memory of live activations in {profile.dtype}, without weights"
-        rows.append(("peak activations", size(profile.peak_bytes), largest))
-    return Table(
-        title=f"{profile.model}, one image of {height} x {width} px, counted by {profile.counted_by}",
-        columns=text_columns("", ">value", "what it is"),
-        rows=tuple(rows),
-        notes=(profile.statement,),
-    )
+    largest = f"largest memory of live activations in {profile.dtype}, without weights"
+    counts = [
+        ("activations", scaled, profile.activations, "elements written by contractions"),
+        ("element-wise", scaled, profile.elementwise, "elements written by all other operations"),
+        ("peak activations", size, profile.peak_bytes, largest),
+    ]
+    rows += [(name, form(count), about) for name, form, count, about in counts if count is not None]
+    title = f"{profile.model}, one image of {height} x {width} px, counted by {profile.counted_by}"
+    return text_table(title, ("", ">value", "what it is"), rows, [profile.statement])
 
 
 def tabulate_speed(run: Run) -> Table:
@@ -126,10 +122,7 @@ def tabulate_breakdown(profile: Profile) -> Table:
         Column("MACs", lambda row: scaled(row.macs), "right"),
         Column("share", lambda row: percent(row.macs / profile.macs if profile.macs else 0), "right"),
     ]
-    seconds: tuple[float, ...] = ()
-    notes: tuple[str, ...] = ()
     if profile.module_times:
-        seconds, notes = profile.module_times.watched, describe_breakdown(profile)
         columns += [
             Column("ms", lambda row: milliseconds(median(row.seconds)) if row.seconds else None, "right"),
             Column(
@@ -138,10 +131,13 @@ def tabulate_breakdown(profile: Profile) -> Table:
                 "right",
             ),
         ]
-    total = ProfileRow(path="total", params=profile.params, macs=profile.macs, seconds=seconds)
-    return make_table(
-        f"By {profile.by}", columns, [*profile.rows, total], notes, total=True
-    ).without_empty_columns()
+    seconds = profile.module_times.watched if profile.module_times else ()
+    rows = [
+        *profile.rows,
+        ProfileRow(path="total", params=profile.params, macs=profile.macs, seconds=seconds),
+    ]
+    table = make_table(f"By {profile.by}", columns, rows, describe_breakdown(profile), total=True)
+    return table.without_empty_columns()
 
 
 def compute_time_share(profile: Profile, row: ProfileRow) -> float:
@@ -151,26 +147,27 @@ def compute_time_share(profile: Profile, row: ProfileRow) -> float:
     return median([seconds / total for seconds, total in pairs])
 
 
-def describe_breakdown(profile: Profile) -> tuple[str, ...]:
-    """Return how the times of the rows were measured, and how much measuring them slowed the pass."""
+def describe_breakdown(profile: Profile) -> list[str]:
+    """Return how the times of the rows, if any, were measured, and how much measuring slowed the pass."""
     run, times = profile.run, profile.module_times
-    assert run is not None
-    assert times is not None
+    if run is None or times is None:
+        return []
+    notes = []
+    if run.timed[0].conditions.folded and not times.conditions.folded:
+        notes.append("times are of the network as defined, because folding merges these modules")
     slower = median(times.watched) / median(times.plain) - 1
-    folded = run.timed[0].conditions.folded and not times.conditions.folded
-    form = "times are of the network as defined, because folding merges these modules"
-    return (
-        *([form] if folded else []),
+    notes.append(
         f"ms: medians in eager mode, batch {times.conditions.batch_size}, one module after the other; "
-        f"reading the clock around each costs {percent(max(0.0, slower))} of the pass",
+        f"reading the clock around each costs {percent(max(0.0, slower))} of the pass"
     )
+    return notes
 
 
 def tabulate_receipt(profile: Profile) -> Table:
     """Return what independent counters count, and what each tool counts by default and why."""
     columns: list[Column[ReceiptLine]] = [
         Column("counter", lambda line: line.counter),
-        Column("MACs", lambda line: "failed" if line.macs is None else thousands(line.macs), "right"),
+        Column("MACs", lambda line: "failed" if line.macs is None else f"{line.macs:,}", "right"),
         Column("agrees", lambda line: {None: NONE, True: "yes, in every module", False: "NO"}[line.agrees]),
         Column(
             "out of the box",
@@ -197,22 +194,19 @@ def write_profile_json(profile: Profile) -> str:
     """Return all that is known, raw samples included, as JSON; timm's columns come first."""
     data = row_values(COUNTS, profile) | asdict(replace(profile, run=None, module_times=None))
     del data["run"], data["module_times"]
-    data["timings"] = timing_values(profile, profile.run) if profile.run else None
+    data["timings"] = None
+    run, times = profile.run, profile.module_times
+    if run:
+        data["timings"] = run_values(run) | {
+            "latencies": [subject_values(subject) | row_values(TIMINGS, subject) for subject in run.timed],
+            "breakdown": asdict(times.conditions) if times else None,
+            "breakdown_total": times.watched if times else (),
+            "breakdown_plain": times.plain if times else (),
+            "noise_floor": asdict(run.noise_floor) if run.noise_floor else None,
+            "advice": list(advice(run)),
+        }
     data |= {"weight_bytes": profile.weight_bytes, "flops": FLOPS_PER_MAC * profile.macs}
     return write_json(data | {"agreed": profile.agreed})
-
-
-def timing_values(profile: Profile, run: Run) -> dict[str, Any]:
-    """Return the run of a profile, with the whole passes of its breakdown and timm's columns."""
-    times = profile.module_times
-    return run_values(run) | {
-        "latencies": [subject_values(subject) | row_values(TIMINGS, subject) for subject in run.timed],
-        "breakdown": asdict(times.conditions) if times else None,
-        "breakdown_total": times.watched if times else (),
-        "breakdown_plain": times.plain if times else (),
-        "noise_floor": asdict(run.noise_floor) if run.noise_floor else None,
-        "advice": list(advice(run)),
-    }
 
 
 def write_profile_csv(profile: Profile) -> str:

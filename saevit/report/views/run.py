@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from shlex import quote
 
-from saevit.report.columns import NONE, Column, Table, make_table, text_columns
+from saevit.report.columns import NONE, Column, Table, make_table, text_table
 from saevit.report.latencies import (
     MEDIAN,
     QUARTILES,
@@ -14,24 +14,21 @@ from saevit.report.latencies import (
     describe_shared,
     find_differing,
 )
-from saevit.report.units import digits, list_fields, milliseconds, percent, plural, scaled, size
+from saevit.report.units import digits, list_fields, milliseconds, percent, scaled, size
 from saevit.report.views.evaluation import tabulate_stored_evaluation
 from saevit.report.views.listing import CUT_OFF, ENDINGS
 from saevit.runs.advice import advice
 from saevit.runs.record import Conditions, Record
 from saevit.runs.run import Run, Subject
 from saevit.runs.statistics import ratio, summarize
+from saevit.text import plural
 
 HEADS = {"macs": "MACs", "peak_bytes": "peak act.", "top1": "top-1"}  # of quantities, where others differ
 
 
 def tabulate_run(run: Run) -> tuple[Table, ...]:
     """Return the tables of a run: subjects or evaluation, facts, other samples, and the machine."""
-    environment = Table(
-        title="Machine and software",
-        columns=text_columns("", "value"),
-        rows=tuple(list_fields(run.environment).items()),
-    )
+    environment = text_table("Machine and software", ("", "value"), list_fields(run.environment).items())
     first = tabulate_stored_evaluation(run) if run.is_evaluation else tabulate_subjects(run)
     facts = () if run.is_evaluation else tabulate_facts(run)
     return (first, *facts, *tabulate_samples(run), environment)
@@ -72,9 +69,7 @@ def tabulate_subjects(run: Run) -> Table:
 def describe_subjects(run: Run, differing: Sequence[Column[Conditions]] | None) -> list[str]:
     """Return the notes of a run: what is missing, how it was measured, the noise floor, and advice.
 
-    Args:
-        run: the stored run.
-        differing: conditions that tell the lines of a single model apart; None if there are several models.
+    `differing` has the conditions that tell the lines of a single model apart; None for several models.
     """
 
     def name_line(subject: Subject) -> str:
@@ -117,11 +112,11 @@ def tabulate_facts(run: Run) -> tuple[Table, ...]:
         if not source.startswith(fact.source):
             source = f"{fact.source} ({source})" if source else fact.source
         sources.setdefault(source, {})[name_quantity(fact)] = None
-    table = Table(
-        title="Facts",
-        columns=text_columns("model", "conditions", *(f">{head}" for head in heads)),
-        rows=tuple((*key, *(values.get(head, NONE) for head in heads)) for key, values in rows.items()),
-        notes=tuple(f"{', '.join(quantities)}: {source}" for source, quantities in sources.items()),
+    table = text_table(
+        "Facts",
+        ("model", "conditions", *(f">{head}" for head in heads)),
+        ((*key, *(values.get(head, NONE) for head in heads)) for key, values in rows.items()),
+        (f"{', '.join(quantities)}: {source}" for source, quantities in sources.items()),
     )
     return (table.without_empty_columns(),) if facts else ()
 
@@ -147,10 +142,10 @@ def tabulate_samples(run: Run) -> tuple[Table, ...]:
             where = fact.subject if fact.conditions is None else f"{fact.subject}, {fact.conditions}"
             groups.setdefault(where, []).append(fact)
     return tuple(
-        Table(
-            title=f"Sampled outside the rounds: {where}",
-            columns=text_columns("", ">median", ">quartiles", "unit", ">spread", ">samples"),
-            rows=tuple(map(describe_samples, facts)),
+        text_table(
+            f"Sampled outside the rounds: {where}",
+            ("", ">median", ">quartiles", "unit", ">spread", ">samples"),
+            map(describe_samples, facts),
         )
         for where, facts in groups.items()
     )

@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from saevit.report.figure import DPI, own_settings, scale_axis, style_axes, wrap_text
+from saevit.report.figure import add_title, new_figure, own_settings, scale_axis, style_axes
 from saevit.train.state import Epoch, best_epoch
 
 if TYPE_CHECKING:
@@ -12,23 +12,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TRAIN, VALIDATION, RATE = "#E69F00", "#0072B2", "#999999"  # Okabe and Ito's palette
-WIDTH = 10.0  # inches
 MARGINS = (0.05, 0.05)
 MANY = 40  # epochs of a line that still has markers
+BEST: dict[str, Any] = {"marker": "*", "markersize": 13, "color": "#D55E00", "zorder": 4}
+EDGE: dict[str, Any] = {"markeredgecolor": "#000000", "markeredgewidth": 0.6, "linestyle": "none"}
+CLOSE: dict[str, Any] = {"borderaxespad": 0.2, "borderpad": 0, "handlelength": 1.4, "columnspacing": 1.0}
 
 
 @own_settings()
 def draw_learning_curve(rows: Sequence[Epoch], caption: str) -> "Figure":
-    """Draw losses and validation accuracy over epochs.
-
-    Args:
-        rows: finished epochs, one or more.
-        caption: what was trained on what.
-    """
-    from matplotlib.figure import Figure
+    """Draw losses and validation accuracy over one or more finished epochs."""
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(WIDTH, 4.2), dpi=DPI, layout="constrained")
+    figure = new_figure(10, 4.2, "constrained")
     losses, accuracy = figure.subplots(1, 2)
     draw_losses(losses, rows)
     draw_accuracy(accuracy, rows)
@@ -38,7 +34,7 @@ def draw_learning_curve(rows: Sequence[Epoch], caption: str) -> "Figure":
         if len(rows) == 1:
             axes.set_xlim(rows[0].epoch - 0.5, rows[0].epoch + 0.5)
         style_axes(axes)
-    figure.suptitle(wrap_text(figure, caption, WIDTH - 0.2, 10), x=0.01, ha="left", fontsize=10)
+    add_title(figure, [caption], 10)
     return figure
 
 
@@ -56,8 +52,7 @@ def draw_losses(axes: "Axes", rows: Sequence[Epoch]) -> None:
     rate = axes.twinx()
     epochs, rates = [row.epoch for row in rows], [row.lr for row in rows]
     rate.plot(epochs, rates, color=RATE, linewidth=0.9, linestyle=":")
-    rate.set_ylim(bottom=0)
-    rate.set_yticks([])
+    rate.set(ylim=(0, None), yticks=[])
     rate.spines[["top", "right"]].set_visible(False)
     axes.plot([], [], color=RATE, linewidth=0.9, linestyle=":", label=f"learning rate to {max(rates):.2g}")
     finish_axes(axes, "loss (nats)")
@@ -70,18 +65,8 @@ def draw_accuracy(axes: "Axes", rows: Sequence[Epoch]) -> None:
         return
     seen = [(row.epoch, row.val_top1) for row in rows if row.val_top1 is not None]
     draw_line(axes, seen, VALIDATION, f"top-1, {best.val_images:,} images", markers=len(rows) <= MANY)
-    axes.plot(
-        best.epoch,
-        best.val_top1,
-        marker="*",
-        markersize=13,
-        color="#D55E00",
-        markeredgecolor="#000000",
-        markeredgewidth=0.6,
-        linestyle="none",
-        label=f"best, {best.val_top1:.2f} % in epoch {best.epoch}",
-        zorder=4,
-    )
+    label = f"best, {best.val_top1:.2f} % in epoch {best.epoch}"
+    axes.plot(best.epoch, best.val_top1, **BEST, **EDGE, label=label)
     scale_axis(axes.yaxis, [y for _, y in seen], MARGINS, log=False)
     finish_axes(axes, "top-1 (%)")
 
@@ -98,14 +83,4 @@ def draw_line(
 def finish_axes(axes: "Axes", label: str) -> None:
     """Name the y axis, and put the legend above the lines."""
     axes.set_ylabel(label, size=9)
-    axes.legend(
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-        ncols=3,
-        frameon=False,
-        fontsize=8,
-        borderaxespad=0.2,
-        borderpad=0,
-        handlelength=1.4,
-        columnspacing=1.0,
-    )
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=8, **CLOSE)

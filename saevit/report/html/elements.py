@@ -1,17 +1,36 @@
-"""The samples of each model over the rounds, as small plots: stable or not, and slow rounds of all models."""
+"""The elements of the page: escaped HTML and SVG, and the plots of each model's samples over the rounds."""
 
-from collections.abc import Sequence
-from xml.etree.ElementTree import Element
+from collections.abc import Mapping, Sequence
+from xml.etree.ElementTree import Element, tostring
 
 from saevit.compare.comparison import Comparison
-from saevit.report.html.markup import element
-from saevit.report.names import short_names
-from saevit.report.units import milliseconds, percent
+from saevit.report.units import milliseconds, percent, short_names
 from saevit.runs.statistics import quantile, summarize
+from saevit.text import printable
 
 WIDTH, HEIGHT, EDGE = 160.0, 44.0, 4.0  # of a plot, in units of its view box
 INSIDE = 0.95  # share of all samples inside the scale
 SCALES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # deviation from the median at the plot's edge
+
+
+def element(tag: str, attributes: Mapping[str, str], *children: Element | str) -> Element:
+    """Return an element with texts and elements in it."""
+    made = Element(tag, {name: printable(value) for name, value in attributes.items()})
+    last = None
+    for child in children:
+        if isinstance(child, Element):
+            made.append(child)
+            last = child
+        elif last is None:
+            made.text = (made.text or "") + printable(child)
+        else:
+            last.tail = (last.tail or "") + printable(child)
+    return made
+
+
+def write_html(*elements: Element) -> str:
+    """Return elements as HTML, one per line."""
+    return "\n".join(tostring(one, encoding="unicode", method="html") for one in elements)
 
 
 def samples_section(comparison: Comparison) -> list[Element]:
