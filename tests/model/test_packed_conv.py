@@ -109,6 +109,16 @@ def test_the_packed_weight_is_remade_when_the_weight_the_bias_or_the_size_change
 
 
 @needs_kernels
+def test_a_weight_packed_for_one_size_is_not_taken_for_another() -> None:
+    """It would be right and may be many times slower, so no result shows it."""
+    layer, x, wide = layer_of(20, 24, 3), noise(2, 20, 6, 6), noise(1, 20, 4, 9)
+    layer(x)
+    packed = layer.kernel
+    layer(wide)
+    assert layer.kernel is not packed
+
+
+@needs_kernels
 def test_copies_and_files_leave_the_packed_weight_out() -> None:
     layer, x = layer_of(20, 24), noise(2, 20, 6, 6)
     y = layer(x)
