@@ -213,7 +213,7 @@ def choose_accuracies(
     if not at or split not in SPLITS:
         source, split = text, SPLITS[0]
     data = source
-    if source != "digits" and file_type(expand(source)) == "folder":
+    if all(source != one.data for one in found) and file_type(expand(source)) == "folder":
         data = printable(str(expand(source).resolve()))  # as it is written in records
     on = MeasuredOn.select(found, data, split, definition)
     if not on.newest and on.left_out:

@@ -3,6 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+# By the text of the grammar's key `act`; `saevit.model.packed_conv.ACTS` has the same activations folded.
 ACT_LAYERS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "hardswish": nn.Hardswish,

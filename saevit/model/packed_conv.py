@@ -14,7 +14,7 @@ from torch import Tensor, nn
 Act = type[nn.Module] | None
 Kernel = Callable[[Tensor, Tensor | None], Tensor]
 
-# By activation: the function, and oneDNN's name and algorithm of it.
+# By activation: the function, and oneDNN's name and algorithm of it; without a name, torch computes it.
 ACTS: dict[Act, tuple[Callable[[Tensor], Tensor], str, str]] = {
     None: (lambda x: x, "none", ""),
     nn.ReLU: (F.relu, "relu", ""),
@@ -55,7 +55,7 @@ class PackedConv(nn.Module):
     def pack(self, x: Tensor) -> Kernel:
         """Return a call that computes maps of the size of x, for any batch."""
         is_product = self.weight.shape[-1] == self.stride == self.groups == 1
-        if min(self.weight.shape[0], x.shape[1]) < MIN_CHANNELS:
+        if min(self.weight.shape[0], x.shape[1]) < MIN_CHANNELS or not ACTS[self.act][1]:
             return self.few_channels if is_product else self.plain
         return self.product() if is_product else self.convolution([1, *x.shape[1:]])
 

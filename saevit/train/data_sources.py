@@ -1,11 +1,11 @@
 """Labelled images by the name of their source: scikit-learn's digits, folders, and what timm's readers open.
 
-A new source is a function that returns `ImageData` and a branch in `open_data`.
+A source that needs no files is a function that returns `ImageData`, and one more entry of `IN_MEMORY`.
 """
 
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,8 +34,8 @@ def open_data(source: str, split: Split, *, root: Path | None = None) -> ImageDa
     """Open one split of labelled images.
 
     Args:
-        source: `digits` (from scikit-learn), a folder with train/ and val/ or with one folder per class, or
-            `torch/NAME` or `hfds/NAME` for local data that timm's readers open.
+        source: a name of `IN_MEMORY` (`digits`, from scikit-learn), a folder with train/ and val/ or
+            with one folder per class, or `torch/NAME` or `hfds/NAME` for local data that timm's readers open.
         split: `train`, `validation` or `all`.
         root: `--data-dir`, the folder with the data of timm's readers.
 
@@ -43,8 +43,8 @@ def open_data(source: str, split: Split, *, root: Path | None = None) -> ImageDa
         OptionError: the source does not exist or has no usable images.
         MissingPackageError: a package that the source needs is not installed.
     """
-    if source == DIGITS and root is None:
-        return open_digits(split)
+    if source in IN_MEMORY and root is None:
+        return IN_MEMORY[source](split)
     folder, name = expand(source), printable(source)
     kind = file_type(folder)
     if kind != "folder" and reader_prefix(source):
@@ -52,7 +52,8 @@ def open_data(source: str, split: Split, *, root: Path | None = None) -> ImageDa
     if root is not None:
         raise OptionError(f"--data-dir is for torch/NAME and hfds/NAME, not for --data {name}")
     if kind == "missing":
-        raise OptionError(f"--data {name} does not exist: name a folder of images, torch/NAME, or digits")
+        names = " or ".join(IN_MEMORY)
+        raise OptionError(f"--data {name} does not exist: name a folder of images, torch/NAME, or {names}")
     if kind != "folder":
         raise OptionError(f"--data {name} is not a folder: name one with a folder of images for each class")
     return open_class_folders(folder, split)
@@ -84,6 +85,10 @@ def read_digit(pixels: NDArray[np.uint8], index: int) -> "Image":
     """Return one digit, bright on dark, as an RGB image of 8 x 8 px."""
     image: Image = need("PIL.Image").fromarray(pixels[index]).convert("RGB")
     return image
+
+
+# The sources that need no files, by name. A folder of the same name is written ./NAME.
+IN_MEMORY: dict[str, Callable[[Split], ImageData]] = {DIGITS: open_digits}
 
 
 def reader_prefix(source: str) -> str | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from saevit.train.recipe import Recipe
     from saevit.train.state import TrainingRun
 
-DEFAULT_MODEL, DIGITS = "saevit_pico", "digits"
+DEFAULT_MODEL, DEFAULT_DATA = "saevit_pico", "digits"
 PATHS = ("data", "data_dir", "teacher_checkpoint")  # made absolute, so that a run continues in any folder
 RUN_OPTIONS = (
     *("data", "data_dir", "teacher", "teacher_checkpoint", "val_every"),
@@ -206,7 +206,7 @@ def read_request(given: Mapping[str, Any]) -> "tuple[TrainingRun, Recipe, str]":
         The run, the recipe, and the name of the built-in recipe that it is based on.
     """
     from saevit.train.recipe import RULES
-    from saevit.train.recipe_files import read_recipe, set_values
+    from saevit.train.recipe_files import BUILT_IN, read_recipe, set_values
     from saevit.train.state import TrainingRun
 
     values, variant_settings = split_settings(given.get("settings", []), tuple(RULES))
@@ -216,12 +216,13 @@ def read_request(given: Mapping[str, Any]) -> "tuple[TrainingRun, Recipe, str]":
                 f"{key} is given as an option ({given[key]}) and by --set ({values[key]}): keep one"
             )
     values |= {key: given[key] for key in RECIPE_OPTIONS if key in given}
-    default = DIGITS if given.get("data", DIGITS) == DIGITS else "imagenet"
+    data = given.get("data", DEFAULT_DATA)
+    default = data if data in BUILT_IN else "imagenet"  # some data have a recipe of their own
     base, recipe, stored = read_recipe(given.get("recipe", default))
     recipe = set_values(recipe, values)
-    run = {"data": DIGITS} | {name: stored[name] for name in RUN_OPTIONS if name in stored}
+    run = {"data": DEFAULT_DATA} | {name: stored[name] for name in RUN_OPTIONS if name in stored}
     run |= {name: given[name] for name in RUN_OPTIONS if name in given}
-    run |= {name: absolute_path(str(run[name])) for name in PATHS if run.get(name)}
+    run |= {name: absolute_path(name, str(run[name])) for name in PATHS if run.get(name)}
     text = given.get("model") or stored.get("model") or DEFAULT_MODEL
     width, depth, rates = (given.get(name) for name in ("width", "depth", "rates"))
     model = str(readers.read_model(text, width, depth, rates, variant_settings))
@@ -250,7 +251,14 @@ def split_settings(settings: list[str], recipe_keys: tuple[str, ...]) -> tuple[d
     return recipe, variant
 
 
-def absolute_path(text: str) -> str:
+def absolute_path(option: str, text: str) -> str:
     """Return the absolute path if the text names a file or folder that exists, else the text."""
     path = expand(text)
-    return as_text(path.resolve()) if text != DIGITS and file_type(path) != "missing" else text
+    if file_type(path) == "missing":
+        return text
+    if option == "data":
+        from saevit.train.data_sources import IN_MEMORY  # loads numpy
+
+        if text in IN_MEMORY:
+            return text
+    return as_text(path.resolve())

@@ -93,12 +93,13 @@ def run_training(
 ) -> int:
     """Train with progress on stderr, and show the results."""
     from saevit.machine import usable_cores
+    from saevit.train.data_sources import IN_MEMORY
     from saevit.train.loop import train_network
     from saevit.train.processes import OtherProcessError
     from saevit_cli.commands import train_view as view
 
-    if workers is None:  # the digits are in memory
-        workers = 0 if state.run.data == "digits" else min(usable_cores(), MAX_WORKERS)
+    if workers is None:
+        workers = 0 if state.run.data in IN_MEMORY else min(usable_cores(), MAX_WORKERS)
     if processes.is_first:
         view.show_start(prepared, state, folder, processes, workers)
     with stop_requests() as is_stopped, view.show_progress(state) as observer:

@@ -1,5 +1,8 @@
 """What the published table lends to a model."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from saevit.baselines import published
@@ -27,6 +30,26 @@ def test_only_a_plain_accuracy_of_the_same_size_competes(
     assert found is not None
     assert found.plain is plain
     assert found.top1 == row.top1
+
+
+@pytest.mark.parametrize(
+    ("distilled", "extra_data", "plain"),
+    [
+        ("no", "none", True),
+        ("none stated", "none stated", True),
+        ("none stated", "unknown", True),
+        ("yes", "none", False),
+        ("no", "ImageNet-22k", False),  # so far every such row is distilled too
+    ],
+)
+def test_teachers_and_extra_data_each_keep_an_accuracy_from_competing(
+    distilled: Any, extra_data: Any, plain: bool
+) -> None:
+    row = published.find_row("mobilenetv3_large_100")
+    assert row is not None
+    found = accuracy_of(replace(row, distilled=distilled, extra_data=extra_data), (224, 224))
+    assert found is not None
+    assert found.plain is plain
 
 
 def test_published_macs_are_not_shown_at_another_size() -> None:

@@ -122,6 +122,12 @@ def test_sparsity_is_the_share_of_scores_never_computed(spec: VariantSpec, img_s
         assert seen.sampled * stage.rate**2 >= seen.pixels
 
 
+def test_sparsity_in_numbers() -> None:
+    stages = count_tokens(PRESETS["saevit_tiny"], (224, 224))
+    assert [(stage.pixels, stage.sampled) for stage in stages] == [(3136, 49), (784, 49), (196, 49), (49, 49)]
+    assert [stage.sparsity for stage in stages] == [1 - 1 / 64**2, 1 - 1 / 16**2, 1 - 1 / 4**2, 0]
+
+
 @given(specs(), img_sizes())
 def test_dense_attention_is_what_rate_one_would_cost(spec: VariantSpec, img_size: tuple[int, int]) -> None:
     costs = count_modules(replace(spec, rates=(1, 1, 1, 1)), img_size)

@@ -225,6 +225,8 @@ def test_limits_are_exact_at_their_ends() -> None:
     )
     assert read_limit("", "params", "5.7").high == 5_700_000
     assert read_limit("", "params", "5.7M").high == 5_700_000
+    most = read_limit("--max-params", "params", "5.7")
+    assert [bool(most.kept({"params": count})) for count in (5_700_000, 5_700_001)] == [True, False]
     for text in ("0.8", "0.8±", "x±1%", "0±1%"):
         with pytest.raises(OptionError, match="--gmacs-band"):
             read_band("--gmacs-band", "gmacs", text)

@@ -313,6 +313,31 @@ def test_conditions_share_one_built_model_and_have_labels_of_their_own(clock: Cl
     assert set(order_of(steps)) >= {subject.label for subject in run.timed}
 
 
+@pytest.mark.parametrize("layouts", [("contiguous", "channels_last"), ("channels_last", "contiguous")])
+def test_models_of_one_run_have_each_their_own_memory_layout(layouts: tuple[str, str]) -> None:
+    seen: list[tuple[str, str]] = []
+
+    def layout_of(tensor: Tensor) -> str:
+        return "contiguous" if tensor.is_contiguous() else "channels_last"
+
+    class Probe(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append((layout_of(x), layout_of(self.conv.weight)))
+            return self.conv(x)
+
+    subjects = [
+        TimedModel(name="net", build=Probe, conditions=replace(CONDITIONS, memory_format=layout))
+        for layout in layouts
+    ]
+    run = measure(subjects, rounds=1, min_time=1e-4)
+    assert not run.failures
+    assert list(dict.fromkeys(seen)) == [(layout, layout) for layout in layouts]
+
+
 def test_the_model_runs_as_the_conditions_say() -> None:
     seen = set()
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from saevit.model.ciffn import Redistribute
 from saevit.model.pyramid import SAEViT
 from saevit.model.saa import MixSampler
-from saevit.variant import VariantSpec, parse
+from saevit.variant import KEYS, VariantSpec, parse
 
 # Every key that a preset could change is given. Channels stand on both sides of `MIN_CHANNELS`.
 SMALL = parse(
@@ -28,9 +28,7 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "no local": {"local": "none"},
     "mlp, no local": {"ffn": "mlp", "local": "none"},
     "kernel 5": {"kernel": 5},
-    "hardswish": {"act": "hardswish"},
-    "gelu": {"act": "gelu"},
-    "silu": {"act": "silu"},
+    **{act: {"act": act} for act in KEYS["act"].choices[1:]},
     "no classes": {"num_classes": 0},
     "grey": {"in_chans": 1},
 }

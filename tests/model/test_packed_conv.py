@@ -109,6 +109,16 @@ def test_the_packed_weight_is_remade_when_the_weight_the_bias_or_the_size_change
 
 
 @needs_kernels
+def test_a_weight_packed_for_one_size_is_not_taken_for_another() -> None:
+    """It would be right and may be many times slower, so no result shows it."""
+    layer, x, wide = layer_of(20, 24, 3), noise(2, 20, 6, 6), noise(1, 20, 4, 9)
+    layer(x)
+    packed = layer.kernel
+    layer(wide)
+    assert layer.kernel is not packed
+
+
+@needs_kernels
 def test_copies_and_files_leave_the_packed_weight_out() -> None:
     layer, x = layer_of(20, 24), noise(2, 20, 6, 6)
     y = layer(x)
@@ -155,6 +165,14 @@ def test_autocast_keeps_its_precision() -> None:
         y = layer(x)
         assert y.dtype == torch.bfloat16
         assert error(layer(y[:, :20]), expected_of(layer, y[:, :20])) < 1e-2
+
+
+def test_an_activation_that_onednn_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ACTS, nn.Mish, (F.mish, "", ""))
+    for kernel in (1, 3):
+        layer, x = layer_of(20, 24, kernel, act=nn.Mish), noise(2, 20, 6, 6)
+        plain = F.conv2d(x, layer.weight, layer.bias, padding=kernel // 2)
+        assert error(layer(x), F.mish(plain)) < 1e-6
 
 
 def test_without_onednn_it_is_torchs_convolution(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,13 @@ def test_every_preset_is_listed_and_built(name: str) -> None:
     assert model.spec == PRESETS[name]
 
 
+@pytest.mark.parametrize(("given", "found"), [(None, 0.2), (0.0, 0.0), (0.3, 0.3)])
+def test_a_drop_path_rate_replaces_that_of_the_variant(given: float | None, found: float) -> None:
+    model = timm.create_model("saevit", variant=f"{SMALL},drop_path=0.2", drop_path_rate=given)
+    assert model.spec.drop_path_rate == found
+    assert model.stages[3].blocks[-1].drop_path.drop_prob == pytest.approx(found)
+
+
 @presets
 def test_its_configuration_is_true(name: str) -> None:
     model = timm.create_model(name).eval()

@@ -76,6 +76,11 @@ def test_per_round_ratios_cancel_a_drifting_machine() -> None:
     assert ratio(list(0.9 * drift), list(drift)).verdict == "faster"
 
 
+def test_a_ratio_is_the_median_of_ratios_not_the_ratio_of_medians() -> None:
+    ours, theirs = [1.0, 4.0, 9.0], [1.0, 2.0, 10.0]  # ratios 1, 2 and 0.9; medians 4 and 2
+    assert ratio(ours, theirs).median == 1
+
+
 @pytest.mark.parametrize("rounds", [1, 2, 3, 4, 5])
 def test_too_few_rounds_resolve_nothing_and_say_what_they_cover(rounds: int) -> None:
     compared = ratio([2.0 + i for i in range(rounds)], [1.0] * rounds)

@@ -9,14 +9,18 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from saevit import models
 from saevit.checkpoint import About, save_checkpoint
-from saevit.errors import MeasureError, OptionError
+from saevit.count.cost import count_network, count_peak
+from saevit.errors import MeasureError, MemoryLimitError, OptionError
+from saevit.machine import HELD, PASSING, SCRATCH
 from saevit.models import LoadedNetwork, build_network, load_network
 from saevit.runs.statistics import calibration_error
 from saevit.train import accuracy as module
 from saevit.train.accuracy import EvalPlan, compute_speeds, evaluate_network
 from saevit.train.data_sources import open_data
 from saevit.train.image_data import ImageData
+from saevit.variant import parse
 
 NAMES = tuple("abcdefg")
 ABOUT = About(
@@ -133,6 +137,19 @@ def test_other_classes_are_refused(greys: ImageData, file: Path) -> None:
 def test_random_weights_measure_nothing(greys: ImageData, file: Path) -> None:
     with pytest.raises(OptionError, match="random weights"):
         evaluate_network(load_network("saevit_pico:classes=7", None), greys, file, PLAN)
+
+
+def test_a_batch_that_memory_cannot_hold_is_refused(
+    greys: ImageData, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, fitting = parse(ABOUT.model), 3
+    weights, image = count_network(spec, ABOUT.img_size).params, count_peak(spec, ABOUT.img_size)
+    free = SCRATCH + 4 * (HELD * weights + (fitting + 0.5) * PASSING * image)
+    monkeypatch.setattr(models, "free_memory", lambda: free)
+    net = trained(Oracle(0.9))
+    assert evaluate_network(net, greys, file, replace(PLAN, batch_size=fitting)).images == 14
+    with pytest.raises(MemoryLimitError, match=r"batch 4, needs .* nearest is --batch-size 3$"):
+        evaluate_network(net, greys, file, PLAN)
 
 
 def test_outputs_that_are_not_finite(greys: ImageData, file: Path) -> None:

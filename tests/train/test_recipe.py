@@ -56,6 +56,8 @@ def test_what_is_open_is_closed() -> None:
     closed = resolve_recipe(Recipe(), params=int(2e6), own_drop_path=0.0, processes=4)
     assert closed.lr == pytest.approx(1e-3 * 128 * 4 / 1024)
     assert closed.drop_path_rate == 0.0
+    for params, rate in ((5_000_000, 0.0), (5_000_001, 0.05), (12_000_000, 0.05), (12_000_001, 0.1)):
+        assert resolve_recipe(Recipe(), params=params, own_drop_path=0.0, processes=1).drop_path_rate == rate
     assert resolve_recipe(Recipe(), params=int(9e6), own_drop_path=0.0, processes=1).drop_path_rate == 0.05
     assert resolve_recipe(Recipe(), params=int(9e7), own_drop_path=0.3, processes=1).drop_path_rate == 0.3
     assert (

@@ -75,17 +75,12 @@ def list_missing(
     """Return sentences on models that are not drawn, not in every panel, or known from a table only."""
     models = [{point.candidate.model for point in panel.points} for panel in panels]
     everywhere, somewhere = set.intersection(*models), set.union(*models)
+    known = comparison.candidates
     groups = {
-        "Not drawn, value not known": [
-            c for c in comparison.candidates if {c.model, c.network}.isdisjoint(somewhere)
-        ],
-        "Not in every panel, value not known": [
-            c for c in comparison.candidates if c.model in somewhere - everywhere
-        ],
+        "Not drawn, value not known": [c for c in known if {c.model, c.network}.isdisjoint(somewhere)],
+        "Not in every panel, value not known": [c for c in known if c.model in somewhere - everywhere],
         "Values of the published table, network not built": [
-            c
-            for c in comparison.candidates
-            if c.published_only and c in drawn and not (c.accuracy and c.accuracy.claim)
+            c for c in known if c.published_only and c in drawn and not (c.accuracy and c.accuracy.claim)
         ],
     }
     sentences = []

@@ -12,6 +12,7 @@ from saevit.report.columns import (
     Table,
     attribute_columns,
     make_table,
+    number_column,
     size_value,
     text_table,
     write_csv,
@@ -150,11 +151,7 @@ def write_list_csv(runs: Sequence[RunSummary]) -> str:
 
 def count_column(key: str, quantity: str, divisor: float) -> Column[Record]:
     """Return the column of a count in timm's unit, which is empty in records of other quantities."""
-
-    def value(record: Record) -> float | None:
-        return None if record.value is None or record.quantity != quantity else record.value / divisor
-
-    return Column(key=key, value=value)
+    return number_column("", key, lambda r: r.value if r.quantity == quantity else None, scaled, divisor)
 
 
 def as_subject(record: Record) -> Subject | None:
