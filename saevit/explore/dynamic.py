@@ -197,8 +197,7 @@ class OneTable:
         sums = self._sums(i, before, line, column)
         for limit in self.question.limits:
             names = QUANTITIES[limit.quantity].partials
-            best = {name: self.most if name == "logs" else self.least for name in names}  # for a limit
-            ends = {name: join_partials(name, sums[name], best[name][i][name][kind]) for name in names}
+            ends = {name: join_partials(name, sums[name], self._end(i, name, kind, limit)) for name in names}
             inside &= could_keep(limit, ends)
             if limit.low > -np.inf:
                 (name,) = names
@@ -206,6 +205,10 @@ class OneTable:
                 inside &= limit_value(limit, high) >= limit.low
         kept = np.flatnonzero(inside)
         return line[kept], column[kept]
+
+    def _end(self, i: int, name: str, kind: int, limit: Limit) -> float:
+        """Return the ending that is best for a limit: the least cost, or the most logarithms."""
+        return float((self.most if name == "logs" else self.least)[i][name][kind])
 
     def _sums(self, i: int, before: Beginnings, line: Ints, column: Ints) -> Sums:
         """Return the partials of some beginnings."""
