@@ -163,7 +163,11 @@ def read_description(label: str, text: str, tensors: Mapping[str, Tensor]) -> Ab
 
 
 def check_network(file: str, model: str, definition: object) -> None:
-    """Refuse weights of a variant whose network had another definition (None: the file names none)."""
+    """Check that weights of a variant are of the current definition of the network; None: the file names none.
+
+    Raises:
+        OptionError: the network had another definition.
+    """
     if definition == saevit.NETWORK or model.startswith("timm:"):
         return
     version = "version 0.1" if definition is None else "another version"

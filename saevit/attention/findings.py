@@ -35,7 +35,7 @@ class AttentionBlock:
     height: int  # H
     width: int  # W
     stride: tuple[float, float]
-    rate: int  # r; a key stands for r x r pixels
+    rate: int  # r: each key is made from r x r pixels
     sampling: str  # adaptive, mix, average, stride, reduction; none: every pixel is a key
     groups: int  # of tokens that attend to one another; 1 in SAEViT
     queries: int  # of a group

@@ -83,7 +83,11 @@ def look_at(
 
 
 def choose_layers(layers: list[Layer], choice: Choice) -> list[Layer]:
-    """Return the layers and heads that were asked for. Raises OptionError if there are none of them."""
+    """Return the layers and heads that the user chose.
+
+    Raises:
+        OptionError: no layer has them; the error names the stages, blocks or heads that exist.
+    """
     stages, blocks, heads = choice.stages, choice.blocks, choice.heads
     of_stages = [layer for layer in layers if stages is None or layer.block.stage in stages]
     if not of_stages:

@@ -79,15 +79,15 @@ def compute_distance(layer: Layer, queries: Tensor) -> Tensor:
     x = torch.arange(block.width).repeat(block.height) * block.stride[1]
     positions = torch.stack([y, x], 1)  # (N, 2)
     rows, which = torch.unique(layer.row[queries], return_inverse=True)
-    apart = torch.zeros(G * nk, len(rows))  # summed over the pixels of a key and those that ask through a row
+    distances = torch.zeros(G * nk, len(rows))  # sum over the pixels of a key and the query pixels of a row
     for part in torch.split(torch.arange(len(queries)), max(1, CHUNK // block.pixels)):
         weighted = torch.cdist(positions, positions[queries[part]]) * layer.weights[:, None]  # (N, m)
         by_key = torch.zeros(G * nk, len(part)).index_add_(0, layer.column, weighted)
-        apart.index_add_(1, which[part], by_key)
+        distances.index_add_(1, which[part], by_key)
     total = torch.zeros(heads)
     for part, chosen in split_rows(rows, heads * nk):
         P = layer.token_rows(pick_pixels(layer)[chosen])  # (heads, m, nk)
-        total += (P * apart.view(G, nk, len(rows))[chosen // nq, :, part]).sum((1, 2))
+        total += (P * distances.view(G, nk, len(rows))[chosen // nq, :, part]).sum((1, 2))
     return total / len(queries)
 
 

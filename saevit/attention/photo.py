@@ -31,7 +31,7 @@ def find_shipped_photo() -> Path:
 
 
 def list_images(paths: Iterable[Path]) -> list[Path]:
-    """Return image files. A folder stands for its image files by name, without hidden ones.
+    """Return image files; a folder is replaced by its image files, sorted by name, without hidden files.
 
     Raises:
         OptionError: a path does not exist or cannot be read, or a folder has no images.

@@ -78,7 +78,11 @@ class Engine:
         }
 
     def load_tensors(self, tensors: dict[str, Any]) -> None:
-        """Load what `tensors` returned in an earlier process."""
+        """Load what `tensors` returned in an earlier process.
+
+        Raises:
+            OptionError: the tensors do not fit this network or optimizer.
+        """
         try:
             self.net.load_state_dict(tensors["model"])
             if self.ema is not None:

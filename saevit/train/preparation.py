@@ -60,7 +60,11 @@ class PreparedRun:
         )
 
     def check_state(self, state: TrainingState) -> TrainingState:
-        """Return the stored state, if the data and the number of processes are those of its run."""
+        """Return the stored state.
+
+        Raises:
+            OptionError: the data, the number of processes or the updates differ from those of its run.
+        """
         if not state.is_begun:  # it may come from a recipe file only
             return replace(self.new_state(state.base), run=state.run, started=state.started)
         if self.sizes.processes != state.processes:

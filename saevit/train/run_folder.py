@@ -138,7 +138,11 @@ def write_best(folder: Path, state: TrainingState, about: About, engine: Engine)
 
 
 def save_state(state: TrainingState, path: Path) -> None:
-    """Write a state; the file appears only when it is complete, and an earlier one stays until then."""
+    """Write a state; the file appears only when it is complete, and an earlier one stays until then.
+
+    Raises:
+        OptionError: the folder or the disk refuses the file.
+    """
     tensors = state.tensors or {}
     facts = asdict(replace(state, tensors=None)) | {NETWORK: saevit.NETWORK, FORMS: dict(list_forms(tensors))}
     data = io.BytesIO()  # torch.save turns the OSError of a full disk into another error
@@ -147,7 +151,11 @@ def save_state(state: TrainingState, path: Path) -> None:
 
 
 def load_state(path: Path) -> TrainingState:
-    """Read a state; JSON keeps every float to the last bit."""
+    """Read a state; JSON keeps every float to the last bit.
+
+    Raises:
+        OptionError: the file cannot be read, or is of another program, version or definition of the network.
+    """
     option = f"--resume: {printable(str(path))}"
     content = read_bytes(path, most=MAX_BYTES)
     try:
