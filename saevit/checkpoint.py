@@ -163,7 +163,7 @@ def read_description(label: str, text: str, tensors: Mapping[str, Tensor]) -> Ab
 
 
 def check_network(file: str, model: str, definition: object) -> None:
-    """Check that weights of a variant are of the current definition of the network; None: the file names none.
+    """Check that weights of a variant are of the current definition of the network (None: not named).
 
     Raises:
         OptionError: the network had another definition.
