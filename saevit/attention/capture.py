@@ -63,7 +63,7 @@ def copy_products(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Scores | None:
-    """Copy the arguments of `scaled_dot_product_attention`; None: causal attention, which is not of images."""
+    """Copy the arguments of `scaled_dot_product_attention`; None: causal attention, not of images."""
     if is_causal or q.ndim != 4:
         return None
     if attn_mask is not None and attn_mask.dtype == torch.bool:
