@@ -7,11 +7,11 @@ could explain is "not resolved". Names of models are short (see `short_names`), 
 import math
 from collections.abc import Mapping, Sequence
 
-from saevit.compare.comparison import Candidate, Comparison
+from saevit.comparing.comparison import Candidate, Comparison
 from saevit.explore.exploration import CountedVariant, Exploration
 from saevit.explore.question import QUANTITIES, Limit
 from saevit.explore.solve import MULTIPLIERS, KeyStep, Sensitivity, Solution
-from saevit.profile import Profile, ProfileRow
+from saevit.profiling import Profile, ProfileRow
 from saevit.report.metrics import is_comparable, is_resolved
 from saevit.report.units import LONGEST, digits, giga, milliseconds, percent, short_names
 from saevit.runs.statistics import Ratio, ratio

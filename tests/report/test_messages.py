@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from saevit.compare.comparison import Candidate, Comparison
+from saevit.comparing.comparison import Candidate, Comparison
 from saevit.explore.exploration import count_variant
 from saevit.explore.solve import Sensitivity, find_sensitivity, solve
-from saevit.profile import Profile, profile
+from saevit.profiling import Profile, profile
 from saevit.report.messages import (
     summarize_breakdown,
     summarize_comparison,
