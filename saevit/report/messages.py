@@ -86,8 +86,8 @@ def describe_growth(models: Sequence[Candidate], names: Mapping[str, str]) -> st
     """Return which model is the fastest, and how time grows with MACs up to the slowest one."""
     if len(models) == 1:
         (one,) = models
-        time = f"takes {milliseconds(one.seconds)} ms per image at" if one.seconds else "has"
-        return f"{names[one.model]} {time} {giga(one.macs or 0)} GMACs."
+        figures = f"takes {milliseconds(one.seconds)} ms per image at" if one.seconds else "has"
+        return f"{names[one.model]} {figures} {giga(one.macs or 0)} GMACs."
     number = plural(len(models), name_kind(models))
     if not models[0].samples:
         small, *_, large = sorted(models, key=lambda c: c.macs or 0)
