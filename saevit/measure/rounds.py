@@ -261,7 +261,7 @@ def _warm(entry: _Entry, min_time: float) -> bool:
     wanted, batch = entry.batch_size, conditions.batch_size
     notes = (
         f"out of memory at batch {wanted}: measured at {batch}" if batch < wanted else None,
-        None if warm.steady else f"not steady after {seconds:.1f} s of warm-up",
+        None if warm.steady else f"timings still drift after {seconds:.1f} s of warm-up",
         precision_note(conditions),
     )
     entry.subject = replace(

@@ -364,7 +364,7 @@ def test_a_subject_that_never_gets_steady_says_so(clock: Clock) -> None:
         return 0.2 if flip[0] else 0.4
 
     run = measure([subject("a", clock, restless)], rounds=1, min_time=0.1)
-    assert run.timed[0].notes[0].startswith("not steady after")
+    assert run.timed[0].notes[0].startswith("timings still drift after")
 
 
 def test_real_models_are_told_apart() -> None:
