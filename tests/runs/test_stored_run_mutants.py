@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from saevit.compare.compare import comparison_of
-from saevit.compare.comparison import accuracies_of, add_hints, choose_accuracies
+from saevit.comparing.compare import comparison_of
+from saevit.comparing.comparison import accuracies_of, add_hints, choose_accuracies
 from saevit.errors import OptionError, SaevitError
 from saevit.report.columns import Table
 from saevit.report.html.page import report_html

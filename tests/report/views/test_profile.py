@@ -11,7 +11,7 @@ import pytest
 
 from saevit.count.receipt import ReceiptLine
 from saevit.measure.timing import TimingOptions
-from saevit.profile import Profile, ProfileRow, profile
+from saevit.profiling import Profile, ProfileRow, profile
 from saevit.report.columns import Table
 from saevit.report.units import digits, milliseconds
 from saevit.report.views.profile import tabulate_profile, write_profile_csv, write_profile_json
