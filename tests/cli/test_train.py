@@ -286,7 +286,7 @@ def test_other_data_are_refused_and_nothing_is_written(
     assert run_command(["train", "--resume", "run"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert (
-        "(train) is not what the run began with: class red removed, class zebra added; restore the data"
+        "(train) has changed since the run began: class red removed, class zebra added; restore the data"
         in line
     )
     assert {path.name: path.read_bytes() for path in (here / "run").iterdir()} == kept
@@ -413,7 +413,7 @@ def test_two_processes_are_one_with_twice_the_batch(
         assert one["val_top1"] == two["val_top1"]
     capsys.readouterr()
     assert run_command(["train", "--resume", "two"]) == 2
-    assert "the run uses 2 processes, not 1" in capsys.readouterr().err
+    assert "the run began with 2 processes, not 1" in capsys.readouterr().err
 
 
 def test_the_recipe_with_its_sources(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -453,7 +453,7 @@ def test_the_recipe_with_its_sources(here: Path, capsys: pytest.CaptureFixture[s
         (["--set", "classes=7"], "has 7 classes and --data"),
         (["--output", "full"], "--output full is not empty: --overwrite replaces it"),
         (["--output", "file"], "--output file is a file: name a folder"),
-        (["--resume", "squares"], "there is no last.pt in it"),
+        (["--resume", "squares"], "it contains no last.pt"),
         (["--resume", "squares", "--epochs", "3", "--seed", "1"], "leave --epochs, --seed out"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
