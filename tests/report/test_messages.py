@@ -197,7 +197,7 @@ def test_the_message_of_attention_names_the_most_concentrated_stage(attention: A
 def test_the_message_of_a_pattern_holds_for_any_weights(attention: Attention) -> None:
     random = replace(attention, model="net")
     assert summarize_attention([random], "pattern") == (
-        "Random weights: the colours carry no meaning. net computes 0.08 %, 1.23 %, 11.11 % and 100 % of the "
+        "Random weights: the colours carry no meaning. net computes 0.08 %, 1.23 %, 2.56 % and 100 % of the "
         "dense attention scores in stages 1 to 4."
     )
 
@@ -205,7 +205,8 @@ def test_the_message_of_a_pattern_holds_for_any_weights(attention: Attention) ->
 @pytest.mark.parametrize("view", ["overview", "query", "rollout"])
 def test_random_weights_come_first_and_no_map_is_described(view: str, attention: Attention) -> None:
     assert summarize_attention([replace(attention, model="net")], view) == (
-        "Random weights: the maps carry no meaning. net samples in stages 1 to 3 (sparsity 88.89 % to 99.92 %)."
+        "Random weights: the maps carry no meaning. net samples in stages 1 to 3 "
+        "(sparsity 97.44 % to 99.92 %)."
     )
     both = [replace(attention, model="net"), replace(attention, model="other", is_random=False)]
     assert summarize_attention(both, view).startswith("Random weights of net: the maps carry no meaning. net")
