@@ -16,7 +16,7 @@ from saevit.measure.conditions import DTYPES, LAYOUTS, example_input, place_netw
 from saevit.measure.rounds import TimedModel, measure
 from saevit.measure.timing import TimingOptions
 from saevit.model.fold import fold
-from saevit.profile import profile
+from saevit.profiling import profile
 from saevit.train.state import TrainingRun
 from tests.measure.conftest import CONDITIONS
 from tests.model.networks import SMALL, SWITCHES, error, noise, trained

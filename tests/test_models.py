@@ -26,7 +26,7 @@ from saevit.models import (
     load_network,
     read_about,
 )
-from saevit.profile import profile
+from saevit.profiling import profile
 from saevit.variant import PRESETS, VariantSpec, parse
 
 TEXT = "saevit_pico:dims=16-24-32-40,heads=2,rates=8-4-2-1,ratios=2,depths=1"

@@ -5,7 +5,7 @@ Colours differ in lightness as well as in hue, and the bars of MACs are hatched,
 
 from typing import TYPE_CHECKING, Any
 
-from saevit.profile import Profile, ProfileRow
+from saevit.profiling import Profile, ProfileRow
 from saevit.report.figure import new_figure, own_settings, text_width, wrap_text
 from saevit.report.latencies import describe_machine
 from saevit.report.units import cut, giga, milliseconds, scaled

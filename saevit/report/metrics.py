@@ -8,7 +8,7 @@ from itertools import permutations
 import numpy as np
 from numpy.typing import NDArray
 
-from saevit.compare.comparison import Candidate, Comparison
+from saevit.comparing.comparison import Candidate, Comparison
 from saevit.errors import OptionError, nearest
 from saevit.explore.pareto import Direction, pareto_front
 from saevit.report.units import cut

@@ -54,6 +54,11 @@ def lay_out(view: View, width: int | None = None, *, explain: bool = False) -> l
     return lines + [Line(text, "note") for note in notes for text in wrap(note, width, "* ")]
 
 
+def write_text(view: View, width: int | None = None, *, explain: bool = False) -> str:
+    """Return the lines of a view as one text (see `lay_out`)."""
+    return "".join(f"{line.text}\n" for line in lay_out(view, width, explain=explain))
+
+
 def lay_out_table(table: Table, width: int | None = None) -> list[Line]:
     """Return the lines of a table without its notes."""
     lines = [Line(text, "title") for text in wrap(table.title, width)]

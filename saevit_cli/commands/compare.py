@@ -14,7 +14,7 @@ from saevit.errors import OptionError
 from saevit_cli import display, options, output, readers
 
 if TYPE_CHECKING:
-    from saevit.compare.comparison import Comparison, MeasuredOn
+    from saevit.comparing.comparison import Comparison, MeasuredOn
 
 PUBLISHED = "published"
 AXES = ("gmacs", "latency")  # of the plot and the fronts, by default
@@ -121,8 +121,8 @@ def compare(
     overwrite: options.Overwrite = False,
 ) -> int:
     """Compare models: exact counts, one interleaved timing run, published accuracies."""
-    from saevit.compare.compare import DEFAULT_MODELS, expected, resolve_models
-    from saevit.compare.compare import compare as compare_models
+    from saevit.comparing.compare import DEFAULT_MODELS, expected, resolve_models
+    from saevit.comparing.compare import compare as compare_models
     from saevit.measure.timing import TimingOptions
     from saevit.report.columns import View
     from saevit.report.figure import FORMATS
@@ -205,8 +205,8 @@ def read_comparison(
     path: Path, models: list[str], reference: str | None, top1: str | None, store: Path | None
 ) -> "Comparison":
     """Read a stored run as a comparison, by default with the accuracies that it was shown with."""
-    from saevit.compare.compare import comparison_of
-    from saevit.compare.comparison import accuracies_of
+    from saevit.comparing.compare import comparison_of
+    from saevit.comparing.comparison import accuracies_of
     from saevit.runs.store import read_run
 
     run = read_run(path)
@@ -221,7 +221,7 @@ def find_accuracies(
     top1: str | None, store: Path | None, definition: int = saevit.NETWORK
 ) -> "MeasuredOn | None":
     """Return the evaluations that --top1 names, of one definition of the network; None is published ones."""
-    from saevit.compare.comparison import choose_accuracies
+    from saevit.comparing.comparison import choose_accuracies
     from saevit.runs.evaluation import list_top1s
 
     if top1 in (None, PUBLISHED):
@@ -231,7 +231,7 @@ def find_accuracies(
 
 def hint_evaluations(result: "Comparison", store: Path | None) -> "Comparison":
     """Return a comparison of published accuracies with hints at evaluations of its models in the store."""
-    from saevit.compare.comparison import add_hints
+    from saevit.comparing.comparison import add_hints
     from saevit.runs.evaluation import list_top1s
 
     if result.top1_on:

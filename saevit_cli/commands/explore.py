@@ -88,7 +88,7 @@ def explore(
     if sensitivity:
         refuse_choices("--sensitivity", choices)
         return show_sensitivity(base, img_size, outputs)
-    from saevit.compare.compare import resolve_models
+    from saevit.comparing.compare import resolve_models
     from saevit.explore.question import Search, choose_method
     from saevit.measure.timing import TimingOptions
 
@@ -298,7 +298,7 @@ def measure_best(
     outputs: output.Outputs,
 ) -> int:
     """Time the best variants, interleaved with a reference, and show their predicted order beside it."""
-    from saevit.compare.compare import compare
+    from saevit.comparing.compare import compare
     from saevit.report.columns import View
     from saevit.report.views.compare import tabulate_comparison
     from saevit.report.views.explore import predicted_table

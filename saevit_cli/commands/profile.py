@@ -46,7 +46,7 @@ def profile(
 ) -> int:
     """Count one model exactly, time it, and show the cost of each part."""
     from saevit.measure.timing import TimingOptions
-    from saevit.profile import profile
+    from saevit.profiling import profile
     from saevit.report.breakdown_plot import breakdown_figure
     from saevit.report.columns import View
     from saevit.report.figure import FORMATS, save_figure

@@ -12,7 +12,7 @@ from saevit.baselines.groups import expand_model
 from saevit.baselines.published import Published, load_rows
 from saevit.errors import MeasureError, MissingPackageError, OptionError
 from saevit.measure.timing import TimingOptions
-from saevit.profile import profile
+from saevit.profiling import profile
 from saevit.variant import PRESETS
 
 ROWS = [row for row in load_rows() if row.birder_name]

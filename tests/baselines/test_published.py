@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from saevit.baselines import birder_models
 from saevit.baselines.published import TABLE, Published, find_row, load_rows
 from saevit.decode import decode
-from saevit.profile import profile
+from saevit.profiling import profile
 
 TEXT = resources.files("saevit.baselines").joinpath(TABLE).read_text(encoding="utf-8")
 TIMM_ROWS = [row for row in load_rows() if row.timm_name]

@@ -9,7 +9,7 @@ import torch
 from saevit.errors import MeasureError, OptionError
 from saevit.machine import HELD
 from saevit.measure.timing import TimingOptions
-from saevit.profile import profile
+from saevit.profiling import profile
 
 pytest.importorskip("torchvision", exc_type=RuntimeError, reason="torchvision does not match this torch")
 

@@ -111,7 +111,7 @@ def test_readme_commands_run(
         pytest.importorskip("torchvision", exc_type=RuntimeError)
     # What a command builds is tested elsewhere; here every model it names is as cheap as one variant.
     cheap = model_costs.count_variant(PRESETS["saevit_pico"], (224, 224))
-    monkeypatch.setattr("saevit.compare.compare.count_model", lambda model, img_size: (cheap, {}))
+    monkeypatch.setattr("saevit.comparing.compare.count_model", lambda model, img_size: (cheap, {}))
     monkeypatch.setenv("SAEVIT_STORE", str(tmp_path))
     keep_a_run(tmp_path)
     if trained := next((argument for argument in arguments if argument.endswith(".safetensors")), None):

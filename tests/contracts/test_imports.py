@@ -17,7 +17,7 @@ LIGHT = ("saevit.variant", "saevit.count.ops", "saevit.count.cost")
 ORDER = (  # a part imports only parts that come before it; docs/architecture.md has the same order
     *("errors", "text", "decode", "files", "images", "machine", "weight_files", "checkpoint"),
     *("variant", "model", "runs", "count", "baselines", "models", "export", "measure"),
-    *("profile", "compare", "explore", "attention", "train", "report"),
+    *("profiling", "comparing", "explore", "attention", "train", "report"),
 )
 
 

@@ -11,7 +11,7 @@ from saevit.attention.look import Choice, look_at
 from saevit.attention.network import open_network
 from saevit.attention.photo import find_shipped_photo
 from saevit.measure.breakdown import ModuleTimes
-from saevit.profile import Profile, profile
+from saevit.profiling import Profile, profile
 from saevit.runs.record import Conditions, Environment
 from saevit.runs.run import TWIN, Run, Subject
 from saevit.variant import parse

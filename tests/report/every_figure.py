@@ -10,7 +10,7 @@ from saevit.attention.look import Choice, look_at
 from saevit.attention.network import open_network
 from saevit.attention.photo import find_shipped_photo
 from saevit.explore.solve import find_sensitivity
-from saevit.profile import profile
+from saevit.profiling import profile
 from saevit.report.attention_figure import attention_figure
 from saevit.report.breakdown_plot import breakdown_figure
 from saevit.report.explore_figures import front_figure, tornado_figure

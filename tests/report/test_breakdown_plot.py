@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from saevit.profile import Profile, profile
+from saevit.profiling import Profile, profile
 from saevit.report.breakdown_plot import MOST_ROWS, breakdown_figure
 from saevit.report.figure import FORMATS, save_figure
 

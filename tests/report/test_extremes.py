@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from saevit.compare.comparison import Accuracy, Candidate, Comparison
+from saevit.comparing.comparison import Accuracy, Candidate, Comparison
 from saevit.errors import OptionError
 from saevit.report.figure import save_figure, scale_axis
 from saevit.report.html.page import report_html

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saevit.compare.comparison import Accuracy, Candidate, Comparison
+from saevit.comparing.comparison import Accuracy, Candidate, Comparison
 from saevit.report.html.page import report_html
 from saevit.report.metrics import METRICS
 from saevit.report.views.compare import tabulate_comparison, write_comparison_csv, write_comparison_json

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from saevit.compare.comparison import Candidate, Comparison
+from saevit.comparing.comparison import Candidate, Comparison
 from saevit.report.columns import NONE
 from saevit.report.html.page import report_html
 from saevit.report.metrics import COSTS, METRICS, find_front

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from saevit.compare.comparison import Accuracy, Candidate
+from saevit.comparing.comparison import Accuracy, Candidate
 from saevit.errors import OptionError
 from saevit.report.metrics import (
     COSTS,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from xml.etree.ElementTree import Element, tostring
 
-from saevit.compare.comparison import Comparison
+from saevit.comparing.comparison import Comparison
 from saevit.report.units import milliseconds, percent, short_names
 from saevit.runs.statistics import quantile, summarize
 from saevit.text import printable

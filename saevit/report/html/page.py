@@ -12,7 +12,7 @@ from typing import Any, Literal
 from xml.etree.ElementTree import Element
 
 from saevit import __version__
-from saevit.compare.comparison import Candidate, Comparison
+from saevit.comparing.comparison import Candidate, Comparison
 from saevit.report.columns import NONE, Column, Table
 from saevit.report.html.elements import element, samples_section, write_html
 from saevit.report.latencies import describe_machine

@@ -1,5 +1,5 @@
 """The scatter plot of a comparison: points, panels with labels, captions and legend.
 
-It draws what `saevit.compare` returns, by the metrics of `saevit.report.metrics`. The command line saves the
-figure with `saevit.report.figure`.
+It draws what `saevit.comparing` returns, by the metrics of `saevit.report.metrics`. The command line saves
+the figure with `saevit.report.figure`.
 """

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from saevit.compare.comparison import Candidate, Comparison
+from saevit.comparing.comparison import Candidate, Comparison
 from saevit.report.latencies import describe_machine
 from saevit.report.metrics import LEAST, METRICS, Disagreement
 from saevit.report.scatter.points import ScatterPanel, is_of_other_size

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from saevit.compare.comparison import Candidate, Comparison
+from saevit.comparing.comparison import Candidate, Comparison
 from saevit.errors import OptionError
 from saevit.report.metrics import COSTS, METRICS, check_axes, find_front, is_comparable, metric_label
 from saevit.report.units import short_names

@@ -7,7 +7,7 @@ inches; text sizes are in points.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from saevit.compare.comparison import Comparison
+from saevit.comparing.comparison import Comparison
 from saevit.report.figure import (
     GREY,
     LINE_HEIGHT,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from saevit.compare.comparison import Accuracy, Candidate, Comparison
+from saevit.comparing.comparison import Accuracy, Candidate, Comparison
 from saevit.report.columns import (
     Column,
     Table,

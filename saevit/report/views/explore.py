@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from saevit.compare.comparison import Comparison
+from saevit.comparing.comparison import Comparison
 from saevit.errors import need
 from saevit.explore.exploration import CountedVariant, Exploration
 from saevit.explore.question import QUANTITIES

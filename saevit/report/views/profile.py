@@ -3,7 +3,7 @@
 from dataclasses import asdict, replace
 
 from saevit.count.receipt import ReceiptLine
-from saevit.profile import Profile, ProfileRow
+from saevit.profiling import Profile, ProfileRow
 from saevit.report.columns import (
     NONE,
     Column,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saevit.compare.comparison import Accuracy, Candidate, Comparison
+from saevit.comparing.comparison import Accuracy, Candidate, Comparison
 from saevit.errors import OptionError
 from saevit.report.figure import FORMATS, save_figure
 from saevit.report.scatter.scatter_plot import scatter_figure

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from saevit.compare.comparison import Candidate, Comparison
+from saevit.comparing.comparison import Candidate, Comparison
 from saevit.errors import MissingPackageError
 from saevit.explore.exploration import Exploration, count_answer
 from saevit.explore.question import Question, Search, read_limit

@@ -7,7 +7,7 @@ from dataclasses import replace
 from saevit.baselines import published
 from saevit.baselines.adapters import map_same_networks
 from saevit.baselines.published import Published
-from saevit.compare.comparison import Accuracy, Candidate, Comparison, MeasuredOn
+from saevit.comparing.comparison import Accuracy, Candidate, Comparison, MeasuredOn
 from saevit.count.model_costs import ModelCosts
 from saevit.errors import SaevitError
 from saevit.models import is_baseline

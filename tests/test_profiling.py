@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from saevit.errors import MemoryLimitError, OptionError, SpecError
 from saevit.measure.timing import TimingOptions
-from saevit.profile import Profile, profile
+from saevit.profiling import Profile, profile
 from saevit.report.views.profile import tabulate_profile
 from saevit.runs.statistics import ratio
 from saevit.runs.store import Writer, read_run

@@ -6,7 +6,7 @@ from typing import Any
 
 from saevit.baselines import groups
 from saevit.baselines.adapters import map_same_networks
-from saevit.compare.candidates import (
+from saevit.comparing.candidates import (
     add_counts,
     candidate_of,
     join_run,
@@ -14,7 +14,7 @@ from saevit.compare.candidates import (
     normalize,
     record_figures,
 )
-from saevit.compare.comparison import Candidate, Comparison, MeasuredOn
+from saevit.comparing.comparison import Candidate, Comparison, MeasuredOn
 from saevit.count.model_costs import ModelCosts
 from saevit.errors import MemoryLimitError, OptionError, SaevitError, nearest
 from saevit.measure.progress import NextStep, Tell

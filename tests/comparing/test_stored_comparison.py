@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from saevit.compare.candidates import record_figures
-from saevit.compare.compare import compare, comparison_of, resolve_models
+from saevit.comparing.candidates import record_figures
+from saevit.comparing.compare import compare, comparison_of, resolve_models
 from saevit.errors import OptionError
 from saevit.measure.timing import TimingOptions
-from saevit.profile import profile
+from saevit.profiling import profile
 from saevit.report.views.compare import write_comparison_json
 from saevit.runs.store import Writer, read_run
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import saevit
-from saevit.compare.compare import compare, comparison_of, resolve_models
-from saevit.compare.comparison import MeasuredOn, accuracies_of, add_hints, choose_accuracies, network_key
+from saevit.comparing.compare import compare, comparison_of, resolve_models
+from saevit.comparing.comparison import MeasuredOn, accuracies_of, add_hints, choose_accuracies, network_key
 from saevit.errors import OptionError
 from saevit.measure.timing import TimingOptions
 from saevit.report.metrics import find_front

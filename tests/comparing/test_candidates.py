@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from saevit.baselines import published
-from saevit.compare.candidates import accuracy_of, candidate_of
+from saevit.comparing.candidates import accuracy_of, candidate_of
 
 
 @pytest.mark.parametrize(

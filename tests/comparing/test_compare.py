@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from saevit.compare.compare import compare, resolve_models
-from saevit.compare.comparison import Candidate, Comparison
+from saevit.comparing.compare import compare, resolve_models
+from saevit.comparing.comparison import Candidate, Comparison
 from saevit.errors import OptionError
 from saevit.measure.timing import TimingOptions
 from saevit.report.metrics import sort_candidates
