@@ -17,12 +17,12 @@ CASES = [
     (["profile", f"{TINY}:widht=2"], "'widht' is not a key: did you mean width"),
     (["profile", f"{TINY}:"], "ends after its colon: add key=value"),
     (["profile", f"{TINY}:width"], "'width' is not key=value"),
-    (["profile", f"{TINY}:rates=0"], "rates[0]=0 is out of range: nearest is 1"),
+    (["profile", f"{TINY}:rates=0"], "rates1=0 is out of range: nearest is 1"),
     (
         ["profile", f"{TINY}:rates=3-3"],
         "rates=3-3 has 2 values: give 4 values, one per stage, or one for all",
     ),
-    (["profile", f"{TINY}:heads=5"], "num_heads[0]=5 does not divide dims[0]=48: nearest are 4 or 6 heads"),
+    (["profile", f"{TINY}:heads=5"], "heads1=5 does not divide dims1=48: nearest are 4 or 6 heads"),
     (["profile", f"{TINY}:act=swish"], "act=swish is not available: did you mean hardswish?"),
     (["profile", f"{TINY}:classes=-1"], "num_classes=-1 is out of range: nearest is 0"),
     (["profile", f"{TINY}:width=1,width=2"], "'width' is given twice"),
@@ -45,8 +45,11 @@ CASES = [
         ["profile", "--batch-size", "1000000", "--device", "cpu"],
         "GB are free on cpu: nearest is --batch-size",
     ),
-    (["profile", "--img-size", "16"], "img_size 16,16: 16 px is out of range, nearest is 32"),
-    (["profile", "--img-size", "224,224,3"], "--img-size 224,224,3: 3 numbers, give N or H,W"),
+    (["profile", "--img-size", "16"], "img_size 16x16: 16 px is out of range, nearest is 32"),
+    (
+        ["profile", "--img-size", "224,224,3"],
+        "--img-size 224,224,3: 3 numbers, give one side or HxW, such as 224x192",
+    ),
     (["profile", "--img-size", "big"], "--img-size big: whole numbers joined by commas, for example 224,224"),
     (["profile", "--batch-size", "0"], "--batch-size 0: a whole number from 1 to 1,000,000"),
     (["profile", "--batch-size", "1,1"], "--batch-size 1,1: name every batch size once"),
@@ -98,7 +101,7 @@ def test_one_line_and_exit_code_2(saevit: Run, tmp_path: Path, arguments: list[s
 def test_cuda_without_cuda(saevit: Run) -> None:
     done = saevit("profile", "--device", "cuda")
     assert done.returncode == 2
-    assert "device 'cuda' is not here: torch" in done.stderr
+    assert "device 'cuda' is not available: torch" in done.stderr
     assert "offers auto or cpu" in done.stderr
 
 
