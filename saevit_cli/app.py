@@ -17,7 +17,6 @@ from saevit.errors import OptionError, SaevitError
 from saevit.files import expand
 from saevit.text import abbreviated
 from saevit_cli import display, terminal
-from saevit_cli.options import with_style
 from saevit_cli.output import FAILED, INTERRUPTED, STDOUT
 
 BAD_INPUT = 2
@@ -144,6 +143,8 @@ def refuse_unloaded() -> None:
 
 def add_command(app: typer.Typer, name: str) -> None:
     """Import the module of a command and add its function or its group of commands."""
+    from saevit_cli.options import with_style
+
     module, function = FUNCTIONS.get(name, (name, name))
     command = getattr(import_module(f"saevit_cli.commands.{module}"), function)
     if isinstance(command, typer.Typer):
