@@ -149,6 +149,7 @@ def add_command(app: typer.Typer, name: str) -> None:
     command = getattr(import_module(f"saevit_cli.commands.{module}"), function)
     if isinstance(command, typer.Typer):
         for part in command.registered_commands:
+            part.help = unwrap(getattr(part.callback, "__doc__", ""))
             part.epilog = show_examples(f"{name} {part.name}")
             assert part.callback is not None
             part.callback = with_style(part.callback)
@@ -159,7 +160,12 @@ def add_command(app: typer.Typer, name: str) -> None:
         from saevit_cli.commands.explore_options import KeysAsOptions
 
         kind = KeysAsOptions
-    app.command(name, cls=kind, epilog=show_examples(name))(with_style(command))
+    app.command(name, cls=kind, help=unwrap(command.__doc__), epilog=show_examples(name))(with_style(command))
+
+
+def unwrap(text: str | None) -> str:
+    """Return a docstring with one line per paragraph, which the terminal then wraps."""
+    return "\n\n".join(" ".join(part.split()) for part in (text or "").split("\n\n"))
 
 
 def show_examples(name: str) -> str:
