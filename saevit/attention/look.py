@@ -14,10 +14,10 @@ from saevit.attention.findings import (
     Attention,
     AttentionBlock,
     HeadNumbers,
+    MapView,
     Photo,
     QueryPixel,
     Redundancy,
-    MapView,
 )
 from saevit.attention.maps import map_block, map_rollouts
 from saevit.attention.network import Network, list_notes, record_attention

@@ -47,8 +47,8 @@ Checkpoints = Annotated[
     options.of_model(
         "--checkpoint",
         metavar="FILE",
-        help="Weights: a .safetensors file of `saevit train`, or a file of torch.save; a second file is for the "
-        "model of --compare, or for a second copy of the same model.",
+        help="Weights: a .safetensors file of `saevit train`, or a file of torch.save; a second file is for "
+        "the model of --compare, or for a second copy of the same model.",
     ),
 ]
 Compare = Annotated[
@@ -70,9 +70,9 @@ ViewName = Annotated[
     MapView | None,
     of_map(
         "--view",
-        help="overview: tokens, weights and attention of each stage; query: attention of the pixels of --query; "
-        "pattern: the attention scores that are computed; rollout: the pixels that each stage's output comes "
-        "from [default: overview, or query with --query].",
+        help="overview: tokens, weights and attention of each stage; query: attention of the pixels of "
+        "--query; pattern: the attention scores that are computed; rollout: the pixels that each stage's "
+        "output comes from [default: overview, or query with --query].",
     ),
 ]
 Queries = Annotated[
@@ -90,8 +90,8 @@ Blocks = Annotated[
     Any,
     positions(
         "--block",
-        help="Blocks to show, counted from 1 in each stage [default: all in the table, the last of each stage in "
-        "the figure].",
+        help="Blocks to show, counted from 1 in each stage [default: all in the table, the last of each stage "
+        "in the figure].",
     ),
 ]
 Heads = Annotated[Any, positions("--head", help="Heads to show, counted from 1 [default: all].")]
@@ -114,7 +114,9 @@ Figure = Annotated[
 ]
 Json = Annotated[
     str | None,
-    options.of_output(metavar="FILE|-", help="Write all numbers of each head and image as JSON; - is stdout."),
+    options.of_output(
+        metavar="FILE|-", help="Write all numbers of each head and image as JSON; - is stdout."
+    ),
 ]
 Csv = Annotated[str | None, options.csv_option("one row per head")]
 Npz = Annotated[
@@ -194,9 +196,7 @@ def visualize_attention(
 def pair_weights(models: "list[Model]", checkpoints: list[Path]) -> "Pairs":
     """Pair each network with its weights; two files for one network make two networks."""
     if len(checkpoints) > 2:
-        raise OptionError(
-            f"--checkpoint is given {len(checkpoints)} times: at most two models can be shown"
-        )
+        raise OptionError(f"--checkpoint is given {len(checkpoints)} times: at most two models can be shown")
     if len(checkpoints) == 2 and len(models) == 1:
         models = models * 2
     return list(zip(models, [*map(readers.read_weights, checkpoints), None, None], strict=False))
@@ -221,7 +221,7 @@ def look_at_all(
 
     if not files:
         files = [find_shipped_photo()]
-        output.say(f"no --image: using {files[0].name}, which comes with matplotlib")
+        display.say(f"no --image: using {files[0].name}, which comes with matplotlib")
     networks, notes = [], list[str]()
     with display.show_progress() as tell:
         for model, checkpoint in pairs:
@@ -233,7 +233,7 @@ def look_at_all(
 
             networks.append(look_at(net, files, choice, on_image))
     for line in notes:
-        output.say(line)
+        display.say(line)
     for failure in (failure for attention in networks for failure in attention.failures):
-        output.warn(f"left out: {failure}")
+        display.warn(f"left out: {failure}")
     return networks

@@ -77,7 +77,9 @@ def view_attention(networks: Sequence[Attention], view: str, by: NumbersBy) -> V
         for one in networks
         if one.is_random
     ]
-    warnings += [f"{one.model} is shown without {', '.join(one.left_out)}" for one in networks if one.left_out]
+    warnings += [
+        f"{one.model} is shown without {', '.join(one.left_out)}" for one in networks if one.left_out
+    ]
     return View(
         result=summarize_attention(networks, view),
         warnings=tuple(dict.fromkeys(warnings)),
@@ -136,7 +138,7 @@ def write_spread(name: str, group: Group) -> str | None:
     """Write the median of a metric with its range over heads and images: `47.3 % (4.3-61.0)`."""
     values = []
     for one in group:
-        maximum = MAXIMA.get(name, lambda _: 1.0)(one.block)
+        maximum = MAXIMA[name](one.block) if name in MAXIMA else 1
         values += [value / maximum for value in one.samples[name] if maximum and not math.isnan(value)]
     if not values:
         return None
@@ -150,8 +152,8 @@ def describe_redundancy(attention: Attention) -> str:
     threshold = f"{attention.redundancy[0].threshold:g} (--similarity)"
     if all(one.suggested == 1 for one in attention.redundancy):
         return (
-            "No stage is redundant enough to sample at this threshold: the mean cosine similarity of pixels in "
-            f"a window is below {threshold}."
+            "No stage is redundant enough to sample at this threshold: the mean cosine similarity of pixels "
+            f"in a window is below {threshold}."
         )
     stages = [f"r = {one.suggested} in stage {one.stage}" for one in attention.redundancy]
     rates = attention.suggested_rates
