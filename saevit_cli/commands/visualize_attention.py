@@ -62,8 +62,8 @@ Images = Annotated[
     of_map(
         "--image",
         metavar="FILE|DIR",
-        help="Image or folder of images, repeatable; maps are of the first image, numbers are of all "
-        "[default: a photograph that comes with matplotlib].",
+        help="Image or folder of images, repeatable; maps are of the first image, numbers are of all. The "
+        "default is a photograph that comes with matplotlib.",
     ),
 ]
 ViewName = Annotated[
@@ -72,7 +72,7 @@ ViewName = Annotated[
         "--view",
         help="overview: tokens, weights and attention of each stage; query: attention of the pixels of "
         "--query; pattern: the attention scores that are computed; rollout: the pixels that each stage's "
-        "output comes from [default: overview, or query with --query].",
+        "output comes from. The default is overview, or query if --query is given.",
     ),
 ]
 Queries = Annotated[
@@ -85,22 +85,22 @@ Queries = Annotated[
     ),
 ]
 positions = partial(of_map, parser=read_positions, metavar="N,...")
-Stages = Annotated[Any, positions("--stage", help="Stages to show, counted from 1 [default: all].")]
+Stages = Annotated[Any, positions("--stage", help="Stages to show, counted from 1; the default is all.")]
 Blocks = Annotated[
     Any,
     positions(
         "--block",
-        help="Blocks to show, counted from 1 in each stage [default: all in the table, the last of each stage "
-        "in the figure].",
+        help="Blocks to show, counted from 1 in each stage; the default is all in the table and the last of each "
+        "stage in the figure.",
     ),
 ]
-Heads = Annotated[Any, positions("--head", help="Heads to show, counted from 1 [default: all].")]
+Heads = Annotated[Any, positions("--head", help="Heads to show, counted from 1; the default is all.")]
 Similarity = Annotated[
     float,
     of_map(
         parser=readers.number_reader(most=1),
         metavar="S",
-        help="Least cosine similarity of the pixels in a window for which a sampling rate is suggested.",
+        help="Suggest the largest rates at which the mean cosine similarity in a window is at least S.",
     ),
 ]
 Rows = Annotated[NumbersBy, options.of_output("--by", help="Rows of the table.")]
@@ -109,7 +109,7 @@ Figure = Annotated[
     options.of_output(
         "--output",
         metavar="FILE|DIR",
-        help="Figure to write: a .png, .svg or .pdf file, or a folder [default: MODEL-VIEW.png].",
+        help="Figure to write: a .png, .svg or .pdf file, or a folder; the default is MODEL-VIEW.png.",
     ),
 ]
 Json = Annotated[

@@ -44,12 +44,14 @@ MEANINGS = (
     "support: number of equally attended pixels that would have the same entropy, as a share of the map "
     "(100 % = uniform)",
     "distance: mean distance from a pixel to the pixels that it attends to, in pixels of the input; uniform: "
-    "the same for uniform attention",
+    "the same for uniform attention; at most 1,024 pixels are sampled",
+)
+MEANINGS_OF_MORE = (
     "entropy: normalised entropy of the attention of a pixel over the tokens (100 % = uniform); window "
     "entropy: the same for the weights in a window",
-    "top 1 %, 5 %, 10 %: share of the attention of a pixel that these strongest pixels receive",
+    "top 1 %, 5 %, 10 %: share of the attention of a pixel that these strongest pixels receive; "
+    "at most 1,024 pixels are sampled",
     "overlap: share of a head's map that is common with the other heads of its block",
-    "distance and top: means over a grid of at most 1,024 query pixels",
 )
 
 NetworkHead = tuple[Attention, HeadNumbers]
@@ -68,8 +70,8 @@ def view_attention(networks: Sequence[Attention], view: str, by: NumbersBy) -> V
     spread += ["images"] * any(len(one.images) > 1 for one in networks)
     reading = f"Median (range) over {join_words(spread)}. " if spread else ""
     reading += (
-        "Support: share of the map that a pixel effectively attends to (100 % = uniform). Distance to the "
-        "attended pixels in px, and that of uniform attention."
+        "Support: share of the map that a pixel effectively attends to (100 % = uniform). Distance: mean "
+        "distance to the attended pixels in px; uniform: the same for uniform attention."
     )
     advice = [describe_redundancy(one) for one in networks if one.redundancy]
     warnings = [
@@ -103,7 +105,13 @@ def tabulate_heads(attention: Attention, by: NumbersBy) -> Table:
         f"{attention.model}, {attention.weights}, {width} x {height} px, {images}",
         list_columns(by),
         rows,
-        (*MEANINGS, *similarities, f"the image is {attention.preparation}", *attention.notes),
+        (
+            *MEANINGS,
+            *(MEANINGS_OF_MORE if by != "stage" else ()),
+            *similarities,
+            f"the image is {attention.preparation}",
+            *attention.notes,
+        ),
     ).without_empty_columns()
 
 
