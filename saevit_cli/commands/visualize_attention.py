@@ -90,8 +90,8 @@ Blocks = Annotated[
     Any,
     positions(
         "--block",
-        help="Blocks to show, counted from 1 in each stage; the default is all in the table and the last of each "
-        "stage in the figure.",
+        help="Blocks to show, counted from 1 in each stage; the default is all in the table and the last of "
+        "each stage in the figure.",
     ),
 ]
 Heads = Annotated[Any, positions("--head", help="Heads to show, counted from 1; the default is all.")]
