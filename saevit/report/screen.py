@@ -18,7 +18,7 @@ from saevit.text import plural, printable
 Kind = Literal["result", "warning", "title", "head", "rule", "row", "note", "blank"]
 
 GAP = "  "  # between columns, and before the cells of a row whose name has a line of its own
-LEAST_TEXT = 24  # characters in a line of a column that is broken at spaces
+LEAST_TEXT = 16  # characters in a line of a column that is broken at spaces
 LONG_NAME = 0.4  # of the width: a longer first column gets a line of its own if the table does not fit
 
 

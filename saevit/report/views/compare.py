@@ -223,8 +223,8 @@ def describe_timings(comparison: Comparison, run: Run) -> list[str]:
     notes = [
         f"times: {run.rounds} interleaved rounds, started {run.started}; memory format "
         f"{run.timed[0].conditions.memory_format}",
-        "relative time: median of the ratios of each round, and its interval; below 1 is faster; not resolved: "
-        "the interval contains 1, or there are too few rounds",
+        "relative time: median of the ratios of each round, and its interval; below 1 is faster",
+        "not resolved: the interval contains 1, or there are too few rounds",
     ]
     if any(subject.conditions.folded for subject in run.timed):
         notes.append(
