@@ -168,7 +168,11 @@ def test_stages_blocks_and_heads_are_chosen() -> None:
             {"stages": [1], "heads": [2]},
             "head 2 does not exist: choose 1",
         ),
-        ("saevit_pico:dims=24,heads=1-2-3-4,attn_blocks=1", {"heads": [9]}, "head 9 does not exist: choose 1 to 4"),
+        (
+            "saevit_pico:dims=24,heads=1-2-3-4,attn_blocks=1",
+            {"heads": [9]},
+            "head 9 does not exist: choose 1 to 4",
+        ),
     ],
 )
 def test_what_is_not_there_is_refused(text: str, asked: dict[str, list[int]], message: str) -> None:
