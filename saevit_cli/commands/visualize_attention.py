@@ -54,7 +54,7 @@ Checkpoints = Annotated[
 Compare = Annotated[
     str | None,
     options.of_model(
-        metavar="VARIANT|timm:NAME",
+        metavar="MODEL",
         help="A second network on the same image, side by side with one scale of colours.",
     ),
 ]
