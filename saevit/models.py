@@ -38,6 +38,11 @@ def resolve_model(model: str | VariantSpec) -> VariantSpec | str:
     Raises:
         SaevitError: the text names nothing (names the nearest), or a variant that cannot exist.
     """
+    if not isinstance(model, str | VariantSpec):
+        raise OptionError(
+            f"an object of type {type(model).__name__} cannot be counted yet: give a variant (a SAEViT's is "
+            "network.spec), its text, timm:NAME or birder:NAME"
+        )
     if isinstance(model, VariantSpec):
         return model
     if model.partition(":")[0].strip() in PRESETS:
@@ -61,11 +66,6 @@ def count_model(
         SaevitError: a text that names nothing, a size out of range, a model that cannot be built or run.
     """
     check_img_size(img_size)
-    if not isinstance(model, str | VariantSpec):
-        raise OptionError(
-            f"an object of type {type(model).__name__} cannot be counted yet: give a variant (a SAEViT's is "
-            "network.spec), its text, timm:NAME or birder:NAME"
-        )
     named = resolve_model(model)
     if isinstance(named, VariantSpec):
         return count_variant(named, img_size), {}
