@@ -125,7 +125,7 @@ def load_network(
     from saevit.checkpoint import read_checkpoint
 
     file = read_checkpoint(checkpoint) if isinstance(checkpoint, Path) else checkpoint
-    name = resolve_model(model if model is not None else find_model_name(file))
+    name = find_model_name(file) if model is None else resolve_model(model)
     said = file.about if file else None
     size = img_size or (said.img_size if said else IMG_SIZE)
     if file is None:
@@ -237,7 +237,7 @@ def read_timm_model(model: str) -> LibraryModel:
     """
     library = read_library_model(model)
     if library is None or library.adapter.PREFIX != timm_models.PREFIX:
-        raise OptionError(f"{model} cannot be used here: only profile and compare take models of birder")
+        raise OptionError(f"{model} cannot be used here: name a variant or a timm model")
     return library
 
 

@@ -135,9 +135,9 @@ def test_the_hash_is_of_the_bytes_that_were_loaded(tmp_path: Path) -> None:
         ),
         (
             "saevit_pica",
-            "names a network that does not exist: 'saevit_pica' is not a preset: did you mean saevit_pico",
+            "names a network that does not exist: 'saevit_pica' is not a model: did you mean saevit_pico",
         ),
-        ("birder:edgevit_xs", "names a network that does not exist: 'birder' is not a preset"),
+        ("birder:edgevit_xs", "names a network that does not exist: birder:edgevit_xs cannot be used here"),
         (f"{TEXT},classes=9", "is of another network: 2 of another shape, first head.fc.weight"),
     ],
 )

@@ -11,9 +11,17 @@ from tests.cli.conftest import Run
 
 TINY = "saevit_tiny"
 CASES = [
-    (["profile", "saevit_tny"], "'saevit_tny' is not a preset: did you mean saevit_tiny"),
-    (["profile", ""], "is not a preset: choose from saevit_pico"),
-    (["profile", "resnet50"], "'resnet50' is not a preset: choose from saevit_pico"),
+    (["profile", "saevit_tny"], "'saevit_tny' is not a model: did you mean saevit_tiny"),
+    (["profile", ""], "a model's name is empty: for example saevit_tiny"),
+    (["profile", "swin_tiny"], "'swin_tiny' is not a model: did you mean swin_tiny_patch4_window7_224?"),
+    (["profile", "--dtype", "fp64"], "--dtype 'fp64' is not available: did you mean fp16?"),
+    (["profile", "--by", "layer"], "--by 'layer' is not available: choose from stage, block, module"),
+    (["profile", "resnet18", "--width", "2"], "width cannot be set on timm:resnet18: only SAEViT variants"),
+    (
+        ["profile", "resnet18:classes=5", "--classes", "9"],
+        "given in timm:resnet18:classes=5 and as an option",
+    ),
+    (["export", "--checkpoint", "a.pth", "--classes", "9"], "name its model too, or leave --width"),
     (["profile", f"{TINY}:widht=2"], "'widht' is not a key: did you mean width"),
     (["profile", f"{TINY}:"], "ends after its colon: add key=value"),
     (["profile", f"{TINY}:width"], "'width' is not key=value"),

@@ -428,7 +428,7 @@ def test_the_recipe_with_its_sources(here: Path, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["saevit_pco"], "'saevit_pco' is not a preset: did you mean saevit_pico"),
+        (["saevit_pco"], "'saevit_pco' is not a model: did you mean saevit_pico"),
         (["timm:resnt18"], "timm:resnt18 is not a timm model: did you mean resnet18"),
         (["birder:edgevit_xs"], "cannot be trained here"),
         (["--data", "nowhere"], "nowhere"),

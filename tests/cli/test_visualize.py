@@ -124,7 +124,7 @@ def test_chosen_stages_blocks_and_heads(here: Path, capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["saevit_tny"], "'saevit_tny' is not a preset: did you mean saevit_tiny"),
+        (["saevit_tny"], "'saevit_tny' is not a model: did you mean saevit_tiny"),
         (["timm:resnet18"], "there is no attention to show"),
         (["timm:vit_tiny_patch16_225"], "did you mean"),
         (["birder:edgevit_xs"], "attention can be shown of SAEViT variants and of timm:NAME"),
@@ -157,7 +157,7 @@ def test_chosen_stages_blocks_and_heads(here: Path, capsys: pytest.CaptureFixtur
         (["--npz", "a.zip"], "--npz a.zip has no known ending"),
         (["--json", "-", "--csv", "-"], "cannot both go to stdout"),
         (["timm:vit_tiny_patch16_224", "--width", "2"], "width cannot be set on timm:"),
-        (["--compare", "saevit_tny"], "'saevit_tny' is not a preset"),
+        (["--compare", "saevit_tny"], "'saevit_tny' is not a model"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
