@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saevit.errors import MemoryLimitError, OptionError, SpecError
+from saevit.errors import MemoryLimitError, OptionError
 from saevit.measure.timing import TimingOptions
 from saevit.profiling import Profile, profile
 from saevit.report.views.profile import tabulate_profile

@@ -22,9 +22,9 @@ from saevit.baselines import birder_models, timm_models
 from saevit.baselines.adapters import LibraryModel, read_library_model
 from saevit.baselines.published import Published, find_row, load_rows
 from saevit.errors import OptionError, nearest
-from saevit.text import abbreviated
 
 OURS = "saevit"  # how the name of each preset begins
+LONGEST = 60  # characters of a name in an error
 BAND = 0.25  # of a class's budget, either way
 MOBILE_GMACS = 0.6
 
@@ -183,6 +183,5 @@ def describe_unknown(name: str, others: Collection[str]) -> OptionError:
         return OptionError("a model's name is empty: for example saevit_tiny or resnet18")
     published = [row.model_id.partition(".")[0] if row.timm_name else row.model_id for row in load_rows()]
     of_timm = [] if name.startswith(OURS) else timm_models.list_names()
-    return OptionError(
-        f"{abbreviated(name)!r} is not a model: {nearest(name, [*others, *published, *of_timm])}"
-    )
+    shown = name if len(name) <= LONGEST else f"{name[:LONGEST]}..."
+    return OptionError(f"{shown!r} is not a model: {nearest(name, [*others, *published, *of_timm])}")
