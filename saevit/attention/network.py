@@ -20,7 +20,7 @@ from saevit.variant import VariantSpec
 
 MIX_NOTE = (
     "sampling=mix weighs each channel separately: the weight of a pixel is the mean over channels of "
-    "|alpha| / m, with m the pixels of the window, plus |beta| for the maximum, scaled to 1 in each window"
+    "|alpha| / m (m: pixels of the window), plus |beta| for the maximum, scaled to 1 in each window"
 )
 
 
@@ -96,8 +96,7 @@ def list_notes(layers: list[Layer]) -> tuple[str, ...]:
     if outside:
         share = sum(outside) / len(outside) * 100
         notes.append(
-            f"attention to class tokens, {share:.1f} % of the attention of a pixel on average, is left out: "
-            "the rest is scaled to 1"
+            f"attention to class tokens ({share:.1f} % on average) is left out, and the rest is scaled to 1"
         )
     if "reduction" in samplings:
         notes.append("keys are regions of r x r pixels; the pixels of a region share its attention evenly")
