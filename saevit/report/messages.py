@@ -319,7 +319,10 @@ def describe_concentration(attention: Attention) -> str:
     where = f"Attention is most concentrated in stage {stage}: a"
     if len({one.block.stage for one in attention.numbers}) == 1:
         where = f"In stage {stage}, a"
-    return f"{where} pixel attends to {percent(share, 0)} of the map, {distance:.0f} px away on average (uniform: 100 %, {uniform:.0f} px{of_images})."
+    return (
+        f"{where} pixel attends to {percent(share, 0)} of the map, {distance:.0f} px away on average "
+        f"(uniform: 100 %, {uniform:.0f} px{of_images})."
+    )
 
 
 def compare_concentration(named: Iterable[tuple[str, Attention]]) -> str:
