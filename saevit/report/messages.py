@@ -50,10 +50,8 @@ def summarize_comparison(comparison: Comparison, *, with_times: bool = True) -> 
     first, *others = models
     rivals = [c for c in others if c.is_variant != first.is_variant]
     if rivals or len(others) == 1:
-        message = compare_pair(first, choose_rival(first, rivals or others), names)
-    else:
-        message = describe_growth(models, names)
-    return f"{message} Nothing was timed." if with_times and not first.samples else message
+        return compare_pair(first, choose_rival(first, rivals or others), names)
+    return describe_growth(models, names)
 
 
 def select_models(comparison: Comparison, *, with_times: bool) -> list[Candidate]:
