@@ -10,7 +10,6 @@ from saevit.profiling import Profile, ProfileRow
 from saevit.report.figure import new_figure, own_settings, text_width, wrap_text
 from saevit.report.latencies import describe_machine
 from saevit.report.units import cut, giga, milliseconds, scaled
-from saevit.report.views.profile import compute_time_share
 from saevit.runs.statistics import median
 from saevit.text import printable
 
@@ -68,7 +67,7 @@ def measure_row(profile: Profile, row: ProfileRow, name: str) -> tuple[float, st
         return row.macs / max(1, profile.macs), scaled(row.macs)
     if not row.seconds:
         return 0.0, ""
-    return compute_time_share(profile, row), f"{milliseconds(median(row.seconds))} ms"
+    return profile.share_of_time(row), f"{milliseconds(profile.seconds_of(row))} ms"
 
 
 def list_conditions(profile: Profile, num_rows: int) -> list[str]:

@@ -17,7 +17,7 @@ def test_bars_are_the_shares_of_the_rows(timed: Profile) -> None:
     assert list(drawn) == ["parameters", "MACs", "time"]
     assert drawn["MACs"] == pytest.approx([100 * row.macs / timed.macs for row in timed.rows])
     assert sum(drawn["parameters"]) == pytest.approx(100)
-    assert drawn["time"] == pytest.approx([10.0] * len(timed.rows))
+    assert drawn["time"] == pytest.approx([100 / len(timed.rows)] * len(timed.rows))
     assert [label.get_text() for label in axes.get_yticklabels()] == [
         name_line(row.path, "stage") for row in timed.rows
     ]
