@@ -13,7 +13,7 @@ from saevit.errors import MemoryLimitError, OptionError, nearest
 from saevit.machine import check_fits, free_memory
 from saevit.measure.progress import NextStep, Tell
 from saevit.measure.timing import TimingOptions, builder_of, list_conditions, time_models
-from saevit.models import count_model, is_baseline
+from saevit.models import count_model, is_baseline, resolve_model
 from saevit.runs.record import BYTES, Conditions, Dtype, Record, utc_now
 from saevit.runs.run import Run
 from saevit.runs.statistics import median
@@ -135,7 +135,7 @@ def profile(
     """Count a model exactly and, with timing options, time it.
 
     Args:
-        model: a variant or its text, `timm:NAME` or `birder:NAME`.
+        model: a variant or its text, a name of timm (`timm:` is optional), or `birder:NAME`.
         img_size: (H, W) in pixels, 32 or more.
         dtype: precision of weights and activations; MACs do not depend on it.
         counters: of `receipt.COUNTERS`; None is all that apply.
@@ -147,6 +147,7 @@ def profile(
     Raises:
         SaevitError: a model that cannot be counted, built or timed, in one line.
     """
+    model = resolve_model(model)
     names = _choose_counters(counters, receipt.TRACING if is_baseline(model) else receipt.COUNTERS)
     on_progress(NextStep(text=f"building and counting {model}"))
     counted, counts = count_model(model, img_size)

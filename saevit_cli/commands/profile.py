@@ -23,6 +23,7 @@ def profile(
     width: options.Width = None,
     depth: options.Depth = None,
     rates: options.Rates = None,
+    classes: options.Classes = None,
     settings: options.Set = None,
     img_size: options.ImgSize = "224",
     batch_size: options.BatchSizes = "1,8",
@@ -51,7 +52,7 @@ def profile(
     from saevit.report.figure import FORMATS, save_figure
     from saevit.report.views.profile import view_profile, write_profile_csv, write_profile_json
 
-    subject = readers.read_model(model, width, depth, rates, settings)
+    subject = readers.read_model(model, width, depth, rates, settings, classes)
     outputs = output.Outputs(
         {"--json": json, "--csv": csv, "--plot": plot}, overwrite=overwrite, endings={"--plot": FORMATS}
     )
