@@ -328,10 +328,11 @@ def describe_scores(name: str, attention: Attention) -> str:
 
 
 def describe_sampling(name: str, attention: Attention, *, with_sparsity: bool) -> str:
-    """Return which stages do not compute every attention score, and the range of their sparsity."""
-    blocks = [numbers.block for numbers in attention.numbers if numbers.block.sparsity > 0]
+    """Return which of the shown stages do not compute every attention score, and their range of sparsity."""
+    every = [numbers.block for numbers in attention.numbers]
+    blocks = [block for block in every if block.sparsity > 0]
     if not blocks:
-        return f"{name} computes all attention scores."
+        return f"{name} computes all attention scores in {write_stages(b.stage for b in every)}."
     verb = "has sparse attention" if {b.sampling for b in blocks} <= {"none", "reduction"} else "samples"
     ends = dict.fromkeys(percent(end([b.sparsity for b in blocks]), 2) for end in (min, max))
     sparsity = f" (sparsity {' to '.join(ends)})" if with_sparsity else ""
@@ -356,10 +357,12 @@ def describe_concentration(attention: Attention) -> str:
     distance = median(value for one in heads for value in one.samples["distance"])
     uniform = median(one.block.uniform_distance for one in heads)
     of_images = f"; {len(attention.images)} images" * (len(attention.images) > 1)
-    most = "most " * (len({one.block.stage for one in attention.numbers}) > 1)
+    where = f"Attention is most concentrated in stage {stage}: a"
+    if len({one.block.stage for one in attention.numbers}) == 1:
+        where = f"In stage {stage}, a"
     return (
-        f"Attention is {most}concentrated in stage {stage}: a pixel attends to {percent(share, 0)} of the "
-        f"map, {distance:.0f} px away on average (uniform: 100 %, {uniform:.0f} px{of_images})."
+        f"{where} pixel attends to {percent(share, 0)} of the map, {distance:.0f} px away on average "
+        f"(uniform: 100 %, {uniform:.0f} px{of_images})."
     )
 
 

@@ -263,3 +263,11 @@ def test_the_messages_of_a_query_and_of_rollout_measure_their_maps(attention: At
     )
     assert effective_share(np.ones((4, 4))) == pytest.approx(1)
     assert effective_share(np.eye(4)) == pytest.approx(1 / 4)
+
+
+def test_the_message_of_one_stage_makes_no_claim_about_the_others(attention: Attention) -> None:
+    trained = replace(concentrated(attention, 4, 0.4), model="net")
+    last = replace(trained, numbers=tuple(one for one in trained.numbers if one.block.stage == 4))
+    assert summarize_attention([last]).startswith(
+        "net computes all attention scores in stage 4. In stage 4, a pixel attends to 40 % of the map, 20 px"
+    )
