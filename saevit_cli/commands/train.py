@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from saevit.errors import OptionError, nearest
 from saevit.files import as_text, expand, file_type
 from saevit.variant import KEYS
-from saevit_cli import display, options, readers
+from saevit_cli import options, readers
 from saevit_cli.commands.train_run import report_once, resume_run, start_run
 
 if TYPE_CHECKING:
@@ -173,9 +173,9 @@ def train(
         given.setdefault("amp", default)
     run, chosen, base = read_request(given)
     if show_recipe:
-        from saevit_cli.commands.train_view import recipe_view
+        from saevit_cli.commands import train_view
 
-        display.show(recipe_view(chosen, base))
+        train_view.show_recipe(chosen, base)
         return 0
     return report_once(
         lambda: start_run(run, chosen, base, device, workers, recipe, target, overwrite=overwrite)
