@@ -28,7 +28,7 @@ COLOURS = {
 
 
 @dataclass(frozen=True)
-class Style:
+class OutputStyle:
     """The options of every command that say what is shown."""
 
     format: Format = "table"
@@ -38,7 +38,7 @@ class Style:
     verbose: bool = False
 
 
-DEFAULT = Style()
+DEFAULT = OutputStyle()
 STYLE = ContextVar("STYLE", default=DEFAULT)  # of the command that runs
 
 
