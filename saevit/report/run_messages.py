@@ -7,8 +7,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from saevit.report.messages import write_ratio_interval
-from saevit.report.units import milliseconds, percent, short_names
+from saevit.report.latencies import find_differing
+from saevit.report.units import milliseconds, percent, short_names, write_ratio_interval
 from saevit.runs.diff import Diff
 from saevit.runs.evaluation import Evaluation
 from saevit.runs.run import TWIN, MeasuredTop1, Run, RunSummary, Subject
@@ -92,29 +92,40 @@ def summarize_run(run: Run) -> str:
         reason = next(iter(run.failures.values()), "no round was finished")
         return f"No model was timed: {reason}."
     names = name_configurations(timed)
-    fastest = min(timed, key=lambda one: median(one.seconds_per_image))
+    fastest, *others = sorted(timed, key=lambda one: median(one.seconds_per_image))
     time = f"{milliseconds(median(fastest.seconds_per_image))} ms per image"
-    if len(timed) == 1:
-        return f"{names[0]} takes {time} ({plural(run.rounds, 'round')})."
-    head = f"{names[timed.index(fastest)]} is the fastest of {len(timed)} per image, {time}"
-    slowest = max(timed, key=lambda one: median(one.seconds_per_image))
-    change = ratio(slowest.seconds_per_image, fastest.seconds_per_image)
-    name = names[timed.index(slowest)]
-    if change.verdict == "not resolved":
-        return f"{head}; the difference from {name} is not resolved, ratio {write_ratio_interval(change)}."
+    if not others:
+        return f"{name_model(fastest.name)} takes {time} ({plural(run.rounds, 'round')})."
+    of = f" of {name_model(fastest.name)}" if len({one.name for one in timed}) == 1 else ""
+    kind = "configurations" if len({one.name for one in timed}) < len(timed) else "models"
+    second, slowest = others[0], others[-1]
+    head = f"{names[fastest.label]} is the fastest of {len(timed)} {kind}{of}, {time}"
+    if len(others) > 1 and not is_slower(second, fastest):
+        both = f"{names[fastest.label]} and {names[second.label]}"
+        head = f"{both} are the fastest of {len(timed)} {kind}{of} (not resolved), {time}"
+    name, change = names[slowest.label], ratio(slowest.seconds_per_image, fastest.seconds_per_image)
+    if not is_slower(slowest, fastest):
+        interval = write_ratio_interval(change)
+        return f"The differences in time between {len(timed)} {kind}{of} are not resolved: {interval}."
     return f"{head}; {name} takes {write_ratio_interval(change)} times as long."
 
 
-def name_configurations(subjects: Sequence[Subject]) -> list[str]:
-    """Return a name of each subject: its model, its batch size, or both, whatever tells them apart."""
-    names = short_names(dict.fromkeys(one.name for one in subjects))
-    models = [names[one.name] for one in subjects]
-    batches = [f"batch {one.conditions.batch_size}" for one in subjects]
-    if len(set(models)) == len(models):
-        return models
-    if len(set(models)) == 1 and len(set(batches)) == len(batches):
-        return [f"{models[0]} at {batch}" for batch in batches]
-    return [f"{model} ({one.conditions})" for model, one in zip(models, subjects, strict=True)]
+def is_slower(subject: Subject, other: Subject) -> bool:
+    """Return whether the rounds resolve that a subject takes more time per image than another one."""
+    return ratio(subject.seconds_per_image, other.seconds_per_image).verdict == "slower"
+
+
+def name_configurations(subjects: Sequence[Subject]) -> dict[str, str]:
+    """Return a name for each label: the model, or what its configurations differ in."""
+    differing = find_differing(one.conditions for one in subjects)
+    models = short_names(dict.fromkeys(one.name for one in subjects))
+    names = {}
+    for one in subjects:
+        parts = [models[one.name]] if len(models) > 1 else []
+        if sum(other.name == one.name for other in subjects) > 1:
+            parts += [f"{column.head} {column.cell(one.conditions)}" for column in differing]
+        names[one.label] = ", ".join(parts)
+    return names
 
 
 def summarize_diff(found: Diff, first: str, second: str) -> str:

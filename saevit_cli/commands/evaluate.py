@@ -16,26 +16,29 @@ Data = Annotated[
     str | None,
     of_data(
         metavar="SOURCE",
-        help="Images: digits (from scikit-learn), a folder with train/ and val/ or with class folders, "
-        "torch/NAME or hfds/NAME; the default is the data that --checkpoint was trained on.",
+        help="Images: a folder with train/ and val/ or with one folder per class, torch/NAME, hfds/NAME, or "
+        "digits (of scikit-learn) [default: the data that --checkpoint was trained on].",
     ),
 ]
 DataDir = Annotated[
     Path | None,
     of_data(metavar="DIR", help="Folder with the data of torch/NAME or hfds/NAME; nothing is downloaded."),
 ]
-SplitName = Annotated[Split, of_data("--split", help="Images to evaluate.")]
+SplitName = Annotated[
+    Split, of_data("--split", metavar="SPLIT", help="Images to evaluate: validation, train or all.")
+]
 Workers = Annotated[
     int,
     of_data(
         parser=readers.count_reader(least=0, most=readers.MOST_PROCESSES),
         metavar="N",
-        help="Number of processes that read images; 0, the default, reads them in this process.",
+        help="Number of processes that read images; 0 reads them in the main process.",
     ),
 ]
 Csv = Annotated[str | None, options.csv_option("one row")]
 NoStore = Annotated[
-    bool, options.of_output("--no-store", help="Do not store the result for compare and results.")
+    bool,
+    options.of_output("--no-store", metavar="", help="Do not store the result for `compare` and `results`."),
 ]
 
 
@@ -62,10 +65,10 @@ def evaluate(
 ) -> int:
     """Measure the accuracy of trained weights: top-1 and top-5 with intervals, calibration, throughput.
 
-    The top-1 is stored as a measured record; `saevit compare ... --top1 SOURCE` draws it.
+    The result is stored: `saevit compare ... --top1 SOURCE` shows this top-1 beside other models.
     """
     if checkpoint is None:
-        raise OptionError("eval needs --checkpoint FILE: the accuracy of random weights means nothing")
+        raise OptionError("eval needs trained weights: pass --checkpoint FILE")
     outputs = output.Outputs(
         {"--json": json, "--csv": csv},
         overwrite=overwrite,

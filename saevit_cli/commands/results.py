@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 results = typer.Typer(no_args_is_help=True, help="List, show, compare and export stored runs.")
 
-NAMES = "`latest`, the start of a name in `saevit results list`, or a file"
-RunName = Annotated[str, typer.Argument(metavar="RUN", help=f"Stored run: {NAMES}.")]
-FirstRun = Annotated[str, typer.Argument(metavar="RUN_A", help=f"Run to compare with: {NAMES}.")]
-SecondRun = Annotated[str, typer.Argument(metavar="RUN_B", help=f"Run to compare: {NAMES}.")]
+NAMES = "`latest`, the start of a name in `saevit results list`, or a .jsonl file"
+RunName = Annotated[str, typer.Argument(metavar="RUN", help=f"Run: {NAMES}.")]
+FirstRun = Annotated[str, typer.Argument(metavar="RUN_A", help=f"First run: {NAMES}.")]
+SecondRun = Annotated[str, typer.Argument(metavar="RUN_B", help=f"Second run: {NAMES}.")]
 RunNames = Annotated[
-    list[str] | None, typer.Argument(metavar="RUN", help=f"Stored runs, each {NAMES}; the default is all.")
+    list[str] | None, typer.Argument(metavar="RUN", help=f"Runs, each {NAMES} [default: all].")
 ]
 ListCsv = Annotated[str | None, options.csv_option("one row per run")]
 ChangesCsv = Annotated[str | None, options.csv_option("one row per change")]
@@ -27,7 +27,7 @@ Reference = Annotated[
     str | None,
     typer.Option(
         metavar="MODEL",
-        help="Model that ratios are relative to; the default is the first one of RUN_A that RUN_B has.",
+        help="Model that ratios are relative to [default: the first one that both runs have].",
     ),
 ]
 Target = Annotated[
@@ -35,7 +35,7 @@ Target = Annotated[
     options.of_output(
         "--output",
         metavar="FILE",
-        help="File to write: one record per line in .csv or .jsonl, or complete runs in .json.",
+        help="File to write: one row per record (.csv, .jsonl) or complete runs (.json).",
     ),
 ]
 
@@ -68,7 +68,7 @@ def show_run(
     store: options.Store = None,
     overwrite: options.Overwrite = False,
 ) -> int:
-    """Show one run: latencies with their spread and ratios, counts, the machine."""
+    """Show one run: latencies with ratios and spread, counts, accuracy, the machine."""
     from saevit.report.views.listing import write_records_csv, write_run_json
     from saevit.report.views.run import view_run
     from saevit.runs.store import find_run, read_run
@@ -93,7 +93,7 @@ def diff_runs(
     store: options.Store = None,
     overwrite: options.Overwrite = False,
 ) -> int:
-    """Compare two runs relative to a model that both measured, and show which changes are resolved."""
+    """Compare two runs, relative to a model that both measured."""
     from saevit.report.views.diff import view_diff, write_diff_csv, write_diff_json
     from saevit.runs.diff import diff_runs
     from saevit.runs.store import find_run, read_run

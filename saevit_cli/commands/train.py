@@ -30,42 +30,41 @@ Model = Annotated[
     str | None,
     options.argument(
         metavar="[VARIANT|timm:NAME]",
-        help="Preset, PRESET:key=value,... (see `saevit list`) or timm model; the default is "
-        f"{DEFAULT_MODEL}.",
+        help=f"Preset, PRESET:key=value,... (see `saevit list`) or timm model [default: {DEFAULT_MODEL}].",
     ),
 ]
 Data = Annotated[
     str | None,
     of_training(
         metavar="SOURCE",
-        help="Images: a folder, torch/NAME or hfds/NAME, or digits, the 1,797 handwritten digits of "
-        "scikit-learn, which are the default.",
+        help="Images: a folder with train/ and val/ or with one folder per class, torch/NAME, hfds/NAME, or "
+        f"digits, the 1,797 handwritten digits of scikit-learn [default: {DEFAULT_DATA}].",
     ),
 ]
 DataDir = Annotated[
-    Path | None, of_training(metavar="DIR", help="Folder with the data of torch/NAME or hfds/NAME.")
+    Path | None,
+    of_training(
+        metavar="DIR", help="Folder with the data of torch/NAME or hfds/NAME; nothing is downloaded."
+    ),
 ]
 Teacher = Annotated[
     str | None,
     of_training(
-        metavar="VARIANT|timm:NAME",
-        help="Distil from this network: add T^2 KL to its soft labels to the loss.",
+        metavar="VARIANT|timm:NAME", help="Teacher of a distillation: its soft labels are a part of the loss."
     ),
 ]
 TeacherCheckpoint = Annotated[Path | None, of_training(metavar="FILE", help="Weights of the teacher.")]
 ValEvery = Annotated[
     int | None,
-    of_training(
-        parser=readers.count_reader(), metavar="N", help="Epochs between validations; the default is 1."
-    ),
+    of_training(parser=readers.count_reader(), metavar="N", help="Validate every N epochs [default: 1]."),
 ]
 RecipeName = Annotated[
     str | None,
     of_recipe(
         "--recipe",
         metavar="NAME|FILE.toml",
-        help="imagenet, digits, or a file such as a run's recipe.toml; the default is digits for the digits "
-        "and imagenet for other data.",
+        help="Recipe: imagenet, digits, or a file such as a run's recipe.toml [default: digits for the "
+        "digits, imagenet for other data].",
     ),
 ]
 Set = Annotated[
@@ -73,24 +72,36 @@ Set = Annotated[
     of_recipe(
         "--set",
         metavar="KEY=VALUE",
-        help="Set a value of the recipe (--show-recipe lists them) or a key of the variant; repeatable.",
+        help="Set a value of the recipe (see --show-recipe) or a key of the variant; repeatable.",
     ),
 ]
-Epochs = Annotated[str | None, of_recipe(metavar="N", help="Number of epochs.")]
-BatchSize = Annotated[str | None, of_recipe(metavar="N", help="Images per step of one process.")]
-Accumulate = Annotated[str | None, of_recipe(metavar="N", help="Steps whose gradients form an update.")]
+Epochs = Annotated[str | None, of_recipe(metavar="N", help="Number of epochs [default: the recipe's].")]
+BatchSize = Annotated[
+    str | None, of_recipe(metavar="N", help="Batch size per process [default: the recipe's].")
+]
+Accumulate = Annotated[
+    str | None,
+    of_recipe(
+        metavar="N", help="Number of batches whose gradients are added up for one update [default: 1]."
+    ),
+]
 LearningRate = Annotated[
     str | None,
     of_recipe(
         "--lr",
         metavar="X",
-        help="Learning rate; the default is lr_base, scaled by the number of images of an update.",
+        help="Absolute learning rate, without scaling [default: the recipe's lr_base, scaled by the number "
+        "of images per update].",
     ),
 ]
-Seed = Annotated[str | None, of_recipe(metavar="N", help="Seed of weights, order and augmentation.")]
-ImgSize = Annotated[str | None, of_recipe(metavar="N|HxW", help="Input size in pixels, 32 or more.")]
+Seed = Annotated[str | None, of_recipe(metavar="N", help="Random seed [default: 0].")]
+ImgSize = Annotated[
+    str | None,
+    of_recipe(metavar="N|H,W", help="Input size in pixels, 32 or more [default: the recipe's]."),
+]
 ShowRecipe = Annotated[
-    bool, of_recipe("--show-recipe", help="Show every value of the recipe with its source, and exit.")
+    bool,
+    of_recipe("--show-recipe", metavar="", help="Show every value of the recipe with its source, and exit."),
 ]
 Device = Annotated[str, of_machine(metavar="DEVICE", help="Device: auto, cpu, cuda, cuda:N or mps.")]
 Workers = Annotated[
@@ -98,33 +109,40 @@ Workers = Annotated[
     of_machine(
         parser=readers.count_reader(least=0, most=readers.MOST_PROCESSES),
         metavar="N",
-        help="Number of processes that read images; with 0, the training process reads them. It does not "
-        "change the results.",
+        help="Number of processes that read images; 0 reads them in the training process [default: one per "
+        "core, at most 8; 0 for the digits].",
     ),
 ]
 Amp = Annotated[
-    Literal["none", "bf16", "fp16"] | None, of_machine(help="Mixed precision; the default is none.")
+    Literal["none", "bf16", "fp16"] | None,
+    of_machine(metavar="PRECISION", help="Mixed precision: none, bf16 or fp16 [default: none]."),
 ]
 ChannelsLast = Annotated[
     bool | None,
-    of_machine("--channels-last/--no-channels-last", help="Memory layout; the default is --channels-last."),
+    of_machine(
+        "--channels-last/--no-channels-last",
+        metavar="",
+        help="Memory layout channels_last (the default), or contiguous.",
+    ),
 ]
-Compile = Annotated[bool | None, of_machine("--compile", help="Train with torch.compile.")]
+Compile = Annotated[bool | None, of_machine("--compile", metavar="", help="Train with torch.compile.")]
 GradCheckpointing = Annotated[
     bool | None,
     of_machine(
-        "--grad-checkpointing", help="Compute activations twice instead of storing them, to save memory."
+        "--grad-checkpointing",
+        metavar="",
+        help="Save memory: recompute activations in the backward pass instead of storing them.",
     ),
 ]
 Output = Annotated[
     Path | None,
-    options.of_output("--output", metavar="DIR", help="Folder of the run; the default is runs/MODEL-DATA."),
+    options.of_output("--output", metavar="DIR", help="Folder of the run [default: runs/MODEL-DATA]."),
 ]
 Resume = Annotated[
     Path | None,
     options.of_output(
         metavar="DIR",
-        help="Continue the run in this folder, with its model, data and recipe, to the same results as "
+        help="Continue the run in this folder with its model, data and recipe; the results are the same as "
         "without a stop.",
     ),
 ]
@@ -159,10 +177,13 @@ def train(
     resume: Resume = None,
     overwrite: options.Overwrite = False,
 ) -> int:
-    """Train a variant or a timm model with a published recipe; --resume continues a run that was stopped.
+    """Train a variant or a timm model with a published recipe; --resume continues a stopped run.
+
+    The weights of the best epoch, the state, the log, the learning curve and every value of the recipe are
+    written into one folder. The line of each epoch goes to stdout, the progress bar to stderr.
 
     To train in several processes, use `torchrun --nproc-per-node N -m saevit_cli train ...` or `accelerate
-    launch`. Weights, log, learning curve and every value used are written into one folder.
+    launch`.
     """
     given = {name: value for name, value in locals().items() if value is not None}
     given = {name: value for name, value in given.items() if value or name not in FLAGS}
@@ -189,7 +210,7 @@ def refuse_beside_resume(given: Mapping[str, Any]) -> None:
     refused = [names.get(name, f"--{name.replace('_', '-')}") for name in given if name not in allowed]
     if refused:
         raise OptionError(
-            f"--resume takes model, data and recipe from its folder: leave {', '.join(refused)} out"
+            f"--resume takes model, data and recipe from its folder: leave out {', '.join(refused)}"
         )
 
 

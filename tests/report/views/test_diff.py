@@ -147,8 +147,8 @@ def test_how_the_machines_differ() -> None:
 def test_a_confidence_is_never_rounded_up() -> None:
     (table,) = compared(BEFORE, AFTER).tables
     (change, *_) = diff_runs(BEFORE, AFTER).changes
-    (note,) = [note for note in table.notes if note.startswith("intervals of")]
-    assert int(note.split()[2]) <= change.confidence * 100 < int(note.split()[2]) + 1
+    (note,) = [note for note in table.notes if note.startswith("the intervals have a confidence of")]
+    assert int(note.split()[6]) <= change.confidence * 100 < int(note.split()[6]) + 1
 
 
 def test_csv_and_json_have_the_changes() -> None:

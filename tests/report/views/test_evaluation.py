@@ -22,7 +22,7 @@ from tests.runs.test_evaluation import FOUND
 def test_the_view_says_what_every_figure_is_of() -> None:
     view = view_evaluation(FOUND)
     summary, worst = view.tables
-    assert view.result.endswith("reaches 75.4 % top-1 [69.0, 80.8] on a=b (validation, 199 images).")
+    assert view.result.endswith("reaches 75.4 % top-1 [68.9, 80.8] on a=b (validation, 199 images).")
     assert summary.rows[0] == ("top-1", "75.38 %", "[68.95, 80.84]")
     assert [row[0] for row in summary.rows][-2:] == ["images/s", "images/s with reading"]
     assert view.warnings[0].startswith("1 image could not be read")
@@ -55,6 +55,6 @@ def test_a_stored_evaluation_is_listed_and_shown(tmp_path: Path) -> None:
     listed = tabulate_runs(list_runs(tmp_path))
     assert listed.rows[0][1:4] == ("saevit_pico:classes=10", "eval", "finished")
     view = view_run(read_run(writer.path))
-    assert view.result.endswith("top-1 [69.0, 80.8] on a=b (validation, 199 images).")
+    assert view.result.endswith("top-1 [68.9, 80.8] on a=b (validation, 199 images).")
     assert view.tables[0].rows[0] == ("top-1", "75.38 %", "[68.95, 80.84]")
     assert any("--top1 /data/a=b" in note for note in view.notes)
