@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from numpy import ndarray
 
-View = Literal["overview", "query", "pattern", "rollout"]
+MapView = Literal["overview", "query", "pattern", "rollout"]
+NumbersBy = Literal["stage", "block", "head"]  # rows of a table
 METRICS = {  # name: unit
     "attention_entropy": "nat",
     "window_entropy": "nat",
@@ -176,6 +177,7 @@ class Attention:
     blocks_chosen: bool = False  # by the user
     heads_chosen: bool = False
     failures: tuple[str, ...] = ()  # images that could not be read, with the reason
+    left_out: tuple[str, ...] = ()  # blocks that cannot be shown, with the reason
     notes: tuple[str, ...] = ()
 
     @property

@@ -251,6 +251,7 @@ def caption_paragraphs(view: str, networks: Sequence[Attention]) -> list[str]:
     """Return the paragraphs under a figure."""
     edges = [] if view == "pattern" else ["White lines on the maps are edges of the image."]
     prepared = (f"The image is {one.preparation}." for one in networks)
-    notes = (f"{spaced_name(one)}: {note}." for one in networks for note in one.notes)
+    notes = [f"{spaced_name(one)}: {note}." for one in networks for note in one.notes]
+    notes += [f"{spaced_name(one)}: without {', '.join(one.left_out)}." for one in networks if one.left_out]
     details = [DETAILS[view]] if view in DETAILS else []
     return [*details, " ".join([EFFECTIVE, *edges]), *dict.fromkeys(prepared), *dict.fromkeys(notes)]

@@ -300,7 +300,7 @@ def describe_concentration(subject: str, attention: Attention, *, with_distance:
     for numbers in attention.numbers:
         of_stages.setdefault(numbers.block.stage, []).append(numbers)
     shares = {
-        stage: median(one.mean("support") / one.block.pixels for one in heads)
+        stage: median(value / one.block.pixels for one in heads for value in one.samples["support"])
         for stage, heads in of_stages.items()
     }
     stage = min(shares, key=lambda stage: shares[stage])
@@ -308,7 +308,8 @@ def describe_concentration(subject: str, attention: Attention, *, with_distance:
         return f"{subject} is nearly uniform: a pixel attends to {percent(shares[stage])} of the map or more."
     away, uniform = "", "100 %"
     if with_distance:
-        away = f", {median(one.mean('distance') for one in of_stages[stage]):.0f} px away on average"
+        distance = median(value for one in of_stages[stage] for value in one.samples["distance"])
+        away = f", {distance:.0f} px away on average"
         uniform += f", {median(one.block.uniform_distance for one in of_stages[stage]):.0f} px"
     most = "most " * (len(shares) > 1)
     return (

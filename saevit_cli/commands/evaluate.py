@@ -17,7 +17,7 @@ Data = Annotated[
     of_data(
         metavar="SOURCE",
         help="Images: a folder with train/ and val/ or with one folder per class, torch/NAME, hfds/NAME, or "
-        "digits (of scikit-learn) [default: the data that --checkpoint was trained on].",
+        "digits (of scikit-learn); the default is the data that --checkpoint was trained on.",
     ),
 ]
 DataDir = Annotated[

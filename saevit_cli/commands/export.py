@@ -21,7 +21,7 @@ Formats = Annotated[
     of_files(
         "--format",
         metavar="onnx|pt2|openvino",
-        help="Formats, joined by commas. By default that of the ending of --output, otherwise onnx.",
+        help="Formats, joined by commas; the default is that of the ending of --output, otherwise onnx.",
     ),
 ]
 Target = Annotated[
@@ -30,7 +30,7 @@ Target = Annotated[
         "--output",
         metavar="FILE|DIR",
         help="File to write (.onnx, .pt2 or .xml), or a folder for files named after the model, made if "
-        "it is missing. By default the current folder.",
+        "it is missing; the default is the current folder.",
     ),
 ]
 Batch = Annotated[

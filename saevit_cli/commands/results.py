@@ -18,7 +18,7 @@ RunName = Annotated[str, typer.Argument(metavar="RUN", help=f"Run: {NAMES}.")]
 FirstRun = Annotated[str, typer.Argument(metavar="RUN_A", help=f"First run: {NAMES}.")]
 SecondRun = Annotated[str, typer.Argument(metavar="RUN_B", help=f"Second run: {NAMES}.")]
 RunNames = Annotated[
-    list[str] | None, typer.Argument(metavar="RUN", help=f"Runs, each {NAMES} [default: all].")
+    list[str] | None, typer.Argument(metavar="RUN", help=f"Runs, each {NAMES}; the default is all runs.")
 ]
 ListCsv = Annotated[str | None, options.csv_option("one row per run")]
 ChangesCsv = Annotated[str | None, options.csv_option("one row per change")]
@@ -27,7 +27,7 @@ Reference = Annotated[
     str | None,
     typer.Option(
         metavar="MODEL",
-        help="Model that ratios are relative to [default: the first one that both runs have].",
+        help="Model that ratios are relative to; the default is the first one that both runs have.",
     ),
 ]
 Target = Annotated[

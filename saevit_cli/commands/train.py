@@ -30,7 +30,8 @@ Model = Annotated[
     str | None,
     options.argument(
         metavar="[VARIANT|timm:NAME]",
-        help=f"Preset, PRESET:key=value,... (see `saevit list`) or timm model [default: {DEFAULT_MODEL}].",
+        help="Preset, PRESET:key=value,... (see `saevit list`) or timm model; the default is "
+        f"{DEFAULT_MODEL}.",
     ),
 ]
 Data = Annotated[
@@ -38,7 +39,7 @@ Data = Annotated[
     of_training(
         metavar="SOURCE",
         help="Images: a folder with train/ and val/ or with one folder per class, torch/NAME, hfds/NAME, or "
-        f"digits, the 1,797 handwritten digits of scikit-learn [default: {DEFAULT_DATA}].",
+        "digits, the 1,797 handwritten digits of scikit-learn (the default).",
     ),
 ]
 DataDir = Annotated[
@@ -56,15 +57,17 @@ Teacher = Annotated[
 TeacherCheckpoint = Annotated[Path | None, of_training(metavar="FILE", help="Weights of the teacher.")]
 ValEvery = Annotated[
     int | None,
-    of_training(parser=readers.count_reader(), metavar="N", help="Validate every N epochs [default: 1]."),
+    of_training(
+        parser=readers.count_reader(), metavar="N", help="Validate every N epochs; the default is 1."
+    ),
 ]
 RecipeName = Annotated[
     str | None,
     of_recipe(
         "--recipe",
         metavar="NAME|FILE.toml",
-        help="Recipe: imagenet, digits, or a file such as a run's recipe.toml [default: digits for the "
-        "digits, imagenet for other data].",
+        help="Recipe: imagenet, digits, or a file such as a run's recipe.toml; the default is digits for the "
+        "digits, and imagenet for other data.",
     ),
 ]
 Set = Annotated[
@@ -75,29 +78,29 @@ Set = Annotated[
         help="Set a value of the recipe (see --show-recipe) or a key of the variant; repeatable.",
     ),
 ]
-Epochs = Annotated[str | None, of_recipe(metavar="N", help="Number of epochs [default: the recipe's].")]
+Epochs = Annotated[
+    str | None, of_recipe(metavar="N", help="Number of epochs; the default is that of the recipe.")
+]
 BatchSize = Annotated[
-    str | None, of_recipe(metavar="N", help="Batch size per process [default: the recipe's].")
+    str | None, of_recipe(metavar="N", help="Batch size per process; the default is that of the recipe.")
 ]
 Accumulate = Annotated[
     str | None,
-    of_recipe(
-        metavar="N", help="Number of batches whose gradients are added up for one update [default: 1]."
-    ),
+    of_recipe(metavar="N", help="Number of batches per update (gradient accumulation); the default is 1."),
 ]
 LearningRate = Annotated[
     str | None,
     of_recipe(
         "--lr",
         metavar="X",
-        help="Absolute learning rate, without scaling [default: the recipe's lr_base, scaled by the number "
-        "of images per update].",
+        help="Absolute learning rate, without scaling; the default is the recipe's lr_base, scaled by the "
+        "number of images per update.",
     ),
 ]
-Seed = Annotated[str | None, of_recipe(metavar="N", help="Random seed [default: 0].")]
+Seed = Annotated[str | None, of_recipe(metavar="N", help="Random seed; the default is 0.")]
 ImgSize = Annotated[
     str | None,
-    of_recipe(metavar="N|H,W", help="Input size in pixels, 32 or more [default: the recipe's]."),
+    of_recipe(metavar="N|H,W", help="Input size in pixels, 32 or more; the default is that of the recipe."),
 ]
 ShowRecipe = Annotated[
     bool,
@@ -109,13 +112,13 @@ Workers = Annotated[
     of_machine(
         parser=readers.count_reader(least=0, most=readers.MOST_PROCESSES),
         metavar="N",
-        help="Number of processes that read images; 0 reads them in the training process [default: one per "
-        "core, at most 8; 0 for the digits].",
+        help="Number of processes that read images; 0 reads them in the training process. The default is "
+        "one per core, at most 8, and 0 for the digits.",
     ),
 ]
 Amp = Annotated[
     Literal["none", "bf16", "fp16"] | None,
-    of_machine(metavar="PRECISION", help="Mixed precision: none, bf16 or fp16 [default: none]."),
+    of_machine(metavar="PRECISION", help="Mixed precision: none, bf16 or fp16; the default is none."),
 ]
 ChannelsLast = Annotated[
     bool | None,
@@ -136,7 +139,7 @@ GradCheckpointing = Annotated[
 ]
 Output = Annotated[
     Path | None,
-    options.of_output("--output", metavar="DIR", help="Folder of the run [default: runs/MODEL-DATA]."),
+    options.of_output("--output", metavar="DIR", help="Folder of the run; the default is runs/MODEL-DATA."),
 ]
 Resume = Annotated[
     Path | None,

@@ -55,7 +55,7 @@ def test_the_checkpoint_knows_the_rest(here: Path, saevit: Run, capsys: pytest.C
         f"weights of best.safetensors, on {here / 'pets'} (validation): 6 images at 32 x 32 px" in done.stdout
     )
     assert "of 6, 95 % interval [" in done.stdout
-    assert done.stderr.startswith("kept ")
+    assert done.stderr.startswith("stored ")
     assert run_command(["results", "list"]) == 0
     assert "eval" in capsys.readouterr().out
     assert run_command(["results", "show", "latest"]) == 0
