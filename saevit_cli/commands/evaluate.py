@@ -90,7 +90,9 @@ def evaluate(
                 network = load_network(subject, checkpoint, img_size)
                 source = data or network.about.data
                 if not source:
-                    raise OptionError(f"--checkpoint {checkpoint} does not name its data: add --data SOURCE")
+                    raise OptionError(
+                        f"--checkpoint {checkpoint} does not name its training data: add --data SOURCE"
+                    )
                 tell(f"reading {source}", None, None)
                 images = open_data(source, split, root=data_dir)
                 result = evaluate_network(
