@@ -10,7 +10,6 @@ from saevit.attention.capture import Recording, capture
 from saevit.attention.effective import Layer
 from saevit.attention.findings import Photo
 from saevit.attention.photo import make_input
-from saevit.baselines import timm_models
 from saevit.checkpoint import About, Checkpoint
 from saevit.count.peak import trace_peak
 from saevit.errors import MeasureError, OptionError
@@ -21,7 +20,7 @@ from saevit.variant import VariantSpec
 
 MIX_NOTE = (
     "sampling=mix weighs each channel separately: the weight of a pixel is the mean over channels of "
-    "|alpha| / m, with m the pixels of the window, plus |beta| for the maximum, scaled to 1 in each window"
+    "|alpha| / m (m: pixels of the window), plus |beta| for the maximum, scaled to 1 in each window"
 )
 
 
@@ -41,7 +40,7 @@ def open_network(
     img_size: tuple[int, int] | None,
     checkpoint: Checkpoint | None = None,
 ) -> Network:
-    """Build a variant or `timm:NAME`, with the weights of a file or random ones (seed 0).
+    """Build a variant or a model of timm, with the weights of a file or random ones (seed 0).
 
     Without a model it is the model that the checkpoint names, and without an input size (H, W) it is the size
     of training.
@@ -49,8 +48,6 @@ def open_network(
     Raises:
         SaevitError: the network cannot be built or does not fit in memory, or the weights do not fit it.
     """
-    if isinstance(model, str) and not model.startswith(timm_models.PREFIX):
-        raise OptionError(f"{model}: attention can be shown of SAEViT variants and of timm:NAME")
     built = load_network(model, checkpoint, img_size)
     about = replace(built.about, img_size=img_size or built.about.img_size)
     if about.in_chans not in (1, 3):
@@ -99,8 +96,7 @@ def list_notes(layers: list[Layer]) -> tuple[str, ...]:
     if outside:
         share = sum(outside) / len(outside) * 100
         notes.append(
-            f"attention to class tokens, {share:.1f} % of the attention of a pixel on average, is left out: "
-            "the rest is scaled to 1"
+            f"attention to class tokens ({share:.1f} % on average) is left out, and the rest is scaled to 1"
         )
     if "reduction" in samplings:
         notes.append("keys are regions of r x r pixels; the pixels of a region share its attention evenly")

@@ -47,6 +47,7 @@ def evaluate(
     width: options.Width = None,
     depth: options.Depth = None,
     rates: options.Rates = None,
+    classes: options.Classes = None,
     settings: options.Set = None,
     checkpoint: options.Checkpoint = None,
     img_size: options.CheckpointImgSize = None,
@@ -75,7 +76,7 @@ def evaluate(
         inputs=[("--checkpoint", checkpoint), ("--data", data if Path(data or "").is_dir() else None)],
     )
     subject = readers.read_network(
-        model, width, depth, rates, settings, checkpoint=checkpoint, default="saevit_tiny"
+        model, width, depth, rates, settings, classes, checkpoint=checkpoint, default="saevit_tiny"
     )
     from saevit.models import load_network
     from saevit.report.views.evaluation import view_evaluation, write_evaluation_csv, write_evaluation_json

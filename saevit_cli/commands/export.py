@@ -49,6 +49,7 @@ Opset = Annotated[
 def export(
     model: options.CheckpointModel = None,
     checkpoint: options.Checkpoint = None,
+    classes: options.Classes = None,
     format: Formats = None,
     target: Target = None,
     img_size: options.CheckpointImgSize = None,
@@ -63,7 +64,7 @@ def export(
     own runtime. A file whose outputs differ from the network's by more than 1e-4 (relative) is deleted.
     Images must already be normalised: mean and std are in the metadata of each file.
     """
-    subject = None if model is None else readers.read_model(model)
+    subject = readers.read_network(model, None, None, None, None, classes, checkpoint=checkpoint)
     weights = readers.read_weights(checkpoint)
     from saevit.export.exporter import FORMATS, check_request, export_network
     from saevit.models import load_network

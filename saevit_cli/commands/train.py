@@ -29,7 +29,7 @@ of_machine = options.in_panel("Machine")
 Model = Annotated[
     str | None,
     options.argument(
-        metavar="[VARIANT|timm:NAME]",
+        metavar="[MODEL]",
         help="Preset, PRESET:key=value,... (see `saevit list`) or timm model; the default is "
         f"{DEFAULT_MODEL}.",
     ),
@@ -50,9 +50,7 @@ DataDir = Annotated[
 ]
 Teacher = Annotated[
     str | None,
-    of_training(
-        metavar="VARIANT|timm:NAME", help="Teacher of a distillation: its soft labels are a part of the loss."
-    ),
+    of_training(metavar="MODEL", help="Teacher of a distillation: its soft labels are a part of the loss."),
 ]
 TeacherCheckpoint = Annotated[Path | None, of_training(metavar="FILE", help="Weights of the teacher.")]
 ValEvery = Annotated[
@@ -100,7 +98,7 @@ LearningRate = Annotated[
 Seed = Annotated[str | None, of_recipe(metavar="N", help="Random seed; the default is 0.")]
 ImgSize = Annotated[
     str | None,
-    of_recipe(metavar="N|H,W", help="Input size in pixels, 32 or more; the default is that of the recipe."),
+    of_recipe(metavar="N|HxW", help="Input size in pixels, 32 or more; the default is that of the recipe."),
 ]
 ShowRecipe = Annotated[
     bool,
@@ -251,7 +249,7 @@ def read_request(given: Mapping[str, Any]) -> "tuple[TrainingRun, Recipe, str]":
     width, depth, rates = (given.get(name) for name in ("width", "depth", "rates"))
     model = str(readers.read_model(text, width, depth, rates, variant_settings))
     if model.partition(":")[0] == "birder":
-        raise OptionError(f"{model} cannot be trained here: name a SAEViT variant or timm:NAME")
+        raise OptionError(f"{model} cannot be trained here: name a SAEViT variant or a timm model")
     return TrainingRun(model=model, **run), recipe, base
 
 

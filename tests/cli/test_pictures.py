@@ -15,7 +15,7 @@ COMMANDS = {  # with a word of its table
     "compare": (["compare", SMALL, LARGE, *QUICK, *DATA, "--report", "a.html", "--plot"], "images/s"),
     "explore": (["explore", "--dims1", "24:64:8", *DATA, "--plot"], "capacity"),
     "sensitivity": (["explore", "--sensitivity", *DATA, "--plot"], "activations"),
-    "attention": (["visualize-attention", SMALL, "--img-size", "64", *DATA, "--output"], "entropy"),
+    "attention": (["visualize-attention", SMALL, "--img-size", "64", *DATA, "--output"], "support"),
 }
 FULL = Path("/dev/full")
 

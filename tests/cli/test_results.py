@@ -167,7 +167,7 @@ def test_show(saevit: Run, folder: Path) -> None:
     assert "806 M" in done.stdout
     assert done.stderr == ""
     explained = saevit("results", "show", "latest", "--explain", check=True).stdout
-    assert "* noise floor: saevit_tiny against itself" in explained
+    assert "noise floor: saevit_tiny against itself" in explained
     assert "AVX512" in explained
     assert saevit("results", "show", str(path), "--store", "elsewhere", check=True).stdout == done.stdout
 
