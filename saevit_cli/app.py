@@ -10,16 +10,19 @@ from typing import Annotated
 
 import typer
 import typer.main
+from typer.core import TyperCommand
 
 from saevit import __version__
 from saevit.errors import OptionError, SaevitError
 from saevit.files import expand
 from saevit.text import abbreviated
-from saevit_cli import terminal
-from saevit_cli.output import FAILED, INTERRUPTED, STDOUT, say
+from saevit_cli import display, terminal
+from saevit_cli.options import with_style
+from saevit_cli.output import FAILED, INTERRUPTED, STDOUT
 
 BAD_INPUT = 2
 TRACEBACK = "--traceback"
+VERBOSE = ("--verbose", "-v")
 COMPLETING = "_SAEVIT_COMPLETE"  # variable that a shell sets for completion
 STDOUT_PATHS = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # another path would not help
@@ -40,6 +43,48 @@ SUMMARIES = {
     "list": "Show the presets and the keys of variants.",
     "results": "List, show, compare and export stored runs.",
 }
+# Shown at the end of the help of each command.
+EXAMPLES = {
+    "profile": (
+        "profile saevit_small --rates 4,4,2,1 --by block",
+        "profile resnet18 --runtime eager,compile --plot resnet18.png",
+    ),
+    "compare": (
+        "compare saevit_tiny mobilenetv4_conv_medium --plot models.png",
+        "compare saevit_small --group class-1.3 --no-measure --sort gmacs",
+    ),
+    "explore": (
+        "explore --gmacs-band 0.8±1% --max-params 8 --csv front.csv",
+        "explore saevit_small --dims1 24:64:8 --depths3 4:12 --measure-top 3",
+    ),
+    "visualize-attention": (
+        "visualize-attention saevit_small --query 256,200",
+        "visualize-attention --checkpoint best.safetensors --image photos",
+    ),
+    "eval": (
+        "eval --checkpoint runs/saevit_pico-digits/best.safetensors",
+        "eval --checkpoint best.safetensors --data photos --json result.json",
+    ),
+    "train": (
+        "train saevit_pico --epochs 30",
+        "train saevit_small --data photos --set batch_size=256",
+    ),
+    "export": (
+        "export saevit_tiny --format onnx,openvino --output exported",
+        "export --checkpoint best.safetensors --batch 1",
+    ),
+    "list": ("list", "list --format json"),
+    "results list": ("results list", "results list --store measurements"),
+    "results show": ("results show latest", "results show latest --format json"),
+    "results diff": (
+        "results diff 20261127 latest",
+        "results diff laptop.jsonl server.jsonl --reference saevit_tiny",
+    ),
+    "results export": (
+        "results export --output all.csv",
+        "results export latest --output latest.json",
+    ),
+}
 # Module and function of the commands that are not called as their module.
 FUNCTIONS = {
     "visualize-attention": ("visualize_attention", "visualize_attention"),
@@ -58,10 +103,15 @@ def show_version(wanted: bool) -> None:
 def callback(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit."),
+        typer.Option(
+            "--version", callback=show_version, is_eager=True, metavar="", help="Show the version and exit."
+        ),
     ] = False,
     traceback: Annotated[  # removed from the arguments before they are parsed, at any position
-        bool, typer.Option(TRACEBACK, help="Show the traceback of an error and the warnings of libraries.")
+        bool,
+        typer.Option(
+            TRACEBACK, metavar="", help="Show the traceback of an error and the warnings of libraries."
+        ),
     ] = False,
 ) -> None:
     """Explore SAEViT, a light hybrid of convolution and sparse attention.
@@ -97,13 +147,23 @@ def add_command(app: typer.Typer, name: str) -> None:
     module, function = FUNCTIONS.get(name, (name, name))
     command = getattr(import_module(f"saevit_cli.commands.{module}"), function)
     if isinstance(command, typer.Typer):
+        for part in command.registered_commands:
+            part.epilog = show_examples(f"{name} {part.name}")
+            assert part.callback is not None
+            part.callback = with_style(part.callback)
         app.add_typer(command, name=name)
-    elif name == "explore":
+        return
+    kind: type[TyperCommand] | None = None
+    if name == "explore":
         from saevit_cli.commands.explore_options import KeysAsOptions
 
-        app.command(name, cls=KeysAsOptions)(command)
-    else:
-        app.command(name)(command)
+        kind = KeysAsOptions
+    app.command(name, cls=kind, epilog=show_examples(name))(with_style(command))
+
+
+def show_examples(name: str) -> str:
+    """Return the examples of a command as the end of its help."""
+    return "\n\n".join(["Examples:", *(f"  saevit {example}" for example in EXAMPLES[name])])
 
 
 def find_commands(arguments: Sequence[str]) -> Collection[str]:
@@ -116,7 +176,7 @@ def find_commands(arguments: Sequence[str]) -> Collection[str]:
 def main() -> None:
     """Run the command line; the exit code is 0, 1 (something failed), 2 (bad input) or 130 (interrupted)."""
     stdout, arguments = terminal.open_streams(), sys.argv[1:]
-    if TRACEBACK not in arguments:
+    if not {TRACEBACK, *VERBOSE} & set(arguments):
         terminal.silence_libraries(lambda error: explain(error or RuntimeError("in a thread"), arguments))
     if stdout is None:
         sys.exit(complain("stdout is closed: send it to a file, or to /dev/null", FAILED))
@@ -221,5 +281,5 @@ def save_traceback(error: BaseException, arguments: Sequence[str]) -> str:
 def complain(message: str, code: int = BAD_INPUT) -> int:
     """Write one line on stderr and return the exit code; an empty message, after help, writes none."""
     if message:
-        say("error: " + " ".join(message.split()))
+        display.complain(message)
     return code

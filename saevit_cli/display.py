@@ -1,71 +1,102 @@
-"""What the user sees: tables on stdout and a progress bar on stderr."""
+"""What the user sees: views on stdout, lines and a progress bar on stderr."""
 
+import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+import textwrap
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 from saevit.text import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from saevit.report.columns import Table
+    from saevit.report.columns import View
 
-GAP = "  "  # between columns
-
-
-def show_tables(tables: "Iterable[Table]") -> None:
-    """Print tables: drawn with rich on a terminal, else as plain text."""
-    for table in tables:
-        if sys.stdout.isatty():
-            draw_table(table)
-        else:
-            sys.stdout.write(format_table(table) + "\n")
-
-
-def format_table(table: "Table") -> str:
-    """Return a table as aligned text without colours, independent of the terminal's width."""
-    lines = [tuple(map(printable, line)) for line in ([c.heading for c in table.columns], *table.rows)]
-    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
-    marks = [">" if column.side == "right" else "" for column in table.columns]
-    layout = GAP.join(f"{{:{mark}{width}}}" for mark, width in zip(marks, widths, strict=True))
-    head, *body = [layout.format(*line).rstrip() for line in lines]
-    rule = GAP.join("-" * width for width in widths)
-    if table.total:
-        body.insert(len(body) - 1, rule)
-    notes = [f"* {printable(note)}" for note in table.notes]
-    return "\n".join([printable(table.title), "", head, rule, *body, *notes, ""])
+Format = Literal["table", "markdown", "csv", "json"]
+COLOURS = {
+    "result": "bold",
+    "warning": "yellow",
+    "title": "bold",
+    "head": "bold",
+    "rule": "dim",
+    "note": "dim",
+}
 
 
-def draw_table(table: "Table") -> None:
-    """Draw a table with rich."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table as RichTable
+@dataclass(frozen=True)
+class Style:
+    """The options of every command that say what is shown."""
 
-    drawn = RichTable(
-        title=printable(table.title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
-    )
-    for column in table.columns:
-        drawn.add_column(printable(column.heading), justify=column.side, overflow="fold")
-    for i, row in enumerate(table.rows):
-        drawn.add_row(*map(printable, row), end_section=table.total and i == len(table.rows) - 2)
-    console = Console(highlight=False, markup=False)
-    console.print(drawn)
-    for note in table.notes:
-        console.print(f"  • {printable(note)}", style="dim")
-    console.print()
+    format: Format = "table"
+    wide: bool = False
+    explain: bool = False
+    quiet: bool = False
+    verbose: bool = False
+
+
+DEFAULT = Style()
+STYLE = ContextVar("STYLE", default=DEFAULT)  # of the command that runs
+
+
+def show(view: "View") -> None:
+    """Print a view on stdout: with colours and as wide as a terminal, or in full into a file or a pipe."""
+    from saevit.report.screen import lay_out, write_markdown
+
+    style = STYLE.get()
+    explain, is_wide = style.explain or style.verbose, style.wide or style.verbose
+    if style.quiet:
+        view = replace(view, notes=(), tables=tuple(replace(table, notes=()) for table in view.tables))
+    if style.format == "markdown":
+        sys.stdout.write(write_markdown(view, explain=explain))
+    elif not sys.stdout.isatty():
+        sys.stdout.write("".join(f"{line.text}\n" for line in lay_out(view, explain=explain)))
+    else:
+        from rich.console import Console
+
+        console = Console(highlight=False, markup=False, soft_wrap=True)
+        width = None if is_wide else shutil.get_terminal_size().columns
+        for line in lay_out(view, width, explain=explain):
+            console.print(line.text, style=COLOURS.get(line.kind))
+
+
+def write_line(text: str) -> None:
+    """Write one line on stderr, with control characters escaped; a terminal gets it broken at spaces."""
+    text = printable(text)
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns
+        parts = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+        text = "\n".join(parts)
+    sys.stderr.write(f"{text}\n")  # typer.echo writes UTF-8 where the user says ASCII
+
+
+def say(text: str) -> None:
+    """Write one line on stderr, unless --quiet is given."""
+    if not STYLE.get().quiet:
+        write_line(text)
+
+
+def warn(text: str) -> None:
+    """Write a warning on stderr."""
+    write_line(f"warning: {text}")
+
+
+def complain(text: str) -> None:
+    """Write an error on stderr as one line."""
+    write_line("error: " + " ".join(text.split()))
 
 
 @contextmanager
 def show_progress() -> Iterator[Callable[[str, float | None, float | None], None]]:
     """Yield a function (text, share done, seconds left) that moves a progress bar if stderr is a terminal."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or STYLE.get().quiet:
         yield lambda text, done, eta: None
         return
     with make_bar() as bar:
-        task = bar.add_task("", total=None, left="")
+        task = bar.add_task("loading", total=None, left="")
 
         def tell(text: str, done: float | None, eta: float | None) -> None:
             left = "" if eta is None else f"{eta:.0f} s left"

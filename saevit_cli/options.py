@@ -7,7 +7,10 @@ are declared in the same way in its own module, with a parser of `readers` or a 
 A type that is `Any` here is a tuple: Typer would take a tuple type for an option with several values.
 """
 
-from functools import partial
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial, wraps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +21,7 @@ from saevit.files import expand
 from saevit.runs.record import Dtype as DtypeName
 from saevit.runs.record import MemoryFormat as MemoryFormatName
 from saevit.variant import KEYS, PRESETS
-from saevit_cli import readers
+from saevit_cli import display, readers
 
 MODEL, TIME, OUTPUT = "Variant", "Measuring", "Output"  # headings in a command's help
 
@@ -141,17 +144,82 @@ MinTime = Annotated[
         help="Minimum duration of a timing sample in seconds.",
     ),
 ]
-Measure = Annotated[bool, of_time("--measure/--no-measure", help="Time the model, or only count.")]
+Measure = Annotated[
+    bool,
+    of_time(
+        "--measure/--no-measure",
+        metavar="",
+        show_default=False,
+        help="Time the model (the default), or only count.",
+    ),
+]
 Fold = Annotated[
     bool,
     of_time(
         "--fold/--no-fold",
-        help="Time variants in the folded form, or as defined; MACs are always counted as defined.",
+        metavar="",
+        show_default=False,
+        help="Time the folded form of a variant (the default), or the form as defined. MACs are always those "
+        "of the form as defined.",
     ),
 ]
-Force = Annotated[bool, of_time("--force", help="Time a model even if it needs more memory than is free.")]
+Force = Annotated[
+    bool, of_time("--force", metavar="", help="Time a model even if its predicted memory is not free.")
+]
 
 # Output
+Show = Annotated[
+    display.Format,
+    of_output("--format", metavar="FORMAT", help="Print table, markdown, csv or json on stdout."),
+]
+Wide = Annotated[bool, of_output("--wide", metavar="", help="Show all columns of the tables.")]
+Explain = Annotated[bool, of_output("--explain", metavar="", help="Show the notes that explain the tables.")]
+Quiet = Annotated[
+    bool,
+    of_output("--quiet", "-q", metavar="", help="Show results, warnings and errors; no notes, no progress."),
+]
+Verbose = Annotated[
+    bool,
+    of_output(
+        "--verbose", "-v", metavar="", help="Show all columns and notes, and the warnings of libraries."
+    ),
+]
+STYLE: dict[str, Any] = {
+    "format": Show,
+    "wide": Wide,
+    "explain": Explain,
+    "quiet": Quiet,
+    "verbose": Verbose,
+}
+
+
+def with_style(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a command with the options of `display.Style`, except those whose name it uses itself."""
+    own = inspect.signature(command).parameters
+    added = {name: annotation for name, annotation in STYLE.items() if name not in own}
+
+    @wraps(command)
+    def styled(**given: Any) -> Any:
+        token = display.STYLE.set(replace(display.DEFAULT, **{name: given.pop(name) for name in added}))
+        try:
+            return command(**given)
+        finally:
+            display.STYLE.reset(token)
+
+    parameters = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=getattr(display.DEFAULT, name),
+            annotation=annotation,
+        )
+        for name, annotation in added.items()
+    ]
+    vars(styled)["__signature__"] = inspect.Signature([*own.values(), *parameters])
+    styled.__annotations__ = command.__annotations__ | added
+    return styled
+
+
 By = Annotated[ByName, of_output("--by", help="Rows of the breakdown.")]
 Json = Annotated[
     str | None,
@@ -168,4 +236,4 @@ Store = Annotated[
         help="Folder of stored runs, which `saevit results` reads; the default is in the user's data folder.",
     ),
 ]
-Overwrite = Annotated[bool, of_output("--overwrite", help="Replace output files that exist.")]
+Overwrite = Annotated[bool, of_output("--overwrite", metavar="", help="Replace output files that exist.")]

@@ -1,12 +1,12 @@
 """Where results go: tables to stdout, files by rename, everything else to stderr.
 
 Every command uses `Outputs` in the same way: made before the work starts, it refuses files that cannot or
-should not be written; at the end it shows the tables and writes the files.
+should not be written; at the end it shows the view and writes the files.
 
     outputs = Outputs({"--json": json, "--plot": plot}, overwrite=overwrite, endings={"--plot": FORMATS})
-    with measuring(store) as (writer, on_progress):
+    with outputs.measuring(store) as (writer, on_progress):
         found = profile(..., on_progress=on_progress, writer=writer)
-    outputs.show(tabulate_profile(found))
+    outputs.show(view_profile(found))
     is_written = outputs.write({
         "--json": lambda: write_profile_json(found),
         "--plot": lambda: partial(save, breakdown_figure(found)),
@@ -26,12 +26,11 @@ from typing import TYPE_CHECKING
 
 from saevit.errors import OptionError, SaevitError, nearest
 from saevit.files import file_type, replace_file
-from saevit.text import printable
 from saevit_cli import display
 
 if TYPE_CHECKING:
     from saevit.measure.progress import NextStep
-    from saevit.report.columns import Table
+    from saevit.report.columns import View
     from saevit.runs.run import Run
     from saevit.runs.store import Writer
 
@@ -66,7 +65,9 @@ class Outputs:
         Raises:
             OptionError: names the option, the file and the way out.
         """
+        targets = choose_stdout(targets)
         self.targets = {option: target for option, target in targets.items() if target is not None}
+        self._later: list[str] = []  # lines that follow the tables
         for option, target in self.targets.items():
             if str(target) != STDOUT or option in endings:
                 check_target(option, Path(target), overwrite=overwrite, endings=endings.get(option, ()))
@@ -77,10 +78,50 @@ class Outputs:
         """Whether data go to stdout, so that tables do not."""
         return STDOUT in self.targets.values()
 
-    def show(self, tables: "Iterable[Table]") -> None:
-        """Print tables, unless data go to stdout."""
+    def show(self, view: "View") -> None:
+        """Print a view, unless data go to stdout, then the path of the stored run."""
         if not self.use_stdout:
-            display.show_tables(tables)
+            display.show(view)
+        while self._later:
+            display.say(self._later.pop(0))
+
+    @contextmanager
+    def kept(self, folder: Path | None, *, wanted: bool) -> "Iterator[Writer | None]":
+        """Yield a writer for the samples of a run, or None; the path of the run is printed below the tables.
+
+        If the default folder cannot be used, the run continues without a store; a folder that the user named
+        must work.
+        """
+        from saevit.runs.store import Writer
+
+        if not wanted:
+            yield None
+            return
+        try:
+            writer = Writer(folder)
+        except OptionError as error:
+            if folder is not None:
+                raise
+            display.warn(f"samples are not stored: {error}")
+            yield None
+            return
+        with writer:
+            try:
+                yield writer
+            except BaseException:
+                if not writer.is_empty:  # no table will follow
+                    display.say(f"stored {writer.path}")
+                raise
+            if not writer.is_empty:
+                self._later.append(f"stored {writer.path}")
+
+    @contextmanager
+    def measuring(
+        self, store: Path | None, *, wanted: bool = True
+    ) -> "Iterator[tuple[Writer | None, Callable[[NextStep], None]]]":
+        """Yield the writer of a run (see `kept`) and the function that shows its steps on a progress bar."""
+        with self.kept(store, wanted=wanted) as writer, display.show_progress() as tell:
+            yield writer, lambda step: tell(step.text, step.done, step.eta)
 
     def write(self, contents: Mapping[str, Content]) -> bool:
         """Write every file that was asked for, and return whether all of them were written.
@@ -99,13 +140,30 @@ class Outputs:
             try:
                 write_content(self.targets[option], make())
             except SaevitError as error:
-                say(f"error: {option}: {' '.join(str(error).split())}")
+                display.complain(f"{option}: {error}")
                 is_complete = False
             except Exception as error:
                 unexpected.append(error)
         if unexpected:
             raise unexpected[0]
         return is_complete
+
+
+def choose_stdout(targets: Mapping[str, Target | None]) -> Mapping[str, Target | None]:
+    """Return the targets with stdout for the data that --format asks for.
+
+    Raises:
+        OptionError: the command does not write such data, or its option is also given.
+    """
+    form = display.STYLE.get().format
+    option = f"--{form}"
+    if form not in ("csv", "json"):
+        return targets
+    if option not in targets:
+        raise OptionError(f"--format {form}: this command writes no {form.upper()}; choose table or markdown")
+    if targets[option] is not None:
+        raise OptionError(f"--format {form} and {option} {targets[option]} are both given: give one of them")
+    return {**targets, option: STDOUT}
 
 
 def write_content(target: Target, content: str | Callable[[Path], object]) -> None:
@@ -121,7 +179,7 @@ def write_content(target: Target, content: str | Callable[[Path], object]) -> No
         write_content(target, lambda path: path.write_bytes(data))
     else:
         replace_file(Path(target), content)
-        say(f"wrote {target}")
+        display.say(f"wrote {target}")
 
 
 def check_roles(outputs: Iterable[tuple[str, Target]], inputs: Iterable[Named]) -> None:
@@ -187,51 +245,6 @@ def _identity(target: str | Path) -> object:
         return found.st_dev, found.st_ino
     except (OSError, ValueError):
         return os.path.realpath(target)
-
-
-def say(text: str) -> None:
-    """Write one line on stderr, with control characters escaped."""
-    sys.stderr.write(f"{printable(text)}\n")  # typer.echo writes UTF-8 where the user says ASCII
-
-
-def warn(text: str) -> None:
-    """Write a warning on stderr."""
-    say(f"warning: {text}")
-
-
-@contextmanager
-def kept(folder: Path | None, *, wanted: bool) -> "Iterator[Writer | None]":
-    """Yield a writer for the samples of a run, or None, and print the path of the stored run at the end.
-
-    If the default folder cannot be used, the run continues without a store; a folder that the user named must
-    work.
-    """
-    from saevit.runs.store import Writer
-
-    if not wanted:
-        yield None
-        return
-    try:
-        writer = Writer(folder)
-    except OptionError as error:
-        if folder is not None:
-            raise
-        warn(f"samples are not kept: {error}")
-        yield None
-        return
-    with writer:
-        yield writer
-        if not writer.is_empty:
-            say(f"kept {writer.path}")
-
-
-@contextmanager
-def measuring(
-    store: Path | None, *, wanted: bool = True
-) -> "Iterator[tuple[Writer | None, Callable[[NextStep], None]]]":
-    """Yield the writer of a run (see `kept`) and the function that shows its steps on a progress bar."""
-    with kept(store, wanted=wanted) as writer, display.show_progress() as tell:
-        yield writer, lambda step: tell(step.text, step.done, step.eta)
 
 
 def exit_code(timings: "Run | None" = None, *, failed: bool) -> int:

@@ -1,6 +1,7 @@
 """Tables by columns: a column shows a fact of a row as text and gives it unrounded to CSV, JSON and HTML.
 
 A view is one list of columns. A column without `text` is in no table, one without `key` in no CSV and JSON.
+The columns of a table are in order of importance: a narrow terminal hides those on the right.
 """
 
 import csv
@@ -20,6 +21,7 @@ Other = TypeVar("Other")
 Side = Literal["left", "right"]
 
 NONE = "-"  # the text of a value that is not known
+MOST_NOTES = 3  # of a view
 FORMULA = ("=", "+", "-", "@")  # a spreadsheet computes text that begins with one of these
 
 
@@ -33,6 +35,7 @@ class Column(Generic[Row]):
     unit: str = ""
     key: str = ""  # timm's column name where timm has one
     value: Callable[[Row], Any] = lambda row: None
+    wraps: bool = False  # its text may be broken at spaces
 
     @property
     def heading(self) -> str:
@@ -51,7 +54,7 @@ class Column(Generic[Row]):
             return lambda row: None if (inner := read(row)) is None else function(inner)
 
         text = through(self.text) if self.text else None
-        return Column(self.head, text, self.side, self.unit, self.key, through(self.value))
+        return Column(self.head, text, self.side, self.unit, self.key, through(self.value), self.wraps)
 
 
 def number_column(
@@ -90,13 +93,14 @@ def attribute_columns(*paths: str, **renamed: str) -> tuple[Column[Any], ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Columns, rows of text, and notes below them."""
+    """Columns, rows of text, and notes that explain them, which are shown on request."""
 
     title: str
     columns: tuple[Column[Any], ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
     total: bool = False  # the last row is the sum of the others
+    values: tuple[tuple[Any, ...], ...] = ()  # of the cells, unrounded; empty if they are text only
 
     def without_empty_columns(self) -> "Table":
         """Return the table without the columns in which no row has a value."""
@@ -113,14 +117,36 @@ class Table:
             self,
             columns=tuple(self.columns[i] for i in places),
             rows=tuple(tuple(row[i] for i in places) for row in self.rows),
+            values=tuple(tuple(row[i] for i in places) for row in self.values),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What a command shows: the result in one or two sentences, warnings, tables, and a few notes."""
+
+    result: str = ""
+    warnings: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+    notes: tuple[str, ...] = ()  # those without which the figures would be misread
+
+    def __post_init__(self) -> None:
+        """Check the number of notes."""
+        assert len(self.notes) <= MOST_NOTES, self.notes
 
 
 def text_table(
     title: str, heads: Iterable[str], rows: Iterable[Sequence[str]], notes: Iterable[str] = ()
 ) -> Table:
-    """Return the table of rows that are text already; a head behind `>` is aligned right."""
-    columns = (Column[Any](h.removeprefix(">"), side="right" if h.startswith(">") else "left") for h in heads)
+    """Return the table of rows that are text already.
+
+    A column is aligned right if its head begins with `>`; its text may be broken at spaces if the head begins
+    with `~`.
+    """
+    columns = [
+        Column[Any](head.lstrip(">~"), side="right" if head[:1] == ">" else "left", wraps=head[:1] == "~")
+        for head in heads
+    ]
     return Table(title=title, columns=tuple(columns), rows=tuple(map(tuple, rows)), notes=tuple(notes))
 
 
@@ -133,13 +159,14 @@ def make_table(
     total: bool = False,
 ) -> Table:
     """Return the table of some rows; `total` says that the last one is the sum of the others."""
-    shown = tuple(column for column in columns if column.text)
+    shown, rows = tuple(column for column in columns if column.text), tuple(rows)
     return Table(
         title=title,
         columns=shown,
         rows=tuple(tuple(column.cell(row) for column in shown) for row in rows),
         notes=tuple(notes),
         total=total,
+        values=tuple(tuple(column.value(row) for column in shown) for row in rows),
     )
 
 

@@ -11,7 +11,7 @@ import typer
 
 import saevit
 from saevit.errors import OptionError
-from saevit_cli import options, output, readers
+from saevit_cli import display, options, output, readers
 
 if TYPE_CHECKING:
     from saevit.comparing.comparison import Comparison, MeasuredOn
@@ -124,6 +124,7 @@ def compare(
     from saevit.comparing.compare import DEFAULT_MODELS, expected, resolve_models
     from saevit.comparing.compare import compare as compare_models
     from saevit.measure.timing import TimingOptions
+    from saevit.report.columns import View
     from saevit.report.figure import FORMATS
     from saevit.report.html.page import report_html
     from saevit.report.metrics import check_axes, sort_candidates
@@ -135,7 +136,7 @@ def compare(
     check_axes(x or (), y or "top1")
     if from_store:
         check_as_measured(context)
-    source = find_run(from_store, store, timed=True, on_skip=output.warn) if from_store else None
+    source = find_run(from_store, store, timed=True, on_skip=display.warn) if from_store else None
     outputs = output.Outputs(
         {"--json": json, "--csv": csv, "--report": report, "--plot": plot},
         overwrite=overwrite,
@@ -164,7 +165,7 @@ def compare(
         measured = find_accuracies(top1, store)
         if plot:  # refuses axes before anything is measured
             plot_axes(expected(names, img_size, measured, is_timed=measure))
-        with output.measuring(store, wanted=measure) as (writer, on_progress):
+        with outputs.measuring(store, wanted=measure) as (writer, on_progress):
             result = compare_models(
                 names,
                 reference=base,
@@ -177,7 +178,7 @@ def compare(
             )
     if not top1:
         result = hint_evaluations(result, store)
-    outputs.show([tabulate_comparison(result, sort, axes)])
+    outputs.show(View(tables=(tabulate_comparison(result, sort, axes),)))
     is_written = outputs.write(
         {
             "--json": lambda: write_comparison_json(result),
@@ -210,7 +211,7 @@ def read_comparison(
 
     run = read_run(path)
     for warning in run.warnings:
-        output.warn(warning)
+        display.warn(warning)
     definition = run.environment.network
     measured = find_accuracies(top1, store, definition) if top1 else accuracies_of(run)
     return comparison_of(run, models, reference, measured)
@@ -225,7 +226,7 @@ def find_accuracies(
 
     if top1 in (None, PUBLISHED):
         return None
-    return choose_accuracies(str(top1), list_top1s(store, output.warn), definition)
+    return choose_accuracies(str(top1), list_top1s(store, display.warn), definition)
 
 
 def hint_evaluations(result: "Comparison", store: Path | None) -> "Comparison":
@@ -236,7 +237,7 @@ def hint_evaluations(result: "Comparison", store: Path | None) -> "Comparison":
     if result.top1_on:
         return result
     try:
-        return add_hints(result, list_top1s(store, output.warn))
+        return add_hints(result, list_top1s(store, display.warn))
     except OptionError:  # the store cannot be read, but the comparison is still useful
         return result
 
@@ -247,5 +248,5 @@ def draw_plot(result: "Comparison", xs: Sequence[str], y: str, why: str | None) 
     from saevit.report.scatter.scatter_plot import scatter_figure
 
     if why:
-        output.say(f"{why}; --plot shows {y} against {' and '.join(xs)} instead")
+        display.say(f"{why}; --plot shows {y} against {' and '.join(xs)} instead")
     return partial(save_figure, scatter_figure(result, xs, y))

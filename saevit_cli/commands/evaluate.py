@@ -79,6 +79,7 @@ def evaluate(
         model, width, depth, rates, settings, checkpoint=checkpoint, default="saevit_tiny"
     )
     from saevit.models import load_network
+    from saevit.report.columns import View
     from saevit.report.views.evaluation import (
         tabulate_evaluation,
         write_evaluation_csv,
@@ -90,13 +91,13 @@ def evaluate(
 
     network = load_network(subject, checkpoint, img_size)
     for note in network.notes:
-        output.say(note)
+        display.say(note)
     source = data or network.about.data
     if not source:
         raise OptionError(f"--checkpoint {checkpoint} does not name its training data: add --data SOURCE")
     images = open_data(source, split, root=data_dir)
     plan = EvalPlan(img_size=img_size, batch_size=batch_size, device=device, threads=threads, workers=workers)
-    with output.kept(store, wanted=not no_store) as writer:
+    with outputs.kept(store, wanted=not no_store) as writer:
         try:
             with display.show_progress() as tell:
 
@@ -107,11 +108,11 @@ def evaluate(
 
                 result = evaluate_network(network, images, checkpoint, plan, on_step)
         except WorkersFailed as error:
-            output.say(f"error: {error}")
+            display.complain(f"{error}")
             return output.FAILED
-        outputs.show(tabulate_evaluation(result))  # before anything is written that may fail
+        outputs.show(View(tables=tabulate_evaluation(result)))  # before anything is written that may fail
         if outputs.use_stdout and result.unreadable:
-            output.warn(f"unreadable images: {len(result.unreadable)}, the first: {result.unreadable[0]}")
+            display.warn(f"unreadable images: {len(result.unreadable)}, the first: {result.unreadable[0]}")
         is_stored = writer is None or store_result(result, writer)
     is_written = outputs.write(
         {"--json": lambda: write_evaluation_json(result), "--csv": lambda: write_evaluation_csv(result)}
@@ -126,6 +127,6 @@ def store_result(result: "Evaluation", writer: "Writer") -> bool:
     try:
         keep_evaluation(result, writer)
     except OptionError as error:
-        output.say(f"error: --store: {error}")
+        display.complain(f"--store: {error}")
         return False
     return True

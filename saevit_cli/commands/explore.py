@@ -118,7 +118,7 @@ def explore(
     search = Search(question=question, method=chosen, samples=samples, seed=seed)
     found = run_search(search, jobs, engine, resume)
     is_written = write_exploration(found, outputs)
-    code = measure_best(found, measure_top, timing, compared, store) if measure_top else 0
+    code = measure_best(found, measure_top, timing, compared, store, outputs) if measure_top else 0
     return code or output.exit_code(failed=not is_written)
 
 
@@ -160,7 +160,7 @@ def run_search(search: "Search", jobs: int | None, engine: str, journal: Path | 
         "dp": "the exact front by dynamic programming",
         "sample": f"a sample of {search.samples:,}",
     }[search.method]
-    output.say(f"{question.space.size:,} combinations{product}: {method}")
+    display.say(f"{question.space.size:,} combinations{product}: {method}")
     try:
         with display.show_progress() as tell:
             found = answer(
@@ -172,12 +172,12 @@ def run_search(search: "Search", jobs: int | None, engine: str, journal: Path | 
                 warn=warnings.append,
             )
     except SearchError as error:
-        output.say(f"error: {error}")
+        display.complain(f"{error}")
         raise typer.Exit(output.FAILED) from error
     for text in warnings:
-        output.warn(text)
+        display.warn(text)
     for text in summary_lines(found, time.monotonic() - start):
-        output.say(text)
+        display.say(text)
     return count_answer(found)
 
 
@@ -213,11 +213,12 @@ def summary_lines(found: "Answer", seconds: float) -> list[str]:
 
 def write_exploration(found: "Exploration", outputs: output.Outputs) -> bool:
     """Show and write the front and the best variants, and return whether all files were written."""
+    from saevit.report.columns import View
     from saevit.report.explore_figures import front_figure
     from saevit.report.figure import save_figure
     from saevit.report.views import explore as view
 
-    outputs.show(view.explore_tables(found))
+    outputs.show(View(tables=view.explore_tables(found)))
     return outputs.write(
         {
             "--csv": lambda: view.explore_csv(found),
@@ -272,12 +273,12 @@ def write_view(
     view: "RowsView", outputs: output.Outputs, pictures: dict[str, output.Content] | None = None
 ) -> int:
     """Show a table and write its rows, and return the exit code."""
-    from saevit.report.columns import row_values, write_csv, write_json
+    from saevit.report.columns import View, row_values, write_csv, write_json
 
     table, columns, rows = view
     if "--parquet" in outputs.targets:
         raise OptionError("--parquet is for fronts: take --csv here")
-    outputs.show((table,))
+    outputs.show(View(tables=(table,)))
     is_written = outputs.write(
         {
             "--csv": lambda: write_csv(columns, rows),
@@ -289,15 +290,21 @@ def write_view(
 
 
 def measure_best(
-    found: "Exploration", count: int, timing: "TimingOptions", reference: str, store: Path | None
+    found: "Exploration",
+    count: int,
+    timing: "TimingOptions",
+    reference: str,
+    store: Path | None,
+    outputs: output.Outputs,
 ) -> int:
     """Time the best variants, interleaved with a reference, and show their predicted order beside it."""
     from saevit.comparing.compare import compare
+    from saevit.report.columns import View
     from saevit.report.views.compare import tabulate_comparison
     from saevit.report.views.explore import predicted_table
 
     best = [row.model for row in (found.top or found.front)[:count]]
-    with output.measuring(store) as (writer, on_progress):
+    with outputs.measuring(store) as (writer, on_progress):
         timed = compare(
             list(dict.fromkeys([reference, *best])),
             reference=reference,
@@ -306,5 +313,5 @@ def measure_best(
             on_progress=on_progress,
             writer=writer,
         )
-    display.show_tables((tabulate_comparison(timed, "latency"), predicted_table(found, timed)))
+    outputs.show(View(tables=(tabulate_comparison(timed, "latency"), predicted_table(found, timed))))
     return output.exit_code(timed.run, failed=timed.failed)

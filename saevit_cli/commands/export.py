@@ -63,6 +63,7 @@ def export(
     weights = readers.read_weights(checkpoint)
     from saevit.export.exporter import FORMATS, check_request, export_network
     from saevit.models import load_network
+    from saevit.report.columns import View
     from saevit.report.views.export import export_json, export_tables
 
     by_ending = {form.endings[0]: name for name, form in FORMATS.items()}
@@ -80,15 +81,15 @@ def export(
     )
     network = load_network(subject, weights, img_size)
     for note in network.notes:
-        output.say(note)
+        display.say(note)
     with display.show_progress() as tell:
         tell(f"exporting {network.about.model}", None, None)
         result = export_network(network, paths, img_size=img_size, batch=batch, opset=opset)
     for one in result.written:
-        output.say(f"wrote {' and '.join(one.files)}")
+        display.say(f"wrote {' and '.join(one.files)}")
     for name, reason in result.failures.items():
-        output.say(f"error: {name}: {reason}")
-    outputs.show(export_tables(result))
+        display.complain(f"{name}: {reason}")
+    outputs.show(View(tables=export_tables(result)))
     is_written = outputs.write({"--json": lambda: export_json(result)})
     return output.exit_code(failed=bool(result.failures) or not is_written)
 

@@ -48,6 +48,7 @@ def profile(
     from saevit.measure.timing import TimingOptions
     from saevit.profiling import profile
     from saevit.report.breakdown_plot import breakdown_figure
+    from saevit.report.columns import View
     from saevit.report.figure import FORMATS, save_figure
     from saevit.report.views.profile import tabulate_profile, write_profile_csv, write_profile_json
 
@@ -66,7 +67,7 @@ def profile(
         fold=fold,
         force=force,
     )
-    with output.measuring(store, wanted=measure) as (writer, on_progress):
+    with outputs.measuring(store, wanted=measure) as (writer, on_progress):
         found = profile(
             subject,
             img_size=img_size,
@@ -77,7 +78,7 @@ def profile(
             on_progress=on_progress,
             writer=writer,
         )
-    outputs.show(tabulate_profile(found))
+    outputs.show(View(tables=tabulate_profile(found)))
     is_written = outputs.write(
         {
             "--json": lambda: write_profile_json(found),

@@ -49,13 +49,14 @@ def list_runs(
     overwrite: options.Overwrite = False,
 ) -> int:
     """List the stored runs, the newest last."""
+    from saevit.report.columns import View
     from saevit.report.views.listing import tabulate_runs, write_list_csv, write_list_json
     from saevit.runs.store import default_folder, list_runs
 
     outputs = output.Outputs({"--json": json, "--csv": csv}, overwrite=overwrite)
     found = list_runs(store)
     if found:
-        outputs.show([tabulate_runs(found, str(store or default_folder()))])
+        outputs.show(View(tables=(tabulate_runs(found, str(store or default_folder())),)))
     elif not outputs.use_stdout:
         sys.stdout.write(f"{printable(empty_store_text(store))}\n")
     is_written = outputs.write(
@@ -73,14 +74,15 @@ def show_run(
     overwrite: options.Overwrite = False,
 ) -> int:
     """Show one run: latencies with their spread and ratios, counts, the machine."""
+    from saevit.report.columns import View
     from saevit.report.views.listing import write_records_csv, write_run_json
     from saevit.report.views.run import tabulate_run
     from saevit.runs.store import find_run, read_run
 
-    path = find_run(run, store, on_skip=output.warn)
+    path = find_run(run, store, on_skip=display.warn)
     outputs = output.Outputs({"--json": json, "--csv": csv}, overwrite=overwrite, inputs=[("RUN", path)])
     found = read_run(path)
-    outputs.show(tabulate_run(found))
+    outputs.show(View(tables=tabulate_run(found)))
     is_written = outputs.write(
         {"--json": lambda: write_run_json(found), "--csv": lambda: write_records_csv([found])}
     )
@@ -92,14 +94,15 @@ def diff_runs(
     run_a: FirstRun, run_b: SecondRun, reference: Reference = None, store: options.Store = None
 ) -> None:
     """Compare two runs relative to a model that both measured, and show which differences are resolved."""
+    from saevit.report.columns import View
     from saevit.report.views.diff import tabulate_diff
     from saevit.runs.diff import diff_runs
     from saevit.runs.store import find_run, read_run
 
-    first, second = read_run(find_run(run_a, store, on_skip=output.warn)), read_run(find_run(run_b, store))
+    first, second = read_run(find_run(run_a, store, on_skip=display.warn)), read_run(find_run(run_b, store))
     for line in dict.fromkeys((*first.warnings, *second.warnings)):
-        output.warn(line)
-    display.show_tables(tabulate_diff(diff_runs(first, second, reference=reference), first, second))
+        display.warn(line)
+    display.show(View(tables=tabulate_diff(diff_runs(first, second, reference=reference), first, second)))
 
 
 @results.command("export")
@@ -122,12 +125,12 @@ def export_runs(
     )
     is_written = outputs.write({"--output": lambda: writers[Path(target).suffix](found)})
     for line in skipped:
-        output.warn(line)
+        display.warn(line)
     for run in found:
         for line in run.warnings:
-            output.warn(line)
+            display.warn(line)
         for label, reason in run.failures.items():  # these models have no record
-            output.warn(f"{run.path.stem}: {label}: {reason}")
+            display.warn(f"{run.path.stem}: {label}: {reason}")
     return output.exit_code(failed=bool(skipped) or not is_written)
 
 
@@ -140,7 +143,7 @@ def read_named_runs(names: list[str] | None, store: Path | None) -> "tuple[list[
     from saevit.runs.store import find_run, read_run, read_runs
 
     if names:
-        paths = dict.fromkeys(find_run(name, store, on_skip=output.warn) for name in names)
+        paths = dict.fromkeys(find_run(name, store, on_skip=display.warn) for name in names)
         return [read_run(path) for path in paths], []
     skipped: list[str] = []
     found = list(read_runs(store, skipped.append))

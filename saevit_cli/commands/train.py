@@ -173,9 +173,9 @@ def train(
         given.setdefault("amp", default)
     run, chosen, base = read_request(given)
     if show_recipe:
-        from saevit_cli.commands.train_view import recipe_table
+        from saevit_cli.commands.train_view import recipe_view
 
-        display.show_tables([recipe_table(chosen, base)])
+        display.show(recipe_view(chosen, base))
         return 0
     return report_once(
         lambda: start_run(run, chosen, base, device, workers, recipe, target, overwrite=overwrite)

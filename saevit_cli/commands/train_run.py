@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from saevit.errors import SaevitError
 from saevit.files import expand
 from saevit.measure.progress import ENDING
-from saevit_cli import output
+from saevit_cli import display, output
 
 if TYPE_CHECKING:
     from saevit.train.preparation import PreparedRun
@@ -112,7 +112,7 @@ def run_training(
         except SaevitError as error:
             is_written = view.is_written(folder, state)
             way = f"continue with: {view.resume_command(folder)}" if is_written else "nothing was written"
-            output.say(f"error: {error}; {way}")
+            display.complain(f"{error}; {way}")
             return output.FAILED
     is_drawn = True
     if processes.is_first:

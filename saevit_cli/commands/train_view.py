@@ -16,25 +16,24 @@ from saevit_cli import display, output
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from saevit.report.columns import Table
+    from saevit.report.columns import View
     from saevit.train.preparation import PreparedRun
     from saevit.train.processes import Processes
     from saevit.train.recipe import Recipe
     from saevit.train.state import TrainingState
 
 
-def recipe_table(recipe: "Recipe", base: str) -> "Table":
+def recipe_view(recipe: "Recipe", base: str) -> "View":
     """Return every value of a recipe with its source."""
-    from saevit.report.columns import text_table
+    from saevit.report.columns import View, text_table
     from saevit.train.recipe import format_value
     from saevit.train.recipe_files import list_sources
 
     sources = list_sources(recipe, base)
-    return text_table(
-        f"Recipe {base}",
-        ("key", "value", "source"),
-        ((name, format_value(getattr(recipe, name)), source) for name, source in sources.items()),
-        ["--set key=value changes a value; an empty value follows from the network or the batch size"],
+    rows = [(name, format_value(getattr(recipe, name)), source) for name, source in sources.items()]
+    return View(
+        tables=(text_table(f"Recipe {base}", ("key", "value", "~source"), rows),),
+        notes=("--set key=value changes a value; an empty value follows from the network or the batch size",),
     )
 
 
@@ -46,11 +45,11 @@ def show_start(
 
     for data in (job.train, job.validation):
         for warning in data.warnings:
-            output.warn(warning)
+            display.warn(warning)
         if data.skipped:
-            output.warn(f"{len(data.skipped)} files skipped, the first: {data.skipped[0]}")
+            display.warn(f"{len(data.skipped)} files skipped, the first: {data.skipped[0]}")
     for warning in job.warnings:
-        output.warn(warning)
+        display.warn(warning)
     run = state.run
     rows = [
         ("data", job.train.statement),
@@ -72,9 +71,9 @@ def show_start(
 
 def show_rows(title: str, rows: list[tuple[str, str]], notes: tuple[str, ...] = ()) -> None:
     """Show names with their values."""
-    from saevit.report.columns import text_table
+    from saevit.report.columns import View, text_table
 
-    display.show_tables([text_table(title, ("", "value"), rows, notes)])
+    display.show(View(tables=(text_table(title, ("", "~value"), rows, notes),)))
 
 
 def short_name(job: "PreparedRun") -> str:

@@ -160,6 +160,7 @@ def visualize_attention(
     from saevit.attention.look import Choice
     from saevit.attention.photo import list_images
     from saevit.report.attention_figure import attention_figure
+    from saevit.report.columns import View
     from saevit.report.figure import FORMATS, save_figure
     from saevit.report.views.attention import attention_csv, attention_json, attention_tables, save_arrays
 
@@ -174,7 +175,7 @@ def visualize_attention(
         stages=stage, blocks=block, heads=head, queries=query or (), threshold=similarity, views=(view,)
     )
     networks = look_at_all(pairs, files, img_size, choice)
-    outputs.show(table for attention in networks for table in attention_tables(attention))
+    outputs.show(View(tables=tuple(table for one in networks for table in attention_tables(one))))
     is_written = outputs.write(
         {
             "--json": lambda: attention_json(networks),
@@ -216,7 +217,7 @@ def look_at_all(
 
     if not files:
         files = [find_shipped_photo()]
-        output.say(f"no --image: using {files[0].name}, which matplotlib ships")
+        display.say(f"no --image: using {files[0].name}, which matplotlib ships")
     networks, notes = [], list[str]()
     with display.show_progress() as tell:
         for model, checkpoint in pairs:
@@ -228,10 +229,10 @@ def look_at_all(
 
             networks.append(look_at(net, files, choice, on_image))
     for note in notes:
-        output.say(note)
+        display.say(note)
     for attention in networks:
         if attention.is_random:
-            output.say(f"{attention.model} has random weights: give trained weights with --checkpoint FILE")
+            display.say(f"{attention.model} has random weights: give trained weights with --checkpoint FILE")
         for failure in attention.failures:
-            output.warn(f"left out: {failure}")
+            display.warn(f"left out: {failure}")
     return networks

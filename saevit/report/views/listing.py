@@ -1,18 +1,20 @@
 """Lists of presets, keys and stored runs, and stored runs for other programs: as JSON, CSV or JSON lines."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from saevit.count.cost import count_network
+from saevit.count.cost import Cost, count_network
 from saevit.report.columns import (
     Column,
     Table,
+    View,
     attribute_columns,
     make_table,
     number_column,
+    row_values,
     size_value,
     text_table,
     write_csv,
@@ -26,7 +28,9 @@ from saevit.runs.record import Environment, Record
 from saevit.runs.run import Ending, Run, RunSummary, Subject
 from saevit.runs.statistics import median
 from saevit.text import plural
-from saevit.variant import KEYS, PRESETS
+from saevit.variant import KEYS, PRESETS, VariantSpec
+
+Preset = tuple[str, VariantSpec, Cost]
 
 IMG_SIZE = (224, 224)  # of the presets' costs
 TO_THE_SECOND = len("20260131T120000")  # characters of a run's name; more are needed only within one second
@@ -37,28 +41,60 @@ PASSES = ("latency", "latency_again")  # quantities of the whole network
 OF_PASSES = ("infer_samples_per_sec", "infer_step_time", "infer_step_time_q1", "infer_step_time_q3")
 
 
-def tabulate_presets() -> Table:
-    """Return every preset with its sizes and exact costs."""
-    rows = []
-    for name, spec in PRESETS.items():
-        cost = count_network(spec, IMG_SIZE)
-        sizes = ("-".join(map(str, sizes)) for sizes in (spec.dims, spec.depths, spec.num_heads, spec.rates))
-        rows.append((name, *sizes, scaled(cost.params), giga(cost.macs)))
-    return text_table(
-        f"Presets (GMACs at {IMG_SIZE[0]} x {IMG_SIZE[1]} px, counted by analytic)",
-        ("preset", "dims", "depths", "heads", "rates", ">parameters", ">GMACs"),
-        rows,
+def join_sizes(field: str) -> Callable[[Preset], str]:
+    """Return a function that writes a value per stage of a preset as text."""
+    return lambda preset: "-".join(map(str, getattr(preset[1], field)))
+
+
+PRESET_COLUMNS: tuple[Column[Preset], ...] = (
+    Column("preset", lambda preset: preset[0], key="model", value=lambda preset: preset[0]),
+    number_column("GMACs", "infer_gmacs", lambda preset: preset[2].macs, giga, 1e9),
+    number_column("params", "param_count", lambda preset: preset[2].params, scaled, 1e6),
+    *(
+        Column(head, join_sizes(field), key=head, value=join_sizes(field))
+        for head, field in (
+            ("dims", "dims"),
+            ("depths", "depths"),
+            ("heads", "num_heads"),
+            ("rates", "rates"),
+        )
+    ),
+)
+
+
+def list_presets() -> list[Preset]:
+    """Return the name, the variant and the exact costs of every preset."""
+    return [(name, spec, count_network(spec, IMG_SIZE)) for name, spec in PRESETS.items()]
+
+
+def view_variants() -> View:
+    """Return the presets with their sizes and exact costs, and the keys that change a preset."""
+    presets = make_table(
+        f"Presets: counts per image of {IMG_SIZE[0]} x {IMG_SIZE[1]} px", PRESET_COLUMNS, list_presets()
+    )
+    keys = text_table(
+        "Keys", ("key", "~value", "~meaning"), ((name, key.form, key.help) for name, key in KEYS.items())
+    )
+    return View(
+        result="A variant is written PRESET[:key=value,...], such as saevit_small:width=1.25,ffn=mlp.",
+        tables=(presets, keys),
+        notes=("a-b-c-d: one value per stage; a single value is used for all four stages",),
     )
 
 
-def tabulate_keys() -> Table:
-    """Return the keys that change a preset."""
-    return text_table(
-        "Keys: PRESET[:key=value,...], for example saevit_small:width=1.25,rates=8-4-2-1,ffn=mlp",
-        ("key", "value", "meaning"),
-        ((name, key.form, key.help) for name, key in KEYS.items()),
-        ["four values joined by - are one per stage; a single value is used for all four stages"],
+def write_variants_json() -> str:
+    """Return the presets and the keys as JSON."""
+    return write_json(
+        {
+            "presets": [row_values(PRESET_COLUMNS, preset) for preset in list_presets()],
+            "keys": {name: {"value": key.form, "meaning": key.help} for name, key in KEYS.items()},
+        }
     )
+
+
+def write_presets_csv() -> str:
+    """Return one row per preset as CSV."""
+    return write_csv(PRESET_COLUMNS, list_presets())
 
 
 RUNS: tuple[Column[RunSummary], ...] = (

@@ -1,0 +1,163 @@
+"""A view as lines of text, for a terminal of some width or for a pipe, and as Markdown.
+
+Names and numbers are never broken. On a narrow terminal a long first column gets a line of its own, texts are
+broken at spaces, and the columns that do not fit are hidden, from the right, and named.
+"""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Literal
+
+from rich.cells import cell_len
+
+from saevit.report.columns import Table, View
+from saevit.text import plural, printable
+
+Kind = Literal["result", "warning", "title", "head", "rule", "row", "note", "blank"]
+
+GAP = "  "  # between columns, and before the cells of a row whose name has a line of its own
+LEAST_TEXT = 24  # characters in a line of a column that is broken at spaces
+LONG_NAME = 0.4  # of the width: a longer first column gets a line of its own if the table does not fit
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of text and what it is."""
+
+    text: str
+    kind: Kind
+
+
+def lay_out(view: View, width: int | None = None, *, explain: bool = False) -> list[Line]:
+    """Return the lines of a view: result, warnings, tables, notes.
+
+    Args:
+        view: what to show.
+        width: characters in a line of the terminal; None for a pipe, where nothing is hidden or broken.
+        explain: whether the notes that explain the tables are shown.
+    """
+    lines = [Line(text, "result") for text in wrap(view.result, width)]
+    for warning in view.warnings:
+        lines += [Line(text, "warning") for text in wrap(warning, width, "warning: ")]
+    for table in view.tables:
+        lines += [Line("", "blank"), *lay_out_table(table, width)] if lines else lay_out_table(table, width)
+        if explain:
+            lines += [Line(text, "note") for note in table.notes for text in wrap(note, width, "* ")]
+    notes = list(view.notes)
+    hidden = 0 if explain else sum(len(table.notes) for table in view.tables)
+    if hidden:
+        notes.append(f"--explain shows {plural(hidden, 'more note')}")
+    if notes:
+        lines.append(Line("", "blank"))
+    return lines + [Line(text, "note") for note in notes for text in wrap(note, width, "* ")]
+
+
+def lay_out_table(table: Table, width: int | None = None) -> list[Line]:
+    """Return the lines of a table without its notes."""
+    lines = [Line(text, "title") for text in wrap(table.title, width)]
+    cells = [[printable(cell) for cell in row] for row in table.rows]
+    heads = [printable(column.heading) for column in table.columns]
+    grid = Grid(table, [heads, *cells], None)
+    if width is not None and grid.measure() > width:
+        names = max(cell_len(row[0]) for row in [heads, *cells])
+        is_stacked = names > width * LONG_NAME and not table.columns[0].wraps and len(heads) > 1
+        grid = Grid(table, [heads, *cells], width, is_stacked=is_stacked)
+    lines += grid.lines()
+    if hidden := heads[grid.shown :]:
+        text = f"hidden: {', '.join(hidden)} (--wide shows all columns)"
+        lines += [Line(part, "note") for part in wrap(text, width)]
+    return lines
+
+
+class Grid:
+    """The cells of a table, heads first, broken into lines and cut to the columns that fit."""
+
+    def __init__(
+        self, table: Table, rows: Sequence[Sequence[str]], width: int | None, *, is_stacked: bool = False
+    ) -> None:
+        """Choose the width of each column, and how many columns are shown."""
+        self.table, self.rows, self.is_stacked = table, rows, is_stacked
+        self.start = 1 if is_stacked else 0  # the first column on the line of the others
+        self.shown = len(table.columns)
+        self.widths = [max(map(cell_len, cells)) for cells in zip(*rows, strict=True)]
+        if width is None:
+            return
+        heads, *body = rows
+        for i, head in enumerate(heads):  # heads are broken at spaces
+            cells = [cell_len(row[i]) for row in body]
+            self.widths[i] = max([*map(cell_len, head.split(" ")), *cells])
+        room = width - (len(GAP) if is_stacked else 0)
+        for i in [i for i, column in enumerate(table.columns) if column.wraps]:
+            excess = self.measure() - room
+            self.widths[i] = max(min(LEAST_TEXT, self.widths[i]), self.widths[i] - max(0, excess))
+        while self.measure() > room and self.shown > self.start + 1:
+            self.shown -= 1
+
+    def measure(self) -> int:
+        """Return the width of a line of all columns that are shown."""
+        widths = self.widths[self.start : self.shown]
+        return sum(widths) + len(GAP) * (len(widths) - 1)
+
+    def lines(self) -> list[Line]:
+        """Return the lines of heads, rule and rows."""
+        dashes = GAP.join("-" * width for width in self.widths[self.start : self.shown])
+        rule = Line((GAP if self.is_stacked else "") + dashes, "rule")
+        heads, *rows = self.rows
+        lines = [*(Line(text, "head") for text in self.row_lines(heads)), rule]
+        for number, row in enumerate(rows):
+            if self.table.total and number == len(rows) - 1:
+                lines.append(rule)
+            lines += [Line(text, "row") for text in self.row_lines(row)]
+        return lines
+
+    def row_lines(self, row: Sequence[str]) -> Iterator[str]:
+        """Yield the lines of one row."""
+        if self.is_stacked:
+            yield row[0]
+        broken = [
+            [cell] if cell_len(cell) <= size else textwrap.wrap(cell, size, break_long_words=False)
+            for cell, size in zip(row, self.widths, strict=True)
+        ][self.start : self.shown]
+        for parts in zip_longest(*broken, fillvalue=""):
+            columns = self.table.columns[self.start : self.shown]
+            sizes = self.widths[self.start : self.shown]
+            padded = [
+                pad(part, size, column.side) for part, size, column in zip(parts, sizes, columns, strict=True)
+            ]
+            yield ((GAP if self.is_stacked else "") + GAP.join(padded)).rstrip()
+
+
+def pad(text: str, size: int, side: str) -> str:
+    """Return text with spaces on the left or right, `size` cells wide."""
+    spaces = " " * (size - cell_len(text))
+    return spaces + text if side == "right" else text + spaces
+
+
+def wrap(text: str, width: int | None, mark: str = "") -> list[str]:
+    """Return printable text in lines of at most `width`, broken at spaces; `mark` begins the first line."""
+    text = mark + printable(text)
+    if width is None or cell_len(text) <= width:
+        return [text] if text else []
+    indent = "  " if mark else ""
+    return textwrap.wrap(
+        text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def write_markdown(view: View, *, explain: bool = False) -> str:
+    """Return a view as Markdown with all columns, as GitHub reads it."""
+    parts = [printable(view.result)] if view.result else []
+    parts += [f"**Warning:** {printable(warning)}" for warning in view.warnings]
+    for table in view.tables:
+        heads = [column.heading for column in table.columns]
+        rules = ["---:" if column.side == "right" else "---" for column in table.columns]
+        rows = [[printable(cell).replace("|", "\\|") for cell in row] for row in (heads, *table.rows)]
+        lines = ["| " + " | ".join(row) + " |" for row in (rows[0], rules, *rows[1:])]
+        parts += [f"**{printable(table.title)}**", "\n".join(lines)]
+        parts += (
+            ["\n".join(f"- {printable(note)}" for note in table.notes)] if explain and table.notes else []
+        )
+    parts += ["\n".join(f"- {printable(note)}" for note in view.notes)] if view.notes else []
+    return "\n\n".join(parts) + "\n"
