@@ -1,5 +1,6 @@
 """Profile one model: counts with their receipt, a breakdown, interleaved timings. torch loads on demand."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from saevit.measure.timing import TimingOptions, builder_of, list_conditions, ti
 from saevit.models import count_model, is_baseline
 from saevit.runs.record import BYTES, Conditions, Dtype, Record, utc_now
 from saevit.runs.run import Run
+from saevit.runs.statistics import median
 from saevit.runs.store import Writer, keep
 from saevit.variant import VariantSpec
 
@@ -39,6 +41,11 @@ class ProfileRow:
     macs: int
     activations: int | None = None
     seconds: tuple[float, ...] = ()  # of one batch, one value a round
+
+    @property
+    def median_seconds(self) -> float:
+        """The median over rounds; 0 without times."""
+        return median(self.seconds) if self.seconds else 0.0
 
     @property
     def pixels(self) -> int | None:
@@ -77,6 +84,15 @@ class Profile:
     def weight_bytes(self) -> int:
         """Size of the parameters in this precision."""
         return self.params * BYTES[self.dtype]
+
+    @property
+    def sum_of_medians(self) -> float:
+        """Seconds of one batch: the sum of the rows' medians."""
+        return math.fsum(row.median_seconds for row in self.rows)
+
+    def share_of_time(self, row: ProfileRow) -> float:
+        """Return the median of a row relative to the sum of all rows' medians, so that shares sum to 1."""
+        return row.median_seconds / self.sum_of_medians if row.seconds else 0.0
 
     @property
     def agreed(self) -> bool:

@@ -7,15 +7,13 @@ from dataclasses import replace
 from saevit.baselines import published
 from saevit.baselines.adapters import map_same_networks
 from saevit.baselines.published import Published
-from saevit.comparing.comparison import Accuracy, Candidate, Comparison, MeasuredOn
+from saevit.comparing.comparison import OURS, Accuracy, Candidate, Comparison, MeasuredOn
 from saevit.count.model_costs import ModelCosts
 from saevit.errors import SaevitError
 from saevit.models import is_baseline
 from saevit.runs.record import BYTES, COUNTS, Dtype, Record, Source, utc_now
 from saevit.runs.run import Run
 from saevit.variant import PRESETS, parse
-
-OURS = "SAEViT"
 
 
 def normalize(model: str) -> str:

@@ -15,6 +15,8 @@ from saevit.runs.statistics import Ratio, median, ratio
 from saevit.text import printable
 from saevit.variant import PRESETS, parse
 
+OURS = "SAEViT"  # the family of the variants
+
 
 @dataclass(frozen=True, kw_only=True)
 class Accuracy:
@@ -52,6 +54,11 @@ class Candidate:
     def network(self) -> str:
         """The model that was built and timed for it."""
         return self.same_as or self.model
+
+    @property
+    def is_variant(self) -> bool:
+        """Is it a SAEViT variant, for which no accuracy is published?"""
+        return self.family == OURS and not self.published_only
 
     @property
     def has_network(self) -> bool:

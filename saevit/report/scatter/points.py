@@ -16,7 +16,6 @@ from saevit.runs.statistics import summarize
 Kind = Literal["plain", "front", "excluded", "claim", "variant", "measured_variant", "front_variant"]
 ON_FRONT: tuple[Kind, ...] = ("front", "front_variant")
 USUAL_Y = ("top1", "latency", "gmacs", "params", "memory", "throughput")  # the first that can be drawn
-SAEVIT = "SAEViT"  # the family of the variants
 
 
 MARKERS: dict[Kind, tuple[str, float, str, str, float]] = {  # shape, size in points, face, edge, its width
@@ -119,7 +118,7 @@ def fill_panel(comparison: Comparison, x: str, y: str) -> ScatterPanel:
     points = []
     for c in comparison.candidates:
         across, height = METRICS[x].of(c), METRICS[y].of(c)
-        is_in_strip = has_accuracy and is_variant(c) and c.accuracy is None
+        is_in_strip = has_accuracy and c.is_variant and c.accuracy is None
         if across is None or (height is None and not is_in_strip) or (not has_accuracy and c.same_as):
             continue
         size = c.accuracy.img_size if c.accuracy and is_of_other_size(c, comparison) else None
@@ -145,22 +144,17 @@ def is_of_other_size(c: Candidate, comparison: Comparison) -> bool:
     return size is not None and comparison.img_size != (size, size)
 
 
-def is_variant(c: Candidate) -> bool:
-    """Is it a SAEViT variant, for which no accuracy is published?"""
-    return c.family == SAEVIT and not c.published_only
-
-
 def find_kind(c: Candidate, y: str, *, on_front: bool) -> Kind:
     """Return the kind of a model; its training matters only where accuracy is drawn."""
     if c.accuracy and c.accuracy.claim:
         return "claim"
-    if is_variant(c) and (y != "top1" or c.accuracy is None):
+    if c.is_variant and (y != "top1" or c.accuracy is None):
         return "variant"
     if on_front:
-        return "front_variant" if is_variant(c) else "front"
+        return "front_variant" if c.is_variant else "front"
     if y == "top1" and not is_comparable(c):
         return "excluded"
-    return "measured_variant" if is_variant(c) else "plain"
+    return "measured_variant" if c.is_variant else "plain"
 
 
 def find_range(c: Candidate, name: str) -> tuple[float, float] | None:

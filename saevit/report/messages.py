@@ -1,0 +1,239 @@
+"""The message of each result in one or two sentences: first line in the terminal, title of a picture.
+
+Each message is computed from the data and claims no more than they show: a difference in time that noise
+could explain is "not resolved". Names of models are short (see `short_names`), so that a title holds them.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from saevit.comparing.comparison import Candidate, Comparison
+from saevit.explore.exploration import CountedVariant, Exploration
+from saevit.explore.question import QUANTITIES, Limit
+from saevit.explore.solve import MULTIPLIERS, KeyStep, Sensitivity, Solution
+from saevit.profiling import Profile, ProfileRow
+from saevit.report.metrics import is_comparable, is_resolved
+from saevit.report.units import LONGEST, digits, giga, milliseconds, percent, short_names
+from saevit.runs.statistics import Ratio, ratio
+from saevit.text import plural
+
+NEAR = 0.005  # a ratio of counts this near to 1 is called the same
+QUANTITY_WORDS = {
+    "gmacs": "GMACs",
+    "params": "M parameters",
+    "activations": "M activations",
+    "weights": "MB of weights",
+    "memory": "MB of peak activations",
+    "traffic": "MB of memory traffic",
+    "capacity": "capacity",
+    "effectiveness": "rho",
+}
+
+
+def summarize_comparison(comparison: Comparison) -> str:
+    """Return how the reference compares with its nearest rival, or how time grows if all are of one kind.
+
+    The rival of a SAEViT variant is a baseline, and that of a baseline a variant. Models without a time are
+    left out if others have one; if none has, the message is about counts.
+    """
+    counted = [c for c in comparison.candidates if c.macs and not c.same_as]
+    models = [c for c in counted if c.samples] or [c for c in counted if not c.published_only]
+    if not models:
+        reasons = [c.reason for c in comparison.candidates if c.reason]
+        return f"No model could be compared: {reasons[0]}" if reasons else "No model has known MACs."
+    reference = next((c.network for c in comparison.candidates if c.model == comparison.reference), None)
+    first = next((c for c in models if c.model == reference), models[0])
+    models = [c for c in models if len(c.samples) == len(first.samples)]
+    names = short_names(c.model for c in comparison.candidates)
+    if rivals := [c for c in models if c.is_variant != first.is_variant]:
+        return compare_pair(first, choose_rival(first, rivals), names)
+    return describe_growth(models, names)
+
+
+def choose_rival(first: Candidate, rivals: Sequence[Candidate]) -> Candidate:
+    """Return the rival nearest in accuracy if both have a comparable one, otherwise the nearest in MACs."""
+    differences = {c.model: abs(gain) for c in rivals if (gain := compare_accuracy(first, c)) is not None}
+    if differences:
+        return min((c for c in rivals if c.model in differences), key=lambda c: differences[c.model])
+    return min(rivals, key=lambda c: abs(math.log((c.macs or 1) / (first.macs or 1))))
+
+
+def compare_accuracy(first: Candidate, second: Candidate) -> float | None:
+    """Return how many points the first top-1 is above the second; None if they are not comparable."""
+    if not (first.accuracy and second.accuracy and is_comparable(first) and is_comparable(second)):
+        return None
+    return first.accuracy.top1 - second.accuracy.top1
+
+
+def compare_pair(first: Candidate, rival: Candidate, names: Mapping[str, str]) -> str:
+    """Return the time of a model relative to another's, beside MACs and, if comparable, top-1."""
+    a, b = names[first.model], names[rival.model]
+    macs = write_share((first.macs or 1) / (rival.macs or 1), "its MACs")
+    gain = compare_accuracy(first, rival)
+    top1 = "" if gain is None else f", with {abs(gain):.1f} points {'more' if gain >= 0 else 'less'} top-1"
+    if not first.samples:
+        macs = macs.replace("its MACs", f"{b}'s MACs")
+        params = write_share((first.params or 1) / (rival.params or 1), "its parameters")
+        return f"{a} has {macs} and {params}{top1}. Nothing was timed."
+    time = ratio(first.seconds_per_image, rival.seconds_per_image)
+    if time.verdict == "not resolved":
+        head = f"{a} and {b}: the difference in time is not resolved, ratio {write_ratio_interval(time)},"
+        return f"{head} at {macs}{top1}."
+    return f"{a} takes {write_time_share(time)} {b}'s time at {macs}{top1}."
+
+
+def describe_growth(models: Sequence[Candidate], names: Mapping[str, str]) -> str:
+    """Return which model is the fastest, and how time grows with MACs up to the slowest one."""
+    if len(models) == 1:
+        (one,) = models
+        figures = f"takes {milliseconds(one.seconds)} ms per image at" if one.seconds else "has"
+        return f"{names[one.model]} {figures} {giga(one.macs or 0)} GMACs."
+    number = plural(len(models), name_kind(models))
+    if not models[0].samples:
+        small, *_, large = sorted(models, key=lambda c: c.macs or 0)
+        growth = write_share((large.macs or 1) / (small.macs or 1), f"{names[small.model]}'s MACs")
+        return f"{number}, not timed: {names[large.model]} has {growth}."
+    fastest, second, *_ = ordered = sorted(models, key=lambda c: c.seconds or 0.0)
+    slowest = ordered[-1]
+    time = ratio(slowest.seconds_per_image, fastest.seconds_per_image)
+    if time.verdict == "not resolved":
+        return f"The differences in time between {number} are not resolved."
+    macs = write_share((slowest.macs or 1) / (fastest.macs or 1), "its MACs")
+    head = f"{names[fastest.model]} is the fastest of {number}"
+    if not is_resolved(fastest, second, "latency"):
+        head = f"{names[fastest.model]} and {names[second.model]} are the fastest of {number} (not resolved)"
+    return (
+        f"{head}; {names[slowest.model]} takes {write_time_share(time)} {names[fastest.model]}'s time "
+        f"at {macs}."
+    )
+
+
+def name_kind(models: Sequence[Candidate]) -> str:
+    """Return the noun for some rows of a comparison."""
+    if all(c.subject and c.subject.label != c.subject.name for c in models):
+        return "configuration"  # of one model, in a stored run
+    return "variant" if all(c.is_variant for c in models) else "model"
+
+
+def write_share(value: float, of: str) -> str:
+    """Write a ratio of counts in words: `the same MACs`, `0.96 of its MACs`, `7.1 times its MACs`."""
+    if abs(value - 1) < NEAR:
+        return f"the same {of.rpartition(' ')[2]}" if of.startswith("its ") else f"1.00 times {of}"
+    return f"{digits(value)} times {of}" if value > 1 else f"{digits(value, 2)} of {of}"
+
+
+def write_time_share(time: Ratio) -> str:
+    """Write a ratio of times with its interval, to stand before `X's time`."""
+    return f"{write_ratio_interval(time)} {'of' if time.median < 1 else 'times'}"
+
+
+def write_ratio_interval(time: Ratio) -> str:
+    """Write a ratio with its interval: two decimals, or three where two would round one of them to 1."""
+    values = (time.median, time.low, time.high)
+    decimals = 3 if any(round(value, 2) == 1 for value in values) else 2
+    texts = [f"{value:.{decimals}f}" if 0.01 <= value < 100 else digits(value) for value in values]
+    return "{} [{}, {}]".format(*texts)
+
+
+def summarize_breakdown(profile: Profile) -> str:
+    """Return which row of the breakdown takes the most time (if timed, else has the most MACs)."""
+    macs = max(1, profile.macs)
+    if profile.module_times and (timed := [row for row in profile.rows if row.seconds]):
+        row = max(timed, key=profile.share_of_time)
+        shares = f"{percent(profile.share_of_time(row), 0)} of the time"
+        return f"{describe_row(row)} takes {shares} and {percent(row.macs / macs, 0)} of the MACs."
+    row = max(profile.rows, key=lambda row: row.macs)
+    params = percent(row.params / max(1, profile.params), 0)
+    return (
+        f"{describe_row(row)} has {percent(row.macs / macs, 0)} of the MACs and {params} of the parameters."
+    )
+
+
+def describe_row(row: ProfileRow) -> str:
+    """Return the name of a row at the start of a sentence: `Stage 3`, or the path of its module."""
+    parent, _, number = row.path.rpartition(".")
+    if parent == "stages" and number.isdecimal():
+        return f"Stage {int(number) + 1}"
+    return row.path or "The rest of the network"
+
+
+def summarize_exploration(found: Exploration) -> str:
+    """Return the size of the front, and the best variant within the limits relative to the base variant."""
+    question = found.question
+    names = [QUANTITY_WORDS[name].removeprefix("M ") for name in question.objectives]
+    listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    count = len(found.front)
+    head = f"{plural(count, 'variant')} {'is' if count == 1 else 'are'} on the front of {listed}."
+    if not found.top:
+        return head
+    best, rank = found.top[0], question.rank
+    limits = [limit for limit in question.limits if not limit.is_default]
+    within = f"within {' and '.join(map(write_limit, limits))}, " if limits else ""
+    most = "most" if QUANTITIES[rank].better == "max" else "least"
+    quantity = QUANTITY_WORDS[rank].removeprefix("M ")
+    text = f"{within}the {most} {quantity} is {write_quantity(best, rank)}{compare_with_base(found, best)}."
+    return f"{head} {text[0].upper()}{text[1:]}"
+
+
+def compare_with_base(found: Exploration, best: CountedVariant) -> str:
+    """Return how a variant compares with the base variant in the ranking and in one other quantity."""
+    base, rank = found.base, found.question.rank
+    name = name_base(base)
+    if best.model == base.model:
+        return f", that of {name} itself"
+    other = next(n for n in (*found.question.objectives, "gmacs", "params") if n != rank)
+    ours, theirs = best.value(rank), base.value(rank)
+    if not (ours > 0 < theirs and best.value(other) > 0 < base.value(other)):
+        return f" ({name}: {write_quantity(base, rank)})"
+    change = ours / theirs - 1
+    words = f"{percent(abs(change))} {'more' if change > 0 else 'less'} than" if change else "equal to"
+    noun = QUANTITY_WORDS[other].removeprefix("M ").replace("GMACs", "MACs")
+    return f", {words} {name} at {write_share(best.value(other) / base.value(other), f'its {noun}')}"
+
+
+def write_quantity(row: CountedVariant, name: str) -> str:
+    """Write the value of a quantity in the unit of its label."""
+    value = row.value(name)
+    return f"{value:.1f}" if name == "capacity" else digits(value)
+
+
+def write_limit(limit: Limit) -> str:
+    """Write a limit in words: `0.8 GMACs`, `0.79 to 0.81 GMACs`."""
+    unit, noun = QUANTITIES[limit.quantity].unit, QUANTITY_WORDS[limit.quantity]
+    high = f"{limit.high / unit:.4g}"
+    if limit.quantity == "effectiveness":
+        return f"{noun} {high}"
+    return f"{high} {noun}" if limit.low == -math.inf else f"{limit.low / unit:.4g} to {high} {noun}"
+
+
+def summarize_solution(found: Solution) -> str:
+    """Return the largest value of the key that fits, and what the next value costs."""
+    head = f"The largest {found.key} within {found.target / 1e9:g} GMACs is {found.value}"
+    text = f"{head} ({giga(found.row.macs)} GMACs)"
+    if found.next_row is None:
+        return f"{text}."
+    return f"{text}; {found.next_value} needs {giga(found.next_row.macs)} GMACs."
+
+
+def summarize_sensitivity(found: Sensitivity) -> str:
+    """Return which step changes MACs most, and which one changes parameters most.
+
+    Steps of width and depth change all stages at once, so other keys come first if there are any.
+    """
+    steps = [step for step in found.steps if step.key not in MULTIPLIERS] or found.steps
+    if not steps:
+        return f"No single step of a key of {name_base(found.base)} gives a valid variant with other costs."
+    macs, params = (write_largest_step(found, steps, field) for field in ("macs", "params"))
+    return f"One step of one key changes MACs most by {macs}, and parameters most by {params}."
+
+
+def write_largest_step(found: Sensitivity, steps: Sequence[KeyStep], field: str) -> str:
+    """Write the step that changes a cost most, with the change: `rates1 8 to 4 (+3.1 %)`."""
+    step = max(steps, key=lambda step: abs(step.change(found.base, field)))
+    change = 100 * step.change(found.base, field) / max(1, getattr(found.base, field))
+    return f"{step.key} {step.old} to {step.new} ({change:+.1f} %)"
+
+
+def name_base(base: CountedVariant) -> str:
+    """Return the name of a base variant, or `the base variant` in place of a long text."""
+    return base.model if len(base.model) <= LONGEST else "the base variant"

@@ -1,0 +1,163 @@
+"""Each branch of the messages, from made-up times and exact counts."""
+
+from dataclasses import replace
+
+import pytest
+
+from saevit.comparing.comparison import Candidate, Comparison
+from saevit.explore.exploration import count_variant
+from saevit.explore.solve import Sensitivity, find_sensitivity, solve
+from saevit.profiling import Profile, profile
+from saevit.report.messages import (
+    summarize_breakdown,
+    summarize_comparison,
+    summarize_exploration,
+    summarize_sensitivity,
+    summarize_solution,
+)
+from saevit.variant import parse
+from tests.explore.spaces import MIDDLE
+from tests.report.scatter.test_scatter_plot import compared, model
+from tests.report.views.test_explore import found
+
+TINY = model("saevit_tiny", 0.8, None, 9.0, family="SAEViT")
+PICO = model("saevit_pico", 0.2, None, 3.0, family="SAEViT")
+NET = model("timm:net.a_in1k", 0.8, 75.0, 12.0)
+FAR = model("timm:far.a_in1k", 2.0, 80.0, 20.0)
+
+
+def untimed(*models: Candidate) -> Comparison:
+    return compared(*(replace(c, subject=None) for c in models))
+
+
+def with_times(c: Candidate, *ms: float) -> Candidate:
+    assert c.subject
+    return replace(c, subject=replace(c.subject, samples=tuple(one * 1e-3 for one in ms)))
+
+
+@pytest.mark.parametrize(
+    ("comparison", "message"),
+    [
+        (compared(TINY, FAR, NET), "saevit_tiny takes 0.75 [0.75, 0.75] of net's time at the same MACs."),
+        (
+            compared(FAR, TINY, PICO),
+            "far takes 2.22 [2.22, 2.22] times saevit_tiny's time at 2.50 times its MACs.",
+        ),
+        (
+            compared(TINY, with_times(NET, 8, 10, 8, 10, 8, 10)),
+            "saevit_tiny and net: the difference in time is not resolved, ratio 0.99 [0.81, 1.24], at the "
+            "same MACs.",
+        ),
+        (
+            untimed(PICO, NET, FAR),
+            "saevit_pico has 0.25 of net's MACs and 0.25 of its parameters. Nothing was timed.",
+        ),
+        (
+            compared(PICO, TINY),
+            "saevit_pico is the fastest of 2 variants; saevit_tiny takes 3.00 [3.00, 3.00] times "
+            "saevit_pico's time at 4.00 times its MACs.",
+        ),
+        (
+            compared(NET, FAR, replace(with_times(NET, 13, 11, 12, 12, 11, 13), model="other")),
+            "net and other are the fastest of 3 models (not resolved); far takes",
+        ),
+        (compared(PICO, replace(PICO, model="b")), "The differences in time between 2 variants are not res"),
+        (untimed(TINY, PICO), "2 variants, not timed: saevit_tiny has 4.00 times saevit_pico's MACs."),
+        (untimed(TINY), "saevit_tiny has 0.8000 GMACs."),
+        (compared(PICO), "saevit_pico takes 3.00 ms per image at 0.2000 GMACs."),
+        (
+            untimed(Candidate(model="a", failure="it is not known")),
+            "No model could be compared: it is not known",
+        ),
+    ],
+)
+def test_a_comparison(comparison: Comparison, message: str) -> None:
+    assert summarize_comparison(comparison).startswith(message)
+
+
+def test_a_rival_is_the_nearest_in_accuracy_if_both_have_one() -> None:
+    measured = replace(TINY, accuracy=replace(FAR.accuracy, top1=79.0))  # type: ignore[type-var]
+    message = summarize_comparison(compared(measured, NET, FAR))
+    assert message == (
+        "saevit_tiny takes 0.45 [0.45, 0.45] of far's time at 0.40 of its MACs, with 1.0 points less top-1."
+    )
+
+
+def test_rows_of_one_model_are_configurations() -> None:
+    batches = [
+        replace(TINY, model=label, subject=replace(c.subject, label=label, name="saevit_tiny"))  # type: ignore[type-var]
+        for label, c in (("batch 1", TINY), ("batch 8", with_times(TINY, 5, 5, 5, 5, 5, 5)))
+    ]
+    assert summarize_comparison(compared(*batches)).startswith("batch 8 is the fastest of 2 configurations; ")
+
+
+def test_a_breakdown_without_times_is_of_macs() -> None:
+    counted = profile("saevit_pico", img_size=(64, 64), counters=["analytic"])
+    row = max(counted.rows, key=lambda row: row.macs)
+    share = f"{100 * row.macs / counted.macs:.0f} % of the MACs"
+    assert summarize_breakdown(counted).startswith(f"Stage {int(row.path[-1]) + 1} has {share} and ")
+    by_block = profile("saevit_pico", img_size=(64, 64), counters=["analytic"], by="block")
+    assert summarize_breakdown(by_block).startswith("stages.")
+
+
+def test_a_breakdown_with_times_names_the_slowest_row(timed: Profile) -> None:
+    slow = tuple(
+        replace(row, seconds=(0.004, 0.008)) if row.path == "stages.1" else row for row in timed.rows
+    )
+    message = summarize_breakdown(replace(timed, rows=slow))
+    share = 100 * 4 / (len(slow) + 3)
+    assert message.startswith(f"Stage 2 takes {share:.0f} % of the time and ")
+    rest = (replace(slow[0], path=""), *timed.rows[1:])
+    assert summarize_breakdown(replace(timed, rows=rest)).startswith("The rest of the network takes ")
+
+
+def test_shares_of_time_sum_to_one_and_agree_with_the_medians(timed: Profile) -> None:
+    rows = tuple(
+        replace(row, seconds=(0.001 * i, 0.1 / (i + 1), 0.01)) for i, row in enumerate(timed.rows, 1)
+    )
+    drifting = replace(timed, rows=rows)
+    shares = [drifting.share_of_time(row) for row in rows]
+    assert sum(shares) == pytest.approx(1)
+    assert sorted(rows, key=drifting.share_of_time) == sorted(rows, key=lambda row: row.median_seconds)
+
+
+def test_an_exploration_compares_the_best_with_the_base() -> None:
+    seen = found()
+    best = max(row.capacity for row in seen.top)
+    change = 100 * (best / seen.base.capacity - 1)
+    assert summarize_exploration(seen) == (
+        f"{len(seen.front)} variants are on the front of GMACs and capacity. Within 8 M parameters, the most "
+        f"capacity is {best:.1f}, {change:.1f} % more than the base variant at "
+        f"{seen.top[0].macs / seen.base.macs:.2f} times its MACs."
+    )
+    itself = replace(seen, top=(seen.base,))
+    assert summarize_exploration(itself).endswith(", that of the base variant itself.")
+    only_front = summarize_exploration(replace(seen, top=()))
+    assert only_front == f"{len(seen.front)} variants are on the front of GMACs and capacity."
+
+
+def test_an_exploration_of_other_quantities() -> None:
+    message = summarize_exploration(found(objectives=("params", "activations"), rank="activations"))
+    assert message.startswith("1 variant is on the front of parameters and activations. Within 8 M param")
+    assert "the least activations is " in message
+    assert " % less than the base variant at " in message
+
+
+def test_a_solution_names_the_next_value() -> None:
+    solved = solve(MIDDLE, "width", 10**9, (224, 224))
+    message = summarize_solution(solved)
+    assert message.startswith(f"The largest width within 1 GMACs is {solved.value} (0.9")
+    assert message.endswith(f"; {solved.next_value} needs {solved.next_row.macs / 1e9:.4f} GMACs.")  # type: ignore[union-attr]
+    assert summarize_solution(replace(solved, next_row=None)).endswith(" GMACs).")
+
+
+def test_a_sensitivity_names_the_largest_step_of_a_single_key() -> None:
+    seen = find_sensitivity(MIDDLE, (224, 224))
+    message = summarize_sensitivity(seen)
+    assert message.startswith("One step of one key changes MACs most by ")
+    assert "width" not in message
+    multipliers = replace(seen, steps=tuple(step for step in seen.steps if step.key == "width"))
+    assert " most by width 1 to 1.1 (+" in summarize_sensitivity(multipliers)
+    tiny = count_variant(parse("saevit_tiny"), (224, 224))
+    nothing = summarize_sensitivity(Sensitivity(base=tiny, steps=()))
+    assert nothing.startswith("No single step of a key of saevit_tiny gives ")
