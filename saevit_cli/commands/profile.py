@@ -1,6 +1,5 @@
 """`saevit profile`."""
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,6 +38,7 @@ def profile(
     counters: Counters = None,
     by: options.By = "stage",
     plot: Plot = None,
+    report: options.Report = None,
     json: options.Json = None,
     csv: options.Csv = None,
     store: options.Store = None,
@@ -49,12 +49,14 @@ def profile(
     from saevit.profiling import profile
     from saevit.report.breakdown_plot import breakdown_figure
     from saevit.report.columns import View
-    from saevit.report.figure import FORMATS, save_figure
+    from saevit.report.figure import FORMATS
     from saevit.report.views.profile import tabulate_profile, write_profile_csv, write_profile_json
 
     subject = readers.read_model(model, width, depth, rates, settings)
     outputs = output.Outputs(
-        {"--json": json, "--csv": csv, "--plot": plot}, overwrite=overwrite, endings={"--plot": FORMATS}
+        {"--json": json, "--csv": csv, "--plot": plot, "--report": report},
+        overwrite=overwrite,
+        endings={"--plot": FORMATS},
     )
     plan = TimingOptions(
         batch_sizes=batch_size,
@@ -83,8 +85,9 @@ def profile(
         {
             "--json": lambda: write_profile_json(found),
             "--csv": lambda: write_profile_csv(found),
-            "--plot": lambda: partial(save_figure, breakdown_figure(found)),
-        }
+            "--plot": lambda: breakdown_figure(found),
+        },
+        found.run,
     )
     latencies = found.run.timed if found.run else ()
     failed = not is_written or any(latency.failure for latency in latencies)

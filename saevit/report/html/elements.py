@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from xml.etree.ElementTree import Element, tostring
 
-from saevit.comparing.comparison import Comparison
 from saevit.report.units import milliseconds, percent, short_names
+from saevit.runs.run import Run
 from saevit.runs.statistics import quantile, summarize
 from saevit.text import printable
 
@@ -33,26 +33,24 @@ def write_html(*elements: Element) -> str:
     return "\n".join(tostring(one, encoding="unicode", method="html") for one in elements)
 
 
-def samples_section(comparison: Comparison) -> list[Element]:
-    """Return the section with its text and one plot per model; nothing if no model was timed."""
-    names = short_names(c.model for c in comparison.candidates)
-    series = [(names[c.model], c.samples) for c in comparison.candidates if c.samples]
-    if comparison.run and comparison.run.twin:
-        series.append(("the reference again", comparison.run.twin))
+def samples_section(run: Run) -> list[Element]:
+    """Return the section with its text and one plot per subject; nothing if no model was timed."""
+    names = short_names(subject.label for subject in run.timed)
+    series = [(names[subject.label], subject.samples) for subject in run.timed if subject.samples]
+    if run.twin:
+        series.append((f"{series[0][0]} again", run.twin))
     if not series:
         return []
     wanted = quantile([abs(d) for _, samples in series for d in relative_deviations(samples)], INSIDE)
     scale = next((scale for scale in SCALES if scale >= wanted), SCALES[-1])
     text = (
-        "One dot per round, in the order of measurement: the time of a batch relative to the model's median "
-        f"(the line). The edges are {percent(scale, 0)} above and below it; a triangle is beyond them. A "
-        "round in which all models are higher was slow for all of them and does not change their ratios."
+        "One dot per round, in the order of measurement: the time of a batch relative to its median (the line). "
+        f"The edges are {percent(scale, 0)} above and below the median; a triangle is beyond them. If one round "
+        "is slow in all plots, the machine was busy; ratios do not change."
     )
-    heading = element("h2", {"id": "samples-heading"}, "Samples")
+    heading = element("h2", {"id": "samples"}, "Samples")
     plots = element("ul", {"class": "strips"}, *(samples_plot(*each, scale) for each in series))
-    return [
-        element("section", {"aria-labelledby": "samples-heading"}, heading, element("p", {}, text), plots)
-    ]
+    return [element("section", {"aria-labelledby": "samples"}, heading, element("p", {}, text), plots)]
 
 
 def relative_deviations(samples: Sequence[float]) -> list[float]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DECIMALS = re.compile(r"\d+\.\d{3,}")  # of lengths; a page does not show more than two
-REFERENCE = re.compile(r"^(url\()?#")  # to another element of the figure
+REFERENCE = re.compile(r"(?<=url\(#)[^)]+|(?<=^#)\w+$")  # to another element of the figure
 DROPPED = ("metadata", "style")
 FONT = "font-family"  # is that of the page
 
@@ -68,7 +68,8 @@ def strip_namespace(name: str) -> str:
 
 def find_references(node: Element) -> list[str]:
     """Return the ids that an element refers to."""
-    return [REFERENCE.sub("", value).rstrip(")") for value in node.attrib.values() if REFERENCE.match(value)]
+    values = (v for name, v in node.attrib.items() if name.endswith("href") or "url(" in v)
+    return [found[0] for value in values if (found := REFERENCE.search(value))]
 
 
 def read_attributes(node: Element, number: int) -> dict[str, str]:
@@ -79,9 +80,9 @@ def read_attributes(node: Element, number: int) -> dict[str, str]:
     for name, value in found.items():
         if name == "id":
             found[name] = f"f{number}-{value}"
-        elif REFERENCE.match(value):
-            found[name] = value.replace("#", f"#f{number}-")
-        elif not value.startswith("data:"):
+        elif name == "href" or "url(" in value:
+            found[name] = REFERENCE.sub(rf"f{number}-\g<0>", value)
+        else:
             found[name] = " ".join(DECIMALS.sub(lambda text: f"{float(text[0]):.2f}", value).split())
     return found
 

@@ -30,7 +30,12 @@ if TYPE_CHECKING:
 POLICY = (  # content security policy: nothing runs or loads except the style and the script of the page
     "default-src 'none'; style-src '{}'; script-src '{}'; img-src data:; base-uri 'none'; form-action 'none'"
 )
-RUN = {"rounds": "rounds", "min_time": "minimum duration of a sample (s)", "seed": "seed", "started": "started"}
+RUN = {
+    "rounds": "rounds",
+    "min_time": "minimum duration of a sample (s)",
+    "seed": "seed",
+    "started": "started",
+}
 NARROW = 3  # columns of a table that fits on a phone
 LONG = 12  # rows of a table that has a filter
 
@@ -61,7 +66,7 @@ def report_html(
     machine = run.environment if run else environment
     parts = {
         "header": page_header(view, command, data or {}),
-        "pictures": [*map(picture_frame, embed_figures(pictures, view.tables))],
+        "pictures": embed_figures(pictures, view.tables),
         "tables": [table_section(table, number) for number, table in enumerate(view.tables)],
         "notes": list_section("Notes", view.notes),
         "samples": samples_section(run) if run else [],
@@ -108,12 +113,8 @@ def embed_figures(figures: "Iterable[Figure]", tables: Sequence[Table]) -> list[
     for number, table in enumerate(tables):
         for index, cells in enumerate(table.rows):
             rows.setdefault(printable(cells[0]), f"row-{number}-{index}")
-    return [embed_figure(figure, rows, number) for number, figure in enumerate(figures)]
-
-
-def picture_frame(picture: Element) -> Element:
-    """Return a picture in a frame that scrolls if the window is narrow."""
-    return element("div", {"class": "picture"}, picture)
+    drawn = [embed_figure(figure, rows, number) for number, figure in enumerate(figures)]
+    return [element("div", {"class": "pictures"}, *(element("div", {"class": "picture"}, one) for one in drawn))]
 
 
 def table_section(table: Table, number: int) -> Element:
@@ -121,7 +122,11 @@ def table_section(table: Table, number: int) -> Element:
     size = "wide" if len(table.columns) > NARROW else "narrow"
     style = f"{size} long" if len(table.rows) > LONG else size
     heads = (
-        element("th", {"scope": "col", "class": f"side-{c.side[0]}"}, element("button", {"type": "button"}, c.heading))
+        element(
+            "th",
+            {"scope": "col", "class": f"side-{c.side[0]}"},
+            element("button", {"type": "button"}, c.heading),
+        )
         for c in table.columns
     )
     rows = (table_row(table, f"row-{number}-{index}", index) for index in range(len(table.rows)))
@@ -157,7 +162,7 @@ def table_row(table: Table, name: str, index: int) -> Element:
             attributes["data-value"] = f"{value:.9g}"
         cells.append(element("td", attributes, text))
     is_total = table.total and index == len(table.rows) - 1
-    return element("tr", {"id": name, "data-key": texts[0]} | {"class": "total"} * is_total, *cells)
+    return element("tr", {"id": name, "data-key": texts[0]} | ({"class": "total"} if is_total else {}), *cells)
 
 
 def text_list(texts: Sequence[str]) -> list[Element]:
@@ -197,5 +202,10 @@ def provenance_section(run: Run | None, machine: Environment) -> list[Element]:
         for caption, fields in tables.items()
     )
     return [
-        element("section", {}, element("h2", {}, "Where these figures are from"), element("div", {"class": "provenance"}, *shown))
+        element(
+            "section",
+            {},
+            element("h2", {}, "Where these figures are from"),
+            element("div", {"class": "provenance"}, *shown),
+        )
     ]
