@@ -73,7 +73,7 @@ def check_img_size(img_size: tuple[int, int]) -> None:
         if not MIN_IMG_SIZE <= side <= LARGEST_IMG_SIZE:
             near = min(max(side, MIN_IMG_SIZE), LARGEST_IMG_SIZE)
             raise OptionError(
-                f"img_size {img_size[0]},{img_size[1]}: {side} px is out of range, nearest is {near}"
+                f"img_size {img_size[0]}x{img_size[1]}: {side} px is out of range, nearest is {near}"
             )
 
 

@@ -73,7 +73,8 @@ class Key:
         if len(value) != NUM_STAGES:
             text = "-".join(map(str, value))
             raise SpecError(f"{self.field}={text} has {len(value)} values: {expected}, or one for all")
-        return tuple(self.check_one(f"{self.field}[{i}]", one) for i, one in enumerate(value))
+        name = self.field.removeprefix("num_")
+        return tuple(self.check_one(f"{name}{i}", one) for i, one in enumerate(value, 1))
 
     def check_one(self, name: str, value: Any) -> Any:
         """Check one value, which errors call `name`."""
@@ -222,20 +223,20 @@ class VariantSpec:
         return int(resolve_dim(self.stem, 1, self.width))
 
     def _check_heads(self) -> None:
-        for i, (dim, heads) in enumerate(zip(self.dims, self.num_heads, strict=True)):
+        for i, (dim, heads) in enumerate(zip(self.dims, self.num_heads, strict=True), 1):
             if dim % heads:
                 divisors = [h for h in range(1, dim + 1) if dim % h == 0]
                 fits = sorted(sorted(divisors, key=lambda h: abs(h - heads))[:2])
                 raise SpecError(
-                    f"num_heads[{i}]={heads} does not divide dims[{i}]={dim}: "
+                    f"heads{i}={heads} does not divide dims{i}={dim}: "
                     f"nearest are {' or '.join(map(str, fits))} heads, or {-(-dim // heads) * heads} channels"
                 )
 
     def _check_size(self) -> None:
         sizes = [("width", self.stem, self.stem_dim, "channels in the stem", MAX_DIM)]
         for i, stage in enumerate(self.stages):
-            sizes.append(("width", self.dims[i], stage.dim, f"channels in stage {i}", MAX_DIM))
-            sizes.append(("depth", self.depths[i], stage.depth, f"blocks in stage {i}", MAX_DEPTH))
+            sizes.append(("width", self.dims[i], stage.dim, f"channels in stage {i + 1}", MAX_DIM))
+            sizes.append(("depth", self.depths[i], stage.depth, f"blocks in stage {i + 1}", MAX_DEPTH))
         for factor, before, size, what, most in sizes:
             if size > most:
                 raise SpecError(

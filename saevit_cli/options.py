@@ -93,14 +93,14 @@ Set = Annotated[
     of_model("--set", metavar="KEY=VALUE", help="Set a key of the variant (see `saevit list`); repeatable."),
 ]
 ImgSize = Annotated[
-    Any, of_model(parser=readers.read_size, metavar="N|H,W", help="Input size in pixels, 32 or more.")
+    Any, of_model(parser=readers.read_size, metavar="N|HxW", help="Input size in pixels, 32 or more.")
 ]
 CheckpointImgSize = Annotated[
     Any,
     of_model(
         "--img-size",
         parser=readers.read_size,
-        metavar="N|H,W",
+        metavar="N|HxW",
         help="Input size in pixels, 32 or more; the default is the size that --checkpoint was trained at, "
         "else 224.",
     ),

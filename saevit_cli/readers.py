@@ -69,10 +69,10 @@ def read_whole_numbers(text: str) -> tuple[int, ...]:
 
 
 def read_size(text: str) -> tuple[int, int]:
-    """Parse `N` or `H,W` to (H, W)."""
-    sides = read_whole_numbers(text)
+    """Parse `N`, `HxW` or `H,W` to (H, W)."""
+    sides = read_whole_numbers(text.replace("x", ","))
     if len(sides) > 2:
-        raise OptionError(f"{text}: {len(sides)} numbers, give N or H,W")
+        raise OptionError(f"{text}: {len(sides)} numbers, give one side or HxW, such as 224x192")
     return sides[0], sides[-1]
 
 

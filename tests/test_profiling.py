@@ -157,7 +157,7 @@ def test_ratio_of_a_variant_to_itself_contains_one() -> None:
     ("arguments", "error", "message"),
     [
         ({"model": "saevit_tny"}, SpecError, "did you mean saevit_tiny"),
-        ({"img_size": (16, 16)}, OptionError, "img_size 16,16: 16 px is out of range, nearest is 32"),
+        ({"img_size": (16, 16)}, OptionError, "img_size 16x16: 16 px is out of range, nearest is 32"),
         ({"img_size": (224, 99999)}, OptionError, "99999 px is out of range, nearest is 16384"),
         ({"counters": ["flops"]}, OptionError, "counter 'flops' is not known: choose from analytic, torch"),
         ({"timing": TimingOptions(device="tpu")}, OptionError, "device 'tpu' is not known"),

@@ -1,5 +1,6 @@
 """Which lines a breakdown has: module paths grouped by stage, by block, or not at all."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
@@ -61,3 +62,18 @@ def assign_values(values: Mapping[str, int], lines: Iterable[str]) -> dict[str, 
             line = line.rpartition(".")[0]
         sums[line] = sums.get(line, 0) + value
     return sums
+
+
+def name_line(path: str, by: By) -> str:
+    """Return what a reader sees for the path of a line: stages and blocks count from 1, "" is the rest.
+
+    A breakdown by module shows every path unchanged.
+    """
+    if not path:
+        return "(elsewhere)"
+    found = None if by == "module" else re.fullmatch(r"stages\.(\d+)(?:\.(?:blocks\.)?(\d+)|\.(\w+))?", path)
+    if not found:
+        return path
+    stage, block, part = found.groups()
+    inside = f", block {int(block) + 1}" if block else f", {part}" if part else ""
+    return f"stage {int(stage) + 1}{inside}"

@@ -211,7 +211,8 @@ def check_choice(base: VariantSpec, axis: Axis, value: Any) -> None:
     try:
         replace(base, **changes)
     except SpecError as error:
-        raise OptionError(f"{axis.key}: {error}") from error
+        text = str(error)
+        raise OptionError(text if text.startswith(axis.key) else f"{axis.key}: {text}") from error
 
 
 def read_space(base: VariantSpec, texts: Mapping[str, str]) -> Space:

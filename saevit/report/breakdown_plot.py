@@ -5,6 +5,7 @@ Colours differ in lightness as well as in hue, and the bars of MACs are hatched,
 
 from typing import TYPE_CHECKING, Any
 
+from saevit.count.breakdown_lines import name_line
 from saevit.profiling import Profile, ProfileRow
 from saevit.report.figure import new_figure, own_settings, text_width, wrap_text
 from saevit.report.latencies import describe_machine
@@ -43,7 +44,7 @@ def breakdown_figure(profile: Profile) -> "Figure":
         shares = [100 * share for share, _ in values]
         bars = axes.barh(places, shares, thickness, **EDGE, color=colour, hatch=hatch, label=name)
         axes.bar_label(bars, [text if share else "" for share, text in values], padding=3, fontsize=7)
-    labels = [cut(printable(row.path), LONGEST_PATH) or "(elsewhere)" for row in rows]
+    labels = [cut(printable(name_line(row.path, profile.by)), LONGEST_PATH) for row in rows]
     axes.set_yticks(range(len(rows)), labels)
     axes.invert_yaxis()
     axes.set_xlabel("share of the network (%)")

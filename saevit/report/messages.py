@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from saevit.comparing.comparison import Candidate, Comparison
+from saevit.count.breakdown_lines import name_line
 from saevit.explore.exploration import CountedVariant, Exploration
 from saevit.explore.question import QUANTITIES, Limit
 from saevit.explore.solve import MULTIPLIERS, KeyStep, Sensitivity, Solution
@@ -141,20 +142,19 @@ def summarize_breakdown(profile: Profile) -> str:
     if profile.module_times and (timed := [row for row in profile.rows if row.seconds]):
         row = max(timed, key=profile.share_of_time)
         shares = f"{percent(profile.share_of_time(row), 0)} of the time"
-        return f"{describe_row(row)} takes {shares} and {percent(row.macs / macs, 0)} of the MACs."
+        return f"{describe_row(profile, row)} takes {shares} and {percent(row.macs / macs, 0)} of the MACs."
     row = max(profile.rows, key=lambda row: row.macs)
+    name, share = describe_row(profile, row), percent(row.macs / macs, 0)
     params = percent(row.params / max(1, profile.params), 0)
-    return (
-        f"{describe_row(row)} has {percent(row.macs / macs, 0)} of the MACs and {params} of the parameters."
-    )
+    return f"{name} has {share} of the MACs and {params} of the parameters."
 
 
-def describe_row(row: ProfileRow) -> str:
+def describe_row(profile: Profile, row: ProfileRow) -> str:
     """Return the name of a row at the start of a sentence: `Stage 3`, or the path of its module."""
-    parent, _, number = row.path.rpartition(".")
-    if parent == "stages" and number.isdecimal():
-        return f"Stage {int(number) + 1}"
-    return row.path or "The rest of the network"
+    if not row.path:
+        return "The rest of the network"
+    name = name_line(row.path, profile.by)
+    return name if name == row.path else name.capitalize()
 
 
 def summarize_exploration(found: Exploration) -> str:

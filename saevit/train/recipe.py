@@ -65,8 +65,8 @@ class Pair(NamedTuple):
     rising: bool = False
 
     def read(self, text: str) -> object:
-        """Read numbers joined by a comma."""
-        parts = [self.each.read(part) for part in text.split(",")]
+        """Read numbers joined by a comma, or by `x` as in 224x192."""
+        parts = [self.each.read(part) for part in text.replace("x", ",").split(",")]
         return parts if len(parts) > 1 else parts[0]
 
     def validate(self, name: str, value: object) -> tuple[Any, ...]:

@@ -88,7 +88,7 @@ LearningRate = Annotated[
     ),
 ]
 Seed = Annotated[str | None, of_recipe(metavar="N", help="Seed of weights, order and augmentation.")]
-ImgSize = Annotated[str | None, of_recipe(metavar="N|H,W", help="Input size in pixels, 32 or more.")]
+ImgSize = Annotated[str | None, of_recipe(metavar="N|HxW", help="Input size in pixels, 32 or more.")]
 ShowRecipe = Annotated[
     bool, of_recipe("--show-recipe", help="Show every value of the recipe with its source, and exit.")
 ]

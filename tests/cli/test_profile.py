@@ -94,8 +94,9 @@ def test_nothing_is_overwritten_unless_asked(saevit: Run, tmp_path: Path) -> Non
     assert json.loads(path.read_text())["model"] == "saevit_tiny"
 
 
-def test_non_square_input(saevit: Run) -> None:
-    done = saevit("profile", SMALL, *COUNT, "--img-size", "37,101", "--json", "-", check=True)
+@pytest.mark.parametrize("size", ["37,101", "37x101", "37 x 101"])
+def test_non_square_input(saevit: Run, size: str) -> None:
+    done = saevit("profile", SMALL, *COUNT, "--img-size", size, "--json", "-", check=True)
     assert json.loads(done.stdout)["img_size"] == [37, 101]
 
 

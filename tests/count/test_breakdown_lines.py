@@ -1,9 +1,10 @@
 """How module paths become the lines of a breakdown."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saevit.count.breakdown_lines import assign_values, group_modules
+from saevit.count.breakdown_lines import By, assign_values, group_modules, name_line
 from saevit.count.model_costs import count_variant
 from saevit.variant import parse
 
@@ -43,3 +44,20 @@ def test_nothing_is_lost(found: list[str], by: str) -> None:
 
 def test_the_nearest_line_takes_it_and_the_rest_has_no_name() -> None:
     assert assign_values({"a.b.c": 1, "a": 2, "d": 4, "": 8}, ["a", "a.b"]) == {"a": 2, "a.b": 1, "": 12}
+
+
+@pytest.mark.parametrize(
+    ("path", "by", "name"),
+    [
+        ("stages.0", "stage", "stage 1"),
+        ("stages.2.blocks.0", "block", "stage 3, block 1"),
+        ("stages.1.0", "block", "stage 2, block 1"),
+        ("stages.3.downsample", "block", "stage 4, downsample"),
+        ("stages.2.blocks.0", "module", "stages.2.blocks.0"),
+        ("stages.2.blocks.0.attn.qkv", "block", "stages.2.blocks.0.attn.qkv"),
+        ("layer1", "stage", "layer1"),
+        ("", "stage", "(elsewhere)"),
+    ],
+)
+def test_a_reader_counts_stages_and_blocks_from_one(path: str, by: By, name: str) -> None:
+    assert name_line(path, by) == name

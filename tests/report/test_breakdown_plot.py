@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from saevit.count.breakdown_lines import name_line
 from saevit.profiling import Profile, profile
 from saevit.report.breakdown_plot import MOST_ROWS, breakdown_figure
 from saevit.report.figure import FORMATS, save_figure
@@ -17,7 +18,9 @@ def test_bars_are_the_shares_of_the_rows(timed: Profile) -> None:
     assert drawn["MACs"] == pytest.approx([100 * row.macs / timed.macs for row in timed.rows])
     assert sum(drawn["parameters"]) == pytest.approx(100)
     assert drawn["time"] == pytest.approx([10.0] * len(timed.rows))
-    assert [label.get_text() for label in axes.get_yticklabels()] == [row.path for row in timed.rows]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        name_line(row.path, "stage") for row in timed.rows
+    ]
 
 
 def test_without_times_only_counts_are_drawn(timed: Profile) -> None:

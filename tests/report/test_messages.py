@@ -97,7 +97,7 @@ def test_a_breakdown_without_times_is_of_macs() -> None:
     share = f"{100 * row.macs / counted.macs:.0f} % of the MACs"
     assert summarize_breakdown(counted).startswith(f"Stage {int(row.path[-1]) + 1} has {share} and ")
     by_block = profile("saevit_pico", img_size=(64, 64), counters=["analytic"], by="block")
-    assert summarize_breakdown(by_block).startswith("stages.")
+    assert summarize_breakdown(by_block).startswith("Stage 4, block 2 has ")
 
 
 def test_a_breakdown_with_times_names_the_slowest_row(timed: Profile) -> None:

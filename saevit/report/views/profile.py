@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, replace
 
+from saevit.count.breakdown_lines import name_line
 from saevit.count.receipt import ReceiptLine
 from saevit.profiling import Profile, ProfileRow
 from saevit.report.columns import (
@@ -111,7 +112,7 @@ def tabulate_speed(run: Run) -> Table:
 def tabulate_breakdown(profile: Profile) -> Table:
     """Return where parameters, MACs and time are spent, with their total."""
     columns: list[Column[ProfileRow]] = [
-        Column("", lambda row: row.path or "(elsewhere)"),
+        Column("", lambda row: row.path if row is rows[-1] else name_line(row.path, profile.by)),
         Column(
             "output", lambda row: f"{row.channels}x{row.height}x{row.width}" if row.pixels else None, "right"
         ),

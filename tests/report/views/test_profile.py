@@ -64,7 +64,7 @@ def test_sparsity_is_shown_where_attention_samples(timed: Profile) -> None:
     breakdown = by_title(timed, "By stage")
     names = [column.heading for column in breakdown.columns]
     cells = {row[0]: dict(zip(names, row, strict=True)) for row in breakdown.rows}
-    assert (cells["stages.0"]["N"], cells["stages.0"]["n"], cells["stages.0"]["sparsity"]) == (
+    assert (cells["stage 1"]["N"], cells["stage 1"]["n"], cells["stage 1"]["sparsity"]) == (
         "256",
         "4",
         "99.98 %",
