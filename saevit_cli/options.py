@@ -241,7 +241,7 @@ Report = Annotated[
     of_output(
         "--report",
         metavar="FILE.html",
-        help="Write an HTML page with the result, pictures, sortable tables and the data; it needs no network.",
+        help="Write an HTML page with the result, pictures, sortable tables and data; it needs no network.",
     ),
 ]
 Overwrite = Annotated[bool, of_output("--overwrite", metavar="", help="Replace output files that exist.")]

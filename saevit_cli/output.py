@@ -172,17 +172,22 @@ class Outputs:
         pictures: "Callable[[], Sequence[Figure]] | None",
     ) -> str:
         """Return the page of the view that was shown, with the data and pictures of other options."""
+        from saevit.measure.environment import environment
         from saevit.report.html.page import report_html
 
         assert self._view is not None
-        view, made = self._view, {name: make() for name, make in contents.items() if name in DATA}
+        view = self._view
+        drawn: list[Figure] = []
         try:
-            drawn = pictures() if pictures else [contents[name]() for name in PICTURES if name in contents]
+            made = pictures() if pictures else [contents[name]() for name in PICTURES if name in contents]
+            drawn = [figure for figure in made if not (isinstance(figure, str) or callable(figure))]
         except OptionError as error:
-            drawn, view = [], replace(view, warnings=(*view.warnings, f"There is no picture: {error}"))
-        data = {f"saevit.{name.removeprefix('--')}": text for name, text in made.items()}
+            view = replace(view, warnings=(*view.warnings, f"There is no picture: {error}"))
+        texts = {f"saevit.{name[2:]}": contents[name]() for name in DATA if name in contents}
+        data = {name: text for name, text in texts.items() if isinstance(text, str)}
         words = shlex.join(["saevit", *sys.argv[1:]])
-        return report_html(view, command=words, pictures=drawn, data=data, run=run)
+        machine = run.environment if run else environment()
+        return report_html(view, words, machine, run=run, pictures=drawn, data=data)
 
 
 def choose_stdout(targets: Mapping[str, Target | None]) -> Mapping[str, Target | None]:

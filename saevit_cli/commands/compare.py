@@ -246,7 +246,7 @@ def draw_plot(result: "Comparison", xs: Sequence[str], y: str, why: str | None) 
 
 
 def draw_panels(result: "Comparison", xs: Sequence[str], y: str, why: str | None) -> "list[Figure]":
-    """Draw each panel of the plot as a picture of its own, which a narrow window shows below the one before."""
+    """Draw each panel as a picture of its own, so that a phone shows one below the other."""
     from saevit.report.scatter.scatter_plot import scatter_figure
 
     return [scatter_figure(result, [x], y) for x in xs]

@@ -58,6 +58,7 @@ def explore(
     min_time: options.MinTime = 0.1,
     store: options.Store = None,
     plot: own.Plot = None,
+    report: options.Report = None,
     csv: own.Csv = None,
     json: own.Json = None,
     parquet: own.Parquet = None,
@@ -69,7 +70,7 @@ def explore(
     from saevit.variant import parse
 
     outputs = output.Outputs(
-        {"--csv": csv, "--json": json, "--parquet": parquet, "--plot": plot},
+        {"--csv": csv, "--json": json, "--parquet": parquet, "--plot": plot, "--report": report},
         overwrite=overwrite,
         inputs=(("--space", space), ("--resume", resume)),
         endings={"--plot": FORMATS, "--parquet": (".parquet",)},
@@ -215,7 +216,6 @@ def write_exploration(found: "Exploration", outputs: output.Outputs) -> bool:
     """Show and write the front and the best variants, and return whether all files were written."""
     from saevit.report.columns import View
     from saevit.report.explore_figures import front_figure
-    from saevit.report.figure import save_figure
     from saevit.report.views import explore as view
 
     outputs.show(View(tables=view.explore_tables(found)))
@@ -224,7 +224,7 @@ def write_exploration(found: "Exploration", outputs: output.Outputs) -> bool:
             "--csv": lambda: view.explore_csv(found),
             "--json": lambda: view.explore_json(found),
             "--parquet": lambda: partial(view.write_parquet, found),
-            "--plot": lambda: partial(save_figure, front_figure(found)),
+            "--plot": lambda: front_figure(found),
         }
     )
 
@@ -260,13 +260,10 @@ def show_sensitivity(base: "VariantSpec", img_size: tuple[int, int], outputs: ou
     """Show the cost of a step of each key."""
     from saevit.explore.solve import find_sensitivity
     from saevit.report.explore_figures import tornado_figure
-    from saevit.report.figure import save_figure
     from saevit.report.views.explore import view_sensitivity
 
     found = find_sensitivity(base, img_size)
-    return write_view(
-        view_sensitivity(found), outputs, {"--plot": lambda: partial(save_figure, tornado_figure(found))}
-    )
+    return write_view(view_sensitivity(found), outputs, {"--plot": lambda: tornado_figure(found)})
 
 
 def write_view(

@@ -135,6 +135,7 @@ def visualize_attention(
     head: Heads = None,
     similarity: Similarity = 0.9,
     target: Figure = None,
+    report: options.Report = None,
     json: Json = None,
     csv: Csv = None,
     npz: Npz = None,
@@ -161,12 +162,18 @@ def visualize_attention(
     from saevit.attention.photo import list_images
     from saevit.report.attention_figure import attention_figure
     from saevit.report.columns import View
-    from saevit.report.figure import FORMATS, save_figure
+    from saevit.report.figure import FORMATS
     from saevit.report.views.attention import attention_csv, attention_json, attention_tables, save_arrays
 
     files = list_images(image or [])
     outputs = output.Outputs(
-        {"--output": figure_path(target, pairs, view), "--json": json, "--csv": csv, "--npz": npz},
+        {
+            "--output": figure_path(target, pairs, view),
+            "--report": report,
+            "--json": json,
+            "--csv": csv,
+            "--npz": npz,
+        },
         overwrite=overwrite,
         inputs=[*(("--checkpoint", path) for path in checkpoints), *(("--image", path) for path in files)],
         endings={"--output": FORMATS, "--npz": (".npz",)},
@@ -181,7 +188,7 @@ def visualize_attention(
             "--json": lambda: attention_json(networks),
             "--csv": lambda: attention_csv(networks),
             "--npz": lambda: partial(save_arrays, networks),
-            "--output": lambda: partial(save_figure, attention_figure(view, networks)),
+            "--output": lambda: attention_figure(view, networks),
         }
     )
     return output.exit_code(failed=not is_written or any(attention.failures for attention in networks))

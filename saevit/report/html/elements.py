@@ -44,9 +44,9 @@ def samples_section(run: Run) -> list[Element]:
     wanted = quantile([abs(d) for _, samples in series for d in relative_deviations(samples)], INSIDE)
     scale = next((scale for scale in SCALES if scale >= wanted), SCALES[-1])
     text = (
-        "One dot per round, in the order of measurement: the time of a batch relative to its median (the line). "
-        f"The edges are {percent(scale, 0)} above and below the median; a triangle is beyond them. If one round "
-        "is slow in all plots, the machine was busy; ratios do not change."
+        "One dot per round, in the order of measurement: the time of a batch relative to its median (the "
+        f"line). The edges are {percent(scale, 0)} above and below the median; a triangle is beyond them. If "
+        "one round is slow in all plots, the machine was busy; ratios do not change."
     )
     heading = element("h2", {"id": "samples"}, "Samples")
     plots = element("ul", {"class": "strips"}, *(samples_plot(*each, scale) for each in series))

@@ -1,8 +1,8 @@
 """A result as one HTML file that needs no network, server or library.
 
-Every command with `--report` writes it: the result, warnings, pictures, tables, notes, the samples, the machine
-and the raw data. All of it is there without JavaScript. The script sorts, filters and hides columns, and
-highlights the row of a mark and the marks of a row.
+Every command with `--report` writes it: the result, warnings, pictures, tables, notes, the samples, the
+machine and the raw data. All of it is there without JavaScript. The script sorts, filters and hides columns,
+and highlights the row of a mark and the marks of a row.
 """
 
 import base64
@@ -42,35 +42,34 @@ LONG = 12  # rows of a table that has a filter
 
 def report_html(
     view: View,
-    *,
     command: str,
+    environment: Environment,
+    *,
+    run: Run | None = None,
     pictures: "Iterable[Figure]" = (),
     data: Mapping[str, str] | None = None,
-    run: Run | None = None,
-    environment: Environment | None = None,
 ) -> str:
     """Return the page of a result.
 
     Args:
         view: what the command shows.
         command: the line that produces this result again.
+        environment: the machine and the software.
+        run: the timing, whose samples and conditions are shown.
         pictures: figures whose marks have the first cell of their row as gid.
         data: name of a file to its text, for download.
-        run: the timing, whose samples, conditions and machine are shown.
-        environment: the machine and software, if there is no run.
     """
     style, script, template = (
         files("saevit.report.html").joinpath(name).read_text(encoding="utf-8")
         for name in ("report.css", "report.js", "report.html")
     )
-    machine = run.environment if run else environment
     parts = {
         "header": page_header(view, command, data or {}),
         "pictures": embed_figures(pictures, view.tables),
         "tables": [table_section(table, number) for number, table in enumerate(view.tables)],
         "notes": list_section("Notes", view.notes),
         "samples": samples_section(run) if run else [],
-        "provenance": provenance_section(run, machine) if machine else [],
+        "provenance": provenance_section(run, environment),
     }
     return Template(template).substitute(
         {name: write_html(*elements) for name, elements in parts.items()},
@@ -113,12 +112,13 @@ def embed_figures(figures: "Iterable[Figure]", tables: Sequence[Table]) -> list[
     for number, table in enumerate(tables):
         for index, cells in enumerate(table.rows):
             rows.setdefault(printable(cells[0]), f"row-{number}-{index}")
-    drawn = [embed_figure(figure, rows, number) for number, figure in enumerate(figures)]
-    return [element("div", {"class": "pictures"}, *(element("div", {"class": "picture"}, one) for one in drawn))]
+    drawn = (embed_figure(figure, rows, number) for number, figure in enumerate(figures))
+    frames = [element("div", {"class": "picture"}, one) for one in drawn]
+    return [element("div", {"class": "pictures"}, *frames)] if frames else []
 
 
 def table_section(table: Table, number: int) -> Element:
-    """Return a table with its title above and its explanations below; the script sorts and filters its rows."""
+    """Return a table with its title above and its explanations below."""
     size = "wide" if len(table.columns) > NARROW else "narrow"
     style = f"{size} long" if len(table.rows) > LONG else size
     heads = (
@@ -155,14 +155,15 @@ def table_row(table: Table, name: str, index: int) -> Element:
     values = table.values[index] if table.values else (None,) * len(columns)
     cells = [element("th", {"scope": "row"}, texts[0])]
     for text, value, column in [*zip(texts, values, columns, strict=True)][1:]:
-        attributes = {"class": f"side-{column.side[0]}", "data-head": column.heading}
+        style = f"side-{column.side[0]}" + " wraps" * column.wraps
+        attributes = {"class": style, "data-head": column.heading}
         if text == NONE:
             attributes["class"] += " none"
         elif isinstance(value, int | float):
             attributes["data-value"] = f"{value:.9g}"
         cells.append(element("td", attributes, text))
-    is_total = table.total and index == len(table.rows) - 1
-    return element("tr", {"id": name, "data-key": texts[0]} | ({"class": "total"} if is_total else {}), *cells)
+    style = "total" if table.total and index == len(table.rows) - 1 else ""
+    return element("tr", {"id": name, "data-key": texts[0], "class": style}, *cells)
 
 
 def text_list(texts: Sequence[str]) -> list[Element]:
@@ -175,37 +176,24 @@ def list_section(title: str, texts: Sequence[str]) -> list[Element]:
     return [element("section", {}, element("h2", {}, title), *text_list(texts))] if texts else []
 
 
-def provenance_section(run: Run | None, machine: Environment) -> list[Element]:
+def provenance_section(run: Run | None, environment: Environment) -> list[Element]:
     """Return the machine, the software, and how it was measured, as tables of names and values."""
-    tables = {"Machine and software": list_fields(machine)}
+    tables = [fields_table("Machine and software", list_fields(environment))]
     if run:
         facts = {label: field_text(name, getattr(run, name)) for name, label in RUN.items()}
         for column in CONDITIONS:
-            texts = dict.fromkeys(column.cell(subject.conditions) for subject in run.timed)
-            facts[column.heading] = "; ".join(texts)
-        tables["Measurement"] = facts
-    shown = (
-        element(
-            "table",
-            {"class": "fields"},
-            element("caption", {}, caption),
-            element(
-                "tbody",
-                {},
-                *(
-                    element("tr", {}, element("th", {"scope": "row"}, name), element("td", {}, text))
-                    for name, text in fields.items()
-                    if text != NONE
-                ),
-            ),
-        )
-        for caption, fields in tables.items()
+            facts[column.head] = "; ".join(dict.fromkeys(column.cell(s.conditions) for s in run.timed))
+        tables.append(fields_table("Measurement", facts))
+    heading = element("h2", {}, "Where these figures are from")
+    return [element("section", {}, heading, element("div", {"class": "provenance"}, *tables))]
+
+
+def fields_table(caption: str, values: Mapping[str, str]) -> Element:
+    """Return a table of names and known values."""
+    rows = (
+        element("tr", {}, element("th", {"scope": "row"}, name), element("td", {}, text))
+        for name, text in values.items()
+        if text != NONE
     )
-    return [
-        element(
-            "section",
-            {},
-            element("h2", {}, "Where these figures are from"),
-            element("div", {"class": "provenance"}, *shown),
-        )
-    ]
+    body = element("tbody", {}, *rows)
+    return element("table", {"class": "fields"}, element("caption", {}, caption), body)
