@@ -183,7 +183,8 @@ class Outputs:
             drawn = [figure for figure in made if not (isinstance(figure, str) or callable(figure))]
         except OptionError as error:
             view = replace(view, warnings=(*view.warnings, f"There is no picture: {error}"))
-        texts = {f"saevit.{name[2:]}": contents[name]() for name in DATA if name in contents}
+        stem = Path(self.targets["--report"]).stem
+        texts = {f"{stem}.{name[2:]}": contents[name]() for name in DATA if name in contents}
         data = {name: text for name, text in texts.items() if isinstance(text, str)}
         words = shlex.join(["saevit", *sys.argv[1:]])
         machine = run.environment if run else environment()

@@ -71,7 +71,7 @@ def show_and_draw(chance: random.Random, target: Path) -> None:
     assert all(len(cell) < 60 for row in table.rows for cell in row)
     assert write_comparison_csv(found)
     assert "NaN" not in write_comparison_json(found)
-    assert report_html(found)
+    assert report_html(View(tables=(table,)), "saevit", ENVIRONMENT, run=found.run)
     xs = chance.sample(COSTS, chance.choice((1, 1, 2, 3)))
     with contextlib.suppress(OptionError):
         chosen, y, _ = choose_axes(found, xs, chance.choice(names), is_asked=chance.random() < 0.5)

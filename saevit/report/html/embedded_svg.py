@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 DECIMALS = re.compile(r"\d+\.\d{3,}")  # of lengths; a page does not show more than two
 REFERENCE = re.compile(r"(?<=url\(#)[^)]+|(?<=^#)\w+$")  # to another element of the figure
+SCALE = 1.4  # pixels of a wide window to a point of the figure
 DROPPED = ("metadata", "style")
 FONT = "font-family"  # is that of the page
 
@@ -42,8 +43,7 @@ def embed_figure(figure: "Figure", rows: Mapping[str, str], number: int) -> Elem
         number: number of the figure in the page, so that no two figures share an id.
     """
     svg = fromstring(write_svg(figure))
-    for name in ("width", "height", "version"):
-        svg.attrib.pop(name, None)
+    width = float(svg.attrib["viewBox"].split()[2])
     for parent in svg.iter():
         for child in [child for child in parent if strip_namespace(child.tag) in DROPPED]:
             parent.remove(child)
@@ -57,7 +57,7 @@ def embed_figure(figure: "Figure", rows: Mapping[str, str], number: int) -> Elem
         node.attrib = {n: v for n, v in read_attributes(node, number).items() if n != "id" or key in wanted}
         if key in rows:
             link_mark(node, key, rows[key])
-    svg.attrib |= {"class": "figure", "role": "group"}
+    svg.attrib = {"viewBox": svg.attrib["viewBox"], "width": f"{SCALE * width:.0f}", "class": "figure"}
     return svg
 
 

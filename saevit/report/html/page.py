@@ -63,8 +63,9 @@ def report_html(
         files("saevit.report.html").joinpath(name).read_text(encoding="utf-8")
         for name in ("report.css", "report.js", "report.html")
     )
+    title = view.result or next((table.title for table in view.tables), "saevit")
     parts = {
-        "header": page_header(view, command, data or {}),
+        "header": page_header(title, view.warnings, command, data or {}),
         "pictures": embed_figures(pictures, view.tables),
         "tables": [table_section(table, number) for number, table in enumerate(view.tables)],
         "notes": list_section("Notes", view.notes),
@@ -74,7 +75,7 @@ def report_html(
     return Template(template).substitute(
         {name: write_html(*elements) for name, elements in parts.items()},
         policy=html.escape(POLICY.format(hash_text(style), hash_text(script))),
-        title=html.escape(printable(view.result)),
+        title=html.escape(printable(title)),
         style=style,
         script=script,
         version=html.escape(__version__),
@@ -86,12 +87,12 @@ def hash_text(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def page_header(view: View, command: str, data: Mapping[str, str]) -> list[Element]:
+def page_header(title: str, warnings: Sequence[str], command: str, data: Mapping[str, str]) -> list[Element]:
     """Return the result, the warnings, the command, and the links to the raw data."""
     words = [part for word in command.split(" ") for part in (element("span", {}, word), " ")][:-1]
     parts = [
-        element("h1", {}, view.result),
-        *(element("p", {"class": "warning"}, warning) for warning in view.warnings),
+        element("h1", {}, title),
+        *(element("p", {"class": "warning"}, warning) for warning in warnings),
         element("p", {"class": "command"}, "Reproduce: ", element("code", {}, *words)),
     ]
     links = [part for name, text in data.items() for part in (download_link(name, text), " ")]

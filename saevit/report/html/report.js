@@ -136,6 +136,7 @@
       box.checked = false;
       show();
     }
+    chooser.hidden = heads.length < 6 && boxes.every((box) => box.checked);
   };
 
   all("section table:not(.fields)").forEach((table) => {
