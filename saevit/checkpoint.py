@@ -170,8 +170,8 @@ def check_network(file: str, model: str, definition: object) -> None:
     """
     if definition == saevit.NETWORK or model.startswith("timm:"):
         return
-    version = "version 0.1" if definition is None else "another version"
-    raise OptionError(f"{file} holds a SAEViT of {version}, whose network was different: train it again")
+    version = "saevit 0.1" if definition is None else "another version of saevit"
+    raise OptionError(f"{file} holds weights of {version}, whose network was different: train it again")
 
 
 def find_weights(data: Any) -> Iterator[tuple[str, dict[str, Tensor]]]:
@@ -207,7 +207,9 @@ def fit_weights(checkpoint: Checkpoint, wanted: Mapping[str, Tensor]) -> tuple[d
             raise OptionError(f"{checkpoint.label} {fault}, first in {name}")
     total = sum(value.nbytes for value in weights.values())
     if total > EXPANSION * checkpoint.size:
-        raise OptionError(f"{checkpoint.label} names {total:,} bytes of weights and has {checkpoint.size:,}")
+        raise OptionError(
+            f"{checkpoint.label} declares {total:,} bytes of weights and has {checkpoint.size:,}"
+        )
     others = " or ".join(other or "the weights around them" for other, _ in fits[1:])
     if not others and rank_place(place):
         return weights, ""

@@ -17,7 +17,6 @@ from saevit.errors import OptionError, SaevitError
 from saevit.files import expand
 from saevit.text import abbreviated
 from saevit_cli import display, terminal
-from saevit_cli.options import with_style
 from saevit_cli.output import FAILED, INTERRUPTED, STDOUT
 
 BAD_INPUT = 2
@@ -33,8 +32,7 @@ SUMMARIES = {
     "compare": "Compare models: exact counts, one interleaved timing run, published accuracies.",
     "explore": "Search a space of variants by exact costs: fronts, the best within limits, the largest for "
     "a budget.",
-    "visualize-attention": "Show what attention looks at on your image: where samples are taken, what each "
-    "pixel receives.",
+    "visualize-attention": "Show where a model samples and what its attention selects in an image.",
     "eval": "Measure the accuracy of trained weights: top-1 and top-5 with intervals, calibration, "
     "throughput.",
     "train": "Train a variant or a timm model with a published recipe; --resume continues a run that was "
@@ -144,10 +142,13 @@ def refuse_unloaded() -> None:
 
 def add_command(app: typer.Typer, name: str) -> None:
     """Import the module of a command and add its function or its group of commands."""
+    from saevit_cli.options import with_style
+
     module, function = FUNCTIONS.get(name, (name, name))
     command = getattr(import_module(f"saevit_cli.commands.{module}"), function)
     if isinstance(command, typer.Typer):
         for part in command.registered_commands:
+            part.help = unwrap(getattr(part.callback, "__doc__", ""))
             part.epilog = show_examples(f"{name} {part.name}")
             assert part.callback is not None
             part.callback = with_style(part.callback)
@@ -158,7 +159,12 @@ def add_command(app: typer.Typer, name: str) -> None:
         from saevit_cli.commands.explore_options import KeysAsOptions
 
         kind = KeysAsOptions
-    app.command(name, cls=kind, epilog=show_examples(name))(with_style(command))
+    app.command(name, cls=kind, help=unwrap(command.__doc__), epilog=show_examples(name))(with_style(command))
+
+
+def unwrap(text: str | None) -> str:
+    """Return a docstring with one line per paragraph, which the terminal then wraps."""
+    return "\n\n".join(" ".join(part.split()) for part in (text or "").split("\n\n"))
 
 
 def show_examples(name: str) -> str:

@@ -28,7 +28,7 @@ COLOURS = {
 
 
 @dataclass(frozen=True)
-class Style:
+class OutputStyle:
     """The options of every command that say what is shown."""
 
     format: Format = "table"
@@ -38,13 +38,13 @@ class Style:
     verbose: bool = False
 
 
-DEFAULT = Style()
+DEFAULT = OutputStyle()
 STYLE = ContextVar("STYLE", default=DEFAULT)  # of the command that runs
 
 
 def show(view: "View") -> None:
     """Print a view on stdout: with colours and as wide as a terminal, or in full into a file or a pipe."""
-    from saevit.report.screen import lay_out, write_markdown
+    from saevit.report.screen import lay_out, write_markdown, write_text
 
     style = STYLE.get()
     explain, is_wide = style.explain or style.verbose, style.wide or style.verbose
@@ -53,7 +53,7 @@ def show(view: "View") -> None:
     if style.format == "markdown":
         sys.stdout.write(write_markdown(view, explain=explain))
     elif not sys.stdout.isatty():
-        sys.stdout.write("".join(f"{line.text}\n" for line in lay_out(view, explain=explain)))
+        sys.stdout.write(write_text(view, explain=explain))
     else:
         from rich.console import Console
 

@@ -194,7 +194,7 @@ STYLE: dict[str, Any] = {
 
 
 def with_style(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a command with the options of `display.Style`, except those whose name it uses itself."""
+    """Return a command with the options of `display.OutputStyle`, except those that it has itself."""
     own = inspect.signature(command).parameters
     added = {name: annotation for name, annotation in STYLE.items() if name not in own}
 

@@ -149,7 +149,7 @@ def test_out_of_memory_halves_the_batch() -> None:
         min_time=0.001,
     ).timed
     assert timing.conditions.batch_size == 2
-    assert "out of memory at batch 8: measured at 2" in timing.notes
+    assert "out of memory at batch 8: timed at batch 2" in timing.notes
     assert len(timing.samples) == 2
 
 

@@ -24,7 +24,7 @@ from saevit.model.pyramid import build
 from saevit.models import load_network
 from saevit.variant import parse
 
-OLD = "holds a SAEViT of version 0.1, whose network was different: train it again"
+OLD = "holds weights of saevit 0.1, whose network was different: train it again"
 BASE = "saevit_pico:dims=8-8-16-16,heads=1"
 TEXT = f"{BASE},depths=1,classes=10"
 STATE = build(parse(TEXT), seed=1).state_dict()
@@ -383,7 +383,9 @@ def test_a_header_of_version_0_1_is_refused(model: str, tmp_path: Path) -> None:
             load_network(text, path)
         assert str(caught.value) == f"--checkpoint {path} {OLD}"
     save_file({"w": torch.ones(1)}, path, metadata={"saevit": json.dumps(about | {"network": 3})})
-    with pytest.raises(OptionError, match="holds a SAEViT of another version, whose network was different"):
+    with pytest.raises(
+        OptionError, match="holds weights of another version of saevit, whose network was different"
+    ):
         read_checkpoint(path)
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from numpy import ndarray
 
-View = Literal["overview", "query", "pattern", "rollout"]
+MapView = Literal["overview", "query", "pattern", "rollout"]
+NumbersBy = Literal["stage", "block", "head"]  # rows of a table
 METRICS = {  # name: unit
     "attention_entropy": "nat",
     "window_entropy": "nat",
@@ -60,6 +61,18 @@ class AttentionBlock:
     def sparsity(self) -> float:
         """Return the share of the dense N x N scores that is never computed; in SAA 1 - (n/N)^2."""
         return 1 - self.groups * self.queries * self.keys / self.pixels**2
+
+    @property
+    def uniform_distance(self) -> float:
+        """Return the mean distance between two pixels of the map, in pixels of the input."""
+        import numpy as np
+
+        y, x = np.arange(self.height), np.arange(self.width)
+        pairs = np.multiply.outer(self.height - y, self.width - x) * np.multiply.outer(
+            1 + (y > 0), 1 + (x > 0)
+        )
+        distances = np.hypot.outer(y * self.stride[0], x * self.stride[1])
+        return float((pairs * distances).sum() / self.pixels**2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +177,15 @@ class Attention:
     blocks_chosen: bool = False  # by the user
     heads_chosen: bool = False
     failures: tuple[str, ...] = ()  # images that could not be read, with the reason
+    left_out: tuple[str, ...] = ()  # blocks that cannot be shown, with the reason
     notes: tuple[str, ...] = ()
+
+    @property
+    def shown_maps(self) -> tuple[BlockMaps, ...]:
+        """Return the maps that a figure shows: those that the user chose, or as many as fit."""
+        if self.blocks_chosen:
+            return self.maps
+        return tuple(self.maps[i] for i in pick_typical([maps.block.stage for maps in self.maps]))
 
     @property
     def suggested_rates(self) -> str | None:
@@ -172,6 +193,14 @@ class Attention:
         if [r.stage for r in self.redundancy] != [1, 2, 3, 4]:
             return None
         return ",".join(str(r.suggested) for r in self.redundancy)
+
+
+def effective_share(values: "ndarray") -> float:
+    """Return the share of a map's pixels that, with equal values, would have its entropy; 1 is uniform."""
+    import numpy as np
+
+    shares = values[values > 0] / values.sum()
+    return float(np.exp(-(shares * np.log(shares)).sum()) / values.size)
 
 
 def pick_typical(stages: Sequence[int]) -> list[int]:

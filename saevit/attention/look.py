@@ -14,10 +14,10 @@ from saevit.attention.findings import (
     Attention,
     AttentionBlock,
     HeadNumbers,
+    MapView,
     Photo,
     QueryPixel,
     Redundancy,
-    View,
 )
 from saevit.attention.maps import map_block, map_rollouts
 from saevit.attention.network import Network, list_notes, record_attention
@@ -38,7 +38,7 @@ class Choice:
     heads: Collection[int] | None = None
     queries: Sequence[tuple[int, int]] = ()  # x, y in pixels of the image as given
     threshold: float = 0.9  # cosine similarity that windows should keep
-    views: Collection[View] = get_args(View)
+    views: Collection[MapView] = get_args(MapView)
 
 
 def look_at(
@@ -185,5 +185,6 @@ def map_first(
         rollout=map_rollouts(layers, choice.stages, queries) if "rollout" in choice.views else (),
         blocks_chosen=choice.blocks is not None,
         heads_chosen=choice.heads is not None,
-        notes=list_notes(recording, layers),
+        left_out=tuple(f"{path} ({why})" for path, why in recording.left_out.items()),
+        notes=list_notes(layers),
     )

@@ -91,11 +91,10 @@ def record_attention(net: Network, photo: Photo, *, features: bool) -> Recording
     return recording
 
 
-def list_notes(recording: Recording, layers: list[Layer]) -> tuple[str, ...]:
+def list_notes(layers: list[Layer]) -> tuple[str, ...]:
     """Return what a reader of the maps has to know about them."""
     samplings = {layer.block.sampling for layer in layers}
     notes = [MIX_NOTE] if "mix" in samplings else []
-    notes += [f"left out: {path} ({why})" for path, why in recording.left_out.items()]
     outside = [layer.outside for layer in layers if layer.outside]
     if outside:
         share = sum(outside) / len(outside) * 100

@@ -45,7 +45,9 @@ def make_onnx_model(
         need(package, formats.EXTRA)
     size = sum(weight.numel() * 4 for weight in model.parameters())
     if size > LARGEST:
-        raise MeasureError(f"it cannot be written as ONNX: {size / 1e9:.3g} GB of weights, a file holds 2")
+        raise MeasureError(
+            f"an ONNX file holds at most 2 GB of weights, and the network has {size / 1e9:.3g} GB"
+        )
     images, dynamic = formats.trace_arguments(shape, is_dynamic=is_dynamic)
     try:
         with formats.silence_exporters(), torch.inference_mode(False), torch.no_grad():
@@ -63,7 +65,7 @@ def make_onnx_model(
         assert program is not None  # as dynamo=True returns it
         graph = program.model_proto
     except Exception as error:  # networks and the exporter raise all kinds
-        raise MeasureError(f"it cannot be written as ONNX: {formats.first_cause(error)}") from error
+        raise MeasureError(f"torch cannot write the network as ONNX: {formats.first_cause(error)}") from error
     for key, value in (properties or {}).items():
         graph.metadata_props.add(key=key, value=value)
     return graph

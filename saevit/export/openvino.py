@@ -34,7 +34,7 @@ def make_openvino_model(data: bytes, properties: Mapping[str, str] | None = None
             # Otherwise the shapes of biases are computed at run time: saevit_pico has 940 operators, not 319.
             folding.run_passes(model)
     except Exception as error:  # OpenVINO raises RuntimeError and kinds of its own
-        raise MeasureError(f"OpenVINO cannot read its ONNX graph: {formats.first_cause(error)}") from error
+        raise MeasureError(f"OpenVINO cannot read the ONNX graph: {formats.first_cause(error)}") from error
     for key, value in (properties or {}).items():
         model.set_rt_info(value, [GROUP, key])
     return model
@@ -72,7 +72,7 @@ def write_openvino(source: formats.ExportInput, path: Path) -> formats.Content:
         constants = (node for node in nodes if node.get_type_name() == "Constant")
         if shutil.disk_usage(path.parent).free < sum(node.get_byte_size() for node in constants):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
-        raise MeasureError(f"OpenVINO cannot write it: {formats.first_cause(error)}") from error
+        raise MeasureError(f"OpenVINO cannot write the file: {formats.first_cause(error)}") from error
     with path.open(encoding="utf-8") as file:  # its first line states the version of the format
         ir = file.read(400).partition('<net name="')[2].partition('version="')[2].partition('"')[0]
     kinds = (node.get_type_name() for node in nodes)

@@ -23,7 +23,9 @@ def write_pt2(source: formats.ExportInput, path: Path) -> formats.Content:
             with torch.inference_mode(False), torch.no_grad():
                 program = torch.export.export(source.model, images, dynamic_shapes=dynamic)
         except Exception as error:  # networks and the tracer raise all kinds
-            raise MeasureError(f"torch.export cannot trace it: {formats.first_cause(error)}") from error
+            raise MeasureError(
+                f"torch.export cannot trace the network: {formats.first_cause(error)}"
+            ) from error
         extra = {PROPERTIES: json.dumps(dict(source.properties))}
         torch.export.save(program, buffer, extra_files=extra)
     path.write_bytes(buffer.getvalue())

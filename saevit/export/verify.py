@@ -121,8 +121,8 @@ def compare_outputs(runner: Runner, expected: Reference) -> tuple[Difference, ..
     worst = max((one for one in largest.values() if one.is_judged), key=lambda one: one.worst)
     if worst.worst > LIMIT:
         raise MeasureError(
-            f"the file's output differs by {worst.worst:.2g} of the network's for the image {worst.image!r}, "
-            f"the limit is {LIMIT:.2g}: nothing was written"
+            f"the file's outputs differ by {worst.worst:.2g} (relative) from the network's for the image "
+            f"{worst.image!r}, above the limit of {LIMIT:.2g}: the file was not written"
         )
     return tuple(largest.values())
 

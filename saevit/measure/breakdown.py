@@ -72,11 +72,11 @@ def time_modules(
         OptionError: a path that the model does not have, or another runtime.
     """
     if conditions.runtime != "eager":
-        raise OptionError(f"runtime {conditions.runtime!r}: modules have times of their own only in eager")
+        raise OptionError(f"runtime {conditions.runtime!r}: modules can be timed only in eager")
     known = dict(model.named_modules(remove_duplicate=False))
     for path in paths:
         if path not in known:
-            raise OptionError(f"path {path!r} is no module of this model: {nearest(path, known)}")
+            raise OptionError(f"path {path!r} is not a module of this network: {nearest(path, known)}")
     started = utc_now()
     placed = place_network(model, conditions)
     example = example_input(conditions, channels)

@@ -38,7 +38,7 @@ def resolve_device(name: str) -> str:
     if name in devices or name in {device.partition(":")[0] for device in devices}:
         return name
     kind = name.partition(":")[0]
-    reason = "is not here" if kind in ("cpu", *ACCELERATORS) else "is not known"
+    reason = "is not available" if kind in ("cpu", *ACCELERATORS) else "is not known"
     raise OptionError(
         f"device {name!r} {reason}: torch {torch.__version__} offers auto or {' or '.join(devices)}"
     )
@@ -121,7 +121,7 @@ def precision_note(conditions: Conditions) -> str | None:
         "matrix products": torch.backends.cuda.matmul.fp32_precision,
     }
     rounded = [f"{what} in {mode}" for what, mode in modes.items() if mode not in ("ieee", "none")]
-    return f"fp32 with {' and '.join(rounded)}, as torch is set" if rounded else None
+    return f"fp32 with {' and '.join(rounded)}, as set in torch" if rounded else None
 
 
 def _try_out(device: str, dtype: torch.dtype) -> None:

@@ -193,19 +193,19 @@ class _Session:
 
 def _check_request(models: Sequence[TimedModel], rounds: int, min_time: float) -> None:
     if not models:
-        raise OptionError("no subjects: name at least one model to measure")
+        raise OptionError("no models: name at least one")
     for (name, conditions), count in Counter((m.name, m.conditions) for m in models).items():
         if count > 1:
             raise OptionError(
-                f"{name!r} is given {count} times under the same conditions ({conditions}): once is enough"
+                f"{name!r} is given {count} times under the same conditions ({conditions}): give it once"
             )
     if not 1 <= rounds <= MOST_ROUNDS:
         raise OptionError(
-            f"rounds {rounds}: at least 1, and {rounds_needed()} to resolve a difference, "
-            f"at most {MOST_ROUNDS}"
+            f"rounds {rounds}: a number from 1 to {MOST_ROUNDS:,}; "
+            f"{rounds_needed()} or more resolve differences"
         )
     if not 0 < min_time <= MOST_SECONDS:
-        raise OptionError(f"min_time {min_time}: seconds above 0, such as 0.1, at most {MOST_SECONDS}")
+        raise OptionError(f"min_time {min_time}: seconds, above 0 and at most {MOST_SECONDS}, such as 0.1")
 
 
 def _make_entries(models: Sequence[TimedModel]) -> list[_Entry]:
@@ -260,8 +260,8 @@ def _warm(entry: _Entry, min_time: float) -> bool:
     seconds = time.perf_counter() - start
     wanted, batch = entry.batch_size, conditions.batch_size
     notes = (
-        f"out of memory at batch {wanted}: measured at {batch}" if batch < wanted else None,
-        None if warm.steady else f"not steady after {seconds:.1f} s of warm-up",
+        f"out of memory at batch {wanted}: timed at batch {batch}" if batch < wanted else None,
+        None if warm.steady else f"timings still drift after {seconds:.1f} s of warm-up",
         precision_note(conditions),
     )
     entry.subject = replace(

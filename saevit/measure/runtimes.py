@@ -56,16 +56,16 @@ class Runtime:
             return
         if conditions.device != "cpu":
             raise OptionError(
-                f"runtime {self.name} is measured on the CPU, not on {conditions.device}: --device cpu"
+                f"runtime {self.name} runs on the CPU only, not on {conditions.device}: use --device cpu"
             )
         if conditions.dtype != "fp32":
             raise OptionError(
-                f"runtime {self.name} is measured in fp32, not in {conditions.dtype}: --dtype fp32"
+                f"runtime {self.name} runs in fp32 only, not in {conditions.dtype}: use --dtype fp32"
             )
         if conditions.memory_format != "contiguous":
             raise OptionError(
-                f"runtime {self.name} takes images in NCHW, not in {conditions.memory_format}: "
-                "--memory-format contiguous"
+                f"runtime {self.name} takes images in NCHW only, not in {conditions.memory_format}: "
+                "use --memory-format contiguous"
             )
         for package in self.packages:
             need(package, EXTRA)
@@ -113,12 +113,12 @@ def prepare_compiled(network: nn.Module, example: Tensor, conditions: Conditions
         if is_out_of_memory(error):
             raise
         raise MeasureError(
-            f"torch.compile failed: {first_line(error)}{switches}; measure it eagerly"
+            f"torch.compile failed: {first_line(error)}{switches}; use --runtime eager"
         ) from error
     if not sum(graphs):
-        raise MeasureError(f"torch.compile compiled nothing and ran it eagerly{switches}")
+        raise MeasureError(f"torch.compile compiled nothing, the network ran in eager mode{switches}")
     if len(graphs) > first:
-        raise MeasureError("torch.compile compiles it anew in every pass; measure it eagerly")
+        raise MeasureError("torch.compile recompiles the network on every call; use --runtime eager")
     check_finite(outputs)
     return call
 
@@ -134,9 +134,11 @@ def prepare_onnxruntime(network: nn.Module, example: Tensor, conditions: Conditi
     except Exception as error:  # sessions raise several kinds of errors
         if is_out_of_memory(error):
             raise
-        raise MeasureError(f"ONNX Runtime cannot run it: {first_cause(error)}; measure it eagerly") from error
+        raise MeasureError(
+            f"ONNX Runtime cannot run the network: {first_cause(error)}; use --runtime eager"
+        ) from error
     if (providers := session.get_providers()) != [PROVIDER]:
-        raise MeasureError(f"ONNX Runtime runs it on {', '.join(providers)}, not on {PROVIDER}")
+        raise MeasureError(f"ONNX Runtime runs the network on {', '.join(providers)}, not on {PROVIDER}")
     check_finite(done.copy_outputs_to_cpu())
     return call
 
@@ -187,9 +189,11 @@ def prepare_openvino(network: nn.Module, example: Tensor, conditions: Conditions
     except Exception as error:  # OpenVINO raises RuntimeError and further kinds
         if is_out_of_memory(error):
             raise
-        raise MeasureError(f"OpenVINO cannot run it: {first_cause(error)}; measure it eagerly") from error
+        raise MeasureError(
+            f"OpenVINO cannot run the network: {first_cause(error)}; use --runtime eager"
+        ) from error
     if devices != ["CPU"]:
-        raise MeasureError(f"OpenVINO runs it on {devices}, not on the CPU alone")
+        raise MeasureError(f"OpenVINO runs the network on {devices}, not on the CPU alone")
     check_finite(outputs)
 
     def infer(images: Tensor) -> object:
@@ -212,7 +216,7 @@ def check_finite(outputs: object) -> None:
     """Refuse, by a MeasureError, outputs of a network that are not finite: its time would mean nothing."""
     if isinstance(outputs, Tensor | np.ndarray):
         if not torch.isfinite(torch.as_tensor(outputs)).all():
-            raise MeasureError("its outputs are not finite: choose a wider --dtype, or other weights")
+            raise MeasureError("the outputs are not finite: use a wider --dtype or other weights")
     elif isinstance(outputs, Mapping | list | tuple):
         for one in outputs.values() if isinstance(outputs, Mapping) else outputs:
             check_finite(one)

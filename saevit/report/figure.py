@@ -6,6 +6,7 @@ and matplotlib's warnings do not reach the terminal.
 
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -197,7 +198,7 @@ def wrap_text(figure: "Figure", text: str, width: float, size: float, weight: st
         return text_width(figure, line, size, weight) <= width
 
     lines = [""]
-    for full_word in text.split():
+    for full_word in re.findall(r"\S+(?: %\S*)?", text):  # a number and its % stay together
         word = cut(printable(full_word), LONGEST_WORD)
         longer = f"{lines[-1]} {word}".lstrip()
         if fits(longer):

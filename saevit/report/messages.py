@@ -5,8 +5,10 @@ could explain is "not resolved". Names of models are short (see `short_names`), 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean, median
 
+from saevit.attention.findings import Attention, HeadNumbers, effective_share
 from saevit.comparing.comparison import Candidate, Comparison
 from saevit.count.breakdown_lines import name_line
 from saevit.explore.exploration import CountedVariant, Exploration
@@ -19,6 +21,8 @@ from saevit.runs.statistics import Ratio, ratio
 from saevit.text import plural
 
 NEAR = 0.005  # a ratio of counts this near to 1 is called the same
+NEARLY_UNIFORM = 0.95  # share of the map
+MOST_QUERIES = 3  # that a message names
 QUANTITY_WORDS = {
     "gmacs": "GMACs",
     "params": "M parameters",
@@ -237,3 +241,115 @@ def write_largest_step(found: Sensitivity, steps: Sequence[KeyStep], field: str)
 def name_base(base: CountedVariant) -> str:
     """Return the name of a base variant, or `the base variant` in place of a long text."""
     return base.model if len(base.model) <= LONGEST else "the base variant"
+
+
+def summarize_attention(networks: Sequence[Attention], view: str = "overview") -> str:
+    """Return what a view shows of attention; with random weights, only what does not depend on weights."""
+    short = short_names(one.model for one in networks)
+    names = [short[one.model] for one in networks]
+    if len(set(names)) < len(names):
+        names = [f"{short[one.model]} ({one.weights})" for one in networks]
+    random = [name for name, one in zip(names, networks, strict=True) if one.is_random]
+    sentences = []
+    if random:
+        of = "" if len(random) == len(networks) else f" of {join_words(random)}"
+        sentences = [
+            f"Random weights{of}: the {'colours' if view == 'pattern' else 'maps'} carry no meaning."
+        ]
+    for name, one in zip(names, networks, strict=True):
+        if view == "pattern":
+            sentences.append(describe_scores(name, one))
+        elif one.is_random:
+            sentences.append(describe_sampling(name, one, with_sparsity=True))
+        elif view == "query":
+            sentences.append(describe_queries(name, one))
+        elif view == "rollout":
+            sentences.append(describe_rollout(name, one))
+        elif len(networks) > 1:
+            sentences.append(describe_concentration(f"{name}: attention", one, with_distance=False))
+        else:
+            sentences.append(describe_sampling(name, one, with_sparsity=False))
+            sentences.append(describe_concentration("Attention", one, with_distance=True))
+    return " ".join(sentences)
+
+
+def describe_scores(name: str, attention: Attention) -> str:
+    """Return the share of the dense attention scores that each stage computes."""
+    stages = {maps.block.stage: maps.block.sparsity for maps in attention.shown_maps}
+    if not any(stages.values()):
+        return f"{name} computes all attention scores."
+    shares = [percent(1 - sparsity, 2 if sparsity else 0) for sparsity in stages.values()]
+    where = write_stages(stages)
+    return f"{name} computes {join_words(dict.fromkeys(shares))} of the dense attention scores in {where}."
+
+
+def describe_sampling(name: str, attention: Attention, *, with_sparsity: bool) -> str:
+    """Return which stages do not compute every attention score, and the range of their sparsity."""
+    blocks = [numbers.block for numbers in attention.numbers if numbers.block.sparsity > 0]
+    if not blocks:
+        return f"{name} computes all attention scores."
+    verb = "has sparse attention" if {b.sampling for b in blocks} <= {"none", "reduction"} else "samples"
+    ends = dict.fromkeys(percent(end([b.sparsity for b in blocks]), 2) for end in (min, max))
+    sparsity = f" (sparsity {' to '.join(ends)})" if with_sparsity else ""
+    return f"{name} {verb} in {write_stages(b.stage for b in blocks)}{sparsity}."
+
+
+def describe_concentration(subject: str, attention: Attention, *, with_distance: bool) -> str:
+    """Return the stage in which a pixel attends to the smallest share of the map, and how far away."""
+    of_stages: dict[int, list[HeadNumbers]] = {}
+    for numbers in attention.numbers:
+        of_stages.setdefault(numbers.block.stage, []).append(numbers)
+    shares = {
+        stage: median(value / one.block.pixels for one in heads for value in one.samples["support"])
+        for stage, heads in of_stages.items()
+    }
+    stage = min(shares, key=lambda stage: shares[stage])
+    if shares[stage] > NEARLY_UNIFORM:
+        return f"{subject} is nearly uniform: a pixel attends to {percent(shares[stage])} of the map or more."
+    away, uniform = "", "100 %"
+    if with_distance:
+        distance = median(value for one in of_stages[stage] for value in one.samples["distance"])
+        away = f", {distance:.0f} px away on average"
+        uniform += f", {median(one.block.uniform_distance for one in of_stages[stage]):.0f} px"
+    most = "most " * (len(shares) > 1)
+    return (
+        f"{subject} is {most}concentrated in stage {stage}: a pixel attends to {percent(shares[stage], 0)} "
+        f"of the map{away} (uniform: {uniform})."
+    )
+
+
+def describe_queries(name: str, attention: Attention) -> str:
+    """Return the share of the map that each query pixel attends to, in the stage where it is smallest."""
+    shares = [[effective_share(row.mean(0)) for row in maps.rows] for maps in attention.shown_maps]
+    least, maps = min(zip(shares, attention.shown_maps, strict=True), key=lambda pair: fmean(pair[0]))
+    pixels = [
+        f"pixel {x},{y} attends to {percent(share, 0)}"
+        for (x, y), share in zip((query.image for query in attention.queries), least, strict=True)
+    ]
+    if len(pixels) > MOST_QUERIES:
+        pixels = [f"the query pixels attend to {percent(min(least), 0)} to {percent(max(least), 0)}"]
+    where = f"stage {maps.block.stage} of {name}"
+    return f"In {where}, {join_words(pixels)} of the map (uniform: 100 %)."
+
+
+def describe_rollout(name: str, attention: Attention) -> str:
+    """Return the share of the pixels that the map of the last stage is made of."""
+    last = attention.rollout[-1]
+    share = percent(effective_share(last.mass[0]), 0)
+    return (
+        f"The output of stage {last.block.stage} of {name} comes from {share} of the pixels (uniform: 100 %)."
+    )
+
+
+def write_stages(stages: Iterable[int]) -> str:
+    """Write numbers of stages: `stage 2`, `stages 1 to 3`, `stages 1 and 3`."""
+    numbers = sorted(set(stages))
+    if len(numbers) > 2 and numbers[-1] - numbers[0] == len(numbers) - 1:
+        return f"stages {numbers[0]} to {numbers[-1]}"
+    return f"stage{'s' * (len(numbers) > 1)} {join_words(map(str, numbers))}"
+
+
+def join_words(words: Iterable[str]) -> str:
+    """Join words: `a`, `a and b`, `a, b and c`."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last

@@ -54,16 +54,21 @@ def lay_out(view: View, width: int | None = None, *, explain: bool = False) -> l
     return lines + [Line(text, "note") for note in notes for text in wrap(note, width, "* ")]
 
 
+def write_text(view: View, width: int | None = None, *, explain: bool = False) -> str:
+    """Return the lines of a view as one text (see `lay_out`)."""
+    return "".join(f"{line.text}\n" for line in lay_out(view, width, explain=explain))
+
+
 def lay_out_table(table: Table, width: int | None = None) -> list[Line]:
     """Return the lines of a table without its notes."""
     lines = [Line(text, "title") for text in wrap(table.title, width)]
     cells = [[printable(cell) for cell in row] for row in table.rows]
     heads = [printable(column.heading) for column in table.columns]
-    grid = Grid(table, [heads, *cells], None)
+    grid = TextGrid(table, [heads, *cells], None)
     if width is not None and grid.measure() > width:
         names = max(cell_len(row[0]) for row in [heads, *cells])
         is_stacked = names > width * LONG_NAME and not table.columns[0].wraps and len(heads) > 1
-        grid = Grid(table, [heads, *cells], width, is_stacked=is_stacked)
+        grid = TextGrid(table, [heads, *cells], width, is_stacked=is_stacked)
     lines += grid.lines()
     if hidden := heads[grid.shown :]:
         text = f"hidden: {', '.join(hidden)} (--wide shows all columns)"
@@ -71,7 +76,7 @@ def lay_out_table(table: Table, width: int | None = None) -> list[Line]:
     return lines
 
 
-class Grid:
+class TextGrid:
     """The cells of a table, heads first, broken into lines and cut to the columns that fit."""
 
     def __init__(

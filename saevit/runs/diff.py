@@ -81,7 +81,7 @@ def diff_runs(run_a: Run, run_b: Run, *, reference: str | None = None, confidenc
     pairs = {key: (_find(key, run_a)[0], _find(key, run_b)[0]) for key in keys if reasons[key] is None}
     base = _reference(list(pairs), reference)
     if base and len(pairs) == 1:
-        reasons[base] = "the only subject that both runs measured: there is no reference for it"
+        reasons[base] = "the only model in both runs: there is no second one to compare it with"
         base = None
     return Diff(
         reference=base[0] if base else None,
@@ -124,7 +124,7 @@ def _reason(key: Key, run_a: Run, run_b: Run) -> str | None:
         subjects = _find(key, run)
         if not subjects:
             others = [s.conditions for s in run.subjects if (s.name, s.quantity) == key[:2]]
-            elsewhere = f" under these conditions, but under {others[0]}" if others else ""
+            elsewhere = f" under these conditions (there: {others[0]})" if others else ""
             return f"not in the {which} run{elsewhere}"
         if len(subjects) > 1:
             return f"{len(subjects)} times in the {which} run under equal conditions"
@@ -139,7 +139,7 @@ def _reference(shared: list[Key], name: str | None) -> Key | None:
     for key in shared:
         if key[0] == name:
             return key
-    ways = nearest(name, dict.fromkeys(key[0] for key in shared)) if shared else "they share no subject"
+    ways = nearest(name, dict.fromkeys(key[0] for key in shared)) if shared else "the runs share no model"
     raise OptionError(f"reference {name!r} was not measured by both runs under equal conditions: {ways}")
 
 

@@ -97,7 +97,7 @@ def read_run(path: Path) -> Run:
 def check_round(number: int, samples: Mapping[str, float], due: int, labels: Collection[str]) -> None:
     """Refuse, by a DecodeError, a round out of order, an unknown label, or a sample out of range."""
     if number != due:
-        raise DecodeError(f"round {number} where round {due} is due: rounds are kept in their order")
+        raise DecodeError(f"round {number} follows instead of round {due}: rounds must be in order")
     if not samples:
         raise DecodeError(f"round {number} has no samples: a round has one of every subject that works")
     for label, value in samples.items():
@@ -130,7 +130,7 @@ class _Reader:
                 raise DecodeError(f"not the first line of a stored run: {error}") from error
             if not is_cut_off:
                 raise
-            self._warn("the last line was cut off and is skipped")
+            self._warn("the last line is incomplete and is ignored")
             return
         kind = line.get("kind") if isinstance(line, dict) else None
         if self.run is None and kind != "run":
@@ -169,7 +169,7 @@ class _Reader:
         if self.run and (self.end or self.run.started != run.started):
             raise DecodeError(SECOND)
         if self.run:
-            self._warn(f"the run began anew, rounds before that ({len(self.rounds)}) do not count")
+            self._warn(f"the run was restarted; rounds before that ({len(self.rounds)}) are ignored")
         self.run, self.rounds = run, []
         self.labels = frozenset(subject.label for subject in run.subjects)
 

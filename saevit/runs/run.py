@@ -212,7 +212,7 @@ class Run:
             f"interleaved, seed {self.seed}, a sample is {self.min_time:g} s or more and "
             f"{subject.calls_per_sample} or more calls, after {subject.warmup_s:.1f} s of warm-up"
         )
-        cut = f"the run was cut off: these are its {self.rounds} finished rounds"
+        cut = f"the run is incomplete: these are its {self.rounds} finished rounds"
         return (how, cut) if self.ending == "lost" else (how,)
 
 

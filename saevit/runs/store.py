@@ -135,7 +135,7 @@ def default_folder() -> Path:
     try:
         return user_data_path("saevit") / "runs"
     except (OSError, RuntimeError, KeyError) as error:
-        raise OptionError("there is no home folder to keep runs in: name a folder by --store") from error
+        raise OptionError("there is no home folder to store runs in: name a folder with --store") from error
 
 
 def list_runs(folder: Path | None = None) -> list[RunSummary]:
@@ -182,10 +182,10 @@ def find_run(
     found = [stem for stem in paths if stem.startswith(text)]
     if not paths or text == "latest":
         raise OptionError(
-            f"run {shown!r}: {where} has no runs yet; saevit compare and saevit profile keep theirs"
+            f"run {shown!r}: {where} has no runs yet; saevit profile, compare and eval store theirs there"
         )
     if len(found) != 1:
-        few = f"{len(found)} runs begin so" if found and text else "there is none"
+        few = f"{len(found)} runs begin with that" if found and text else "there is none"
         near = nearest(text, ["latest", *(found or list(paths))[-5:]])
         raise OptionError(f"run {shown!r}: {few} in {where}: {near}")
     return paths[found[0]]
@@ -198,7 +198,7 @@ def _paths(folder: Path | None) -> list[Path]:
     if kind == "missing":
         return []
     if kind != "folder":
-        raise OptionError(f"{folder} is a file: runs are kept in a folder, such as {folder.parent}")
+        raise OptionError(f"{folder} is a file: runs are stored in a folder, such as {folder.parent}")
     try:
         found = sorted(folder.iterdir())
     except OSError as error:
@@ -218,7 +218,7 @@ def _new_path(folder: Path) -> Path:
                 left.unlink(missing_ok=True)
     except OSError as error:
         raise OptionError(
-            f"{printable(str(folder))} cannot keep runs ({error.strerror}): choose another folder"
+            f"{printable(str(folder))} cannot store runs ({error.strerror}): choose another folder"
         ) from error
     if file_type(path) != "missing":
         raise OptionError(f"{printable(str(path))} exists: run again")

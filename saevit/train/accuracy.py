@@ -59,7 +59,7 @@ class Predictions:
         logits = logits.double()
         if not logits.isfinite().all():
             raise MeasureError(
-                "the network's outputs are not finite: its weights are broken, or fp32 overflows"
+                "the network's outputs are not finite: the weights are damaged, or fp32 overflows"
             )
         confidence, predicted = logits.softmax(1).max(1)
         top = logits.topk(min(TOP, self.num_classes)).indices
@@ -105,7 +105,7 @@ def evaluate_network(
     """
     if net.is_random:
         raise OptionError(
-            f"{net.about.model} has random weights, whose accuracy means nothing: add --checkpoint FILE"
+            f"{net.about.model} has random weights, so its accuracy means nothing: add --checkpoint FILE"
         )
     check_classes(net.about, data)
     conditions = choose_conditions(net, plan)
@@ -219,7 +219,8 @@ def predict(model: nn.Module, x: Tensor, conditions: Conditions) -> Tensor:
         if not is_out_of_memory(error):
             raise
         raise MemoryLimitError(
-            f"--batch-size {conditions.batch_size} does not fit on {conditions.device}: give a smaller one"
+            f"--batch-size {conditions.batch_size} does not fit in the memory of {conditions.device}: "
+            "use a smaller one"
         ) from error
     return logits
 

@@ -40,9 +40,9 @@ def check_image_count(count: int, sizes: BatchSizes) -> None:
     least = MIN_BATCH * sizes.processes
     if count < least:
         raise OptionError(
-            f"{count} training images are too few for {sizes.processes} processes: at least {least}"
+            f"{count} training images are too few for {sizes.processes} processes: {least} or more are needed"
             if sizes.processes > 1
-            else f"{count} training images are too few: batch statistics need at least {least}"
+            else f"{count} training images are too few: BatchNorm needs {least} or more"
         )
 
 

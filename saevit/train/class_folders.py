@@ -106,8 +106,8 @@ def check_class_folder(folder: Path, source: str) -> None:
         names = [path.name.lower() for path in list_folders(folder)]
     if {*TRAIN_NAMES}.intersection(names) and {*VALIDATION_NAMES}.intersection(names):
         raise OptionError(
-            f"--data {source}: {printable(folder.name)}/ contains folders of both splits, so it is not a "
-            f"class: use --data {printable(str(folder))}, or put class folders into the folders of the splits"
+            f"--data {source}: {printable(folder.name)}/ contains the folders of two splits, so it is "
+            f"not a class: use --data {printable(str(folder))}, or put the class folders into train/ and val/"
         )
 
 
@@ -122,22 +122,21 @@ def select_images(
             raise OptionError(
                 f"--data {source} has {validation.name}/ but no train/: there are no training images"
             )
-        return scan_folder(validation), f"those of {validation.name}/"
+        return scan_folder(validation), f"from {validation.name}/"
     assert train is not None
     trained = scan_folder(train)
     if validation is None:
         return split_classes(trained, split)
     if split == "train":
-        return trained, f"those of {train.name}/, with {validation.name}/ for validation"
+        return trained, f"from {train.name}/, with {validation.name}/ for validation"
     tested = scan_folder(validation)
     if unknown := sorted({file.class_name for file in tested.files}.difference(trained.classes)):
         raise OptionError(
             f"--data {source}: {list_classes([printable(name) for name in unknown])} in {validation.name}/ "
-            f"and not in {train.name}/: a network cannot recognise a class without training images, "
-            "remove or add it"
+            f"and not in {train.name}/: add training images of every class, or remove the class"
         )
     if split == "validation":
-        return replace(tested, classes=trained.classes), f"those of {validation.name}/"
+        return replace(tested, classes=trained.classes), f"from {validation.name}/"
     everything = FolderScan(
         classes=trained.classes,
         files=trained.files + tested.files,
@@ -145,7 +144,7 @@ def select_images(
         others=trained.others + tested.others,
         loose=trained.loose + tested.loose,
     )
-    return everything, f"those of {train.name}/ and {validation.name}/"
+    return everything, f"from {train.name}/ and {validation.name}/"
 
 
 def split_classes(scan: FolderScan, split: Split) -> tuple[FolderScan, str]:
@@ -159,8 +158,8 @@ def split_classes(scan: FolderScan, split: Split) -> tuple[FolderScan, str]:
     pairs = zip(scan.files, held_out, strict=True)
     files = tuple(file for file, is_out in pairs if is_out == (split == "validation"))
     return replace(scan, files=files), (
-        f"{sum(held_out):,} of {len(held_out):,}, 20 % of each class and always the same, are for "
-        "validation, as there is no train/ and val/"
+        f"a fixed 20 % of each class ({sum(held_out):,} of {len(held_out):,} images) is for validation, "
+        "because there is no train/ and val/"
     )
 
 
@@ -187,19 +186,19 @@ def list_unused_folders(folder: Path, train: Path | None, validation: Path | Non
     """Return a warning about the folders beside those of the splits, if there are any."""
     used = [path for path in (train, validation) if path]
     unused = [printable(path.name) for path in list_folders(folder) if used and path not in used]
-    read = " and ".join(f"{path.name}/" for path in used)
-    return [f"{read} are read; not used: {', '.join(unused)}"] if unused else []
+    read, verb = " and ".join(f"{path.name}/" for path in used), "are" if len(used) > 1 else "is"
+    return [f"only {read} {verb} read; ignored: {', '.join(unused)}"] if unused else []
 
 
 def list_warnings(scan: FolderScan, empty: Sequence[str], split: Split) -> Iterator[str]:
     """Yield a line about each surprise: classes without images and files that are not used."""
     if empty:
-        yield f"{list_classes(empty)} without an image ({split}); each keeps its label"
+        yield f"no {split} images of {list_classes(empty)}; the labels of the other classes do not change"
     if scan.loose:
-        yield f"{plural(scan.loose, 'image')} outside the class folders: not used"
+        yield f"{plural(scan.loose, 'image')} outside the class folders: ignored"
     if scan.others:
         files = plural(scan.others, "file")
-        yield f"{files} without the ending of an image ({', '.join(ENDINGS)}): not used"
+        yield f"{files} without the extension of an image ({', '.join(ENDINGS)}): ignored"
 
 
 def read_file(files: Sequence[Path], index: int) -> "Image":

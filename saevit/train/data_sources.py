@@ -55,7 +55,7 @@ def open_data(source: str, split: Split, *, root: Path | None = None) -> ImageDa
         names = " or ".join(IN_MEMORY)
         raise OptionError(f"--data {name} does not exist: name a folder of images, torch/NAME, or {names}")
     if kind != "folder":
-        raise OptionError(f"--data {name} is not a folder: name one with a folder of images for each class")
+        raise OptionError(f"--data {name} is not a folder: name a folder with one folder of images per class")
     return open_class_folders(folder, split)
 
 
@@ -74,8 +74,8 @@ def open_digits(split: Split) -> ImageData:
         class_names=class_names,
         labels=tuple(labels[i] for i in chosen),
         fingerprint=hash_images(class_names, images),
-        statement=f"digits: {len(labels):,} handwritten digits of 8 x 8 px from scikit-learn, 10 classes; "
-        f"{sum(held_out)} of them, 20 % of each class and always the same, are held out for validation",
+        statement=f"digits: {len(labels):,} handwritten digits of scikit-learn, 8 x 8 px, 10 classes; a "
+        f"fixed 20 % of each class ({sum(held_out)} images) is held out for validation",
         read=partial(read_digit, pixels),
         crop_pct=1.0,
     )
@@ -105,8 +105,8 @@ def open_timm_data(source: str, split: Split, root: Path | None) -> ImageData:
     prefix = reader_prefix(source)
     if prefix in STREAM_PREFIXES:
         raise OptionError(
-            f"--data {source} is read as a stream, and training needs images by number: "
-            "name torch/NAME, hfds/NAME or a folder"
+            f"--data {source} is a stream, but images are read by index: "
+            "use torch/NAME, hfds/NAME or a folder"
         )
     if split == "all":
         raise OptionError(f"--split all: {source} defines its own splits, choose train or validation")

@@ -136,7 +136,7 @@ def run_update(engine: Engine, plan: Update, batches: Iterator[Batch], *, number
 def fill_batch(x: Tensor, labels: Tensor, unreadable: Sequence[SaevitError]) -> tuple[Tensor, Tensor]:
     """Return a batch of at least two images, also if others were unreadable."""
     if not len(x):
-        raise TrainingStopped(f"no image of a batch could be read; the first: {unreadable[0]}")
+        raise TrainingStopped(f"no image of a batch could be read; first error: {unreadable[0]}")
     if len(x) < MIN_BATCH:
         return x.repeat(MIN_BATCH, 1, 1, 1), labels.repeat(MIN_BATCH)
     return x, labels
@@ -148,7 +148,9 @@ def compute_loss(engine: Engine, x: Tensor, labels: Tensor) -> Tensor:
         x, target = engine.objective.mix(x, labels)
         logits = engine.called(x)
         if not isinstance(logits, Tensor):
-            raise TrainingStopped("the network has several outputs in training, and only one can be trained")
+            raise TrainingStopped(
+                "the network has several outputs in training; only networks with one output can be trained"
+            )
         return engine.objective.sum_loss(logits, target, x)
 
 

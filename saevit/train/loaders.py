@@ -33,8 +33,8 @@ class WorkersFailed(SaevitError):  # noqa: N818 - says what happened
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            f"the processes that read images failed ({printable(reason)}): increase the shared memory "
-            "(/dev/shm; for a container: --shm-size) or the memory, or use --workers 0"
+            f"a worker process that reads images failed ({printable(reason)}): free memory, increase the "
+            "shared memory (/dev/shm; --shm-size of a container), or use --workers 0"
         )
 
 
@@ -138,7 +138,7 @@ class Loader:
         for worker in self.workers:
             if worker.sentinel in ended:
                 worker.join()
-                return f"one ended with exit code {worker.exitcode}"
+                return f"it ended with exit code {worker.exitcode}"
         return ""
 
     def fill_queue(self, queue: "Queue[Batch | Exception]", closed: Event) -> None:
@@ -193,4 +193,4 @@ def next_batch(queue: "Queue[Batch | Exception]", is_stopped: Callable[[], bool]
             return queue.get(timeout=POLL)
         if is_stopped():
             return None
-    return TimeoutError(f"no batch came for {HANG:.0f} s")
+    return TimeoutError(f"no batch within {HANG:.0f} s")

@@ -39,8 +39,8 @@ def load_teacher(model: str, checkpoint: Path, about: About, device: torch.devic
     own = file.about
     if own and own.class_names and about.class_names and own.class_names != about.class_names:
         raise OptionError(
-            f"--teacher-checkpoint {checkpoint} has other classes: {', '.join(own.class_names[:3])}, ... "
-            f"and the data have {', '.join(about.class_names[:3])}, ..."
+            f"--teacher-checkpoint {checkpoint} has the classes {', '.join(own.class_names[:3])}, ... and "
+            f"the data have {', '.join(about.class_names[:3])}, ...: use a teacher with the same classes"
         )
     net, note = build_trained(
         model, file, about.img_size, num_classes=about.num_classes, in_chans=about.in_chans

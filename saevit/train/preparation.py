@@ -69,18 +69,20 @@ class PreparedRun:
             return replace(self.new_state(state.base), run=state.run, started=state.started)
         if self.sizes.processes != state.processes:
             raise OptionError(
-                f"--resume: the run uses {state.processes} processes, not {self.sizes.processes}: "
-                "start the same number, or its losses would differ"
+                f"--resume: the run began with {state.processes} processes, not {self.sizes.processes}: "
+                "start the same number to get the same results"
             )
         for before, now in zip(state.data, (self.train, self.validation), strict=True):
             if changes := before.changes(now.identity):
                 raise OptionError(
-                    f"--resume: {printable(now.name)} ({now.split}) is not what the run began with: "
-                    f"{changes}; restore the data, or train from the start with another --output"
+                    f"--resume: {printable(now.name)} ({now.split}) has changed since the run began: "
+                    f"{changes}; restore the data, or start a new run with another --output"
                 )
         if state.part.updates > self.updates:
             done = state.part.updates
-            raise OptionError(f"--resume: {done} updates of an epoch are done, but it has {self.updates}")
+            raise OptionError(
+                f"--resume: {done} updates of the epoch are done, but an epoch has {self.updates}"
+            )
         return state
 
 
@@ -200,7 +202,7 @@ def check_timm_names(recipe: Recipe, about: About) -> None:
         raise
     except Exception as error:  # timm asserts, and its operations raise errors of any type
         raise OptionError(
-            f"aa={abbreviated(recipe.aa)} is not an augmentation of timm, write one such as "
+            f"aa={abbreviated(recipe.aa)} is not an augmentation of timm, such as "
             f"rand-m9-mstd0.5-inc1: {abbreviated(repr(error))}"
         ) from error
 

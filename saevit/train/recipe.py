@@ -141,7 +141,7 @@ class Recipe:
     batch_size: int = setting(  # images per step of one process
         128,
         Number(2, whole=True),  # batch statistics need two images
-        "DeiT uses 1024 over all processes; this times processes and accumulate is one update",
+        "our decision (DeiT: 1024 in total); batch_size x processes x accumulate images form one update",
     )
     accumulate: int = setting(1, COUNT, DECISION)  # steps per update
     img_size: tuple[int, int] = setting((224, 224), Pair(Number(32, 2**14, whole=True)), DEIT)  # (H, W), px
@@ -149,7 +149,7 @@ class Recipe:
     lr: float | None = setting(  # None: lr_base, scaled by the images of an update
         None,
         Number(0, optional=True),
-        "timm's train.py: lr_base x images of an update / lr_base_size, unless set",
+        "timm's train.py: lr_base x images per update / lr_base_size",
     )
     lr_base: float = setting(1e-3, POSITIVE, f"{DEIT}: 5e-4 for 512 images, which is 1e-3 for 1024")
     lr_base_size: int = setting(1024, COUNT, f"{DEIT}, see lr_base")
@@ -167,12 +167,14 @@ class Recipe:
     mixup: float = setting(0.8, POSITIVE, DEIT)
     cutmix: float = setting(1.0, POSITIVE, DEIT)
     mixup_prob: float = setting(1.0, SHARE, DEIT)
-    mixup_switch_prob: float = setting(0.5, SHARE, "timm's Mixup: half of the batches each")
+    mixup_switch_prob: float = setting(
+        0.5, SHARE, "timm's Mixup: mixup and cutmix in half of the batches each"
+    )
     aa: str = setting(  # empty: none
         "rand-m9-mstd0.5-inc1", Text(is_augmentation=True), f"{DEIT}: RandAugment 9/0.5, timm's text for it"
     )
     reprob: float = setting(0.25, SHARE, DEIT)
-    color_jitter: float = setting(0.0, POSITIVE, "none, as timm leaves it out beside RandAugment")
+    color_jitter: float = setting(0.0, POSITIVE, "0, as timm does not combine it with RandAugment")
     scale: tuple[float, float] = setting(  # of the crop's area
         (0.08, 1.0), Pair(Number(0.001, 1), rising=True), INCEPTION_CROP
     )
@@ -183,10 +185,10 @@ class Recipe:
     drop_path_rate: float | None = setting(  # None: the variant's own, else by size
         None,
         Number(0, 0.99, optional=True),
-        "our decision by parameters: none to 5 M, 0.05 to 12 M, then DeiT's 0.1",
+        "our decision by parameters: 0 up to 5 M, 0.05 up to 12 M, and DeiT's 0.1 above",
     )
     model_ema_decay: float = setting(  # 0: no moving average
-        0.9998, Number(0, 0.999999), "our decision, near MobileNetV4's in timm (DeiT 0.99996)"
+        0.9998, Number(0, 0.999999), "our decision, near that of MobileNetV4 in timm (DeiT: 0.99996)"
     )
     model_ema_warmup: bool = setting(True, Switch(), "timm's ModelEmaV3")
     teacher_weight: float = setting(0.1, SHARE, "DeiT, section 5: lambda of soft distillation")
@@ -228,9 +230,8 @@ def advise(recipe: Recipe, resolved: Recipe, *, updates: int) -> str:
     epochs = -(-math.ceil(GOOD_PROGRESS / GOOD_RATE) // updates)
     more = f" --epochs {epochs}" if epochs > resolved.epochs else ""
     return (
-        f"{steps:,} updates at a learning rate of {rate:.2g} ({recipe.lr_base:g} for {recipe.lr_base_size:,} "
-        f"images, scaled to those of an update) hardly change the network: try --lr {GOOD_RATE:g}{more}, or "
-        "--recipe digits, which is for small images"
+        f"{steps:,} updates at a learning rate of {rate:.2g} (lr_base x images per update / lr_base_size) "
+        f"hardly change the network: try --lr {GOOD_RATE:g}{more}, or --recipe digits (for small images)"
     )
 
 

@@ -14,7 +14,7 @@ from saevit.train.recipe import RULES, SOURCES, Recipe, format_value
 from saevit.train.state import TrainingRun
 
 SET = "set for this run"
-TRIED = "small and quick; tried on a fifth of the training digits, held out again (docs/log.md)"
+TRIED = "small and quick; chosen on a fifth of the training digits (docs/log.md)"
 BUILT_IN: dict[str, Recipe] = {
     "imagenet": Recipe(),
     "digits": Recipe(
@@ -34,7 +34,7 @@ BUILT_IN: dict[str, Recipe] = {
         model_ema_decay=0.99,
     ),
 }
-OWN_SOURCES = {"digits": {"hflip": "a mirrored digit is another sign"}}
+OWN_SOURCES = {"digits": {"hflip": "mirroring changes a digit's meaning"}}
 BASE = "base"  # key of a recipe file: the built-in recipe that it is based on
 RUN = "run"  # table of a recipe file: the settings of a training run
 
@@ -113,7 +113,7 @@ def describe_recipe(recipe: Recipe, base: str) -> str:
     built_in = BUILT_IN[base]
     pairs = [(name, getattr(recipe, name), getattr(built_in, name)) for name in RULES]
     changes = [
-        f"{name} {format_value(new) or 'none'} (not {format_value(old) or 'none'})"
+        f"{name} {format_value(new) or 'none'} (default {format_value(old) or 'none'})"
         for name, new, old in pairs
         if new != old and old is not None
     ]

@@ -84,10 +84,10 @@ def read_state(folder: Path) -> TrainingState:
     if file_type(folder / LAST) != "missing":
         return load_state(folder / LAST)
     if file_type(folder / RECIPE) == "missing":
-        raise OptionError(f"{option}: there is no {LAST} in it, name the folder of a run")
+        raise OptionError(f"{option}: it contains no {LAST}, name the folder of a run")
     base, recipe, settings = read_recipe(str(folder / RECIPE))
     if not {"model", "data"} <= settings.keys():
-        raise OptionError(f"{option}: {RECIPE} does not name model and data in its table run")
+        raise OptionError(f"{option}: {RECIPE} has no model and data in its table [run]")
     return TrainingState(run=TrainingRun(**settings), recipe=recipe, base=base, processes=0)
 
 

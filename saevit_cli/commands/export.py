@@ -45,7 +45,7 @@ Opset = Annotated[
 def export(
     model: options.CheckpointModel = None,
     checkpoint: options.Checkpoint = None,
-    formats: Formats = None,
+    format: Formats = None,
     target: Target = None,
     img_size: options.CheckpointImgSize = None,
     batch: Batch = DYNAMIC,
@@ -68,7 +68,7 @@ def export(
 
     by_ending = {form.endings[0]: name for name, form in FORMATS.items()}
     default = by_ending.get(target.suffix if target else "", "onnx")
-    names = readers.read_names(",".join(formats or [default]))
+    names = readers.read_names(",".join(format or [default]))
     check_request(names, batch=batch, opset=opset)
     paths = choose_paths(names, target, readers.output_name(subject, weights))
     _, *others = (path.with_suffix(end) for name, path in paths.items() for end in FORMATS[name].endings)

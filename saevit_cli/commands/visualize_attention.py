@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from saevit.attention.findings import View
+from saevit.attention.findings import MapView, NumbersBy
 from saevit.errors import OptionError
 from saevit_cli import display, options, output, readers
 
@@ -30,7 +30,7 @@ def read_positions(text: str) -> tuple[int, ...]:
     """Parse numbers that count from 1, joined by commas."""
     numbers = readers.read_whole_numbers(text)
     if min(numbers) < 1:
-        raise OptionError(f"{text}: numbers count from 1")
+        raise OptionError(f"{text}: numbers start at 1")
     return numbers
 
 
@@ -38,7 +38,7 @@ def read_query(text: str) -> tuple[int, int]:
     """Parse a pixel `X,Y`."""
     numbers = readers.read_whole_numbers(text)
     if len(numbers) != 2 or min(numbers) < 0:
-        raise OptionError(f"{text}: a pixel X,Y counted from the upper left corner, such as 120,80")
+        raise OptionError(f"{text} is not a pixel X,Y, such as 120,80")
     return numbers[0], numbers[1]
 
 
@@ -47,15 +47,14 @@ Checkpoints = Annotated[
     options.of_model(
         "--checkpoint",
         metavar="FILE",
-        help="Weights: a .safetensors file of `saevit train`, or a file of torch.save; given twice, the "
-        "second is for the network of --compare, or for a second copy of the same network.",
+        help="Weights: a .safetensors file of `saevit train`, or a file of torch.save; a second file is for "
+        "the model of --compare, or for a second copy of the same model.",
     ),
 ]
 Compare = Annotated[
     str | None,
     options.of_model(
-        metavar="VARIANT|timm:NAME",
-        help="A second network on the same image, side by side with one scale of colours.",
+        metavar="VARIANT|timm:NAME", help="Show a second model on the same image, with the same colour scale."
     ),
 ]
 Images = Annotated[
@@ -63,53 +62,61 @@ Images = Annotated[
     of_map(
         "--image",
         metavar="FILE|DIR",
-        help="An image, or a folder of images; repeatable. Maps are of the first image, numbers of all. The "
-        "default is a photograph that matplotlib ships.",
+        help="Image or folder of images, repeatable; maps are of the first image, numbers are of all. The "
+        "default is a photograph that comes with matplotlib.",
     ),
 ]
 ViewName = Annotated[
-    View | None,
+    MapView | None,
     of_map(
         "--view",
-        help="overview: samples and attention of each stage; query: what a pixel attends to; pattern: which "
-        "scores are computed; rollout: which pixels each map is made of. The default is overview, or query "
-        "if --query is given.",
+        help="overview: tokens, weights and attention of each stage; query: attention of the pixels of "
+        "--query; pattern: the attention scores that are computed; rollout: the pixels that each stage's "
+        "output comes from. The default is overview, or query if --query is given.",
     ),
 ]
 Queries = Annotated[
     list[Any] | None,
-    of_map("--query", parser=read_query, metavar="X,Y", help="A pixel of the image as given; repeatable."),
+    of_map(
+        "--query",
+        parser=read_query,
+        metavar="X,Y",
+        help="Query pixel, in pixels of the image file from its upper left corner; repeatable.",
+    ),
 ]
 positions = partial(of_map, parser=read_positions, metavar="N,...")
-Stages = Annotated[Any, positions("--stage", help="Stages to show, from 1; the default is all.")]
+Stages = Annotated[Any, positions("--stage", help="Stages to show, counted from 1; the default is all.")]
 Blocks = Annotated[
     Any,
     positions(
         "--block",
-        help="Blocks of a stage to show, from 1; the default is all, of which a figure shows the last of "
-        "each stage.",
+        help="Blocks to show, counted from 1 in each stage; the default is all in the table and the last of "
+        "each stage in the figure.",
     ),
 ]
-Heads = Annotated[Any, positions("--head", help="Heads to show, from 1; the default is all.")]
+Heads = Annotated[Any, positions("--head", help="Heads to show, counted from 1; the default is all.")]
 Similarity = Annotated[
     float,
     of_map(
         parser=readers.number_reader(most=1),
         metavar="S",
-        help="Cosine similarity of the pixels of a window that the suggested rates keep.",
+        help="Suggest the largest rates at which the mean cosine similarity in a window is at least S.",
     ),
 ]
+Rows = Annotated[NumbersBy, options.of_output("--by", help="Rows of the table.")]
 Figure = Annotated[
     Path | None,
     options.of_output(
         "--output",
         metavar="FILE|DIR",
-        help="The figure: a .png, .svg or .pdf file, or a folder; the default is MODEL-VIEW.png here.",
+        help="Figure to write: a .png, .svg or .pdf file, or a folder; the default is MODEL-VIEW.png.",
     ),
 ]
 Json = Annotated[
     str | None,
-    options.of_output(metavar="FILE|-", help="Write all numbers as JSON, one per image; - is stdout."),
+    options.of_output(
+        metavar="FILE|-", help="Write all numbers of each head and image as JSON; - is stdout."
+    ),
 ]
 Csv = Annotated[str | None, options.csv_option("one row per head")]
 Npz = Annotated[
@@ -134,6 +141,7 @@ def visualize_attention(
     block: Blocks = None,
     head: Heads = None,
     similarity: Similarity = 0.9,
+    by: Rows = "stage",
     target: Figure = None,
     report: options.Report = None,
     json: Json = None,
@@ -141,14 +149,13 @@ def visualize_attention(
     npz: Npz = None,
     overwrite: options.Overwrite = False,
 ) -> int:
-    """Show what attention looks at on your image: where samples are taken, what each pixel receives.
+    """Show where a model samples and what its attention selects in an image.
 
-    Draws a figure and prints numbers. Stages, blocks and heads count from 1. The default is saevit_tiny with
-    random weights.
+    Draws a figure and prints one row per stage. Without --checkpoint, the weights are random.
     """
     view = view or ("query" if query else "overview")
     if view == "query" and not query:
-        raise OptionError("--view query needs a pixel of the image: --query X,Y, such as --query 120,80")
+        raise OptionError("--view query needs a query pixel, such as --query 120,80")
     checkpoints = checkpoint or []
     first = checkpoints[0] if checkpoints else None
     models = [
@@ -161,9 +168,8 @@ def visualize_attention(
     from saevit.attention.look import Choice
     from saevit.attention.photo import list_images
     from saevit.report.attention_figure import attention_figure
-    from saevit.report.columns import View
     from saevit.report.figure import FORMATS
-    from saevit.report.views.attention import attention_csv, attention_json, attention_tables, save_arrays
+    from saevit.report.views.attention import attention_csv, attention_json, save_arrays, view_attention
 
     files = list_images(image or [])
     outputs = output.Outputs(
@@ -182,7 +188,7 @@ def visualize_attention(
         stages=stage, blocks=block, heads=head, queries=query or (), threshold=similarity, views=(view,)
     )
     networks = look_at_all(pairs, files, img_size, choice)
-    outputs.show(View(tables=tuple(table for one in networks for table in attention_tables(one))))
+    outputs.show(view_attention(networks, view, by))
     is_written = outputs.write(
         {
             "--json": lambda: attention_json(networks),
@@ -197,9 +203,7 @@ def visualize_attention(
 def pair_weights(models: "list[Model]", checkpoints: list[Path]) -> "Pairs":
     """Pair each network with its weights; two files for one network make two networks."""
     if len(checkpoints) > 2:
-        raise OptionError(
-            f"--checkpoint is given {len(checkpoints)} times: give one for each of at most two networks"
-        )
+        raise OptionError(f"--checkpoint is given {len(checkpoints)} times: at most two models can be shown")
     if len(checkpoints) == 2 and len(models) == 1:
         models = models * 2
     return list(zip(models, [*map(readers.read_weights, checkpoints), None, None], strict=False))
@@ -224,7 +228,7 @@ def look_at_all(
 
     if not files:
         files = [find_shipped_photo()]
-        display.say(f"no --image: using {files[0].name}, which matplotlib ships")
+        display.say(f"no --image: using {files[0].name}, which comes with matplotlib")
     networks, notes = [], list[str]()
     with display.show_progress() as tell:
         for model, checkpoint in pairs:
@@ -235,11 +239,8 @@ def look_at_all(
                 tell(name, done / len(files), None)
 
             networks.append(look_at(net, files, choice, on_image))
-    for note in notes:
-        display.say(note)
-    for attention in networks:
-        if attention.is_random:
-            display.say(f"{attention.model} has random weights: give trained weights with --checkpoint FILE")
-        for failure in attention.failures:
-            display.warn(f"left out: {failure}")
+    for line in notes:
+        display.say(line)
+    for failure in (failure for attention in networks for failure in attention.failures):
+        display.warn(f"left out: {failure}")
     return networks

@@ -101,7 +101,7 @@ def test_one_line_and_exit_code_2(saevit: Run, tmp_path: Path, arguments: list[s
 def test_cuda_without_cuda(saevit: Run) -> None:
     done = saevit("profile", "--device", "cuda")
     assert done.returncode == 2
-    assert "device 'cuda' is not here: torch" in done.stderr
+    assert "device 'cuda' is not available: torch" in done.stderr
     assert "offers auto or cpu" in done.stderr
 
 

@@ -41,8 +41,8 @@ def test_a_picture_and_a_page(saevit: Run, tmp_path: Path) -> None:
     outputs = ("--plot", "a.svg", "--report", "a.html")
     done = saevit("compare", LARGE, SMALL, *QUICK, "--x", "gmacs", "--y", "latency", *outputs, check=True)
     assert [line.split()[:2] for line in done.stderr.splitlines()][1:] == [
-        ["wrote", "a.html"],  # data before pictures
         ["wrote", "a.svg"],
+        ["wrote", "a.html"],
     ]
     assert "<svg" in (tmp_path / "a.svg").read_text(encoding="utf-8")
     page = (tmp_path / "a.html").read_text(encoding="utf-8")

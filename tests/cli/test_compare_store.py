@@ -135,7 +135,7 @@ def test_a_store_that_the_user_names_has_to_work(saevit: Run, tmp_path: Path) ->
     (tmp_path / "file").write_text("x")
     done = saevit("compare", SMALL, *QUICK, "--store", "file")
     assert done.returncode == 2
-    assert "cannot keep runs" in done.stderr
+    assert "cannot store runs" in done.stderr
     assert done.stdout == ""
 
 

@@ -185,7 +185,9 @@ def test_workers_that_fail_are_one_line(here: Path) -> None:
     done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert line.startswith("error: the processes that read images failed (RuntimeError: unable to allocate")
+    assert line.startswith(
+        "error: a worker process that reads images failed (RuntimeError: unable to allocate"
+    )
     assert line.endswith(
         "increase the shared memory (/dev/shm; for a container: --shm-size) or the memory, or use --workers 0"
     )
@@ -197,7 +199,7 @@ def test_what_the_data_were_read_as_is_said_first_and_kept(
 ) -> None:
     assert run_command(["eval", "--checkpoint", "best.safetensors", "--json", "a.json"]) == 0
     told = capsys.readouterr().out
-    assert told.startswith(f"Evaluating on {here / 'pets'}: 6 images, 2 classes; those of val/\n")
+    assert told.startswith(f"Evaluating on {here / 'pets'}: 6 images, 2 classes; from val/\n")
     first = json.loads((here / "a.json").read_text(encoding="utf-8"))["fingerprint"]
     assert len(first) == 64
     for a, b in (("cat", "other"), ("dog", "cat"), ("other", "dog")):

@@ -80,7 +80,7 @@ def test_a_format_that_fails_is_one_line_and_the_others_are_kept(tmp_path: Path)
     script = (
         "import dataclasses, sys; from saevit.export.exporter import FORMATS\n"
         "from saevit.errors import MeasureError\n"
-        "def write(source, path): raise MeasureError('it cannot be written as ONNX: no')\n"
+        "def write(source, path): raise MeasureError('torch cannot write the network as ONNX: no')\n"
         "FORMATS['onnx'] = dataclasses.replace(FORMATS['onnx'], write=write)\n"
         "from saevit_cli.app import run_command; sys.exit(run_command(sys.argv[1:]))"
     )
@@ -94,7 +94,7 @@ def test_a_format_that_fails_is_one_line_and_the_others_are_kept(tmp_path: Path)
         check=False,
     )
     assert done.returncode == 1
-    assert "error: onnx: it cannot be written as ONNX: no\n" in done.stderr
+    assert "error: onnx: torch cannot write the network as ONNX: no\n" in done.stderr
     assert (tmp_path / f"{STEM}.onnx").read_text() == "mine"
     assert sorted(p.name for p in tmp_path.iterdir()) == [f"{STEM}.onnx", f"{STEM}.pt2"]
 
@@ -109,4 +109,4 @@ def test_both_runtimes_stand_beside_eager(saevit: Run) -> None:
     assert all(len(one["samples"]) == 2 for one in latencies)
     refused = saevit("profile", FLAT, *SMALL, *quick, "--runtime", "openvino", "--dtype", "bf16")
     assert refused.returncode == 2
-    assert refused.stderr == ("error: runtime openvino is measured in fp32, not in bf16: --dtype fp32\n")
+    assert refused.stderr == ("error: runtime openvino runs in fp32 only, not in bf16: use --dtype fp32\n")

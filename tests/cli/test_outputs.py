@@ -18,7 +18,6 @@ from saevit.errors import OptionError
 from saevit.model.pyramid import build
 from saevit.variant import parse
 from saevit_cli.app import run_command
-from saevit_cli.display import format_table
 from saevit_cli.output import Outputs
 from tests.cli.conftest import Run
 
@@ -331,9 +330,10 @@ def test_a_table_is_out_before_a_file_is_written(tmp_path: Path) -> None:
 
 
 def test_foreign_text_in_a_table_keeps_its_lines() -> None:
-    from saevit.report.columns import text_table
+    from saevit.report.columns import View, text_table
+    from saevit.report.screen import write_text
 
     table = text_table("a\nb", ("x", ">y"), [("\x1b[2J", "\udce9"), ("数\n", "1")], ["\r"])
-    text = format_table(table)
-    assert text.encode("utf-8").decode().count("\n") == 7
+    text = write_text(View(tables=(table,)), explain=True)
+    assert text.encode("utf-8").decode().count("\n") == 6
     assert all(line.isprintable() for line in text.splitlines())

@@ -77,7 +77,7 @@ def test_list(saevit: Run, folder: Path) -> None:
     ids = [line.split()[0] for line in lines[4:6]]
     assert [saevit("results", "show", name).stdout.split(":")[0] for name in ids] == [p.stem for p in paths]
     assert "2026-01-31 12:00  saevit_tiny, saevit_small and 1 more       8  finished" in lines[4]
-    assert lines[5].endswith("cut off")
+    assert lines[5].endswith("incomplete")
     data = json.loads(saevit("results", "list", "--json", "-", check=True).stdout)
     assert [run["run"] for run in data["runs"]] == [path.stem for path in paths]
     saevit("results", "list", "--csv", "runs.csv", check=True)
@@ -200,7 +200,7 @@ def test_runs_that_share_nothing_are_no_error(saevit: Run, folder: Path) -> None
     first, other = kept(folder), kept(folder, batch_size=4)
     done = saevit("results", "diff", first.stem, other.stem, check=True)
     assert done.stdout.splitlines()[0].endswith(": nothing can be compared")
-    assert done.stdout.count("not in the second run under these conditions, but under 224x192, batch 4") == 3
+    assert done.stdout.count("not in the second run under these conditions (there: 224x192, batch 4") == 3
 
 
 def test_export(saevit: Run, folder: Path, tmp_path: Path) -> None:
@@ -240,13 +240,13 @@ def test_a_run_that_was_killed(saevit: Run, folder: Path) -> None:
     with child(folder, dies_in=4) as process:
         process.wait()
     listed = saevit("results", "list", check=True)
-    assert "4  cut off" in listed.stdout
+    assert "4  incomplete" in listed.stdout
     for command in (["list"], ["show", "latest"]):
         done = saevit("results", *command, check=True)
-        assert "the last line was cut off and is skipped" in done.stdout
-        assert "its finished rounds are here" in done.stdout
+        assert "the last line is incomplete and is ignored" in done.stdout
+        assert "its finished rounds are shown" in done.stdout
     exported = saevit("results", "export", "--output", "all.jsonl", check=True)
-    assert "the last line was cut off and is skipped" in exported.stderr
+    assert "the last line is incomplete and is ignored" in exported.stderr
     done = saevit("results", "diff", "latest", "latest", check=True)
     assert "warning: only 4 rounds" in done.stdout
 
@@ -270,12 +270,12 @@ def test_a_measured_run(saevit: Run, folder: Path) -> None:
     ("arguments", "message"),
     [
         (["show", "nope"], "run 'nope': there is none in "),
-        (["show", "20"], "run '20': 2 runs begin so in "),
+        (["show", "20"], "run '20': 2 runs begin with that in "),
         (["show"], "Missing argument 'RUN'"),
         (["show", "latest", "--json", "-", "--csv", "-"], "--json and --csv cannot both go to stdout"),
         (["show", "latest", "--csv", "nowhere/a.csv"], "the folder nowhere does not exist, make it first"),
         (["list", "--json", "kept.csv"], "--json kept.csv exists: choose another name, or add --overwrite"),
-        (["list", "--store", "kept.csv"], "kept.csv is a file: runs are kept in a folder, such as ."),
+        (["list", "--store", "kept.csv"], "kept.csv is a file: runs are stored in a folder, such as ."),
         (["diff", "latest"], "Missing argument 'RUN_B'"),
         (["diff", "latest", "nope"], "run 'nope': there is none in "),
         (["export"], "Missing option '--output'"),

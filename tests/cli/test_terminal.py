@@ -115,8 +115,7 @@ def broken(error: BaseException, monkeypatch: pytest.MonkeyPatch, folder: Path) 
     def fail(_: object) -> None:
         raise error
 
-    monkeypatch.setattr("saevit_cli.display.show_tables", fail)
-    monkeypatch.setattr("saevit_cli.commands.list.show_tables", fail)
+    monkeypatch.setattr("saevit_cli.display.show", fail)
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     return run_command(["list"])
 
@@ -247,7 +246,7 @@ def at_exit():
     raise ValueError("at exit")
 
 atexit.register(at_exit)
-command.show_tables = noise
+command.output.display.show = noise
 sys.argv = ["saevit", "list"] if "thread" not in sys.argv else ["saevit", "list", "thread"]
 from saevit_cli import app
 app.invoke = lambda words: command.list_variants() or 0

@@ -99,7 +99,7 @@ def test_a_run_and_what_takes_it_further(here: Path, capsys: pytest.CaptureFixtu
     ]
     assert told.out.startswith(f"Training {MODEL},classes=3 on ")
     for text in (
-        "mixup 0.2 (not 0.8)",
+        "mixup 0.2 (default 0.8)",
         "MACs) per image of 32 x 32 px, counted by analytic",
         "33 for training",
     ):
@@ -189,7 +189,7 @@ def test_a_killed_worker_is_one_line_and_none_is_left(here: Path, start: Start) 
     _, err = finished(process, 1)
     (line,) = (line for line in err.splitlines() if not line.startswith(("epoch", "warning: ")))
     assert line.startswith(
-        "error: the processes that read images failed (one ended with exit code -9): increase the"
+        "error: a worker process that reads images failed (it ended with exit code -9): free memory"
     )
     assert line.endswith("or use --workers 0; continue with: saevit train --resume run")
     check_gone(children)
@@ -230,7 +230,7 @@ def test_too_little_shared_memory_is_one_line_and_an_earlier_run_stays(
             patch.setattr(torch.UntypedStorage, "_share_fd_cpu_", too_little_memory)
             assert run_command([*arguments, "--output", target, "--overwrite"]) == 1
         (line,) = capsys.readouterr().err.splitlines()
-        assert "No space left on device (28)): increase the shared memory" in line
+        assert "No space left on device (28)): free memory, increase the shared memory" in line
         assert line.endswith(f"or use --workers 0; {way}")
     assert {path.name: path.read_bytes() for path in (here / "old").iterdir()} == kept
     assert run_command(["train", "--resume", "new", "--workers", "0"]) == 0
@@ -286,7 +286,7 @@ def test_other_data_are_refused_and_nothing_is_written(
     assert run_command(["train", "--resume", "run"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert (
-        "(train) is not what the run began with: class red removed, class zebra added; restore the data"
+        "(train) has changed since the run began: class red removed, class zebra added; restore the data"
         in line
     )
     assert {path.name: path.read_bytes() for path in (here / "run").iterdir()} == kept
@@ -413,7 +413,7 @@ def test_two_processes_are_one_with_twice_the_batch(
         assert one["val_top1"] == two["val_top1"]
     capsys.readouterr()
     assert run_command(["train", "--resume", "two"]) == 2
-    assert "the run uses 2 processes, not 1" in capsys.readouterr().err
+    assert "the run began with 2 processes, not 1" in capsys.readouterr().err
 
 
 def test_the_recipe_with_its_sources(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -453,7 +453,7 @@ def test_the_recipe_with_its_sources(here: Path, capsys: pytest.CaptureFixture[s
         (["--set", "classes=7"], "has 7 classes and --data"),
         (["--output", "full"], "--output full is not empty: --overwrite replaces it"),
         (["--output", "file"], "--output file is a file: name a folder"),
-        (["--resume", "squares"], "there is no last.pt in it"),
+        (["--resume", "squares"], "it contains no last.pt"),
         (["--resume", "squares", "--epochs", "3", "--seed", "1"], "leave --epochs, --seed out"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

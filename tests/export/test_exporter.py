@@ -142,7 +142,7 @@ def test_a_file_that_is_off_is_not_left_behind(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "a.onnx").write_text("mine")
     found = write(network_of(FLAT), tmp_path, "onnx", "pt2").found
     assert found.failures.keys() == {"onnx"}
-    assert "differs by 0.01 of the network's" in found.failures["onnx"]
+    assert "differ by 0.01 (relative) from the network's" in found.failures["onnx"]
     assert [one.format for one in found.written] == ["pt2"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.onnx", "a.pt2"]
     assert (tmp_path / "a.onnx").read_text() == "mine"

@@ -107,8 +107,8 @@ def test_hooks_are_gone_after_each_watched_forward(clock: Clock, monkeypatch: py
 @pytest.mark.parametrize(
     ("paths", "change", "message"),
     [
-        (["stm"], {}, "path 'stm' is no module of this model: did you mean stem"),
-        (["stem"], {"runtime": "compile"}, "runtime 'compile': modules have times of their own only"),
+        (["stm"], {}, "path 'stm' is not a module of this network: did you mean stem"),
+        (["stem"], {"runtime": "compile"}, "runtime 'compile': modules can be timed only"),
     ],
 )
 def test_what_cannot_be_timed_is_refused(

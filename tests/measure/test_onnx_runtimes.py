@@ -78,9 +78,12 @@ class Graph:
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ({"dtype": "bf16"}, "is measured in fp32, not in bf16: --dtype fp32"),
-        ({"device": "cuda"}, "is measured on the CPU, not on cuda: --device cpu"),
-        ({"memory_format": "channels_last"}, "takes images in NCHW, not in channels_last: --memory-format"),
+        ({"dtype": "bf16"}, "runs in fp32 only, not in bf16: use --dtype fp32"),
+        ({"device": "cuda"}, "runs on the CPU only, not on cuda: use --device cpu"),
+        (
+            {"memory_format": "channels_last"},
+            "takes images in NCHW only, not in channels_last: use --memory-format",
+        ),
     ],
 )
 def test_what_it_is_not_measured_on_is_refused(name: str, other: dict[str, Any], message: str) -> None:
@@ -105,7 +108,7 @@ class Refuses(nn.Module):
 
 @both
 def test_a_network_that_cannot_be_written_is_one_line(name: str) -> None:
-    with pytest.raises(MeasureError, match=r"^it cannot be written as ONNX: ") as caught:
+    with pytest.raises(MeasureError, match=r"^torch cannot write the network as ONNX: ") as caught:
         prepared(name, Refuses())
     assert "\n" not in str(caught.value)
 
@@ -117,7 +120,7 @@ class NotANumber(nn.Module):
 
 @both
 def test_outputs_that_are_not_finite_fail(name: str) -> None:
-    with torch.inference_mode(), pytest.raises(MeasureError, match=r"^its outputs are not finite"):
+    with torch.inference_mode(), pytest.raises(MeasureError, match=r"^the outputs are not finite"):
         prepared(name, NotANumber())
 
 
@@ -127,7 +130,10 @@ def test_another_provider_fails(monkeypatch: pytest.MonkeyPatch) -> None:
             return ["SomeExecutionProvider", *super().get_providers()]
 
     monkeypatch.setattr("onnxruntime.InferenceSession", Session)
-    with torch.inference_mode(), pytest.raises(MeasureError, match="runs it on SomeExecutionProvider, CPU"):
+    with (
+        torch.inference_mode(),
+        pytest.raises(MeasureError, match="runs the network on SomeExecutionProvider, CPU"),
+    ):
         prepared("onnxruntime", FOLDED)
 
 
@@ -140,6 +146,6 @@ def test_runtimes_stand_in_one_interleaved_run() -> None:
     failing = TimedModel(name="b", build=Refuses, conditions=replace(HERE, runtime="openvino"))
     run = measure([*subjects, failing], rounds=2, min_time=0.001)
     assert [len(timing.samples) for timing in run.timed] == [2, 2, 2, 0]
-    assert (run.timed[-1].failure or "").startswith("it cannot be written as ONNX: ")
+    assert (run.timed[-1].failure or "").startswith("torch cannot write the network as ONNX: ")
     assert run.environment.onnxruntime
     assert run.environment.openvino

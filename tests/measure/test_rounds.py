@@ -178,7 +178,7 @@ def test_out_of_memory_halves_the_batch_and_says_so(clock: Clock) -> None:
     run = measure([subject("big", clock, fits(20), batch=64)], rounds=2, min_time=0.1)
     timing = subject_of(run, "big")
     assert timing.conditions.batch_size == 16
-    assert timing.notes == ("out of memory at batch 64: measured at 16",)
+    assert timing.notes == ("out of memory at batch 64: timed at batch 16",)
     assert timing.samples == pytest.approx([0.16, 0.16])
 
 
@@ -364,7 +364,7 @@ def test_a_subject_that_never_gets_steady_says_so(clock: Clock) -> None:
         return 0.2 if flip[0] else 0.4
 
     run = measure([subject("a", clock, restless)], rounds=1, min_time=0.1)
-    assert run.timed[0].notes[0].startswith("not steady after")
+    assert run.timed[0].notes[0].startswith("timings still drift after")
 
 
 def test_real_models_are_told_apart() -> None:
@@ -378,13 +378,13 @@ def test_real_models_are_told_apart() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"rounds": 0}, "rounds 0: at least 1, and 6 to resolve"),
+        ({"rounds": 0}, "rounds 0: a number from 1 to 100,000; 6 or more resolve"),
         ({"min_time": 0.0}, "min_time 0.0"),
         ({"min_time": float("inf")}, "min_time inf"),
         ({"min_time": float("nan")}, "min_time nan"),
         ({"min_time": 1e9}, "min_time 1000000000.0: .* at most 3600"),
-        ({"rounds": 10**18}, "rounds 1000000000000000000: .* at most 100000"),
-        ({"models": []}, "no subjects"),
+        ({"rounds": 10**18}, "rounds 1000000000000000000: a number from 1 to 100,000"),
+        ({"models": []}, "no models: name"),
     ],
 )
 def test_a_run_that_cannot_be_is_refused(clock: Clock, change: dict[str, object], message: str) -> None:

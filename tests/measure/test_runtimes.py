@@ -106,11 +106,11 @@ def test_the_example_is_what_the_conditions_say_and_always_the_same(memory_forma
 @pytest.mark.skipif(ACCELERATED, reason="this machine has an accelerator")
 def test_without_an_accelerator_auto_is_the_cpu_and_cuda_is_refused() -> None:
     assert resolve_device("auto") == "cpu"
-    with pytest.raises(OptionError, match=r"device 'cuda' is not here: torch .* offers auto or cpu"):
+    with pytest.raises(OptionError, match=r"device 'cuda' is not available: torch .* offers auto or cpu"):
         resolve_device("cuda")
 
 
-@pytest.mark.parametrize(("name", "reason"), [("cuda:99", "is not here"), ("gpu", "is not known")])
+@pytest.mark.parametrize(("name", "reason"), [("cuda:99", "is not available"), ("gpu", "is not known")])
 def test_a_device_that_is_not_there_is_refused(name: str, reason: str) -> None:
     with pytest.raises(OptionError, match=reason):
         resolve_device(name)
@@ -124,7 +124,9 @@ def test_with_two_accelerators_each_has_a_name(monkeypatch: pytest.MonkeyPatch) 
     assert available_devices() == ("cpu", "cuda:0", "cuda:1")
     assert resolve_device("auto") == "cuda"
     assert resolve_device("cuda:1") == "cuda:1"
-    with pytest.raises(OptionError, match=r"'cuda:2' is not here: .* offers auto or cpu or cuda:0 or cuda:1"):
+    with pytest.raises(
+        OptionError, match=r"'cuda:2' is not available: .* offers auto or cpu or cuda:0 or cuda:1"
+    ):
         resolve_device("cuda:2")
 
 
@@ -165,7 +167,7 @@ def test_threads_are_pinned_and_restored_even_after_an_error() -> None:
 def test_a_compiler_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     failing = _raising(RuntimeError("no kernel:\nlong trace"))
     monkeypatch.setattr(torch, "compile", lambda model, **options: failing)
-    with pytest.raises(MeasureError, match=r"^torch.compile failed: no kernel; measure it eagerly$"):
+    with pytest.raises(MeasureError, match=r"^torch.compile failed: no kernel; use --runtime eager$"):
         prepared("compile", Net(4), 1)
 
 
@@ -224,8 +226,8 @@ def quick_compiler(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     [
         (Breaks, "torch.compile failed: "),
         (Excepted, "torch.compile failed: "),
-        (Restless, "compiles it anew in every pass"),
-        (Idle, "compiled nothing and ran it eagerly"),
+        (Restless, "recompiles the network on every call"),
+        (Idle, "compiled nothing, the network ran in eager mode"),
         (NotANumber, "outputs are not finite"),
     ],
 )
@@ -296,7 +298,7 @@ def test_tf32_is_told_on_cuda_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "conv", SimpleNamespace(fp32_precision="tf32"))
     monkeypatch.setattr(torch.backends.cuda, "matmul", SimpleNamespace(fp32_precision="ieee"))
     on_cuda = replace(CONDITIONS, device="cuda")
-    assert precision_note(on_cuda) == "fp32 with convolutions in tf32, as torch is set"
+    assert precision_note(on_cuda) == "fp32 with convolutions in tf32, as set in torch"
     assert precision_note(replace(on_cuda, dtype="fp16")) is None
     assert precision_note(CONDITIONS) is None
 

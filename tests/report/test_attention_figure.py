@@ -1,5 +1,6 @@
 """Every view, headless: the data that are drawn, not pixels."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from saevit.attention.findings import Attention
-from saevit.report.attention_figure import attention_figure, make_norm
+from saevit.report.attention_figure import attention_figure, make_norm, pick_colours
 from saevit.report.figure import FORMATS, get_renderer, save_figure
 from tests.report.conftest import QUERY, Look
 
@@ -47,7 +47,24 @@ def test_overview_draws_samples_and_received_attention_over_the_image(attention:
         extent = axes[at + "received"].images[0].get_extent()
         assert extent == pytest.approx((0, place.width * place.stride[1], place.height * place.stride[0], 0))
         assert axes[at + "received"].get_xlim() == (0, 72)
-        assert (at + "weights" in axes) == (place.rate > 1)
+        if place.rate == 1:
+            np.testing.assert_array_equal(values(axes[at + "weights"]), 1)
+            assert [text.get_text() for text in axes[at + "weights"].texts] == [
+                "r = 1: each pixel is a token"
+            ]
+
+
+def test_grid_has_a_cell_per_token(look: Look) -> None:
+    attention = look(size=64)
+    axes = named(attention_figure("overview", [attention]))
+    for maps in attention.shown_maps:
+        shown = axes[f"{maps.block.name}: tokens"]
+        lines = len(shown.lines)
+        assert (lines // 2 + 1) ** 2 == maps.block.tokens
+        drawn = values(shown)
+        assert drawn.shape == (maps.block.height, maps.block.width, 3)
+        # Pixels of the map are means of the pixels of the image.
+        np.testing.assert_allclose(drawn.mean((0, 1)) * 255, attention.photo.pixels.mean((0, 1)), rtol=1e-3)
 
 
 def test_window_weights_are_multiples_of_an_even_mean(attention: Attention, look: Look) -> None:
@@ -72,7 +89,7 @@ def test_query_draws_the_row_of_each_query(look: Look) -> None:
     assert {tuple(np.ravel(line.get_data())) for line in axes["photo"].lines} == {
         q.input for q in attention.queries
     }
-    assert "from pixel 256,300" in words_of(figure)
+    assert "Pixel 256,300 attends to" in words_of(figure)
 
 
 def test_pattern_draws_the_scores_that_exist_and_both_attentions(attention: Attention) -> None:
@@ -96,15 +113,14 @@ def test_pattern_draws_the_scores_that_exist_and_both_attentions(attention: Atte
         if block.block.rate == 1:
             np.testing.assert_allclose(found.sampled, found.dense, rtol=1e-3, atol=1e-3)
     text = words_of(figure)
-    assert "r = 8: 9 tokens sparsity 99.92 %" in text
-    assert "256 of 324 pixels shown" in text
+    assert "18 x 18 pixels, r = 8 9 tokens sparsity 99.92 % shown: 256 of 324 pixels" in text
 
 
 def test_rollout_draws_where_each_stage_comes_from(attention: Attention) -> None:
     axes = named(attention_figure("rollout", [attention]))
     for found in attention.rollout:
         at = f"stage {found.block.stage}, block {found.block.number}: rollout"
-        drawn = values(axes[at])
+        drawn = values(axes[at + " 0"])
         assert drawn.shape == (18, 18)
         assert drawn.mean() == pytest.approx(1, rel=1e-4)
         assert values(axes[at + " 1"]).mean() == pytest.approx(1, rel=1e-4)
@@ -119,14 +135,13 @@ def test_two_networks_share_their_scales(view: str, attention: Attention, look: 
     norms: dict[str, set[Any]] = {}
     for axes in figure.axes:
         name = str(axes.get_gid())
-        if name.startswith("stage") and axes.images:
+        if name.startswith("stage") and axes.images and not name.endswith("tokens"):
             image = axes.images[0]
             norms.setdefault(image.get_cmap().name, set()).add((image.norm.vmin, image.norm.vmax))
-    assert all(len(found) == 1 for found in norms.values())
+    assert [len(found) for found in norms.values()] == [1]
     text = words_of(figure)
     assert attention.model.replace(",", ", ") in text
     assert other.model.replace(",", ", ") in text
-    assert "of both networks" in text
 
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "pvt_v2_b0", "mobilevit_xxs"])
@@ -143,22 +158,18 @@ def test_timm_models_are_drawn(name: str, view: str, look: Look) -> None:
 
 def test_words_say_what_image_and_which_weights(attention: Attention) -> None:
     text = words_of(attention_figure("overview", [attention]))
-    assert "RANDOM WEIGHTS" in text
-    assert (
-        "grace_hopper.jpg, 512 x 600 px; the network sees the 512 x 512 px in its middle, at 72 x 72 px"
-        in text
-    )
+    assert text.startswith("Random weights: the maps carry no meaning.")
+    assert "grace_hopper.jpg, 512 x 600 px, centre crop of 512 x 512 px, resized to 72 x 72 px" in text
     assert "ImageNet mean and standard deviation" in text
     trained = replace(attention, is_random=False, weights="weights of best.pth", images=("a.png", "b.png"))
     text = words_of(attention_figure("overview", [trained]))
-    assert "RANDOM" not in text
+    assert "Random" not in text
     assert "weights of best.pth" in text
     assert "first of 2 images" in text
 
 
 @pytest.mark.parametrize("view", ["overview", "query", "pattern", "rollout"])
-def test_nothing_is_cut_off_and_colour_bars_have_units(view: str, attention: Attention) -> None:
-
+def test_nothing_is_cut_off_and_the_colour_bar_has_a_unit(view: str, attention: Attention) -> None:
     figure = attention_figure(view, [attention])
     renderer = get_renderer(figure)
     for text in figure.texts:
@@ -166,38 +177,45 @@ def test_nothing_is_cut_off_and_colour_bars_have_units(view: str, attention: Att
         assert box.x0 >= 0
         assert box.y0 >= 0
         assert box.x1 <= figure.bbox.x1
-    bars = [axes for axes in figure.axes if str(axes.get_gid()).startswith("bar")]
-    assert bars
-    assert all("relative to" in axes.get_xlabel() and len(axes.get_xticks()) >= 2 for axes in bars)
-    used = {
-        image.get_cmap().name for axes in figure.axes for image in axes.images if axes.get_gid() != "photo"
-    }
-    assert used <= {"viridis", "magma"}
+        assert box.y1 <= figure.bbox.y1
+    (bar,) = (axes for axes in figure.axes if axes.get_gid() == "bar")
+    assert bar.get_xlabel() == "x uniform (logarithmic scale)"
+    assert "1" in [label.get_text() for label in bar.get_xticklabels()]
 
 
-def test_scales_of_colours() -> None:
-    narrow = make_norm(0.7, 1.3)
-    assert not isinstance(narrow, LogNorm)
-    assert (narrow.vmin, narrow.vmax) == (0.7, 1.3)
-    wide = make_norm(0.0, 20.0)
-    assert isinstance(wide, LogNorm)
-    assert (wide.vmin, wide.vmax) == (0.1, 20.0)
-    even = make_norm(1.0, 1.0)
-    assert even.vmin is not None
-    assert even.vmax is not None
-    assert even.vmin < 1 < even.vmax
+@pytest.mark.parametrize("view", ["overview", "query", "pattern", "rollout"])
+def test_headings_of_columns_are_at_one_height(view: str, attention: Attention) -> None:
+    texts = attention_figure(view, [attention]).texts
+    heads = [text for text in texts if re.fullmatch(r"(After s|S)tage \d, block \d", text.get_text())]
+    heights = [text.get_position()[1] for text in heads]
+    assert len(heights) == 4
+    assert len(set(heights)) == 1
 
 
-def test_nothing_at_all_is_the_darkest_colour_on_a_logarithmic_scale(attention: Attention) -> None:
+@pytest.mark.parametrize(
+    ("high", "ends"), [(1.1, (1 / 2, 2)), (2.0, (1 / 2, 2)), (2.1, (1 / 4, 4)), (100.0, (1 / 128, 128))]
+)
+def test_colours_are_centred_on_uniform_and_never_narrow(high: float, ends: tuple[float, float]) -> None:
+    norm = make_norm([np.ones((4, 4)), np.full((2, 2), high)])
+    assert (norm.vmin, norm.vmax) == ends
+    assert norm(1.0) == pytest.approx(0.5)
+
+
+def test_colours_are_ever_lighter() -> None:
+    colours = pick_colours()(np.linspace(0, 1, 256))[:, :3]
+    lightness = colours @ (0.2126, 0.7152, 0.0722)
+    assert (np.diff(lightness) > -1e-3).all()
+    assert np.ptp(colours[128]) < 0.06  # uniform is grey
+
+
+def test_nothing_at_all_is_the_darkest_colour(attention: Attention) -> None:
     blocks = tuple(
-        replace(b, received=np.where(b.received > b.received.mean() * 1.01, b.received * 40, 0))
-        for b in attention.maps
+        replace(maps, received=maps.received * (maps.received > maps.received.mean()))
+        for maps in attention.maps
     )
-    axes = named(attention_figure("overview", [replace(attention, maps=blocks)]))[
-        "stage 1, block 2: received"
-    ]
-    image = axes.images[0]
-    assert isinstance(image.norm, LogNorm)
+    axes = named(attention_figure("overview", [replace(attention, maps=blocks)]))
+    image = axes["stage 1, block 2: received"].images[0]
+    assert (values(axes["stage 1, block 2: received"]) == 0).any()
     assert tuple(image.get_cmap().get_bad()) == pytest.approx(image.get_cmap()(0.0))
 
 

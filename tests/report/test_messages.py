@@ -2,13 +2,16 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from saevit.attention.findings import Attention, effective_share
 from saevit.comparing.comparison import Candidate, Comparison
 from saevit.explore.exploration import count_variant
 from saevit.explore.solve import Sensitivity, find_sensitivity, solve
 from saevit.profiling import Profile, profile
 from saevit.report.messages import (
+    summarize_attention,
     summarize_breakdown,
     summarize_comparison,
     summarize_exploration,
@@ -161,3 +164,66 @@ def test_a_sensitivity_names_the_largest_step_of_a_single_key() -> None:
     tiny = count_variant(parse("saevit_tiny"), (224, 224))
     nothing = summarize_sensitivity(Sensitivity(base=tiny, steps=()))
     assert nothing.startswith("No single step of a key of saevit_tiny gives ")
+
+
+def concentrated(attention: Attention, stage: int, share: float) -> Attention:
+    """As if trained, and as if each pixel of one stage attended to a share of the map, 20 px away."""
+    numbers = tuple(
+        replace(one, samples=dict(one.samples) | {"support": (kept * one.block.pixels,), "distance": (20.0,)})
+        for one in attention.numbers
+        for kept in (share if one.block.stage == stage else 0.99,)
+    )
+    return replace(attention, is_random=False, weights="weights of a.pth", numbers=numbers)
+
+
+def test_the_message_of_attention_names_the_most_concentrated_stage(attention: Attention) -> None:
+    trained = replace(concentrated(attention, 3, 0.4), model="net")
+    uniform = next(one.block.uniform_distance for one in trained.numbers if one.block.stage == 3)
+    assert summarize_attention([trained]) == (
+        "net samples in stages 1 to 3. Attention is most concentrated in stage 3: a pixel attends to 40 % of "
+        f"the map, 20 px away on average (uniform: 100 %, {uniform:.0f} px)."
+    )
+    even = replace(trained, numbers=tuple(one for one in trained.numbers if one.block.stage != 3))
+    assert summarize_attention([even]) == (
+        "net samples in stages 1 and 2. Attention is nearly uniform: a pixel attends to 99.0 % of the map or "
+        "more."
+    )
+    other = replace(trained, weights="weights of b.pth")
+    first, second = summarize_attention([trained, other]).split(". ", 1)
+    assert first.startswith("net (weights of a.pth): attention is most concentrated in stage 3:")
+    assert second.startswith("net (weights of b.pth): attention")
+
+
+def test_the_message_of_a_pattern_holds_for_any_weights(attention: Attention) -> None:
+    random = replace(attention, model="net")
+    assert summarize_attention([random], "pattern") == (
+        "Random weights: the colours carry no meaning. net computes 0.08 %, 1.23 %, 2.56 % and 100 % of the "
+        "dense attention scores in stages 1 to 4."
+    )
+
+
+@pytest.mark.parametrize("view", ["overview", "query", "rollout"])
+def test_random_weights_come_first_and_no_map_is_described(view: str, attention: Attention) -> None:
+    assert summarize_attention([replace(attention, model="net")], view) == (
+        "Random weights: the maps carry no meaning. net samples in stages 1 to 3 "
+        "(sparsity 97.44 % to 99.92 %)."
+    )
+    both = [replace(attention, model="net"), replace(attention, model="other", is_random=False)]
+    assert summarize_attention(both, view).startswith("Random weights of net: the maps carry no meaning. net")
+
+
+def test_the_messages_of_a_query_and_of_rollout_measure_their_maps(attention: Attention) -> None:
+    trained = replace(attention, model="net", is_random=False)
+    rows = [maps.rows[0].mean(0) for maps in trained.shown_maps]
+    shares = [effective_share(row) for row in rows]
+    stage = shares.index(min(shares)) + 1
+    assert summarize_attention([trained], "query") == (
+        f"In stage {stage} of net, pixel 256,300 attends to {100 * min(shares):.0f} % of the map "
+        "(uniform: 100 %)."
+    )
+    share = effective_share(trained.rollout[-1].mass[0])
+    assert summarize_attention([trained], "rollout") == (
+        f"The output of stage 4 of net comes from {100 * share:.0f} % of the pixels (uniform: 100 %)."
+    )
+    assert effective_share(np.ones((4, 4))) == pytest.approx(1)
+    assert effective_share(np.eye(4)) == pytest.approx(1 / 4)

@@ -152,9 +152,9 @@ def test_why_subjects_cannot_be_compared() -> None:
     assert [(one.subject, one.reason) for one in compared.not_comparable] == [
         ("gone", "not in the second run"),
         ("broken", "second run: out of memory"),
-        ("large", f"not in the second run under these conditions, but under {big}"),
+        ("large", f"not in the second run under these conditions (there: {big})"),
         ("new", "not in the first run"),
-        ("large", f"not in the first run under these conditions, but under {CONDITIONS}"),
+        ("large", f"not in the first run under these conditions (there: {CONDITIONS})"),
     ]
 
 
@@ -164,7 +164,7 @@ def test_two_runs_without_a_common_reference() -> None:
     assert (compared.reference, compared.reference_conditions, compared.changes) == (None, None, ())
     assert [(one.subject, one.reason) for one in compared.not_comparable] == [
         ("a", "not in the second run"),
-        ("ours", "the only subject that both runs measured: there is no reference for it"),
+        ("ours", "the only model in both runs: there is no second one to compare it with"),
         ("b", "not in the first run"),
     ]
     apart = diff_runs(run_of({"a": STEADY}), run_of({"b": STEADY}))
@@ -196,7 +196,7 @@ def test_the_reference_may_be_chosen() -> None:
     assert [(c.subject, round(c.ratio, 9)) for c in chosen.changes] == [("a", 0.5), ("c", 1.0)]
     with pytest.raises(OptionError, match=r"reference 'd' was not measured by both .*: choose from a, b, c"):
         diff_runs(before, after, reference="d")
-    with pytest.raises(OptionError, match="they share no subject"):
+    with pytest.raises(OptionError, match="the runs share no model"):
         diff_runs(before, run_of({"d": STEADY}), reference="a")
 
 

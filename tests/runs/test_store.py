@@ -97,7 +97,7 @@ def test_every_byte_may_be_the_last(tmp_path: Path) -> None:
         assert run.rounds == min(complete - 1, 3)
         assert run.ending == ("finished" if complete == 5 else "lost")
         partial = size not in ends and size - 1 not in ends
-        assert run.warnings == ((f"{cut}: the last line was cut off and is skipped",) if partial else ())
+        assert run.warnings == ((f"{cut}: the last line is incomplete and is ignored",) if partial else ())
 
 
 def test_a_run_without_its_end_says_so_in_its_records(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_run_without_its_end_says_so_in_its_records(tmp_path: Path) -> None:
     assert run.records()[0].notes == (
         "warm",
         PROTOCOL,
-        "the run was cut off: these are its 3 finished rounds",
+        "the run is incomplete: these are its 3 finished rounds",
     )
     assert read_run(written(tmp_path, rounds=0, end=False)).records() == []
 
@@ -162,7 +162,7 @@ def test_killed_within_a_line(tmp_path: Path) -> None:
     assert process.returncode == -signal.SIGKILL
     (summary,) = list_runs(tmp_path)
     assert (summary.problem, summary.rounds) == (None, 4)
-    assert summary.warnings == (f"{summary.path}: the last line was cut off and is skipped",)
+    assert summary.warnings == (f"{summary.path}: the last line is incomplete and is ignored",)
     assert rounds_of(read_run(summary.path)) == list(map(round_of, range(4)))
 
 
@@ -225,7 +225,7 @@ def test_a_run_that_begins_anew_forgets_the_rounds_before(tmp_path: Path) -> Non
     run = read_run(writer.path)
     assert run.subjects[0].samples == (5.0,)
     assert run.records()[0].conditions == half.conditions
-    assert run.warnings == (f"{writer.path}: the run began anew, rounds before that (1) do not count",)
+    assert run.warnings == (f"{writer.path}: the run was restarted; rounds before that (1) are ignored",)
 
 
 def test_a_run_that_never_began_has_no_end(tmp_path: Path) -> None:
@@ -326,7 +326,7 @@ def without_checks(path: Path, *more: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ({"kind": "round", "number": 5, "samples": {"a": 1.0}}, "round 5 where round 1 is due"),
+        ({"kind": "round", "number": 5, "samples": {"a": 1.0}}, "round 5 follows instead of round 1"),
         ({"kind": "round", "number": 1, "samples": {}}, "round 1 has no samples"),
         (
             {"kind": "round", "number": 1, "samples": {"c": 1.0}},
@@ -499,9 +499,9 @@ def test_where_runs_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_folder_that_is_none(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("")
-    with pytest.raises(OptionError, match="is a file: runs are kept in a folder"):
+    with pytest.raises(OptionError, match="is a file: runs are stored in a folder"):
         list_runs(file)
-    with pytest.raises(OptionError, match=r"cannot keep runs \(.*\): choose another folder"):
+    with pytest.raises(OptionError, match=r"cannot store runs \(.*\): choose another folder"):
         Writer(file)
     with pytest.raises(OptionError, match="does not exist: name a regular file"):
         read_run(tmp_path / "absent.jsonl")
@@ -517,7 +517,11 @@ def test_a_run_is_found_by_its_file_its_beginning_or_its_age(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("", "there is none|runs begin so"), ("2", "2 runs begin so"), ("latst", "did you mean latest")],
+    [
+        ("", "there is none|runs begin with that"),
+        ("2", "2 runs begin with that"),
+        ("latst", "did you mean latest"),
+    ],
 )
 def test_what_is_no_run_is_refused(tmp_path: Path, text: str, message: str) -> None:
     for _ in range(2):
@@ -527,5 +531,5 @@ def test_what_is_no_run_is_refused(tmp_path: Path, text: str, message: str) -> N
 
 
 def test_an_empty_store_says_how_runs_get_there(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="has no runs yet; saevit compare"):
+    with pytest.raises(OptionError, match="has no runs yet; saevit profile"):
         find_run("latest", tmp_path)

@@ -12,8 +12,9 @@ import pytest
 from saevit.comparing.compare import comparison_of
 from saevit.comparing.comparison import accuracies_of, add_hints, choose_accuracies
 from saevit.errors import OptionError, SaevitError
-from saevit.report.columns import Table
+from saevit.report.columns import Table, View
 from saevit.report.html.page import report_html
+from saevit.report.screen import write_text
 from saevit.report.views import listing
 from saevit.report.views.compare import tabulate_comparison, write_comparison_csv, write_comparison_json
 from saevit.report.views.diff import tabulate_diff
@@ -239,9 +240,10 @@ def read_by_all(path: Path, others: list[Run]) -> Run | None:
     except SaevitError:
         return run
     for comparison in (*compared, add_hints(comparison_of(run), list_top1s(folder))):
-        shown((tabulate_comparison(comparison, "latency"),))
+        table = tabulate_comparison(comparison, "latency")
+        shown((table,))
         write_comparison_json(comparison), write_comparison_csv(comparison)
-        report_html(comparison, command="saevit compare")
+        report_html(View(tables=(table,)), "saevit compare", run.environment, run=comparison.run)
     return run
 
 
@@ -291,12 +293,10 @@ def test_a_thousand_mutants(tmp_path: Path, part: int) -> None:
 def test_runs_of_version_2_are_shown_as_they_were(
     name: str, golden: Callable[[str, Any], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from saevit_cli.display import format_table
-
     monkeypatch.chdir(GOLDEN)
     run = read_run(Path(f"{name}.jsonl"))
     tables = [*tabulate_run(run)]
     if not run.is_evaluation:
         tables.append(tabulate_comparison(comparison_of(run), None))
-    golden(f"{name}.txt", "\n".join(map(format_table, tables)))
+    golden(f"{name}.txt", write_text(View(tables=tuple(tables)), explain=True))
     assert replace(run, path=Path()).warnings == ()

@@ -52,7 +52,9 @@ def test_train_and_val_folders(tmp_path: Path) -> None:
     assert Counter(kept(tmp_path, "all")) == {0: 4, 1: 7}
     data = open_data(str(tmp_path), "validation")
     assert data.class_names == ("a", "b")
-    assert data.warnings == ("class a without an image (validation); each keeps its label",)
+    assert data.warnings == (
+        "no validation images of class a; the labels of the other classes do not change",
+    )
     draw(tmp_path / "val" / "zebra" / "0.png")
     with pytest.raises(OptionError, match="class zebra in val/ and not in train/"):
         open_data(str(tmp_path), "validation")
@@ -71,7 +73,7 @@ def test_names_of_the_splits_in_any_case(train: str, validation: str, tmp_path: 
         assert (len(kept(folder, "train")), len(kept(folder, "validation"))) == (4, 2)
         data = open_data(str(folder), "train")
         assert data.class_names == ("a", "b")
-        assert data.statement.endswith(f"those of {upper(train)}/, with {other(validation)}/ for validation")
+        assert data.statement.endswith(f"from {upper(train)}/, with {other(validation)}/ for validation")
         assert not data.warnings
 
 
@@ -90,7 +92,7 @@ def test_which_of_several_is_taken_is_said(tmp_path: Path) -> None:
     assert (len(kept(tmp_path, "train")), len(kept(tmp_path, "validation"))) == (8, 4)
     for split in SPLITS:
         assert open_data(str(tmp_path), split).warnings == (
-            "Train/ and val/ are read; not used: annotations, extra, Test, training",
+            "only Train/ and val/ are read; ignored: annotations, extra, Test, training",
         )
 
 
@@ -99,7 +101,7 @@ def test_unlabelled_test_images_beside_the_splits_are_left_aside(tmp_path: Path)
     filled(tmp_path / "val", "ab", 2)
     draw(tmp_path / "test" / "0.png")
     data = open_data(str(tmp_path), "validation")
-    assert (len(data), data.warnings) == (4, ("train/ and val/ are read; not used: test",))
+    assert (len(data), data.warnings) == (4, ("only train/ and val/ are read; ignored: test",))
 
 
 @pytest.mark.parametrize(
@@ -130,7 +132,7 @@ def test_splits_within_what_would_be_a_class_are_refused(tmp_path: Path) -> None
         filled(tmp_path / "folds" / fold / "TEST", "ab", 1)
     for source in ("folds", "."):
         with pytest.raises(
-            OptionError, match=r"one/ contains folders of both splits|has images of one class only"
+            OptionError, match=r"one/ contains the folders of two splits|has images of one class only"
         ):
             open_data(str(tmp_path / source), "train")
     assert open_data(str(tmp_path / "folds" / "two"), "train").class_names == ("a", "b")
@@ -188,7 +190,7 @@ def test_class_folders_alone_are_split_in_each_class(tmp_path: Path) -> None:
     assert train.class_names == ("a", "b", "single")
     assert Counter(train.labels) == {0: 8, 1: 12, 2: 1}
     assert Counter(validation.labels) == {0: 2, 1: 3}
-    assert "5 of 26, 20 % of each class" in train.statement
+    assert "a fixed 20 % of each class (5 of 26 images)" in train.statement
     assert train.name == str(tmp_path.resolve())
 
 
@@ -210,7 +212,7 @@ def test_an_empty_class_keeps_its_place(tmp_path: Path) -> None:
     data = open_data(str(tmp_path), "train")
     assert data.class_names == ("a", "b", "c")
     assert set(data.labels) == {0, 2}
-    assert any("class b without an image" in line for line in data.warnings)
+    assert any("images of class b" in line for line in data.warnings)
 
 
 def test_one_class_is_nothing_to_learn(tmp_path: Path) -> None:
@@ -245,7 +247,7 @@ def test_files_that_are_no_images(tmp_path: Path) -> None:
     draw(tmp_path / "loose.png")
     data = open_data(str(tmp_path), "all")
     assert len(data) == 10
-    assert any(line.startswith("1 file without the ending of an image") for line in data.warnings)
+    assert any(line.startswith("1 file without the extension of an image") for line in data.warnings)
     assert any(line.startswith("1 image outside the class folders") for line in data.warnings)
 
 

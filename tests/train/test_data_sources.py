@@ -26,7 +26,7 @@ def test_digits_are_split_by_class_and_the_same_every_time() -> None:
     whole, out = Counter(everything.labels), Counter(validation.labels)
     assert all(out[c] == round(0.2 * whole[c]) for c in range(10))
     assert Counter(train.labels) + out == whole
-    assert "359 of them, 20 % of each class" in train.statement
+    assert "a fixed 20 % of each class (359 images)" in train.statement
     again = open_data("digits", "validation")
     pairs = zip(validation, again, strict=False)
     assert all(a[0].tobytes() == b[0].tobytes() and a[1] == b[1] for a, b in list(pairs)[:50])
@@ -87,8 +87,8 @@ def test_torchvision_data_where_they_lie(tmp_path: Path) -> None:
         ("torch/cifar10", False, "needs --data-dir"),
         ("torch/cifar10", True, "nothing is downloaded: Dataset not found"),
         ("torch/cifar11", True, "Unknown torchvision dataset cifar11"),
-        ("tfds/mnist", True, "read as a stream"),
-        ("wds/x", True, "read as a stream"),
+        ("tfds/mnist", True, "is a stream"),
+        ("wds/x", True, "is a stream"),
         ("digits", True, "--data-dir is for torch/NAME and hfds/NAME"),
     ],
 )

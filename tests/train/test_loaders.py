@@ -113,9 +113,9 @@ PLAN = [[i] for i in range(10)]
 @pytest.mark.parametrize(
     ("trouble", "said"),
     [
-        (die, "one ended with exit code -9"),
-        (leave, "one ended with exit code 3"),
-        (stop, "no batch came for 1 s"),
+        (die, "it ended with exit code -9"),
+        (leave, "it ended with exit code 3"),
+        (stop, "no batch within 1 s"),
         (fail, r"OSError: \[Errno 28\] No space left on device"),
     ],
 )
@@ -128,7 +128,7 @@ def test_workers_in_trouble_are_one_line_and_none_is_left(
     source = make_loader(Troubled(trouble), workers=2, device=torch.device("cpu"))
     seen: list[int] = []
     batches = source.batches(PLAN)
-    with pytest.raises(WorkersFailed, match=rf"{said}.*: increase the shared memory .*--workers 0") as caught:
+    with pytest.raises(WorkersFailed, match=rf"{said}.*: free memory.*--workers 0") as caught:
         seen.extend(labels.item() for _, labels, _ in batches)
     assert str(caught.value).isprintable()
     assert seen == list(range(len(seen)))

@@ -288,11 +288,14 @@ def changed_squares(folder: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        ("renamed", r"\(train\) is not .*: class red removed, class azure added; restore the data"),
-        ("class added", r"\(train\) is not .*: class white added; restore the data"),
-        ("image added", r"\(train\) is not .*: 1 image added to class red; restore the data"),
-        ("image removed", r"\(validation\) is not .*: 1 image removed from class red; restore the data"),
-        ("another size", r"\(train\) is not .*: files with other names, sizes or classes; restore the data"),
+        ("renamed", r"\(train\) has changed .*: class red removed, class azure added; restore the data"),
+        ("class added", r"\(train\) has changed .*: class white added; restore the data"),
+        ("image added", r"\(train\) has changed .*: 1 image added to class red; restore the data"),
+        ("image removed", r"\(validation\) has changed .*: 1 image removed from class red; restore the data"),
+        (
+            "another size",
+            r"\(train\) has changed .*: files with other names, sizes or classes; restore the data",
+        ),
     ],
 )
 def test_other_data_are_refused_on_the_way(how: str, said: str, tmp_path: Path) -> None:
@@ -311,8 +314,11 @@ def test_another_place_in_the_recipe_is_refused(run: TrainingRun, tmp_path: Path
     job = prepare_run(run, RECIPE, Processes(device=torch.device("cpu")))
     state = load_state(tmp_path / "run" / "last.pt")
     for other, said in (
-        (replace(state, processes=2), "the run uses 2 processes, not 1"),
-        (replace(state, part=EpochProgress(updates=99)), "99 updates of an epoch are done, but it has"),
+        (replace(state, processes=2), "the run began with 2 processes, not 1"),
+        (
+            replace(state, part=EpochProgress(updates=99)),
+            "99 updates of the epoch are done, but an epoch has",
+        ),
     ):
         with pytest.raises(OptionError, match=said):
             job.check_state(other)
@@ -380,7 +386,7 @@ def test_a_fifo_among_the_images_is_left_out(tmp_path: Path) -> None:
 def test_few_updates_at_a_scaled_rate_are_warned_of(run: TrainingRun) -> None:
     alone = Processes(device=torch.device("cpu"))
     (said,) = prepare_run(run, RECIPE, alone).warnings
-    assert "12 updates at a learning rate of 7.8e-06 (0.001 for 1,024 images" in said
+    assert "12 updates at a learning rate of 7.8e-06 (lr_base x images per update" in said
     lr, epochs = (float(re.search(rf"{name} (\S+?),? ", f"{said} ")[1]) for name in ("--lr", "--epochs"))  # type: ignore[index]
     assert not prepare_run(run, replace(RECIPE, lr=lr), alone).warnings  # it was chosen
     assert not prepare_run(run, replace(RECIPE, lr_base=lr * 128, epochs=int(epochs)), alone).warnings

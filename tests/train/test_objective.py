@@ -87,7 +87,7 @@ def test_a_teacher_of_other_classes_is_refused(tmp_path: Path) -> None:
     about = read_about(net, MODEL, (32, 32))
     path = tmp_path / "teacher.safetensors"
     save_checkpoint(net.state_dict(), About(**(vars(about) | {"class_names": ("a", "b", "c")})), path)
-    with pytest.raises(OptionError, match="has other classes: a, b, c"):
+    with pytest.raises(OptionError, match="has the classes a, b, c"):
         load_teacher(
             MODEL, path, About(**(vars(about) | {"class_names": ("x", "y", "z")})), torch.device("cpu")
         )

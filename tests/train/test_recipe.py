@@ -72,7 +72,7 @@ def test_what_was_set_says_so() -> None:
     recipe = set_values(BUILT_IN["digits"], {"epochs": "3"})
     assert list_sources(recipe, "digits")["epochs"] == SET
     assert list_sources(recipe, "digits")["smoothing"] == SOURCES["smoothing"]
-    assert describe_recipe(recipe, "digits") == "digits, seed 0; epochs 3 (not 20)"
+    assert describe_recipe(recipe, "digits") == "digits, seed 0; epochs 3 (default 20)"
     assert describe_recipe(BUILT_IN["digits"], "digits") == "digits, seed 0; unchanged"
 
 

@@ -226,7 +226,7 @@ def test_a_run_that_kept_no_state_begins_anew(tmp_path: Path) -> None:
     assert (found.run, found.recipe, found.base) == (STATE.run, STATE.recipe, STATE.base)
     assert not found.is_begun
     (tmp_path / "recipe.toml").write_text("epochs = 3\n")
-    with pytest.raises(OptionError, match="does not name model and data"):
+    with pytest.raises(OptionError, match="has no model and data"):
         read_state(tmp_path)
 
 
@@ -286,12 +286,12 @@ def test_a_state_of_version_0_1_is_refused_if_it_is_of_a_variant(tmp_path: Path)
         with pytest.raises(OptionError) as caught:
             load_state(path)
         assert str(caught.value) == (
-            f"--resume: {path} holds a SAEViT of version 0.1, whose network was different: train it again"
+            f"--resume: {path} holds weights of saevit 0.1, whose network was different: train it again"
         )
 
 
 def test_a_folder_without_a_state_is_no_run(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match=r"there is no last.pt in it"):
+    with pytest.raises(OptionError, match=r"it contains no last.pt"):
         read_state(tmp_path)
     (tmp_path / "last.pt").mkdir()
     with pytest.raises(OptionError, match=r"last\.pt is a folder"):

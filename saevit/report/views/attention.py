@@ -1,49 +1,57 @@
-"""The attention of a network as tables, JSON, CSV and arrays."""
+"""The attention of a network as a view, JSON, CSV and arrays."""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
+from itertools import groupby
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean, median, stdev
 from typing import TYPE_CHECKING, Any
 
-from saevit.attention.findings import METRICS, Attention, AttentionBlock, HeadNumbers
+from saevit.attention.findings import METRICS, Attention, AttentionBlock, HeadNumbers, NumbersBy
 from saevit.report.columns import (
-    NONE,
     Column,
     Table,
+    View,
     attribute_columns,
     finite,
+    make_table,
     row_values,
     size_value,
-    text_table,
     write_csv,
     write_json,
 )
+from saevit.report.messages import join_words, summarize_attention
 from saevit.report.units import digits, percent
 from saevit.text import plural
 
 if TYPE_CHECKING:
     from numpy import ndarray
 
-HEADS = {  # name of a metric: head of its column
-    "attention_entropy": "entropy",
-    "window_entropy": "window entropy",
-    "distance": "distance px",
-    "top_1": "top 1 %",
-    "top_5": "top 5 %",
-    "top_10": "top 10 %",
-    "support": "support",
-    "overlap": "overlap",
+Group = tuple[HeadNumbers, ...]  # the heads of a row
+GROUP_KEYS: dict[NumbersBy, Callable[[HeadNumbers], tuple[int, ...]]] = {
+    "stage": lambda one: (one.block.stage,),
+    "block": lambda one: (one.block.stage, one.block.number),
+    "head": lambda one: (one.block.stage, one.block.number, one.head),
+}
+MAXIMA: dict[str, Callable[[AttentionBlock], float]] = {  # metrics are shown relative to these
+    "attention_entropy": lambda block: math.log(block.keys),
+    "window_entropy": lambda block: 2 * math.log(block.rate),
+    "support": lambda block: block.pixels,
 }
 MEANINGS = (
-    "entropy: of the attention of a pixel over the tokens, relative to the maximum (100 %: even attention); "
-    "window entropy: the same for the weights of a window",
-    "distance: mean distance from a pixel to the pixels that it attends to, in pixels of the input; top 1 "
-    "%: share of the effective attention of a pixel that the strongest 1 % of all pixels receive; both are "
-    "means over an even grid of pixels if the map has more than 1,024",
-    "support: number of equally attended pixels that gives the same entropy, relative to N; overlap: share "
-    "of the map of a head that it has in common with the other heads of its block",
+    "support: number of equally attended pixels that would have the same entropy, as a share of the map "
+    "(100 % = uniform)",
+    "distance: mean distance from a pixel to the pixels that it attends to, in pixels of the input; uniform: "
+    "the same for uniform attention; at most 1,024 pixels are sampled",
+)
+MEANINGS_OF_MORE = (
+    "entropy: normalised entropy of the attention of a pixel over the tokens (100 % = uniform); window "
+    "entropy: the same for the weights in a window",
+    "top 1 %, 5 %, 10 %: share of the attention of a pixel that these strongest pixels receive; "
+    "at most 1,024 pixels are sampled",
+    "overlap: share of a head's map that is common with the other heads of its block",
 )
 
 NetworkHead = tuple[Attention, HeadNumbers]
@@ -55,72 +63,113 @@ BLOCK_COLUMNS: tuple[Column[AttentionBlock], ...] = (
 )
 
 
-def attention_tables(attention: Attention) -> tuple[Table, ...]:
-    """Return the table of heads, and the table of the redundancy of each stage if it is known."""
-    count = len(attention.images)
-    images = attention.images[0] if count == 1 else f"{plural(count, 'image')}, mean +- standard deviation"
-    heads = heads_table(attention, images)
-    return (heads, redundancy_table(attention, images)) if attention.redundancy else (heads,)
-
-
-def heads_table(attention: Attention, images: str) -> Table:
-    """Return one row per head."""
-    height, width = attention.img_size
-    heads = ("stage", "block", "head", "N", "n", "r", "sparsity", *HEADS.values())
-    return text_table(
-        f"{attention.model}, {attention.weights}, {height} x {width} px: {images}",
-        (f">{head}" for head in heads),
-        map(head_row, attention.numbers),
-        (*MEANINGS, f"images are {attention.preparation}", *attention.notes),
-    ).without_empty_columns()
-
-
-def head_row(numbers: HeadNumbers) -> tuple[str, ...]:
-    """Return the texts of one head."""
-    block = numbers.block
-    maxima = {
-        "attention_entropy": math.log(block.keys),
-        "window_entropy": 2 * math.log(block.rate),
-        "support": block.pixels,
-    }
-    return (
-        *map(str, (block.stage, block.number, numbers.head, block.pixels, block.tokens, block.rate)),
-        percent(block.sparsity, 2),
-        *(metric_text(name, numbers.samples[name], maxima.get(name, 1)) for name in HEADS),
+def view_attention(networks: Sequence[Attention], view: str, by: NumbersBy) -> View:
+    """Return the message of a view, a table of each network, and what its redundancy suggests."""
+    spread = ["heads"] if by != "head" else []
+    spread = ["blocks", *spread] if by == "stage" else spread
+    spread += ["images"] * any(len(one.images) > 1 for one in networks)
+    reading = f"Median (range) over {join_words(spread)}. " if spread else ""
+    reading += (
+        "Support: share of the map that a pixel effectively attends to (100 % = uniform). Distance: mean "
+        "distance to the attended pixels in px; uniform: the same for uniform attention."
+    )
+    advice = [describe_redundancy(one) for one in networks if one.redundancy]
+    warnings = [
+        f"{one.model} has random weights: use --checkpoint FILE to see learned attention"
+        for one in networks
+        if one.is_random
+    ]
+    warnings += [
+        f"{one.model} is shown without {', '.join(one.left_out)}" for one in networks if one.left_out
+    ]
+    return View(
+        result=summarize_attention(networks, view),
+        warnings=tuple(dict.fromkeys(warnings)),
+        tables=tuple(tabulate_heads(one, by) for one in networks),
+        notes=(reading, *dict.fromkeys(advice)),
     )
 
 
-def metric_text(name: str, values: Sequence[float], maximum: float) -> str:
-    """Write a metric as mean and standard deviation over images, relative to its maximum."""
-    if maximum == 0 or any(map(math.isnan, values)):
-        return NONE
-    form: Callable[[float], str] = digits if name == "distance" else percent
-    text = form(fmean(values) / maximum)
-    if len(values) == 1:
-        return text
-    number, sign, unit = text.partition(" %")
-    return f"{number} +- {form(stdev(values) / maximum).removesuffix(' %')}{sign}{unit}"
+def tabulate_heads(attention: Attention, by: NumbersBy) -> Table:
+    """Return a row for each stage, block or head; rows of a stage have the main columns only."""
+    count = len(attention.images)
+    images = attention.images[0] if count == 1 else plural(count, "image")
+    height, width = attention.img_size
+    similarities = (
+        f"similarity of pixels in r x r windows, stage {one.stage}: "
+        + ", ".join(f"{fmean(values):.3f} (r = {rate})" for rate, values in one.similarity.items())
+        for one in attention.redundancy
+    )
+    rows = [tuple(group) for _, group in groupby(attention.numbers, GROUP_KEYS[by])]
+    return make_table(
+        f"{attention.model}, {attention.weights}, {width} x {height} px, {images}",
+        list_columns(by),
+        rows,
+        (
+            *MEANINGS,
+            *(MEANINGS_OF_MORE if by != "stage" else ()),
+            *similarities,
+            f"the image is {attention.preparation}",
+            *attention.notes,
+        ),
+    ).without_empty_columns()
 
 
-def redundancy_table(attention: Attention, images: str) -> Table:
-    """Return one row per stage: the similarity of the pixels of windows, and the rate that it suggests."""
-    redundancy = attention.redundancy
-    rates = sorted({rate for one in redundancy for rate in one.similarity})
-    notes = [
-        "similarity: mean cosine similarity of two pixels of one r x r window of the stage's input features",
-        f"suggested: the largest rate up to which it is not below {redundancy[0].threshold:g} (--similarity)",
+def list_columns(by: NumbersBy) -> list[Column[Group]]:
+    """Return the columns in the order of their importance."""
+
+    def of_block(head: str, text: Callable[[AttentionBlock], str]) -> Column[Group]:
+        return Column(head, lambda group: text(group[0].block), "right")
+
+    columns = [of_block("stage", lambda block: str(block.stage))]
+    if by != "stage":
+        columns.append(of_block("block", lambda block: str(block.number)))
+    if by == "head":
+        columns.append(Column("head", lambda group: str(group[0].head), "right"))
+    columns += [
+        of_block("pixels", lambda block: f"{block.width} x {block.height}"),
+        of_block("r", lambda block: str(block.rate)),
+        of_block("tokens", lambda block: f"{block.tokens:,}"),
+        of_block("sparsity", lambda block: percent(block.sparsity, 2)),
+        Column("support", partial(write_spread, "support"), "right"),
+        Column("distance", partial(write_spread, "distance"), "right"),
+        of_block("uniform", lambda block: digits(block.uniform_distance, 2)),
     ]
-    if all(one.suggested == 1 for one in redundancy):
-        notes.append("no stage reaches this similarity, so no sampling is suggested")
-    elif attention.suggested_rates:
-        caution = " (from random weights: this depends on the image, not on a task)" * attention.is_random
-        notes.append(f"to try the suggested rates: --rates {attention.suggested_rates}{caution}")
-    rows = []
-    for one in redundancy:
-        means = [f"{fmean(one.similarity[r]):.3f}" if r in one.similarity else NONE for r in rates]
-        rows.append((str(one.stage), *means, str(one.rate), str(one.suggested)))
-    heads = (">stage", *(f">r = {rate}" for rate in rates), ">rate", ">suggested")
-    return text_table(f"Redundancy: similarity of the pixels of a window, {images}", heads, rows, notes)
+    if by != "stage":
+        more = {"attention_entropy": "entropy", "window_entropy": "window entropy", "top_1": "top 1 %"}
+        more |= {"top_5": "top 5 %", "top_10": "top 10 %", "overlap": "overlap"}
+        columns += [Column(head, partial(write_spread, name), "right") for name, head in more.items()]
+    return columns
+
+
+def write_spread(name: str, group: Group) -> str | None:
+    """Write the median of a metric with its range over heads and images: `47.3 % (4.3-61.0)`."""
+    values = []
+    for one in group:
+        maximum = MAXIMA[name](one.block) if name in MAXIMA else 1
+        values += [value / maximum for value in one.samples[name] if maximum and not math.isnan(value)]
+    if not values:
+        return None
+    form = partial(digits, significant=2) if name == "distance" else percent
+    middle, low, high = (form(value) for value in (median(values), min(values), max(values)))
+    return middle if low == high else f"{middle} ({low.removesuffix(' %')}-{high.removesuffix(' %')})"
+
+
+def describe_redundancy(attention: Attention) -> str:
+    """Return which rates the similarity of the pixels in windows suggests."""
+    threshold = f"{attention.redundancy[0].threshold:g} (--similarity)"
+    if all(one.suggested == 1 for one in attention.redundancy):
+        return (
+            "No stage is redundant enough to sample at this threshold: the mean cosine similarity of pixels "
+            f"in a window is below {threshold}."
+        )
+    stages = [f"r = {one.suggested} in stage {one.stage}" for one in attention.redundancy]
+    rates = attention.suggested_rates
+    caution = " With random weights, this depends on the image only." if attention.is_random else ""
+    return (
+        f"Redundancy suggests {f'--rates {rates}' if rates else join_words(stages)}: up to these r, the mean "
+        f"cosine similarity of pixels in a window is at least {threshold}.{caution}"
+    )
 
 
 def attention_json(networks: Sequence[Attention]) -> str:
@@ -147,7 +196,7 @@ def network_values(attention: Attention) -> dict[str, Any]:
         ],
         "redundancy": [asdict(one) for one in attention.redundancy],
         "suggested_sparsity": attention.suggested_rates,
-        "notes": attention.notes,
+        "notes": (*(f"left out: {block}" for block in attention.left_out), *attention.notes),
     }
 
 

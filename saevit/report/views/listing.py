@@ -35,8 +35,8 @@ Preset = tuple[str, VariantSpec, Cost]
 IMG_SIZE = (224, 224)  # of the presets' costs
 TO_THE_SECOND = len("20260131T120000")  # characters of a run's name; more are needed only within one second
 MOST_NAMED = 2  # models in one line
-ENDINGS: dict[Ending, str] = {"finished": "finished", "interrupted": "interrupted", "lost": "cut off"}
-CUT_OFF = "cut off: the run was killed or has not ended yet; its finished rounds are here"
+ENDINGS: dict[Ending, str] = {"finished": "finished", "interrupted": "interrupted", "lost": "incomplete"}
+CUT_OFF = "incomplete: the run was stopped or is still running; its finished rounds are shown"
 PASSES = ("latency", "latency_again")  # quantities of the whole network
 OF_PASSES = ("infer_samples_per_sec", "infer_step_time", "infer_step_time_q1", "infer_step_time_q3")
 

@@ -80,14 +80,14 @@ def test_a_file_that_cannot_be_read_is_a_line_with_its_problem() -> None:
     table = tabulate_runs([RUN, broken], "here")
     assert table.rows[1] == ("20260301T000000", "-", "-", "-", "unreadable")
     assert "20260301T000000.jsonl, line 2: edited" in table.notes
-    assert not any(note.startswith("cut off") for note in table.notes)
+    assert not any(note.startswith("incomplete") for note in table.notes)
 
 
 def test_a_run_that_was_cut_off_says_what_that_means() -> None:
     table = tabulate_runs([replace(RUN, ending="lost", warnings=("the last line was cut off",))], "here")
-    assert table.rows[0][-1] == "cut off"
+    assert table.rows[0][-1] == "incomplete"
     assert table.notes[0] == "the last line was cut off"
-    assert any("its finished rounds are here" in note for note in table.notes)
+    assert any("its finished rounds are shown" in note for note in table.notes)
 
 
 def test_what_the_store_says_of_its_files(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_what_the_store_says_of_its_files(tmp_path: Path) -> None:
     edit(written(tmp_path), lambda lines: lines[1:])
     table = tabulate_runs(list_runs(tmp_path), "here")
     assert [row[2] for row in table.rows] == ["a processor", "an accelerator", "-"]
-    assert [row[-1] for row in table.rows] == ["finished", "cut off", "unreadable"]
+    assert [row[-1] for row in table.rows] == ["finished", "incomplete", "unreadable"]
     assert "torch of all: 2.11.0+cpu" in table.notes
 
 

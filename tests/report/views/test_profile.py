@@ -12,11 +12,11 @@ import pytest
 from saevit.count.receipt import ReceiptLine
 from saevit.measure.timing import TimingOptions
 from saevit.profiling import Profile, ProfileRow, profile
-from saevit.report.columns import Table
+from saevit.report.columns import Table, View
+from saevit.report.screen import write_text
 from saevit.report.units import digits, milliseconds
 from saevit.report.views.profile import tabulate_profile, write_profile_csv, write_profile_json
 from saevit.runs.statistics import ratio, summarize
-from saevit_cli.display import format_table
 
 
 def by_title(profile: Profile, start: str) -> Table:
@@ -25,12 +25,12 @@ def by_title(profile: Profile, start: str) -> Table:
 
 
 def test_text_is_stable(timed: Profile, golden: Callable[[str, Any], None]) -> None:
-    golden("profile_tables.txt", "\n".join(map(format_table, tabulate_profile(timed))))
+    golden("profile_tables.txt", write_text(View(tables=tabulate_profile(timed)), explain=True))
 
 
 def test_counts_only(golden: Callable[[str, Any], None]) -> None:
     found = profile("saevit_tiny", counters=["analytic"])
-    golden("profile_counted.txt", "\n".join(map(format_table, tabulate_profile(found))))
+    golden("profile_counted.txt", write_text(View(tables=tabulate_profile(found)), explain=True))
 
 
 def test_speed_is_the_median_of_the_samples(timed: Profile) -> None:

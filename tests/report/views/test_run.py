@@ -125,11 +125,11 @@ def test_notes_of_the_samples_are_shown() -> None:
 @pytest.mark.parametrize("rounds", [0, 3])
 def test_a_run_that_was_killed(rounds: int) -> None:
     run = run_of({"base": SLOW[:rounds], "ours": FAST[:rounds]})
-    table = shown(replace(run, warnings=("the last line was cut off and is skipped",)))
+    table = shown(replace(run, warnings=("the last line is incomplete and is ignored",)))
     assert f"{rounds} interleaved rounds" in table.title
-    assert table.title.endswith("cut off")
-    assert table.notes[0] == "the last line was cut off and is skipped"
-    assert told(table, "cut off: the run was killed")
+    assert table.title.endswith("incomplete")
+    assert table.notes[0] == "the last line is incomplete and is ignored"
+    assert told(table, "incomplete: the run was stopped")
     assert [row[0] for row in table.rows] == ["base", "ours"]
     assert ("no round was finished" in table.notes) == (rounds == 0)
     assert not any("faster" in cell for row in table.rows for cell in row)
