@@ -144,18 +144,18 @@ class Outputs:
         when all others are written.
 
         Args:
-            contents: option to what makes its content; data before pictures.
+            contents: option to what makes its content; pictures are written last.
             run: the timing that the page of --report shows.
             pictures: makes the pictures of the page; by default they are the figures of the contents.
         """
         contents = {**contents, "--report": lambda: self.make_page(contents, run, pictures)}
         sys.stdout.flush()  # tables are not lost if writing ends the process
         is_complete, unexpected = True, []
-        for option, make in contents.items():
+        for option in sorted(contents, key=PICTURES.__contains__):
             if option not in self.targets:
                 continue
             try:
-                write_content(self.targets[option], make())
+                write_content(self.targets[option], contents[option]())
             except SaevitError as error:
                 display.complain(f"{option}: {error}")
                 is_complete = False

@@ -32,7 +32,7 @@ TAKES_MAP = {
     "SwinTransformerBlock": ("", slice(1, 3)),
     "MobileVitBlock": ("conv_1x1", slice(2, 4)),
 }
-SUPPORTED = "for example ViT, DeiT, BEiT, EVA, PVTv2, MobileViT (v1), Swin and MobileNetV4 hybrids work"
+SUPPORTED = "models that work are ViT, DeiT, BEiT, EVA, PVTv2, MobileViT (v1), Swin and MobileNetV4 hybrids"
 
 
 class AttentionMode(TorchFunctionMode):
@@ -109,11 +109,9 @@ class Recording:
         if layers:
             return layers if isinstance(self.model, SAEViT) else number_blocks(layers)
         if isinstance(self.model, SAEViT):
-            raise OptionError(
-                "this network has no attention to look at: set attention=saa or attention=dense"
-            )
+            raise OptionError("this variant has no attention: set attention=saa or attention=dense")
         reason = next((f"{path}: {why}" for path, why in self.left_out.items()), "no softmax attention")
-        raise OptionError(f"there is no attention to show ({reason}): {SUPPORTED}")
+        raise OptionError(f"the attention of this model cannot be shown ({reason}): {SUPPORTED}")
 
     def _layer(self, path: str) -> Layer | None:
         """Return the attention of one module; None if its tokens do not fit a map of pixels."""

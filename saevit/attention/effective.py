@@ -1,7 +1,7 @@
 """Effective attention between the pixels of a block's map, kept as factors: no N x N matrix is needed.
 
 A map has N = H W pixels. Attention runs in G groups of tokens (1 in SAEViT), of nq queries and nk keys each.
-Pixel p asks through the query row(p). Pixel i is read through the key column(i), of which it makes up the
+Pixel p has the query row(p). Pixel i belongs to the key column(i), of which it makes up the
 share a[i]. With P the softmax over the keys of a group, the attention that p gives to i in one head is
 
     E[p, i] = P[row(p), column(i)] a[i]   if both are in one group, else 0.
@@ -84,7 +84,7 @@ class Layer:
 
     @cached_property
     def row_sizes(self) -> Tensor:
-        """Number of pixels that ask through each query, (G nq,)."""
+        """Number of pixels that have each query, (G nq,)."""
         return torch.bincount(self.row, minlength=self.block.groups * self.block.queries).float()
 
     def parts(self) -> Iterator[tuple[slice, slice, Tensor]]:
@@ -98,7 +98,7 @@ class Layer:
                 yield *where, self.scores.softmax(*where)
 
     def token_rows(self, pixels: Tensor) -> Tensor:
-        """Return the rows of P through which some pixels ask. (m,) -> (heads, m, nk)."""
+        """Return the rows of P of the queries of some pixels. (m,) -> (heads, m, nk)."""
         _, heads, nq, nk = self.scores.shape
         groups, rows = self.row[pixels] // nq, self.row[pixels] % nq
         P = torch.empty(heads, len(pixels), nk)
@@ -118,18 +118,18 @@ class Layer:
     def received(self) -> Tensor:
         """Return the mean row of E: the attention that each pixel receives, (heads, N); sums to one."""
         G, heads, nq, nk = self.scores.shape
-        asked = (self.row_sizes / self.block.pixels).view(G, 1, 1, nq)
+        query_shares = (self.row_sizes / self.block.pixels).view(G, 1, 1, nq)
         by_token = torch.zeros(heads, G, nk)
         for groups, rows, P in self.parts():
-            by_token[:, groups] += (asked[groups, :, :, rows] @ P).squeeze(2).transpose(0, 1)
+            by_token[:, groups] += (query_shares[groups, :, :, rows] @ P).squeeze(2).transpose(0, 1)
         return by_token.flatten(1)[:, self.column] * self.weights
 
     def carry(self, mass: Tensor) -> Tensor:
         """Return mass @ E, with the mean of E over heads. (m, N) -> (m, N)."""
         G, _, nq, nk = self.scores.shape
         by_query = mass.new_zeros(len(mass), G * nq).index_add_(1, self.row, mass)
-        asked = by_query.view(-1, G, nq).transpose(0, 1)
+        query_shares = by_query.view(-1, G, nq).transpose(0, 1)
         by_token = mass.new_zeros(G, len(mass), nk)
         for groups, rows, P in self.parts():
-            by_token[groups] += asked[groups, :, rows] @ P.mean(1)
+            by_token[groups] += query_shares[groups, :, rows] @ P.mean(1)
         return by_token.transpose(0, 1).flatten(1)[:, self.column] * self.weights

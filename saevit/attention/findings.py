@@ -141,7 +141,7 @@ class RolloutMap:
 
 @dataclass(frozen=True, kw_only=True)
 class QueryPixel:
-    """A pixel that the user asks for, x and y: in the image as given, and in the network's input."""
+    """A query pixel, x and y: in the image file, and in the network's input."""
 
     image: tuple[int, int]
     input: tuple[float, float]

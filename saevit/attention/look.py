@@ -92,7 +92,7 @@ def choose_layers(layers: list[Layer], choice: Choice) -> list[Layer]:
     of_stages = [layer for layer in layers if stages is None or layer.block.stage in stages]
     if not of_stages:
         existing = join_numbers(layer.block.stage for layer in layers)
-        raise OptionError(f"stage {join_numbers(stages or ())}: there is attention in {existing}")
+        raise OptionError(f"stage {join_numbers(stages or ())} has no attention: choose stage {existing}")
     of_blocks = [layer for layer in of_stages if blocks is None or layer.block.number in blocks]
     if not of_blocks:
         existing_blocks = defaultdict(list)
@@ -105,8 +105,7 @@ def choose_layers(layers: list[Layer], choice: Choice) -> list[Layer]:
     of_heads = [layer.select_heads(heads) for layer in of_blocks if set(heads) & set(layer.heads)]
     if not of_heads:
         most = max(len(layer.heads) for layer in of_blocks)
-        existing = f"are 1 to {most}" if most > 1 else "is only head 1"
-        raise OptionError(f"head {join_numbers(heads)}: there {existing}")
+        raise OptionError(f"head {join_numbers(heads)} does not exist: choose 1{f' to {most}' * (most > 1)}")
     return of_heads
 
 

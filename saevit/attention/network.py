@@ -21,7 +21,7 @@ from saevit.variant import VariantSpec
 
 MIX_NOTE = (
     "sampling=mix weighs each channel separately: the weight of a pixel is the mean over channels of "
-    "|alpha| / m, with m the pixels of the window, plus |beta| for the maximum, scaled to 1 in each window"
+    "|alpha| / m (m: pixels of the window), plus |beta| for the maximum, scaled to 1 in each window"
 )
 
 
@@ -50,7 +50,7 @@ def open_network(
         SaevitError: the network cannot be built or does not fit in memory, or the weights do not fit it.
     """
     if isinstance(model, str) and not model.startswith(timm_models.PREFIX):
-        raise OptionError(f"{model}: attention can be shown of SAEViT variants and of timm:NAME")
+        raise OptionError(f"{model}: attention can be shown for SAEViT variants and timm models only")
     built = load_network(model, checkpoint, img_size)
     about = replace(built.about, img_size=img_size or built.about.img_size)
     if about.in_chans not in (1, 3):
@@ -99,8 +99,7 @@ def list_notes(layers: list[Layer]) -> tuple[str, ...]:
     if outside:
         share = sum(outside) / len(outside) * 100
         notes.append(
-            f"attention to class tokens, {share:.1f} % of the attention of a pixel on average, is left out: "
-            "the rest is scaled to 1"
+            f"attention to class tokens ({share:.1f} % on average) is left out, and the rest is scaled to 1"
         )
     if "reduction" in samplings:
         notes.append("keys are regions of r x r pixels; the pixels of a region share its attention evenly")

@@ -58,11 +58,11 @@ def compute_entropies(layer: Layer) -> dict[str, Tensor]:
     G, heads, nq, nk = layer.scores.shape
     of_keys = torch.zeros(G * nk).index_add_(0, layer.column, torch.special.entr(layer.weights))
     inside = of_keys.view(G, 1, nk, 1)
-    asked = (layer.row_sizes / layer.block.pixels).view(G, 1, nq)
+    query_shares = (layer.row_sizes / layer.block.pixels).view(G, 1, nq)
     attention, support = torch.zeros(heads), torch.zeros(heads)
     for groups, rows, P in layer.parts():
         entropy = torch.special.entr(P).sum(3)  # (groups, heads, rows)
-        share = asked[groups, :, rows]
+        share = query_shares[groups, :, rows]
         attention += (entropy * share).sum((0, 2))
         support += ((entropy + (P @ inside[groups]).squeeze(3)).exp() * share).sum((0, 2))
     return {
@@ -114,10 +114,10 @@ def compute_overlap(layer: Layer) -> Tensor:
     G, heads, nq, _ = layer.scores.shape
     if heads == 1:
         return torch.full((1,), torch.nan)
-    asked = (layer.row_sizes / layer.block.pixels).view(G, 1, nq)
+    query_shares = (layer.row_sizes / layer.block.pixels).view(G, 1, nq)
     common = torch.zeros(heads, heads)
     for groups, rows, P in layer.parts():
-        share = asked[groups, 0, rows]
+        share = query_shares[groups, 0, rows]
         for i in range(heads):
             both = torch.minimum(P[:, i : i + 1], P).sum(3)  # (groups, heads, rows)
             common[i] += (both * share[:, None]).sum((0, 2))
@@ -125,7 +125,7 @@ def compute_overlap(layer: Layer) -> Tensor:
 
 
 def pick_pixels(layer: Layer) -> Tensor:
-    """Return one pixel that asks through each row. (G nq,)."""
+    """Return one pixel of each query. (G nq,)."""
     pixels = torch.zeros(len(layer.row_sizes), dtype=torch.long)
     pixels[layer.row] = torch.arange(layer.block.pixels)
     return pixels

@@ -26,7 +26,7 @@ def find_shipped_photo() -> Path:
     spec = find_spec("matplotlib")  # not imported: that would obey the user's settings
     path = Path(spec.origin if spec and spec.origin else "").parent / "mpl-data" / "sample_data" / SHIPPED
     if not path.is_file():
-        raise OptionError(f"matplotlib has no sample image {SHIPPED} here: name one with --image")
+        raise OptionError(f"the sample image {SHIPPED} of matplotlib is missing: name an image with --image")
     return path
 
 
@@ -47,9 +47,7 @@ def list_images(paths: Iterable[Path]) -> list[Path]:
             images = [p for p in names if p.suffix.lower() in ENDINGS and not p.name.startswith(".")]
             inside = [p for p in images if file_type(p) == "file"]
             if not inside:
-                raise OptionError(
-                    f"{printable(str(path))} has no image in it: name a file ({', '.join(ENDINGS)})"
-                )
+                raise OptionError(f"{printable(str(path))} contains no image ({', '.join(ENDINGS)})")
             files += inside
         elif kind == "missing":
             raise OptionError(f"{printable(str(path))} does not exist: name an image file")
@@ -105,12 +103,12 @@ def make_input(photo: Photo, about: About) -> Tensor:
 def describe_preparation(about: About) -> str:
     """Describe in words how images become inputs."""
     normalisation = (
-        "ImageNet mean and standard deviation"
+        "the ImageNet mean and standard deviation"
         if (about.mean, about.std) == (IMAGENET_MEAN, IMAGENET_STD)
         else f"mean {about.mean[0]:g}, standard deviation {about.std[0]:g}"
     )
     return (
-        f"cropped in the middle to the shape of the input, resized (bicubic), normalised by {normalisation}"
+        f"cropped in the centre to the shape of the input, resized (bicubic), normalised with {normalisation}"
     )
 
 
@@ -122,8 +120,8 @@ def locate_query(query: tuple[int, int], photo: Photo) -> QueryPixel:
     x, y = query
     if not (columns[0] <= x <= columns[1] and rows[0] <= y <= rows[1]):
         raise OptionError(
-            f"query {x},{y} is outside what the network sees of {photo.name}, "
-            f"{photo.size[0]} x {photo.size[1]} px: X {columns[0]} to {columns[1]}, Y {rows[0]} to {rows[1]}"
+            f"query {x},{y} is outside the centre crop of {photo.name}: "
+            f"X must be {columns[0]} to {columns[1]}, and Y {rows[0]} to {rows[1]}"
         )
     return QueryPixel(image=query, input=(scale_pixel(x, left, right, W), scale_pixel(y, top, bottom, H)))
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any, TypeVar
 
 from saevit.report.columns import Column, attribute_columns, number_column
-from saevit.report.units import digits, interval, milliseconds, percent
+from saevit.report.units import bounds, digits, interval, milliseconds, percent
 from saevit.runs.record import Conditions
 from saevit.runs.run import Run, Subject
 from saevit.runs.statistics import Ratio, Summary, median, summarize
@@ -75,6 +75,13 @@ def describe_shared(conditions: Iterable[Conditions]) -> str:
         return str(known[0])
     equal = [(c.head, c.cell(known[0])) for c in CONDITIONS if known and c not in differing]
     return ", ".join(f"{name} {text}" if text.isdecimal() else text for name, text in equal)
+
+
+def write_ratio(ratio: Ratio) -> str:
+    """Return a ratio with its interval as text; the ratio gives way to `not resolved`."""
+    if ratio.verdict == "not resolved":
+        return f"not resolved {bounds(ratio.low, ratio.high)}"
+    return interval(ratio.median, ratio.low, ratio.high)
 
 
 def describe_ratio(ratio: Ratio) -> str:

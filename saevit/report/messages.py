@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, median
 
-from saevit.attention.findings import Attention, HeadNumbers, effective_share
+from saevit.attention.findings import Attention, effective_share
 from saevit.comparing.comparison import Candidate, Comparison
 from saevit.count.breakdown_lines import name_line
 from saevit.explore.exploration import CountedVariant, Exploration
@@ -248,7 +248,7 @@ def summarize_attention(networks: Sequence[Attention], view: str = "overview") -
     short = short_names(one.model for one in networks)
     names = [short[one.model] for one in networks]
     if len(set(names)) < len(names):
-        names = [f"{short[one.model]} ({one.weights})" for one in networks]
+        names = [f"{short[one.model]} with {one.weights}" for one in networks]
     random = [name for name, one in zip(names, networks, strict=True) if one.is_random]
     sentences = []
     if random:
@@ -256,20 +256,24 @@ def summarize_attention(networks: Sequence[Attention], view: str = "overview") -
         sentences = [
             f"Random weights{of}: the {'colours' if view == 'pattern' else 'maps'} carry no meaning."
         ]
-    for name, one in zip(names, networks, strict=True):
-        if view == "pattern":
-            sentences.append(describe_scores(name, one))
-        elif one.is_random:
-            sentences.append(describe_sampling(name, one, with_sparsity=True))
-        elif view == "query":
-            sentences.append(describe_queries(name, one))
-        elif view == "rollout":
-            sentences.append(describe_rollout(name, one))
-        elif len(networks) > 1:
-            sentences.append(describe_concentration(f"{name}: attention", one, with_distance=False))
-        else:
-            sentences.append(describe_sampling(name, one, with_sparsity=False))
-            sentences.append(describe_concentration("Attention", one, with_distance=True))
+    trained = [(name, one) for name, one in zip(names, networks, strict=True) if not one.is_random]
+    if view == "pattern":
+        sentences += map(describe_scores, names, networks)
+    elif not trained:
+        sentences += [
+            describe_sampling(*named, with_sparsity=True) for named in zip(names, networks, strict=True)
+        ]
+    elif view == "query":
+        sentences += [describe_queries(*named) for named in trained]
+    elif view == "rollout":
+        sentences += [describe_rollout(*named) for named in trained]
+    elif len(networks) == 1:
+        sentences += [
+            describe_sampling(*trained[0], with_sparsity=False),
+            describe_concentration(networks[0]),
+        ]
+    else:
+        sentences.append(compare_concentration(trained))
     return " ".join(sentences)
 
 
@@ -294,28 +298,35 @@ def describe_sampling(name: str, attention: Attention, *, with_sparsity: bool) -
     return f"{name} {verb} in {write_stages(b.stage for b in blocks)}{sparsity}."
 
 
-def describe_concentration(subject: str, attention: Attention, *, with_distance: bool) -> str:
-    """Return the stage in which a pixel attends to the smallest share of the map, and how far away."""
-    of_stages: dict[int, list[HeadNumbers]] = {}
-    for numbers in attention.numbers:
-        of_stages.setdefault(numbers.block.stage, []).append(numbers)
-    shares = {
-        stage: median(value / one.block.pixels for one in heads for value in one.samples["support"])
-        for stage, heads in of_stages.items()
-    }
-    stage = min(shares, key=lambda stage: shares[stage])
-    if shares[stage] > NEARLY_UNIFORM:
-        return f"{subject} is nearly uniform: a pixel attends to {percent(shares[stage])} of the map or more."
-    away, uniform = "", "100 %"
-    if with_distance:
-        distance = median(value for one in of_stages[stage] for value in one.samples["distance"])
-        away = f", {distance:.0f} px away on average"
-        uniform += f", {median(one.block.uniform_distance for one in of_stages[stage]):.0f} px"
-    most = "most " * (len(shares) > 1)
+def find_concentrated(attention: Attention) -> tuple[int, float]:
+    """Return the stage in which a pixel attends to the smallest share of the map, and that share."""
+    shares: dict[int, list[float]] = {}
+    for one in attention.numbers:
+        shares.setdefault(one.block.stage, []).extend(n / one.block.pixels for n in one.samples["support"])
+    stage = min(shares, key=lambda stage: median(shares[stage]))
+    return stage, median(shares[stage])
+
+
+def describe_concentration(attention: Attention) -> str:
+    """Return how concentrated attention is, and how far it reaches, in the most concentrated stage."""
+    stage, share = find_concentrated(attention)
+    if share > NEARLY_UNIFORM:
+        return f"Attention is nearly uniform: a pixel attends to {percent(share)} of the map or more."
+    heads = [one for one in attention.numbers if one.block.stage == stage]
+    distance = median(value for one in heads for value in one.samples["distance"])
+    uniform = median(one.block.uniform_distance for one in heads)
+    most = "most " * (len({one.block.stage for one in attention.numbers}) > 1)
     return (
-        f"{subject} is {most}concentrated in stage {stage}: a pixel attends to {percent(shares[stage], 0)} "
-        f"of the map{away} (uniform: {uniform})."
+        f"Attention is {most}concentrated in stage {stage}: a pixel attends to {percent(share, 0)} of the "
+        f"map, {distance:.0f} px away on average (uniform: 100 %, {uniform:.0f} px)."
     )
+
+
+def compare_concentration(named: Iterable[tuple[str, Attention]]) -> str:
+    """Return the most concentrated stage of each network."""
+    stages = [(name, *find_concentrated(one)) for name, one in named]
+    texts = [f"in stage {stage} of {name} ({percent(share, 0)} of the map)" for name, stage, share in stages]
+    return f"Attention is most concentrated {join_words(texts)}; uniform is 100 %."
 
 
 def describe_queries(name: str, attention: Attention) -> str:

@@ -18,7 +18,7 @@ from saevit.text import plural, printable
 Kind = Literal["result", "warning", "title", "head", "rule", "row", "note", "blank"]
 
 GAP = "  "  # between columns, and before the cells of a row whose name has a line of its own
-LEAST_TEXT = 24  # characters in a line of a column that is broken at spaces
+LEAST_TEXT = 16  # characters in a line of a column that is broken at spaces
 LONG_NAME = 0.4  # of the width: a longer first column gets a line of its own if the table does not fit
 
 
@@ -44,14 +44,14 @@ def lay_out(view: View, width: int | None = None, *, explain: bool = False) -> l
     for table in view.tables:
         lines += [Line("", "blank"), *lay_out_table(table, width)] if lines else lay_out_table(table, width)
         if explain:
-            lines += [Line(text, "note") for note in table.notes for text in wrap(note, width, "* ")]
+            lines += [Line(text, "note") for note in table.notes for text in wrap(note, width, "- ")]
     notes = list(view.notes)
     hidden = 0 if explain else sum(len(table.notes) for table in view.tables)
     if hidden:
         notes.append(f"--explain shows {plural(hidden, 'more note')}")
     if notes:
         lines.append(Line("", "blank"))
-    return lines + [Line(text, "note") for note in notes for text in wrap(note, width, "* ")]
+    return lines + [Line(text, "note") for note in notes for text in wrap(note, width, "- ")]
 
 
 def write_text(view: View, width: int | None = None, *, explain: bool = False) -> str:

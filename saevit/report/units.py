@@ -35,8 +35,17 @@ def fixed(value: float, decimals: int, significant: int = 2) -> str:
 
 def interval(value: float, low: float, high: float) -> str:
     """Write a ratio with its interval."""
-    texts = [fixed(ratio, 3) if ratio < 1e6 else f"{ratio:.3g}" for ratio in (value, low, high)]
-    return "{} [{}, {}]".format(*texts)
+    return f"{write_number(value)} {bounds(low, high)}"
+
+
+def bounds(low: float, high: float) -> str:
+    """Write an interval of ratios."""
+    return f"[{write_number(low)}, {write_number(high)}]"
+
+
+def write_number(ratio: float) -> str:
+    """Write a ratio with three decimals."""
+    return fixed(ratio, 3) if ratio < 1e6 else f"{ratio:.3g}"
 
 
 def scaled(value: float) -> str:
@@ -90,16 +99,24 @@ def field_text(name: str, value: Any) -> str:
     return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
+def bare_names(models: Iterable[str]) -> dict[str, str]:
+    """Return a name for each model without the prefix of a library, and without a tag if it is not needed.
+
+    Names that begin with `saevit_` are whole: variants, and the claims of the paper.
+    """
+    bare = {m: m.partition(":")[2] if m.startswith(LIBRARIES) else m for m in models}
+    heads = {m: m if m.startswith("saevit_") else name.partition(".")[0] for m, name in bare.items()}
+    count = Counter(heads.values())
+    return {m: printable(head if count[head] == 1 else bare[m]) for m, head in heads.items()}
+
+
 def short_names(models: Iterable[str]) -> dict[str, str]:
     """Return a short name for each model, no two the same.
 
-    Short names have no prefix of a library, and no tag if the name alone is unambiguous. Long names are cut
-    in the middle, because variants differ at their ends; names that are then equal get a number.
+    They are those of `bare_names`. Long names are cut in the middle, because variants differ at their ends;
+    names that are then equal get a number.
     """
-    bare = {m: m.partition(":")[2] if m.startswith(LIBRARIES) else m for m in models}
-    heads = {m: name.partition(".")[0] if m.startswith(LIBRARIES) else m for m, name in bare.items()}
-    count = Counter(heads.values())
-    short = {m: cut(printable(head if count[head] == 1 else bare[m])) for m, head in heads.items()}
+    short = {model: cut(name) for model, name in bare_names(models).items()}
     equal = {name for name, times in Counter(short.values()).items() if times > 1}
     numbers = dict.fromkeys(equal, 0)
     for model, name in short.items():

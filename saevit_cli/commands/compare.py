@@ -117,12 +117,10 @@ def compare(
     from saevit.comparing.compare import DEFAULT_MODELS, expected, resolve_models
     from saevit.comparing.compare import compare as compare_models
     from saevit.measure.timing import TimingOptions
-    from saevit.report.columns import View
     from saevit.report.figure import FORMATS
-    from saevit.report.messages import summarize_comparison
     from saevit.report.metrics import check_axes, sort_candidates
     from saevit.report.scatter.points import choose_axes
-    from saevit.report.views.compare import tabulate_comparison, write_comparison_csv, write_comparison_json
+    from saevit.report.views.compare import view_comparison, write_comparison_csv, write_comparison_json
     from saevit.runs.store import find_run
 
     sort_candidates((), sort)
@@ -171,7 +169,7 @@ def compare(
             )
     if not top1:
         result = hint_evaluations(result, store)
-    outputs.show(View(result=summarize_comparison(result), tables=(tabulate_comparison(result, sort, axes),)))
+    outputs.show(view_comparison(result, sort, axes))
     is_written = outputs.write(
         {
             "--json": lambda: write_comparison_json(result),

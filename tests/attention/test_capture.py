@@ -156,8 +156,8 @@ def test_stages_blocks_and_heads_are_chosen() -> None:
 @pytest.mark.parametrize(
     ("text", "asked", "message"),
     [
-        ("saevit_pico:attention=none", {}, "no attention to look at: set attention=saa"),
-        ("saevit_pico:attn_blocks=1", {"stages": [5]}, "stage 5: there is attention in 1, 2, 3 or 4"),
+        ("saevit_pico:attention=none", {}, "this variant has no attention: set attention=saa"),
+        ("saevit_pico:attn_blocks=1", {"stages": [5]}, "stage 5 has no attention: choose stage 1, 2, 3 or 4"),
         (
             "saevit_pico:depths=2,attn_blocks=1",
             {"stages": [2], "blocks": [1]},
@@ -166,9 +166,13 @@ def test_stages_blocks_and_heads_are_chosen() -> None:
         (
             "saevit_pico:dims=24,heads=1-2-3-4,attn_blocks=1",
             {"stages": [1], "heads": [2]},
-            "head 2: there is only head 1",
+            "head 2 does not exist: choose 1",
         ),
-        ("saevit_pico:dims=24,heads=1-2-3-4,attn_blocks=1", {"heads": [9]}, "head 9: there are 1 to 4"),
+        (
+            "saevit_pico:dims=24,heads=1-2-3-4,attn_blocks=1",
+            {"heads": [9]},
+            "head 9 does not exist: choose 1 to 4",
+        ),
     ],
 )
 def test_what_is_not_there_is_refused(text: str, asked: dict[str, list[int]], message: str) -> None:

@@ -240,7 +240,7 @@ def test_folders_and_files(tmp_path: Path) -> None:
     (tmp_path / "circle").symlink_to("circle")
     assert [p.name for p in list_images([tmp_path])] == ["a.jpg", "b.png"]
     for name, message in {
-        "none": "has no image in it",
+        "none": "contains no image",
         "gone.png": "does not exist",
         "gone_too.png": "does not exist",
         "a.jpg/b.png": "does not exist",
@@ -330,7 +330,7 @@ def test_pixels_map_in_order_and_all_that_the_range_names(
     assert across == sorted(set(across))
     assert 0 <= across[0] <= across[-1] < W
     for x, y in ((left - 1, top), (right + 1, top), (left, top - 1), (left, bottom + 1)):
-        with pytest.raises(OptionError, match=f"X {left} to {right}, Y {top} to {bottom}"):
+        with pytest.raises(OptionError, match=f"X must be {left} to {right}, and Y {top} to {bottom}"):
             locate_query((x, y), photo)
 
 
@@ -354,7 +354,7 @@ def test_queries_are_pixels_of_the_image_as_given(tmp_path: Path) -> None:
     assert locate_query((49, 39), photo).input == pytest.approx((19.75, 19.75))
     assert locate_query((30, 20), photo).input == pytest.approx((10.25, 10.25))
     for query in ((9, 0), (50, 0), (30, 40), (60, 40)):
-        with pytest.raises(OptionError, match="X 10 to 49, Y 0 to 39"):
+        with pytest.raises(OptionError, match="X must be 10 to 49, and Y 0 to 39"):
             locate_query(query, photo)
 
 

@@ -149,7 +149,7 @@ def test_networks_without_such_attention_are_refused(name: str) -> None:
     model = timm.create_model(name).eval()
     with torch.no_grad(), capture(model) as recording:
         model(torch.randn(1, 3, 64, 64))
-    with pytest.raises(OptionError, match="no attention to show"):
+    with pytest.raises(OptionError, match="attention of this model cannot be shown"):
         recording.layers()
 
 

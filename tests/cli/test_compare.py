@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from saevit.variant import parse
 from tests.cli.conftest import Run
 
 SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1"
@@ -16,10 +17,16 @@ QUICK = ("--rounds", "6", "--min-time", "0.002", "--threads", "1", "--img-size",
 
 def test_two_variants(saevit: Run) -> None:
     done = saevit("compare", LARGE, SMALL, "--reference", SMALL, *QUICK, "--sort", "gmacs", check=True)
-    assert done.stdout.startswith("2 models at 64 x 64 px, fp32, timed on cpu")
-    lines = [line for line in done.stdout.splitlines() if line.startswith("saevit_pico:")]
-    assert lines[0].startswith(SMALL.replace(",heads=1", "")[:12])
-    assert "noise floor" in done.stdout
+    result, *lines = [line for line in done.stdout.splitlines() if not line.startswith("warning: ")]
+    assert result.endswith(".")
+    assert lines[1].startswith("2 models, 64 x 64 px, fp32, batch 1, eager, ")
+    assert [line.split()[0] for line in lines if line.startswith("saevit_pico:")] == [
+        str(parse(SMALL)),
+        str(parse(LARGE)),
+    ]
+    assert "noise floor" not in done.stdout
+    explained = saevit("compare", "--from-store", "latest", "--explain", check=True)
+    assert "noise floor" in explained.stdout
 
 
 def test_machine_output(saevit: Run) -> None:
@@ -41,8 +48,8 @@ def test_a_picture_and_a_page(saevit: Run, tmp_path: Path) -> None:
     outputs = ("--plot", "a.svg", "--report", "a.html")
     done = saevit("compare", LARGE, SMALL, *QUICK, "--x", "gmacs", "--y", "latency", *outputs, check=True)
     assert [line.split()[:2] for line in done.stderr.splitlines()][1:] == [
+        ["wrote", "a.html"],  # data before pictures
         ["wrote", "a.svg"],
-        ["wrote", "a.html"],
     ]
     assert "<svg" in (tmp_path / "a.svg").read_text(encoding="utf-8")
     page = (tmp_path / "a.html").read_text(encoding="utf-8")

@@ -59,7 +59,7 @@ def wait_for_rounds(process: subprocess.Popen[str], folder: Path, count: int) ->
 def test_a_run_is_shown_again_as_it_was(saevit: Run) -> None:
     run = saevit("compare", *MODELS, "--rounds", "6", *QUICK)
     assert run.returncode == 0
-    assert run.stderr.startswith("kept ")
+    assert run.stderr.startswith("stored ")
     again = saevit("compare", "--from-store", "latest", check=True)
     assert again.stdout == run.stdout
     some = saevit("compare", SMALL, LARGE, "--from-store", "latest", "--json", "-", check=True)
@@ -91,7 +91,7 @@ def test_killed_in_mid_run(saevit: Run, tmp_path: Path) -> None:
         process.communicate()
     kept = rounds_on_disk(tmp_path)
     again = saevit("compare", "--from-store", "latest", check=True)
-    assert f"{kept} interleaved rounds" in again.stdout
+    assert f"{kept} rounds on " in again.stdout
     data = json.loads(saevit("compare", "--from-store", "latest", "--json", "-", check=True).stdout)
     assert {len(c["latency"]["samples"]) for c in data["candidates"]} == {kept}
     assert all(c["params"] and c["macs"] for c in data["candidates"])
@@ -127,7 +127,7 @@ def test_ctrl_c_reports_the_finished_rounds(saevit: Run, tmp_path: Path) -> None
         stdout, stderr = process.communicate(timeout=MOST_SECONDS)
     assert process.returncode == 130, stderr
     kept = rounds_on_disk(tmp_path)
-    assert f"{kept} interleaved rounds" in stdout
+    assert f"{kept} rounds on " in stdout
     assert json.loads((tmp_path / "found.json").read_text())["timings"]["interrupted"] is True
 
 
@@ -144,7 +144,7 @@ def test_the_usual_store_may_fail(saevit: Run, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "file"))
     done = saevit("compare", SMALL, "--rounds", "6", *QUICK, store=None)
     assert done.returncode == 0
-    assert done.stderr.startswith("warning: samples are not kept: ")
+    assert done.stderr.startswith("warning: samples are not stored: ")
     assert "images/s" in done.stdout
 
 

@@ -55,7 +55,7 @@ def test_the_checkpoint_knows_the_rest(here: Path, saevit: Run, capsys: pytest.C
         f"weights of best.safetensors, on {here / 'pets'} (validation): 6 images at 32 x 32 px" in done.stdout
     )
     assert "of 6, 95 % interval [" in done.stdout
-    assert done.stderr.startswith("kept ")
+    assert done.stderr.startswith("stored ")
     assert run_command(["results", "list"]) == 0
     assert "eval" in capsys.readouterr().out
     assert run_command(["results", "show", "latest"]) == 0
@@ -87,7 +87,8 @@ def test_every_output(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "9.jpg is not a PNG" in data["unreadable"][0]
     assert run_command(arguments) == 2
     assert "exists: choose another name, or add --overwrite" in capsys.readouterr().err
-    assert run_command([*arguments, "--overwrite", "--no-store"]) == 0
+    assert run_command([*arguments, "--overwrite", "--no-store", "--report", "a.html"]) == 0
+    assert 'download="a.json"' in (here / "a.html").read_text(encoding="utf-8")
     assert len(list((here / "store").iterdir())) == 1
 
 

@@ -14,7 +14,12 @@ from saevit.comparing.comparison import MeasuredOn, accuracies_of, add_hints, ch
 from saevit.errors import OptionError
 from saevit.measure.timing import TimingOptions
 from saevit.report.metrics import find_front
-from saevit.report.views.compare import tabulate_comparison, write_comparison_csv, write_comparison_json
+from saevit.report.views.compare import (
+    tabulate_comparison,
+    view_comparison,
+    write_comparison_csv,
+    write_comparison_json,
+)
 from saevit.runs.evaluation import keep_evaluation, list_top1s, records_of
 from saevit.runs.run import MeasuredTop1, read_top1
 from saevit.runs.statistics import Share
@@ -143,10 +148,11 @@ def test_measured_accuracies_replace_published_ones_together() -> None:
     assert small.accuracy.mark == baseline.accuracy.mark == "measured here"
     assert small.accuracy.interval == tuple(100 * end for end in Share(hits=120, total=199).interval)
     assert find_front(found.candidates, "gmacs", "top1").keys() == {small.model, baseline.model}
-    table = tabulate_comparison(found, "top1")
+    view = view_comparison(found, "top1")
+    (table,) = view.tables
     assert "95 % interval" in [column.heading for column in table.columns]
+    assert any("measured here on digits (validation)" in note for note in view.notes)
     notes = " ".join(table.notes)
-    assert "measured here by saevit eval on digits (validation)" in notes
     assert "SHA-256 abababababab" in notes
     assert f"not measured on digits (validation): {large.model}, saevit_claim_0.8g" in notes
     row = next(csv.DictReader(io.StringIO(write_comparison_csv(found))))

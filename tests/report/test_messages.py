@@ -189,9 +189,10 @@ def test_the_message_of_attention_names_the_most_concentrated_stage(attention: A
         "more."
     )
     other = replace(trained, weights="weights of b.pth")
-    first, second = summarize_attention([trained, other]).split(". ", 1)
-    assert first.startswith("net (weights of a.pth): attention is most concentrated in stage 3:")
-    assert second.startswith("net (weights of b.pth): attention")
+    assert summarize_attention([trained, other]) == (
+        "Attention is most concentrated in stage 3 of net with weights of a.pth (40 % of the map) and in "
+        "stage 3 of net with weights of b.pth (40 % of the map); uniform is 100 %."
+    )
 
 
 def test_the_message_of_a_pattern_holds_for_any_weights(attention: Attention) -> None:
@@ -209,7 +210,10 @@ def test_random_weights_come_first_and_no_map_is_described(view: str, attention:
         "(sparsity 97.44 % to 99.92 %)."
     )
     both = [replace(attention, model="net"), replace(attention, model="other", is_random=False)]
-    assert summarize_attention(both, view).startswith("Random weights of net: the maps carry no meaning. net")
+    message = summarize_attention(both, view)
+    assert message.startswith("Random weights of net: the maps carry no meaning. ")
+    assert " of other" in message
+    assert "net samples" not in message
 
 
 def test_the_messages_of_a_query_and_of_rollout_measure_their_maps(attention: Attention) -> None:

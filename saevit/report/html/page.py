@@ -108,14 +108,20 @@ def download_link(name: str, text: str) -> Element:
 
 
 def embed_figures(figures: "Iterable[Figure]", tables: Sequence[Table]) -> list[Element]:
-    """Return figures whose marks refer to the first row with their key."""
+    """Return figures whose marks link to the first row with their key."""
     rows: dict[str, str] = {}
     for number, table in enumerate(tables):
-        for index, cells in enumerate(table.rows):
-            rows.setdefault(printable(cells[0]), f"row-{number}-{index}")
+        for index in range(len(table.rows)):
+            rows.setdefault(read_key(table, index), f"row-{number}-{index}")
     drawn = (embed_figure(figure, rows, number) for number, figure in enumerate(figures))
     frames = [element("div", {"class": "picture"}, one) for one in drawn]
     return [element("div", {"class": "pictures"}, *frames)] if frames else []
+
+
+def read_key(table: Table, index: int) -> str:
+    """Return the key of a row: the full name of what its first cell shows."""
+    name = table.values[index][0] if table.values else None
+    return printable(name if isinstance(name, str) else table.rows[index][0])
 
 
 def table_section(table: Table, number: int) -> Element:
@@ -164,7 +170,7 @@ def table_row(table: Table, name: str, index: int) -> Element:
             attributes["data-value"] = f"{value:.9g}"
         cells.append(element("td", attributes, text))
     style = "total" if table.total and index == len(table.rows) - 1 else ""
-    return element("tr", {"id": name, "data-key": texts[0], "class": style}, *cells)
+    return element("tr", {"id": name, "data-key": read_key(table, index), "class": style}, *cells)
 
 
 def text_list(texts: Sequence[str]) -> list[Element]:

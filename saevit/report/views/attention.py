@@ -73,7 +73,11 @@ def view_attention(networks: Sequence[Attention], view: str, by: NumbersBy) -> V
         "Support: share of the map that a pixel effectively attends to (100 % = uniform). Distance: mean "
         "distance to the attended pixels in px; uniform: the same for uniform attention."
     )
-    advice = [describe_redundancy(one) for one in networks if one.redundancy]
+    advice = [
+        f"{f'{one.model}, {one.weights}: ' * (len(networks) > 1)}{describe_redundancy(one)}"
+        for one in networks
+        if one.redundancy
+    ]
     warnings = [
         f"{one.model} has random weights: use --checkpoint FILE to see learned attention"
         for one in networks

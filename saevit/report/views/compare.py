@@ -9,6 +9,7 @@ from saevit.comparing.comparison import Accuracy, Candidate, Comparison
 from saevit.report.columns import (
     Column,
     Table,
+    View,
     attribute_columns,
     make_table,
     number_column,
@@ -22,12 +23,13 @@ from saevit.report.latencies import (
     MEDIAN,
     describe_machine,
     describe_noise_floor,
-    describe_ratio,
     run_values,
     subject_values,
+    write_ratio,
 )
+from saevit.report.messages import summarize_comparison
 from saevit.report.metrics import COSTS, find_front, is_comparable, sort_candidates
-from saevit.report.units import giga, scaled, size
+from saevit.report.units import LONGEST, bare_names, giga, scaled, size
 from saevit.runs.advice import MOST_LINES, advice
 from saevit.runs.run import Run
 from saevit.runs.statistics import Ratio
@@ -35,8 +37,8 @@ from saevit.text import plural
 
 AXES = ("gmacs", "latency")  # axes of the Pareto fronts in the table, against top-1
 ORDER = (  # of the columns in the table; others follow
-    *("model", "family", "params", "GMACs", "peak act.", "ms/batch", "images/s", "ratio"),
-    *("top-1", "95 % interval", "images", "at px", "source", "Pareto-optimal by"),
+    *("model", "ms/batch", "ratio", "GMACs", "top-1", "95 % interval", "params", "Pareto-optimal by"),
+    *("source", "at px", "images", "images/s", "peak act.", "family"),
 )
 COUNTS: tuple[Column[Candidate], ...] = (
     number_column("params", "param_count", lambda c: c.params, scaled, 1e6),
@@ -45,7 +47,13 @@ COUNTS: tuple[Column[Candidate], ...] = (
     number_column("peak act.", "peak_bytes", lambda c: c.peak_bytes, size),
 )
 ACCURACY: tuple[Column[Accuracy], ...] = (
-    number_column("top-1", "top1", lambda a: a.top1, "{:.1f}".format),
+    Column(
+        "top-1",
+        lambda a: f"{a.top1:.1f}{' ' if a.plain else '*'}",
+        "right",
+        key="top1",
+        value=lambda a: a.top1,
+    ),
     number_column("at px", "top1_img_size", lambda a: a.img_size, str),
     Column("source", lambda a: a.mark, key="top1_mark", value=lambda a: a.mark),
     *attribute_columns(top1_source="source", top1_measured_on="measured_on"),
@@ -55,7 +63,7 @@ ACCURACY: tuple[Column[Accuracy], ...] = (
     number_column("images", "top1_images", lambda a: a.images, "{:,}".format),
 )
 RATIO: tuple[Column[Ratio], ...] = (
-    Column("ratio", describe_ratio, key="ratio", value=lambda ratio: ratio.median),
+    Column("ratio", write_ratio, key="ratio", value=lambda ratio: ratio.median),
     *attribute_columns(ratio_low="low", ratio_high="high", verdict="verdict"),
 )
 
@@ -107,80 +115,101 @@ def describe_fronts(c: Candidate, fronts: dict[str, dict[str, bool]]) -> str | N
     return ", ".join(axis for axis, best in judged.items() if best) or ("no" if judged else None)
 
 
+def view_comparison(comparison: Comparison, sort: str | None, axes: Sequence[str] = AXES) -> View:
+    """Return what is shown of a comparison."""
+    rated = [c.accuracy for c in comparison.candidates if c.accuracy]
+    on = f"measured here on {comparison.top1_on}" if comparison.top1_on else "published for ImageNet-1k"
+    notes = []
+    if rated:
+        notes.append(
+            f"top-1: accuracy (%) of trained weights, {on}; the networks that were timed have random weights"
+        )
+    if not all(accuracy.plain for accuracy in rated):
+        others = "evaluated at another size or on other images"
+        if not comparison.top1_on:
+            others = "distilled, trained with extra data, evaluated at another size, or a claim of the paper"
+        notes.append(f"top-1 with *: {others}; on no Pareto front")
+    if not comparison.top1_on and any(c.family == "SAEViT" for c in comparison.candidates):
+        notes.append(
+            "SAEViT variants are a reconstruction from the paper's abstract: the accuracies that the paper "
+            "claims are not theirs"
+        )
+    failures = [f"{c.model}: {c.reason}" for c in comparison.candidates if c.reason]
+    run = comparison.run
+    return View(
+        result=summarize_comparison(comparison),
+        warnings=(*failures, *(advice(run, "warning") if run else ())),
+        tables=(tabulate_comparison(comparison, sort, axes),),
+        notes=tuple(notes),
+    )
+
+
 def tabulate_comparison(comparison: Comparison, sort: str | None, axes: Sequence[str] = AXES) -> Table:
-    """Return the table of a comparison; its notes say what the columns mean and what is missing."""
+    """Return the table of a comparison; its notes explain the columns and what is missing."""
     height, width = comparison.img_size
     run = comparison.run
-    where = f", timed on {describe_machine(run)}" if run and run.timed else ""
+    names = bare_names(c.model for c in comparison.candidates)
+    reference = names.get(comparison.reference, comparison.reference)
+    heads = {"ratio": f"time relative to {reference if len(reference) <= LONGEST else 'the reference'}"}
+    texts = {"model": lambda c: names[c.model]}
     columns = [
-        replace(c, head=f"ratio to {comparison.reference}") if c.head == "ratio" else c
+        replace(c, head=heads.get(c.head, c.head), text=texts.get(c.head, c.text))
         for c in sorted(list_columns(comparison, axes), key=lambda c: (*ORDER, c.head).index(c.head))
     ]
+    conditions = describe_conditions(run) if run and run.timed else str(comparison.dtype)
+    notes = [*describe_models(comparison), *describe_accuracies(comparison)]
     return make_table(
-        f"{plural(len(comparison.candidates), 'model')} at {height} x {width} px, {comparison.dtype}{where}",
+        f"{plural(len(comparison.candidates), 'model')}, {height} x {width} px, {conditions}",
         columns,
         sort_candidates(comparison.candidates, sort),
-        [
-            *describe_models(comparison),
-            *describe_accuracies(comparison),
-            *(describe_timings(comparison, run) if run else ()),
-        ],
+        [*notes, *(describe_timings(comparison, run) if run else ())],
     ).without_empty_columns()
 
 
+def describe_conditions(run: Run) -> str:
+    """Return the conditions of a run that a title names."""
+    conditions = run.timed[0].conditions
+    return (
+        f"{conditions.dtype}, batch {conditions.batch_size}, {conditions.runtime}, "
+        f"{plural(conditions.threads, 'thread')}, {plural(run.rounds, 'round')} on {describe_machine(run)}"
+    )
+
+
 def describe_models(comparison: Comparison) -> list[str]:
-    """Return the notes on models that failed, that have no network here, or that share one."""
+    """Return the notes on models that have no network here or share one."""
     models = comparison.candidates
     return [
-        *(f"{c.model}: {c.reason}" for c in models if c.reason),
         *(
             f"{c.model}: published figures only ({c.counted_by}), because its network cannot be built here"
             for c in models
             if c.published_only
         ),
-        *(
-            f"{c.model}: same network as {c.same_as}, built and timed once for both trainings"
-            for c in models
-            if c.same_as
-        ),
+        *(f"{c.model}: the same network as {c.same_as}, built and timed once" for c in models if c.same_as),
     ]
 
 
 def describe_accuracies(comparison: Comparison) -> list[str]:
     """Return the notes on top-1: its source, its data, and which models are on a front."""
     rated = [c for c in comparison.candidates if c.accuracy]
-    notes = describe_measured(comparison, rated) if comparison.top1_on else []
-    if rated and not comparison.top1_on:
-        notes = [
-            "top-1 (ImageNet-1k, %) is the published accuracy of trained weights, at the input size beside "
-            "it; the networks timed here have random weights",
-            "Pareto-optimal: no comparable model here is at least as accurate and as cheap, and better in "
-            "one of the two; excluded: accuracies that are distilled, use extra data, are claims, or were "
-            "measured at another input size than the costs",
-        ]
-    notes += [f"also measured here by saevit eval: top-1 on {hint}" for hint in comparison.also_measured]
-    if not comparison.top1_on and any(c.family == "SAEViT" for c in comparison.candidates):
+    if comparison.top1_on:
+        return describe_measured(comparison, rated)
+    notes = []
+    if any(c.published_only for c in rated) or rated:
         notes.append(
-            "SAEViT variants are our reconstruction and have no published accuracy: the paper's claims are "
-            "about other networks"
+            "Pareto-optimal by: no comparable model of this table is at least as accurate and as cheap, and "
+            "better in one of the two"
         )
-    return notes
+    return notes + [
+        f"top-1 measured here by saevit eval is available on {hint}" for hint in comparison.also_measured
+    ]
 
 
 def describe_measured(comparison: Comparison, rated: Sequence[Candidate]) -> list[str]:
     """Return the notes on accuracies that were measured here."""
-    notes = [
-        f"top-1 (%) was measured here by saevit eval on {comparison.top1_on}; published accuracies are on "
-        "other data and are not shown; the networks timed here have random weights"
-    ]
-    notes += [f"{c.model}: {c.accuracy.source}" for c in rated if c.accuracy]
-    if not all(map(is_comparable, rated)):
-        notes.append(
-            "excluded: evaluated at another input size than the costs (--img-size), or on other images"
-        )
+    notes = [f"{c.model}: {c.accuracy.source}" for c in rated if c.accuracy]
     notes.append(
-        "Pareto-optimal: of the models measured on the same data and split, none is at least as accurate and "
-        "as cheap, and better in one of the two; intervals are not considered"
+        "Pareto-optimal by: no model measured on the same images is at least as accurate and as cheap, and "
+        "better in one of the two; intervals are not considered"
     )
     if comparison.top1_left_out:
         notes.append(comparison.top1_left_out)
@@ -191,17 +220,17 @@ def describe_measured(comparison: Comparison, rated: Sequence[Candidate]) -> lis
 
 def describe_timings(comparison: Comparison, run: Run) -> list[str]:
     """Return the notes on how the models were timed, and how reliable the timings are."""
-    notes = []
+    notes = [
+        f"times: {run.rounds} interleaved rounds, started {run.started}; memory format "
+        f"{run.timed[0].conditions.memory_format}",
+        "relative time: median of the ratios of each round, and its interval; below 1 is faster",
+        "not resolved: the interval contains 1, or there are too few rounds",
+    ]
     if any(subject.conditions.folded for subject in run.timed):
         notes.append(
-            "SAEViT variants are timed in the folded form (--no-fold: as defined), baselines "
+            "SAEViT variants are timed in the folded form (--no-fold: as defined), and baselines "
             "re-parameterised where their family supports it; counts are of the networks as defined"
         )
-    conditions = replace(run.timed[0].conditions, folded=False)
-    notes.append(
-        f"{run.rounds} interleaved rounds, started {run.started}: {conditions}; "
-        "a ratio below 1 is faster than the reference"
-    )
     alike: dict[str, list[str]] = {}  # notes that differ in their numbers only
     for c in comparison.candidates:
         for note in c.subject.notes if c.subject else ():
@@ -210,7 +239,7 @@ def describe_timings(comparison: Comparison, run: Run) -> list[str]:
         notes += lines if len(lines) <= MOST_LINES else [f"{lines[0]}, and {len(lines) - 1} more models"]
     if run.noise_floor:
         notes.append(describe_noise_floor("the reference", run.noise_floor))
-    return [*notes, *advice(run)]
+    return [*notes, *advice(run, "note")]
 
 
 def write_comparison_json(comparison: Comparison) -> str:

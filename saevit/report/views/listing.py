@@ -73,7 +73,7 @@ def view_variants() -> View:
         f"Presets: counts per image of {IMG_SIZE[0]} x {IMG_SIZE[1]} px", PRESET_COLUMNS, list_presets()
     )
     keys = text_table(
-        "Keys", ("key", "~value", "~meaning"), ((name, key.form, key.help) for name, key in KEYS.items())
+        "Keys", ("key", "value", "~meaning"), ((name, key.form, key.help) for name, key in KEYS.items())
     )
     return View(
         result="A variant is written PRESET[:key=value,...], such as saevit_small:width=1.25,ffn=mlp.",
