@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from saevit.report.columns import NONE
+from saevit.report.columns import NONE, View, text_table
+from saevit.report.html.page import report_html
 from saevit.report.views.compare import tabulate_comparison
 from saevit.text import printable
-from tests.report.test_html import CANDIDATES, COMPARISON, DATA, HOSTILE, PAGE, page_of_rows
+from tests.report.conftest import ENVIRONMENT
+from tests.report.test_html import COMPARISON, DATA, HOSTILE, PAGE, page_of_rows
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 from selenium.webdriver.chrome.service import Service  # noqa: E402
@@ -116,6 +118,14 @@ def point_at(page: Any, node: Any) -> None:
     webdriver.ActionChains(page).move_to_element(node).perform()
 
 
+def show_columns(page: Any) -> None:
+    """Show all columns that were hidden."""
+    one(page, ".columns summary").click()
+    for box in every(page, ".columns input"):
+        if not box.is_selected():
+            box.click()
+
+
 def press(page: Any, *keys: str) -> None:
     webdriver.ActionChains(page).send_keys(*keys).perform()
 
@@ -140,21 +150,29 @@ def test_a_script_from_elsewhere_does_not_run(browser: Any, tmp_path: Path) -> N
     assert "Content Security Policy" in browser.get_log("browser")[0]["message"]
 
 
-@pytest.mark.parametrize("column", ["model", "params", "top-1", "ratio to saevit_tiny"])
-def test_a_column_sorts_both_ways_with_unknown_values_last(page: Any, column: str) -> None:
-    place = HEADS.index(column)
-    values = [row[place] if column == "model" else row[place].split()[0] for row in TABLE.rows]
-    known = [i for i, text in enumerate(values) if text != NONE]
-    if column == "params":
-        numbers: list[Any] = [c.params or 0 for c in CANDIDATES]
-    else:
-        numbers = [value if column == "model" else float(value) if value != NONE else 0 for value in values]
-    unknown = [i for i, text in enumerate(values) if text == NONE]
-    for keys, reverse in ((Keys.ENTER, False), (Keys.SPACE, True)):
-        every(page, "thead button")[place].send_keys(keys)
-        assert order(page) == sorted(known, key=lambda i: numbers[i], reverse=reverse) + unknown
+@pytest.mark.parametrize("place", range(len(HEADS)))
+def test_a_column_sorts_both_ways_with_unknown_values_last(page: Any, place: int) -> None:
+    texts = [row[place] for row in TABLE.rows]
+    values = [row[place] if isinstance(row[place], float | int) else None for row in TABLE.values]
+    keys: list[Any] = [text if value is None else value for text, value in zip(texts, values, strict=True)]
+    is_number = TABLE.columns[place].side == "right"
+    known = [i for i, text in enumerate(texts) if text != NONE and not (is_number and values[i] is None)]
+    unknown = [i for i in range(len(texts)) if i not in known]
+    show_columns(page)
+    for key, reverse in ((Keys.ENTER, False), (Keys.SPACE, True)):
+        every(page, "thead button")[place].send_keys(key)
+        assert order(page) == sorted(known, key=lambda i: keys[i], reverse=reverse) + unknown
     states = [head.get_attribute("aria-sort") for head in every(page, "thead th")]
     assert [state for state in states if state] == ["descending"]
+
+
+def test_numbers_with_a_prefix_are_sorted_by_size(show: Callable[[str], Any]) -> None:
+    table = text_table(
+        "sizes", ["name", ">size"], [("a", "1.74 M"), ("b", "-"), ("c", "10.2 k"), ("d", "900")]
+    )
+    page = show(report_html(View(tables=(table,)), "saevit", ENVIRONMENT))
+    every(page, "thead button")[1].click()
+    assert order(page) == [3, 2, 0, 1]
 
 
 def test_the_filter_leaves_rows_with_all_words(show: Callable[[str], Any]) -> None:
@@ -184,7 +202,7 @@ def test_pointing_at_a_mark_shows_its_row_and_highlights_it(page: Any) -> None:
     point_at(page, mark(page, name))
     assert one(page, "#tip strong").text == name
     shown = {dt.text: dd.text for dt, dd in zip(every(page, "#tip dt"), every(page, "#tip dd"), strict=True)}
-    row = next(row for row in TABLE.rows if row[0] == name)
+    row = TABLE.rows[[values[0] for values in TABLE.values].index(name)]
     assert shown == {
         head: text for head, text in zip(HEADS, row, strict=True) if text != NONE and head != "model"
     }

@@ -73,6 +73,7 @@
 
   // ---- tables ----
 
+  const PREFIXES = { "": 1, k: 1e3, M: 1e6, G: 1e9, T: 1e12 };
   const collator = new Intl.Collator("en", { numeric: true });
 
   /** Sort by a column, or reverse its order if it is sorted already; unknown values and the sum stay last. */
@@ -81,11 +82,13 @@
     const sign = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
     for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
-    const last = (row) => (row.matches(".total") ? 2 : row.cells[head.cellIndex].matches(".none") ? 1 : 0);
     const value = (row) => {
       const cell = row.cells[head.cellIndex];
-      return Number(cell.dataset.value ?? cell.textContent.replaceAll(",", "").match(/^-?[\d.]+/)?.[0]);
+      const [, number, prefix] = cell.textContent.replaceAll(",", "").match(/^([-+]?[\d.]+) ?([kMGT]?)/) ?? [];
+      return Number(cell.dataset.value ?? number) * (cell.dataset.value ? 1 : PREFIXES[prefix]);
     };
+    const isUnknown = (row) => row.cells[head.cellIndex].matches(".none") || (head.matches(".side-r") && Number.isNaN(value(row)));
+    const last = (row) => (row.matches(".total") ? 2 : isUnknown(row) ? 1 : 0);
     const compare = (a, b) => {
       const [left, right] = [value(a), value(b)];
       if (!Number.isNaN(left) && !Number.isNaN(right)) return left - right;
