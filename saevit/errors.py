@@ -43,9 +43,13 @@ def name_and_line(error: BaseException) -> str:
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
-    """Return the end of an error line: the choices nearest to `word`; where none is near, all or a few."""
-    names = list(choices)
-    close = difflib.get_close_matches(word, names, n=3, cutoff=0.6)
+    """Return the end of an error line: the choices nearest to `word`; where none is near, all or a few.
+
+    The choices that begin with `word` are nearer than those that resemble it.
+    """
+    names = list(dict.fromkeys(choices))
+    longer = sorted((name for name in names if word and name.startswith(word)), key=len)
+    close = longer[:3] or difflib.get_close_matches(word, names, n=3, cutoff=0.6)
     if close:
         return "did you mean " + " or ".join(close) + "?"
     if len(names) > MOST_NAMED:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saevit.baselines import timm_models
-from saevit.baselines.adapters import split_prefix
+from saevit.baselines.adapters import NUM_CLASSES, LibraryModel, read_library_model
+from saevit.baselines.groups import name_model
 from saevit.count.cost import count_network, count_peak
 from saevit.count.model_costs import ModelCosts, count_traced, count_variant
 from saevit.errors import MeasureError, OptionError, SaevitError, SpecError, name_and_line
@@ -28,9 +29,30 @@ LARGEST_IMG_SIZE = 2**14
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
+def resolve_model(model: str | VariantSpec) -> VariantSpec | str:
+    """Return the variant that a text names, or the one text of another library's model.
+
+    `resnet18` becomes `timm:resnet18`. timm is imported only for a name that is neither a variant's nor
+    published, and birder never.
+
+    Raises:
+        SaevitError: the text names nothing (names the nearest), or a variant that cannot exist.
+    """
+    if not isinstance(model, str | VariantSpec):
+        raise OptionError(
+            f"an object of type {type(model).__name__} cannot be counted yet: give a variant (a SAEViT's is "
+            "network.spec), its text, timm:NAME or birder:NAME"
+        )
+    if isinstance(model, VariantSpec):
+        return model
+    if model.partition(":")[0].strip() in PRESETS:
+        return parse(model)
+    return name_model(model, PRESETS)
+
+
 def is_baseline(model: str | VariantSpec) -> bool:
-    """Return whether this is the text of another library's model."""
-    return isinstance(model, str) and split_prefix(model) is not None
+    """Return whether this is the text of another library's model, with its prefix."""
+    return isinstance(model, str) and read_library_model(model) is not None
 
 
 def count_model(
@@ -44,21 +66,18 @@ def count_model(
         SaevitError: a text that names nothing, a size out of range, a model that cannot be built or run.
     """
     check_img_size(img_size)
-    if not isinstance(model, str | VariantSpec):
-        raise OptionError(
-            f"an object of type {type(model).__name__} cannot be counted yet: give a variant (a SAEViT's is "
-            "network.spec), its text, timm:NAME or birder:NAME"
-        )
-    library = split_prefix(model) if isinstance(model, str) else None
-    if not library:
-        return count_variant(model if isinstance(model, VariantSpec) else parse(model), img_size), {}
+    named = resolve_model(model)
+    if isinstance(named, VariantSpec):
+        return count_variant(named, img_size), {}
     from saevit.count.torch_counter import count_torch
 
-    adapter, name = library
-    network = adapter.build_for_inference(name, img_size)
+    library = read_library_model(named)
+    assert library
+    adapter, name, num_classes = library
+    network = adapter.build_for_inference(name, img_size, num_classes=num_classes)
     try:
         count = count_torch(network, (1, 3, *img_size))
-        costs = count_traced(str(model), adapter.describe_source(), network, img_size, count)
+        costs = count_traced(named, adapter.describe_source(num_classes), network, img_size, count)
         return costs, {"torch": count}
     except SaevitError:
         raise
@@ -106,14 +125,14 @@ def load_network(
     from saevit.checkpoint import read_checkpoint
 
     file = read_checkpoint(checkpoint) if isinstance(checkpoint, Path) else checkpoint
-    name = model if model is not None else find_model_name(file)
+    name = find_model_name(file) if model is None else resolve_model(model)
     said = file.about if file else None
     size = img_size or (said.img_size if said else IMG_SIZE)
     if file is None:
         check_memory(name, size)
         network = build_network(name, size)
         return LoadedNetwork(model=network, about=read_about(network, name, size), is_random=True)
-    same = said if said and said.model == str(name) else None
+    same = said if said and said.model == drop_classes(name) else None
     classes, channels = (same.num_classes, same.in_chans) if same else (find_classes(file, name), None)
     network, note = build_trained(name, file, size, num_classes=classes, in_chans=channels)
     about = read_about(network, name, size)
@@ -137,8 +156,9 @@ def find_model_name(file: "Checkpoint | None") -> str:
         fits = f", such as {near}, which fits" if (near := find_preset(file)) else ""
         raise OptionError(f"{file.label} does not say which network it is of: name it too{fits}")
     try:
-        if not read_spec(file.model):
-            timm_models.check_model(file.model.removeprefix(timm_models.PREFIX))
+        named = resolve_model(file.model)
+        if isinstance(named, str):
+            timm_models.check_model(read_timm_model(named).name)
     except (SpecError, OptionError) as error:
         raise OptionError(f"{file.label} names a network that does not exist: {error}") from error
     return file.model
@@ -205,9 +225,20 @@ def list_weights(build: "Callable[[], nn.Module]") -> "dict[str, Tensor]":
 
 def read_spec(model: VariantSpec | str) -> VariantSpec | None:
     """Return a variant; None: it is a model of timm."""
-    if isinstance(model, VariantSpec):
-        return model
-    return None if model.startswith(timm_models.PREFIX) else parse(model)
+    named = resolve_model(model)
+    return named if isinstance(named, VariantSpec) else None
+
+
+def read_timm_model(model: str) -> LibraryModel:
+    """Read the text of a model of timm.
+
+    Raises:
+        OptionError: it is a model of another library.
+    """
+    library = read_library_model(model)
+    if library is None or library.adapter.PREFIX != timm_models.PREFIX:
+        raise OptionError(f"{model} cannot be used here: name a variant or a timm model")
+    return library
 
 
 def find_preset(file: "Checkpoint") -> str:
@@ -225,10 +256,14 @@ def find_preset(file: "Checkpoint") -> str:
 
 
 def find_classes(file: "Checkpoint", model: VariantSpec | str) -> int | None:
-    """Return the number of classes that weights of a model of timm have; None: that is not known."""
+    """Return the number of classes that weights of a model of timm have.
+
+    None: that is not known, or the text of the model has another number.
+    """
     import torch
 
-    if read_spec(model):
+    named = resolve_model(model)
+    if isinstance(named, VariantSpec) or read_timm_model(named).num_classes != NUM_CLASSES:
         return None
     with torch.device("meta"):
         network: Any = build_network(model, IMG_SIZE)
@@ -274,9 +309,12 @@ def build_network(
     given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
     if spec := read_spec(model):
         return build(replace(spec, **given), seed=seed)
+    library = read_timm_model(str(resolve_model(model)))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return timm_models.build_trainable(str(model).removeprefix(timm_models.PREFIX), img_size, **given)
+        return timm_models.build_trainable(
+            library.name, img_size, **{"num_classes": library.num_classes, **given}
+        )
 
 
 def read_about(network: "nn.Module", model: VariantSpec | str, img_size: tuple[int, int]) -> "About":
@@ -295,13 +333,19 @@ def read_about(network: "nn.Module", model: VariantSpec | str, img_size: tuple[i
     else:
         timm_model: Any = network  # any class of timm's
         config = timm_model.pretrained_cfg
-        text, num_classes = str(model), timm_model.num_classes
+        text, num_classes = drop_classes(resolve_model(model)), timm_model.num_classes
         mean, std = tuple(config["mean"]), tuple(config["std"])
     if len(mean) != in_chans:  # of colours, and the network takes other channels
         mean, std = ((sum(values) / len(values),) * in_chans for values in (mean, std))
     return About(
         model=text, num_classes=num_classes, img_size=img_size, mean=mean, std=std, in_chans=in_chans
     )
+
+
+def drop_classes(model: VariantSpec | str) -> str:
+    """Return the text of a model, that of another library's without its classes, which stand beside it."""
+    library = read_library_model(model) if isinstance(model, str) else None
+    return str(library._replace(num_classes=NUM_CLASSES)) if library else str(model)
 
 
 def convert_for_inference(network: "nn.Module") -> "nn.Module":

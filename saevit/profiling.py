@@ -13,7 +13,7 @@ from saevit.errors import MemoryLimitError, OptionError, nearest
 from saevit.machine import check_fits, free_memory
 from saevit.measure.progress import NextStep, Tell
 from saevit.measure.timing import TimingOptions, builder_of, list_conditions, time_models
-from saevit.models import count_model, is_baseline
+from saevit.models import count_model, is_baseline, resolve_model
 from saevit.runs.record import BYTES, Conditions, Dtype, Record, utc_now
 from saevit.runs.run import Run
 from saevit.runs.statistics import median
@@ -95,6 +95,27 @@ class Profile:
         return row.median_seconds / self.sum_of_medians if row.seconds else 0.0
 
     @property
+    def latency(self) -> float | None:
+        """The median of the first timing that worked, in seconds per batch."""
+        first = self.run.reference if self.run else None
+        return median(first.samples) if first and first.samples else None
+
+    @property
+    def breakdown_scale(self) -> float:
+        """The measured latency relative to the sum of the breakdown; 1 if they are not of the same runtime.
+
+        The breakdown is measured in eager mode, after the latency, with a clock around each module.
+        """
+        first = self.run.reference if self.run else None
+        if not self.latency or not self.sum_of_medians or not first or first.conditions.runtime != "eager":
+            return 1.0
+        return self.latency / self.sum_of_medians
+
+    def seconds_of(self, row: ProfileRow) -> float:
+        """Return the time of a row in one batch: its share of the measured latency."""
+        return row.median_seconds * self.breakdown_scale
+
+    @property
     def agreed(self) -> bool:
         """Do all counters that could count agree?"""
         return all(line.agrees is not False for line in self.receipt)
@@ -114,7 +135,7 @@ def profile(
     """Count a model exactly and, with timing options, time it.
 
     Args:
-        model: a variant or its text, `timm:NAME` or `birder:NAME`.
+        model: a variant or its text, a name of timm (`timm:` is optional), or `birder:NAME`.
         img_size: (H, W) in pixels, 32 or more.
         dtype: precision of weights and activations; MACs do not depend on it.
         counters: of `receipt.COUNTERS`; None is all that apply.
@@ -126,6 +147,7 @@ def profile(
     Raises:
         SaevitError: a model that cannot be counted, built or timed, in one line.
     """
+    model = resolve_model(model)
     names = _choose_counters(counters, receipt.TRACING if is_baseline(model) else receipt.COUNTERS)
     on_progress(NextStep(text=f"building and counting {model}"))
     counted, counts = count_model(model, img_size)

@@ -13,7 +13,7 @@ import typer.main
 from typer.core import TyperCommand
 
 from saevit import __version__
-from saevit.errors import OptionError, SaevitError
+from saevit.errors import OptionError, SaevitError, nearest
 from saevit.files import expand
 from saevit.text import abbreviated
 from saevit_cli import display, terminal
@@ -246,6 +246,9 @@ def explain(error: BaseException, arguments: Sequence[str]) -> int:
         return complain(str(error))
     if type(error) is typer.BadParameter and error.param:  # from the parser of an option
         name = error.param.opts[0] if error.param.param_type_name == "option" else error.param.metavar
+        if choices := getattr(getattr(error.param, "type_descriptor", None), "choices", None):
+            word = error.message.partition("'")[2].partition("'")[0]
+            return complain(f"{name} {word!r} is not available: {nearest(word, choices)}")
         return complain(f"{name} {error.message.removeprefix('Value error, ')}")
     if isinstance(error, typer.TyperException):
         return complain(error.format_message() if hasattr(error, "format_message") else str(error))

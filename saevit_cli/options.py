@@ -57,16 +57,18 @@ argument = partial(typer.Argument, autocompletion=complete_variant, show_default
 Model = Annotated[
     str,
     typer.Argument(
-        metavar="[VARIANT|timm:NAME|birder:NAME]",
-        help="Preset, PRESET:key=value,... (see `saevit list`), or any timm or birder model.",
+        metavar="[MODEL]",
+        help="Preset, PRESET:key=value,... (see `saevit list`), any timm model such as resnet18, or "
+        "birder:NAME.",
         autocompletion=complete_variant,
     ),
 ]
 CheckpointModel = Annotated[
     str | None,
     argument(
-        metavar="[VARIANT|timm:NAME]",
-        help="Preset, PRESET:key=value,... or timm model; the default is the model that --checkpoint names.",
+        metavar="[MODEL]",
+        help="Preset, PRESET:key=value,... or timm model such as resnet18; the default is the model that "
+        "--checkpoint names.",
     ),
 ]
 Checkpoint = Annotated[
@@ -84,8 +86,17 @@ Rates = Annotated[
         "--sparsity",
         parser=readers.read_rates,
         metavar="R,R,R,R",
-        help="Sampling rate r of each stage, or one for all stages; attention keeps one token per r x r "
-        "window.",
+        help="Sampling rate r of each stage, or one for all: attention keeps one token of each r x r "
+        "window. --sparsity means the same.",
+    ),
+]
+Classes = Annotated[
+    int | None,
+    of_model(
+        "--classes",
+        parser=readers.count_reader(least=0, most=readers.MOST_CLASSES),
+        metavar="N",
+        help="Number of classes of the model, 1000 by default; 0 leaves the classifier out.",
     ),
 ]
 Set = Annotated[

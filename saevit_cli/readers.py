@@ -5,21 +5,22 @@ defaults to a parser too, which need not be text.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from saevit.baselines.adapters import split_prefix
+from saevit.baselines.adapters import read_library_model
 from saevit.errors import OptionError
 from saevit.machine import most_threads
 from saevit.text import abbreviated, read_number, read_whole
-from saevit.variant import VariantSpec, parse, read_pairs, set_values
+from saevit.variant import KEYS, VariantSpec, read_pairs, set_values
 
 if TYPE_CHECKING:
     from saevit.checkpoint import Checkpoint
 
 MOST = 10**6  # the largest count, unless a reader says otherwise
 MOST_PROCESSES = 256
+MOST_CLASSES = int(KEYS["classes"].high)
 LONGEST_STEM = 100  # characters of a file name
 
 
@@ -100,23 +101,39 @@ def read_model(
     depth: str | None = None,
     rates: str | None = None,
     settings: list[str] | None = None,
+    classes: int | None = None,
 ) -> VariantSpec | str:
-    """Return the variant with the keys of the options set, or the text of another kind of model unchanged."""
-    given = {"width": width, "depth": depth, "rates": rates}
-    values = {key: value for key, value in given.items() if value is not None}
+    """Return the variant with the keys of the options set, or the one text of another library's model.
+
+    Such a model has only the key `classes`.
+    """
+    from saevit.models import resolve_model
+
+    given = {"classes": classes, "width": width, "depth": depth, "rates": rates}
+    values = {key: str(value) for key, value in given.items() if value is not None}
     for key, value in read_pairs(settings or []).items():
         if key in values:
             raise OptionError(
                 f"{key!r} is given as an option ({values[key]}) and by --set ({value}): keep one"
             )
         values[key] = value
-    if split_prefix(model):
-        if values:
-            raise OptionError(
-                f"{', '.join(values)} cannot be set on {model}: they are keys of SAEViT variants"
-            )
+    named = resolve_model(model)
+    if isinstance(named, VariantSpec):
+        return set_values(named, values)
+    return add_keys(named, values)
+
+
+def add_keys(model: str, values: Mapping[str, str]) -> str:
+    """Return the text of another library's model with keys of a variant, of which it takes only `classes`."""
+    if others := [key for key in values if key != "classes"]:
+        raise OptionError(
+            f"{', '.join(others)} cannot be set on {model}: only SAEViT variants have such keys"
+        )
+    if not values:
         return model
-    return set_values(parse(model), values)
+    if "classes=" in model:
+        raise OptionError(f"the number of classes is given in {model} and as an option: keep one")
+    return str(read_library_model(f"{model}:classes={values['classes']}"))
 
 
 def read_network(
@@ -125,17 +142,19 @@ def read_network(
     depth: str | None,
     rates: str | None,
     settings: list[str] | None,
+    classes: int | None = None,
     *,
     checkpoint: Path | None,
-    default: str,
+    default: str | None = None,
 ) -> VariantSpec | str | None:
     """Return the model of a command that reads weights; None is the model that the checkpoint names."""
-    if model is not None or checkpoint is None:
-        return read_model(model or default, width, depth, rates, settings)
-    if width or depth or rates or settings:
+    name = model or (None if checkpoint else default)
+    if name is not None:
+        return read_model(name, width, depth, rates, settings, classes)
+    if checkpoint and (width or depth or rates or settings or classes is not None):
         raise OptionError(
-            f"--checkpoint {checkpoint} holds the weights of one network: name its variant too, or leave "
-            "--width, --depth, --rates and --set out"
+            f"--checkpoint {checkpoint} holds the weights of one network: name its model too, or leave "
+            "--width, --depth, --rates, --classes and --set out"
         )
     return None
 

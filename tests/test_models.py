@@ -1,6 +1,7 @@
 """From text to a counted model, and to a network with weights that name it."""
 
 import hashlib
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from saevit.models import (
     is_baseline,
     load_network,
     read_about,
+    resolve_model,
 )
 from saevit.profiling import profile
 from saevit.variant import PRESETS, VariantSpec, parse
@@ -133,9 +135,9 @@ def test_the_hash_is_of_the_bytes_that_were_loaded(tmp_path: Path) -> None:
         ),
         (
             "saevit_pica",
-            "names a network that does not exist: 'saevit_pica' is not a preset: did you mean saevit_pico",
+            "names a network that does not exist: 'saevit_pica' is not a model: did you mean saevit_pico",
         ),
-        ("birder:edgevit_xs", "names a network that does not exist: 'birder' is not a preset"),
+        ("birder:edgevit_xs", "names a network that does not exist: birder:edgevit_xs cannot be used here"),
         (f"{TEXT},classes=9", "is of another network: 2 of another shape, first head.fc.weight"),
     ],
 )
@@ -237,8 +239,8 @@ class NeedsMoreThan64(nn.Module):
 def test_what_cannot_be_counted_is_one_line(
     network: nn.Module, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ADAPTERS[prefix], "build_for_inference", lambda name, img_size: network)
-    monkeypatch.setattr(ADAPTERS[prefix], "describe_source", lambda: "made up")
+    monkeypatch.setattr(ADAPTERS[prefix], "build_for_inference", lambda name, img_size, **_: network)
+    monkeypatch.setattr(ADAPTERS[prefix], "describe_source", lambda num_classes: "made up")
     with pytest.raises(MeasureError, match=f"{prefix}odd cannot be counted at 64 x 48 px: ") as caught:
         count_model(f"{prefix}odd", (64, 48))
     assert "\n" not in str(caught.value)
@@ -267,3 +269,43 @@ def test_an_object_that_names_no_model_is_one_line(model: Any) -> None:
 )
 def test_baselines_are_other_libraries_models(model: str | VariantSpec, answer: bool) -> None:
     assert is_baseline(model) is answer
+
+
+@pytest.mark.parametrize(
+    ("text", "resolved"),
+    [
+        (" saevit_tiny:classes=10 ", parse("saevit_tiny:classes=10")),
+        ("resnet18", "timm:resnet18"),
+        ("resnet18.tv_in1k", "timm:resnet18.tv_in1k"),
+        ("resnet18:classes=10", "timm:resnet18:classes=10"),
+        ("timm:resnet18:classes=1000", "timm:resnet18"),
+        ("birder:edgevit_xs", "birder:edgevit_xs"),
+    ],
+)
+def test_a_text_resolves_to_one_form_and_needs_no_library(
+    text: str, resolved: str | VariantSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for adapter in ADAPTERS.values():
+        monkeypatch.delattr(adapter, "need")
+    assert resolve_model(text) == resolved
+    assert resolve_model(str(resolved)) == resolved
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("swin_tiny", "'swin_tiny' is not a model: did you mean swin_tiny_patch4_window7_224?"),
+        ("resnet18:width=2", "width is a key of SAEViT variants"),
+        ("saevit_claim_0.8g", "saevit_claim_0.8g has published figures, and no network here"),
+        ("mobile", "'mobile' is not a model: did you mean mobile"),
+    ],
+)
+def test_a_text_that_names_no_network_is_refused(text: str, message: str) -> None:
+    with pytest.raises(OptionError, match=re.escape(message)):
+        resolve_model(text)
+
+
+def test_a_bare_name_of_timm_builds_its_network() -> None:
+    network = load_network("resnet18:classes=3", None, (64, 64))
+    assert (network.about.model, network.about.num_classes) == ("timm:resnet18", 3)
+    assert network.model(torch.zeros(1, 3, 64, 64)).shape == (1, 3)

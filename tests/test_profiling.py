@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saevit.errors import MemoryLimitError, OptionError, SpecError
+from saevit.errors import MemoryLimitError, OptionError
 from saevit.measure.timing import TimingOptions
 from saevit.profiling import Profile, profile
 from saevit.report.views.profile import tabulate_profile
@@ -156,7 +156,7 @@ def test_ratio_of_a_variant_to_itself_contains_one() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"model": "saevit_tny"}, SpecError, "did you mean saevit_tiny"),
+        ({"model": "saevit_tny"}, OptionError, "did you mean saevit_tiny"),
         ({"img_size": (16, 16)}, OptionError, "img_size 16x16: 16 px is out of range, nearest is 32"),
         ({"img_size": (224, 99999)}, OptionError, "99999 px is out of range, nearest is 16384"),
         ({"counters": ["flops"]}, OptionError, "counter 'flops' is not known: choose from analytic, torch"),

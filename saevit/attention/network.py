@@ -10,7 +10,6 @@ from saevit.attention.capture import Recording, capture
 from saevit.attention.effective import Layer
 from saevit.attention.findings import Photo
 from saevit.attention.photo import make_input
-from saevit.baselines import timm_models
 from saevit.checkpoint import About, Checkpoint
 from saevit.count.peak import trace_peak
 from saevit.errors import MeasureError, OptionError
@@ -41,7 +40,7 @@ def open_network(
     img_size: tuple[int, int] | None,
     checkpoint: Checkpoint | None = None,
 ) -> Network:
-    """Build a variant or `timm:NAME`, with the weights of a file or random ones (seed 0).
+    """Build a variant or a model of timm, with the weights of a file or random ones (seed 0).
 
     Without a model it is the model that the checkpoint names, and without an input size (H, W) it is the size
     of training.
@@ -49,8 +48,6 @@ def open_network(
     Raises:
         SaevitError: the network cannot be built or does not fit in memory, or the weights do not fit it.
     """
-    if isinstance(model, str) and not model.startswith(timm_models.PREFIX):
-        raise OptionError(f"{model}: attention can be shown for SAEViT variants and timm models only")
     built = load_network(model, checkpoint, img_size)
     about = replace(built.about, img_size=img_size or built.about.img_size)
     if about.in_chans not in (1, 3):

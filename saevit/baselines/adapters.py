@@ -1,9 +1,11 @@
 """Other libraries' networks as MODEL texts, `PREFIX` and a name: one adapter for each library."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from saevit.baselines import birder_models, timm_models
+from saevit.errors import OptionError
+from saevit.variant import KEYS, read_pairs
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,21 +26,50 @@ class Adapter(Protocol):
     def name_architecture(self, name: str) -> str:
         """Return a name without what only chooses weights."""
 
-    def build_for_inference(self, name: str, img_size: tuple[int, int]) -> "nn.Module":
-        """Return the network in eval mode, with random weights and 1000 classes."""
+    def build_for_inference(
+        self, name: str, img_size: tuple[int, int], *, num_classes: int = 1000
+    ) -> "nn.Module":
+        """Return the network in eval mode, with random weights."""
 
-    def describe_source(self) -> str:
+    def describe_source(self, num_classes: int = 1000) -> str:
         """Return one line on what these models are."""
 
 
+NUM_CLASSES = 1000  # unless the text says otherwise
 ADAPTERS: dict[str, Adapter] = {module.PREFIX: module for module in (timm_models, birder_models)}
 
 
-def split_prefix(model: str) -> tuple[Adapter, str] | None:
-    """Return the adapter and the name of a text such as `timm:resnet18`; None: it is of no library."""
-    library, colon, name = model.partition(":")
+class LibraryModel(NamedTuple):
+    """A model of another library; as text `PREFIX` and its name, and `:classes=N` if these are not 1000."""
+
+    adapter: Adapter
+    name: str
+    num_classes: int = NUM_CLASSES
+
+    def __str__(self) -> str:
+        classes = "" if self.num_classes == NUM_CLASSES else f":classes={self.num_classes}"
+        return f"{self.adapter.PREFIX}{self.name}{classes}"
+
+
+def read_library_model(text: str) -> LibraryModel | None:
+    """Read a text such as `timm:resnet18` or `timm:resnet18:classes=10`; None: it has no library's prefix.
+
+    Raises:
+        SaevitError: keys behind the name other than `classes`, or a number of classes that cannot be.
+    """
+    library, colon, rest = text.strip().partition(":")
     adapter = ADAPTERS.get(library + colon)
-    return (adapter, name) if adapter else None
+    if adapter is None:
+        return None
+    name, colon, keys = rest.partition(":")
+    values = read_pairs(keys.split(",")) if colon else {}
+    if others := values.keys() - {"classes"}:
+        raise OptionError(
+            f"{text}: {min(others)} is a key of SAEViT variants; other models take only classes"
+        )
+    classes = KEYS["classes"]
+    number = classes.check(classes.read("classes", values["classes"])) if values else NUM_CLASSES
+    return LibraryModel(adapter, name.strip(), number)
 
 
 def map_same_networks(models: Sequence[str]) -> dict[str, str]:
@@ -54,7 +85,6 @@ def map_same_networks(models: Sequence[str]) -> dict[str, str]:
 
 def name_network(model: str) -> str:
     """Return the text of a network without what only chooses weights."""
-    if library := split_prefix(model):
-        adapter, name = library
-        return adapter.PREFIX + adapter.name_architecture(name)
+    if library := read_library_model(model):
+        return str(library._replace(name=library.adapter.name_architecture(library.name)))
     return model

@@ -36,7 +36,9 @@ def is_installed() -> bool:
     return find_spec("birder") is not None
 
 
-def build_for_inference(name: str, img_size: tuple[int, int]) -> "nn.Module":
+def build_for_inference(
+    name: str, img_size: tuple[int, int], *, num_classes: int = NUM_CLASSES
+) -> "nn.Module":
     """Return a birder model in eval mode, re-parameterised where its family has that; nothing is downloaded.
 
     It is built for `img_size` (H, W).
@@ -49,7 +51,7 @@ def build_for_inference(name: str, img_size: tuple[int, int]) -> "nn.Module":
     check_model(name)
     try:
         with hold_back_logs():
-            model = build_trainable(name, img_size)
+            model = build_trainable(name, img_size, num_classes)
             if hasattr(model, "reparameterize_model"):
                 model.reparameterize_model()
             network: nn.Module = model
@@ -59,9 +61,9 @@ def build_for_inference(name: str, img_size: tuple[int, int]) -> "nn.Module":
         raise MeasureError(f"birder cannot build {name!r} for {size}: {first_line(error)}") from error
 
 
-def build_trainable(name: str, img_size: tuple[int, int]) -> Any:
+def build_trainable(name: str, img_size: tuple[int, int], num_classes: int = NUM_CLASSES) -> Any:
     """Return a birder model in eval mode as it is trained."""
-    return load_registry().net_factory(name, NUM_CLASSES, size=img_size).eval()
+    return load_registry().net_factory(name, num_classes, size=img_size).eval()
 
 
 def load_registry() -> Any:
@@ -117,9 +119,9 @@ def hold_back_logs() -> Iterator[None]:
         logging.disable(disabled)
 
 
-def describe_source() -> str:
+def describe_source(num_classes: int = NUM_CLASSES) -> str:
     """Return one line on what these models are."""
     return (
         f"birder {metadata.version('birder')}, its own implementation, random weights, "
-        f"{NUM_CLASSES} classes, re-parameterised where the family has that"
+        f"{num_classes} classes, re-parameterised where the family has that"
     )

@@ -18,10 +18,13 @@ from fnmatch import fnmatchcase
 from math import inf, nextafter
 from typing import NamedTuple
 
-from saevit.baselines.adapters import ADAPTERS, Adapter, split_prefix
-from saevit.baselines.published import Published, find_row, index_rows, load_rows
+from saevit.baselines import birder_models, timm_models
+from saevit.baselines.adapters import LibraryModel, read_library_model
+from saevit.baselines.published import Published, find_row, load_rows
 from saevit.errors import OptionError, nearest
 
+OURS = "saevit"  # how the name of each preset begins
+LONGEST = 60  # characters of a name in an error
 BAND = 0.25  # of a class's budget, either way
 MOBILE_GMACS = 0.6
 
@@ -76,23 +79,24 @@ def list_group(name: str) -> tuple[str, ...]:
 def expand_model(text: str, presets: Collection[str]) -> tuple[str, ...]:
     """Return the models that one MODEL argument names.
 
-    | text | subjects |
+    | text | models |
     | --- | --- |
     | `PRESET[:key=value,...]` | itself; `parse` checks the keys |
     | a group's name | its models |
-    | `timm:NAME[.TAG]` | itself, once timm knows it |
-    | `birder:NAME` | itself, once birder knows it |
-    | `timm:GLOB`, `birder:GLOB` (`*`, `?`, `[...]`) | the models of such names, sorted; these have no tags |
     | a published model's id, or its timm name alone (`published.find_row`) | `timm:ID` |
     | a published model that birder has, where birder is installed | `birder:NAME` |
     | any other published model | its id: it has figures, and cannot be built |
+    | `[timm:]NAME[.TAG]`, `birder:NAME`, each with or without `:classes=N` | itself, with its prefix |
+    | `[timm:]PATTERN`, `birder:PATTERN` (`*`, `?`, `[...]`) | the models of such names, without tags |
+
+    A pattern without a prefix finds presets too.
 
     Args:
         text: the argument.
         presets: names of the SAEViT variants.
 
     Raises:
-        OptionError: it is none of these; names the nearest.
+        SaevitError: it is none of these (names the nearest), or has a key that such a model does not have.
         MissingPackageError: the library is needed to look a name up, and is not there.
     """
     text = text.strip()
@@ -100,37 +104,84 @@ def expand_model(text: str, presets: Collection[str]) -> tuple[str, ...]:
         return (text,)
     if text in GROUPS:
         return tuple(row.subject for name in list_group(text) if (row := find_row(name)))
+    library = read_library_model(text)
     if row := find_row(text):
-        return (text if split_prefix(text) else row.subject,)
-    if library := split_prefix(text):
-        return match_names(*library)
-    raise describe_unknown(text, presets)
+        return (text if library else row.subject,)
+    if set(text) & set("*?["):
+        pattern = library or read_library_model(timm_models.PREFIX + text)
+        assert pattern
+        ours = [] if library else [name for name in presets if fnmatchcase(name, text)]
+        return (*ours, *match_names(pattern, is_needed=not ours))
+    if library:
+        check_library_model(library)
+        return (str(library),)
+    return (name_model(text, [*presets, *GROUPS]),)
 
 
-def match_names(adapter: Adapter, pattern: str) -> tuple[str, ...]:
-    """Return the subjects of a library's name or glob."""
-    prefix = adapter.PREFIX
-    if not pattern:
-        examples = " or ".join(prefix + example for example in adapter.EXAMPLES)
-        raise OptionError(f"{prefix} names no model: for example {examples}")
-    if not set(pattern) & set("*?["):
-        adapter.check_model(pattern)
-        return (prefix + pattern,)
+def match_names(pattern: LibraryModel, *, is_needed: bool) -> tuple[str, ...]:
+    """Return the models of a library whose names match a pattern, sorted.
+
+    Raises:
+        OptionError: there are none, and one is needed.
+    """
+    adapter, glob, _ = pattern
     names = adapter.list_names()
-    if found := [name for name in names if fnmatchcase(name, pattern)]:
-        return tuple(prefix + name for name in found)
+    found = [name for name in names if fnmatchcase(name, glob)]
+    if found or not is_needed:
+        return tuple(str(pattern._replace(name=name)) for name in found)
     families = {name.partition("_")[0] for name in names}
-    close = get_close_matches(pattern.partition("_")[0], families, cutoff=0)
-    globs = " or ".join(f"{prefix}{family}*" for family in close)
-    raise OptionError(f"{prefix}{pattern} matches no {prefix.removesuffix(':')} model: nearest are {globs}")
+    close = get_close_matches(glob.partition("_")[0], families, cutoff=0)
+    globs = " or ".join(f"{adapter.PREFIX}{family}*" for family in close)
+    library = adapter.PREFIX.removesuffix(":")
+    raise OptionError(f"{adapter.PREFIX}{glob} matches no {library} model: nearest are {globs}")
 
 
-def describe_unknown(text: str, presets: Collection[str]) -> OptionError:
-    """Return the error for a text that names nothing."""
-    problem = f"{text or 'empty text'!r} is no variant, group or published model"
-    others = " or ".join(f"{prefix}NAME" for prefix in ADAPTERS)
-    close = get_close_matches(text.partition(":")[0], [*presets, *GROUPS, *index_rows()])
-    if close:
-        return OptionError(f"{problem} (others: {others}): did you mean {' or '.join(close)}?")
-    choices = f"a variant of {', '.join(presets)}, a group ({', '.join(GROUPS)}), a published model"
-    return OptionError(f"{problem}: choose {choices}, or {others}")
+def check_library_model(model: LibraryModel) -> None:
+    """Refuse a model that its library does not know."""
+    adapter, name, _ = model
+    if not name:
+        examples = " or ".join(adapter.PREFIX + example for example in adapter.EXAMPLES)
+        raise OptionError(f"{adapter.PREFIX} names no model: for example {examples}")
+    adapter.check_model(name)
+
+
+def name_model(text: str, others: Collection[str]) -> str:
+    """Return the one text of a model that another library builds: `resnet18` is `timm:resnet18`.
+
+    A text that has a prefix is not looked up. timm is imported only for a name without published figures.
+
+    Args:
+        text: a name with or without the prefix `timm:`, and `:classes=N` behind it or not.
+        others: names that mean something else and are offered where nothing has this name.
+
+    Raises:
+        OptionError: nothing has this name, or it has only published figures.
+    """
+    text = text.strip()
+    if library := read_library_model(text):
+        return str(library)
+    name, colon, keys = text.partition(":")
+    row = find_row(name)
+    if row and not row.timm_name:
+        if row.subject == row.model_id:
+            install = f"pip install 'saevit[{birder_models.EXTRA}]' brings one" if row.birder_name else "none"
+            raise OptionError(f"{name} has published figures, and no network here: {install}")
+        return str(read_library_model(row.subject + colon + keys))
+    is_of_timm = row or (name and not name.startswith(OURS) and timm_models.has_model(name))
+    if not is_of_timm:
+        raise describe_unknown(name, others)
+    library = read_library_model(timm_models.PREFIX + text)
+    assert library
+    if not row:
+        check_library_model(library)
+    return str(library)
+
+
+def describe_unknown(name: str, others: Collection[str]) -> OptionError:
+    """Return the error for a name that nothing has; timm's names are not looked up for one of ours."""
+    if not name:
+        return OptionError("a model's name is empty: for example saevit_tiny or resnet18")
+    published = [row.model_id.partition(".")[0] if row.timm_name else row.model_id for row in load_rows()]
+    of_timm = [] if name.startswith(OURS) else timm_models.list_names()
+    shown = name if len(name) <= LONGEST else f"{name[:LONGEST]}..."
+    return OptionError(f"{shown!r} is not a model: {nearest(name, [*others, *published, *of_timm])}")

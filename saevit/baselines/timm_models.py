@@ -17,7 +17,9 @@ NUM_CLASSES = 1000  # some timm names default to a head of 21,841 classes
 CHOSEN_BY_TAG = ("deepseek_vit_", "qwen3_vit_")  # in timm 1.0.31 the tag sets their projector's width
 
 
-def build_for_inference(name: str, img_size: tuple[int, int]) -> "nn.Module":
+def build_for_inference(
+    name: str, img_size: tuple[int, int], *, num_classes: int = NUM_CLASSES
+) -> "nn.Module":
     """Return a timm model in eval mode, re-parameterised where its family has that; nothing is downloaded.
 
     A model of fixed size is built for `img_size` (H, W); others take any.
@@ -26,7 +28,7 @@ def build_for_inference(name: str, img_size: tuple[int, int]) -> "nn.Module":
         OptionError: timm has no such model (names the nearest).
         MeasureError: timm cannot build it, in one line.
     """
-    return merge_branches(build_trainable(name, img_size))
+    return merge_branches(build_trainable(name, img_size, num_classes=num_classes))
 
 
 def build_trainable(
@@ -87,6 +89,12 @@ def list_names() -> list[str]:
     return sorted(need("timm").list_models())
 
 
+def has_model(name: str) -> bool:
+    """Return whether timm has a model of this name, with any tag or none."""
+    found: bool = need("timm").is_model(name.partition(".")[0])
+    return found
+
+
 def check_model(name: str) -> None:
     """Refuse a name or tag that timm does not know."""
     timm = need("timm")
@@ -107,9 +115,9 @@ def name_architecture(name: str) -> str:
     return name if name.startswith(CHOSEN_BY_TAG) else name.partition(".")[0]
 
 
-def describe_source() -> str:
+def describe_source(num_classes: int = NUM_CLASSES) -> str:
     """Return one line on what these models are."""
     return (
-        f"timm {need('timm').__version__}, random weights, {NUM_CLASSES} classes, "
+        f"timm {need('timm').__version__}, random weights, {num_classes} classes, "
         "re-parameterised where the family has that"
     )

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from saevit.baselines import groups
-from saevit.baselines.adapters import map_same_networks
+from saevit.baselines.adapters import map_same_networks, name_network
 from saevit.comparing.candidates import (
     add_counts,
     candidate_of,
@@ -67,7 +67,8 @@ def compare(
     A model that cannot be built or run becomes a candidate with its reason; the others finish.
 
     Args:
-        models: variants' texts, `timm:NAME`, `birder:NAME`; several trainings of one network share its times.
+        models: variants, timm models, `birder:NAME`, groups and patterns, as in the command; several
+            trainings of one network share its times.
         reference: the model that ratios are relative to; None is the first.
         img_size: (H, W), the same for all.
         timing: None times nothing.
@@ -80,9 +81,10 @@ def compare(
     check_img_size(img_size)
     if not models:
         raise OptionError("no models: name at least one, such as saevit_tiny")
-    if reference is not None and reference not in models:
-        raise OptionError(f"reference {reference!r} is not compared: {nearest(reference, models)}")
-    first, *texts = [normalize(model) for model in (reference or models[0], *models)]
+    texts = [text for model in models for text in _expand(model)]
+    first = _expand(reference)[0] if reference else texts[0]
+    if first not in texts:
+        raise OptionError(f"reference {reference!r} is not compared: {nearest(first, texts)}")
     candidates = list_candidates(texts, first, img_size)
     networks = sorted((c.model for c in candidates if c.has_network), key=lambda model: model != first)
     counted = {model: _count(model, img_size, on_progress) for model in networks}
@@ -93,6 +95,14 @@ def compare(
         candidates = [replace(c, failure=reasons.get(c.network, c.failure)) for c in candidates]
         run = _time(pairs, candidates, timing, on_progress, writer, measured) if pairs else None
     return join_run(candidates, run, first, img_size, dtype, measured)
+
+
+def _expand(model: str) -> list[str]:
+    """Return the models that a text stands for; a text that names nothing is itself, and its row says why."""
+    try:
+        return resolve_models([model])
+    except SaevitError:
+        return [model]
 
 
 def _count(model: str, img_size: tuple[int, int], on_progress: Tell) -> ModelCosts | str:
@@ -168,9 +178,8 @@ def comparison_of(
         for label in dict.fromkeys([*counted, *subjects, *run.failures])
         if label in subjects or label not in names
     ]
-    for name in [*models, *([reference] if reference else [])]:
-        if name not in labels:
-            raise OptionError(f"{name!r} is not in the run {run.path.stem}: {nearest(name, labels)}")
+    models = [_find_label(run, name, labels) for name in models]
+    reference = reference and _find_label(run, reference, labels)
     same = map_same_networks([*subjects, *labels]) | {label: label for label in subjects}
     conditions = run.timed[0].conditions
     candidates = [
@@ -180,6 +189,16 @@ def comparison_of(
     ]
     base = reference or (models[0] if models else run.timed[0].label)
     return join_run(candidates, run, base, conditions.img_size, conditions.dtype, measured)
+
+
+def _find_label(run: Run, name: str, labels: Sequence[str]) -> str:
+    """Return the label of a model in a stored run; one of its network is enough if there is only one."""
+    if name in labels:
+        return name
+    same = [label for label in labels if name_network(label) == name_network(name)]
+    if len(same) != 1:
+        raise OptionError(f"{name!r} is not in the run {run.path.stem}: {nearest(name, labels)}")
+    return same[0]
 
 
 def _read_candidate(

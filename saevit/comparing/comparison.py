@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Self
 
 import saevit
+from saevit.baselines.adapters import read_library_model
 from saevit.errors import OptionError, SaevitError, nearest
 from saevit.files import expand, file_type
 from saevit.runs.evaluation import SPLITS
@@ -113,7 +114,6 @@ class Comparison:
 
 
 MARK, OTHER_IMAGES = "measured here", "measured here, other images"
-PREFIX = "timm:"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +205,8 @@ def network_key(model: str) -> str:
             return str(replace(parse(model), num_classes=1, drop_path_rate=0.0))
         except SaevitError:
             return model
-    return model.removeprefix(PREFIX).partition(".")[0]
+    library = read_library_model(model)
+    return (library.name if library else model).partition(".")[0]
 
 
 def choose_accuracies(

@@ -209,5 +209,5 @@ def choose_method(size: int, method: str) -> Method:
     if method == "auto":
         return "exhaustive" if size <= EXHAUSTIVE else "dp"
     if method not in METHODS:
-        raise OptionError(f"method {method!r} is not known: choose from {', '.join(METHODS)}")
+        raise OptionError(f"method {method!r} is not known: {nearest(method, METHODS)}")
     return method  # type: ignore[return-value]

@@ -9,8 +9,7 @@ from saevit.checkpoint import About
 from saevit.errors import MeasureError, MemoryLimitError, OptionError, SaevitError, nearest, need
 from saevit.files import expand
 from saevit.machine import free_memory
-from saevit.model.pyramid import SAEViT
-from saevit.models import build_network, check_memory, read_about
+from saevit.models import build_network, check_memory, read_about, read_timm_model, resolve_model
 from saevit.text import abbreviated, printable
 from saevit.train.batches import BatchSizes, check_image_count, count_updates, use_seed
 from saevit.train.data_sources import open_data
@@ -20,7 +19,7 @@ from saevit.train.processes import Processes
 from saevit.train.recipe import Recipe, advise, resolve_recipe
 from saevit.train.state import TrainingRun, TrainingState
 from saevit.train.transforms import train_transform
-from saevit.variant import parse
+from saevit.variant import VariantSpec
 
 AMP_DTYPES: dict[str, torch.dtype | None] = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -101,7 +100,7 @@ def prepare_run(run: TrainingRun, recipe: Recipe, processes: Processes) -> Prepa
     check_sizes(run, recipe, len(train), processes)
     net, resolved = build_and_resolve(run, recipe, train.num_classes, own_drop_path, processes.count)
     about = replace(
-        read_about(net, parse(run.model) if isinstance(net, SAEViT) else run.model, recipe.img_size),
+        read_about(net, run.model, recipe.img_size),
         class_names=train.class_names,
         data=train.name,
     )
@@ -134,16 +133,15 @@ def open_splits(run: TrainingRun) -> tuple[ImageData, ImageData]:
 
 
 def check_classes_of(model: str, train: ImageData) -> float:
-    """Refuse a variant for another number of classes; return the drop-path rate in its text."""
-    if model.partition(":")[0] == "timm":
-        return 0.0
-    spec = parse(model)
-    if "classes=" in model and spec.num_classes != train.num_classes:
+    """Refuse a model for another number of classes; return the drop-path rate in its text."""
+    named = resolve_model(model)
+    read = named if isinstance(named, VariantSpec) else read_timm_model(named)
+    if "classes=" in model and read.num_classes != train.num_classes:
         raise OptionError(
-            f"{model} has {spec.num_classes} classes and --data {train.name} {train.num_classes}: "
+            f"{model} has {read.num_classes} classes and --data {train.name} {train.num_classes}: "
             "leave out classes, the number follows from the data"
         )
-    return spec.drop_path_rate
+    return read.drop_path_rate if isinstance(read, VariantSpec) else 0.0
 
 
 def check_sizes(run: TrainingRun, recipe: Recipe, count: int, processes: Processes) -> None:

@@ -23,8 +23,8 @@ Models = Annotated[
     list[str] | None,
     options.argument(
         metavar="MODEL",
-        help="Variants, published models, groups, timm:NAME, timm:PATTERN or birder:NAME; the default is the "
-        "presets and well-known baselines.",
+        help="Variants, timm models, published models, groups, birder:NAME, or patterns such as 'resnet*'; "
+        "the default is the presets and well-known baselines.",
     ),
 ]
 Group = Annotated[
@@ -89,6 +89,7 @@ def compare(
     models: Models = None,
     group: Group = None,
     reference: Reference = None,
+    classes: options.Classes = None,
     img_size: options.ImgSize = "224",
     batch_size: options.BatchSize = 1,
     device: options.Device = "auto",
@@ -152,7 +153,8 @@ def compare(
             fold=fold,
             force=force,
         )
-        names = names or resolve_models(DEFAULT_MODELS)
+        names = [set_classes(name, classes) for name in names or resolve_models(DEFAULT_MODELS)]
+        base = base and set_classes(base, classes)
         measured = find_accuracies(top1, store)
         if plot:  # refuses axes before anything is measured
             plot_axes(expected(names, img_size, measured, is_timed=measure))
@@ -182,13 +184,25 @@ def compare(
     return output.exit_code(None if source else result.run, failed=result.failed or not is_written)
 
 
+def set_classes(model: str, classes: int | None) -> str:
+    """Return the text of a model with this number of classes; a model without a network stays as it is."""
+    from saevit.baselines.adapters import NUM_CLASSES, name_network
+    from saevit.baselines.published import find_row
+    from saevit.models import is_baseline
+
+    if classes is None or (find_row(model) and not is_baseline(model)):
+        return model
+    name = model if classes == NUM_CLASSES else name_network(model)  # a published training has 1000
+    return str(readers.read_model(name, classes=classes))
+
+
 def check_as_measured(context: typer.Context) -> None:
     """Refuse options that say how to measure, as a stored run is shown as it was measured."""
     for param in context.command.params:
         name, source = str(param.name), context.get_parameter_source(str(param.name))
         is_given = source is not None and source.name == "COMMANDLINE"
         panel = getattr(param, "rich_help_panel", None)
-        if is_given and name != "from_store" and (panel == options.TIME or name == "img_size"):
+        if is_given and name != "from_store" and (panel == options.TIME or name in ("img_size", "classes")):
             option = (param.secondary_opts if context.params[name] is False else param.opts)[0]
             raise OptionError(f"{option}: --from-store shows a run as it was measured; drop one of the two")
 

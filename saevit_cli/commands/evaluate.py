@@ -48,6 +48,7 @@ def evaluate(
     width: options.Width = None,
     depth: options.Depth = None,
     rates: options.Rates = None,
+    classes: options.Classes = None,
     settings: options.Set = None,
     checkpoint: options.Checkpoint = None,
     img_size: options.CheckpointImgSize = None,
@@ -77,7 +78,7 @@ def evaluate(
         inputs=[("--checkpoint", checkpoint), ("--data", data if Path(data or "").is_dir() else None)],
     )
     subject = readers.read_network(
-        model, width, depth, rates, settings, checkpoint=checkpoint, default="saevit_tiny"
+        model, width, depth, rates, settings, classes, checkpoint=checkpoint, default="saevit_tiny"
     )
     from saevit.models import load_network
     from saevit.report.columns import View

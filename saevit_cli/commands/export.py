@@ -45,6 +45,7 @@ Opset = Annotated[
 def export(
     model: options.CheckpointModel = None,
     checkpoint: options.Checkpoint = None,
+    classes: options.Classes = None,
     format: Formats = None,
     target: Target = None,
     img_size: options.CheckpointImgSize = None,
@@ -59,7 +60,7 @@ def export(
     runtime, and its outputs are compared with those of the network: a file with a relative difference above
     1e-4 is deleted.
     """
-    subject = None if model is None else readers.read_model(model)
+    subject = readers.read_network(model, None, None, None, None, classes, checkpoint=checkpoint)
     weights = readers.read_weights(checkpoint)
     from saevit.export.exporter import FORMATS, check_request, export_network
     from saevit.models import load_network

@@ -22,6 +22,7 @@ def profile(
     width: options.Width = None,
     depth: options.Depth = None,
     rates: options.Rates = None,
+    classes: options.Classes = None,
     settings: options.Set = None,
     img_size: options.ImgSize = "224",
     batch_size: options.BatchSizes = "1,8",
@@ -48,11 +49,10 @@ def profile(
     from saevit.measure.timing import TimingOptions
     from saevit.profiling import profile
     from saevit.report.breakdown_plot import breakdown_figure
-    from saevit.report.columns import View
     from saevit.report.figure import FORMATS
-    from saevit.report.views.profile import tabulate_profile, write_profile_csv, write_profile_json
+    from saevit.report.views.profile import view_profile, write_profile_csv, write_profile_json
 
-    subject = readers.read_model(model, width, depth, rates, settings)
+    subject = readers.read_model(model, width, depth, rates, settings, classes)
     outputs = output.Outputs(
         {"--json": json, "--csv": csv, "--plot": plot, "--report": report},
         overwrite=overwrite,
@@ -80,7 +80,7 @@ def profile(
             on_progress=on_progress,
             writer=writer,
         )
-    outputs.show(View(tables=tabulate_profile(found)))
+    outputs.show(view_profile(found))
     is_written = outputs.write(
         {
             "--json": lambda: write_profile_json(found),

@@ -29,7 +29,7 @@ of_machine = options.in_panel("Machine")
 Model = Annotated[
     str | None,
     options.argument(
-        metavar="[VARIANT|timm:NAME]",
+        metavar="[MODEL]",
         help="Preset, PRESET:key=value,... (see `saevit list`) or timm model; the default is "
         f"{DEFAULT_MODEL}.",
     ),
@@ -48,7 +48,7 @@ DataDir = Annotated[
 Teacher = Annotated[
     str | None,
     of_training(
-        metavar="VARIANT|timm:NAME",
+        metavar="MODEL",
         help="Distil from this network: add T^2 KL to its soft labels to the loss.",
     ),
 ]
@@ -227,7 +227,7 @@ def read_request(given: Mapping[str, Any]) -> "tuple[TrainingRun, Recipe, str]":
     width, depth, rates = (given.get(name) for name in ("width", "depth", "rates"))
     model = str(readers.read_model(text, width, depth, rates, variant_settings))
     if model.partition(":")[0] == "birder":
-        raise OptionError(f"{model} cannot be trained here: name a SAEViT variant or timm:NAME")
+        raise OptionError(f"{model} cannot be trained here: name a SAEViT variant or a timm model")
     return TrainingRun(model=model, **run), recipe, base
 
 

@@ -54,7 +54,7 @@ Checkpoints = Annotated[
 Compare = Annotated[
     str | None,
     options.of_model(
-        metavar="VARIANT|timm:NAME", help="Show a second model on the same image, with the same colour scale."
+        metavar="MODEL", help="Show a second model on the same image, with the same colour scale."
     ),
 ]
 Images = Annotated[

@@ -1,5 +1,6 @@
 """Which texts are another library's networks, and which of them are the same network."""
 
+import re
 from collections import defaultdict
 from typing import Any
 
@@ -7,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saevit.baselines.adapters import ADAPTERS, map_same_networks, name_network, split_prefix
+from saevit.baselines.adapters import ADAPTERS, map_same_networks, name_network, read_library_model
 from saevit.baselines.published import load_rows
+from saevit.errors import SaevitError
 from saevit.variant import PRESETS
 
 TEXTS = [row.subject for row in load_rows()] + [
@@ -24,20 +26,43 @@ CHUNKS = 8
 
 
 @pytest.mark.parametrize(
-    ("text", "prefix", "name"),
+    ("text", "prefix", "name", "num_classes"),
     [
-        ("timm:resnet18.tv_in1k", "timm:", "resnet18.tv_in1k"),
-        ("birder:edgevit_xs", "birder:", "edgevit_xs"),
-        ("timm:", "timm:", ""),
+        ("timm:resnet18.tv_in1k", "timm:", "resnet18.tv_in1k", 1000),
+        ("birder:edgevit_xs", "birder:", "edgevit_xs", 1000),
+        ("timm:resnet18:classes=10", "timm:", "resnet18", 10),
+        ("birder:edgevit_xs:classes=0", "birder:", "edgevit_xs", 0),
+        ("timm:", "timm:", "", 1000),
     ],
 )
-def test_split(text: str, prefix: str, name: str) -> None:
-    assert split_prefix(text) == (ADAPTERS[prefix], name)
+def test_a_text_and_its_parts(text: str, prefix: str, name: str, num_classes: int) -> None:
+    found = read_library_model(text)
+    assert found == (ADAPTERS[prefix], name, num_classes)
+    assert str(found) == text
+
+
+def test_the_usual_number_of_classes_is_not_written() -> None:
+    assert str(read_library_model("timm:resnet18:classes=1000")) == "timm:resnet18"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("timm:resnet18:width=2", "width is a key of SAEViT variants; other models take only classes"),
+        ("timm:resnet18:classes=many", "classes=many is not a whole number"),
+        ("timm:resnet18:classes=-1", "out of range: nearest is 0"),
+        ("timm:resnet18:klasses=1", "'klasses' is not a key: did you mean classes?"),
+        ("timm:resnet18:", "is not key=value"),
+    ],
+)
+def test_other_keys_are_refused(text: str, message: str) -> None:
+    with pytest.raises(SaevitError, match=re.escape(message)):
+        read_library_model(text)
 
 
 @pytest.mark.parametrize("text", ["saevit_tiny", "saevit_tiny:width=2", "timm", "edgevit_xs", "tim:x", ""])
-def test_splits_nothing_else(text: str) -> None:
-    assert split_prefix(text) is None
+def test_no_other_text_is_of_a_library(text: str) -> None:
+    assert read_library_model(text) is None
 
 
 def test_trainings_of_one_network_are_one_network() -> None:
@@ -49,6 +74,8 @@ def test_trainings_of_one_network_are_one_network() -> None:
         "timm:fastvit_t8",
         "birder:fastvit_t8",  # another implementation
         "saevit_tiny:width=1",
+        "timm:fastvit_t8.apple_in1k:classes=10",
+        "timm:fastvit_t8:classes=10",
         "lightvit_t",
     ]
     found = map_same_networks(models)
@@ -56,6 +83,7 @@ def test_trainings_of_one_network_are_one_network() -> None:
     assert {model: first for model, first in found.items() if model != first} == {
         "timm:fastvit_t8.apple_dist_in1k": "timm:fastvit_t8.apple_in1k",
         "timm:fastvit_t8": "timm:fastvit_t8.apple_in1k",
+        "timm:fastvit_t8:classes=10": "timm:fastvit_t8.apple_in1k:classes=10",
     }
 
 

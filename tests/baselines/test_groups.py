@@ -127,6 +127,11 @@ def test_a_group_resolves_to_its_rows(name: str, is_installed: bool, monkeypatch
         ("timm:mobileone_s[01]", ("timm:mobileone_s0", "timm:mobileone_s1")),
         ("timm:swiftformer_?s", ("timm:swiftformer_xs",)),
         ("timm:starnet_s*", tuple(f"timm:starnet_s{i}" for i in ("050", "100", "150", "1", "2", "3", "4"))),
+        ("starnet_s[12]", ("timm:starnet_s1", "timm:starnet_s2")),
+        ("starnet_s[12]:classes=10", ("timm:starnet_s1:classes=10", "timm:starnet_s2:classes=10")),
+        ("resnet101", ("timm:resnet101",)),
+        ("resnet101.tv_in1k", ("timm:resnet101.tv_in1k",)),
+        ("saevit_t*", ("saevit_tiny",)),
     ],
 )
 def test_resolve_asks_timm(text: str, subjects: tuple[str, ...]) -> None:
@@ -155,24 +160,22 @@ def test_refuses_what_timm_lacks(text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (
-            "saevit_tny",
-            "'saevit_tny' is no variant, group or published model (others: timm:NAME or birder:NAME): did",
-        ),
+        ("saevit_tny", "'saevit_tny' is not a model: did you mean saevit_tiny"),
         ("saevit_tny:width=2", "did you mean saevit_tiny"),
         ("hybrids", "did you mean hybrid?"),
         ("class-0.9", "did you mean class-0.8"),
         ("mobilenetv4_conv_smal", "did you mean mobilenetv4_conv_small or"),
-        ("resnet18.nonsense", "did you mean resnet18"),
-        ("resnet*", "(others: timm:NAME or birder:NAME)"),
-        ("", "'empty text' is no variant, group or published model: choose a variant of saevit_pico, "),
-        (
-            "zzz",
-            "a group (core, conv, hybrid, mobile, class-0.8, class-1.3), a published model, or timm:NAME or",
-        ),
+        ("swin_tiny", "did you mean swin_tiny_patch4_window7_224?"),
+        ("resnet18.nonsense", "resnet18 has no tag 'nonsense'"),
+        ("zzz*", "matches no timm model"),
+        ("", "a model's name is empty: for example saevit_tiny or resnet18"),
+        ("zzz", "'zzz' is not a model: nearest are "),
+        ("z" * 50_000, "..."),
     ],
 )
+@pytest.mark.usefixtures("_timm")
 def test_refuses_what_is_nothing(text: str, message: str) -> None:
     with pytest.raises(OptionError, match=re.escape(message)) as raised:
         expand_model(text, PRESETS)
     assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 200

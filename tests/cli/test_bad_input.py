@@ -11,9 +11,17 @@ from tests.cli.conftest import Run
 
 TINY = "saevit_tiny"
 CASES = [
-    (["profile", "saevit_tny"], "'saevit_tny' is not a preset: did you mean saevit_tiny"),
-    (["profile", ""], "is not a preset: choose from saevit_pico"),
-    (["profile", "resnet50"], "'resnet50' is not a preset: choose from saevit_pico"),
+    (["profile", "saevit_tny"], "'saevit_tny' is not a model: did you mean saevit_tiny"),
+    (["profile", ""], "a model's name is empty: for example saevit_tiny"),
+    (["profile", "swin_tiny"], "'swin_tiny' is not a model: did you mean swin_tiny_patch4_window7_224?"),
+    (["profile", "--dtype", "fp64"], "--dtype 'fp64' is not available: did you mean fp16?"),
+    (["profile", "--by", "layer"], "--by 'layer' is not available: choose from stage, block, module"),
+    (["profile", "resnet18", "--width", "2"], "width cannot be set on timm:resnet18: only SAEViT variants"),
+    (
+        ["profile", "resnet18:classes=5", "--classes", "9"],
+        "given in timm:resnet18:classes=5 and as an option",
+    ),
+    (["export", "--checkpoint", "a.pth", "--classes", "9"], "name its model too, or leave --width"),
     (["profile", f"{TINY}:widht=2"], "'widht' is not a key: did you mean width"),
     (["profile", f"{TINY}:"], "ends after its colon: add key=value"),
     (["profile", f"{TINY}:width"], "'width' is not key=value"),
@@ -55,10 +63,13 @@ CASES = [
     (["profile", "--batch-size", "1,1"], "--batch-size 1,1: name every batch size once"),
     (["profile", "--batch-size", "1.5"], "--batch-size 1.5: a whole number from 1 to 1,000,000"),
     (["profile", "--device", "tpu"], "device 'tpu' is not known: torch"),
-    (["profile", "--dtype", "int8"], "--dtype 'int8' is not one of 'fp32', 'bf16', 'fp16'"),
-    (["profile", "--dtype", "bf61"], "--dtype 'bf61' is not one of 'fp32', 'bf16', 'fp16'"),
+    (["profile", "--dtype", "int8"], "--dtype 'int8' is not available: choose from fp32, bf16, fp16"),
+    (["profile", "--dtype", "bf61"], "--dtype 'bf61' is not available: did you mean bf16"),
     (["profile", "--runtime", "eagr"], "runtime 'eagr' is not known: did you mean eager?"),
-    (["profile", "--memory-format", "nhwc"], "--memory-format 'nhwc' is not one of"),
+    (
+        ["profile", "--memory-format", "nhwc"],
+        "--memory-format 'nhwc' is not available: choose from contiguous",
+    ),
     (["profile", "--threads", "0"], "--threads 0: a whole number from 1 to "),
     (["profile", "--threads", "two"], "--threads two: a whole number from 1 to "),
     (["profile", "--rounds", "0"], "--rounds 0: a whole number from 1 to 1,000,000"),
@@ -68,7 +79,6 @@ CASES = [
         ["profile", "--counters", "flops"],
         "counter 'flops' is not known: choose from analytic, torch, fvcore, thop",
     ),
-    (["profile", "--by", "layer"], "--by 'layer' is not one of 'stage', 'block', 'module'"),
     (["profile", "--plot", "a.gif"], "--plot a.gif has no known ending: choose from .png, .svg, .pdf"),
     (["profile", "--plot", "nowhere/a.png"], "the folder nowhere does not exist, make it first"),
     (["profile", "--json", "."], "--json . is a directory: name a file in it"),
@@ -126,4 +136,4 @@ def test_a_full_disk_while_writing_is_one_line(saevit: Run) -> None:
 def test_timm_models_take_no_keys(saevit: Run) -> None:
     done = saevit("profile", "timm:resnet18", "--width", "2")
     assert done.returncode == 2
-    assert "width cannot be set on timm:resnet18: they are keys of SAEViT variants" in done.stderr
+    assert "width cannot be set on timm:resnet18: only SAEViT variants have such keys" in done.stderr

@@ -100,7 +100,7 @@ def test_every_output(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["--checkpoint", "best.safetensors", "--data", "nowhere"], "--data nowhere does not exist"),
         (
             ["--checkpoint", "best.safetensors", "--split", "test"],
-            "--split 'test' is not one of 'train', 'validation', 'all'",
+            "--split 'test' is not available: choose from train, validation, all",
         ),
         (["--checkpoint", "best.safetensors", "--split", "train"], "has val/ but no train/"),
         (["--checkpoint", "best.safetensors", "--workers", "-1"], "--workers -1: a whole number"),

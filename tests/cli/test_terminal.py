@@ -91,7 +91,7 @@ LOCALES = [
 def test_characters_that_the_terminal_lacks_are_escaped(variables: dict[str, str], tmp_path: Path) -> None:
     done = shell("", "profile", "saevit_数据", cwd=tmp_path, **variables)
     assert done.returncode == 2
-    assert re.match(rb"error: 'saevit_(\\u\w{4})+' is not a preset: ", done.stderr)
+    assert re.match(rb"error: 'saevit_(\\u\w{4})+' is not a model: ", done.stderr)
     done = shell("", "results", "list", "--store", "数据", cwd=tmp_path, **variables)
     assert re.match(rb"(\\u\w{4})+ has no runs yet", done.stdout)
 
@@ -202,7 +202,7 @@ def test_a_traceback_is_shown_where_it_is_asked_for(
     assert run_command(arguments) == 2
     told = capsys.readouterr().err
     assert told.startswith("Traceback (most recent call last)")
-    assert told.splitlines()[-1].startswith("error: 'x' is not a preset")
+    assert told.splitlines()[-1].startswith("error: 'x' is not a model")
 
 
 def test_a_module_that_cannot_be_imported(
@@ -318,7 +318,7 @@ def test_a_signal_interrupts_and_keeps_the_rounds(number: signal.Signals, tmp_pa
         out, err = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "interrupted: the statistics are of the" in out
-    assert re.fullmatch(r"kept \S+\nwrote a.json\n", err)
+    assert re.fullmatch(r"stored \S+\nwrote a.json\n", err)
     timings = json.loads((tmp_path / "a.json").read_text())["timings"]
     assert timings["interrupted"]
     assert len(timings["latencies"][0]["samples"]) == timings["rounds"] > 1

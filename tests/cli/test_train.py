@@ -428,7 +428,7 @@ def test_the_recipe_with_its_sources(here: Path, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["saevit_pco"], "'saevit_pco' is not a preset: did you mean saevit_pico"),
+        (["saevit_pco"], "'saevit_pco' is not a model: did you mean saevit_pico"),
         (["timm:resnt18"], "timm:resnt18 is not a timm model: did you mean resnet18"),
         (["birder:edgevit_xs"], "cannot be trained here"),
         (["--data", "nowhere"], "nowhere"),
@@ -445,7 +445,7 @@ def test_the_recipe_with_its_sources(here: Path, capsys: pytest.CaptureFixture[s
             "epochs is given as an option (3) and by --set (2): keep one",
         ),
         (["--recipe", "imagnet"], "neither a file nor a recipe: did you mean imagenet?"),
-        (["--amp", "fp8"], "--amp 'fp8' is not one of"),
+        (["--amp", "fp8"], "--amp 'fp8' is not available"),
         (["--device", "cdua"], "device 'cdua' is not known"),
         (["--workers", "-1"], "--workers -1: a whole number from 0 to 256"),
         (["--teacher", "timm:resnet18"], "needs its weights: add --teacher-checkpoint FILE"),

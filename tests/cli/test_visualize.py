@@ -135,13 +135,13 @@ def test_chosen_stages_blocks_and_heads(here: Path, capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["saevit_tny"], "'saevit_tny' is not a preset: did you mean saevit_tiny"),
+        (["saevit_tny"], "'saevit_tny' is not a model: did you mean saevit_tiny"),
         (["timm:resnet18"], "the attention of this model cannot be shown (no softmax attention)"),
         (["timm:vit_tiny_patch16_225"], "did you mean"),
-        (["birder:edgevit_xs"], "attention can be shown for SAEViT variants and timm models only"),
+        (["birder:edgevit_xs"], "birder:edgevit_xs cannot be used here: name a variant or a timm model"),
         ([f"{SMALL},attention=none"], "this variant has no attention: set attention=saa"),
         ([f"{SMALL},in_chans=4"], "in_chans=4: an image has 3 channels"),
-        (["--view", "heatmap"], "--view 'heatmap' is not one of 'overview', 'query'"),
+        (["--view", "heatmap"], "--view 'heatmap' is not available: choose from overview, query"),
         (["--view", "query"], "--view query needs a query pixel, such as --query 120,80"),
         (["--query", "3"], "--query 3 is not a pixel X,Y, such as 120,80"),
         (["--query", "3,-1"], "--query 3,-1 is not a pixel X,Y"),
@@ -171,7 +171,7 @@ def test_chosen_stages_blocks_and_heads(here: Path, capsys: pytest.CaptureFixtur
         (["--npz", "a.zip"], "--npz a.zip has no known ending"),
         (["--json", "-", "--csv", "-"], "cannot both go to stdout"),
         (["timm:vit_tiny_patch16_224", "--width", "2"], "width cannot be set on timm:"),
-        (["--compare", "saevit_tny"], "'saevit_tny' is not a preset"),
+        (["--compare", "saevit_tny"], "'saevit_tny' is not a model"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -94,7 +94,7 @@
       if (!Number.isNaN(left) && !Number.isNaN(right)) return left - right;
       return collator.compare(a.cells[head.cellIndex].textContent, b.cells[head.cellIndex].textContent);
     };
-    table.tBodies[0].append(...[...table.tBodies[0].rows].sort((a, b) => last(a) - last(b) || sign * compare(a, b)));
+    table.tBodies[0].append(...[...table.tBodies[0].rows].sort((a, b) => last(a) - last(b) || (last(a) ? 0 : sign * compare(a, b))));
   };
 
   const startFilter = (table, controls) => {
