@@ -55,7 +55,7 @@ def no_process_left() -> Iterator[None]:
 
 
 def is_shared(process: psutil.Process) -> bool:
-    """Tell whether a child serves more tests: a helper of multiprocessing or torch, or a part of a browser."""
+    """Tell whether a child serves more tests: helpers of multiprocessing and torch, a browser."""
     try:
         command = " ".join(process.cmdline())
     except psutil.Error:  # it ended
