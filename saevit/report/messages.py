@@ -17,7 +17,15 @@ from saevit.explore.question import QUANTITIES, Limit
 from saevit.explore.solve import MULTIPLIERS, KeyStep, Sensitivity, Solution
 from saevit.profiling import Profile, ProfileRow
 from saevit.report.metrics import is_comparable, is_resolved
-from saevit.report.units import LONGEST, digits, giga, milliseconds, percent, short_names
+from saevit.report.units import (
+    LONGEST,
+    digits,
+    giga,
+    milliseconds,
+    percent,
+    short_names,
+    write_ratio_interval,
+)
 from saevit.runs.statistics import Ratio, ratio
 from saevit.text import plural
 
@@ -118,8 +126,11 @@ def describe_growth(models: Sequence[Candidate], names: Mapping[str, str]) -> st
     number = plural(len(models), name_kind(models))
     if not models[0].samples:
         small, *_, large = sorted(models, key=lambda c: c.macs or 0)
-        growth = write_share((large.macs or 1) / (small.macs or 1), f"{names[small.model]}'s MACs")
-        return f"{names[large.model]} has {growth}, the most and the fewest of {number}."
+        growth = digits((large.macs or 1) / (small.macs or 1))
+        return (
+            f"Of {number}, {names[small.model]} has the fewest MACs and {names[large.model]} the most, "
+            f"{growth} times as many."
+        )
     fastest, second, *_ = ordered = sorted(models, key=lambda c: c.seconds or 0.0)
     slowest = ordered[-1]
     time = ratio(slowest.seconds_per_image, fastest.seconds_per_image)
@@ -152,14 +163,6 @@ def write_share(value: float, of: str) -> str:
 def write_time_share(time: Ratio) -> str:
     """Write a ratio of times with its interval, to stand before `X's time`."""
     return f"{write_ratio_interval(time)} {'of' if time.median < 1 else 'times'}"
-
-
-def write_ratio_interval(time: Ratio) -> str:
-    """Write a ratio with its interval: two decimals, or three where two would round one of them to 1."""
-    values = (time.median, time.low, time.high)
-    decimals = 3 if any(round(value, 2) == 1 for value in values) else 2
-    texts = [f"{value:.{decimals}f}" if 0.01 <= value < 100 else digits(value) for value in values]
-    return "{} [{}, {}]".format(*texts)
 
 
 def summarize_breakdown(profile: Profile) -> str:
