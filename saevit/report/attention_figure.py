@@ -47,7 +47,7 @@ BASELINE = 1.0  # of a line of text below its top, relative to the size of the t
 RING, HALO, LINES = "#00A0FF", "#ffffff", "#56B4E9"
 SMALLEST_POINT = 1.3  # points
 OVERLAP = 1.2  # of squares, so that no line is left between neighbours
-STRONG_EDGES, EDGE_ALPHA = 97, 0.45  # percentile, opacity
+STRONG_EDGES, EDGE_ALPHA = 97, 0.35  # percentile, opacity
 
 COLOURS = "cividis"  # blue, grey, yellow: ever lighter, and the same to colour-blind people
 ROBUST = 99.5  # percentile of a map's values at the upper end of the colours

@@ -252,10 +252,9 @@ def summarize_attention(networks: Sequence[Attention], view: str = "overview") -
     random = [name for name, one in zip(names, networks, strict=True) if one.is_random]
     sentences = []
     if random:
-        of = "" if len(random) == len(networks) else f" of {join_words(random)}"
-        sentences = [
-            f"Random weights{of}: the {'colours' if view == 'pattern' else 'maps'} carry no meaning."
-        ]
+        of, whose = ("", "the") if len(random) == len(networks) else (f" of {random[0]}", "its")
+        what = "colours" if view == "pattern" else "maps"
+        sentences = [f"Random weights{of}: {whose} {what} carry no meaning."]
     trained = [(name, one) for name, one in zip(names, networks, strict=True) if not one.is_random]
     if view == "pattern":
         sentences += map(describe_scores, names, networks)
@@ -315,10 +314,11 @@ def describe_concentration(attention: Attention) -> str:
     heads = [one for one in attention.numbers if one.block.stage == stage]
     distance = median(value for one in heads for value in one.samples["distance"])
     uniform = median(one.block.uniform_distance for one in heads)
+    of_images = f"; {len(attention.images)} images" * (len(attention.images) > 1)
     most = "most " * (len({one.block.stage for one in attention.numbers}) > 1)
     return (
         f"Attention is {most}concentrated in stage {stage}: a pixel attends to {percent(share, 0)} of the "
-        f"map, {distance:.0f} px away on average (uniform: 100 %, {uniform:.0f} px)."
+        f"map, {distance:.0f} px away on average (uniform: 100 %, {uniform:.0f} px{of_images})."
     )
 
 

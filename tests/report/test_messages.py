@@ -183,6 +183,8 @@ def test_the_message_of_attention_names_the_most_concentrated_stage(attention: A
         "net samples in stages 1 to 3. Attention is most concentrated in stage 3: a pixel attends to 40 % of "
         f"the map, 20 px away on average (uniform: 100 %, {uniform:.0f} px)."
     )
+    many = summarize_attention([replace(trained, images=("a", "b"))])
+    assert many.endswith(f"(uniform: 100 %, {uniform:.0f} px; 2 images).")
     even = replace(trained, numbers=tuple(one for one in trained.numbers if one.block.stage != 3))
     assert summarize_attention([even]) == (
         "net samples in stages 1 and 2. Attention is nearly uniform: a pixel attends to 99.0 % of the map or "
@@ -211,7 +213,7 @@ def test_random_weights_come_first_and_no_map_is_described(view: str, attention:
     )
     both = [replace(attention, model="net"), replace(attention, model="other", is_random=False)]
     message = summarize_attention(both, view)
-    assert message.startswith("Random weights of net: the maps carry no meaning. ")
+    assert message.startswith("Random weights of net: its maps carry no meaning. ")
     assert " of other" in message
     assert "net samples" not in message
 
@@ -224,6 +226,14 @@ def test_the_messages_of_a_query_and_of_rollout_measure_their_maps(attention: At
     assert summarize_attention([trained], "query") == (
         f"In stage {stage} of net, pixel 256,300 attends to {100 * min(shares):.0f} % of the map "
         "(uniform: 100 %)."
+    )
+    several = replace(
+        trained,
+        queries=trained.queries * 4,
+        maps=tuple(replace(maps, rows=np.repeat(maps.rows, 4, axis=0)) for maps in trained.maps),
+    )
+    assert f"the query pixels attend to {100 * min(shares):.0f} % to " in summarize_attention(
+        [several], "query"
     )
     share = effective_share(trained.rollout[-1].mass[0])
     assert summarize_attention([trained], "rollout") == (
