@@ -14,6 +14,7 @@ from saevit.machine import check_fits, free_memory
 from saevit.measure.progress import NextStep, Tell
 from saevit.measure.timing import TimingOptions, builder_of, list_conditions, time_models
 from saevit.models import count_model, is_network, resolve_model
+from saevit.notebook import NotebookResult
 from saevit.runs.record import BYTES, Conditions, Dtype, Record, utc_now
 from saevit.runs.run import Run
 from saevit.runs.statistics import median
@@ -61,7 +62,7 @@ class ProfileRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Profile:
+class Profile(NotebookResult):
     """Costs of one model for one image, and its speed. Units: numbers, MACs, elements, bytes, seconds."""
 
     model: str
