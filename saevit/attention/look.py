@@ -31,7 +31,7 @@ StageValues = dict[tuple[int, int], dict[int, float]]  # of one image: by stage 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What is shown of a network. Numbers count from 1; None is all."""
+    """The stages, blocks, heads and query pixels that are shown. Numbers count from 1; None is all."""
 
     stages: Collection[int] | None = None
     blocks: Collection[int] | None = None

@@ -143,10 +143,10 @@ def draw_grid(canvas: Canvas, grid: MapGrid, corner: Corner) -> float:
     heads = zip(steps, grid.heads, strict=True)
     top = max(draw_label(canvas, head, (at, top, width)) for at, head in heads) + 0.06
     for label in grid.columns[0]:
-        lowest = draw_label(canvas, label, (left, top, LABEL - GAP))
+        ends = [draw_label(canvas, label, (left, top, LABEL - GAP))]
         for at, column in zip(steps, grid.columns, strict=True):
-            draw_cell(canvas, grid, column[label], (at, top, width), edges)
-        top = max(lowest, top + width * grid.aspect) + GAP
+            ends.append(draw_cell(canvas, grid, column[label], (at, top, width), edges))
+        top = max(ends) + GAP
     return top
 
 
@@ -160,8 +160,8 @@ def draw_label(canvas: Canvas, text: str, corner: Corner) -> float:
 
 def draw_cell(
     canvas: Canvas, grid: MapGrid, panels: Sequence[MapPanel], corner: Corner, edges: "ndarray"
-) -> None:
-    """Draw a panel, or those of several heads in a square."""
+) -> float:
+    """Draw a panel, or those of several heads in rows. Return the lower end."""
     left, top, width = corner
     across = next(n for n in range(1, 100) if n * n >= len(panels))
     each = (width + 0.03) / across
@@ -178,6 +178,7 @@ def draw_cell(
         if panel.kind in ("map", "windows"):
             axes.set(xlim=(0, W), ylim=(H, 0))  # a map may reach over the edge of the input
         ring_points(axes, panel.points)
+    return top + -(-len(panels) // across) * each * grid.aspect
 
 
 def draw_panel(canvas: Canvas, axes: "Axes", panel: MapPanel, width: float) -> None:

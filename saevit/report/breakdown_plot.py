@@ -3,85 +3,106 @@
 Colours differ in lightness as well as in hue, and the bars of MACs are hatched, for print without colours.
 """
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from saevit.count.breakdown_lines import name_line
 from saevit.profiling import Profile, ProfileRow
-from saevit.report.figure import new_figure, own_settings, text_width, wrap_text
+from saevit.report.figure import add_legend, add_message, new_figure, own_settings, style_axes
 from saevit.report.latencies import describe_machine
-from saevit.report.units import cut, giga, milliseconds, scaled
-from saevit.report.views.profile import compute_time_share
-from saevit.runs.statistics import median
-from saevit.text import printable
+from saevit.report.messages import find_largest_row, summarize_breakdown
+from saevit.report.units import cut, giga, milliseconds, percent, scaled
+from saevit.text import plural, printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MEASURES = {  # colour (Okabe and Ito's palette, safe for the colour-blind), hatch
-    "parameters": ("#999999", ""),
+    "parameters": ("#BBBBBB", ""),
     "MACs": ("#56B4E9", "//"),
     "time": ("#D55E00", ""),
 }
 EDGE: dict[str, Any] = {"edgecolor": "#333333", "linewidth": 0.5}  # of a bar
-MOST_ROWS = 40  # those with the most MACs; a page cannot hold more
+MOST_ROWS = 20  # that have bars of their own; the others are one row together
+BAR = 0.14  # inches
 WIDTH = 8.0  # inches
 LONGEST_PATH = 50  # characters
 
 
 @own_settings()
 def breakdown_figure(profile: Profile) -> "Figure":
-    """Draw the share of parameters, MACs and (if measured) time of each row, with its absolute value."""
-    largest = sorted(profile.rows, key=lambda row: row.macs, reverse=True)[:MOST_ROWS]
-    rows = [row for row in profile.rows if row in largest]
-    names = list(MEASURES) if profile.module_times else list(MEASURES)[:2]
-    figure = new_figure(WIDTH, 1.5 + len(rows) * 0.19 * (len(names) + 0.7), "constrained")
+    """Draw the share of parameters, MACs and (if measured) time of each row, with its absolute value.
+
+    Bar and label of a time are both the median over rounds, and the shares sum to 100 %. Of many rows, those
+    with the most time (or MACs) are drawn, and the sum of the others.
+    """
+    rows, number = sum_small_rows(profile)
+    measures = list(MEASURES) if profile.module_times else list(MEASURES)[:2]
+    figure = new_figure(WIDTH, 1.8 + len(rows) * BAR * (len(measures) + 0.8), "constrained")
     axes = figure.add_subplot()
-    for number, name in enumerate(names):
+    largest = rows.index(find_largest_row(profile))
+    for place, name in enumerate(measures):
         colour, hatch = MEASURES[name]
         values = [measure_row(profile, row, name) for row in rows]
-        thickness = 0.8 / len(names)
-        places = [i + (number - (len(names) - 1) / 2) * thickness for i in range(len(rows))]
+        thickness = 0.82 / len(measures)
+        places = [i + (place - (len(measures) - 1) / 2) * thickness for i in range(len(rows))]
         shares = [100 * share for share, _ in values]
         bars = axes.barh(places, shares, thickness, **EDGE, color=colour, hatch=hatch, label=name)
-        axes.bar_label(bars, [text if share else "" for share, text in values], padding=3, fontsize=7)
+        texts = axes.bar_label(bars, [text if share else "" for share, text in values], padding=3, fontsize=7)
+        texts[largest].set_fontweight("bold")
     labels = [cut(printable(name_line(row.path, profile.by)), LONGEST_PATH) for row in rows]
+    if number:
+        labels[-1] = f"{plural(number, 'other module')}"
     axes.set_yticks(range(len(rows)), labels)
-    axes.invert_yaxis()
-    axes.set_xlabel("share of the network (%)")
-    axes.set_xlim(0, axes.get_xlim()[1] * 1.12)
-    axes.xaxis.grid(visible=True, color="#dddddd")
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.margins(y=0.02)
-    figure.legend(loc="outside lower right", ncols=len(names), frameon=False)
-    room = WIDTH - 0.3 - max(text_width(figure, label, 10) for label in labels)
-    title = [wrap_text(figure, line, room, 10) for line in list_conditions(profile, len(rows))]
-    axes.set_title("\n".join(title), loc="left", fontsize=10)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlabel("share of the network (%)", size=9)
+    axes.set_xlim(0, axes.get_xlim()[1] * 1.15)
+    style_axes(axes)
+    axes.yaxis.grid(visible=False)
+    axes.tick_params(axis="y", length=0, labelsize=9, labelcolor="#000000")
+    axes.get_yticklabels()[largest].set_fontweight("bold")
+    add_legend(axes, len(measures))
+    add_message(figure, summarize_breakdown(profile), list_conditions(profile))
     return figure
+
+
+def sum_small_rows(profile: Profile) -> tuple[list[ProfileRow], int]:
+    """Return the rows to draw, the last one the sum of those that are too many, and how many it sums."""
+    if len(profile.rows) <= MOST_ROWS + 1:
+        return list(profile.rows), 0
+    ordered = sorted(profile.rows, key=lambda row: (row.median_seconds, row.macs), reverse=True)
+    large, small = ordered[:MOST_ROWS], ordered[MOST_ROWS:]
+    seconds = math.fsum(row.median_seconds for row in small)
+    rest = ProfileRow(
+        path="",
+        params=sum(row.params for row in small),
+        macs=sum(row.macs for row in small),
+        seconds=(seconds,) if seconds else (),
+    )
+    return [*(row for row in profile.rows if row in large), rest], len(small)
 
 
 def measure_row(profile: Profile, row: ProfileRow, name: str) -> tuple[float, str]:
     """Return a row's share of the network by one measure, and its absolute value as text."""
     if name == "parameters":
-        return row.params / max(1, profile.params), scaled(row.params)
-    if name == "MACs":
-        return row.macs / max(1, profile.macs), scaled(row.macs)
-    if not row.seconds:
-        return 0.0, ""
-    return compute_time_share(profile, row), f"{milliseconds(median(row.seconds))} ms"
+        share, text = row.params / max(1, profile.params), scaled(row.params)
+    elif name == "MACs":
+        share, text = row.macs / max(1, profile.macs), scaled(row.macs)
+    else:
+        share, text = profile.share_of_time(row), f"{milliseconds(row.median_seconds)} ms"
+    return share, f"{text} ({percent(share)})"
 
 
-def list_conditions(profile: Profile, num_rows: int) -> list[str]:
-    """Return the lines of the title: what is drawn, and under which conditions it was measured."""
+def list_conditions(profile: Profile) -> list[str]:
+    """Return the lines of the caption: the model, and under which conditions it was measured."""
     height, width = profile.img_size
     counts = f"{scaled(profile.params)} parameters, {giga(profile.macs)} GMACs"
     lines = [f"{profile.model}: {counts}, {height} x {width} px"]
     times = profile.module_times
     if profile.run and times:
-        seconds, rounds = milliseconds(median(times.watched)), len(times.watched)
-        torch = profile.run.environment.torch
-        lines.append(f"time: {seconds} ms per pass; {str(times.conditions).partition(', ')[2]}")
-        lines.append(f"{describe_machine(profile.run)}, torch {torch}, median of {rounds} rounds")
-    if num_rows < len(profile.rows):
-        lines.append(f"the {num_rows} of {len(profile.rows)} modules with most MACs")
+        rounds, torch = len(times.watched), profile.run.environment.torch
+        lines.append(
+            f"Time: medians of {rounds} rounds, one module after the other, random weights; "
+            f"{times.conditions}; {describe_machine(profile.run)}, torch {torch}."
+        )
     return lines

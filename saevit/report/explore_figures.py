@@ -1,13 +1,34 @@
 """Figures of `saevit explore`: the front with the best variants, and a tornado of the cost of each key."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from saevit.explore.exploration import CountedVariant, Exploration
 from saevit.explore.question import QUANTITIES
 from saevit.explore.solve import Sensitivity
-from saevit.report.figure import GREY, add_title, new_figure, own_settings, scale_axis, style_axes
-from saevit.report.units import giga, scaled
+from saevit.report.figure import (
+    GREY,
+    POINTS,
+    add_legend,
+    add_message,
+    new_figure,
+    own_settings,
+    scale_axis,
+    style_axes,
+)
+from saevit.report.messages import (
+    describe_best,
+    name_base,
+    summarize_exploration,
+    summarize_sensitivity,
+    write_amount,
+    write_limit,
+)
+from saevit.report.scatter.labels import PointLabel, write_labels
+from saevit.report.scatter.placement import split_line
+from saevit.report.units import cut, giga, scaled
+from saevit.report.views.explore import thin_rows
 from saevit.text import plural
 
 if TYPE_CHECKING:
@@ -17,9 +38,13 @@ if TYPE_CHECKING:
 Keywords = dict[str, Any]  # of matplotlib
 
 FRONT: Keywords = {"color": "#004c78", "marker": "o", "linewidth": 0.9, "drawstyle": "steps-post"}
-TOP: Keywords = {"color": "#56B4E9", "marker": "D", "markersize": 5.0, "markeredgecolor": "#23668c"}
+TOP: Keywords = {"color": "#56B4E9", "marker": "D", "markersize": 7.0, "markeredgecolor": "#004c78"}
 BASE: Keywords = {"color": "#D55E00", "marker": "^", "markersize": 8, "markeredgecolor": "#000000"}
-MARGINS = (0.06, 0.08)
+LIMIT: Keywords = {"color": "#000000", "linewidth": 1.0, "linestyle": (0, (4, 2)), "zorder": 1.5}
+MARGINS = (0.08, 0.1)
+MANY = 60  # points of a front that are drawn small
+IMPORTANT = 1000.0  # see `Label.most`
+LONGEST_KEY = 84  # characters of a variant in the key
 MEASURES = {"macs": "MACs", "params": "parameters", "activations": "activations"}
 STEPS = {  # colour, label and hatch of the bars; the key is whether the value gets larger
     True: ("#0072B2", "larger value", ""),
@@ -31,45 +56,92 @@ MOST_KEYS = 28
 
 @own_settings()
 def front_figure(found: Exploration) -> "Figure":
-    """Draw the front over the first objective, one panel per other objective (or for the ranking)."""
+    """Draw the front over the first objective, one panel per other objective (or for the ranking).
+
+    The variants of the table are numbered, with a key below the panels.
+    """
     x, *others = found.question.objectives
     if not others:
         others = [name for name in (found.question.rank, "params") if name != x][:1]
-    figure = new_figure(1.2 + 5.4 * len(others), 4.6, "constrained")
-    for number, y in enumerate(others):
-        draw_front(figure.add_subplot(1, len(others), number + 1), found, x, y)
-    add_legend(figure, 3)
-    add_title(figure, front_caption(found), 9)
+    numbered = list_numbered(found)
+    figure = new_figure(1.2 + 5.8 * len(others), 4.8 + 0.14 * len(numbered), "constrained")
+    panels = [figure.add_subplot(1, len(others), number + 1) for number in range(len(others))]
+    for axes, y in zip(panels, others, strict=True):
+        draw_front(axes, found, x, y)
+    add_legend(panels[0], 2)
+    names = list(dict.fromkeys((*found.question.objectives, found.question.rank)))
+    key = [
+        f"{number}: {', '.join(write_amount(row, name) for name in names)}: {cut(row.model, LONGEST_KEY)}"
+        for number, row in enumerate(numbered, 1)
+    ]
+    title = describe_best(found) if found.top else summarize_exploration(found)
+    add_message(figure, title, [*key, *front_caption(found)])
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # labels are placed in panels of their final size
+    for axes, y in zip(panels, others, strict=True):
+        label_front(axes, found, numbered, (x, y))
     return figure
 
 
+def list_numbered(found: Exploration) -> list[CountedVariant]:
+    """Return the variants that get a number: some of the front, evenly spaced, and the best one."""
+    rows = list(thin_rows(found.front))
+    models = {row.model for row in rows}
+    return rows + [row for row in found.top[:1] if row.model not in models]
+
+
 def draw_front(axes: "Axes", found: Exploration, x: str, y: str) -> None:
-    """Draw one pair of objectives."""
+    """Draw one pair of objectives, with the limits of both."""
 
     def points(rows: Sequence[CountedVariant]) -> list[list[float]]:
         return [[row.value(name) for row in rows] for name in (x, y)]
 
+    limits = [limit for limit in found.question.limits if limit.quantity in (x, y)]
     rows = (*found.front, *found.top, found.base)
     for axis, name, values in zip((axes.xaxis, axes.yaxis), (x, y), points(rows), strict=True):
-        scale_axis(axis, values, MARGINS)
+        ends = [limit.high / QUANTITIES[name].unit for limit in limits if limit.quantity == name]
+        scale_axis(axis, [*values, *ends], MARGINS)
         better = "lower" if QUANTITIES[name].better == "min" else "higher"
         axis.set_label_text(f"{QUANTITIES[name].label}, {better} is better", size=9)
-    label = f"front ({plural(len(found.front), 'variant')})"
-    (line,) = axes.plot(*points(found.front), **FRONT, label=label, zorder=3)
-    line.set_markersize(2.5 if len(found.front) > 60 else 4.5)
+    (line,) = axes.plot(
+        *points(found.front), **FRONT, label=plural(len(found.front), "variant") + " on the front"
+    )
+    line.set(markersize=2.5 if len(found.front) > MANY else 4.5, zorder=3)
     line.set_linestyle("-" if len(found.question.objectives) == 2 else "none")
     if found.top:
-        label = f"best by {found.question.rank}"
-        axes.plot(*points(found.top), **TOP, linestyle="none", label=label, zorder=2)
-    label = found.base.model if len(found.base.model) <= 30 else "the variant as given"
-    axes.plot(*points([found.base]), **BASE, markeredgewidth=0.6, linestyle="none", label=label, zorder=4)
+        number = "best" if len(found.top) == 1 else f"best {len(found.top)}"
+        axes.plot(
+            *points(found.top), **TOP, linestyle="none", label=f"{number} by {found.question.rank}", zorder=2
+        )
+    axes.plot(*points([found.base]), **BASE, linestyle="none", label=name_base(found.base), zorder=4)
+    for limit in limits:
+        draw = axes.axvline if limit.quantity == x else axes.axhline
+        draw(limit.high / QUANTITIES[limit.quantity].unit, **LIMIT, label=f"limit, {write_limit(limit)}")
     style_axes(axes)
 
 
-def add_legend(figure: "Figure", columns: int) -> None:
-    """Draw the legend of the first panel below all panels."""
-    handles = figure.axes[0].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
+def label_front(
+    axes: "Axes", found: Exploration, numbered: Sequence[CountedVariant], names: tuple[str, str]
+) -> None:
+    """Write the numbers of variants and the name of the base variant beside their points."""
+
+    def pixels(row: CountedVariant) -> tuple[float, float]:
+        across, up = axes.transData.transform([row.value(name) for name in names])
+        return float(across), float(up)
+
+    rows = [(str(number), row) for number, row in enumerate(numbered, 1)]
+    labels = [
+        PointLabel(text=text, point=pixels(row), radius=6.0, most=IMPORTANT)
+        for text, row in (*rows, (name_base(found.base), found.base))
+    ]
+    dots = sorted({pixels(row) for row in (*found.front, *found.top)})
+    radius = 2.5 * axes.figure.dpi / POINTS
+    covered = [(a - radius, b - radius, a + radius, b + radius) for a, b in dots]
+    if len(found.question.objectives) == len(names):
+        front = sorted(map(pixels, found.front))
+        covered += [box for ends in pairwise(front) for box in split_line(*ends)]
+    left, bottom, right, top = axes.bbox.extents
+    write_labels(axes, labels, (left + 2, bottom + 2, right, top), covered)
 
 
 def front_caption(found: Exploration) -> list[str]:
@@ -85,9 +157,9 @@ def front_caption(found: Exploration) -> list[str]:
     ]
     bounds = [limit.text.lstrip("-") for limit in question.limits] + ["monotone"] * question.rising
     if bounds:
-        lines.append(f"within {', '.join(bounds)}")
+        lines.append(f"Limits: {', '.join(bounds)}")
     if "capacity" in (*question.objectives, question.rank):
-        lines.append("capacity: training-free entropy (DeepMAD, arXiv 2303.02165), not an accuracy")
+        lines.append("Capacity: training-free entropy (DeepMAD, arXiv 2303.02165), not an accuracy")
     return lines
 
 
@@ -95,21 +167,22 @@ def front_caption(found: Exploration) -> list[str]:
 def tornado_figure(found: Sensitivity) -> "Figure":
     """Draw the change of each cost by a step of each key up and down, in per cent, one panel per cost."""
     keys = list(dict.fromkeys(step.key for step in found.steps))[:MOST_KEYS]
-    figure = new_figure(11, 1.6 + 0.27 * len(keys), "constrained")
+    figure = new_figure(11, 1.8 + 0.27 * len(keys), "constrained")
     figure.subplots(1, len(MEASURES), sharey=True)
     for axes, (field, name) in zip(figure.axes, MEASURES.items(), strict=True):
         draw_tornado(axes, found, keys, field)
         axes.set_xlabel(f"change of {name} (%)", size=9)
     first = figure.axes[0]
     first.set_yticks(range(len(keys)), [key_label(found, key) for key in keys], size=8)
-    first.invert_yaxis()
-    add_legend(figure, 2)
+    first.set_ylim(len(keys) - 0.4, -0.6)
+    add_legend(first, 2)
     base, (height, width) = found.base, found.base.img_size
     lines = [
-        f"{base.model}: one step of each key, all other keys stay the same, at {height} x {width} px",
-        f"{giga(base.macs)} GMACs, {scaled(base.params)} parameters, {scaled(base.activations)} activations",
+        f"{base.model}: {giga(base.macs)} GMACs, {scaled(base.params)} parameters, "
+        f"{scaled(base.activations)} activations at {height} x {width} px",
+        "One step of each key while all other keys stay the same; the middle value is the variant's.",
     ]
-    add_title(figure, lines, 9)
+    add_message(figure, summarize_sensitivity(found), lines)
     return figure
 
 

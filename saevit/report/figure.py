@@ -32,6 +32,7 @@ MOST_PIXELS = 2**28  # drawing takes 1 GB
 SETTINGS = {"text.parse_math": False, "svg.hashsalt": "saevit"}  # on top of matplotlib's defaults
 GREY, GRID = "#444444", "#e4e4e4"
 POINTS = 72  # per inch
+TITLE, SMALL = 11.0, 7.5  # points of a message and of the caption
 LINE_HEIGHT = 1.35  # relative to the size of the text
 LONGEST_WORD = 120  # characters
 
@@ -134,7 +135,8 @@ def scale_axis(
     low, high = axis_limits(values, margins, log=log)
     if log:
         axes.set(**{f"{name}scale": "log"})
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < DECADES else (1,)))
+        subs = (1, 2, 3, 5, 7) if high / low < WIDE**2 else (1, 2, 5) if high / low < DECADES else (1,)
+        axis.set_major_locator(LogLocator(subs=subs))
         axis.set_minor_locator(NullLocator())
     else:
         axis.set_major_locator(MaxNLocator(7, steps=(1, 2, 5, 10)))
@@ -148,6 +150,22 @@ def add_title(figure: "Figure", lines: Sequence[str], size: float) -> None:
     room = figure.get_figwidth() - 0.2
     title = "\n".join(wrap_text(figure, line, room, size) for line in lines)
     figure.suptitle(title, x=0.01, ha="left", fontsize=size)
+
+
+def add_message(figure: "Figure", message: str, caption: Sequence[str] = ()) -> None:
+    """Write a message above the panels of a constrained figure, and the lines of a caption below them."""
+    room = figure.get_figwidth() - 0.2
+    title = wrap_text(figure, message.removesuffix("."), room, TITLE, "bold")
+    figure.suptitle(title, x=0.01, ha="left", size=TITLE, weight="bold")
+    lines = [wrap_text(figure, line, room, SMALL) for line in caption]
+    figure.supxlabel("\n".join(lines), x=0.01, ha="left", size=SMALL, color=GREY, linespacing=LINE_HEIGHT)
+
+
+def add_legend(axes: "Axes", columns: int, **more: Any) -> None:
+    """Draw the legend of a panel in one or more rows above it."""
+    style: dict[str, Any] = {"borderaxespad": 0.3, "borderpad": 0, "handlelength": 1.6, "columnspacing": 1.4}
+    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": columns}
+    axes.legend(**place, frameon=False, fontsize=8, **style, **more)
 
 
 def style_axes(axes: "Axes") -> None:

@@ -6,6 +6,7 @@ could explain is "not resolved". Names of models are short (see `short_names`), 
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean, median
 
 from saevit.attention.findings import Attention, effective_share
@@ -35,24 +36,45 @@ QUANTITY_WORDS = {
 }
 
 
-def summarize_comparison(comparison: Comparison) -> str:
+def summarize_comparison(comparison: Comparison, *, with_times: bool = True) -> str:
     """Return how the reference compares with its nearest rival, or how time grows if all are of one kind.
 
     The rival of a SAEViT variant is a baseline, and that of a baseline a variant. Models without a time are
-    left out if others have one; if none has, the message is about counts.
+    left out if others have one. The message is about counts if none has, or without `with_times`.
     """
-    counted = [c for c in comparison.candidates if c.macs and not c.same_as]
-    models = [c for c in counted if c.samples] or [c for c in counted if not c.published_only]
+    models = select_models(comparison, with_times=with_times)
     if not models:
         reasons = [c.reason for c in comparison.candidates if c.reason]
         return f"No model could be compared: {reasons[0]}" if reasons else "No model has known MACs."
-    reference = next((c.network for c in comparison.candidates if c.model == comparison.reference), None)
-    first = next((c for c in models if c.model == reference), models[0])
-    models = [c for c in models if len(c.samples) == len(first.samples)]
     names = short_names(c.model for c in comparison.candidates)
-    if rivals := [c for c in models if c.is_variant != first.is_variant]:
-        return compare_pair(first, choose_rival(first, rivals), names)
+    first, *others = models
+    rivals = [c for c in others if c.is_variant != first.is_variant]
+    if rivals or len(others) == 1:
+        return compare_pair(first, choose_rival(first, rivals or others), names)
     return describe_growth(models, names)
+
+
+def select_models(comparison: Comparison, *, with_times: bool) -> list[Candidate]:
+    """Return the models that a message can be about, the reference first: timed together, or only counted."""
+    counted = [c for c in comparison.candidates if c.macs and not c.same_as]
+    counted = counted if with_times else [replace(c, subject=None) for c in counted]
+    models = [c for c in counted if c.samples] or [c for c in counted if not c.published_only]
+    reference = next((c.network for c in comparison.candidates if c.model == comparison.reference), None)
+    models.sort(key=lambda c: c.model != reference)
+    return [c for c in models if len(c.samples) == len(models[0].samples)]
+
+
+def list_subjects(comparison: Comparison, *, with_times: bool = True) -> list[str]:
+    """Return the models that the message is about: the reference and its rival, or the two extremes."""
+    models = select_models(comparison, with_times=with_times)
+    if len(models) < 2:
+        return []
+    first, *others = models
+    rivals = [c for c in others if c.is_variant != first.is_variant]
+    if rivals or len(others) == 1:
+        return [first.model, choose_rival(first, rivals or others).model]
+    ordered = sorted(models, key=lambda c: c.seconds or c.macs or 0)
+    return [ordered[0].model, ordered[-1].model]
 
 
 def choose_rival(first: Candidate, rivals: Sequence[Candidate]) -> Candidate:
@@ -77,9 +99,9 @@ def compare_pair(first: Candidate, rival: Candidate, names: Mapping[str, str]) -
     gain = compare_accuracy(first, rival)
     top1 = "" if gain is None else f", with {abs(gain):.1f} points {'more' if gain >= 0 else 'less'} top-1"
     if not first.samples:
-        macs = macs.replace("its MACs", f"{b}'s MACs")
+        macs = macs.replace("its MACs", f"{b}'s MACs").replace("the same MACs", f"the same MACs as {b}")
         params = write_share((first.params or 1) / (rival.params or 1), "its parameters")
-        return f"{a} has {macs} and {params}{top1}. Nothing was timed."
+        return f"{a} has {macs} and {params}{top1}."
     time = ratio(first.seconds_per_image, rival.seconds_per_image)
     if time.verdict == "not resolved":
         head = f"{a} and {b}: the difference in time is not resolved, ratio {write_ratio_interval(time)},"
@@ -97,7 +119,7 @@ def describe_growth(models: Sequence[Candidate], names: Mapping[str, str]) -> st
     if not models[0].samples:
         small, *_, large = sorted(models, key=lambda c: c.macs or 0)
         growth = write_share((large.macs or 1) / (small.macs or 1), f"{names[small.model]}'s MACs")
-        return f"{number}, not timed: {names[large.model]} has {growth}."
+        return f"{names[large.model]} has {growth}, the most and the fewest of {number}."
     fastest, second, *_ = ordered = sorted(models, key=lambda c: c.seconds or 0.0)
     slowest = ordered[-1]
     time = ratio(slowest.seconds_per_image, fastest.seconds_per_image)
@@ -142,15 +164,21 @@ def write_ratio_interval(time: Ratio) -> str:
 
 def summarize_breakdown(profile: Profile) -> str:
     """Return which row of the breakdown takes the most time (if timed, else has the most MACs)."""
-    macs = max(1, profile.macs)
-    if profile.module_times and (timed := [row for row in profile.rows if row.seconds]):
-        row = max(timed, key=profile.share_of_time)
-        shares = f"{percent(profile.share_of_time(row), 0)} of the time"
-        return f"{describe_row(profile, row)} takes {shares} and {percent(row.macs / macs, 0)} of the MACs."
-    row = max(profile.rows, key=lambda row: row.macs)
-    name, share = describe_row(profile, row), percent(row.macs / macs, 0)
-    params = percent(row.params / max(1, profile.params), 0)
-    return f"{name} has {share} of the MACs and {params} of the parameters."
+    row = find_largest_row(profile)
+    name, macs = describe_row(profile, row), f"{write_percent(row.macs / max(1, profile.macs))} of the MACs"
+    if row.seconds:
+        return f"{name} takes {write_percent(profile.share_of_time(row))} of the time and {macs}."
+    return f"{name} has {macs} and {write_percent(row.params / max(1, profile.params))} of the parameters."
+
+
+def write_percent(share: float) -> str:
+    """Write a share in per cent with two digits."""
+    return percent(share, 0 if share >= 0.0995 else 1)
+
+
+def find_largest_row(profile: Profile) -> ProfileRow:
+    """Return the row of the breakdown with the most time (if timed, else with the most MACs)."""
+    return max(profile.rows, key=lambda row: (row.median_seconds, row.macs))
 
 
 def describe_row(profile: Profile, row: ProfileRow) -> str:
@@ -163,20 +191,27 @@ def describe_row(profile: Profile, row: ProfileRow) -> str:
 
 def summarize_exploration(found: Exploration) -> str:
     """Return the size of the front, and the best variant within the limits relative to the base variant."""
-    question = found.question
-    names = [QUANTITY_WORDS[name].removeprefix("M ") for name in question.objectives]
-    listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
     count = len(found.front)
+    names = [name_quantity(name) for name in found.question.objectives]
+    listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
     head = f"{plural(count, 'variant')} {'is' if count == 1 else 'are'} on the front of {listed}."
-    if not found.top:
-        return head
-    best, rank = found.top[0], question.rank
-    limits = [limit for limit in question.limits if not limit.is_default]
+    return f"{head} {describe_best(found)}" if found.top else head
+
+
+def describe_best(found: Exploration) -> str:
+    """Return the best value of the ranking within the limits, relative to the base variant."""
+    best, rank = found.top[0], found.question.rank
+    limits = [limit for limit in found.question.limits if not limit.is_default]
     within = f"within {' and '.join(map(write_limit, limits))}, " if limits else ""
     most = "most" if QUANTITIES[rank].better == "max" else "least"
-    quantity = QUANTITY_WORDS[rank].removeprefix("M ")
-    text = f"{within}the {most} {quantity} is {write_quantity(best, rank)}{compare_with_base(found, best)}."
-    return f"{head} {text[0].upper()}{text[1:]}"
+    value = write_quantity(best, rank)
+    text = f"{within}the {most} {name_quantity(rank)} is {value}{compare_with_base(found, best)}."
+    return f"{text[0].upper()}{text[1:]}"
+
+
+def name_quantity(name: str) -> str:
+    """Return the noun of a quantity without its unit."""
+    return QUANTITY_WORDS[name].removeprefix("M ").removeprefix("MB of ")
 
 
 def compare_with_base(found: Exploration, best: CountedVariant) -> str:
@@ -191,7 +226,7 @@ def compare_with_base(found: Exploration, best: CountedVariant) -> str:
         return f" ({name}: {write_quantity(base, rank)})"
     change = ours / theirs - 1
     words = f"{percent(abs(change))} {'more' if change > 0 else 'less'} than" if change else "equal to"
-    noun = QUANTITY_WORDS[other].removeprefix("M ").replace("GMACs", "MACs")
+    noun = name_quantity(other).replace("GMACs", "MACs")
     return f", {words} {name} at {write_share(best.value(other) / base.value(other), f'its {noun}')}"
 
 
@@ -199,6 +234,12 @@ def write_quantity(row: CountedVariant, name: str) -> str:
     """Write the value of a quantity in the unit of its label."""
     value = row.value(name)
     return f"{value:.1f}" if name == "capacity" else digits(value)
+
+
+def write_amount(row: CountedVariant, name: str) -> str:
+    """Write a quantity with its noun: `0.519 GMACs`, `capacity 1829.8`."""
+    words = QUANTITY_WORDS[name], write_quantity(row, name)
+    return " ".join(words if name in ("capacity", "effectiveness") else reversed(words))
 
 
 def write_limit(limit: Limit) -> str:
@@ -287,10 +328,11 @@ def describe_scores(name: str, attention: Attention) -> str:
 
 
 def describe_sampling(name: str, attention: Attention, *, with_sparsity: bool) -> str:
-    """Return which stages do not compute every attention score, and the range of their sparsity."""
-    blocks = [numbers.block for numbers in attention.numbers if numbers.block.sparsity > 0]
+    """Return which of the shown stages do not compute every attention score, and their range of sparsity."""
+    every = [numbers.block for numbers in attention.numbers]
+    blocks = [block for block in every if block.sparsity > 0]
     if not blocks:
-        return f"{name} computes all attention scores."
+        return f"{name} computes all attention scores in {write_stages(b.stage for b in every)}."
     verb = "has sparse attention" if {b.sampling for b in blocks} <= {"none", "reduction"} else "samples"
     ends = dict.fromkeys(percent(end([b.sparsity for b in blocks]), 2) for end in (min, max))
     sparsity = f" (sparsity {' to '.join(ends)})" if with_sparsity else ""
@@ -315,10 +357,12 @@ def describe_concentration(attention: Attention) -> str:
     distance = median(value for one in heads for value in one.samples["distance"])
     uniform = median(one.block.uniform_distance for one in heads)
     of_images = f"; {len(attention.images)} images" * (len(attention.images) > 1)
-    most = "most " * (len({one.block.stage for one in attention.numbers}) > 1)
+    where = f"Attention is most concentrated in stage {stage}: a"
+    if len({one.block.stage for one in attention.numbers}) == 1:
+        where = f"In stage {stage}, a"
     return (
-        f"Attention is {most}concentrated in stage {stage}: a pixel attends to {percent(share, 0)} of the "
-        f"map, {distance:.0f} px away on average (uniform: 100 %, {uniform:.0f} px{of_images})."
+        f"{where} pixel attends to {percent(share, 0)} of the map, {distance:.0f} px away on average "
+        f"(uniform: 100 %, {uniform:.0f} px{of_images})."
     )
 
 

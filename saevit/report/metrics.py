@@ -13,7 +13,7 @@ from saevit.errors import OptionError, nearest
 from saevit.explore.pareto import Direction, pareto_front
 from saevit.report.units import cut
 from saevit.runs.statistics import ratio
-from saevit.text import plural, printable
+from saevit.text import printable
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,12 @@ METRICS = {
 COSTS = tuple(name for name in METRICS if name != "top1")
 LONGEST_DATA = 40  # characters of a label
 
-LEAST = 5  # models that a sentence about their rank correlation needs
+LEAST = 8  # models that a sentence about their rank correlation needs: fewer are alike by chance
 WORDS = (  # from this agreement on; below the last one, the opposite is mostly true
-    (0.95, "is nearly always {}"),
-    (0.7, "is mostly {}, but not always"),
-    (0.3, "is often not {}"),
-    (-0.3, "does not predict {}"),
+    (0.95, "are nearly always {better}"),
+    (0.7, "are mostly {better}, but not always"),
+    (0.3, "are often not {better}"),
+    (-0.3, "are about as often {worse} as {better}"),
 )
 
 
@@ -168,17 +168,22 @@ def average_ranks(values: Sequence[float]) -> NDArray[np.float64]:
 
 
 def describe_agreement(candidates: Sequence[Candidate], x: str, y: str) -> str:
-    """Return a sentence on whether models that are better by x are better by y, with the rank correlation."""
+    """Return a sentence on whether models that are better by x are better by y, with the rank correlation.
+
+    It is empty for fewer than 8 models, or if all are equal by x or by y.
+    """
     axes = find_metric(x), find_metric(y)
     rows = [values for c in candidates if None not in (values := [axis.of(c) for axis in axes])]
-    models = plural(len(rows), "model")
     rho = rank_correlation(*zip(*rows, strict=True)) if len(rows) >= LEAST else None
     if rho is None:
-        return f"{axes[1].label} against {axes[0].label}: {models}; no rank correlation"
+        return ""
     agreement = rho if axes[0].better == axes[1].better else -rho
     better, worse = axes[1].adjectives
-    words = next((text.format(better) for least, text in WORDS if agreement >= least), f"is mostly {worse}")
-    return f"{axes[0].less} {axes[0].noun} {words}: rank correlation {rho:.2f} over {models}"
+    words = next((text for least, text in WORDS if agreement >= least), "are mostly {worse}")
+    return (
+        f"Models with {axes[0].less} {axes[0].noun} {words.format(better=better, worse=worse)}: "
+        f"rank correlation {rho:.2f} over {len(rows)} models"
+    )
 
 
 def find_disagreements(candidates: Sequence[Candidate], x: str, y: str) -> list[Disagreement]:

@@ -11,6 +11,7 @@ from saevit.explore.exploration import count_variant
 from saevit.explore.solve import Sensitivity, find_sensitivity, solve
 from saevit.profiling import Profile, profile
 from saevit.report.messages import (
+    list_subjects,
     summarize_attention,
     summarize_breakdown,
     summarize_comparison,
@@ -25,6 +26,7 @@ from tests.report.views.test_explore import found
 
 TINY = model("saevit_tiny", 0.8, None, 9.0, family="SAEViT")
 PICO = model("saevit_pico", 0.2, None, 3.0, family="SAEViT")
+BASE = model("saevit_base", 3.0, None, 36.0, family="SAEViT")
 NET = model("timm:net.a_in1k", 0.8, 75.0, 12.0)
 FAR = model("timm:far.a_in1k", 2.0, 80.0, 20.0)
 
@@ -53,19 +55,29 @@ def with_times(c: Candidate, *ms: float) -> Candidate:
         ),
         (
             untimed(PICO, NET, FAR),
-            "saevit_pico has 0.25 of net's MACs and 0.25 of its parameters. Nothing was timed.",
+            "saevit_pico has 0.25 of net's MACs and 0.25 of its parameters.",
+        ),
+        (
+            compared(TINY, PICO, BASE),
+            "saevit_pico is the fastest of 3 variants; saevit_base takes 12.00 [12.00, 12.00] times "
+            "saevit_pico's time at 15.0 times its MACs.",
         ),
         (
             compared(PICO, TINY),
-            "saevit_pico is the fastest of 2 variants; saevit_tiny takes 3.00 [3.00, 3.00] times "
-            "saevit_pico's time at 4.00 times its MACs.",
+            "saevit_pico takes 0.33 [0.33, 0.33] of saevit_tiny's time at 0.25 of its MACs.",
         ),
         (
             compared(NET, FAR, replace(with_times(NET, 13, 11, 12, 12, 11, 13), model="other")),
             "net and other are the fastest of 3 models (not resolved); far takes",
         ),
-        (compared(PICO, replace(PICO, model="b")), "The differences in time between 2 variants are not res"),
-        (untimed(TINY, PICO), "2 variants, not timed: saevit_tiny has 4.00 times saevit_pico's MACs."),
+        (
+            compared(PICO, replace(PICO, model="b"), replace(PICO, model="c")),
+            "The differences in time between 3 variants are not resolved.",
+        ),
+        (
+            untimed(TINY, PICO, BASE),
+            "saevit_base has 15.0 times saevit_pico's MACs, the most and the fewest of 3 variants.",
+        ),
         (untimed(TINY), "saevit_tiny has 0.8000 GMACs."),
         (compared(PICO), "saevit_pico takes 3.00 ms per image at 0.2000 GMACs."),
         (
@@ -91,7 +103,17 @@ def test_rows_of_one_model_are_configurations() -> None:
         replace(TINY, model=label, subject=replace(c.subject, label=label, name="saevit_tiny"))  # type: ignore[type-var]
         for label, c in (("batch 1", TINY), ("batch 8", with_times(TINY, 5, 5, 5, 5, 5, 5)))
     ]
-    assert summarize_comparison(compared(*batches)).startswith("batch 8 is the fastest of 2 configurations; ")
+    batches.append(replace(batches[0], model="batch 4"))
+    assert summarize_comparison(compared(*batches)).startswith("batch 8 is the fastest of 3 configurations; ")
+
+
+def test_without_times_the_message_and_its_models_are_of_counts() -> None:
+    comparison = compared(TINY, FAR, PICO, NET)
+    message = "saevit_tiny has the same MACs as net and the same parameters."
+    assert summarize_comparison(comparison, with_times=False) == message
+    assert list_subjects(comparison) == ["saevit_tiny", "timm:net.a_in1k"]
+    assert list_subjects(compared(TINY, PICO, BASE)) == ["saevit_pico", "saevit_base"]
+    assert list_subjects(compared(TINY)) == []
 
 
 def test_a_breakdown_without_times_is_of_macs() -> None:
@@ -110,7 +132,7 @@ def test_a_breakdown_with_times_names_the_slowest_row(timed: Profile) -> None:
     message = summarize_breakdown(replace(timed, rows=slow))
     share = 100 * 4 / (len(slow) + 3)
     assert message.startswith(f"Stage 2 takes {share:.0f} % of the time and ")
-    rest = (replace(slow[0], path=""), *timed.rows[1:])
+    rest = (replace(slow[0], path="", macs=10**12), *timed.rows[1:])
     assert summarize_breakdown(replace(timed, rows=rest)).startswith("The rest of the network takes ")
 
 
@@ -241,3 +263,11 @@ def test_the_messages_of_a_query_and_of_rollout_measure_their_maps(attention: At
     )
     assert effective_share(np.ones((4, 4))) == pytest.approx(1)
     assert effective_share(np.eye(4)) == pytest.approx(1 / 4)
+
+
+def test_the_message_of_one_stage_makes_no_claim_about_the_others(attention: Attention) -> None:
+    trained = replace(concentrated(attention, 4, 0.4), model="net")
+    last = replace(trained, numbers=tuple(one for one in trained.numbers if one.block.stage == 4))
+    assert summarize_attention([last]).startswith(
+        "net computes all attention scores in stage 4. In stage 4, a pixel attends to 40 % of the map, 20 px"
+    )

@@ -106,6 +106,7 @@ def test_axes_that_make_no_sense_are_refused(xs: tuple[str, ...], y: str, messag
 
 
 VALUES = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=2, max_size=30)
+RHO = "rank correlation"
 ROUNDS = 6  # the fewest that resolve anything at 95 %
 
 
@@ -148,34 +149,34 @@ def test_known_values() -> None:
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
-        ((1, 2, 3, 4, 5), "is nearly always faster: rank correlation 1.00 over 5 models"),
-        ((2, 1, 3, 5, 4), "is mostly faster, but not always: rank correlation 0.80 over 5 models"),
-        ((3, 1, 2, 5, 4), "is often not faster: rank correlation 0.60 over 5 models"),
-        ((3, 5, 1, 4, 2), "does not predict faster: rank correlation -0.30 over 5 models"),
-        ((5, 4, 3, 2, 1), "is mostly slower: rank correlation -1.00 over 5 models"),
-        ((1, 2, 3, 4), ": 4 models; no rank correlation"),
-        ((1, 1, 1, 1, 1), ": 5 models; no rank correlation"),
+        ((1, 2, 3, 4, 5, 6, 7, 8), "are nearly always faster: rank correlation 1.00 over 8 models"),
+        ((3, 2, 1, 4, 7, 6, 5, 8), "are mostly faster, but not always: rank correlation 0.81 over 8 models"),
+        ((4, 3, 2, 1, 8, 7, 6, 5), "are often not faster: rank correlation 0.52 over 8 models"),
+        ((5, 6, 7, 8, 4, 3, 1, 2), "are mostly slower: rank correlation -0.74 over 8 models"),
+        (
+            (4, 3, 7, 1, 8, 2, 6, 5),
+            "are about as often slower as faster: rank correlation 0.17 over 8 models",
+        ),
+        ((1, 2, 3, 4, 5, 6, 7), ""),
+        ((1, 1, 1, 1, 1, 1, 1, 1), ""),
     ],
 )
 def test_the_words_follow_from_the_value(seconds: tuple[int, ...], words: str) -> None:
     found = models([(i + 1, s) for i, s in enumerate(seconds)])
-    assert describe_agreement(found, "gmacs", "latency").endswith(words)
+    assert describe_agreement(found, "gmacs", "latency") == (words and f"Models with fewer MACs {words}")
 
 
 def test_more_throughput_is_better_so_the_same_words_come_with_the_other_sign() -> None:
-    found = models([(i + 1, i + 1) for i in range(5)])
-    assert (
-        describe_agreement(found, "gmacs", "latency")
-        == "fewer MACs is nearly always faster: rank correlation 1.00 over 5 models"
-    )
-    assert describe_agreement(found, "gmacs", "throughput") == (
-        "fewer MACs is nearly always faster: rank correlation -1.00 over 5 models"
-    )
+    found = models([(i + 1, i + 1) for i in range(8)])
+    message = "Models with fewer MACs are nearly always faster: rank correlation"
+    assert describe_agreement(found, "gmacs", "latency") == f"{message} 1.00 over 8 models"
+    assert describe_agreement(found, "gmacs", "throughput") == f"{message} -1.00 over 8 models"
 
 
 def test_models_without_both_figures_are_not_ranked() -> None:
-    found = [*models([(i + 1, i + 1) for i in range(5)]), Candidate(model="counted", macs=1)]
-    assert describe_agreement(found, "gmacs", "latency").endswith("over 5 models")
+    found = [*models([(i + 1, i + 1) for i in range(8)]), Candidate(model="counted", macs=1)]
+    assert describe_agreement(found, "gmacs", "latency").endswith("over 8 models")
+    assert describe_agreement(found[1:], "gmacs", "latency") == "", "7 models with both are too few"
 
 
 def test_the_starkest_contradiction_comes_first() -> None:

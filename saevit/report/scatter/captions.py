@@ -1,4 +1,4 @@
-"""The sentences around a scatter plot: title, sources and conditions of its values, and missing models."""
+"""The sentences around a scatter plot: sources and conditions of its values, and missing models."""
 
 import math
 from collections.abc import Sequence
@@ -6,18 +6,11 @@ from collections.abc import Sequence
 from saevit.comparing.comparison import Candidate, Comparison
 from saevit.report.latencies import describe_machine
 from saevit.report.metrics import LEAST, METRICS, Disagreement
-from saevit.report.scatter.points import ScatterPanel, is_of_other_size
+from saevit.report.scatter.points import ScatterPanel, has_accuracies, is_of_other_size
 from saevit.report.units import digits, short_names
 from saevit.runs.run import Run
 
 MOST_NAMED = 3  # models in one sentence
-
-
-def write_title(panels: Sequence[ScatterPanel]) -> str:
-    """Return a title that names the axes."""
-    labels = [METRICS[panel.x].label for panel in panels]
-    costs = " and ".join(filter(None, [", ".join(labels[:-1]), labels[-1]]))
-    return f"{capitalize(panels[0].y_label)}, against {costs}"
 
 
 def capitalize(text: str) -> str:
@@ -32,6 +25,8 @@ def write_caption(comparison: Comparison, panels: Sequence[ScatterPanel]) -> str
     networks = f"networks {'timed' if is_timed else 'counted'} at {height} x {width} px, with random weights."
     drawn = [point.candidate for panel in panels for point in panel.points]
     sentences = [capitalize(networks)]
+    if panels[0].y != "top1" and not has_accuracies(comparison):
+        sentences.append("Fewer than two models have a known top-1, so costs are compared.")
     if panels[0].y == "top1":
         sentences = [f"Top-1: {describe_accuracies(comparison)}; {networks}"]
         if any(is_of_other_size(c, comparison) for c in drawn):
@@ -77,9 +72,9 @@ def list_missing(
     everywhere, somewhere = set.intersection(*models), set.union(*models)
     known = comparison.candidates
     groups = {
-        "Not drawn, value not known": [c for c in known if {c.model, c.network}.isdisjoint(somewhere)],
-        "Not in every panel, value not known": [c for c in known if c.model in somewhere - everywhere],
-        "Values of the published table, network not built": [
+        "Omitted (no data)": [c for c in known if {c.model, c.network}.isdisjoint(somewhere)],
+        "Missing from a panel (no data)": [c for c in known if c.model in somewhere - everywhere],
+        "From the published table, network not built": [
             c for c in known if c.published_only and c in drawn and not (c.accuracy and c.accuracy.claim)
         ],
     }
@@ -101,15 +96,18 @@ def describe_disagreements(
     if count < LEAST:
         return ""
     x, y = METRICS[panel.x], METRICS[panel.y]
-    resolved = f", {sum(pair.is_resolved for pair in pairs)} of them beyond noise"
     names = {point.candidate.model: point.name for point in panel.points}
+    number = math.comb(count, 2)
+    if not pairs:
+        return f"{capitalize(x.noun)} and {y.noun} order all {number} pairs of models alike."
+    resolved = f"; {sum(pair.is_resolved for pair in pairs)} of them differ by more than noise"
     sentences = [
-        f"{len(pairs)} of {math.comb(count, 2)} pairs of models have opposite orders by {x.noun} and by "
-        f"{y.noun}{resolved if x.is_timed or y.is_timed else ''}."
+        f"{capitalize(x.noun)} and {y.noun} order {len(pairs)} of {number} pairs of models in opposite ways"
+        f"{resolved if x.is_timed or y.is_timed else ''}."
     ]
     sentences += [
-        f"{names[pair.better.model]} has {write_ratio(pair.x_ratio)} x the {x.noun} of "
-        f"{names[pair.worse.model]}, but {write_ratio(pair.y_ratio)} x its {y.noun}."
+        f"{names[pair.better.model]} has {write_ratio(pair.x_ratio)} times the {x.noun} of "
+        f"{names[pair.worse.model]}, but {write_ratio(pair.y_ratio)} times its {y.noun}."
         for pair in examples
     ]
     return " ".join(sentences)

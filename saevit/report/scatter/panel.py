@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from saevit.report.figure import GREY, POINTS, is_wide, scale_axis, style_axes, wrap_text
 from saevit.report.metrics import METRICS, Disagreement
-from saevit.report.scatter.placement import Box, Label, Point, place_labels, split_line
+from saevit.report.scatter.labels import LABEL_SIZE, PointLabel, write_labels
+from saevit.report.scatter.placement import Point, split_line
 from saevit.report.scatter.points import MARKERS, ON_FRONT, STYLES, ModelPoint, ScatterPanel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.text import Text
 
 Keywords = dict[str, Any]  # of matplotlib
 Line = Sequence[Point]  # in data coordinates
@@ -21,15 +24,15 @@ POINTS_BELOW = 0.1  # inches from the top of the strip to its points
 LONGEST_LABEL = 3.2  # inches of a line of the y axis's label
 X_MARGINS = (0.16, 0.08)  # labels of a front are at its better side
 Y_MARGINS = (0.08, 0.08)
+FEW = 9  # values of an axis, with the ends of intervals: those of three models
+FROM_ZERO = 0.7  # ratio of the ends of a linear axis of costs, up to which it begins at 0
 STRIP = "#f2f2f2"
 FRONT: Keywords = {"color": "#000000", "linewidth": 1.0, "zorder": 2.0}
 DISAGREEMENT: Keywords = {"color": "#D55E00", "linewidth": 1.3, "linestyle": (0, (4, 2)), "zorder": 2.0}
 SPREAD: Keywords = {"color": "#666666", "linewidth": 0.7, "zorder": 2.0}
 
-LABEL_SIZE = 7.5  # points
 IMPORTANT, OTHER, CROWDED = 1000.0, 300.0, 9.0  # `Label.most`
 MANY = 30  # points from which on OTHER labels are CROWDED: beside their points or left out
-PAD = 1.5  # pixels around a label
 INSIDE = 3.0  # pixels between a label and the edge of the panel
 
 
@@ -50,13 +53,28 @@ def size_strip(panels: Sequence[ScatterPanel], height: float) -> Strip:
     return Strip(top=top / height, points=(top - POINTS_BELOW) / height)
 
 
-def draw_panel(axes: "Axes", panel: ScatterPanel, pairs: Sequence[Disagreement], strip: Strip) -> list[Line]:
+def list_ends(panel: ScatterPanel) -> list[float]:
+    """Return all values that the x axis of a panel has to show."""
+    return [end for point in panel.points for end in (point.x, *(point.x_range or ()))]
+
+
+def scale_cost(axis: "Axis", values: Sequence[float], margins: tuple[float, float], *, log: bool) -> None:
+    """Scale an axis of costs; a linear one begins at 0 for few values or a wide range, to show ratios."""
+    if not log and min(values) > 0 and (len(values) <= FEW or min(values) <= FROM_ZERO * max(values)):
+        scale_axis(axis, [0.0, *values], (0.0, margins[1]), log=False)
+    else:
+        scale_axis(axis, values, margins, log=log)
+
+
+def draw_panel(
+    axes: "Axes", panel: ScatterPanel, pairs: Sequence[Disagreement], strip: Strip, *, log: bool
+) -> list[Line]:
     """Draw all but the y axis and the labels; return the lines that labels should not cover."""
     from matplotlib.patches import Rectangle
 
     is_less = METRICS[panel.x].better == "min"
-    ends = [end for point in panel.points for end in (point.x, *(point.x_range or ()))]
-    scale_axis(axes.xaxis, ends, X_MARGINS if is_less or panel.y != "top1" else X_MARGINS[::-1])
+    margins = X_MARGINS if is_less or panel.y != "top1" else X_MARGINS[::-1]
+    scale_cost(axes.xaxis, list_ends(panel), margins, log=log)
     axes.set_xlabel(f"{METRICS[panel.x].label}, {'lower' if is_less else 'higher'} is better", size=9)
     style_axes(axes)
     if strip.top:
@@ -99,7 +117,11 @@ def scale_y(axes: "Axes", panels: Sequence[ScatterPanel], strip: Strip) -> None:
     points = [point for panel in panels for point in panel.points if point.y is not None]
     ends = [end for point in points for end in (point.y, *(point.y_range or ())) if end is not None]
     log = panels[0].y != "top1" and is_wide(ends)
-    low, high = scale_axis(axes.yaxis, ends, Y_MARGINS, log=log)
+    if panels[0].y == "top1":
+        scale_axis(axes.yaxis, ends, Y_MARGINS, log=False)
+    else:
+        scale_cost(axes.yaxis, ends, Y_MARGINS, log=log)
+    low, high = axes.get_ylim()
     figure: Any = axes.figure  # not a part of one
     text = wrap_text(figure, panels[0].y_label, LONGEST_LABEL, 9)
     axes.set_ylabel(text, size=9, y=(1 + strip.top) / 2)
@@ -107,6 +129,8 @@ def scale_y(axes: "Axes", panels: Sequence[ScatterPanel], strip: Strip) -> None:
         ticks = [tick for tick in axes.get_yticks() if low <= tick <= high]
         axes.set_ylim(high - (high - low) / (1 - strip.top), high)
         axes.yaxis.set_major_locator(FixedLocator(ticks))
+        place: Keywords = {"transform": axes.transAxes, "ha": "right", "va": "center"}
+        axes.text(-0.01, strip.points, "no top-1", size=LABEL_SIZE, color=GREY, **place)
 
 
 def find_front_steps(panel: ScatterPanel) -> list[Point]:
@@ -120,69 +144,52 @@ def find_front_steps(panel: ScatterPanel) -> list[Point]:
 
 
 def label_panel(
-    axes: "Axes", panel: ScatterPanel, strip: Strip, lines: Sequence[Line], pairs: Sequence[Disagreement]
-) -> None:
-    """Write the labels of a finished panel and the number of omitted ones.
+    axes: "Axes", panel: ScatterPanel, strip: Strip, lines: Sequence[Line], bold: Collection[str]
+) -> list["Text"]:
+    """Write the labels of a finished panel; return those that became numbers, which the caller has to set.
 
-    Neither the limits nor the position of the axes may change afterwards.
+    The limits and the size of the axes must not change afterwards.
     """
-    in_pairs = {c.model for pair in pairs for c in (pair.better, pair.worse)}
-    bold = in_pairs | {point.candidate.model for point in panel.points if point.kind in ON_FRONT}
     left, bottom, right, top = axes.bbox.extents
     strip_top, strip_y = (bottom + share * (top - bottom) for share in (strip.top, strip.points))
     to_pixels = axes.transData.transform
     covered = [box for line in lines for ends in pairwise(line) for box in split_line(*to_pixels(ends))]
     above = [point for point in panel.points if point.y is not None]
-    omitted = label_points(
-        axes, above, strip_y, (left + INSIDE, strip_top + INSIDE, right, top), covered, bold
-    )
     below = [point for point in panel.points if point.y is None]
     lowest = strip_y - max((marker_radius(axes, point) for point in below), default=0.0)
-    omitted += label_points(axes, below, strip_y, (left + INSIDE, bottom + 1, right, lowest), [], bold)
+    numbers: list[Text] = []
+    omitted = 0
+    for points, bounds, boxes in (
+        (above, (left + INSIDE, strip_top + INSIDE, right, top), covered),
+        (below, (left + INSIDE, bottom + 1, right, lowest), []),
+    ):
+        labels = [label_point(axes, point, strip_y, bold, is_crowded=len(points) >= MANY) for point in points]
+        more, missing = write_labels(axes, labels, bounds, boxes)
+        numbers, omitted = [*numbers, *more], omitted + missing
     if omitted:
         text = f"{omitted} of {len(panel.points)} labels omitted, not enough space"
         axes.text(
             1, 1.01, text, size=LABEL_SIZE, color=GREY, transform=axes.transAxes, ha="right", va="bottom"
         )
+    return numbers
 
 
-def label_points(
-    axes: "Axes",
-    points: Sequence[ModelPoint],
-    strip_y: float,
-    bounds: Box,
-    covered: Sequence[Box],
-    bold: Collection[str],
-) -> int:
-    """Write the labels of some points inside bounds; return how many are omitted. Lengths are in pixels."""
-    other = OTHER if len(points) < MANY else CROWDED
-    texts, labels = [], []
-    for point in points:
-        is_bold = point.candidate.model in bold
-        is_important = is_bold or point.kind in ("claim", "variant", "measured_variant")
-        text = axes.text(0, 0, point.name, size=LABEL_SIZE, weight="bold" if is_bold else "normal")
-        text.set(transform=axes.transAxes, va="bottom", gid=point.candidate.model)
-        extent = text.get_window_extent()
-        size = (extent.width + 2 * PAD, extent.height + 2 * PAD)
-        x, y = axes.transData.transform((point.x, axes.get_ylim()[0] if point.y is None else point.y))
-        at = (float(x), strip_y if point.y is None else float(y))
-        most = IMPORTANT if is_important else other
-        labels.append(Label(point=at, radius=marker_radius(axes, point), size=size, most=most))
-        texts.append(text)
-    places = place_labels(labels, bounds, covered)
-    to_axes = axes.transAxes.inverted().transform
-    for point, text, place in zip(points, texts, places, strict=True):
-        if place is None:
-            text.remove()
-            continue
-        x, y = to_axes((place.box[0] + PAD, place.box[1] + PAD))
-        text.set_position((x, y))
-        ground = STRIP if point.y is None else "white"
-        text.set_bbox({"boxstyle": "square,pad=0", "facecolor": ground, "alpha": 0.75, "linewidth": 0})
-        if place.leader:
-            xs, ys = zip(*to_axes(place.leader), strict=True)
-            axes.plot(xs, ys, color="#777777", linewidth=0.6, transform=axes.transAxes, zorder=2.5)
-    return places.count(None)
+def label_point(
+    axes: "Axes", point: ModelPoint, strip_y: float, bold: Collection[str], *, is_crowded: bool
+) -> PointLabel:
+    """Return the label of a point; `strip_y` is the height of points in the strip, in pixels."""
+    is_bold = point.candidate.model in bold
+    is_important = is_bold or point.kind in (*ON_FRONT, "claim", "variant", "measured_variant")
+    x, y = axes.transData.transform((point.x, axes.get_ylim()[0] if point.y is None else point.y))
+    return PointLabel(
+        text=point.name,
+        point=(float(x), strip_y if point.y is None else float(y)),
+        radius=marker_radius(axes, point),
+        most=IMPORTANT if is_important else CROWDED if is_crowded else OTHER,
+        bold=is_bold,
+        gid=point.candidate.model,
+        ground=STRIP if point.y is None else "white",
+    )
 
 
 def marker_radius(axes: "Axes", point: ModelPoint) -> float:

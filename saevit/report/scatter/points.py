@@ -32,21 +32,22 @@ STYLES: dict[Kind, dict[str, Any]] = {
     kind: dict(zip(MARKER_KEYWORDS, marker, strict=True)) for kind, marker in MARKERS.items()
 }
 LEGEND: dict[Kind, str] = {
-    "plain": "plain ImageNet-1k training",
-    "front": "plain ImageNet-1k training, on the Pareto front",
-    "excluded": "excluded from the front: distilled, extra data, or accuracy at another size (@)",
+    "plain": "ImageNet-1k training without distillation",
+    "front": "ImageNet-1k training without distillation, on the Pareto front",
+    "excluded": "not ranked: distilled, extra data, or accuracy at another size (@)",
     "claim": "paper claim, not reproduced here",
-    "variant": "SAEViT variants: no accuracy known",
+    "variant": "SAEViT variants, no accuracy known",
 }
 MEASURED_LEGEND: dict[Kind, str] = LEGEND | {
     "plain": "baselines, measured here",
     "front": "baselines, measured here, on the Pareto front",
     "measured_variant": "SAEViT variants, measured here",
     "front_variant": "SAEViT variants, measured here, on the Pareto front",
-    "excluded": "excluded from the front: accuracy at another size (@), or on other images",
+    "excluded": "not ranked: accuracy at another size (@), or on other images",
     "variant": "SAEViT variants, not measured on these data",
 }
 COST_LEGEND: dict[Kind, str] = LEGEND | {"plain": "baselines", "variant": "SAEViT variants"}
+FEWEST_RATED = 2  # models with an accuracy, below which it is no axis by default
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,11 +93,16 @@ def choose_axes(
 ) -> tuple[Sequence[str], str, str | None]:
     """Return the first axes that can be drawn, and the reason why others, if any, cannot.
 
-    If y is None, it is accuracy if possible, otherwise a cost. If `is_asked`, exactly these xs are wanted,
-    otherwise some of them are enough. If no axes can be drawn, the reason is raised as an OptionError.
+    If y is None, it is accuracy if two models or more have one, otherwise a cost. If `is_asked`, exactly
+    these xs are wanted, otherwise some of them are enough. If no axes can be drawn, the reason is raised as
+    an OptionError.
     """
     refused: list[OptionError] = []
-    for name in [y] if y else [one for one in USUAL_Y if not (is_asked and one in xs)]:
+    is_rated = has_accuracies(comparison)
+    if y is None and not is_rated:
+        refused.append(OptionError("fewer than two models have a known top1"))
+    usual = [one for one in USUAL_Y if (is_rated or one != "top1") and not (is_asked and one in xs)]
+    for name in [y] if y else usual:
         others = [x for x in xs if x != name] or (["params"] if y else [])
         for choice in [xs] if is_asked else [others, *([x] for x in others)]:
             try:
@@ -105,6 +111,11 @@ def choose_axes(
             except OptionError as error:
                 refused.append(error)
     raise refused[0 if y else -1]
+
+
+def has_accuracies(comparison: Comparison) -> bool:
+    """Do enough models have an accuracy for an axis?"""
+    return sum(c.accuracy is not None for c in comparison.candidates) >= FEWEST_RATED
 
 
 def fill_panel(comparison: Comparison, x: str, y: str) -> ScatterPanel:

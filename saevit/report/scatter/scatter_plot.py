@@ -12,14 +12,24 @@ from saevit.report.figure import (
     GREY,
     LINE_HEIGHT,
     get_renderer,
+    is_wide,
     new_figure,
     own_settings,
     text_height,
     wrap_text,
 )
-from saevit.report.metrics import Disagreement, describe_agreement, find_disagreements
-from saevit.report.scatter.captions import capitalize, describe_disagreements, write_caption, write_title
-from saevit.report.scatter.panel import DISAGREEMENT, FRONT, draw_panel, label_panel, scale_y, size_strip
+from saevit.report.messages import list_subjects, summarize_comparison
+from saevit.report.metrics import LEAST, METRICS, Disagreement, describe_agreement, find_disagreements
+from saevit.report.scatter.captions import describe_disagreements, write_caption
+from saevit.report.scatter.panel import (
+    DISAGREEMENT,
+    FRONT,
+    draw_panel,
+    label_panel,
+    list_ends,
+    scale_y,
+    size_strip,
+)
 from saevit.report.scatter.points import (
     COST_LEGEND,
     LEGEND,
@@ -29,14 +39,17 @@ from saevit.report.scatter.points import (
     ScatterPanel,
     list_panels,
 )
+from saevit.report.units import cut
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.legend import Legend
     from matplotlib.lines import Line2D
+    from matplotlib.text import Text
 
 HEIGHT, HIGH = 3.5, 5.0  # of a panel; high if there are many models
 MANY = 30
+LONGEST_KEY = 60  # characters of a model
 MOST_PAIRS = 2  # that disagree and are pointed out
 
 MARGIN = 0.14
@@ -61,36 +74,55 @@ def scatter_figure(comparison: Comparison, xs: Sequence[str], y: str = "top1") -
     """
     panels = list_panels(comparison, xs, y)
     costs = [panel for panel in panels if y != "top1"]
+    is_timed = any(METRICS[name].is_timed for name in (*xs, y))
     pairs = [find_disagreements(panel.models, panel.x, y) for panel in costs]
-    examples = [choose_examples(those) for those in pairs] or [[] for _ in panels]
+    examples = [choose_examples(panel, those) for panel, those in zip(costs, pairs, strict=True)]
+    examples = examples or [[] for _ in panels]
     height = HIGH if max(len(panel.points) for panel in panels) > MANY else HEIGHT
     strip = size_strip(panels, height)
     figure = new_figure(figure_width(len(panels)), height)
     figure.subplots(1, len(panels), sharey=True)
-    lines = [draw_panel(*each, strip) for each in zip(figure.axes, panels, examples, strict=True)]
+    log = any(is_wide(list_ends(panel)) for panel in panels) and all(min(list_ends(p)) > 0 for p in panels)
+    lines = [draw_panel(*each, strip, log=log) for each in zip(figure.axes, panels, examples, strict=True)]
     scale_y(figure.axes[0], panels, strip)
-    arrange_figure(
-        figure,
-        title="" if costs else write_title(panels),
-        titles=[capitalize(describe_agreement(panel.models, panel.x, y)) for panel in costs],
-        captions=[*map(describe_disagreements, costs, pairs, examples), write_caption(comparison, panels)],
-        handles=legend_handles(panels, has_pairs=any(examples), is_measured=comparison.top1_on is not None),
-        height=height,
-    )
+    size_panels(figure, height, above=GAP, below=GAP)
+    numbers, subjects = [], list_subjects(comparison, with_times=is_timed)
     for axes, panel, covered, chosen in zip(figure.axes, panels, lines, examples, strict=True):
         low, high = axes.get_ylim()
         axes.spines["left"].set_bounds(low + strip.top * (high - low), high)
-        label_panel(axes, panel, strip, covered, chosen)
+        tied = [c.model for pair in chosen for c in (pair.better, pair.worse)]
+        numbers += label_panel(axes, panel, strip, covered, tied or subjects)
+    titles = [describe_agreement(panel.models, panel.x, y) for panel in costs]
+    captions = [*map(describe_disagreements, costs, pairs, examples), write_caption(comparison, panels)]
+    arrange_figure(
+        figure,
+        title="" if any(titles) else summarize_comparison(comparison, with_times=is_timed).removesuffix("."),
+        titles=titles if any(titles) else [],
+        captions=[write_key(comparison, numbers), *captions],
+        handles=legend_handles(panels, has_pairs=any(examples), is_measured=comparison.top1_on is not None),
+        height=height,
+    )
     return figure
 
 
-def choose_examples(pairs: Sequence[Disagreement]) -> list[Disagreement]:
-    """Return the pairs to point out: beyond noise, and each model in one of them at most."""
+def write_key(comparison: Comparison, texts: Sequence["Text"]) -> str:
+    """Number the labels that had no room for a name, and return the key to the numbers."""
+    models = {text.get_gid() for text in texts}
+    numbered = [c.model for c in comparison.candidates if c.model in models]
+    for text in texts:
+        text.set_text(str(numbered.index(str(text.get_gid())) + 1))
+    names = [f"{number} {cut(model, LONGEST_KEY)}" for number, model in enumerate(numbered, 1)]
+    return f"Numbered points: {'; '.join(names)}." if names else ""
+
+
+def choose_examples(panel: ScatterPanel, pairs: Sequence[Disagreement]) -> list[Disagreement]:
+    """Return the pairs to point out among many models: beyond noise, each model in one of them at most."""
     chosen: list[Disagreement] = []
     models: set[str] = set()
     for pair in pairs:
         names = {pair.better.model, pair.worse.model}
-        if len(chosen) < MOST_PAIRS and pair.is_resolved and models.isdisjoint(names):
+        is_wanted = len(panel.models) >= LEAST and len(chosen) < MOST_PAIRS
+        if is_wanted and pair.is_resolved and models.isdisjoint(names):
             chosen.append(pair)
             models |= names
     return chosen
@@ -141,7 +173,19 @@ def arrange_figure(
     above = GAP + text_height(title, TITLE) + heading_height + NOTE
     legend_bottom = MARGIN + text_height(caption, SMALL) + GAP
     below = legend_bottom + legend_height + GAP + BELOW
-    total = above + height + below
+    total = size_panels(figure, height, above=above, below=below)
+    figure.text(MARGIN / width, 1 - GAP / total, title, size=TITLE, weight="bold", va="top")
+    for axes, text in zip(figure.axes, titles, strict=False):
+        axes.set_title(text, loc="left", size=HEADING, weight="bold", pad=16)
+    style: dict[str, Any] = {"size": SMALL, "color": GREY, "va": "bottom", "linespacing": LINE_HEIGHT}
+    figure.text(MARGIN / width, MARGIN / total, caption, **style)
+    legend.set_bbox_to_anchor((0.5, legend_bottom / total), figure.transFigure)
+
+
+def size_panels(figure: "Figure", height: float, *, above: float, below: float) -> float:
+    """Give the panels a height and the room above and below them; return the height of the figure."""
+    count, total = len(figure.axes), above + height + below
+    width, panel_width = figure_width(count), PANEL_WIDTHS.get(count, NARROWEST)
     figure.set_size_inches(width, total)
     figure.subplots_adjust(
         left=(MARGIN + LEFT) / width,
@@ -150,12 +194,7 @@ def arrange_figure(
         top=1 - above / total,
         wspace=BETWEEN / panel_width,
     )
-    figure.text(MARGIN / width, 1 - GAP / total, title, size=TITLE, weight="bold", va="top")
-    for axes, text in zip(figure.axes, titles, strict=False):
-        axes.set_title(text, loc="left", size=HEADING, weight="bold", pad=16)
-    style: dict[str, Any] = {"size": SMALL, "color": GREY, "va": "bottom", "linespacing": LINE_HEIGHT}
-    figure.text(MARGIN / width, MARGIN / total, caption, **style)
-    legend.set_bbox_to_anchor((0.5, legend_bottom / total), figure.transFigure)
+    return total
 
 
 def wrap_heading(figure: "Figure", text: str, width: float) -> str:

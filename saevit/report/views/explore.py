@@ -27,7 +27,7 @@ from saevit.report.metrics import average_ranks, rank_correlation
 from saevit.report.units import giga, interval, milliseconds, scaled, size
 from saevit.text import plural
 
-MOST_ROWS = 30
+MOST_ROWS = 10
 PREDICTORS = ("gmacs", "activations", "traffic", "params")
 FEWEST_RANKED = 3  # models, below which a correlation means nothing
 SCORE = (
@@ -68,7 +68,7 @@ def explore_tables(found: Exploration) -> tuple[Table, ...]:
     return tuple(tables)
 
 
-def thin_rows(rows: Sequence[CountedVariant], most: int) -> Sequence[CountedVariant]:
+def thin_rows(rows: Sequence[CountedVariant], most: int = MOST_ROWS) -> Sequence[CountedVariant]:
     """Return at most this many rows at even distances, both ends included."""
     if len(rows) <= most:
         return rows

@@ -125,27 +125,20 @@ def tabulate_breakdown(profile: Profile) -> Table:
     ]
     if profile.module_times:
         columns += [
-            Column("ms", lambda row: milliseconds(median(row.seconds)) if row.seconds else None, "right"),
+            Column("ms", lambda row: milliseconds(row.median_seconds) if row.seconds else None, "right"),
             Column(
                 "share of time",
-                lambda row: percent(compute_time_share(profile, row)) if row.seconds else None,
+                lambda row: percent(profile.share_of_time(row)) if row.seconds else None,
                 "right",
             ),
         ]
-    seconds = profile.module_times.watched if profile.module_times else ()
+    seconds = (profile.sum_of_medians,) if profile.module_times else ()
     rows = [
         *profile.rows,
         ProfileRow(path="total", params=profile.params, macs=profile.macs, seconds=seconds),
     ]
     table = make_table(f"By {profile.by}", columns, rows, describe_breakdown(profile), total=True)
     return table.without_empty_columns()
-
-
-def compute_time_share(profile: Profile, row: ProfileRow) -> float:
-    """Return the share of a row in the time of its round, as the median over rounds."""
-    assert profile.module_times is not None
-    pairs = zip(row.seconds, profile.module_times.watched, strict=True)
-    return median([seconds / total for seconds, total in pairs])
 
 
 def describe_breakdown(profile: Profile) -> list[str]:
@@ -158,8 +151,8 @@ def describe_breakdown(profile: Profile) -> list[str]:
         notes.append("times are of the network as defined, because folding merges these modules")
     slower = median(times.watched) / median(times.plain) - 1
     notes.append(
-        f"ms: medians in eager mode, batch {times.conditions.batch_size}, one module after the other; "
-        f"reading the clock around each costs {percent(max(0.0, slower))} of the pass"
+        f"ms: medians in eager mode, batch {times.conditions.batch_size}, one module after the other, and "
+        f"their sum; reading the clock around each module costs {percent(max(0.0, slower))} of the pass"
     )
     return notes
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from saevit.comparing.comparison import Accuracy, Candidate, Comparison
 from saevit.errors import OptionError
 from saevit.report.figure import FORMATS, save_figure
+from saevit.report.scatter.points import choose_axes
 from saevit.report.scatter.scatter_plot import scatter_figure
 from saevit.runs.run import Run, Subject
 from tests.report.conftest import CONDITIONS, ENVIRONMENT
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     from matplotlib.text import Text
     from matplotlib.transforms import Bbox
 
+XS = ("gmacs", "latency")
 CLAIM = "paper claim, not reproduced here"
-NO_ACCURACY = "SAEViT variants: no accuracy known"
+NO_ACCURACY = "SAEViT variants, no accuracy known"
+PLAIN = "ImageNet-1k training without distillation"
 
 
 def model(
@@ -127,7 +130,7 @@ def test_a_claim_stands_only_where_it_has_a_figure_and_is_hollow() -> None:
     assert CLAIMED.model not in points(timed)
     (line,) = (line for line in axes.lines if line.get_gid() == CLAIMED.model)
     assert line.get_markerfacecolor() == "none"
-    assert "Not in every panel, value not known: saevit_claim_1g." in words(figure)
+    assert "Missing from a panel (no data): saevit_claim_1g." in words(figure)
 
 
 def test_a_variant_never_has_a_height() -> None:
@@ -149,8 +152,8 @@ def test_the_front_is_of_plain_models_alone() -> None:
     axes, throughput = scatter_figure(ALL, ["gmacs", "throughput"]).axes
     on_it = ["timm:small.a_in1k", "timm:bigger.a_in1k", "timm:large.a_in1k"]
     for one in (axes, throughput):
-        bold = [name for name, text in names(one).items() if text.get_weight() == "bold"]
-        assert sorted(bold) == sorted(on_it)
+        dark = [line.get_gid() for line in one.lines if line.get_markerfacecolor() == "#004c78"]
+        assert sorted(dark) == sorted(on_it)
 
 
 def steps(axes: "Axes") -> list[tuple[float, float]]:
@@ -178,7 +181,7 @@ def test_quartiles_are_drawn_on_measured_axes_only() -> None:
 
 def test_the_legend_names_what_is_drawn_and_nothing_else() -> None:
     assert legend(scatter_figure(compared(model("timm:a.b", 1.0, 70.0)), ["gmacs"])) == [
-        "plain ImageNet-1k training, on the Pareto front"
+        f"{PLAIN}, on the Pareto front"
     ]
     found = legend(scatter_figure(ALL, ["gmacs"]))
     assert len(found) == 5
@@ -194,6 +197,54 @@ def test_names_are_short_and_say_where_an_accuracy_is_of_another_size() -> None:
     assert "@N: accuracy at N px, drawn at its cost at 64 x 64 px." in words(figure)
 
 
+def test_the_title_is_the_message_and_its_models_are_bold() -> None:
+    figure = scatter_figure(replace(ALL, reference="saevit_tiny"), ["gmacs", "latency"])
+    assert "saevit_tiny takes 1.12 [1.12, 1.13] times beaten's time at 1.60 times its MACs" in words(figure)
+    for axes in figure.axes:
+        bold = [name for name, text in names(axes).items() if text.get_weight() == "bold"]
+        assert sorted(bold) == ["saevit_tiny", "timm:beaten.a_in1k"]
+
+
+def test_without_a_timed_axis_the_message_is_about_counts() -> None:
+    text = words(scatter_figure(replace(ALL, reference="saevit_tiny"), ["gmacs"]))
+    assert text.startswith("saevit_tiny has 1.60 times beaten's MACs and 1.60 times its parameters Top-1")
+
+
+def test_names_without_room_become_numbers_with_a_key() -> None:
+    near = [model(f"timm:near{i}.a", 1 + i / 1e3, 75.0 - i / 1e2, 10.0 + i) for i in range(12)]
+    figure = scatter_figure(compared(*ALL.candidates, *near), ["gmacs"])
+    (axes,) = figure.axes
+    numbers = {text.get_text(): name for name, text in names(axes).items() if text.get_text().isdecimal()}
+    assert numbers
+    assert sorted(map(int, numbers)) == list(range(1, len(numbers) + 1))
+    assert all(f"{number} {name}" in words(figure) for number, name in numbers.items())
+    assert_tidy(figure)
+
+
+def test_panels_have_one_kind_of_scale() -> None:
+    figure = scatter_figure(
+        compared(*(model(f"timm:m{i}.a", 2.0**i, 70.0 + i, 9.0 + i) for i in range(4))), XS
+    )
+    assert [axes.get_xscale() for axes in figure.axes] == ["log", "log"]
+
+
+def test_few_costs_are_drawn_from_zero_so_that_distances_are_ratios() -> None:
+    pair = compared(model("timm:a.b", 1.0, None, 10.0), model("timm:c.d", 1.1, None, 11.0))
+    (axes,) = scatter_figure(pair, ["gmacs"], "latency").axes
+    assert (axes.get_xlim()[0], axes.get_ylim()[0]) == (0, 0)
+    assert "Fewer than two models have a known top-1, so costs are compared." in words(axes.figure)  # type: ignore[arg-type]
+
+
+def test_accuracy_is_an_axis_by_default_if_two_models_have_one() -> None:
+    rated, other = model("timm:a.b", 1.0, 70.0, 10.0), model("timm:c.d", 2.0, 75.0, 11.0)
+    assert choose_axes(compared(rated, other), XS, None, is_asked=False)[1:] == ("top1", None)
+    assert choose_axes(compared(rated, VARIANT), XS, None, is_asked=False) == (
+        ["gmacs"],
+        "latency",
+        "fewer than two models have a known top1",
+    )
+
+
 def test_the_caption_names_conditions() -> None:
     text = words(scatter_figure(ALL, ["gmacs", "latency"]))
     assert "published, at the size of its evaluation; networks timed at 64 x 64 px" in text
@@ -206,10 +257,10 @@ def test_the_caption_names_what_is_not_drawn() -> None:
     unknown = model("timm:unknown.a", 1.0, None)
     failed = Candidate(model="timm:failed.a", failure="no")
     figure = scatter_figure(replace(ALL, candidates=(*ALL.candidates, unknown, failed)), ["gmacs"])
-    assert "Not drawn, value not known: unknown, failed." in words(figure)
+    assert "Omitted (no data): unknown, failed." in words(figure)
     relative = replace(model("edgevit_xs", 1.0, 77.5), published_only=True)
     figure = scatter_figure(replace(ALL, candidates=(*ALL.candidates, relative)), ["gmacs"])
-    assert "Values of the published table, network not built: edgevit_xs." in words(figure)
+    assert "From the published table, network not built: edgevit_xs." in words(figure)
 
 
 def test_wide_ranges_are_logarithmic_with_plain_ticks() -> None:
@@ -225,16 +276,16 @@ def test_wide_ranges_are_logarithmic_with_plain_ticks() -> None:
     assert scatter_figure(narrow, ["gmacs"]).axes[0].get_xscale() == "linear"
 
 
-TURNED = compared(*(model(f"timm:m{i}.a", 2.0**i, 70.0 + i, 20.0 - 3 * i) for i in range(5)), CLAIMED)
+TURNED = compared(*(model(f"timm:m{i}.a", 2.0**i, 70.0 + i, 30.0 - 3 * i) for i in range(8)), CLAIMED)
 
 
 def test_cost_against_time_says_in_words_what_it_shows() -> None:
     figure = scatter_figure(TURNED, ["gmacs"], "latency")
     (axes,) = figure.axes
     title = axes.get_title(loc="left").replace("\n", " ")
-    assert title == "Fewer MACs is mostly slower: rank correlation -1.00 over 5 models"
-    assert "10 of 10 pairs of models have opposite orders by MACs and by latency" in words(figure)
-    assert "m0 has 0.062 x the MACs of m4, but 2.5 x its latency." in words(figure)
+    assert title == "Models with fewer MACs are mostly slower: rank correlation -1.00 over 8 models"
+    assert "MACs and latency order 28 of 28 pairs of models in opposite ways" in words(figure)
+    assert "m0 has 0.0078 times the MACs of m7, but 3.3 times its latency." in words(figure)
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "linear")
 
 
@@ -242,8 +293,8 @@ def test_a_claim_is_no_model_to_be_ranked() -> None:
     claim = replace(CLAIMED, params=10**7)
     figure = scatter_figure(replace(TURNED, candidates=(*TURNED.candidates[:-1], claim)), ["gmacs"], "params")
     assert claim.model in points(figure.axes[0])
-    assert "over 5 models" in figure.axes[0].get_title(loc="left")
-    assert "of 10 pairs" in words(figure)
+    assert "over 8 models" in figure.axes[0].get_title(loc="left")
+    assert "order all 28 pairs of models alike" in words(figure)
 
 
 def test_the_pairs_that_disagree_most_are_tied() -> None:
@@ -256,7 +307,7 @@ def test_the_pairs_that_disagree_most_are_tied() -> None:
     here = points(axes)
     assert [
         ends == [pytest.approx(here[a]), pytest.approx(here[b])]
-        for ends, a, b in zip(tied, ("timm:m0.a", "timm:m1.a"), ("timm:m4.a", "timm:m3.a"), strict=True)
+        for ends, a, b in zip(tied, ("timm:m0.a", "timm:m1.a"), ("timm:m7.a", "timm:m6.a"), strict=True)
     ] == [True, True]
 
 
@@ -264,15 +315,16 @@ def test_in_cost_plots_variants_are_points_like_any_other() -> None:
     figure = scatter_figure(ALL, ["gmacs"], "latency")
     assert points(figure.axes[0])[VARIANT.model] == pytest.approx((0.8, 9.0))
     assert legend(figure)[:2] == ["baselines", "SAEViT variants"]
-    assert "over 6 models" in figure.axes[0].get_title(loc="left")
+    title = figure.axes[0].get_title(loc="left")
+    assert title == "", "6 models are too few for a rank correlation"
 
 
 def test_one_network_with_two_trainings_is_one_point_of_two_costs() -> None:
     twice = replace(ALL.candidates[0], model="timm:small.b_in1k", same_as="timm:small.a_in1k")
     both = replace(ALL, candidates=(*ALL.candidates, twice))
     figure = scatter_figure(both, ["gmacs"], "latency")
-    assert "over 6 models" in figure.axes[0].get_title(loc="left")
-    assert "small" not in words(figure).partition("Not drawn")[2]
+    assert twice.model not in points(figure.axes[0])
+    assert "small" not in words(figure).partition("Omitted")[2]
     assert twice.model in points(scatter_figure(both, ["gmacs"]).axes[0])
 
 
@@ -310,6 +362,7 @@ def assert_tidy(figure: "Figure") -> None:
         assert all(box.x0 >= axes.bbox.x0 and box.x1 <= axes.bbox.x1 for box in boxes)
         assert all(box.y0 >= axes.bbox.y0 and box.y1 <= axes.bbox.y1 for box in boxes)
         notes = [text.get_text() for text in axes.texts if not text.get_gid()]
+        notes = [note for note in notes if note != "no top-1"]
         lost = len(marks) - len(boxes)
         assert notes == ([f"{lost} of {len(marks)} labels omitted, not enough space"] if lost else [])
     blocks = [text.get_window_extent() for text in figure.texts if text.get_text()]
@@ -352,8 +405,8 @@ def test_names_without_room_are_left_out_and_counted() -> None:
     assert_tidy(figure)
     (axes,) = figure.axes
     assert len(names(axes)) < len(points(axes)) == 67
-    bold = [text for text in names(axes).values() if text.get_weight() == "bold"]
-    assert len(bold) == 4  # the front's names come before the crowd's
+    front = [line.get_gid() for line in axes.lines if line.get_markerfacecolor() == "#004c78"]
+    assert set(front) <= names(axes).keys()  # they come before the crowd's
 
 
 ANY = st.builds(

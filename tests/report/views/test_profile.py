@@ -54,10 +54,10 @@ def test_runtimes_are_compared_round_by_round(timed: Profile) -> None:
     assert [row[-1] for row in speed.rows] == ["-", "0.800 [0.800, 0.800] faster"]
 
 
-def test_share_of_time_is_of_the_same_round(timed: Profile) -> None:
+def test_share_of_time_agrees_with_the_ms_beside_it(timed: Profile) -> None:
     breakdown = by_title(timed, "By stage")
-    assert {row[-1] for row in breakdown.rows[:-1]} == {"10.0 %"}
-    assert breakdown.rows[-1][-2:] == ("15.0", "100.0 %")
+    assert {row[-2:] for row in breakdown.rows[:-1]} == {("1.50", f"{100 / len(timed.rows):.1f} %")}
+    assert breakdown.rows[-1][-2:] == (f"{1.5 * len(timed.rows):.2f}", "100.0 %")
 
 
 def test_sparsity_is_shown_where_attention_samples(timed: Profile) -> None:
