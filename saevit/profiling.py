@@ -98,6 +98,27 @@ class Profile(NotebookResult):
         return row.median_seconds / self.sum_of_medians if row.seconds else 0.0
 
     @property
+    def latency(self) -> float | None:
+        """The median of the first timing that worked, in seconds per batch."""
+        first = self.run.reference if self.run else None
+        return median(first.samples) if first and first.samples else None
+
+    @property
+    def breakdown_scale(self) -> float:
+        """The measured latency relative to the sum of the breakdown; 1 if they are not of the same runtime.
+
+        The breakdown is measured in eager mode, after the latency, with a clock around each module.
+        """
+        first = self.run.reference if self.run else None
+        if not self.latency or not self.sum_of_medians or not first or first.conditions.runtime != "eager":
+            return 1.0
+        return self.latency / self.sum_of_medians
+
+    def seconds_of(self, row: ProfileRow) -> float:
+        """Return the time of a row in one batch: its share of the measured latency."""
+        return row.median_seconds * self.breakdown_scale
+
+    @property
     def agreed(self) -> bool:
         """Do all counters that could count agree?"""
         return all(line.agrees is not False for line in self.receipt)

@@ -89,7 +89,7 @@ def measure_row(profile: Profile, row: ProfileRow, name: str) -> tuple[float, st
     elif name == "MACs":
         share, text = row.macs / max(1, profile.macs), scaled(row.macs)
     else:
-        share, text = profile.share_of_time(row), f"{milliseconds(row.median_seconds)} ms"
+        share, text = profile.share_of_time(row), f"{milliseconds(profile.seconds_of(row))} ms"
     return share, f"{text} ({percent(share)})"
 
 
@@ -101,8 +101,10 @@ def list_conditions(profile: Profile) -> list[str]:
     times = profile.module_times
     if profile.run and times:
         rounds, torch = len(times.watched), profile.run.environment.torch
+        latency = milliseconds(profile.latency or 0.0)
+        scaling = f", scaled to the latency of {latency} ms" if profile.breakdown_scale != 1 else ""
         lines.append(
-            f"Time: medians of {rounds} rounds, one module after the other, random weights; "
+            f"Time: medians of {rounds} rounds, one module after the other{scaling}; random weights; "
             f"{times.conditions}; {describe_machine(profile.run)}, torch {torch}."
         )
     return lines

@@ -49,9 +49,8 @@ def profile(
     from saevit.measure.timing import TimingOptions
     from saevit.profiling import profile
     from saevit.report.breakdown_plot import breakdown_figure
-    from saevit.report.columns import View
     from saevit.report.figure import FORMATS, save_figure
-    from saevit.report.views.profile import tabulate_profile, write_profile_csv, write_profile_json
+    from saevit.report.views.profile import view_profile, write_profile_csv, write_profile_json
 
     subject = readers.read_model(model, width, depth, rates, settings, classes)
     outputs = output.Outputs(
@@ -79,7 +78,7 @@ def profile(
             on_progress=on_progress,
             writer=writer,
         )
-    outputs.show(View(tables=tabulate_profile(found)))
+    outputs.show(view_profile(found))
     is_written = outputs.write(
         {
             "--json": lambda: write_profile_json(found),

@@ -318,7 +318,7 @@ def test_a_signal_interrupts_and_keeps_the_rounds(number: signal.Signals, tmp_pa
         out, err = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "interrupted: the statistics are of the" in out
-    assert re.fullmatch(r"kept \S+\nwrote a.json\n", err)
+    assert re.fullmatch(r"stored \S+\nwrote a.json\n", err)
     timings = json.loads((tmp_path / "a.json").read_text())["timings"]
     assert timings["interrupted"]
     assert len(timings["latencies"][0]["samples"]) == timings["rounds"] > 1

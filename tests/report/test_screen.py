@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saevit.comparing.compare import comparison_of
+from saevit.profiling import profile
 from saevit.report.columns import NONE, View, text_table
 from saevit.report.screen import lay_out, lay_out_table, write_markdown, write_text
 from saevit.report.views.compare import view_comparison
 from saevit.report.views.listing import view_variants
+from saevit.report.views.profile import view_profile
 from saevit.runs.store import read_run
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -22,6 +24,7 @@ CELLS = st.text(st.sampled_from("abc0123456789.=-"), min_size=1, max_size=50)
 VIEWS: dict[str, Callable[[], View]] = {
     "compare": lambda: view_comparison(comparison_of(read_run(GOLDEN / "stored_compare.jsonl")), None),
     "list": view_variants,
+    "profile": lambda: view_profile(profile("saevit_tiny", counters=["analytic"])),
 }
 
 

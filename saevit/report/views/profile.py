@@ -9,6 +9,7 @@ from saevit.report.columns import (
     NONE,
     Column,
     Table,
+    View,
     attribute_columns,
     make_table,
     row_values,
@@ -23,11 +24,12 @@ from saevit.report.latencies import (
     STATISTICS,
     describe_machine,
     describe_noise_floor,
-    describe_ratio,
     run_values,
     subject_values,
+    write_ratio,
 )
-from saevit.report.units import FLOPS_PER_MAC, giga, milliseconds, percent, scaled, size
+from saevit.report.messages import summarize_breakdown
+from saevit.report.units import FLOPS_PER_MAC, bare_names, giga, milliseconds, percent, scaled, size
 from saevit.runs.advice import advice
 from saevit.runs.run import Run, Subject
 from saevit.runs.statistics import median, ratio
@@ -40,13 +42,54 @@ COUNTS: tuple[Column[Profile], ...] = (
     Column(key="infer_gmacs", value=lambda p: p.macs / 1e9),
     Column(key="infer_macts", value=lambda p: None if p.activations is None else p.activations / 1e6),
 )
+MOST_SCALED = 1.5  # a larger difference between breakdown and latency is a warning
 TIMINGS: tuple[Column[Subject], ...] = (*LATENCIES, *attribute_columns("failure"))
 
 
-def tabulate_profile(profile: Profile) -> tuple[Table, ...]:
-    """Return the tables of a profile: summary, speed (if measured), breakdown, receipt."""
+def view_profile(profile: Profile) -> View:
+    """Return what is shown of a profile: speed (if measured), counts, breakdown, receipt."""
     speed = (tabulate_speed(profile.run),) if profile.run else ()
-    return (tabulate_costs(profile), *speed, tabulate_breakdown(profile), tabulate_receipt(profile))
+    notes = [profile.statement] if profile.statement else []
+    if profile.run and profile.run.timed[0].conditions.folded:
+        notes.append("timed in the folded form (--no-fold: as defined); MACs are of the network as defined")
+    if profile.module_times and profile.breakdown_scale != 1:
+        notes.append("ms by module: its share of the breakdown's time, multiplied by the measured latency")
+    return View(
+        result=summarize_profile(profile),
+        warnings=tuple(list_warnings(profile)),
+        tables=(*speed, tabulate_costs(profile), tabulate_breakdown(profile), tabulate_receipt(profile)),
+        notes=tuple(notes),
+    )
+
+
+def summarize_profile(profile: Profile) -> str:
+    """Return costs, latency and the largest row of the breakdown as two sentences."""
+    name = bare_names([profile.model])[profile.model]
+    text = f"{name} has {scaled(profile.params)} parameters and {giga(profile.macs)} GMACs"
+    if profile.run and profile.run.reference and profile.latency:
+        conditions = profile.run.reference.conditions
+        where = f"batch {conditions.batch_size}, {conditions.runtime}, {plural(conditions.threads, 'thread')}"
+        text = f"{text}, and takes {milliseconds(profile.latency)} ms per batch ({where})"
+    return f"{text}. {summarize_breakdown(profile)}"
+
+
+def list_warnings(profile: Profile) -> list[str]:
+    """Return what makes the counts or times of a profile unreliable."""
+    run, times = profile.run, profile.module_times
+    warnings = [
+        f"{line.counter} counts other MACs than analytic, first at {', '.join(line.differs_at)}"
+        for line in profile.receipt
+        if line.agrees is False
+    ]
+    if run and run.interrupted:
+        warnings.append(f"interrupted: the statistics are of the {run.rounds} rounds that were finished")
+    if times and not 1 / MOST_SCALED < profile.breakdown_scale < MOST_SCALED:
+        total, latency = milliseconds(profile.sum_of_medians), milliseconds(profile.latency or 0.0)
+        warnings.append(
+            f"the breakdown took {total} ms per batch, but the latency is {latency} ms: the load of the "
+            "machine changed, and the shares of time are not reliable; run again"
+        )
+    return [*warnings, *(advice(run, "warning") if run else ())]
 
 
 def tabulate_costs(profile: Profile) -> Table:
@@ -55,12 +98,11 @@ def tabulate_costs(profile: Profile) -> Table:
     rows = [
         ("parameters", scaled(profile.params), f"{profile.params:,}"),
         ("weights", size(profile.weight_bytes), profile.dtype),
-        ("GMACs", giga(profile.macs), f"{profile.macs:,} MACs of contractions"),
-        ("GFLOPs", giga(profile.macs), "1 MAC = 1, as papers count"),
-        ("FLOPs", scaled(FLOPS_PER_MAC * profile.macs), "2 x MAC"),
+        ("MACs", f"{giga(profile.macs)} G", f"{profile.macs:,} of contractions; papers call this GFLOPs"),
+        ("FLOPs", scaled(FLOPS_PER_MAC * profile.macs), "2 x MACs"),
     ]
     if profile.attention_macs is not None and profile.dense_attention_macs:
-        dense = f"{scaled(profile.dense_attention_macs)} with dense attention"
+        dense = f"part of the MACs; {scaled(profile.dense_attention_macs)} with dense attention"
         rows.append(("attention MACs", scaled(profile.attention_macs), dense))
     largest = f"largest memory of live activations in {profile.dtype}, without weights"
     counts = [
@@ -69,20 +111,16 @@ def tabulate_costs(profile: Profile) -> Table:
         ("peak activations", size, profile.peak_bytes, largest),
     ]
     rows += [(name, form(count), about) for name, form, count, about in counts if count is not None]
-    title = f"{profile.model}, one image of {height} x {width} px, counted by {profile.counted_by}"
-    return text_table(title, ("", ">value", "what it is"), rows, [profile.statement])
+    title = f"Counts per image of {height} x {width} px, by {profile.counted_by}"
+    return text_table(title, ("", ">value", "~meaning"), rows)
 
 
 def tabulate_speed(run: Run) -> Table:
     """Return latency and throughput with their spread, and the noise floor of this machine."""
     conditions = run.timed[0].conditions
     notes = [note for subject in run.timed for note in subject.notes]
-    if conditions.folded:
-        notes.append("timed in the folded form (--no-fold: as defined); MACs are of the network as defined")
     if run.noise_floor:
         notes.append(describe_noise_floor("the first line", run.noise_floor))
-    if run.interrupted:
-        notes.append(f"interrupted: the statistics are of the {run.rounds} rounds that were finished")
 
     def ratio_to_first_runtime(subject: Subject) -> str | None:
         batch = subject.conditions.batch_size
@@ -90,22 +128,26 @@ def tabulate_speed(run: Run) -> Table:
         first = next((one for one in same if one.conditions.runtime == conditions.runtime), None)
         if first is None or first is subject or not first.samples or not subject.samples:
             return None
-        return describe_ratio(ratio(subject.samples, first.samples))
+        return write_ratio(ratio(subject.samples, first.samples))
 
     def show_reason(subject: Subject) -> str:
         return QUARTILES.cell(subject) if subject.samples else subject.failure or "no sample"
 
+    median_ms, quartiles, spread, throughput = STATISTICS
     return make_table(
-        f"Speed on {describe_machine(run)}: {conditions.dtype}, {plural(conditions.threads, 'thread')}, "
-        f"{conditions.memory_format}, {run.rounds} interleaved rounds",
+        f"Speed: {conditions.dtype}, {plural(conditions.threads, 'thread')}, {conditions.memory_format}, "
+        f"{plural(run.rounds, 'interleaved round')} on {describe_machine(run)}",
         [
             Column("runtime", lambda one: one.conditions.runtime),
             Column("batch", lambda one: str(one.conditions.batch_size), "right"),
-            *(replace(column, text=show_reason) if column is QUARTILES else column for column in STATISTICS),
-            Column(f"ratio to {conditions.runtime}", ratio_to_first_runtime),
+            median_ms,
+            throughput,
+            Column(f"time relative to {conditions.runtime}", ratio_to_first_runtime),
+            replace(quartiles, text=show_reason, wraps=True),
+            spread,
         ],
         run.timed,
-        [*notes, *advice(run)],
+        [*notes, *advice(run, "note")],
     ).without_empty_columns()
 
 
@@ -113,46 +155,51 @@ def tabulate_breakdown(profile: Profile) -> Table:
     """Return where parameters, MACs and time are spent, with their total."""
     columns: list[Column[ProfileRow]] = [
         Column("", lambda row: row.path if row is rows[-1] else name_line(row.path, profile.by)),
-        Column(
-            "output", lambda row: f"{row.channels}x{row.height}x{row.width}" if row.pixels else None, "right"
-        ),
-        Column("N", lambda row: None if row.tokens is None else str(row.pixels), "right"),
-        Column("n", lambda row: None if row.tokens is None else str(row.tokens), "right"),
-        Column("sparsity", lambda row: None if row.sparsity is None else percent(row.sparsity, 2), "right"),
-        Column("params", lambda row: scaled(row.params), "right"),
         Column("MACs", lambda row: scaled(row.macs), "right"),
-        Column("share", lambda row: percent(row.macs / profile.macs if profile.macs else 0), "right"),
+        Column("share of MACs", lambda row: percent(row.macs / max(1, profile.macs)), "right"),
     ]
     if profile.module_times:
         columns += [
-            Column("ms", lambda row: milliseconds(row.median_seconds) if row.seconds else None, "right"),
+            Column("ms", lambda row: milliseconds(profile.seconds_of(row)) if row.seconds else None, "right"),
             Column(
                 "share of time",
                 lambda row: percent(profile.share_of_time(row)) if row.seconds else None,
                 "right",
             ),
         ]
+    columns += [
+        Column("params", lambda row: scaled(row.params), "right"),
+        Column("n", lambda row: None if row.tokens is None else str(row.tokens), "right"),
+        Column("sparsity", lambda row: None if row.sparsity is None else percent(row.sparsity, 2), "right"),
+        Column(
+            "output", lambda row: f"{row.channels}x{row.height}x{row.width}" if row.pixels else None, "right"
+        ),
+        Column("N", lambda row: None if row.tokens is None else str(row.pixels), "right"),
+    ]
     seconds = (profile.sum_of_medians,) if profile.module_times else ()
     rows = [
         *profile.rows,
         ProfileRow(path="total", params=profile.params, macs=profile.macs, seconds=seconds),
     ]
-    table = make_table(f"By {profile.by}", columns, rows, describe_breakdown(profile), total=True)
+    table = make_table(f"Breakdown by {profile.by}", columns, rows, describe_breakdown(profile), total=True)
     return table.without_empty_columns()
 
 
 def describe_breakdown(profile: Profile) -> list[str]:
-    """Return how the times of the rows, if any, were measured, and how much measuring slowed the pass."""
+    """Return what the columns of the breakdown are, and how its times were measured."""
+    notes = []
+    if any(row.tokens for row in profile.rows):
+        notes.append("N: pixels of the map; n: tokens of its attention; sparsity: 1 - (n/N)^2")
     run, times = profile.run, profile.module_times
     if run is None or times is None:
-        return []
-    notes = []
+        return notes
     if run.timed[0].conditions.folded and not times.conditions.folded:
-        notes.append("times are of the network as defined, because folding merges these modules")
+        notes.append("shares of time are of the network as defined, because folding merges these modules")
     slower = median(times.watched) / median(times.plain) - 1
     notes.append(
-        f"ms: medians in eager mode, batch {times.conditions.batch_size}, one module after the other, and "
-        f"their sum; reading the clock around each module costs {percent(max(0.0, slower))} of the pass"
+        f"shares of time: medians in eager mode, batch {times.conditions.batch_size}, one module after the "
+        f"other, relative to their sum ({milliseconds(profile.sum_of_medians)} ms); reading the clock around "
+        f"each module costs {percent(max(0.0, slower))} of the pass"
     )
     return notes
 
@@ -162,15 +209,17 @@ def tabulate_receipt(profile: Profile) -> Table:
     columns: list[Column[ReceiptLine]] = [
         Column("counter", lambda line: line.counter),
         Column("MACs", lambda line: "failed" if line.macs is None else f"{line.macs:,}", "right"),
-        Column("agrees", lambda line: {None: NONE, True: "yes, in every module", False: "NO"}[line.agrees]),
+        Column("agrees", lambda line: {None: NONE, True: "yes, in every module", False: "no"}[line.agrees]),
         Column(
-            "out of the box",
+            "MACs by default",
             lambda line: None if line.out_of_box is None else f"{line.out_of_box:,}",
             "right",
         ),
     ]
     notes = [note for line in profile.receipt for note in describe_differences(line)]
-    return make_table("Receipt: independent counts of the same definition", columns, profile.receipt, notes)
+    return make_table(
+        "Receipt: MACs of the same definition by independent counters", columns, profile.receipt, notes
+    )
 
 
 def describe_differences(line: ReceiptLine) -> list[str]:
@@ -178,7 +227,7 @@ def describe_differences(line: ReceiptLine) -> list[str]:
     name, differs_at = line.counter, ", ".join(map(repr, line.differs_at))
     return [
         *([f"{name}: differs first at {differs_at}"] if differs_at else []),
-        *(f"{name} out of the box: {reason}" for reason in line.reasons),
+        *(f"{name} by default: {reason}" for reason in line.reasons),
         *(f"{name}: no formula for {operator} ({calls} calls)" for operator, calls in line.uncounted.items()),
         *(f"{name}: {note}" for note in line.notes),
     ]
