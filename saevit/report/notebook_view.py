@@ -15,7 +15,7 @@ from saevit.report.html.elements import element, write_html
 from saevit.report.views.compare import view_comparison, write_comparison_csv
 from saevit.report.views.explore import explore_csv, explore_tables
 from saevit.report.views.listing import write_records_csv
-from saevit.report.views.profile import tabulate_profile, write_profile_csv
+from saevit.report.views.profile import view_profile, write_profile_csv
 from saevit.report.views.run import tabulate_run
 from saevit.runs.run import Run
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # Of each kind of result: what is shown, and its rows as CSV.
 VIEWS: dict[type[NotebookResult], tuple[Callable[[Any], View], Callable[[Any], str]]] = {
-    Profile: (lambda found: View(tables=tabulate_profile(found)), write_profile_csv),
+    Profile: (view_profile, write_profile_csv),
     Comparison: (lambda found: view_comparison(found, None), write_comparison_csv),
     Exploration: (lambda found: View(tables=explore_tables(found)), explore_csv),
     Run: (lambda found: View(tables=tabulate_run(found)), lambda found: write_records_csv([found])),
