@@ -1,15 +1,12 @@
 """SAEViT, a light hybrid of convolution and sparse attention: built, counted exactly, timed honestly.
 
-`parse`, `PRESETS` and `VariantSpec` need no torch: the first use of one of the other names loads its module.
+The first use of a name loads its module; `parse`, `PRESETS`, `TimingOptions` and `VariantSpec` need no torch.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from saevit.machine import usable_cores as usable_cores  # before torch can bind this thread to a core
-from saevit.variant import PRESETS as PRESETS
-from saevit.variant import VariantSpec as VariantSpec
-from saevit.variant import parse as parse
 
 if TYPE_CHECKING:
     from saevit.comparing.compare import compare as compare
@@ -18,18 +15,24 @@ if TYPE_CHECKING:
     from saevit.model.pyramid import SAEViT as SAEViT
     from saevit.model.pyramid import build as build
     from saevit.profiling import profile as profile
+    from saevit.variant import PRESETS as PRESETS
+    from saevit.variant import VariantSpec as VariantSpec
+    from saevit.variant import parse as parse
 
 __version__ = "0.2.0"
 NETWORK = 2  # definition of the network; version 0.1 had another one, and files of it say no number
 LOADED_ON_USE = {
+    "PRESETS": "saevit.variant",
     "SAEViT": "saevit.model.pyramid",
     "TimingOptions": "saevit.measure.timing",
+    "VariantSpec": "saevit.variant",
     "build": "saevit.model.pyramid",
     "compare": "saevit.comparing.compare",
     "fold": "saevit.model.fold",
+    "parse": "saevit.variant",
     "profile": "saevit.profiling",
 }
-__all__ = ["PRESETS", "VariantSpec", "parse", *LOADED_ON_USE]
+__all__ = [*LOADED_ON_USE]
 
 
 def __getattr__(name: str) -> Any:
