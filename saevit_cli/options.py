@@ -8,15 +8,17 @@ A type that is `Any` here is a tuple: Typer would take a tuple type for an optio
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial, wraps
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import typer
 
 from saevit.count.breakdown_lines import By as ByName
+from saevit.errors import OptionError
 from saevit.files import expand
 from saevit.runs.record import Dtype as DtypeName
 from saevit.runs.record import MemoryFormat as MemoryFormatName
@@ -202,6 +204,28 @@ STYLE: dict[str, Any] = {
     "quiet": Quiet,
     "verbose": Verbose,
 }
+
+
+def check_unmeasured(
+    context: typer.Context, sorted_by: Mapping[str, str | None] = MappingProxyType({})
+) -> None:
+    """Refuse an order by times, and warn of timing options, which have no effect without measuring.
+
+    Raises:
+        OptionError: an order by times; names the option.
+    """
+    from saevit.report.metrics import METRICS
+
+    for option, name in sorted_by.items():
+        if name and METRICS[name].is_timed:
+            others = ", ".join(other for other, metric in METRICS.items() if not metric.is_timed)
+            raise OptionError(f"{option} {name} needs times: drop --no-measure, or choose {others}")
+    for param in context.command.params:
+        source = context.get_parameter_source(str(param.name))
+        is_given = source is not None and source.name == "COMMANDLINE"
+        panel = getattr(param, "rich_help_panel", None)
+        if is_given and panel == TIME and param.name not in ("measure", "dtype"):
+            display.warn(f"{param.opts[0]} has no effect with --no-measure")
 
 
 def with_style(command: Callable[..., Any]) -> Callable[..., Any]:

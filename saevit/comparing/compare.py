@@ -1,5 +1,6 @@
 """Compare models: built, counted, timed in one interleaved run; or read back from a stored run."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -87,7 +88,12 @@ def compare(
         raise OptionError(f"reference {reference!r} is not compared: {nearest(first, texts)}")
     candidates = list_candidates(texts, first, img_size)
     networks = sorted((c.model for c in candidates if c.has_network), key=lambda model: model != first)
-    counted = {model: _count(model, img_size, on_progress) for model in networks}
+    start, counted = time.monotonic(), dict[str, ModelCosts | str]()
+    for number, model in enumerate(networks):
+        left = (time.monotonic() - start) * (len(networks) - number) / number if number else None
+        text = f"counting {number + 1} of {len(networks)}: {model}"
+        on_progress(NextStep(text=text, done=number / len(networks), eta=left))
+        counted[model] = _count(model, img_size)
     candidates = [add_counts(c, counted.get(c.network), dtype) for c in candidates]
     run = None
     if timing:
@@ -105,9 +111,8 @@ def _expand(model: str) -> list[str]:
         return [model]
 
 
-def _count(model: str, img_size: tuple[int, int], on_progress: Tell) -> ModelCosts | str:
+def _count(model: str, img_size: tuple[int, int]) -> ModelCosts | str:
     """Build and count one model, or return the reason why that is not possible."""
-    on_progress(NextStep(text=f"building and counting {model}"))
     try:
         return count_model(model, img_size)[0]
     except SaevitError as error:
@@ -247,8 +252,18 @@ def expected(
     return join_run(candidates, None, models[0], img_size, "fp32", measured)
 
 
-def resolve_models(texts: Sequence[str]) -> list[str]:
-    """Return the models that arguments stand for, each once: variants, published models, groups, globs."""
-    return list(
-        dict.fromkeys(normalize(model) for text in texts for model in groups.expand_model(text, PRESETS))
-    )
+def resolve_models(texts: Sequence[str], *, most: int | None = None) -> list[str]:
+    """Return the models that arguments stand for, each once: variants, published models, groups, patterns.
+
+    Raises:
+        OptionError: an argument has no meaning, or is a pattern of more than `most` models.
+    """
+    models: dict[str, None] = {}
+    for text in texts:
+        found = groups.expand_model(text, PRESETS)
+        if most is not None and len(found) > most and text not in groups.GROUPS:
+            raise OptionError(
+                f"{text!r} matches {len(found)} models, more than {most}: narrow the pattern, or add --all"
+            )
+        models |= dict.fromkeys(map(normalize, found))
+    return list(models)

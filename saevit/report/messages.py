@@ -118,8 +118,11 @@ def describe_growth(models: Sequence[Candidate], names: Mapping[str, str]) -> st
     number = plural(len(models), name_kind(models))
     if not models[0].samples:
         small, *_, large = sorted(models, key=lambda c: c.macs or 0)
-        growth = write_share((large.macs or 1) / (small.macs or 1), f"{names[small.model]}'s MACs")
-        return f"{names[large.model]} has {growth}, the most and the fewest of {number}."
+        growth = digits((large.macs or 1) / (small.macs or 1))
+        return (
+            f"Of {number}, {names[small.model]} has the fewest MACs and {names[large.model]} the most, "
+            f"{growth} times as many."
+        )
     fastest, second, *_ = ordered = sorted(models, key=lambda c: c.seconds or 0.0)
     slowest = ordered[-1]
     time = ratio(slowest.seconds_per_image, fastest.seconds_per_image)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from saevit.comparing.comparison import Comparison, MeasuredOn
 
 PUBLISHED = "published"
+MOST_MODELS = 30  # of a pattern
 AXES = ("gmacs", "latency")  # of the plot and the fronts, by default
 
 Models = Annotated[
@@ -33,6 +34,12 @@ Group = Annotated[
         "--group",
         metavar="NAME",
         help="Add a group of models: core, conv, hybrid, mobile, class-0.8 or class-1.3; repeatable.",
+    ),
+]
+AllModels = Annotated[
+    bool,
+    typer.Option(
+        "--all", metavar="", help=f"Compare all models that a pattern matches, also more than {MOST_MODELS}."
     ),
 ]
 Reference = Annotated[
@@ -96,6 +103,7 @@ def compare(
     models: Models = None,
     group: Group = None,
     reference: Reference = None,
+    all_models: AllModels = False,
     classes: options.Classes = None,
     img_size: options.ImgSize = "224",
     batch_size: options.BatchSize = 1,
@@ -134,6 +142,8 @@ def compare(
 
     sort_candidates((), sort)
     check_axes(x or (), y or "top1")
+    if not measure:
+        options.check_unmeasured(context, {"--sort": sort})
     if from_store:
         check_as_measured(context)
     source = find_run(from_store, store, timed=True, on_skip=display.warn) if from_store else None
@@ -145,7 +155,7 @@ def compare(
     )
     axes = x or (AXES if measure else AXES[:1])
     plot_axes = partial(choose_axes, xs=axes, y=y, is_asked=x is not None)
-    names = resolve_models([*(models or ()), *(group or ())])
+    names = resolve_models([*(models or ()), *(group or ())], most=None if all_models else MOST_MODELS)
     base = resolve_models([reference])[0] if reference else None
     if source:
         result = read_comparison(source, names, base, top1, store)

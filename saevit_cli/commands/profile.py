@@ -4,6 +4,8 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+import typer
+
 from saevit_cli import options, output, readers
 
 Counters = Annotated[
@@ -19,6 +21,7 @@ Plot = Annotated[Path | None, options.plot_option("the breakdown")]
 
 
 def profile(
+    context: typer.Context,
     model: options.Model = "saevit_tiny",
     width: options.Width = None,
     depth: options.Depth = None,
@@ -52,6 +55,8 @@ def profile(
     from saevit.report.figure import FORMATS, save_figure
     from saevit.report.views.profile import view_profile, write_profile_csv, write_profile_json
 
+    if not measure:
+        options.check_unmeasured(context)
     subject = readers.read_model(model, width, depth, rates, settings, classes)
     outputs = output.Outputs(
         {"--json": json, "--csv": csv, "--plot": plot}, overwrite=overwrite, endings={"--plot": FORMATS}

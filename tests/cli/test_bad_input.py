@@ -53,6 +53,13 @@ CASES = [
         ["profile", "--batch-size", "1000000", "--device", "cpu"],
         "GB are free on cpu: nearest is --batch-size",
     ),
+    (
+        ["compare", "--no-measure", "--sort", "latency"],
+        "--sort latency needs times: drop --no-measure, or choose gmacs, params, memory, top1",
+    ),
+    (["profile", "--format", "yaml"], "--format 'yaml' is not available: choose from table, markdown"),
+    (["profile", "--format", "json", "--json", "a.json"], "--format json and --json a.json are both given"),
+    (["visualize-attention", "--output", "a.png", "--format", "json", "--json", "-"], "--format json and"),
     (["profile", "--img-size", "16"], "img_size 16x16: 16 px is out of range, nearest is 32"),
     (
         ["profile", "--img-size", "224,224,3"],

@@ -337,3 +337,31 @@ def test_foreign_text_in_a_table_keeps_its_lines() -> None:
     text = write_text(View(tables=(table,)), explain=True)
     assert text.encode("utf-8").decode().count("\n") == 6
     assert all(line.isprintable() for line in text.splitlines())
+
+
+def test_the_formats_have_the_same_data(saevit: Run) -> None:
+    data = json.loads(saevit(*COUNT, "--format", "json", check=True).stdout)
+    assert data == json.loads(saevit(*COUNT, "--json", "-", check=True).stdout)
+    assert saevit(*COUNT, "--format", "csv", check=True).stdout == saevit(*COUNT, "--csv", "-").stdout
+    markdown = saevit(*COUNT, "--format", "markdown", check=True).stdout
+    assert f"{data['macs']:,}" in markdown
+    assert "| --- | ---: |" in markdown
+
+
+def test_quiet_leaves_results_and_warnings(saevit: Run) -> None:
+    quiet = saevit(*COUNT, "--rounds", "5", "--quiet", check=True)
+    full = saevit(*COUNT, check=True)
+    assert quiet.stderr == "warning: --rounds has no effect with --no-measure\n"
+    notes = [line for line in full.stdout.splitlines() if line.startswith("- ")]
+    assert notes
+    assert "".join(f"{line}\n" for line in full.stdout.splitlines() if line not in notes).strip() == (
+        quiet.stdout.strip()
+    )
+
+
+def test_explain_shows_more_notes_than_the_default(saevit: Run) -> None:
+    short, long = (saevit(*COUNT, *more, check=True).stdout for more in ((), ("--explain",)))
+    assert "--explain shows" in short
+    assert "--explain shows" not in long
+    assert long.count("\n- ") > short.count("\n- ") - 1
+    assert saevit(*COUNT, "--verbose", check=True).stdout == long

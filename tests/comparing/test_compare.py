@@ -118,6 +118,12 @@ def test_published_accuracy_stands_beside_and_never_on_variants() -> None:
     assert published.accuracy.source
 
 
+def test_a_pattern_of_many_models_is_refused() -> None:
+    with pytest.raises(OptionError, match=r"'saevit_\*' matches 5 models, more than 4: .* add --all"):
+        resolve_models(["saevit_*"], most=4)
+    assert len(resolve_models(["saevit_*"], most=5)) == len(resolve_models(["saevit_*"])) == 5
+
+
 def test_sorting_puts_the_best_first_and_the_unknown_last(found: Comparison) -> None:
     unknown = Candidate(model="x", failure="no")
     everyone = (unknown, *found.candidates)

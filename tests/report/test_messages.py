@@ -76,7 +76,7 @@ def with_times(c: Candidate, *ms: float) -> Candidate:
         ),
         (
             untimed(TINY, PICO, BASE),
-            "saevit_base has 15.0 times saevit_pico's MACs, the most and the fewest of 3 variants.",
+            "Of 3 variants, saevit_pico has the fewest MACs and saevit_base the most, 15.0 times as many.",
         ),
         (untimed(TINY), "saevit_tiny has 0.8000 GMACs."),
         (compared(PICO), "saevit_pico takes 3.00 ms per image at 0.2000 GMACs."),
