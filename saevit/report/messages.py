@@ -14,12 +14,11 @@ from saevit.attention.findings import Attention, effective_share
 from saevit.comparing.comparison import Candidate, Comparison
 from saevit.count.breakdown_lines import name_line
 from saevit.profiling import Profile, ProfileRow
-from saevit.report.metrics import is_comparable, is_resolved
 from saevit.report.units import LONGEST, digits, giga, milliseconds, percent, short_names
 from saevit.runs.statistics import Ratio, ratio
 from saevit.text import plural
 
-if TYPE_CHECKING:  # numpy is loaded only for messages on explorations
+if TYPE_CHECKING:  # profile needs no numpy
     from saevit.explore.exploration import CountedVariant, Exploration
     from saevit.explore.question import Limit
     from saevit.explore.solve import KeyStep, Sensitivity, Solution
@@ -90,6 +89,8 @@ def choose_rival(first: Candidate, rivals: Sequence[Candidate]) -> Candidate:
 
 def compare_accuracy(first: Candidate, second: Candidate) -> float | None:
     """Return how many points the first top-1 is above the second; None if they are not comparable."""
+    from saevit.report.metrics import is_comparable
+
     if not (first.accuracy and second.accuracy and is_comparable(first) and is_comparable(second)):
         return None
     return first.accuracy.top1 - second.accuracy.top1
@@ -114,6 +115,8 @@ def compare_pair(first: Candidate, rival: Candidate, names: Mapping[str, str]) -
 
 def describe_growth(models: Sequence[Candidate], names: Mapping[str, str]) -> str:
     """Return which model is the fastest, and how time grows with MACs up to the slowest one."""
+    from saevit.report.metrics import is_resolved
+
     if len(models) == 1:
         (one,) = models
         figures = f"takes {milliseconds(one.seconds)} ms per image at" if one.seconds else "has"
