@@ -35,8 +35,7 @@ SUMMARIES = {
     "visualize-attention": "Show where a model samples and what its attention selects in an image.",
     "eval": "Measure the accuracy of trained weights: top-1 and top-5 with intervals, calibration, "
     "throughput.",
-    "train": "Train a variant or a timm model with a published recipe; --resume continues a run that was "
-    "stopped.",
+    "train": "Train a variant or a timm model with a published recipe; --resume continues a stopped run.",
     "export": "Write a network as ONNX, torch.export or OpenVINO files, and verify each file.",
     "list": "Show the presets and the keys of variants.",
     "results": "List, show, compare and export stored runs.",

@@ -122,5 +122,6 @@ def make_bar() -> "Progress":
         BarColumn(),
         TextColumn("{task.fields[left]}"),
         console=Console(stderr=True),
+        redirect_stdout=sys.stdout.isatty(),  # lines for a file or a pipe do not go to the terminal
         transient=True,
     )

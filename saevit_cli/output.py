@@ -18,7 +18,7 @@ A command returns its exit code.
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -53,6 +53,7 @@ class Outputs:
         overwrite: bool,
         inputs: Iterable[Named] = (),
         endings: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+        in_new_folders: Container[str] = (),
     ) -> None:
         """Refuse a file that cannot or should not be written, and a file that has two roles.
 
@@ -61,6 +62,7 @@ class Outputs:
             overwrite: whether existing files may be replaced.
             inputs: options and the files or folders that they read.
             endings: option to the endings that its file may have; such a file cannot go to stdout.
+            in_new_folders: options whose file may be in a folder that does not exist yet.
 
         Raises:
             OptionError: names the option, the file and the way out.
@@ -70,7 +72,9 @@ class Outputs:
         self._later: list[str] = []  # lines that follow the tables
         for option, target in self.targets.items():
             if str(target) != STDOUT or option in endings:
-                check_target(option, Path(target), overwrite=overwrite, endings=endings.get(option, ()))
+                path = Path(target)
+                check_target(option, path, overwrite=overwrite, endings=endings.get(option, ()))
+                check_folder(option, path, is_new=option in in_new_folders)
         check_roles(self.targets.items(), inputs)
 
     @property
@@ -79,9 +83,12 @@ class Outputs:
         return STDOUT in self.targets.values()
 
     def show(self, view: "View") -> None:
-        """Print a view, unless data go to stdout, then the path of the stored run."""
+        """Print a view, or only its warnings if data go to stdout, then the path of the stored run."""
         if not self.use_stdout:
             display.show(view)
+        else:
+            for warning in view.warnings:
+                display.warn(warning)
         while self._later:
             display.say(self._later.pop(0))
 
@@ -227,13 +234,21 @@ def check_target(option: str, path: Path, *, overwrite: bool, endings: tuple[str
         if path.is_block_device() or not os.access(path, os.W_OK):
             raise OptionError(f"{option} {path} is a device that is not written to: choose a file")
         return
+    if kind == "file" and not overwrite:
+        raise OptionError(f"{option} {path} exists: choose another name, or add --overwrite")
+
+
+def check_folder(option: str, path: Path, *, is_new: bool) -> None:
+    """Refuse a file in a folder that cannot be written to, or that does not exist unless it `is_new`."""
+    if file_type(path) == "other":
+        return
     folder = path.resolve().parent if path.is_symlink() else path.parent
+    if is_new:
+        folder = next(one for one in (folder, *folder.resolve().parents) if file_type(one) != "missing")
     if not folder.is_dir():
         raise OptionError(f"{option} {path}: the folder {folder} does not exist, make it first")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OptionError(f"{option} {path}: the folder {folder} cannot be written to, choose another")
-    if kind == "file" and not overwrite:
-        raise OptionError(f"{option} {path} exists: choose another name, or add --overwrite")
 
 
 def _identity(target: str | Path) -> object:

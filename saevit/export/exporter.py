@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +16,7 @@ from saevit.export.formats import EXTRA, Content, ExportInput, Format, first_cau
 from saevit.export.onnx import ONNX, OPSET, check_opset
 from saevit.export.openvino import OPENVINO
 from saevit.export.torch_export import TORCH_EXPORT
-from saevit.files import owned, replace_file
+from saevit.files import owned, replace_file, unusable
 from saevit.models import SEED, LoadedNetwork, convert_for_inference
 
 FORMATS: dict[str, Format] = {"onnx": ONNX, "pt2": TORCH_EXPORT, "openvino": OPENVINO}
@@ -70,10 +70,12 @@ def export_network(
     img_size: tuple[int, int] | None = None,
     batch: int | None = None,
     opset: int = OPSET,
+    on_format: Callable[[str], object] = lambda name: None,
 ) -> Export:
     """Write a network for inference in each format, and verify every file before it gets its name.
 
-    Existing files are replaced. A format that fails leaves no file; the others are still written.
+    Existing files are replaced, and missing folders made. A format that fails leaves no file; the others are
+    still written.
 
     Args:
         network: as `saevit.models.weighted` returns it.
@@ -81,6 +83,7 @@ def export_network(
         img_size: (H, W); None is that of the network.
         batch: None accepts any.
         opset: of ONNX.
+        on_format: called with the name of each format before it is written.
 
     Raises:
         OptionError, MissingPackageError: see `check_request`.
@@ -101,6 +104,7 @@ def export_network(
     expected = verify.compute_reference(source.model, images, extremes, batch)
     written, failures = [], {}
     for name, path in paths.items():
+        on_format(name)
         try:
             written.append(export_format(name, source, expected, path))
         except (MeasureError, OptionError) as error:
@@ -137,6 +141,10 @@ def export_format(name: str, source: ExportInput, expected: verify.Reference, pa
                 file.unlink(missing_ok=True)
         made.append(Exported(format=name, files=sizes, content=content, differences=differences))
 
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unusable(path.parent, error, "made") from error
     with ExitStack() as owners:
         for ending in form.endings:
             owners.enter_context(owned(path.with_suffix(ending)))

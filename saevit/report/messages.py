@@ -14,7 +14,16 @@ from saevit.attention.findings import Attention, effective_share
 from saevit.comparing.comparison import Candidate, Comparison
 from saevit.count.breakdown_lines import name_line
 from saevit.profiling import Profile, ProfileRow
-from saevit.report.units import LONGEST, digits, giga, milliseconds, percent, short_names
+from saevit.report.metrics import is_comparable, is_resolved
+from saevit.report.units import (
+    LONGEST,
+    digits,
+    giga,
+    milliseconds,
+    percent,
+    short_names,
+    write_ratio_interval,
+)
 from saevit.runs.statistics import Ratio, ratio
 from saevit.text import plural
 
@@ -89,8 +98,6 @@ def choose_rival(first: Candidate, rivals: Sequence[Candidate]) -> Candidate:
 
 def compare_accuracy(first: Candidate, second: Candidate) -> float | None:
     """Return how many points the first top-1 is above the second; None if they are not comparable."""
-    from saevit.report.metrics import is_comparable
-
     if not (first.accuracy and second.accuracy and is_comparable(first) and is_comparable(second)):
         return None
     return first.accuracy.top1 - second.accuracy.top1
@@ -115,8 +122,6 @@ def compare_pair(first: Candidate, rival: Candidate, names: Mapping[str, str]) -
 
 def describe_growth(models: Sequence[Candidate], names: Mapping[str, str]) -> str:
     """Return which model is the fastest, and how time grows with MACs up to the slowest one."""
-    from saevit.report.metrics import is_resolved
-
     if len(models) == 1:
         (one,) = models
         figures = f"takes {milliseconds(one.seconds)} ms per image at" if one.seconds else "has"
@@ -161,14 +166,6 @@ def write_share(value: float, of: str) -> str:
 def write_time_share(time: Ratio) -> str:
     """Write a ratio of times with its interval, to stand before `X's time`."""
     return f"{write_ratio_interval(time)} {'of' if time.median < 1 else 'times'}"
-
-
-def write_ratio_interval(time: Ratio) -> str:
-    """Write a ratio with its interval: two decimals, or three where two would round one of them to 1."""
-    values = (time.median, time.low, time.high)
-    decimals = 3 if any(round(value, 2) == 1 for value in values) else 2
-    texts = [f"{value:.{decimals}f}" if 0.01 <= value < 100 else digits(value) for value in values]
-    return "{} [{}, {}]".format(*texts)
 
 
 def summarize_breakdown(profile: Profile) -> str:

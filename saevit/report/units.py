@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
+from saevit.runs.statistics import Ratio
 from saevit.text import printable
 
 FLOPS_PER_MAC = 2
@@ -46,6 +47,14 @@ def bounds(low: float, high: float) -> str:
 def write_number(ratio: float) -> str:
     """Write a ratio with three decimals."""
     return fixed(ratio, 3) if ratio < 1e6 else f"{ratio:.3g}"
+
+
+def write_ratio_interval(time: Ratio) -> str:
+    """Write a ratio with its interval: two decimals, or three where two would round one of them to 1."""
+    values = (time.median, time.low, time.high)
+    decimals = 3 if any(round(value, 2) == 1 for value in values) else 2
+    texts = [f"{value:.{decimals}f}" if 0.01 <= value < 100 else digits(value) for value in values]
+    return "{} [{}, {}]".format(*texts)
 
 
 def scaled(value: float) -> str:

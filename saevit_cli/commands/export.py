@@ -21,7 +21,7 @@ Formats = Annotated[
     of_files(
         "--format",
         metavar="onnx|pt2|openvino",
-        help="Format, repeatable or joined by commas; the default follows the ending of --output, else onnx.",
+        help="Formats, joined by commas; the default is that of the ending of --output, otherwise onnx.",
     ),
 ]
 Target = Annotated[
@@ -29,16 +29,20 @@ Target = Annotated[
     of_files(
         "--output",
         metavar="FILE|DIR",
-        help="File to write (.onnx, .pt2 or .xml), or a folder, where it is named after the model; the "
-        "default is the current folder.",
+        help="File to write (.onnx, .pt2 or .xml), or a folder for files named after the model, made if "
+        "it is missing; the default is the current folder.",
     ),
 ]
 Batch = Annotated[
     Any,
-    of_files(parser=read_batch, metavar="dynamic|N", help="Accept any batch size, or only this one."),
+    of_files(
+        parser=read_batch,
+        metavar="dynamic|N",
+        help="Batch sizes that the files accept: any (dynamic) or only N.",
+    ),
 ]
 Opset = Annotated[
-    int, of_files(parser=readers.count_reader(), metavar="N", help="ONNX operator set, 18 to 23.")
+    int, of_files(parser=readers.count_reader(), metavar="N", help="ONNX operator set version, 18 to 23.")
 ]
 
 
@@ -56,16 +60,15 @@ def export(
 ) -> int:
     """Write a network as ONNX, torch.export or OpenVINO files, and verify each file.
 
-    Variants are written in the folded form, timm models re-parameterised. Each file is read back in its own
-    runtime, and its outputs are compared with those of the network: a file with a relative difference above
-    1e-4 is deleted.
+    Variants are written in the folded form, and timm models re-parameterised. Each file is read back in its
+    own runtime. A file whose outputs differ from the network's by more than 1e-4 (relative) is deleted.
+    Images must already be normalised: mean and std are in the metadata of each file.
     """
     subject = readers.read_network(model, None, None, None, None, classes, checkpoint=checkpoint)
     weights = readers.read_weights(checkpoint)
     from saevit.export.exporter import FORMATS, check_request, export_network
     from saevit.models import load_network
-    from saevit.report.columns import View
-    from saevit.report.views.export import export_json, export_tables
+    from saevit.report.views.export import view_export, write_export_json
 
     by_ending = {form.endings[0]: name for name, form in FORMATS.items()}
     default = by_ending.get(target.suffix if target else "", "onnx")
@@ -73,35 +76,40 @@ def export(
     check_request(names, batch=batch, opset=opset)
     paths = choose_paths(names, target, readers.output_name(subject, weights))
     _, *others = (path.with_suffix(end) for name, path in paths.items() for end in FORMATS[name].endings)
+    files = {"--output": paths[names[0]]} | {f"--output's {file.suffix}": file for file in others}
     outputs = output.Outputs(
-        {"--json": json, "--output": paths[names[0]]}
-        | {f"--output's {file.suffix}": file for file in others},
+        {"--json": json, **files},
         overwrite=overwrite,
         inputs=[("--checkpoint", checkpoint)],
         endings={"--output": FORMATS[names[0]].endings[:1]},
+        in_new_folders=files,
     )
-    network = load_network(subject, weights, img_size)
+    with display.show_progress() as tell:
+        network = load_network(subject, weights, img_size)
+        result = export_network(
+            network,
+            paths,
+            img_size=img_size,
+            batch=batch,
+            opset=opset,
+            on_format=lambda name: tell(f"writing and verifying {name}", None, None),
+        )
     for note in network.notes:
         display.say(note)
-    with display.show_progress() as tell:
-        tell(f"exporting {network.about.model}", None, None)
-        result = export_network(network, paths, img_size=img_size, batch=batch, opset=opset)
-    for one in result.written:
-        display.say(f"wrote {' and '.join(one.files)}")
     for name, reason in result.failures.items():
         display.complain(f"{name}: {reason}")
-    outputs.show(View(tables=export_tables(result)))
-    is_written = outputs.write({"--json": lambda: export_json(result)})
+    outputs.show(view_export(result))
+    is_written = outputs.write({"--json": lambda: write_export_json(result)})
     return output.exit_code(failed=bool(result.failures) or not is_written)
 
 
 def choose_paths(formats: Sequence[str], target: Path | None, model: str) -> dict[str, Path]:
-    """Return the file of each format."""
+    """Return the file of each format: in a folder, which need not exist, or the file that the user named."""
     from saevit.export.exporter import FORMATS
 
     folder = target or Path()
-    if folder.is_dir():
+    if folder.is_dir() or not (folder.suffix or folder.exists()):
         return {name: folder / f"{readers.stem_of(model)}{FORMATS[name].endings[0]}" for name in formats}
     if len(formats) > 1:
-        raise OptionError(f"--output {target}: {len(formats)} formats go into a folder that exists")
+        raise OptionError(f"--output {target}: {len(formats)} formats need a folder, not a file")
     return {formats[0]: folder}

@@ -1,13 +1,11 @@
 """`saevit results`: the stored runs."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from saevit.errors import OptionError
-from saevit.text import printable
 from saevit_cli import display, options, output
 
 if TYPE_CHECKING:
@@ -15,20 +13,21 @@ if TYPE_CHECKING:
 
 results = typer.Typer(no_args_is_help=True, help="List, show, compare and export stored runs.")
 
-NAMES = "`latest`, the start of a name in `saevit results list`, or a file"
-RunName = Annotated[str, typer.Argument(metavar="RUN", help=f"Stored run: {NAMES}.")]
-FirstRun = Annotated[str, typer.Argument(metavar="RUN_A", help=f"Run to compare with: {NAMES}.")]
-SecondRun = Annotated[str, typer.Argument(metavar="RUN_B", help=f"Run to compare: {NAMES}.")]
+NAMES = "`latest`, the start of a name in `saevit results list`, or a .jsonl file"
+RunName = Annotated[str, typer.Argument(metavar="RUN", help=f"Run: {NAMES}.")]
+FirstRun = Annotated[str, typer.Argument(metavar="RUN_A", help=f"First run: {NAMES}.")]
+SecondRun = Annotated[str, typer.Argument(metavar="RUN_B", help=f"Second run: {NAMES}.")]
 RunNames = Annotated[
-    list[str] | None, typer.Argument(metavar="RUN", help=f"Stored runs, each {NAMES}; the default is all.")
+    list[str] | None, typer.Argument(metavar="RUN", help=f"Runs, each {NAMES}; the default is all runs.")
 ]
 ListCsv = Annotated[str | None, options.csv_option("one row per run")]
+ChangesCsv = Annotated[str | None, options.csv_option("one row per change")]
 RecordsCsv = Annotated[str | None, options.csv_option("one row per record, in timm's columns")]
 Reference = Annotated[
     str | None,
     typer.Option(
         metavar="MODEL",
-        help="Model that ratios are relative to; the default is the first one of RUN_A that RUN_B has.",
+        help="Model that ratios are relative to; the default is the first one that both runs have.",
     ),
 ]
 Target = Annotated[
@@ -36,7 +35,7 @@ Target = Annotated[
     options.of_output(
         "--output",
         metavar="FILE",
-        help="File to write: one record per line in .csv or .jsonl, or complete runs in .json.",
+        help="File to write: one row per record (.csv, .jsonl) or complete runs (.json).",
     ),
 ]
 
@@ -49,16 +48,12 @@ def list_runs(
     overwrite: options.Overwrite = False,
 ) -> int:
     """List the stored runs, the newest last."""
-    from saevit.report.columns import View
-    from saevit.report.views.listing import tabulate_runs, write_list_csv, write_list_json
+    from saevit.report.views.listing import view_runs, write_list_csv, write_list_json
     from saevit.runs.store import default_folder, list_runs
 
     outputs = output.Outputs({"--json": json, "--csv": csv}, overwrite=overwrite)
     found = list_runs(store)
-    if found:
-        outputs.show(View(tables=(tabulate_runs(found, str(store or default_folder())),)))
-    elif not outputs.use_stdout:
-        sys.stdout.write(f"{printable(empty_store_text(store))}\n")
+    outputs.show(view_runs(found, str(store or default_folder())))
     is_written = outputs.write(
         {"--json": lambda: write_list_json(found), "--csv": lambda: write_list_csv(found)}
     )
@@ -73,16 +68,15 @@ def show_run(
     store: options.Store = None,
     overwrite: options.Overwrite = False,
 ) -> int:
-    """Show one run: latencies with their spread and ratios, counts, the machine."""
-    from saevit.report.columns import View
+    """Show one run: latencies with ratios and spread, counts, accuracy, the machine."""
     from saevit.report.views.listing import write_records_csv, write_run_json
-    from saevit.report.views.run import tabulate_run
+    from saevit.report.views.run import view_run
     from saevit.runs.store import find_run, read_run
 
     path = find_run(run, store, on_skip=display.warn)
     outputs = output.Outputs({"--json": json, "--csv": csv}, overwrite=overwrite, inputs=[("RUN", path)])
     found = read_run(path)
-    outputs.show(View(tables=tabulate_run(found)))
+    outputs.show(view_run(found))
     is_written = outputs.write(
         {"--json": lambda: write_run_json(found), "--csv": lambda: write_records_csv([found])}
     )
@@ -91,18 +85,30 @@ def show_run(
 
 @results.command("diff")
 def diff_runs(
-    run_a: FirstRun, run_b: SecondRun, reference: Reference = None, store: options.Store = None
-) -> None:
-    """Compare two runs relative to a model that both measured, and show which differences are resolved."""
-    from saevit.report.columns import View
-    from saevit.report.views.diff import tabulate_diff
+    run_a: FirstRun,
+    run_b: SecondRun,
+    reference: Reference = None,
+    json: options.Json = None,
+    csv: ChangesCsv = None,
+    store: options.Store = None,
+    overwrite: options.Overwrite = False,
+) -> int:
+    """Compare two runs, relative to a model that both measured."""
+    from saevit.report.views.diff import view_diff, write_diff_csv, write_diff_json
     from saevit.runs.diff import diff_runs
     from saevit.runs.store import find_run, read_run
 
-    first, second = read_run(find_run(run_a, store, on_skip=display.warn)), read_run(find_run(run_b, store))
-    for line in dict.fromkeys((*first.warnings, *second.warnings)):
-        display.warn(line)
-    display.show(View(tables=tabulate_diff(diff_runs(first, second, reference=reference), first, second)))
+    paths = find_run(run_a, store, on_skip=display.warn), find_run(run_b, store)
+    outputs = output.Outputs(
+        {"--json": json, "--csv": csv}, overwrite=overwrite, inputs=[("RUN", path) for path in paths]
+    )
+    first, second = map(read_run, paths)
+    found = diff_runs(first, second, reference=reference)
+    outputs.show(view_diff(found, first, second))
+    is_written = outputs.write(
+        {"--json": lambda: write_diff_json(found), "--csv": lambda: write_diff_csv(found)}
+    )
+    return output.exit_code(failed=not is_written)
 
 
 @results.command("export")
@@ -140,7 +146,8 @@ def read_named_runs(names: list[str] | None, store: Path | None) -> "tuple[list[
     Raises:
         OptionError: a named run is missing or cannot be read, or there are no runs.
     """
-    from saevit.runs.store import find_run, read_run, read_runs
+    from saevit.report.run_messages import summarize_store
+    from saevit.runs.store import default_folder, find_run, read_run, read_runs
 
     if names:
         paths = dict.fromkeys(find_run(name, store, on_skip=display.warn) for name in names)
@@ -148,13 +155,5 @@ def read_named_runs(names: list[str] | None, store: Path | None) -> "tuple[list[
     skipped: list[str] = []
     found = list(read_runs(store, skipped.append))
     if not found and not skipped:
-        raise OptionError(empty_store_text(store))
+        raise OptionError(summarize_store([], str(store or default_folder())))
     return found, skipped
-
-
-def empty_store_text(store: Path | None) -> str:
-    """Return a line that names the empty store and the commands that fill it."""
-    from saevit.runs.store import default_folder
-
-    folder = store or default_folder()
-    return f"{folder} has no runs yet: saevit profile and saevit compare store their runs there"

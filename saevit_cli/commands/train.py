@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from saevit.errors import OptionError, nearest
 from saevit.files import as_text, expand, file_type
 from saevit.variant import KEYS
-from saevit_cli import display, options, readers
+from saevit_cli import options, readers
 from saevit_cli.commands.train_run import report_once, resume_run, start_run
 
 if TYPE_CHECKING:
@@ -38,25 +38,25 @@ Data = Annotated[
     str | None,
     of_training(
         metavar="SOURCE",
-        help="Images: a folder, torch/NAME or hfds/NAME, or digits, the 1,797 handwritten digits of "
-        "scikit-learn, which are the default.",
+        help="Images: a folder with train/ and val/ or with one folder per class, torch/NAME, hfds/NAME, or "
+        "digits, the 1,797 handwritten digits of scikit-learn (the default).",
     ),
 ]
 DataDir = Annotated[
-    Path | None, of_training(metavar="DIR", help="Folder with the data of torch/NAME or hfds/NAME.")
+    Path | None,
+    of_training(
+        metavar="DIR", help="Folder with the data of torch/NAME or hfds/NAME; nothing is downloaded."
+    ),
 ]
 Teacher = Annotated[
     str | None,
-    of_training(
-        metavar="MODEL",
-        help="Distil from this network: add T^2 KL to its soft labels to the loss.",
-    ),
+    of_training(metavar="MODEL", help="Teacher of a distillation: its soft labels are a part of the loss."),
 ]
 TeacherCheckpoint = Annotated[Path | None, of_training(metavar="FILE", help="Weights of the teacher.")]
 ValEvery = Annotated[
     int | None,
     of_training(
-        parser=readers.count_reader(), metavar="N", help="Epochs between validations; the default is 1."
+        parser=readers.count_reader(), metavar="N", help="Validate every N epochs; the default is 1."
     ),
 ]
 RecipeName = Annotated[
@@ -64,8 +64,8 @@ RecipeName = Annotated[
     of_recipe(
         "--recipe",
         metavar="NAME|FILE.toml",
-        help="imagenet, digits, or a file such as a run's recipe.toml; the default is digits for the digits "
-        "and imagenet for other data.",
+        help="Recipe: imagenet, digits, or a file such as a run's recipe.toml; the default is digits for the "
+        "digits, and imagenet for other data.",
     ),
 ]
 Set = Annotated[
@@ -73,24 +73,36 @@ Set = Annotated[
     of_recipe(
         "--set",
         metavar="KEY=VALUE",
-        help="Set a value of the recipe (--show-recipe lists them) or a key of the variant; repeatable.",
+        help="Set a value of the recipe (see --show-recipe) or a key of the variant; repeatable.",
     ),
 ]
-Epochs = Annotated[str | None, of_recipe(metavar="N", help="Number of epochs.")]
-BatchSize = Annotated[str | None, of_recipe(metavar="N", help="Images per step of one process.")]
-Accumulate = Annotated[str | None, of_recipe(metavar="N", help="Steps whose gradients form an update.")]
+Epochs = Annotated[
+    str | None, of_recipe(metavar="N", help="Number of epochs; the default is that of the recipe.")
+]
+BatchSize = Annotated[
+    str | None, of_recipe(metavar="N", help="Batch size per process; the default is that of the recipe.")
+]
+Accumulate = Annotated[
+    str | None,
+    of_recipe(metavar="N", help="Number of batches per update (gradient accumulation); the default is 1."),
+]
 LearningRate = Annotated[
     str | None,
     of_recipe(
         "--lr",
         metavar="X",
-        help="Learning rate; the default is lr_base, scaled by the number of images of an update.",
+        help="Absolute learning rate, without scaling; the default is the recipe's lr_base, scaled by the "
+        "number of images per update.",
     ),
 ]
-Seed = Annotated[str | None, of_recipe(metavar="N", help="Seed of weights, order and augmentation.")]
-ImgSize = Annotated[str | None, of_recipe(metavar="N|HxW", help="Input size in pixels, 32 or more.")]
+Seed = Annotated[str | None, of_recipe(metavar="N", help="Random seed; the default is 0.")]
+ImgSize = Annotated[
+    str | None,
+    of_recipe(metavar="N|HxW", help="Input size in pixels, 32 or more; the default is that of the recipe."),
+]
 ShowRecipe = Annotated[
-    bool, of_recipe("--show-recipe", help="Show every value of the recipe with its source, and exit.")
+    bool,
+    of_recipe("--show-recipe", metavar="", help="Show every value of the recipe with its source, and exit."),
 ]
 Device = Annotated[str, of_machine(metavar="DEVICE", help="Device: auto, cpu, cuda, cuda:N or mps.")]
 Workers = Annotated[
@@ -98,22 +110,29 @@ Workers = Annotated[
     of_machine(
         parser=readers.count_reader(least=0, most=readers.MOST_PROCESSES),
         metavar="N",
-        help="Number of processes that read images; with 0, the training process reads them. It does not "
-        "change the results.",
+        help="Number of processes that read images; 0 reads them in the training process. The default is "
+        "one per core, at most 8, and 0 for the digits.",
     ),
 ]
 Amp = Annotated[
-    Literal["none", "bf16", "fp16"] | None, of_machine(help="Mixed precision; the default is none.")
+    Literal["none", "bf16", "fp16"] | None,
+    of_machine(metavar="PRECISION", help="Mixed precision: none, bf16 or fp16; the default is none."),
 ]
 ChannelsLast = Annotated[
     bool | None,
-    of_machine("--channels-last/--no-channels-last", help="Memory layout; the default is --channels-last."),
+    of_machine(
+        "--channels-last/--no-channels-last",
+        metavar="",
+        help="Memory layout channels_last (the default), or contiguous.",
+    ),
 ]
-Compile = Annotated[bool | None, of_machine("--compile", help="Train with torch.compile.")]
+Compile = Annotated[bool | None, of_machine("--compile", metavar="", help="Train with torch.compile.")]
 GradCheckpointing = Annotated[
     bool | None,
     of_machine(
-        "--grad-checkpointing", help="Compute activations twice instead of storing them, to save memory."
+        "--grad-checkpointing",
+        metavar="",
+        help="Save memory: recompute activations in the backward pass instead of storing them.",
     ),
 ]
 Output = Annotated[
@@ -124,7 +143,7 @@ Resume = Annotated[
     Path | None,
     options.of_output(
         metavar="DIR",
-        help="Continue the run in this folder, with its model, data and recipe, to the same results as "
+        help="Continue the run in this folder with its model, data and recipe; the results are the same as "
         "without a stop.",
     ),
 ]
@@ -159,10 +178,13 @@ def train(
     resume: Resume = None,
     overwrite: options.Overwrite = False,
 ) -> int:
-    """Train a variant or a timm model with a published recipe; --resume continues a run that was stopped.
+    """Train a variant or a timm model with a published recipe; --resume continues a stopped run.
+
+    The weights of the best epoch, the state, the log, the learning curve and every value of the recipe are
+    written into one folder. The line of each epoch goes to stdout, the progress bar to stderr.
 
     To train in several processes, use `torchrun --nproc-per-node N -m saevit_cli train ...` or `accelerate
-    launch`. Weights, log, learning curve and every value used are written into one folder.
+    launch`.
     """
     given = {name: value for name, value in locals().items() if value is not None}
     given = {name: value for name, value in given.items() if value or name not in FLAGS}
@@ -173,9 +195,9 @@ def train(
         given.setdefault("amp", default)
     run, chosen, base = read_request(given)
     if show_recipe:
-        from saevit_cli.commands.train_view import recipe_view
+        from saevit_cli.commands import train_view
 
-        display.show(recipe_view(chosen, base))
+        train_view.show_recipe(chosen, base)
         return 0
     return report_once(
         lambda: start_run(run, chosen, base, device, workers, recipe, target, overwrite=overwrite)
@@ -189,7 +211,7 @@ def refuse_beside_resume(given: Mapping[str, Any]) -> None:
     refused = [names.get(name, f"--{name.replace('_', '-')}") for name in given if name not in allowed]
     if refused:
         raise OptionError(
-            f"--resume takes model, data and recipe from its folder: leave {', '.join(refused)} out"
+            f"--resume takes model, data and recipe from its folder: leave out {', '.join(refused)}"
         )
 
 

@@ -65,7 +65,8 @@ def start_run(
     paths = (folder, *(folder / name for name in FILES))
     output.check_roles((("--output", path) for path in paths), inputs.items())
     with join_processes(device) as processes, ExitStack() as stack:
-        prepared = processes.run_in_all(lambda: prepare_run(run, recipe, processes))
+        with display.show_progress():
+            prepared = processes.run_in_all(lambda: prepare_run(run, recipe, processes))
         processes.run_in_first(lambda: stack.enter_context(claim_folder(folder, overwrite=overwrite)))
         return run_training(prepared, prepared.new_state(base), folder, processes, workers)
 
@@ -79,7 +80,8 @@ def resume_run(folder: Path, device: str, workers: int | None) -> int:
     with join_processes(device) as processes, ExitStack() as stack:
         processes.run_in_first(lambda: stack.enter_context(claim_folder(folder, resume=True)))
         stored = processes.run_in_all(lambda: read_state(folder))
-        prepared = processes.run_in_all(lambda: prepare_run(stored.run, stored.recipe, processes))
+        with display.show_progress():
+            prepared = processes.run_in_all(lambda: prepare_run(stored.run, stored.recipe, processes))
         state = processes.run_in_all(lambda: prepared.check_state(stored))
         return run_training(prepared, state, folder, processes, workers)
 
@@ -91,7 +93,7 @@ def run_training(
     processes: "Processes",
     workers: int | None,
 ) -> int:
-    """Train with progress on stderr, and show the results."""
+    """Train, with one line per epoch on stdout and a progress bar on stderr, and show the results."""
     from saevit.machine import usable_cores
     from saevit.train.data_sources import IN_MEMORY
     from saevit.train.loop import train_network
@@ -116,8 +118,8 @@ def run_training(
             return output.FAILED
     is_drawn = True
     if processes.is_first:
-        view.show_end(state, prepared, folder)
         is_drawn = view.draw_curve(state, prepared, folder)
+        view.show_end(state, prepared, folder)
     return output.exit_code(failed=not is_drawn) if state.is_finished else output.INTERRUPTED
 
 

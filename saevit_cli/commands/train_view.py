@@ -7,33 +7,43 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
-from saevit.text import printable
+from saevit.report.units import scaled
+from saevit.text import plural, printable
 from saevit.train.state import Epoch, best_epoch
 from saevit_cli import display, output
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from saevit.report.columns import View
     from saevit.train.preparation import PreparedRun
     from saevit.train.processes import Processes
     from saevit.train.recipe import Recipe
     from saevit.train.state import TrainingState
 
 
-def recipe_view(recipe: "Recipe", base: str) -> "View":
-    """Return every value of a recipe with its source."""
-    from saevit.report.columns import View, text_table
+def show_recipe(recipe: "Recipe", base: str) -> None:
+    """Show every value of a recipe with its source."""
+    from saevit.report.columns import View, make_table, row_values, write_csv, write_json
+    from saevit.report.views.training import RECIPE_COLUMNS
     from saevit.train.recipe import format_value
     from saevit.train.recipe_files import list_sources
 
     sources = list_sources(recipe, base)
     rows = [(name, format_value(getattr(recipe, name)), source) for name, source in sources.items()]
-    return View(
-        tables=(text_table(f"Recipe {base}", ("key", "value", "~source"), rows),),
-        notes=("--set key=value changes a value; an empty value follows from the network or the batch size",),
+    outputs = output.Outputs({"--json": None, "--csv": None}, overwrite=False)
+    outputs.show(
+        View(
+            result=f"The recipe {base} has {len(rows)} values; --set KEY=VALUE changes one.",
+            tables=(make_table(f"Recipe {base}", RECIPE_COLUMNS, rows),),
+            notes=("an empty value is computed from the network or the batch size",),
+        )
+    )
+    values = [row_values(RECIPE_COLUMNS, row) for row in rows]
+    outputs.write(
+        {
+            "--json": lambda: write_json({"recipe": base, "values": values}),
+            "--csv": lambda: write_csv(RECIPE_COLUMNS, rows),
+        }
     )
 
 
@@ -41,51 +51,46 @@ def show_start(
     job: "PreparedRun", state: "TrainingState", folder: Path, processes: "Processes", workers: int
 ) -> None:
     """Show what is trained, on which data and how; warnings go to stderr."""
+    from saevit.report.columns import View, text_table
     from saevit.train.recipe_files import describe_recipe
 
+    run, warnings = state.run, [*job.train.warnings, *job.validation.warnings]
     for data in (job.train, job.validation):
-        for warning in data.warnings:
-            display.warn(warning)
         if data.skipped:
-            display.warn(f"{len(data.skipped)} files skipped, the first: {data.skipped[0]}")
-    for warning in job.warnings:
+            warnings.append(f"{plural(len(data.skipped), 'file')} skipped, the first: {data.skipped[0]}")
+    for warning in dict.fromkeys((*warnings, *job.warnings)):
         display.warn(warning)
-    run = state.run
+    macs, notes = describe_macs(job)
     rows = [
-        ("data", job.train.statement),
         ("images", f"{len(job.train):,} for training, {len(job.validation):,} for validation"),
-        ("network", network_text(job)),
+        ("network", f"{scaled(job.params)} parameters, {macs}"),
         *([("teacher", f"{run.teacher}, weights of {run.teacher_checkpoint}")] if run.teacher else []),
         ("recipe", describe_recipe(state.recipe, state.base)),
-        ("update", update_text(job)),
-        ("device", device_text(job, processes, workers)),
+        ("update", describe_update(job)),
+        ("device", describe_device(job, processes)),
         ("folder", str(folder)),
     ]
     if job.teacher and job.teacher.note:
-        typer.echo(job.teacher.note, err=True)
+        display.say(job.teacher.note)
     if state.is_begun:
         rows.append(("resumed", f"after epoch {len(state.rows)}, update {state.part.updates} of the next"))
-    show_rows(f"Training {short_name(job)}", rows)
+    readers = plural(workers, "worker process", "worker processes") if workers else "the training process"
+    notes = [f"data: {job.train.statement}", *notes, f"images are read by {readers}"]
+    if not display.STYLE.get().quiet:
+        title = f"Training {name_run(job)}"
+        display.show(View(tables=(text_table(title, ("", "~value"), rows, notes),)))
     sys.stdout.flush()
 
 
-def show_rows(title: str, rows: list[tuple[str, str]], notes: tuple[str, ...] = ()) -> None:
-    """Show names with their values."""
-    from saevit.report.columns import View, text_table
-
-    display.show(View(tables=(text_table(title, ("", "~value"), rows, notes),)))
-
-
-def short_name(job: "PreparedRun") -> str:
+def name_run(job: "PreparedRun") -> str:
     """Name the model and its data."""
     return f"{job.about.model} on {Path(job.train.name).name}"
 
 
-def network_text(job: "PreparedRun") -> str:
-    """Return parameters and exact MACs: of a variant in closed form, of other networks by torch."""
+def describe_macs(job: "PreparedRun") -> tuple[str, list[str]]:
+    """Return the MACs per image as text, and a note with the exact count and its counter."""
     from saevit.count.cost import count_network
     from saevit.model.pyramid import SAEViT
-    from saevit.report.units import giga, scaled
 
     height, width = job.recipe.img_size
     if isinstance(job.net, SAEViT):
@@ -96,128 +101,107 @@ def network_text(job: "PreparedRun") -> str:
 
         net = build_network(job.run.model, job.recipe.img_size, num_classes=job.train.num_classes)
         macs, counter = sum(count_torch(net, (1, job.about.in_chans, height, width)).macs.values()), "torch"
-    return (
-        f"{scaled(job.params)} parameters, {giga(macs)} GMACs ({macs:,} MACs) per image of "
-        f"{height} x {width} px, counted by {counter}"
-    )
+    text = f"{scaled(macs)} MACs per image of {height} x {width} px"
+    return text, [f"network: {macs:,} MACs, counted by {counter}"]
 
 
-def update_text(job: "PreparedRun") -> str:
+def describe_update(job: "PreparedRun") -> str:
     """Return the size and the number of updates."""
-    from saevit.text import plural
-
     sizes, recipe = job.sizes, job.recipe
     parts = [f"{sizes.per_update} images"]
     if sizes.processes > 1 or sizes.accumulate > 1:
-        each = f"{sizes.processes} processes" if sizes.processes > 1 else "one process"
-        parts.append(f"{sizes.batch_size} for each step of {each}, {plural(sizes.accumulate, 'step')}")
+        each = f"{sizes.processes} processes x " if sizes.processes > 1 else ""
+        parts = [f"{parts[0]} ({each}{plural(sizes.accumulate, 'step')} x {sizes.batch_size} images)"]
     parts.append(f"{plural(job.updates, 'update')} per epoch, {plural(recipe.epochs, 'epoch')}")
     parts.append(f"learning rate {recipe.lr:.3g}, drop path {recipe.drop_path_rate:g}")
     return ", ".join(parts)
 
 
-def device_text(job: "PreparedRun", processes: "Processes", workers: int) -> str:
-    """Return device, precision, and who reads the images."""
+def describe_device(job: "PreparedRun", processes: "Processes") -> str:
+    """Return device and precision."""
     import torch
 
     device, run = processes.device, job.run
-    name = f"{device} ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
-    parts = [name, "fp32" if run.amp == "none" else f"{run.amp} mixed"]
-    parts += ["channels_last"] * run.channels_last + ["compiled"] * run.compile
+    name = f"{device}, {plural(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else str(device)
+    parts = [name, "fp32" if run.amp == "none" else f"mixed {run.amp}"]
+    parts += ["channels_last"] * run.channels_last + ["torch.compile"] * run.compile
     parts += ["gradient checkpointing"] * run.grad_checkpointing
-    parts.append(f"{workers} workers read images" if workers else "images are read in the same process")
     return ", ".join(parts)
 
 
 class ProgressView:
-    """Writes one line per epoch, with a progress bar below them on a terminal."""
+    """Writes one line per epoch on stdout, and shows a progress bar on stderr if that is a terminal."""
 
-    def __init__(self, epochs: int, rows: tuple[Epoch, ...], bar: "Progress | None") -> None:
-        self.epochs, self.rows, self.bar = epochs, list(rows), bar
-        self.task: TaskID | None = bar.add_task("", total=None, left="") if bar else None
+    def __init__(self, state: "TrainingState", bar: "Progress | None") -> None:
+        self.epochs, self.rows, self.bar = state.recipe.epochs, list(state.rows), bar
+        text = f"epoch {min(len(state.rows) + 1, self.epochs)}/{self.epochs}, reading images"
+        self.task: TaskID | None = bar.add_task(text, total=None, left="") if bar else None
 
     def on_update(self, epoch: int, done: int, updates: int, images_per_s: float) -> None:
         """Move the bar."""
         if self.bar and self.task is not None:
             left = f"{images_per_s:,.0f} images/s"
-            text = f"epoch {epoch}/{self.epochs}"
+            text = f"epoch {epoch}/{self.epochs}" + (", validating" if done == updates else "")
             self.bar.update(self.task, description=text, total=updates, completed=done, left=left)
 
     def on_epoch(self, row: Epoch) -> None:
         """Write the epoch's line."""
         self.rows.append(row)
-        line = epoch_line(row, self.epochs, best_epoch(self.rows))
-        if self.bar:
-            self.bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
-        else:
-            typer.echo(line, err=True)
+        if not display.STYLE.get().quiet:
+            sys.stdout.write(f"{describe_epoch(row, self.epochs, best_epoch(self.rows))}\n")
+            sys.stdout.flush()
 
 
-def epoch_line(row: Epoch, epochs: int, best: Epoch | None) -> str:
+def describe_epoch(row: Epoch, epochs: int, best: Epoch | None) -> str:
     """Write an epoch as a line with aligned columns."""
     width = len(str(epochs))
     validation = ""
     if row.val_top1 is not None and best is not None:
-        validation = f"  val loss {row.val_loss:.4f}  top-1 {row.val_top1:6.2f} %, best {best.val_top1:.2f}"
-    skipped = f"  {row.skipped} unreadable" if row.skipped else ""
-    return (
-        f"epoch {row.epoch:{width}}/{epochs}  lr {row.lr:.2e}  loss {row.train_loss:.4f}{validation}  "
-        f"{row.seconds:.1f} s, {row.images_per_s:,.0f} images/s{skipped}"
-    )
+        validation = (
+            f"  val loss {row.val_loss:.4f}  top-1 {row.val_top1:6.2f} % (best {best.val_top1:.2f} %)"
+        )
+    skipped = f"  {plural(row.skipped, 'unreadable image')}" if row.skipped else ""
+    seconds = f"{row.seconds:.1f}" if row.seconds < 100 else f"{row.seconds:.0f}"
+    return f"epoch {row.epoch:{width}}/{epochs}  loss {row.train_loss:.4f}{validation}  {seconds} s{skipped}"
 
 
 @contextmanager
 def show_progress(state: "TrainingState") -> Iterator[ProgressView]:
-    """Yield an observer that shows the progress on stderr."""
-    if not sys.stderr.isatty():
-        yield ProgressView(state.recipe.epochs, state.rows, None)
+    """Yield an observer that shows the progress."""
+    if not sys.stderr.isatty() or display.STYLE.get().quiet:
+        yield ProgressView(state, None)
         return
     with display.make_bar() as bar:
-        yield ProgressView(state.recipe.epochs, state.rows, bar)
+        yield ProgressView(state, bar)
 
 
 def draw_curve(state: "TrainingState", job: "PreparedRun", folder: Path) -> bool:
     """Draw the learning curve if an epoch is finished; return False if it cannot be written."""
     from saevit.report.figure import save_figure
-    from saevit.report.views.training import draw_learning_curve
+    from saevit.report.views.training import draw_training
     from saevit.train.run_folder import CURVE
 
-    caption = f"{short_name(job)}, recipe {state.base}, seed {state.recipe.seed}"
+    caption = f"{name_run(job)}, recipe {state.base}, seed {state.recipe.seed}"
     target = folder / CURVE if state.rows else None
     outputs = output.Outputs({"curve": target}, overwrite=True)
-    return outputs.write({"curve": lambda: partial(save_figure, draw_learning_curve(state.rows, caption))})
+    return outputs.write({"curve": lambda: partial(save_figure, draw_training(state, caption))})
 
 
 def show_end(state: "TrainingState", job: "PreparedRun", folder: Path) -> None:
-    """Show the accuracies, the files, and the commands that use them."""
-    from saevit.train.run_folder import FILES
+    """Show the accuracies and the commands that use the weights."""
+    from saevit.report.views.training import view_training
 
-    done = len(state.rows)
-    best, rows = best_epoch(state.rows), []
-    if best is not None:
-        rows.append(("best", accuracy_text(best, job)))
-        if state.rows[-1].val_top1 is not None:
-            rows.append(("last", accuracy_text(state.rows[-1], job)))
-    if state.rows:
-        rows.append(("time", f"{sum(row.seconds for row in state.rows):.1f} s in epochs"))
-    if state.is_begun:
-        rows += [(name, str(folder / name)) for name in FILES if (folder / name).is_file()]
-    title = f"{short_name(job)}, {done} epochs"
-    if not state.is_finished:
-        updates = f"update {state.part.updates} of {job.updates}"
-        title = f"Interrupted in epoch {done + 1} of {state.recipe.epochs}, after {updates}"
-    note = "the best epoch was chosen by its accuracy on these images: only the last one's top-1 is unbiased"
-    show_rows(title, rows, (note,) if best else ())
-    commands = list_commands(job, folder) if best else []
+    display.show(view_training(state))
+    commands = list_commands(job, folder) if best_epoch(state.rows) else []
     if not state.is_finished and is_written(folder, state):
         commands.insert(0, resume_command(folder))
-    typer.echo("\n".join(["Next:", *map(printable, commands)]))  # not wrapped, to be copied
-
-
-def accuracy_text(row: Epoch, job: "PreparedRun") -> str:
-    """Write an epoch's accuracies; top-5 only of more than five classes."""
-    top5 = f", top-5 {row.val_top5:.2f} %" if job.train.num_classes > 5 else ""
-    return f"top-1 {row.val_top1:.2f} %{top5} of {row.val_images:,} images, epoch {row.epoch}"
+    if commands and not display.STYLE.get().quiet:
+        lines = [
+            "",
+            "Next:",
+            *(f"  {printable(command)}" for command in commands),
+        ]  # not wrapped, to be copied
+        sys.stdout.write("\n".join(lines) + "\n")
 
 
 def list_commands(job: "PreparedRun", folder: Path) -> list[str]:

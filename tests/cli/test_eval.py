@@ -51,10 +51,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_checkpoint_knows_the_rest(here: Path, saevit: Run, capsys: pytest.CaptureFixture[str]) -> None:
     done = saevit("eval", "--checkpoint", "best.safetensors", "--device", "cpu", check=True)
-    assert (
-        f"weights of best.safetensors, on {here / 'pets'} (validation): 6 images at 32 x 32 px" in done.stdout
-    )
-    assert "of 6, 95 % interval [" in done.stdout
+    first, _, title, *_ = done.stdout.splitlines()
+    assert first.endswith("on pets (validation, 6 images).")
+    assert title == "best.safetensors at 32 x 32 px"
     assert done.stderr.startswith("stored ")
     assert run_command(["results", "list"]) == 0
     assert "eval" in capsys.readouterr().out
@@ -81,7 +80,7 @@ def test_every_output(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = capsys.readouterr()
     (row,) = csv.DictReader(io.StringIO(told.out))
     assert (row["images"], row["unreadable"], row["batch_size"]) == ("6", "1", "2")
-    assert "unreadable images: 1, the first: " in told.err
+    assert "warning: 1 image could not be read and count in no figure: " in told.err
     data = json.loads((here / "a.json").read_text(encoding="utf-8"))
     assert (data["top1"], data["images"]) == (float(row["top1"]), 6)
     assert "9.jpg is not a PNG" in data["unreadable"][0]
@@ -94,7 +93,7 @@ def test_every_output(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "eval needs --checkpoint FILE: the accuracy of random weights means nothing"),
+        ([], "eval needs trained weights: pass --checkpoint FILE"),
         (["--checkpoint", "nowhere.safetensors"], "does not exist"),
         (["--checkpoint", "best.safetensors", "--data", "nowhere"], "--data nowhere does not exist"),
         (
@@ -189,17 +188,15 @@ def test_workers_that_fail_are_one_line(here: Path) -> None:
         "error: a worker process that reads images failed (RuntimeError: unable to allocate"
     )
     assert line.endswith(
-        "increase the shared memory (/dev/shm; for a container: --shm-size) or the memory, or use --workers 0"
+        "increase the shared memory (/dev/shm; --shm-size of a container), or use --workers 0"
     )
     assert not (here / "store").exists() or not any((here / "store").iterdir())
 
 
-def test_what_the_data_were_read_as_is_said_first_and_kept(
-    here: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run_command(["eval", "--checkpoint", "best.safetensors", "--json", "a.json"]) == 0
+def test_how_the_data_were_read_is_explained_and_kept(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["eval", "--checkpoint", "best.safetensors", "--json", "a.json", "--explain"]) == 0
     told = capsys.readouterr().out
-    assert told.startswith(f"Evaluating on {here / 'pets'}: 6 images, 2 classes; from val/\n")
+    assert f"data: {here / 'pets'}: 6 images, 2 classes; from val/\n" in told
     first = json.loads((here / "a.json").read_text(encoding="utf-8"))["fingerprint"]
     assert len(first) == 64
     for a, b in (("cat", "other"), ("dog", "cat"), ("other", "dog")):

@@ -22,9 +22,11 @@ SMALL = ("--img-size", "32,48")
 def test_a_file_and_what_is_in_it(saevit: Run, tmp_path: Path) -> None:
     done = saevit("export", FLAT, *SMALL, "--format", "onnx,pt2", "--json", "a.json", check=True)
     assert {p.name for p in tmp_path.iterdir()} >= {f"{STEM}.onnx", f"{STEM}.pt2", "a.json"}
-    assert f"wrote {STEM}.onnx" in done.stderr
-    assert "32 x 48 px, any batch" in done.stdout
-    assert "random weights: name trained ones with --checkpoint FILE" in done.stdout
+    assert done.stdout.startswith("Wrote and verified 2 files: the outputs differ from the network's by at")
+    assert done.stderr == "wrote a.json\n"
+    assert "32 x 48 px, any batch size" in done.stdout
+    assert "warning: The weights are random: export trained ones with --checkpoint FILE" in done.stdout
+    assert "Input must already be normalised; mean and std are in the metadata." in done.stdout
     assert "opset 20" in done.stdout
     data = json.loads((tmp_path / "a.json").read_text())
     assert [one["format"] for one in data["written"]] == ["onnx", "pt2"]
@@ -44,12 +46,25 @@ def test_a_checkpoint_needs_no_other_word(saevit: Run, tmp_path: Path) -> None:
     net = build_network(spec, (32, 48), seed=3)
     save_checkpoint(net.state_dict(), read_about(net, spec, (32, 48)), tmp_path / "c.safetensors")
     done = saevit("export", "--checkpoint", "c.safetensors", "--output", "a.pt2", "--batch", "2", check=True)
-    assert "32 x 48 px, batch 2" in done.stdout
-    assert "random weights" not in done.stdout
+    assert "32 x 48 px, batch size 2" in done.stdout
+    assert "weights are random" not in done.stdout
+    assert done.stderr == ""
     x = torch.randn(2, 3, 32, 48, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         y = torch.export.load(tmp_path / "a.pt2").module()(x)
         torch.testing.assert_close(y, net(x), rtol=1e-3, atol=1e-5)
+
+
+def test_a_missing_folder_is_made_without_a_warning(saevit: Run, tmp_path: Path) -> None:
+    def export(*arguments: str) -> None:
+        done = saevit("export", FLAT, *SMALL, *arguments, "--json", "-", check=True)
+        assert done.stderr.count("warning:") == done.stderr.count("\n") == 1  # of the random weights
+        assert json.loads(done.stdout)["failures"] == {}
+
+    export("--format", "onnx,pt2", "--output", "new/files")
+    assert sorted(p.name for p in (tmp_path / "new" / "files").iterdir()) == [f"{STEM}.onnx", f"{STEM}.pt2"]
+    export("--output", "other/a.onnx")
+    assert [p.name for p in (tmp_path / "other").iterdir()] == ["a.onnx"]
 
 
 @pytest.mark.parametrize(
@@ -58,8 +73,8 @@ def test_a_checkpoint_needs_no_other_word(saevit: Run, tmp_path: Path) -> None:
         ([], "no network: name a variant such as saevit_tiny, or a --checkpoint"),
         ([FLAT, "--format", "onxx"], "format 'onxx' is not known: did you mean onnx?"),
         ([FLAT, "--output", "a.txt"], "--output a.txt has no known ending: choose from .onnx"),
-        ([FLAT, "--format", "onnx,pt2", "--output", "a"], "2 formats go into a folder that exists"),
-        ([FLAT, "--output", "no/a.onnx"], "the folder no does not exist, make it first"),
+        ([FLAT, "--format", "onnx,pt2", "--output", "a.onnx"], "2 formats need a folder, not a file"),
+        ([FLAT, "--json", "no/a.json"], "the folder no does not exist, make it first"),
         ([FLAT, "--batch", "many"], "--batch many: a whole number from 1 to 1,000,000"),
         ([FLAT, "--opset", "9"], "opset 9: from 18 to 23, nearest is 18"),
         ([FLAT, "--img-size", "8"], "8 px is out of range, nearest is 32"),

@@ -1,6 +1,7 @@
 """`saevit train` as users type it: to the end, stopped, killed, on a full disk, in several processes."""
 
 import csv
+import io
 import os
 import resource
 import shutil
@@ -100,12 +101,14 @@ def test_a_run_and_what_takes_it_further(here: Path, capsys: pytest.CaptureFixtu
     assert told.out.startswith(f"Training {MODEL},classes=3 on ")
     for text in (
         "mixup 0.2 (default 0.8)",
-        "MACs) per image of 32 x 32 px, counted by analytic",
+        "MACs per image of 32 x 32 px",
         "33 for training",
     ):
         assert text in told.out
     assert f"saevit eval --checkpoint {folder.relative_to(here)}/best.safetensors" in told.out
-    assert [line.split()[1] for line in told.err.splitlines() if line.startswith("epoch")] == ["1/2", "2/2"]
+    assert [line.split()[1] for line in told.out.splitlines() if line.startswith("epoch")] == ["1/2", "2/2"]
+    assert "epoch 1" not in told.err
+    assert " % top-1 [" in told.out
     assert run_command(arguments) == 2
     assert "is not empty: --resume" in capsys.readouterr().err
     assert (
@@ -120,13 +123,24 @@ def test_a_run_and_what_takes_it_further(here: Path, capsys: pytest.CaptureFixtu
     assert log_of(here / "again") != log_of(folder)
 
 
+def test_quiet_says_the_result_alone(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["train", MODEL, "--data", "squares", *QUICK, "--epochs", "1", "--lr", "1e-3", "--quiet"]
+    assert run_command(arguments) == 0
+    told = capsys.readouterr()
+    assert told.err == ""
+    assert " % top-1 [" in told.out.splitlines()[0]
+    assert not any(text in told.out for text in ("epoch 1", "Training", "Next", "--explain"))
+
+
 def test_a_network_of_timm_by_the_same_command(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["train", "timm:test_efficientnet", "--data", "squares", *QUICK, "--epochs", "1"]
-    assert run_command([*arguments, "--output", "run", "--channels-last", "--accumulate", "2"]) == 0
+    assert (
+        run_command([*arguments, "--output", "run", "--channels-last", "--accumulate", "2", "--explain"]) == 0
+    )
     out = capsys.readouterr().out
     assert out.startswith("Training timm:test_efficientnet on ")
     assert "counted by torch" in out
-    assert "8 for each step of one process, 2 steps" in out
+    assert "16 images (2 steps x 8 images)" in out
 
 
 def test_killed_it_goes_on_to_the_same_losses(here: Path, start: Start) -> None:
@@ -149,7 +163,7 @@ def test_interrupted_and_then_on_a_full_disk_nothing_is_lost(here: Path, start: 
     wait_for_rows(here / "run", 1)
     process.send_signal(signal.SIGINT)
     out, err = finished(process, 130)
-    assert "Interrupted in epoch" in out
+    assert "Stopped in epoch" in out
     assert "saevit train --resume run" in out
     assert "Traceback" not in err
     assert (here / "run" / "curve.png").is_file()
@@ -157,8 +171,7 @@ def test_interrupted_and_then_on_a_full_disk_nothing_is_lost(here: Path, start: 
     kept = {path.name: path.read_bytes() for path in (here / "run").iterdir()}
     limit = ((here / "run" / "best.safetensors").stat().st_size + state.stat().st_size) // 2
     out, err = finished(start("--resume", "run", "--workers", "0", limit=limit), 1)
-    errors = [line for line in err.splitlines() if not line.startswith("epoch")]
-    assert errors == [
+    assert err.splitlines() == [
         "error: run/last.pt cannot be written: File too large; continue with: saevit train --resume run"
     ]
     assert state.read_bytes() == kept["last.pt"]
@@ -187,7 +200,7 @@ def test_a_killed_worker_is_one_line_and_none_is_left(here: Path, start: Start) 
     wait_for_rows(here / "run", 1)
     children = end_worker_of(process, signal.SIGKILL)
     _, err = finished(process, 1)
-    (line,) = (line for line in err.splitlines() if not line.startswith(("epoch", "warning: ")))
+    (line,) = (line for line in err.splitlines() if not line.startswith("warning: "))
     assert line.startswith(
         "error: a worker process that reads images failed (it ended with exit code -9): free memory"
     )
@@ -403,10 +416,10 @@ def test_two_processes_are_one_with_twice_the_batch(
         "0",
     ]
     assert run_command(["train", *common, "--batch-size", "8", "--output", "one"]) == 0
-    out, err = finished(start(*common, "--batch-size", "4", "--output", "two", launcher=launcher))
+    out, _ = finished(start(*common, "--batch-size", "4", "--output", "two", launcher=launcher))
     assert out.count("Training timm:test_vit") == 1
-    assert out.count("best.safetensors  ") == 1
-    assert err.count("epoch 1/2") == 1
+    assert out.count("Validation accuracy of timm:test_vit") == 1
+    assert out.count("epoch 1/2") == 1
     for one, two in zip(log_of(here / "one"), log_of(here / "two"), strict=True):
         assert float(one["train_loss"]) == pytest.approx(float(two["train_loss"]), rel=1e-5)
         assert float(one["val_loss"]) == pytest.approx(float(two["val_loss"]), rel=1e-5)
@@ -419,9 +432,12 @@ def test_two_processes_are_one_with_twice_the_batch(
 def test_the_recipe_with_its_sources(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["train", "--show-recipe", "--data", "squares", "--set", "mixup=0.3"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("Recipe imagenet")
+    assert out.startswith("The recipe imagenet has ")
     assert "arXiv 2012.12877" in out
     assert "set for this run" in out
+    assert run_command(["train", "--show-recipe", "--set", "mixup=0.3", "--format", "csv"]) == 0
+    rows = {row["key"]: row for row in csv.DictReader(io.StringIO(capsys.readouterr().out))}
+    assert (rows["mixup"]["value"], rows["mixup"]["source"]) == ("0.3", "set for this run")
     assert not (here / "runs").exists()
 
 
@@ -454,7 +470,7 @@ def test_the_recipe_with_its_sources(here: Path, capsys: pytest.CaptureFixture[s
         (["--output", "full"], "--output full is not empty: --overwrite replaces it"),
         (["--output", "file"], "--output file is a file: name a folder"),
         (["--resume", "squares"], "it contains no last.pt"),
-        (["--resume", "squares", "--epochs", "3", "--seed", "1"], "leave --epochs, --seed out"),
+        (["--resume", "squares", "--epochs", "3", "--seed", "1"], "leave out --epochs, --seed"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -12,14 +12,14 @@ import pytest
 from saevit.comparing.compare import comparison_of
 from saevit.comparing.comparison import accuracies_of, add_hints, choose_accuracies
 from saevit.errors import OptionError, SaevitError
-from saevit.report.columns import Table, View
+from saevit.report.columns import View
 from saevit.report.html.page import report_html
 from saevit.report.screen import write_text
 from saevit.report.views import listing
 from saevit.report.views.compare import tabulate_comparison, write_comparison_csv, write_comparison_json
-from saevit.report.views.diff import tabulate_diff
-from saevit.report.views.listing import tabulate_runs
-from saevit.report.views.run import tabulate_run
+from saevit.report.views.diff import view_diff
+from saevit.report.views.listing import view_runs
+from saevit.report.views.run import view_run
 from saevit.runs.diff import diff_runs
 from saevit.runs.evaluation import list_top1s
 from saevit.runs.lines import head_fields, sealed
@@ -193,10 +193,13 @@ def mutant(plain: bytes, checked: bytes, rng: random.Random) -> tuple[bytes, boo
     return rng.choice([damaged(plain, rng), written(edited(plain, rng), with_checks=False)]), False
 
 
-def shown(tables: tuple[Table, ...]) -> str:
-    """Return all text of tables, which has to be of a kind that a terminal takes."""
-    cells = [
-        t for table in tables for t in (table.title, *table.notes, *(c for row in table.rows for c in row))
+def shown(view: View) -> str:
+    """Return all text of a view, which has to be of a kind that a terminal takes."""
+    cells = [view.result, *view.warnings, *view.notes]
+    cells += [
+        t
+        for table in view.tables
+        for t in (table.title, *table.notes, *(c for row in table.rows for c in row))
     ]
     for cell in cells:
         assert cell.isprintable(), cell
@@ -208,7 +211,7 @@ def read_by_all(path: Path, others: list[Run]) -> Run | None:
     """Let every reader have the file; return the run if it is one. Only errors for users may come."""
     folder, skipped = path.parent, list[str]()
     summary = next(one for one in list_runs(folder) if one.path == path)
-    shown((tabulate_runs(list_runs(folder), "store"),))
+    shown(view_runs(list_runs(folder), "store"))
     listing.write_list_json([summary]), listing.write_list_csv([summary])
     everything = list(read_runs(folder, skipped.append))
     (
@@ -230,17 +233,17 @@ def read_by_all(path: Path, others: list[Run]) -> Run | None:
     run = read_run(path)
     assert skipped == []
     assert find_run("latest", folder) == path
-    shown(tabulate_run(run))
+    shown(view_run(run))
     for other in (*others, run):
-        shown(tabulate_diff(diff_runs(run, other), run, other))
-        shown(tabulate_diff(diff_runs(other, run), other, run))
+        shown(view_diff(diff_runs(run, other), run, other))
+        shown(view_diff(diff_runs(other, run), other, run))
     try:
         measured = choose_accuracies("digits", list_top1s(folder))
         compared = [comparison_of(run, measured=measured), comparison_of(run, measured=accuracies_of(run))]
     except SaevitError:
         return run
     for comparison in (*compared, add_hints(comparison_of(run), list_top1s(folder))):
-        shown((tabulate_comparison(comparison, "latency"),))
+        shown(View(tables=(tabulate_comparison(comparison, "latency"),)))
         write_comparison_json(comparison), write_comparison_csv(comparison)
         report_html(comparison, command="saevit compare")
     return run
@@ -294,8 +297,8 @@ def test_runs_of_version_2_are_shown_as_they_were(
 ) -> None:
     monkeypatch.chdir(GOLDEN)
     run = read_run(Path(f"{name}.jsonl"))
-    tables = [*tabulate_run(run)]
+    view = view_run(run)
     if not run.is_evaluation:
-        tables.append(tabulate_comparison(comparison_of(run), None))
-    golden(f"{name}.txt", write_text(View(tables=tuple(tables)), explain=True))
+        view = replace(view, tables=(*view.tables, tabulate_comparison(comparison_of(run), None)))
+    golden(f"{name}.txt", write_text(view, explain=True))
     assert replace(run, path=Path()).warnings == ()

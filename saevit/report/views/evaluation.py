@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from shlex import quote
 from typing import Any
 
 from saevit.report.columns import (
     NONE,
     Column,
     Table,
+    View,
     attribute_columns,
     make_table,
     row_values,
@@ -16,8 +18,8 @@ from saevit.report.columns import (
     write_csv,
     write_json,
 )
+from saevit.report.run_messages import summarize_evaluation
 from saevit.report.units import digits, fixed
-from saevit.report.views.listing import CUT_OFF, ENDINGS
 from saevit.runs.evaluation import NOT_INTERLEAVED, ClassResult, Evaluation
 from saevit.runs.record import Record
 from saevit.runs.run import MeasuredTop1, Run
@@ -27,6 +29,7 @@ from saevit.text import plural
 MOST_CLASSES = 5
 MOST_NAMED = 3  # images that could not be read
 SHORT_HASH = 12
+INTERVAL = "95 % interval"
 HEADS = {"top1": "top-1", "top5": "top-5", "calibration_error": "calibration error", "loss": "mean loss"}
 COMMON = ("data=", "fingerprint=", "split=", "images=", "unreadable=")  # starts of notes of all figures
 
@@ -59,63 +62,79 @@ EVALUATION: tuple[Column[Evaluation], ...] = (
 CLASSES: tuple[Column[ClassResult], ...] = (
     Column("class", lambda one: one.name, key="name", value=lambda one: one.name),
     Column("top-1", lambda one: f"{100 * one.share.value:.1f}", "right", unit="%"),
+    Column(INTERVAL, lambda one: describe_interval(one.share, 1)),
     Column("right", lambda one: str(one.share.hits), "right", key="right", value=lambda one: one.share.hits),
     Column("of", lambda one: str(one.share.total), "right", key="images", value=lambda one: one.share.total),
-    Column(
-        "95 % interval", lambda one: "[{:.1f}, {:.1f}]".format(*(100 * end for end in one.share.interval))
-    ),
     Column(key="top1", value=lambda one: 100 * one.share.value),
 )
 
 
-def tabulate_evaluation(found: Evaluation) -> tuple[Table, ...]:
-    """Return the table of accuracy and speed, and the table of the worst classes."""
-    worst = make_table(
-        f"Worst {min(MOST_CLASSES, len(found.classes))} of {len(found.classes)} classes with images",
-        CLASSES,
-        found.worst[:MOST_CLASSES],
-        ["these classes were chosen by their accuracy, which makes their intervals less reliable"],
+def view_evaluation(found: Evaluation) -> View:
+    """Return the top-1, accuracy and speed, and the least accurate classes."""
+    unreadable, more = found.unreadable, len(found.unreadable) - MOST_NAMED
+    missing = f"{plural(len(unreadable), 'image')} could not be read and count in no figure: "
+    missing += "; ".join(unreadable[:MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
+    return View(
+        result=summarize_evaluation(found),
+        warnings=(*([missing] if unreadable else []), *found.left_out),
+        tables=(tabulate_accuracy(found), tabulate_worst(found)),
+        notes=(describe_comparison(found.model, found.data),),
     )
-    return tabulate_accuracy(found), worst
 
 
 def tabulate_accuracy(found: Evaluation) -> Table:
     """Return accuracy with its interval, calibration and speed."""
     height, width = found.conditions.img_size
-    too_few = f"not shown: {plural(found.num_classes, 'class', 'classes')}, six or more are needed"
-    top5 = (f"{100 * found.top5.value:.2f}", describe_share(found.top5)) if found.top5 else (NONE, too_few)
-    unreadable, more = found.unreadable, len(found.unreadable) - MOST_NAMED
-    missing = f"{plural(len(unreadable), 'image')} could not be read and count in no figure: "
-    missing += "; ".join(unreadable[:MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
-    bins = f"expected, {found.bins} bins of equal width, {found.images:,} images"
-    alone = f"network alone, median of {plural(len(found.alone), 'batch', 'batches')}"
-    readers = plural(found.workers, "worker") if found.workers else "one after the other, in this process"
+    rows = [("top-1", *describe_share(found.top1))]
+    rows += [("top-5", *describe_share(found.top5))] if found.top5 else []
+    rows += [
+        ("calibration error", fixed(found.calibration_error, 4), NONE),
+        ("mean loss", fixed(found.loss, 4), NONE),
+        ("images/s", digits(found.throughput), NONE),
+        ("images/s with reading", digits(found.throughput_with_reading), NONE),
+    ]
+    readers = plural(found.workers, "worker") if found.workers else "one process"
     return text_table(
-        f"{found.model}, weights of {found.checkpoint}, on {found.data} ({found.split}): "
-        f"{found.images:,} images at {height} x {width} px",
-        ("", ">value", "what it is"),
+        f"{found.checkpoint} at {height} x {width} px",
+        ("", ">value", INTERVAL),
+        rows,
         [
-            ("top-1 (%)", f"{100 * found.top1.value:.2f}", describe_share(found.top1)),
-            ("top-5 (%)", *top5),
-            ("calibration error", fixed(found.calibration_error, 4), bins),
-            ("mean loss", fixed(found.loss, 4), "cross-entropy, nat"),
-            ("images/s", digits(found.throughput), alone),
-            ("images/s", digits(found.throughput_with_reading), f"with reading ({readers}), median"),
-        ],
-        [
-            found.statement,
-            *([missing] if unreadable else []),
-            *found.left_out,
-            f"{found.form}; {found.conditions}; images/s are {NOT_INTERLEAVED}",
+            f"data: {found.statement}",
+            f"top-1: {found.top1.hits:,} of {found.top1.total:,} images; Wilson's intervals",
+            *([] if found.top5 else ["top-5 is shown for six or more classes"]),
+            f"calibration error: expected, {found.bins} bins of equal width; mean loss: cross-entropy, nat",
+            f"images/s: median of {plural(len(found.alone), 'batch', 'batches')} of the network alone, and "
+            f"with reading by {readers}; {NOT_INTERLEAVED}",
+            f"{found.form}; {found.conditions}",
             f"weights: {found.checkpoint}, SHA-256 {found.sha256[:SHORT_HASH]}",
         ],
     )
 
 
-def describe_share(share: Share) -> str:
-    """Return the counts of a share and Wilson's interval as text."""
-    low, high = (100 * end for end in share.interval)
-    return f"{share.hits:,} of {share.total:,}, 95 % interval [{low:.2f}, {high:.2f}] (Wilson)"
+def tabulate_worst(found: Evaluation) -> Table:
+    """Return the least accurate classes."""
+    count = min(MOST_CLASSES, len(found.classes))
+    return make_table(
+        f"The {count} least accurate of {plural(len(found.classes), 'class', 'classes')}",
+        CLASSES,
+        found.worst[:MOST_CLASSES],
+        ["these classes were chosen by their accuracy: their true accuracies are probably higher"],
+    )
+
+
+def describe_share(share: Share) -> tuple[str, str]:
+    """Return a share in per cent and its interval as text."""
+    return f"{100 * share.value:.2f} %", describe_interval(share, 2)
+
+
+def describe_interval(share: Share, decimals: int) -> str:
+    """Return Wilson's interval of a share in per cent as text."""
+    return "[{:.{d}f}, {:.{d}f}]".format(*(100 * end for end in share.interval), d=decimals)
+
+
+def describe_comparison(model: str, data: str) -> str:
+    """Return the note with the command that compares a stored top-1 with other models."""
+    return f"to compare with other models: saevit compare {quote(model)} --top1 {quote(data)}"
 
 
 def write_evaluation_json(found: Evaluation) -> str:
@@ -133,28 +152,31 @@ def write_evaluation_csv(found: Evaluation) -> str:
 def tabulate_stored_evaluation(run: Run) -> Table:
     """Return one row per stored figure; the notes name data, weights and conditions."""
     tops = run.top1s
-    where = f", on {tops[0].data} ({tops[0].split})" if tops else ""
-    notes = [*run.warnings, *([CUT_OFF] if run.ending == "lost" else [])]
-    notes.append(f"started {run.started} on {run.hardware}: {run.subjects[0].conditions}")
-    for top in tops:
-        notes.append(
-            f"{top.share.total:,} images, {top.unreadable:,} could not be read; "
-            f"weights of {top.checkpoint}, SHA-256 {top.sha256[:SHORT_HASH]}"
-        )
-        notes.append(f"to compare with other models: saevit compare {top.model} --top1 {top.data}")
+    notes = [f"started {run.started} on {run.hardware}: {run.subjects[0].conditions}"]
+    notes += [
+        f"{top.share.total:,} images, {top.unreadable:,} could not be read; "
+        f"weights of {top.checkpoint}, SHA-256 {top.sha256[:SHORT_HASH]}"
+        for top in tops
+    ]
+    facts = [fact for fact in run.facts if fact.value is not None]
+    notes += [f"{HEADS.get(fact.quantity, fact.quantity)}: {describe_notes(fact)}" for fact in facts]
     return text_table(
-        f"{run.path.stem}: {run.subjects[0].name}{where}, {ENDINGS[run.ending]}",
-        ("", ">value", "unit", "notes"),
-        (describe_figure(fact, tops) for fact in run.facts if fact.value is not None),
+        f"{run.path.stem}: evaluation of {run.subjects[0].name}",
+        ("", ">value", INTERVAL),
+        (describe_figure(fact, tops) for fact in facts),
         notes,
     )
 
 
-def describe_figure(fact: Record, tops: Sequence[MeasuredTop1]) -> tuple[str, ...]:
-    """Return the cells of one stored figure, with those of its first notes that are about this figure."""
+def describe_figure(fact: Record, tops: Sequence[MeasuredTop1]) -> tuple[str, str, str]:
+    """Return the cells of one stored figure: its name, its value, and its interval if it is known."""
     assert fact.value is not None
-    share = next((top.share for top in tops if top.record is fact), None)
-    notes = ", ".join(note for note in fact.notes[:3] if not note.startswith(COMMON))
-    text = f"{fact.value:.2f}" if fact.unit == "%" else digits(fact.value)
-    about = describe_share(share) if share else notes
-    return HEADS.get(fact.quantity, fact.quantity), text, fact.unit, about
+    name = HEADS.get(fact.quantity, fact.quantity)
+    if share := next((top.share for top in tops if top.record is fact), None):
+        return name, *describe_share(share)
+    return name, f"{fact.value:.2f} %" if fact.unit == "%" else digits(fact.value), NONE
+
+
+def describe_notes(fact: Record) -> str:
+    """Return those of the first notes of a stored figure that are about this figure."""
+    return ", ".join(note for note in fact.notes[:3] if not note.startswith(COMMON))

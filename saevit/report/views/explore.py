@@ -235,7 +235,7 @@ def predicted_table(found: Exploration, timed: Comparison) -> Table:
     measured = average_ranks([c.seconds or 0.0 for _, c in pairs])
     notes = []
     for name in PREDICTORS if len(pairs) >= FEWEST_RANKED else ():
-        rho = rank_correlation(ranks[name].tolist(), measured.tolist())
+        rho = rank_correlation(ranks[name], measured.tolist())
         text = "not defined, all values are equal" if rho is None else f"{rho:+.2f}"
         notes.append(f"rank correlation of {name} with measured time over {len(pairs)} variants: {text}")
     cells = []

@@ -1,42 +1,79 @@
 """The view of `saevit export`: what was written, and how far the files differ from the network."""
 
 from dataclasses import asdict
+from pathlib import Path
 
 from saevit.export.exporter import Export, Exported
 from saevit.export.verify import LIMIT, RANGE
-from saevit.report.columns import Column, Table, make_table, text_table, write_json
+from saevit.report.columns import Column, Table, View, make_table, write_json
 from saevit.report.units import size
 from saevit.text import plural
 
 MOST_OPERATORS = 12  # kinds of operators that one line names
 FILES: tuple[Column[Exported], ...] = (
-    Column("format", lambda one: one.format),
-    Column("file", lambda one: " + ".join(one.files)),
+    Column("file", lambda one: name_files(list(one.files))),
     Column("size", lambda one: size(sum(one.files.values())), side="right"),
+    Column("difference", lambda one: f"{largest_difference(one):.1e}", side="right"),
     Column("operators", lambda one: f"{sum(one.content.operators.values()):,}", side="right"),
     Column("versions", lambda one: ", ".join(f"{name} {v}" for name, v in one.content.versions.items())),
 )
 
 
-def export_tables(export: Export) -> tuple[Table, ...]:
-    """Return the table of the files and the table of their differences; none if nothing was written."""
-    return (files_table(export), differences_table(export)) if export.written else ()
-
-
-def files_table(export: Export) -> Table:
-    """Return size, versions and operators of each format."""
-    height, width = export.img_size
-    batch = "any batch" if export.batch is None else f"batch {export.batch}"
-    notes = [f"{one.format}: {list_operators(one)}" for one in export.written]
-    notes.append("all in fp32; images are NCHW, normalised by the mean and std in the file")
+def view_export(export: Export) -> View:
+    """Return the message, the files with their differences, and how they are used."""
+    notes = ["Input must already be normalised; mean and std are in the metadata."]
     if any(one.format == "openvino" for one in export.written):
         notes.append(
             "OpenVINO computes in bf16 on processors that have it, unless INFERENCE_PRECISION_HINT is f32; "
-            "verified in f32"
+            "the file was verified in f32."
         )
-    if export.is_random:
-        notes.append("random weights: name trained ones with --checkpoint FILE")
-    return make_table(f"{export.about.model}, {height} x {width} px, {batch}", FILES, export.written, notes)
+    random = "The weights are random: export trained ones with --checkpoint FILE"
+    return View(
+        result=summarize_export(export),
+        warnings=(random,) if export.is_random else (),
+        tables=(tabulate_files(export),) if export.written else (),
+        notes=tuple(notes) if export.written else (),
+    )
+
+
+def summarize_export(export: Export) -> str:
+    """Return how many files were written, and their largest difference from the network."""
+    if not export.written:
+        return "Nothing was written."
+    largest = max(map(largest_difference, export.written))
+    files = [file for one in export.written for file in one.files]
+    what = Path(files[0]).name if len(files) == 1 else plural(len(files), "file")
+    failed = f" {plural(len(export.failures), 'format')} failed." if export.failures else ""
+    return (
+        f"Wrote and verified {what}: the outputs differ from the network's by at most {largest:.1g} "
+        f"(relative, limit {LIMIT:g}).{failed}"
+    )
+
+
+def tabulate_files(export: Export) -> Table:
+    """Return size, largest difference, versions and operators of each format."""
+    height, width = export.img_size
+    batch = "any batch size" if export.batch is None else f"batch size {export.batch}"
+    notes = [
+        "difference: norm of the difference over norm of the outputs, the largest of all images within "
+        f"{RANGE:g} standard deviations; the limit of {LIMIT:g} applies to it and to the largest difference "
+        "over the largest output; outputs of other images must be finite"
+    ]
+    for one in export.written:
+        images = ", ".join(f"{each.image}: {each.relative:.1e}" for each in one.differences)
+        notes += [f"{one.format}: {list_operators(one)}", f"{one.format}, difference of each image: {images}"]
+    title = f"{export.about.model}: {height} x {width} px, {batch}, NCHW, fp32"
+    return make_table(title, FILES, export.written, notes)
+
+
+def name_files(files: list[str]) -> str:
+    """Return the first file with its path, and the endings of the others."""
+    return " + ".join([files[0], *(Path(file).suffix for file in files[1:])])
+
+
+def largest_difference(one: Exported) -> float:
+    """Return the largest relative difference of the images that the limit applies to."""
+    return max(difference.relative for difference in one.differences if difference.is_judged)
 
 
 def list_operators(one: Exported) -> str:
@@ -46,29 +83,6 @@ def list_operators(one: Exported) -> str:
     return ", ".join(counts[:MOST_OPERATORS]) + (f", {plural(rest, 'more kind')}" if rest > 0 else "")
 
 
-def differences_table(export: Export) -> Table:
-    """Return the differences of each image, with three columns for each format."""
-    heads = ["image", "limit applies"]
-    for one in export.written:
-        heads += [f">{one.format}, relative", ">of largest", ">absolute"]
-    rows = []
-    for same in zip(*(one.differences for one in export.written), strict=True):
-        values = [value for one in same for value in (one.relative, one.of_largest, one.absolute)]
-        is_judged = "yes" if same[0].is_judged else "no"
-        rows.append((same[0].image, is_judged, *(f"{value:.1e}" for value in values)))
-    return text_table(
-        f"largest differences from the network, limit {LIMIT:g}",
-        heads,
-        rows,
-        [
-            "relative: norm of the difference over norm of the outputs; of largest: largest difference over "
-            "largest output; the largest values of all batches that contained the image",
-            f"the limit applies to relative and of largest, for images of up to {RANGE:g} standard "
-            "deviations; for the others outputs must only be finite, as rounding alone may change them",
-        ],
-    )
-
-
-def export_json(export: Export) -> str:
+def write_export_json(export: Export) -> str:
     """Return all results as JSON."""
     return write_json(asdict(export))

@@ -21,13 +21,13 @@ from saevit.report.columns import (
     write_json,
 )
 from saevit.report.latencies import LATENCIES
+from saevit.report.run_messages import summarize_store
 from saevit.report.units import giga, scaled, short_names
 from saevit.runs.advice import advice
 from saevit.runs.lines import head_fields
 from saevit.runs.record import Environment, Record
 from saevit.runs.run import Ending, Run, RunSummary, Subject
 from saevit.runs.statistics import median
-from saevit.text import plural
 from saevit.variant import KEYS, PRESETS, VariantSpec
 
 Preset = tuple[str, VariantSpec, Cost]
@@ -97,11 +97,11 @@ def write_presets_csv() -> str:
     return write_csv(PRESET_COLUMNS, list_presets())
 
 
-RUNS: tuple[Column[RunSummary], ...] = (
+RUNS: tuple[Column[RunSummary], ...] = (  # in the order of CSV files
     Column(key="run", value=lambda run: run.path.stem),
     Column(key="file", value=lambda run: str(run.path)),
     Column(
-        "UTC",
+        "started (UTC)",
         lambda run: run.started and f"{datetime.fromisoformat(run.started).astimezone(UTC):%Y-%m-%d %H:%M}",
         key="started",
         value=lambda run: run.started,
@@ -122,31 +122,42 @@ RUNS: tuple[Column[RunSummary], ...] = (
         value=lambda run: None if run.problem else run.rounds,
     ),
     Column(
-        "ended",
+        "state",
         lambda run: ENDINGS[run.ending] if run.started else "unreadable",
         key="ending",
         value=lambda run: None if run.problem else run.ending,
     ),
     *attribute_columns("problem"),
 )
+SHOWN = ("models", "rounds", "state", "started (UTC)", "machine", "torch")  # the most important first
 
 
-def tabulate_runs(runs: Sequence[RunSummary], folder: str) -> Table:
-    """Return one row per run, in the order given; the notes say which files cannot be read."""
-    short = dict(zip((run.path for run in runs), shorten_ids([run.path.stem for run in runs]), strict=True))
-    table = make_table(
-        f"{plural(len(runs), 'run')} in {folder}",
-        [Column("run", lambda run: short[run.path]), *RUNS],
-        runs,
-    )
-    notes = [problem for run in runs for problem in ([run.problem] if run.problem else run.warnings)]
+def view_runs(runs: Sequence[RunSummary], folder: str) -> View:
+    """Return one row per run, in the order given; warnings say which files cannot be read."""
+    problems = [problem for run in runs for problem in ([run.problem] if run.problem else run.warnings)]
     if any(run.ending == "lost" and not run.problem for run in runs):
-        notes.append(CUT_OFF)
+        problems.append(CUT_OFF)
+    return View(
+        result=summarize_store(runs, folder),
+        warnings=tuple(problems),
+        tables=(tabulate_runs(runs),) if runs else (),
+        notes=("saevit results show RUN shows one of them: `latest`, or the start of its name",)
+        if runs
+        else (),
+    )
+
+
+def tabulate_runs(runs: Sequence[RunSummary]) -> Table:
+    """Return one row per run; what is the same in all of them is in the notes."""
+    short = dict(zip((run.path for run in runs), shorten_ids([run.path.stem for run in runs]), strict=True))
+    heads = {column.head: column for column in RUNS}
+    columns = [Column("run", lambda run: short[run.path]), *(heads[head] for head in SHOWN)]
+    table = make_table("Stored runs, the newest last", columns, runs)
+    notes = []
     for head, values in {"machine": [r.hardware for r in runs], "torch": [r.torch for r in runs]}.items():
         if len(known := {value for value in values if value}) == 1:
-            notes.append(f"{head} of all: {known.pop()}")
+            notes.append(f"{head} of all runs: {known.pop()}")
             table = table.without_column(head)
-    notes.append("saevit results show RUN: the start of a run's name, or `latest`")
     return replace(table.without_empty_columns(), notes=tuple(notes))
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from shlex import quote
 
-from saevit.report.columns import NONE, Column, Table, make_table, text_table
+from saevit.count import breakdown_lines
+from saevit.report.columns import NONE, Column, Table, View, make_table, text_table
 from saevit.report.latencies import (
     MEDIAN,
     QUARTILES,
@@ -14,24 +15,60 @@ from saevit.report.latencies import (
     describe_shared,
     find_differing,
 )
+from saevit.report.run_messages import summarize_run
 from saevit.report.units import digits, list_fields, milliseconds, percent, scaled, size
-from saevit.report.views.evaluation import tabulate_stored_evaluation
+from saevit.report.views.evaluation import describe_comparison, tabulate_stored_evaluation
 from saevit.report.views.listing import CUT_OFF, ENDINGS
 from saevit.runs.advice import advice
-from saevit.runs.record import Conditions, Record
+from saevit.runs.record import Record
 from saevit.runs.run import Run, Subject
 from saevit.runs.statistics import ratio, summarize
 from saevit.text import plural
 
 HEADS = {"macs": "MACs", "peak_bytes": "peak act.", "top1": "top-1"}  # of quantities, where others differ
+OWN = "own latency of "  # start of the names of quantities of modules
+PASSES = {
+    f"{OWN}what is elsewhere": "the rest of the network",
+    "latency of the watched pass": "whole network with timers on its parts",
+    "latency of the unwatched pass": "whole network",
+}
+MACHINE = ("cpu", "accelerator", "usable cores", "memory", "torch", "saevit", "settings")  # shown at once
+
+
+def view_run(run: Run) -> View:
+    """Return what a stored run shows: subjects or evaluation, facts, other samples, and the machine."""
+    notes = []
+    if run.top1s:
+        notes.append(describe_comparison(run.top1s[0].model, run.top1s[0].data))
+    elif base := run.reference if len(run.timed) > 1 else None:
+        name = name_line(run, base)
+        notes.append(f"ratio: time per image relative to {name} in the same round; below 1 is faster")
+    if not run.is_evaluation and len({subject.name for subject in run.timed}) > 1:
+        notes.append(f"with accuracies: saevit compare --from-store {quote(str(run.path))}")
+    warnings = [*run.warnings, *(f"{label}: {reason}" for label, reason in run.failures.items())]
+    if run.ending == "lost":
+        warnings.append(CUT_OFF)
+    return View(
+        result=summarize_run(run),
+        warnings=(*warnings, *advice(run, "warning")),
+        tables=tabulate_run(run),
+        notes=tuple(notes),
+    )
 
 
 def tabulate_run(run: Run) -> tuple[Table, ...]:
     """Return the tables of a run: subjects or evaluation, facts, other samples, and the machine."""
-    environment = text_table("Machine and software", ("", "value"), list_fields(run.environment).items())
     first = tabulate_stored_evaluation(run) if run.is_evaluation else tabulate_subjects(run)
     facts = () if run.is_evaluation else tabulate_facts(run)
-    return (first, *facts, *tabulate_samples(run), environment)
+    return (first, *facts, *tabulate_samples(run), tabulate_machine(run))
+
+
+def tabulate_machine(run: Run) -> Table:
+    """Return what of machine and software matters most; the notes have the rest."""
+    values = {name: text for name, text in list_fields(run.environment).items() if text != NONE}
+    rest = ", ".join(f"{name} {text}" for name, text in values.items() if name not in MACHINE)
+    rows = [(name, values[name]) for name in MACHINE if name in values]
+    return text_table("Machine and software", ("", "~value"), rows, [rest] if rest else [])
 
 
 def tabulate_subjects(run: Run) -> Table:
@@ -51,8 +88,8 @@ def tabulate_subjects(run: Run) -> Table:
         Column("model", lambda row: row[0]),
         *(column.via(lambda row: row[1] and row[1].conditions) for column in differing),
         Column("ms/batch", lambda row: MEDIAN.cell(row[1]) if row[1] else "failed", "right"),
-        *(column.via(lambda row: row[1]) for column in (QUARTILES, SPREAD, THROUGHPUT)),
         Column("ratio", lambda row: ratio_to_base(row[1]) if row[1] else None),
+        *(column.via(lambda row: row[1]) for column in (SPREAD, THROUGHPUT, QUARTILES)),
     ]
     devices = ", ".join(dict.fromkeys(subject.conditions.device for subject in run.subjects))
     only = f"{names[0]}, " if len(names) == 1 else ""
@@ -61,42 +98,29 @@ def tabulate_subjects(run: Run) -> Table:
         f"{run.path.stem}: {only}{rounds} on {devices} ({run.hardware}), {ENDINGS[run.ending]}",
         columns,
         rows,
-        describe_subjects(run, differing if only else None),
+        describe_subjects(run),
     )
     return (table.without_column("model") if only else table).without_empty_columns()
 
 
-def describe_subjects(run: Run, differing: Sequence[Column[Conditions]] | None) -> list[str]:
-    """Return the notes of a run: what is missing, how it was measured, the noise floor, and advice.
+def name_line(run: Run, subject: Subject) -> str:
+    """Return the name of a subject: its label, or for one model the conditions that its lines differ in."""
+    if len({one.name for one in run.timed} | run.not_built.keys()) > 1:
+        return subject.label
+    differing = find_differing(one.conditions for one in run.timed)
+    return ", ".join(f"{c.head} {c.cell(subject.conditions)}" for c in differing) or "the model"
 
-    `differing` has the conditions that tell the lines of a single model apart; None for several models.
-    """
 
-    def name_line(subject: Subject) -> str:
-        if differing is None:
-            return subject.label
-        return ", ".join(f"{c.head} {c.cell(subject.conditions)}" for c in differing) or "the model"
-
-    base = run.reference
-    notes = [*run.warnings, *(f"{label}: {reason}" for label, reason in run.failures.items())]
-    if run.ending == "lost":
-        notes.append(CUT_OFF)
-    if not run.rounds:
-        notes.append("no round was finished")
-    notes.append(
+def describe_subjects(run: Run) -> list[str]:
+    """Return the explanations of a run: how it was measured, the noise floor, and advice."""
+    notes = [
         f"started {run.started}: {describe_shared(subject.conditions for subject in run.subjects)}; "
         f"a sample lasts {run.min_time:g} s or more; seed {run.seed}"
-    )
-    if base and len(run.timed) > 1:
-        notes.append(
-            f"ratio: time per image relative to {name_line(base)}, round by round; below 1 is faster"
-        )
-    notes += [f"{name_line(one)}: {note}" for one in run.timed for note in one.notes]
-    if base and run.noise_floor:
-        notes.append(describe_noise_floor(name_line(base), run.noise_floor))
-    if differing is None:
-        notes.append(f"to see accuracies: saevit compare --from-store {quote(str(run.path))}")
-    return [*notes, *advice(run)]
+    ]
+    notes += [f"{name_line(run, one)}: {note}" for one in run.timed for note in one.notes]
+    if run.reference and run.noise_floor:
+        notes.append(describe_noise_floor(name_line(run, run.reference), run.noise_floor))
+    return [*notes, *advice(run, "note")]
 
 
 def tabulate_facts(run: Run) -> tuple[Table, ...]:
@@ -113,9 +137,12 @@ def tabulate_facts(run: Run) -> tuple[Table, ...]:
             source = f"{fact.source} ({source})" if source else fact.source
         sources.setdefault(source, {})[name_quantity(fact)] = None
     table = text_table(
-        "Facts",
-        ("model", "conditions", *(f">{head}" for head in heads)),
-        ((*key, *(values.get(head, NONE) for head in heads)) for key, values in rows.items()),
+        "Counts and published figures",
+        ("model", *(f">{head}" for head in heads), "conditions"),
+        (
+            (name, *(values.get(head, NONE) for head in heads), where)
+            for (name, where), values in rows.items()
+        ),
         (f"{', '.join(quantities)}: {source}" for source, quantities in sources.items()),
     )
     return (table.without_empty_columns(),) if facts else ()
@@ -135,7 +162,7 @@ def describe_value(fact: Record) -> str:
 
 
 def tabulate_samples(run: Run) -> tuple[Table, ...]:
-    """Return the samples that were taken outside the rounds, such as those of modules: a table a subject."""
+    """Return the samples taken outside the rounds, such as those of modules: one table per subject."""
     groups: dict[str, list[Record]] = {}
     for fact in run.facts:
         if fact.samples:
@@ -143,18 +170,31 @@ def tabulate_samples(run: Run) -> tuple[Table, ...]:
             groups.setdefault(where, []).append(fact)
     return tuple(
         text_table(
-            f"Sampled outside the rounds: {where}",
-            ("", ">median", ">quartiles", "unit", ">spread", ">samples"),
-            map(describe_samples, facts),
+            "Sampled outside the rounds",
+            ("", ">median", "unit", ">spread", ">quartiles", ">samples"),
+            map(describe_samples, name_parts(facts), facts),
+            [where],
         )
         for where, facts in groups.items()
     )
 
 
-def describe_samples(fact: Record) -> tuple[str, ...]:
+def name_parts(facts: Sequence[Record]) -> list[str]:
+    """Return the names of sampled quantities; stages and blocks count from 1, other modules are paths."""
+    names = [name_quantity(fact) for fact in facts]
+    paths = [name.removeprefix(OWN) for name in names if name.startswith(OWN) and name not in PASSES]
+    is_by_module = any("." in path and breakdown_lines.name_line(path, "block") == path for path in paths)
+    by: breakdown_lines.By = "module" if is_by_module else "block"
+    return [
+        PASSES.get(name) or (breakdown_lines.name_line(name.removeprefix(OWN), by) if OWN in name else name)
+        for name in names
+    ]
+
+
+def describe_samples(name: str, fact: Record) -> tuple[str, ...]:
     """Return the cells of one sampled quantity; seconds are shown as milliseconds."""
     text, unit = (milliseconds, "ms") if fact.unit == "s" else (digits, fact.unit)
     seen = summarize(fact.samples)
     quartiles = f"{text(seen.q1)} .. {text(seen.q3)}"
     spread = percent(seen.spread) if seen.median else NONE
-    return name_quantity(fact), text(seen.median), quartiles, unit, spread, str(seen.count)
+    return name, text(seen.median), unit, spread, quartiles, str(seen.count)

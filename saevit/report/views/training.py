@@ -1,17 +1,21 @@
-"""The learning curve of a training run: losses on the left, validation accuracy on the right."""
+"""A training run: its accuracies as text, and its learning curve with losses and validation accuracy."""
 
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from saevit.report.columns import NONE, Column, Table, View, make_table
 from saevit.report.figure import add_title, new_figure, own_settings, scale_axis, style_axes
-from saevit.train.state import Epoch, best_epoch
+from saevit.report.run_messages import count_hits, summarize_training
+from saevit.report.units import fixed
+from saevit.train.state import Epoch, TrainingState, best_epoch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-TRAIN, VALIDATION, RATE = "#E69F00", "#0072B2", "#999999"  # Okabe and Ito's palette
+TRAIN, VALIDATION, RATE = "#E69F00", "#0072B2", "#707070"  # Okabe and Ito's palette
+RATE_LINE: dict[str, Any] = {"color": RATE, "linewidth": 0.9, "linestyle": ":"}
 MARGINS = (0.05, 0.05)
 MANY = 40  # epochs of a line that still has markers
 BEST: dict[str, Any] = {"marker": "*", "markersize": 13, "color": "#D55E00", "zorder": 4}
@@ -19,14 +23,80 @@ EDGE: dict[str, Any] = {"markeredgecolor": "#000000", "markeredgewidth": 0.6, "l
 CLOSE: dict[str, Any] = {"borderaxespad": 0.2, "borderpad": 0, "handlelength": 1.4, "columnspacing": 1.0}
 
 
+RECIPE_COLUMNS: tuple[Column[tuple[str, str, str]], ...] = (
+    Column("key", lambda row: row[0], key="key", value=lambda row: row[0]),
+    Column("value", lambda row: row[1], key="value", value=lambda row: row[1]),
+    Column("source", lambda row: row[2], key="source", value=lambda row: row[2], wraps=True),
+)
+EPOCHS: tuple[Column[tuple[str, Epoch]], ...] = (
+    Column("", lambda row: row[0]),
+    Column("epoch", lambda row: str(row[1].epoch), "right"),
+    Column("top-1", lambda row: write_percent(row[1].val_top1), "right", unit="%"),
+    Column("95 % interval", lambda row: describe_interval(*row)),
+    Column("top-5", lambda row: write_percent(row[1].val_top5), "right", unit="%"),
+    Column("val loss", lambda row: fixed(row[1].val_loss or 0.0, 4), "right"),
+    Column("loss", lambda row: fixed(row[1].train_loss, 4), "right"),
+)
+
+
+def view_training(state: TrainingState) -> View:
+    """Return the message of a run, and the accuracies of its last and its best epoch."""
+    table = tabulate_epochs(state)
+    notes = []
+    if len(table.rows) > 1:
+        notes.append("The best epoch is chosen on the validation set: report the top-1 of the last epoch.")
+    if state.recipe.model_ema_decay and table.rows:
+        notes.append("Validation and best.safetensors use the moving average of the weights (EMA).")
+    return View(result=summarize_training(state), tables=(table,) if table.rows else (), notes=tuple(notes))
+
+
+def tabulate_epochs(state: TrainingState) -> Table:
+    """Return the last validated epoch, and the best one if it is another."""
+    last = next((row for row in reversed(state.rows) if row.val_top1 is not None), None)
+    best = best_epoch(state.rows)
+    rows = [("last", last)] if last else []
+    rows += [("best", best)] if best and best is not last else []
+    seconds = sum(row.seconds for row in state.rows)
+    table = make_table(
+        f"Validation accuracy of {state.run.model} on {state.run.data}",
+        EPOCHS,
+        rows,
+        [f"the epochs took {seconds:.1f} s; log.csv has every epoch, with learning rate and images/s"],
+    )
+    return table.without_empty_columns() if rows else table
+
+
+def write_percent(value: float | None) -> str | None:
+    """Write an accuracy that is in per cent."""
+    return None if value is None else f"{value:.2f}"
+
+
+def describe_interval(name: str, row: Epoch) -> str:
+    """Return Wilson's interval of a top-1; the best epoch was chosen, so its interval would mislead."""
+    if name == "best":
+        return NONE
+    return "[{:.2f}, {:.2f}]".format(*(100 * end for end in count_hits(row).interval))
+
+
+def draw_training(state: TrainingState, caption: str) -> "Figure":
+    """Draw the learning curve of a run, with its message as the title."""
+    is_average = bool(state.recipe.model_ema_decay)
+    return draw_learning_curve(state.rows, summarize_training(state), caption, is_average=is_average)
+
+
 @own_settings()
-def draw_learning_curve(rows: Sequence[Epoch], caption: str) -> "Figure":
-    """Draw losses and validation accuracy over one or more finished epochs."""
+def draw_learning_curve(
+    rows: Sequence[Epoch], title: str, caption: str = "", *, is_average: bool = False
+) -> "Figure":
+    """Draw losses and validation accuracy over one or more finished epochs.
+
+    `is_average` says that the moving average of the weights was validated.
+    """
     from matplotlib.ticker import MaxNLocator
 
     figure = new_figure(10, 4.2, "constrained")
     losses, accuracy = figure.subplots(1, 2)
-    draw_losses(losses, rows)
+    draw_losses(losses, rows, "validation (EMA weights)" if is_average else "validation")
     draw_accuracy(accuracy, rows)
     for axes in (losses, accuracy):
         axes.set_xlabel("epoch", size=9)
@@ -34,28 +104,37 @@ def draw_learning_curve(rows: Sequence[Epoch], caption: str) -> "Figure":
         if len(rows) == 1:
             axes.set_xlim(rows[0].epoch - 0.5, rows[0].epoch + 0.5)
         style_axes(axes)
-    add_title(figure, [caption], 10)
+    add_title(figure, [title, *([caption] if caption else [])], 10)
     return figure
 
 
-def draw_losses(axes: "Axes", rows: Sequence[Epoch]) -> None:
-    """Draw both losses, and the learning rate as a thin grey line without ticks."""
+def draw_losses(axes: "Axes", rows: Sequence[Epoch], validated: str) -> None:
+    """Draw both losses, and the learning rate in grey on an axis of its own."""
     training = [(row.epoch, row.train_loss) for row in rows]
     validation = [(row.epoch, row.val_loss) for row in rows if row.val_loss is not None]
     draw_line(axes, training, TRAIN, "training (augmented)", markers=len(rows) <= MANY)
-    draw_line(axes, validation, VALIDATION, "validation", markers=len(rows) <= MANY)
+    draw_line(axes, validation, VALIDATION, validated, markers=len(rows) <= MANY)
     values = [y for _, y in (*training, *validation) if 0 <= y < math.inf]
     positive = [y for y in values if y > 0]
     log = bool(positive) and max(positive) / min(positive) > 20
     if values:
         scale_axis(axes.yaxis, positive if log else values, MARGINS, log=log)
-    rate = axes.twinx()
-    epochs, rates = [row.epoch for row in rows], [row.lr for row in rows]
-    rate.plot(epochs, rates, color=RATE, linewidth=0.9, linestyle=":")
-    rate.set(ylim=(0, None), yticks=[])
-    rate.spines[["top", "right"]].set_visible(False)
-    axes.plot([], [], color=RATE, linewidth=0.9, linestyle=":", label=f"learning rate to {max(rates):.2g}")
+    draw_rate(axes, rows)
     finish_axes(axes, "loss (nats)")
+
+
+def draw_rate(axes: "Axes", rows: Sequence[Epoch]) -> None:
+    """Draw the learning rate in grey, with its scale on the right."""
+    from matplotlib.ticker import MaxNLocator
+
+    rate = axes.twinx()
+    rate.plot([row.epoch for row in rows], [row.lr for row in rows], **RATE_LINE)
+    rate.set_ylim(0, None)
+    rate.yaxis.set_major_locator(MaxNLocator(3))
+    rate.tick_params(labelsize=8, color=RATE, labelcolor=RATE)
+    rate.set_ylabel("learning rate", size=9, color=RATE)
+    rate.spines["top"].set_visible(False)
+    axes.plot([], [], **RATE_LINE, label="learning rate (right)")
 
 
 def draw_accuracy(axes: "Axes", rows: Sequence[Epoch]) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from saevit.report.views.listing import (
     shorten_ids,
     tabulate_runs,
+    view_runs,
     write_list_csv,
     write_list_json,
     write_records_csv,
@@ -44,50 +45,58 @@ stems = st.text("0aT", min_size=1, max_size=20) | st.text("0a", max_size=3).map(
 )
 
 
-def test_one_line_a_run() -> None:
-    table = tabulate_runs([RUN, replace(LATER, ending="interrupted", rounds=3)], "here")
-    assert table.title == "2 runs in here"
-    assert [column.heading for column in table.columns] == ["run", "UTC", "models", "rounds", "ended"]
-    assert table.rows == (
-        ("20260131T120000", "2026-01-31 12:00", "saevit_tiny", "15", "finished"),
-        ("20260201T080000", "2026-02-01 08:00", "saevit_tiny", "3", "interrupted"),
-    )
-    assert table.notes[:2] == ("machine of all: a processor", "torch of all: 2.15.0")
-
-
-def test_machines_that_differ_stand_in_the_lines() -> None:
-    table = tabulate_runs([RUN, replace(LATER, hardware="an accelerator")], "here")
-    assert [row[2] for row in table.rows] == ["a processor", "an accelerator"]
+def test_one_row_per_run() -> None:
+    table = tabulate_runs([RUN, replace(LATER, ending="interrupted", rounds=3)])
     assert [column.heading for column in table.columns] == [
         "run",
-        "UTC",
-        "machine",
         "models",
         "rounds",
-        "ended",
+        "state",
+        "started (UTC)",
     ]
+    assert table.rows == (
+        ("20260131T120000", "saevit_tiny", "15", "finished", "2026-01-31 12:00"),
+        ("20260201T080000", "saevit_tiny", "3", "interrupted", "2026-02-01 08:00"),
+    )
+    assert table.notes == ("machine of all runs: a processor", "torch of all runs: 2.15.0")
+
+
+def test_the_message_says_how_many_runs_and_which_is_the_newest() -> None:
+    assert view_runs([RUN, LATER], "here").result == (
+        "2 runs in here; the newest is of 2026-02-01 08:00 UTC: saevit_tiny, 15 rounds."
+    )
+    empty = view_runs([], "here")
+    assert empty.result.startswith("here has no runs yet: saevit profile")
+    assert not empty.tables
+
+
+def test_machines_that_differ_have_a_column() -> None:
+    table = tabulate_runs([RUN, replace(LATER, hardware="an accelerator")])
+    assert [row[-1] for row in table.rows] == ["a processor", "an accelerator"]
+    assert table.columns[-1].heading == "machine"
     assert not any("machine of all" in note for note in table.notes)
 
 
 def test_many_models_are_counted() -> None:
     names = tuple(f"timm:net{i}.tag_in1k" for i in range(17))
-    assert tabulate_runs([replace(RUN, subjects=names)], "here").rows[0][2] == "net0, net1 and 15 more"
-    assert tabulate_runs([replace(RUN, subjects=names[:2])], "here").rows[0][2] == "net0, net1"
+    assert tabulate_runs([replace(RUN, subjects=names)]).rows[0][1] == "net0, net1 and 15 more"
+    assert tabulate_runs([replace(RUN, subjects=names[:2])]).rows[0][1] == "net0, net1"
+    assert "net0 and 16 other models" in view_runs([replace(RUN, subjects=names)], "here").result
 
 
-def test_a_file_that_cannot_be_read_is_a_line_with_its_problem() -> None:
+def test_a_file_that_cannot_be_read_is_a_row_and_a_warning() -> None:
     broken = RunSummary(path=Path("20260301T000000.jsonl"), problem="20260301T000000.jsonl, line 2: edited")
-    table = tabulate_runs([RUN, broken], "here")
-    assert table.rows[1] == ("20260301T000000", "-", "-", "-", "unreadable")
-    assert "20260301T000000.jsonl, line 2: edited" in table.notes
-    assert not any(note.startswith("incomplete") for note in table.notes)
+    view = view_runs([RUN, broken], "here")
+    assert view.tables[0].rows[1] == ("20260301T000000", "-", "-", "unreadable", "-")
+    assert view.warnings == ("20260301T000000.jsonl, line 2: edited",)
+    assert view_runs([broken], "here").result == "1 run in here; none can be read."
 
 
 def test_a_run_that_was_cut_off_says_what_that_means() -> None:
-    table = tabulate_runs([replace(RUN, ending="lost", warnings=("the last line was cut off",))], "here")
-    assert table.rows[0][-1] == "incomplete"
-    assert table.notes[0] == "the last line was cut off"
-    assert any("its finished rounds are shown" in note for note in table.notes)
+    view = view_runs([replace(RUN, ending="lost", warnings=("the last line is gone",))], "here")
+    assert view.tables[0].rows[0][3] == "incomplete"
+    assert view.warnings[0] == "the last line is gone"
+    assert "its finished rounds are shown" in view.warnings[1]
 
 
 def test_what_the_store_says_of_its_files(tmp_path: Path) -> None:
@@ -99,10 +108,10 @@ def test_what_the_store_says_of_its_files(tmp_path: Path) -> None:
     with Writer(tmp_path) as writer:
         writer.begin(replace(BEGUN, subjects=(on_gpu, *others), environment=environment))
     edit(written(tmp_path), lambda lines: lines[1:])
-    table = tabulate_runs(list_runs(tmp_path), "here")
-    assert [row[2] for row in table.rows] == ["a processor", "an accelerator", "-"]
-    assert [row[-1] for row in table.rows] == ["finished", "incomplete", "unreadable"]
-    assert "torch of all: 2.11.0+cpu" in table.notes
+    table = tabulate_runs(list_runs(tmp_path))
+    assert [row[-1] for row in table.rows] == ["a processor", "an accelerator", "-"]
+    assert [row[3] for row in table.rows] == ["finished", "incomplete", "unreadable"]
+    assert "torch of all runs: 2.11.0+cpu" in table.notes
 
 
 @given(st.sets(stems).map(sorted))

@@ -42,7 +42,7 @@ def test_what_is_drawn() -> None:
     assert found["validation"] == [(1, 1.0), (3, 0.25), (4, 0.2)]
     assert found["top-1, 15 images"] == [(1, 40.0), (3, 90.0), (4, 80.0)]
     assert found["best, 90.00 % in epoch 3"] == [(3, 90.0)]
-    assert "learning rate to 0.004" in found
+    assert "learning rate (right)" in found
 
 
 @pytest.mark.parametrize("rows", [ROWS[:1], ROWS[1:2], ROWS], ids=["one", "not validated", "all"])
