@@ -205,16 +205,34 @@ def summarize_exploration(found: "Exploration") -> str:
 
 
 def describe_best(found: "Exploration") -> str:
-    """Return the best value of the ranking within the limits, relative to the base variant."""
+    """Return what the answer is (see `choose_answer`), relative to the base variant."""
     from saevit.explore.question import QUANTITIES
 
-    best, rank = found.top[0], found.question.rank
+    base, rank, best = found.base, found.question.rank, found.top[0]
+    answer = choose_answer(found)
+    if answer is not None and answer != best:
+        share = write_share(answer.macs / base.macs, "its MACs")
+        return f"The capacity of {name_base(base)} is reached with {share} ({giga(answer.macs)} GMACs)."
     limits = [limit for limit in found.question.limits if not limit.is_default]
     within = f"within {' and '.join(map(write_limit, limits))}, " if limits else ""
     most = "most" if QUANTITIES[rank].better == "max" else "least"
     value = write_quantity(best, rank)
     text = f"{within}the {most} {name_quantity(rank)} is {value}{compare_with_base(found, best)}."
     return f"{text[0].upper()}{text[1:]}"
+
+
+def choose_answer(found: "Exploration") -> "CountedVariant | None":
+    """Return the best variant within the limits, or the cheapest one with the capacity of the base variant.
+
+    The latter is the answer on a front of MACs and capacity without limits, if it has fewer MACs.
+    """
+    question, base = found.question, found.base
+    is_limited = any(not limit.is_default for limit in question.limits)
+    if not is_limited and question.rank == "capacity" and {"gmacs", "capacity"} <= set(question.objectives):
+        rows = [row for row in found.front if row.capacity >= base.capacity and row.macs < base.macs]
+        if rows:
+            return min(rows, key=lambda row: row.macs)
+    return found.top[0] if found.top else None
 
 
 def name_quantity(name: str) -> str:
@@ -241,6 +259,8 @@ def compare_with_base(found: "Exploration", best: "CountedVariant") -> str:
 def write_quantity(row: "CountedVariant", name: str) -> str:
     """Write the value of a quantity in the unit of its label."""
     value = row.value(name)
+    if name == "gmacs":
+        return giga(row.macs)
     return f"{value:.1f}" if name == "capacity" else digits(value)
 
 
@@ -281,7 +301,7 @@ def summarize_sensitivity(found: "Sensitivity") -> str:
     if not steps:
         return f"No single step of a key of {name_base(found.base)} gives a valid variant with other costs."
     macs, params = (write_largest_step(found, steps, field) for field in ("macs", "params"))
-    return f"One step of one key changes MACs most by {macs}, and parameters most by {params}."
+    return f"The step with the largest effect on MACs is {macs}, on parameters {params}."
 
 
 def write_largest_step(found: "Sensitivity", steps: "Sequence[KeyStep]", field: str) -> str:

@@ -13,10 +13,10 @@ from saevit.profiling import Profile
 from saevit.report.columns import Table, View
 from saevit.report.html.elements import element, write_html
 from saevit.report.views.compare import view_comparison, write_comparison_csv
-from saevit.report.views.explore import explore_csv, explore_tables
+from saevit.report.views.explore import explore_csv, view_exploration
 from saevit.report.views.listing import write_records_csv
 from saevit.report.views.profile import view_profile, write_profile_csv
-from saevit.report.views.run import tabulate_run
+from saevit.report.views.run import view_run
 from saevit.runs.run import Run
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 VIEWS: dict[type[NotebookResult], tuple[Callable[[Any], View], Callable[[Any], str]]] = {
     Profile: (view_profile, write_profile_csv),
     Comparison: (lambda found: view_comparison(found, None), write_comparison_csv),
-    Exploration: (lambda found: View(tables=explore_tables(found)), explore_csv),
-    Run: (lambda found: View(tables=tabulate_run(found)), lambda found: write_records_csv([found])),
+    Exploration: (view_exploration, explore_csv),
+    Run: (view_run, lambda found: write_records_csv([found])),
 }
 
 
