@@ -56,8 +56,9 @@ FromStore = Annotated[
 Sort = Annotated[
     str | None,
     options.of_output(
-        metavar="latency|throughput|gmacs|params|memory|top1",
-        help="Order of the rows, the best first; the default is the order given.",
+        metavar="NAME",
+        help="Order of the rows, the best first: latency, throughput, gmacs, params, memory or top1; the "
+        "default is the order given.",
     ),
 ]
 AxisX = Annotated[
@@ -83,9 +84,9 @@ Top1 = Annotated[
     str | None,
     options.of_output(
         "--top1",
-        metavar="published|SOURCE[@SPLIT]",
-        help="Accuracies to show: published ones (the default), or those that `saevit eval` measured on this "
-        "dataset, such as digits.",
+        metavar="SOURCE",
+        help="Accuracies to show: `published` (the default), or those that `saevit eval` measured on a "
+        "dataset, such as digits (or digits@train).",
     ),
 ]
 Plot = Annotated[Path | None, options.plot_option("the models")]
