@@ -128,17 +128,13 @@ def describe_hidden(found: Exploration) -> list[str]:
 
 def describe_depth(found: Exploration) -> list[str]:
     """Return a warning if the answer is deeper and narrower than the base variant, and ranked by capacity."""
-    answer, base = choose_answer(found), found.base
-    if (
-        answer is None
-        or found.question.rank != "capacity"
-        or answer.effectiveness <= DEEPER * base.effectiveness
-    ):
+    answer, limit = choose_answer(found), found.base.effectiveness
+    if answer is None or found.question.rank != "capacity" or answer.effectiveness <= DEEPER * limit:
         return []
     return [
-        f"the depth over mean width of this variant (rho {answer.effectiveness:.3f}) is above that of the base "
-        f"variant ({base.effectiveness:.3f}), where the capacity score means less: --max-effectiveness "
-        f"{base.effectiveness:.3f} excludes such variants"
+        f"depth over mean width (rho) of this variant is {answer.effectiveness:.3f}, of the base variant "
+        f"{limit:.3f}; the capacity score means less for deeper and narrower networks: --max-effectiveness "
+        f"{limit:.3f} excludes them"
     ]
 
 

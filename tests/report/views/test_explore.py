@@ -110,7 +110,7 @@ def test_a_deep_and_narrow_answer_is_a_warning() -> None:
     seen = found()
     deep = replace(seen.top[0], effectiveness=2 * seen.base.effectiveness)
     (warning,) = view_exploration(replace(seen, top=(deep,))).warnings
-    assert f"(rho {deep.effectiveness:.3f}) is above that of the base variant" in warning
+    assert f"(rho) of this variant is {deep.effectiveness:.3f}, of the base variant " in warning
     flat = replace(deep, effectiveness=seen.base.effectiveness)
     assert view_exploration(replace(seen, top=(flat,))).warnings == ()
 
