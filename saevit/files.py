@@ -15,6 +15,7 @@ from saevit.text import printable
 FileType = Literal["file", "folder", "other", "missing"]  # other: a device, a pipe, a socket
 MIB = 2**20
 TEMPORARY = ".saevit-"  # how the names of unfinished files begin
+ICONS = "icons:"  # before the path of a package of icons, where a source of images is named
 ADDRESS = "file://"  # before the path of a name with unprintable characters, each written as %XX
 
 
@@ -32,6 +33,11 @@ def as_text(path: Path) -> str:
     """Write an absolute path as text without unprintable characters, which `expand` reads back."""
     text = str(path)
     return text if printable(text) == text else path.as_uri()
+
+
+def name_source(source: str) -> str:
+    """Return a short name of labelled images: `icons` for icons:FILE, else the last part of a path."""
+    return ICONS[:-1] if source.startswith(ICONS) else Path(source).name or source
 
 
 def file_type(path: Path) -> FileType:

@@ -8,7 +8,7 @@ from typing import Self
 import saevit
 from saevit.baselines.adapters import read_library_model
 from saevit.errors import OptionError, SaevitError, nearest
-from saevit.files import expand, file_type
+from saevit.files import ICONS, expand, file_type, name_source
 from saevit.notebook import NotebookResult
 from saevit.runs.evaluation import SPLITS
 from saevit.runs.record import Dtype, Record
@@ -144,7 +144,8 @@ class MeasuredOn:
     @property
     def name(self) -> str:
         """The data in a few words."""
-        return f"{Path(self.data).name if Path(self.data).is_absolute() else self.data} ({self.split})"
+        is_path = Path(self.data).is_absolute() or self.data.startswith(ICONS)
+        return f"{name_source(self.data) if is_path else self.data} ({self.split})"
 
     @property
     def left_out_note(self) -> str | None:
@@ -222,8 +223,13 @@ def choose_accuracies(
     if not at or split not in SPLITS:
         source, split = text, SPLITS[0]
     data = source
-    if all(source != one.data for one in found) and file_type(expand(source)) == "folder":
-        data = printable(str(expand(source).resolve()))  # as it is written in records
+    if source == ICONS[:-1]:
+        data = next((one.data for one in reversed(found) if one.data.startswith(ICONS)), source)
+    elif all(source != one.data for one in found):
+        prefix = ICONS if source.startswith(ICONS) else ""
+        path = expand(source.removeprefix(prefix))
+        if file_type(path) == "folder" or (prefix and file_type(path) == "file"):
+            data = prefix + printable(str(path.resolve()))  # as it is written in records
     on = MeasuredOn.select(found, data, split, definition)
     if not on.newest and on.left_out:
         raise OptionError(f"--top1 {text}: {on.left_out_note}; run saevit eval again")

@@ -5,8 +5,8 @@ Each message is computed from the data and claims no more than they show.
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
+from saevit.files import name_source
 from saevit.report.latencies import find_differing
 from saevit.report.units import milliseconds, percent, short_names, write_ratio_interval
 from saevit.runs.diff import Diff
@@ -59,7 +59,7 @@ def describe_top1(share: Share) -> str:
 def describe_images(data: str, split: str, count: int) -> str:
     """Write which images an accuracy is of: `digits (validation, 359 images)`."""
     part = "" if split == "all" else f"{split}, "
-    return f"{Path(data).name or data} ({part}{plural(count, 'image')})"
+    return f"{name_source(data)} ({part}{plural(count, 'image')})"
 
 
 def name_model(model: str) -> str:

@@ -1,4 +1,4 @@
-"""Labelled images by the name of their source: scikit-learn's digits, folders, and what timm's readers open.
+"""Labelled images by the name of their source: digits, icons, folders, and what timm's readers open.
 
 A source that needs no files is a function that returns `ImageData`, and one more entry of `IN_MEMORY`.
 """
@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saevit.errors import OptionError, need
-from saevit.files import expand, file_type
+from saevit.files import ICONS, expand, file_type
 from saevit.images import UnreadableImage, read_image, upright_rgb
+from saevit.measure.progress import Tell
 from saevit.text import printable
 from saevit.train.class_folders import open_class_folders
+from saevit.train.icons import ICON_SIZE, open_icons
 from saevit.train.image_data import ImageData, Split, hash_images, hold_out
 
 if TYPE_CHECKING:
@@ -30,14 +32,24 @@ STREAM_PREFIXES = ("hfids", "tfds", "wds")
 OFFLINE_MODULES = ("huggingface_hub.constants", "datasets.config")  # each with HF_HUB_OFFLINE
 
 
-def open_data(source: str, split: Split, *, root: Path | None = None) -> ImageData:
+def open_data(
+    source: str,
+    split: Split,
+    *,
+    root: Path | None = None,
+    size: int = ICON_SIZE,
+    tell: Tell = lambda step: None,
+) -> ImageData:
     """Open one split of labelled images.
 
     Args:
-        source: a name of `IN_MEMORY` (`digits`, from scikit-learn), a folder with train/ and val/ or
-            with one folder per class, or `torch/NAME` or `hfds/NAME` for local data that timm's readers open.
+        source: a name of `IN_MEMORY` (`digits`, from scikit-learn), `icons:FILE` with the npm package
+            @iconify/json, a folder with train/ and val/ or with one folder per class, or `torch/NAME` or
+            `hfds/NAME` for local data that timm's readers open.
         split: `train`, `validation` or `all`.
         root: `--data-dir`, the folder with the data of timm's readers.
+        size: side in px at which icons are rendered; other sources have a size of their own.
+        tell: is called with the progress of rendering icons.
 
     Raises:
         OptionError: the source does not exist or has no usable images.
@@ -45,6 +57,8 @@ def open_data(source: str, split: Split, *, root: Path | None = None) -> ImageDa
     """
     if source in IN_MEMORY and root is None:
         return IN_MEMORY[source](split)
+    if source.startswith(ICONS) and root is None:
+        return open_icons(expand(source.removeprefix(ICONS)), split, size=size, tell=tell)
     folder, name = expand(source), printable(source)
     kind = file_type(folder)
     if kind != "folder" and reader_prefix(source):
@@ -52,7 +66,7 @@ def open_data(source: str, split: Split, *, root: Path | None = None) -> ImageDa
     if root is not None:
         raise OptionError(f"--data-dir is for torch/NAME and hfds/NAME, not for --data {name}")
     if kind == "missing":
-        names = " or ".join(IN_MEMORY)
+        names = ", ".join((*IN_MEMORY, f"{ICONS}FILE"))
         raise OptionError(f"--data {name} does not exist: name a folder of images, torch/NAME, or {names}")
     if kind != "folder":
         raise OptionError(f"--data {name} is not a folder: name a folder with one folder of images per class")

@@ -6,14 +6,16 @@ import torch
 from torch import nn
 
 from saevit.checkpoint import About
+from saevit.count.cost import count_tokens
 from saevit.errors import MeasureError, MemoryLimitError, OptionError, SaevitError, nearest, need
 from saevit.files import expand
 from saevit.machine import free_memory
+from saevit.measure.progress import Tell
 from saevit.models import build_network, check_memory, read_about, read_timm_model, resolve_model
 from saevit.text import abbreviated, printable
 from saevit.train.batches import BatchSizes, check_image_count, count_updates, use_seed
-from saevit.train.data_sources import open_data
-from saevit.train.image_data import ImageData
+from saevit.train.data_sources import DIGITS, open_data
+from saevit.train.image_data import ImageData, Split
 from saevit.train.objective import Teacher, load_teacher
 from saevit.train.processes import Processes
 from saevit.train.recipe import Recipe, advise, resolve_recipe
@@ -85,15 +87,19 @@ class PreparedRun:
         return state
 
 
-def prepare_run(run: TrainingRun, recipe: Recipe, processes: Processes) -> PreparedRun:
+def prepare_run(
+    run: TrainingRun, recipe: Recipe, processes: Processes, tell: Tell = lambda step: None
+) -> PreparedRun:
     """Open the data, build the network and the teacher, and resolve the recipe.
+
+    `tell` is called with the progress of opening the data.
 
     Raises:
         SaevitError: data, network or teacher cannot be used, or do not fit together.
     """
     if run.amp not in AMP_DTYPES:
         raise OptionError(f"--amp {run.amp} is not known: {nearest(run.amp, AMP_DTYPES)}")
-    train, validation = open_splits(run)
+    train, validation = open_splits(run, recipe.img_size, tell)
     own_drop_path = check_classes_of(run.model, train)
     sizes = BatchSizes(batch_size=recipe.batch_size, processes=processes.count, accumulate=recipe.accumulate)
     check_image_count(len(train), sizes)
@@ -115,14 +121,17 @@ def prepare_run(run: TrainingRun, recipe: Recipe, processes: Processes) -> Prepa
         validation=validation,
         sizes=sizes,
         teacher=build_teacher(run, about, processes.device),
-        warnings=(advice,) if advice else (),
+        warnings=tuple(filter(None, (advice, warn_of_single_tokens(run, recipe.img_size)))),
     )
 
 
-def open_splits(run: TrainingRun) -> tuple[ImageData, ImageData]:
+def open_splits(
+    run: TrainingRun, img_size: tuple[int, int], tell: Tell = lambda step: None
+) -> tuple[ImageData, ImageData]:
     """Open the images of training and validation, and refuse one class or an empty validation set."""
     root = expand(run.data_dir) if run.data_dir else None
-    train, validation = open_data(run.data, "train", root=root), open_data(run.data, "validation", root=root)
+    splits: tuple[Split, Split] = ("train", "validation")
+    train, validation = (open_data(run.data, s, root=root, size=max(img_size), tell=tell) for s in splits)
     if train.num_classes < 2:
         raise OptionError(f"--data {train.name} has one class: training needs two or more")
     if not len(validation):
@@ -142,6 +151,25 @@ def check_classes_of(model: str, train: ImageData) -> float:
             "leave out classes, the number follows from the data"
         )
     return read.drop_path_rate if isinstance(read, VariantSpec) else 0.0
+
+
+def warn_of_single_tokens(run: TrainingRun, img_size: tuple[int, int]) -> str:
+    """Return a warning if no attention of a variant has more than one token, else an empty text."""
+    spec = resolve_model(run.model)
+    if not isinstance(spec, VariantSpec):
+        return ""
+    tokens = [
+        found.sampled
+        for stage, found in zip(spec.stages, count_tokens(spec, img_size), strict=True)
+        if stage.attn_blocks
+    ]
+    if max(tokens, default=2) > 1:
+        return ""
+    trying = f"; {DIGITS} are for trying the command only" if run.data == DIGITS else ""
+    return (
+        f"images of {img_size[0]} x {img_size[1]} px are too small for attention: each stage has one token"
+        f"{trying}"
+    )
 
 
 def check_sizes(run: TrainingRun, recipe: Recipe, count: int, processes: Processes) -> None:

@@ -14,7 +14,10 @@ from saevit.train.recipe import RULES, SOURCES, Recipe, format_value
 from saevit.train.state import TrainingRun
 
 SET = "set for this run"
-TRIED = "small and quick; chosen on a fifth of the training digits (docs/log.md)"
+TRIED = {
+    "digits": "small and quick; chosen on a fifth of the training digits (docs/log.md)",
+    "icons": "our decision, near the pilot on icons (docs/log.md); not tuned",
+}
 BUILT_IN: dict[str, Recipe] = {
     "imagenet": Recipe(),
     "digits": Recipe(
@@ -33,8 +36,26 @@ BUILT_IN: dict[str, Recipe] = {
         hflip=0.0,
         model_ema_decay=0.99,
     ),
+    "icons": Recipe(
+        epochs=20,
+        batch_size=256,
+        img_size=(128, 128),
+        lr_base=2e-3,
+        lr_base_size=256,
+        warmup_epochs=2.0,
+        mixup=0.0,
+        cutmix=0.0,
+        reprob=0.0,
+        scale=(0.5, 1.0),
+        ratio=(0.8, 1.25),
+        hflip=0.0,
+        model_ema_decay=0.998,
+    ),
 }
-OWN_SOURCES = {"digits": {"hflip": "mirroring changes a digit's meaning"}}
+OWN_SOURCES = {
+    "digits": {"hflip": "mirroring changes a digit's meaning"},
+    "icons": {"hflip": "mirroring turns one class into another: arrow-left and arrow-right, undo and redo"},
+}
 BASE = "base"  # key of a recipe file: the built-in recipe that it is based on
 RUN = "run"  # table of a recipe file: the settings of a training run
 
@@ -102,7 +123,7 @@ def list_sources(recipe: Recipe, base: str) -> dict[str, str]:
         if value not in (None, getattr(recipe, name)):
             sources[name] = SET
         elif value != getattr(BUILT_IN["imagenet"], name):
-            sources[name] = OWN_SOURCES[base].get(name, TRIED)
+            sources[name] = OWN_SOURCES[base].get(name, TRIED[base])
         else:
             sources[name] = source
     return sources

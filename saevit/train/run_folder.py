@@ -16,7 +16,7 @@ import saevit
 from saevit.checkpoint import MAX_BYTES, NETWORK, About, check_network, save_checkpoint
 from saevit.decode import DecodeError, decode, parse_json
 from saevit.errors import OptionError
-from saevit.files import TEMPORARY, file_type, owned, read_bytes, replace_file, unusable
+from saevit.files import TEMPORARY, file_type, name_source, owned, read_bytes, replace_file, unusable
 from saevit.text import printable
 from saevit.train.engine import Engine
 from saevit.train.recipe_files import BUILT_IN, read_recipe, write_toml
@@ -37,7 +37,7 @@ FORMS = "forms"  # key in its facts: type and shape of each tensor
 
 def default_folder(model: str, data: str) -> Path:
     """Return the default folder of a run: runs/MODEL-DATA."""
-    source = data if "/" not in data else Path(data).name
+    source = name_source(data)
     name = "-".join(re.sub(r"[^A-Za-z0-9._]+", "-", part).strip("-.") for part in (model, source))
     return RUNS / name[:MAX_NAME]
 

@@ -86,7 +86,7 @@ Top1 = Annotated[
         "--top1",
         metavar="SOURCE",
         help="Accuracies to show: `published` (the default), or those that `saevit eval` measured on a "
-        "dataset, such as digits (or digits@train).",
+        "dataset, such as digits, icons (or digits@train).",
     ),
 ]
 Plot = Annotated[Path | None, options.plot_option("the models")]

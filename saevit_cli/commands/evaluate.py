@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from saevit.errors import OptionError
+from saevit.files import ICONS
+from saevit.measure.progress import NextStep
 from saevit.train.image_data import Split
 from saevit_cli import display, options, output, readers
 
@@ -16,7 +18,8 @@ Data = Annotated[
     str | None,
     of_data(
         metavar="SOURCE",
-        help="Images: a folder with train/ and val/ or with one folder per class, torch/NAME, hfds/NAME, or "
+        help="Images: a folder with train/ and val/ or with one folder per class, torch/NAME, hfds/NAME, "
+        "icons:FILE (the npm package @iconify/json as .tgz or folder; `npm pack @iconify/json` gets it), or "
         "digits (of scikit-learn); the default is the data that --checkpoint was trained on.",
     ),
 ]
@@ -71,10 +74,14 @@ def evaluate(
     """
     if checkpoint is None:
         raise OptionError("eval needs trained weights: pass --checkpoint FILE")
+    images_at = data.removeprefix(ICONS) if data else ""
     outputs = output.Outputs(
         {"--json": json, "--csv": csv, "--report": report},
         overwrite=overwrite,
-        inputs=[("--checkpoint", checkpoint), ("--data", data if Path(data or "").is_dir() else None)],
+        inputs=[
+            ("--checkpoint", checkpoint),
+            ("--data", images_at if images_at and Path(images_at).exists() else None),
+        ],
     )
     subject = readers.read_network(
         model, width, depth, rates, settings, classes, checkpoint=checkpoint, default="saevit_tiny"
@@ -95,15 +102,14 @@ def evaluate(
                     raise OptionError(
                         f"--checkpoint {checkpoint} does not name its training data: add --data SOURCE"
                     )
+
+                def report_step(step: NextStep) -> None:
+                    tell(step.text, step.done, step.eta)
+
                 tell(f"reading {source}", None, None)
-                images = open_data(source, split, root=data_dir)
-                result = evaluate_network(
-                    network,
-                    images,
-                    checkpoint,
-                    plan,
-                    lambda step: tell(step.text, step.done, step.eta),
-                )
+                size = max(img_size or network.about.img_size)
+                images = open_data(source, split, root=data_dir, size=size, tell=report_step)
+                result = evaluate_network(network, images, checkpoint, plan, report_step)
         except WorkersFailed as error:
             display.complain(f"{error}")
             return output.FAILED

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from saevit.errors import OptionError, nearest
-from saevit.files import as_text, expand, file_type
+from saevit.files import ICONS, as_text, expand, file_type
 from saevit.variant import KEYS
 from saevit_cli import options, readers
 from saevit_cli.commands.train_run import report_once, resume_run, start_run
@@ -38,8 +38,9 @@ Data = Annotated[
     str | None,
     of_training(
         metavar="SOURCE",
-        help="Images: a folder with train/ and val/ or with one folder per class, torch/NAME, hfds/NAME, or "
-        "digits, the 1,797 handwritten digits of scikit-learn (the default).",
+        help="Images: a folder with train/ and val/ or with one folder per class, torch/NAME, hfds/NAME, "
+        "icons:FILE (the npm package @iconify/json as .tgz or folder; `npm pack @iconify/json` gets it), or "
+        "digits, the 1,797 handwritten digits of scikit-learn, for trying the command (the default).",
     ),
 ]
 DataDir = Annotated[
@@ -64,8 +65,8 @@ RecipeName = Annotated[
     of_recipe(
         "--recipe",
         metavar="NAME|FILE.toml",
-        help="Recipe: imagenet, digits, or a file such as a run's recipe.toml; the default is digits for the "
-        "digits, and imagenet for other data.",
+        help="Recipe: imagenet, icons, digits, or a file such as a run's recipe.toml; the default is that of "
+        "the data's name for icons and digits, and imagenet for other data.",
     ),
 ]
 Set = Annotated[
@@ -239,7 +240,8 @@ def read_request(given: Mapping[str, Any]) -> "tuple[TrainingRun, Recipe, str]":
             )
     values |= {key: given[key] for key in RECIPE_OPTIONS if key in given}
     data = given.get("data", DEFAULT_DATA)
-    default = data if data in BUILT_IN else "imagenet"  # some data have a recipe of their own
+    kind = ICONS[:-1] if data.startswith(ICONS) else data
+    default = kind if kind in BUILT_IN else "imagenet"  # some data have a recipe of their own
     base, recipe, stored = read_recipe(given.get("recipe", default))
     recipe = set_values(recipe, values)
     run = {"data": DEFAULT_DATA} | {name: stored[name] for name in RUN_OPTIONS if name in stored}
@@ -275,6 +277,8 @@ def split_settings(settings: list[str], recipe_keys: tuple[str, ...]) -> tuple[d
 
 def absolute_path(option: str, text: str) -> str:
     """Return the absolute path if the text names a file or folder that exists, else the text."""
+    if option == "data" and text.startswith(ICONS):
+        return ICONS + absolute_path("icons", text.removeprefix(ICONS))
     path = expand(text)
     if file_type(path) == "missing":
         return text

@@ -8,8 +8,8 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from saevit.errors import SaevitError
-from saevit.files import expand
-from saevit.measure.progress import ENDING
+from saevit.files import ICONS, expand
+from saevit.measure.progress import ENDING, NextStep
 from saevit_cli import display, output
 
 if TYPE_CHECKING:
@@ -50,13 +50,12 @@ def start_run(
     overwrite: bool,
 ) -> int:
     """Start a new run."""
-    from saevit.train.preparation import prepare_run
     from saevit.train.processes import join_processes
     from saevit.train.recipe_files import BUILT_IN
     from saevit.train.run_folder import FILES, claim_folder, default_folder
 
     folder = target or default_folder(run.model, run.data)
-    data = expand(run.data)
+    data = expand(run.data.removeprefix(ICONS))
     inputs = {
         "--data": data if data.is_absolute() else None,
         "--recipe": None if recipe_file in BUILT_IN else recipe_file,
@@ -65,25 +64,36 @@ def start_run(
     paths = (folder, *(folder / name for name in FILES))
     output.check_roles((("--output", path) for path in paths), inputs.items())
     with join_processes(device) as processes, ExitStack() as stack:
-        with display.show_progress():
-            prepared = processes.run_in_all(lambda: prepare_run(run, recipe, processes))
+        prepared = prepare_in_all(run, recipe, processes)
         processes.run_in_first(lambda: stack.enter_context(claim_folder(folder, overwrite=overwrite)))
         return run_training(prepared, prepared.new_state(base), folder, processes, workers)
 
 
 def resume_run(folder: Path, device: str, workers: int | None) -> int:
     """Continue a run."""
-    from saevit.train.preparation import prepare_run
     from saevit.train.processes import join_processes
     from saevit.train.run_folder import claim_folder, read_state
 
     with join_processes(device) as processes, ExitStack() as stack:
         processes.run_in_first(lambda: stack.enter_context(claim_folder(folder, resume=True)))
         stored = processes.run_in_all(lambda: read_state(folder))
-        with display.show_progress():
-            prepared = processes.run_in_all(lambda: prepare_run(stored.run, stored.recipe, processes))
+        prepared = prepare_in_all(stored.run, stored.recipe, processes)
         state = processes.run_in_all(lambda: prepared.check_state(stored))
         return run_training(prepared, state, folder, processes, workers)
+
+
+def prepare_in_all(run: "TrainingRun", recipe: "Recipe", processes: "Processes") -> "PreparedRun":
+    """Prepare the run in every process; the first opens the data before the others, which renders icons."""
+    from saevit.train.preparation import open_splits, prepare_run
+
+    with display.show_progress() as show:
+
+        def tell(step: NextStep) -> None:
+            show(step.text, step.done, step.eta)
+
+        if processes.count > 1:
+            processes.run_in_first(lambda: open_splits(run, recipe.img_size, tell))
+        return processes.run_in_all(lambda: prepare_run(run, recipe, processes, tell))
 
 
 def run_training(

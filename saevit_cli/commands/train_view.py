@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from saevit.files import name_source
 from saevit.report.units import scaled
 from saevit.text import plural, printable
 from saevit.train.state import Epoch, best_epoch
@@ -84,7 +85,7 @@ def show_start(
 
 def name_run(job: "PreparedRun") -> str:
     """Name the model and its data."""
-    return f"{job.about.model} on {Path(job.train.name).name}"
+    return f"{job.about.model} on {name_source(job.train.name)}"
 
 
 def describe_macs(job: "PreparedRun") -> tuple[str, list[str]]:
