@@ -29,7 +29,7 @@ from saevit.report.scatter.labels import PointLabel, write_labels
 from saevit.report.scatter.placement import split_line
 from saevit.report.units import cut, giga, scaled
 from saevit.report.views.explore import list_shown
-from saevit.text import plural
+from saevit.text import plural, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -117,7 +117,7 @@ def draw_front(axes: "Axes", found: Exploration, x: str, y: str) -> None:
     labels = [f"{number} by {found.question.rank}", *[""] * len(found.top)]
     marks = [(row, FRONT | {"markersize": size, "zorder": 3}, "") for row in shown if row in found.front]
     marks += [(row, TOP, label) for row, label in zip(found.top, labels, strict=False)]
-    marks += [(found.base, BASE, name_base(found.base))]
+    marks += [(found.base, BASE, printable(name_base(found.base)))]
     for row, style, label in marks:  # one mark each, so that a page links it to its row
         axes.plot(*points([row]), **style, linestyle="none", label=label, gid=row.model)
     for limit in limits:
@@ -138,7 +138,7 @@ def label_front(
     rows = [(str(number), row) for number, row in enumerate(numbered, 1)]
     labels = [
         PointLabel(text=text, point=pixels(row), radius=6.0, most=IMPORTANT, gid=row.model)
-        for text, row in (*rows, (name_base(found.base), found.base))
+        for text, row in (*rows, (printable(name_base(found.base)), found.base))
     ]
     dots = sorted({pixels(row) for row in (*found.front, *found.top)})
     radius = 2.5 * axes.figure.dpi / POINTS
