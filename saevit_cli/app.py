@@ -10,17 +10,18 @@ from typing import Annotated
 
 import typer
 import typer.main
-from typer.core import TyperCommand
 
 from saevit import __version__
 from saevit.errors import OptionError, SaevitError, nearest
 from saevit.files import expand
 from saevit.text import abbreviated
 from saevit_cli import display, terminal
+from saevit_cli.help_page import PlainCommand, PlainGroup
 from saevit_cli.output import FAILED, INTERRUPTED, STDOUT
 
 BAD_INPUT = 2
 TRACEBACK = "--traceback"
+MOST_COLUMNS = 100  # of help
 VERBOSE = ("--verbose", "-v")
 COMPLETING = "_SAEVIT_COMPLETE"  # variable that a shell sets for completion
 STDOUT_PATHS = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
@@ -121,16 +122,18 @@ def make_application(loaded: Collection[str]) -> typer.Typer:
     """Return the application with these commands loaded, the others with only their names and summaries."""
     app = typer.Typer(
         name="saevit",
+        cls=PlainGroup,
+        rich_markup_mode=None,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": MOST_COLUMNS},
     )
     app.callback()(callback)
     for name, summary in SUMMARIES.items():
         if name in loaded:
             add_command(app, name)
         else:
-            app.command(name, help=summary)(refuse_unloaded)
+            app.command(name, help=summary, cls=PlainCommand)(refuse_unloaded)
     return app
 
 
@@ -147,13 +150,14 @@ def add_command(app: typer.Typer, name: str) -> None:
     command = getattr(import_module(f"saevit_cli.commands.{module}"), function)
     if isinstance(command, typer.Typer):
         for part in command.registered_commands:
+            part.cls = PlainCommand
             part.help = unwrap(getattr(part.callback, "__doc__", ""))
             part.epilog = show_examples(f"{name} {part.name}")
             assert part.callback is not None
             part.callback = with_style(part.callback)
-        app.add_typer(command, name=name)
+        app.add_typer(command, name=name, cls=PlainGroup)
         return
-    kind: type[TyperCommand] | None = None
+    kind = PlainCommand
     if name == "explore":
         from saevit_cli.commands.explore_options import KeysAsOptions
 
@@ -168,7 +172,7 @@ def unwrap(text: str | None) -> str:
 
 def show_examples(name: str) -> str:
     """Return the examples of a command as the end of its help."""
-    return "\n\n".join(["Examples:", *(f"  saevit {example}" for example in EXAMPLES[name])])
+    return "\n".join(f"saevit {example}" for example in EXAMPLES[name])
 
 
 def find_commands(arguments: Sequence[str]) -> Collection[str]:

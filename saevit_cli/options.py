@@ -59,7 +59,7 @@ argument = partial(typer.Argument, autocompletion=complete_variant, show_default
 Model = Annotated[
     str,
     typer.Argument(
-        metavar="[MODEL]",
+        metavar="MODEL",
         help="Preset, PRESET:key=value,... (see `saevit list`), any timm model such as resnet18, or "
         "birder:NAME.",
         autocompletion=complete_variant,
@@ -68,7 +68,7 @@ Model = Annotated[
 CheckpointModel = Annotated[
     str | None,
     argument(
-        metavar="[MODEL]",
+        metavar="MODEL",
         help="Preset, PRESET:key=value,... or timm model such as resnet18; the default is the model that "
         "--checkpoint names.",
     ),
@@ -88,8 +88,8 @@ Rates = Annotated[
         "--sparsity",
         parser=readers.read_rates,
         metavar="R,R,R,R",
-        help="Sampling rate r of each stage, or one for all: attention keeps one token of each r x r "
-        "window. --sparsity means the same.",
+        help="Sampling rate r of each stage, or one for all: attention has one token per r x r window. "
+        "--sparsity is the same option.",
     ),
 ]
 Classes = Annotated[
@@ -98,7 +98,7 @@ Classes = Annotated[
         "--classes",
         parser=readers.count_reader(least=0, most=readers.MOST_CLASSES),
         metavar="N",
-        help="Number of classes of the model, 1000 by default; 0 leaves the classifier out.",
+        help="Number of classes; 0 removes the classifier. The default is that of the model, mostly 1000.",
     ),
 ]
 Set = Annotated[
@@ -106,7 +106,7 @@ Set = Annotated[
     of_model("--set", metavar="KEY=VALUE", help="Set a key of the variant (see `saevit list`); repeatable."),
 ]
 ImgSize = Annotated[
-    Any, of_model(parser=readers.read_size, metavar="N|HxW", help="Input size in pixels, 32 or more.")
+    Any, of_model(parser=readers.read_size, metavar="N|HxW", help="Input size in pixels, at least 32.")
 ]
 CheckpointImgSize = Annotated[
     Any,
@@ -114,8 +114,8 @@ CheckpointImgSize = Annotated[
         "--img-size",
         parser=readers.read_size,
         metavar="N|HxW",
-        help="Input size in pixels, 32 or more; the default is the size that --checkpoint was trained at, "
-        "else 224.",
+        help="Input size in pixels, at least 32; the default is the size that --checkpoint was trained at, "
+        "or 224.",
     ),
 ]
 
@@ -145,7 +145,10 @@ Threads = Annotated[
         help="Number of CPU threads; the default is one per usable core.",
     ),
 ]
-MemoryFormat = Annotated[MemoryFormatName, of_time(help="Memory layout of the images.")]
+MemoryFormat = Annotated[
+    MemoryFormatName,
+    of_time(metavar="LAYOUT", help="Memory layout of the images: contiguous or channels_last."),
+]
 Rounds = Annotated[
     int, of_time(parser=readers.count_reader(), metavar="N", help="Number of interleaved timing rounds.")
 ]
@@ -163,7 +166,7 @@ Measure = Annotated[
         "--measure/--no-measure",
         metavar="",
         show_default=False,
-        help="Time the model (the default), or only count.",
+        help="Time the model (the default), or count only.",
     ),
 ]
 Fold = Annotated[
@@ -177,13 +180,13 @@ Fold = Annotated[
     ),
 ]
 Force = Annotated[
-    bool, of_time("--force", metavar="", help="Time a model even if its predicted memory is not free.")
+    bool, of_time("--force", metavar="", help="Time a model even if it is predicted not to fit in memory.")
 ]
 
 # Output
 Show = Annotated[
     display.Format,
-    of_output("--format", metavar="FORMAT", help="Print table, markdown, csv or json on stdout."),
+    of_output("--format", metavar="FORMAT", help="Format on stdout: table, markdown, csv or json."),
 ]
 Wide = Annotated[bool, of_output("--wide", metavar="", help="Show all columns of the tables.")]
 Explain = Annotated[bool, of_output("--explain", metavar="", help="Show the notes that explain the tables.")]
@@ -269,6 +272,14 @@ Store = Annotated[
         metavar="DIR",
         envvar="SAEVIT_STORE",
         help="Folder of stored runs, which `saevit results` reads; the default is in the user's data folder.",
+    ),
+]
+Report = Annotated[
+    Path | None,
+    of_output(
+        "--report",
+        metavar="FILE.html",
+        help="Write an HTML page with the result, pictures, sortable tables and data; it needs no network.",
     ),
 ]
 Overwrite = Annotated[bool, of_output("--overwrite", metavar="", help="Replace output files that exist.")]

@@ -28,7 +28,7 @@ from saevit.report.messages import (
 from saevit.report.scatter.labels import PointLabel, write_labels
 from saevit.report.scatter.placement import split_line
 from saevit.report.units import cut, giga, scaled
-from saevit.report.views.explore import thin_rows
+from saevit.report.views.explore import list_shown
 from saevit.text import plural
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def front_figure(found: Exploration) -> "Figure":
     x, *others = found.question.objectives
     if not others:
         others = [name for name in (found.question.rank, "params") if name != x][:1]
-    numbered = list_numbered(found)
+    numbered = list_shown(found)
     figure = new_figure(1.2 + 5.8 * len(others), 4.8 + 0.14 * len(numbered), "constrained")
     panels = [figure.add_subplot(1, len(others), number + 1) for number in range(len(others))]
     for axes, y in zip(panels, others, strict=True):
@@ -81,13 +81,6 @@ def front_figure(found: Exploration) -> "Figure":
     for axes, y in zip(panels, others, strict=True):
         label_front(axes, found, numbered, (x, y))
     return figure
-
-
-def list_numbered(found: Exploration) -> list[CountedVariant]:
-    """Return the variants that get a number: some of the front, evenly spaced, and the best one."""
-    rows = list(thin_rows(found.front))
-    models = {row.model for row in rows}
-    return rows + [row for row in found.top[:1] if row.model not in models]
 
 
 def draw_front(axes: "Axes", found: Exploration, x: str, y: str) -> None:

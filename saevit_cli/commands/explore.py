@@ -58,6 +58,7 @@ def explore(
     min_time: options.MinTime = 0.1,
     store: options.Store = None,
     plot: own.Plot = None,
+    report: options.Report = None,
     csv: own.Csv = None,
     json: own.Json = None,
     parquet: own.Parquet = None,
@@ -69,7 +70,7 @@ def explore(
     from saevit.variant import parse
 
     outputs = output.Outputs(
-        {"--csv": csv, "--json": json, "--parquet": parquet, "--plot": plot},
+        {"--csv": csv, "--json": json, "--parquet": parquet, "--plot": plot, "--report": report},
         overwrite=overwrite,
         inputs=(("--space", space), ("--resume", resume)),
         endings={"--plot": FORMATS, "--parquet": (".parquet",)},
@@ -140,13 +141,13 @@ def make_question(
     if choices or not is_scored or "--max-effectiveness" in limits:
         return question
     rho = count_variant(base, question.img_size).effectiveness
-    text = f"--max-effectiveness {rho:.3f} (the given variant's)"
+    text = f"--max-effectiveness {rho:.3f} (that of the base variant)"
     limit = Limit(quantity="effectiveness", text=text, high=rho * (1 + 1e-9), is_default=True)
     return replace(question, limits=(*question.limits, limit))
 
 
 def run_search(search: "Search", jobs: int | None, engine: str, journal: Path | None) -> "Exploration":
-    """Search with a progress bar, and print the size of the space, warnings and the time on stderr."""
+    """Search with a progress bar, and write the size of the space, warnings and the time on stderr."""
     from saevit.explore.exploration import count_answer
     from saevit.explore.journal import SearchError
     from saevit.explore.search import answer
@@ -176,8 +177,7 @@ def run_search(search: "Search", jobs: int | None, engine: str, journal: Path | 
         raise typer.Exit(output.FAILED) from error
     for text in warnings:
         display.warn(text)
-    for text in summary_lines(found, time.monotonic() - start):
-        display.say(text)
+    display.say(describe_speed(found, time.monotonic() - start))
     return count_answer(found)
 
 
@@ -196,35 +196,28 @@ def chunk_teller(
     return on_chunk
 
 
-def summary_lines(found: "Answer", seconds: float) -> list[str]:
-    """Return the speed of the search, and what a default limit hides."""
-    findings = found.findings
-    lines = [f"front of {findings.seen:,} combinations in {seconds:.1f} s"]
-    if found.is_counted:
-        rate = f", {findings.seen / seconds / 1e6:.3g} million per second" if seconds > 0.1 else ""
-        lines = [f"evaluated {findings.seen:,} in {seconds:.1f} s{rate}"]
-    for limit, count in zip(found.search.question.limits, findings.excluded, strict=True):
-        if limit.is_default:
-            hidden = f"{count:,}" if found.is_counted else "some"
-            of = f"of {findings.seen - findings.invalid:,} valid variants"
-            lines.append(f"{limit.text} hides {hidden} {of}: --max-effectiveness none shows them")
-    return lines
+def describe_speed(found: "Answer", seconds: float) -> str:
+    """Return how long the search took."""
+    seen = found.findings.seen
+    if not found.is_counted:
+        return f"found the front of {seen:,} in {seconds:.1f} s"
+    rate = f", {seen / seconds / 1e6:.3g} million per second" if seconds > 0.1 else ""
+    return f"evaluated {seen:,} in {seconds:.1f} s{rate}"
 
 
 def write_exploration(found: "Exploration", outputs: output.Outputs) -> bool:
     """Show and write the front and the best variants, and return whether all files were written."""
-    from saevit.report.columns import View
     from saevit.report.explore_figures import front_figure
-    from saevit.report.figure import save_figure
-    from saevit.report.views import explore as view
+    from saevit.report.views import explore as views
 
-    outputs.show(View(tables=view.explore_tables(found)))
+    view = views.view_exploration(found)
+    outputs.show(view)
     return outputs.write(
         {
-            "--csv": lambda: view.explore_csv(found),
-            "--json": lambda: view.explore_json(found),
-            "--parquet": lambda: partial(view.write_parquet, found),
-            "--plot": lambda: partial(save_figure, front_figure(found)),
+            "--csv": lambda: views.explore_csv(found),
+            "--json": lambda: views.explore_json(found),
+            "--parquet": lambda: partial(views.write_parquet, found),
+            "--plot": lambda: front_figure(found),
         }
     )
 
@@ -260,25 +253,22 @@ def show_sensitivity(base: "VariantSpec", img_size: tuple[int, int], outputs: ou
     """Show the cost of a step of each key."""
     from saevit.explore.solve import find_sensitivity
     from saevit.report.explore_figures import tornado_figure
-    from saevit.report.figure import save_figure
     from saevit.report.views.explore import view_sensitivity
 
     found = find_sensitivity(base, img_size)
-    return write_view(
-        view_sensitivity(found), outputs, {"--plot": lambda: partial(save_figure, tornado_figure(found))}
-    )
+    return write_view(view_sensitivity(found), outputs, {"--plot": lambda: tornado_figure(found)})
 
 
 def write_view(
     view: "RowsView", outputs: output.Outputs, pictures: dict[str, output.Content] | None = None
 ) -> int:
-    """Show a table and write its rows, and return the exit code."""
-    from saevit.report.columns import View, row_values, write_csv, write_json
+    """Show a view and write its rows, and return the exit code."""
+    from saevit.report.columns import row_values, write_csv, write_json
 
-    table, columns, rows = view
+    shown, columns, rows = view
     if "--parquet" in outputs.targets:
         raise OptionError("--parquet is for fronts: take --csv here")
-    outputs.show(View(tables=(table,)))
+    outputs.show(shown)
     is_written = outputs.write(
         {
             "--csv": lambda: write_csv(columns, rows),
@@ -299,9 +289,7 @@ def measure_best(
 ) -> int:
     """Time the best variants, interleaved with a reference, and show their predicted order beside it."""
     from saevit.comparing.compare import compare
-    from saevit.report.columns import View
-    from saevit.report.views.compare import tabulate_comparison
-    from saevit.report.views.explore import predicted_table
+    from saevit.report.views.explore import view_predicted
 
     best = [row.model for row in (found.top or found.front)[:count]]
     with outputs.measuring(store) as (writer, on_progress):
@@ -313,5 +301,5 @@ def measure_best(
             on_progress=on_progress,
             writer=writer,
         )
-    outputs.show(View(tables=(tabulate_comparison(timed, "latency"), predicted_table(found, timed))))
+    outputs.show(view_predicted(found, timed))
     return output.exit_code(timed.run, failed=timed.failed)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from saevit.decode import check_values
 from saevit.errors import OptionError, SaevitError, nearest
@@ -14,6 +13,7 @@ from saevit.files import read_bytes
 from saevit.text import MOST_DIGITS, abbreviated
 from saevit.variant import KEYS, NUM_STAGES
 from saevit_cli import options, readers
+from saevit_cli.help_page import PlainCommand
 from saevit_cli.options import of_model, of_output
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ QUANTITY_OF = {
 }
 
 
-class KeysAsOptions(TyperCommand):
+class KeysAsOptions(PlainCommand):
     """Takes every key of the grammar as an option: `--dims1 24:64:8` is `--set dims1=24:64:8`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -72,7 +72,7 @@ def limit_option(what: str) -> Any:
 Variant = Annotated[
     str,
     typer.Argument(
-        metavar="[VARIANT]",
+        metavar="VARIANT",
         help="Base of the space: a preset, or PRESET:key=value,... (see `saevit list`).",
         autocompletion=options.complete_variant,
     ),

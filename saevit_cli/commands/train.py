@@ -29,7 +29,7 @@ of_machine = options.in_panel("Machine")
 Model = Annotated[
     str | None,
     options.argument(
-        metavar="[MODEL]",
+        metavar="MODEL",
         help="Preset, PRESET:key=value,... (see `saevit list`) or timm model; the default is "
         f"{DEFAULT_MODEL}.",
     ),

@@ -35,20 +35,25 @@ def number(text: str) -> int:
 
 
 def test_nothing_but_the_command_searches_around_the_default_variant(saevit: Run) -> None:
-    done = saevit("explore", check=True)
-    assert done.stdout.startswith("Front of GMACs (min), capacity score (entropy) (max)\n")
-    size, took, hides = done.stderr.splitlines()
+    done = saevit("explore", "--explain", check=True)
+    size, took = done.stderr.splitlines()
     assert "every variant is evaluated" in size
-    count, networks = re.search(
-        r"hides ([0-9,]+) of ([0-9,]+) valid variants: --max-effectiveness none", hides
-    ).groups()
-    shown = re.search(r"given variant's\): ([0-9,]+) variants", done.stdout)[1]
-    assert number(count) + number(shown) == number(networks)
     assert took.startswith(f"evaluated {size.split()[0]} in ")
-    first = done.stdout.splitlines()[4].split()
+    result, *rest = done.stdout.splitlines()
+    (warning,) = (line for line in rest if line.startswith("warning: "))
+    assert re.match(r"\d+ variants are on the front of GMACs and capacity\. The ", result)
+    assert parse(result.split()[-1])
+    count, networks = re.search(
+        r"hides ([0-9,]+) of ([0-9,]+) valid variants: --max-effectiveness none", warning
+    ).groups()
+    shown = re.search(r"base variant\): ([0-9,]+) variants", done.stdout)[1]
+    assert number(count) + number(shown) == number(networks)
+    table = rest[rest.index(next(line for line in rest if "on the front" in line)) :]
+    assert table[1].split()[:3] == ["variant", "GMACs", "capacity"]
+    first = table[3].split()
     cost = count_network(parse(first[0]), (224, 224))
     assert float(first[1]) == pytest.approx(cost.macs / 1e9, abs=1e-4)
-    assert "saevit_tiny: " in done.stdout  # where the variant itself stands
+    assert "The base variant saevit_tiny has " in done.stdout
 
 
 def test_every_row_is_a_variant_that_profile_takes(saevit: Run) -> None:
@@ -124,12 +129,12 @@ def test_no_default_hides_what_was_asked_for(saevit: Run, tmp_path: Path, text: 
     (tmp_path / "space.toml").write_text(text)
     asked = ("--space", "space.toml") if text else ("--width", "0.5:1.5:0.05")
     done = saevit("explore", "saevit_tiny", *asked, check=True)
-    front = done.stdout.partition("with most capacity")[0]
-    variants = [line.split()[0] for line in front.splitlines() if line.startswith("saevit_tiny")]
-    assert [parse(variant).width for variant in variants] == pytest.approx(
+    data = json.loads(saevit("explore", "saevit_tiny", *asked, "--json", "-", check=True).stdout)
+    assert "21 variants on the front, " in done.stdout
+    assert [parse(row["model"]).width for row in data["variants"]] == pytest.approx(
         [0.5 + 0.05 * i for i in range(21)]
     )
-    assert "hides" not in done.stderr
+    assert "hides" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("more", [(), ("--method", "dp")], ids=["all", "dp"])
@@ -203,7 +208,7 @@ def test_figures_and_files(saevit: Run, tmp_path: Path) -> None:
     )
     assert saevit("explore", *FEW, "--csv", "a.csv").returncode == 2
     done = saevit("explore", "--sensitivity", "--plot", "t.svg", check=True)
-    assert "change by one step of each key" in done.stdout
+    assert done.stdout.startswith("The step with the largest effect on MACs is ")
     assert "<svg" in (tmp_path / "t.svg").read_text()
 
 
@@ -229,10 +234,8 @@ def test_solve(saevit: Run) -> None:
     assert fits["infer_gmacs"] <= 0.5 < too_much["infer_gmacs"]
     assert given["model"] == "saevit_tiny"
     assert parse(fits["model"]).width < parse(too_much["model"]).width
-    assert (
-        "Largest depths3 within 2.0000 GMACs"
-        in saevit("explore", "--solve", "depths3", "--target-gmacs", "2", check=True).stdout
-    )
+    done = saevit("explore", "--solve", "depths3", "--target-gmacs", "2", check=True)
+    assert done.stdout.startswith("The largest depths3 within 2 GMACs is ")
 
 
 def test_a_resumed_search_says_the_same(saevit: Run, tmp_path: Path) -> None:
@@ -377,9 +380,8 @@ def test_the_best_are_measured_beside_a_reference(saevit: Run) -> None:
         *quick,
         check=True,
     )
-    assert "Predicted rank against measured: 1 is the least" in done.stdout
-    assert "rank correlation of gmacs with measured time over" in done.stdout
-    assert "ratio to saevit_pico" in done.stdout
+    assert "Rank by measured time and by each cost (1 = least)\n" in done.stdout
+    assert "time relative to saevit_pico" in done.stdout
 
 
 BAD = [

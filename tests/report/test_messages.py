@@ -179,10 +179,10 @@ def test_a_solution_names_the_next_value() -> None:
 def test_a_sensitivity_names_the_largest_step_of_a_single_key() -> None:
     seen = find_sensitivity(MIDDLE, (224, 224))
     message = summarize_sensitivity(seen)
-    assert message.startswith("One step of one key changes MACs most by ")
+    assert message.startswith("The step with the largest effect on MACs is ")
     assert "width" not in message
     multipliers = replace(seen, steps=tuple(step for step in seen.steps if step.key == "width"))
-    assert " most by width 1 to 1.1 (+" in summarize_sensitivity(multipliers)
+    assert " is width 1 to 1.1 (+" in summarize_sensitivity(multipliers)
     tiny = count_variant(parse("saevit_tiny"), (224, 224))
     nothing = summarize_sensitivity(Sensitivity(base=tiny, steps=()))
     assert nothing.startswith("No single step of a key of saevit_tiny gives ")

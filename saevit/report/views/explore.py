@@ -8,12 +8,11 @@ from typing import Any
 from saevit.comparing.comparison import Comparison
 from saevit.errors import need
 from saevit.explore.exploration import CountedVariant, Exploration
-from saevit.explore.question import QUANTITIES
 from saevit.explore.solve import KeyStep, Sensitivity, Solution
 from saevit.report.columns import (
-    NONE,
     Column,
     Table,
+    View,
     attribute_columns,
     make_table,
     number_column,
@@ -23,17 +22,32 @@ from saevit.report.columns import (
     write_csv,
     write_json,
 )
-from saevit.report.metrics import average_ranks, rank_correlation
-from saevit.report.units import giga, interval, milliseconds, scaled, size
+from saevit.report.messages import (
+    choose_answer,
+    summarize_exploration,
+    summarize_sensitivity,
+    summarize_solution,
+    write_amount,
+)
+from saevit.report.metrics import LEAST, average_ranks, rank_correlation
+from saevit.report.units import giga, scaled, size
+from saevit.report.views.compare import view_comparison
 from saevit.text import plural
 
 MOST_ROWS = 10
 PREDICTORS = ("gmacs", "activations", "traffic", "params")
-FEWEST_RANKED = 3  # models, below which a correlation means nothing
-SCORE = (
-    "capacity: entropy of the architecture as in DeepMAD (arXiv 2303.02165); rho: depth over mean width. A "
-    "training-free score that ignores sampling rates, not an accuracy"
+CAPACITY_NOTE = (
+    "Capacity is a training-free score, not an accuracy: the entropy of the architecture as in DeepMAD "
+    "(arXiv 2303.02165), which ignores sampling rates."
 )
+HEADS = {
+    "gmacs": "GMACs",
+    "params": "params",
+    "activations": "activations",
+    "memory": "peak act.",
+    "traffic": "traffic",
+    "capacity": "capacity",
+}
 COLUMNS: tuple[Column[CountedVariant], ...] = (
     Column("variant", text=lambda row: row.model, key="model", value=lambda row: row.model),
     Column(key="infer_img_size", value=lambda row: size_value(row.img_size)),
@@ -49,23 +63,40 @@ COLUMNS: tuple[Column[CountedVariant], ...] = (
     number_column("capacity", "capacity", lambda row: row.capacity, "{:.1f}".format),
     number_column("rho", "effectiveness", lambda row: row.effectiveness, "{:.3f}".format),
 )
-RowsView = tuple[Table, tuple[Column[Any], ...], Sequence[Any]]  # the columns and rows of a table, for files
+RowsView = tuple[View, tuple[Column[Any], ...], Sequence[Any]]  # with the columns and rows for files
 
 
-def explore_tables(found: Exploration) -> tuple[Table, ...]:
-    """Return the front, thinned evenly where it is long, and the best variants by the ranking."""
-    question, shown = found.question, thin_rows(found.front, MOST_ROWS)
-    names = ", ".join(f"{QUANTITIES[n].label} ({QUANTITIES[n].better})" for n in question.objectives)
-    of = plural(len(found.front), "variant")
-    thinned = [f"{len(shown)} of {of} on the front, evenly spaced: --csv writes all"]
-    notes = thinned * (len(shown) < len(found.front)) + front_notes(found)
-    tables = [make_table(f"Front of {names}", COLUMNS, shown, notes)]
-    if found.top:
-        extreme = "least" if QUANTITIES[question.rank].better == "min" else "most"
-        where = "of all within the limits" if found.answer.is_counted else "of the front"
-        title = f"{plural(len(found.top), 'variant')} with {extreme} {question.rank}, {where}"
-        tables.append(make_table(title, COLUMNS, found.top))
-    return tuple(tables)
+def view_exploration(found: Exploration) -> View:
+    """Return the answer with its variant, some rows of the front, and the best of the others."""
+    question, shown = found.question, list_shown(found)
+    answer, message = choose_answer(found), summarize_exploration(found)
+    some = f", {len(shown)} shown at even distances (--csv FILE writes all)"
+    title = f"{plural(len(found.front), 'variant')} on the front"
+    columns = order_columns((*question.objectives, question.rank))
+    thinned = some if len(shown) < len(found.front) else ""
+    tables = [make_table(title + thinned, columns, shown, explain_search(found))]
+    models = {row.model for row in shown}
+    if others := [row for row in found.top if row.model not in models]:
+        title = f"Of the {len(found.top)} best by {question.rank}, those not shown above"
+        tables.append(make_table(title, columns, others))
+    notes = [CAPACITY_NOTE] if "capacity" in (*question.objectives, question.rank) else []
+    base = ", ".join(write_amount(found.base, name) for name in ("gmacs", "params", "capacity"))
+    return View(
+        result=f"{message.removesuffix('.')}: {answer.model}" if answer else message,
+        warnings=tuple(describe_hidden(found)),
+        tables=tuple(tables),
+        notes=(*notes, f"The base variant {found.base.model} has {base}."),
+    )
+
+
+def list_shown(found: Exploration) -> list[CountedVariant]:
+    """Return the variants to show: some of the front at even distances, and the answer."""
+    rows, answer = list(thin_rows(found.front)), choose_answer(found)
+    if answer is None or answer in rows:
+        return rows
+    if answer not in found.front:
+        return [*rows, answer]
+    return [row for row in found.front if row in rows or row == answer]
 
 
 def thin_rows(rows: Sequence[CountedVariant], most: int = MOST_ROWS) -> Sequence[CountedVariant]:
@@ -75,33 +106,43 @@ def thin_rows(rows: Sequence[CountedVariant], most: int = MOST_ROWS) -> Sequence
     return [rows[round(i * (len(rows) - 1) / (most - 1))] for i in range(most)]
 
 
-def front_notes(found: Exploration) -> list[str]:
-    """Return how the front was found, its limits, and how the base variant compares with it."""
+def order_columns(first: Sequence[str]) -> list[Column[CountedVariant]]:
+    """Return the columns of a table, those of the given quantities first."""
+    heads = ["variant", *(HEADS[name] for name in first if name in HEADS)]
+    return sorted(COLUMNS, key=lambda column: (*heads, column.head).index(column.head))
+
+
+def describe_hidden(found: Exploration) -> list[str]:
+    """Return how many variants a limit hides that the user did not set."""
+    findings, lines = found.answer.findings, []
+    for limit, count in zip(found.question.limits, findings.excluded, strict=True):
+        if limit.is_default:
+            hidden = f"{count:,}" if found.answer.is_counted else "some"
+            lines.append(
+                f"the default limit {limit.text} hides {hidden} of {findings.seen - findings.invalid:,} "
+                "valid variants: --max-effectiveness none shows them"
+            )
+    return lines
+
+
+def explain_search(found: Exploration) -> list[str]:
+    """Return how the front was found, its limits, and what the columns mean."""
     question, search, findings = found.question, found.answer.search, found.answer.findings
-    (height, width), space = question.img_size, f"{question.space.size:,} combinations of choices"
+    (height, width), space = question.img_size, f"{question.space.size:,} combinations"
     method = {
-        "exhaustive": f"{space}, all evaluated; {findings.invalid:,} are not valid (heads must divide dims)",
-        "dp": f"{space}; exact, by dynamic programming over the stages",
-        "sample": f"{space}, {findings.seen:,} drawn with seed {search.seed}: a better one may exist",
+        "exhaustive": f"{space}, all evaluated; {findings.invalid:,} are invalid (heads must divide dims)",
+        "dp": f"{space}; the front is exact, by dynamic programming over the stages",
+        "sample": f"{space}, {findings.seen:,} drawn with seed {search.seed}: a better variant may exist",
     }
     notes = [method[search.method]]
     if limits := [limit.text for limit in question.limits] + ["--monotone"] * question.rising:
         within = f": {findings.kept:,} variants" if found.answer.is_counted else ""
         notes.append(f"within {', '.join(limits)}{within}")
-    notes.append(
-        f"counts per image of {height} x {width} px; bytes are fp32; `saevit profile` takes each variant"
-    )
-    if "capacity" in (*question.objectives, question.rank):
-        notes.append(SCORE)
-    base = found.base
-    text = (
-        f"{base.model}: {giga(base.macs)} GMACs, capacity {base.capacity:.1f}, rho {base.effectiveness:.3f}"
-    )
-    cheaper = [row for row in found.front if row.capacity >= base.capacity and row.macs < base.macs]
-    if cheaper and {"gmacs", "capacity"} <= set(question.objectives):
-        best = min(cheaper, key=lambda row: row.macs)
-        text += f"; the same capacity or more from {giga(best.macs)} GMACs: {best.model}"
-    return [*notes, text]
+    return [
+        *notes,
+        f"counts are per image of {height} x {width} px, bytes are of fp32",
+        "rho: depth over mean width; the capacity score means less for networks that are deep and narrow",
+    ]
 
 
 def explore_columns(found: Exploration) -> tuple[Column[CountedVariant], ...]:
@@ -172,17 +213,16 @@ def view_solution(found: Solution) -> RowsView:
     if found.next_row is not None and found.next_value is not None:
         rows.append((found.next_value, "too much", found.next_row))
     rows.append(("", "as given", found.base))
-    costs: list[Column[tuple[str, str, CountedVariant]]] = [
-        column.via(lambda row: row[2]) for column in COLUMNS
+    variant, *costs = list[Column[Any]](column.via(lambda row: row[2]) for column in COLUMNS)
+    own: list[Column[Any]] = [
+        Column(found.key, text=lambda row: row[0] or None, key="key", value=lambda _: found.key),
+        Column("result", text=lambda row: row[1], key="is", value=lambda row: row[1]),
     ]
-    columns = (
-        Column(found.key, text=lambda row: row[0], key="key", value=lambda _: found.key),
-        Column("", text=lambda row: row[1], key="is", value=lambda row: row[1]),
-        *costs,
+    notes = ["channels and heads: if dims are solved for, the heads of a stage follow its channels"]
+    table = make_table(
+        f"{found.base.model} with other values of {found.key}", [variant, *own, *costs], rows, notes
     )
-    title = f"Largest {found.key} within {giga(found.target)} GMACs"
-    notes = ["if dims are solved for, the heads of a stage follow its channels"]
-    return make_table(title, columns, rows, notes), columns, rows
+    return View(result=summarize_solution(found), tables=(table,)), (*own, variant, *costs), rows
 
 
 def view_sensitivity(found: Sensitivity) -> RowsView:
@@ -193,22 +233,23 @@ def view_sensitivity(found: Sensitivity) -> RowsView:
         Column("from", text=lambda step: step.old, side="right", key="from", value=lambda step: step.old),
         Column("to", text=lambda step: step.new, side="right", key="to", value=lambda step: step.new),
     ]
-    for head, field in (("MACs", "macs"), ("params", "params"), ("activations", "activations")):
-        columns += change_columns(base, head, field)
+    pairs = [
+        change_columns(base, head, field)
+        for head, field in (("MACs", "macs"), ("params", "params"), ("activations", "activations"))
+    ]
+    columns += [relative for _, relative in pairs] + [absolute for absolute, _ in pairs]
     columns += [replace(column.via(lambda step: step.row), text=None) for column in COLUMNS]
+    costs = ", ".join(write_amount(base, name) for name in ("gmacs", "params", "activations"))
     table = make_table(
-        f"{base.model}: change by one step of each key at {height} x {width} px",
+        f"Change relative to {base.model} ({costs}) at {height} x {width} px, one step of one key at a time",
         columns,
         found.steps,
-        [
-            f"relative to {giga(base.macs)} GMACs, {scaled(base.params)} parameters, "
-            f"{scaled(base.activations)} activations; all other keys stay the same, heads follow channels"
-        ],
+        ["all other keys stay the same; the heads of a stage follow its channels"],
     )
-    return table, tuple(columns), found.steps
+    return View(result=summarize_sensitivity(found), tables=(table,)), tuple(columns), found.steps
 
 
-def change_columns(base: CountedVariant, head: str, field: str) -> list[Column[KeyStep]]:
+def change_columns(base: CountedVariant, head: str, field: str) -> tuple[Column[KeyStep], Column[KeyStep]]:
     """Return the columns of a cost's change: absolute, and relative to the base variant."""
 
     def signed(step: KeyStep) -> str:
@@ -217,39 +258,42 @@ def change_columns(base: CountedVariant, head: str, field: str) -> list[Column[K
 
     def relative(step: KeyStep) -> str | None:
         change = step.change(base, field)
-        return f"{100 * change / getattr(base, field):+.1f} %" if change else None
+        return f"{100 * change / getattr(base, field):+.1f}" if change else None
 
     key = f"{field}_change"
-    return [
+    return (
         Column(head, text=signed, side="right", key=key, value=lambda step: step.change(base, field)),
-        Column("", text=relative, side="right"),
-    ]
+        Column(head, text=relative, side="right", unit="%"),
+    )
 
 
-def predicted_table(found: Exploration, timed: Comparison) -> Table:
-    """Return each variant's ranks by costs and by measured latency, with Spearman's correlations."""
+def view_predicted(found: Exploration, timed: Comparison) -> View:
+    """Return the comparison of the measured variants, with their ranks by each cost and by time."""
+    view = view_comparison(timed, "latency")
+    return replace(view, tables=(*view.tables, rank_predicted(found, timed)))
+
+
+def rank_predicted(found: Exploration, timed: Comparison) -> Table:
+    """Return the rank of each variant by costs and by measured time, 1 for the least.
+
+    Spearman's correlations of the ranks are in its title for 8 variants or more (`metrics.LEAST`).
+    """
     rows = {row.model: row for row in (found.base, *found.front, *found.top)}
-    pairs = [(rows[c.model], c) for c in timed.candidates if c.model in rows and c.seconds is not None]
-    pairs.sort(key=lambda pair: pair[1].seconds or 0.0)
+    pairs = [
+        (rows[c.model], c.seconds) for c in timed.candidates if c.model in rows and c.seconds is not None
+    ]
+    pairs.sort(key=lambda pair: pair[1])
     ranks = {name: average_ranks([row.value(name) for row, _ in pairs]) for name in PREDICTORS}
-    measured = average_ranks([c.seconds or 0.0 for _, c in pairs])
-    notes = []
-    for name in PREDICTORS if len(pairs) >= FEWEST_RANKED else ():
-        rho = rank_correlation(ranks[name].tolist(), measured.tolist())
-        text = "not defined, all values are equal" if rho is None else f"{rho:+.2f}"
-        notes.append(f"rank correlation of {name} with measured time over {len(pairs)} variants: {text}")
-    cells = []
-    for i, (row, candidate) in enumerate(pairs):
-        ratio = timed.ratio(candidate)
-        cells.append(
-            (
-                row.model,
-                milliseconds(candidate.seconds or 0.0),
-                f"{measured[i]:g}",
-                *(f"{ranks[name][i]:g}" for name in PREDICTORS),
-                NONE if ratio is None else interval(ratio.median, ratio.low, ratio.high),
-            )
-        )
-    notes.append("not resolved: a variant whose interval of the ratio to the reference contains 1")
-    heads = ("variant", ">ms/image", ">by time", *(f">by {name}" for name in PREDICTORS), ">ratio")
-    return text_table("Predicted rank against measured: 1 is the least", heads, cells, notes)
+    measured = average_ranks([seconds for _, seconds in pairs])
+    texts = []
+    for name in PREDICTORS if len(pairs) >= LEAST else ():
+        rho = rank_correlation(ranks[name], measured)
+        texts.append(f"{HEADS[name]} {'undefined' if rho is None else f'{rho:+.2f}'}")
+    title = "Rank by measured time and by each cost (1 = least)"
+    if texts:
+        title += f"; rank correlation with time over {len(pairs)} variants: {', '.join(texts)}"
+    cells = [
+        (row.model, f"{measured[i]:g}", *(f"{ranks[name][i]:g}" for name in PREDICTORS))
+        for i, (row, _) in enumerate(pairs)
+    ]
+    return text_table(title, ("variant", ">time", *(f">{HEADS[name]}" for name in PREDICTORS)), cells)

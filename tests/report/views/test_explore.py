@@ -18,13 +18,14 @@ from saevit.explore.space import read_space
 from saevit.report.columns import row_values
 from saevit.report.explore_figures import front_figure, tornado_figure
 from saevit.report.figure import save_figure
+from saevit.report.messages import describe_best, summarize_exploration, summarize_sensitivity
 from saevit.report.views.explore import (
     MOST_ROWS,
     explore_csv,
     explore_json,
-    explore_tables,
-    predicted_table,
+    rank_predicted,
     thin_rows,
+    view_exploration,
     view_sensitivity,
     view_solution,
     write_parquet,
@@ -47,23 +48,62 @@ def found(**changes: object) -> Exploration:
 
 def test_the_front_is_thinned_and_says_so() -> None:
     seen = found()
-    front, top = explore_tables(seen)
-    assert len(seen.front) > MOST_ROWS
-    assert len(front.rows) == MOST_ROWS
-    assert front.rows[0][0] == seen.front[0].model
-    assert front.rows[-1][0] == seen.front[-1].model
-    of = f"of {len(seen.front)} variants on the front"
-    assert front.notes[0] == f"{MOST_ROWS} {of}, evenly spaced: --csv writes all"
-    assert [row[0] for row in top.rows] == [row.model for row in seen.top]
-    assert all(parse(row[0]) for row in (*front.rows, *top.rows))
+    view = view_exploration(seen)
+    front, others = view.tables
+    assert len(seen.front) > MOST_ROWS == len(front.rows)
+    shown = f"{MOST_ROWS} shown at even distances (--csv FILE writes all)"
+    assert front.title == f"{len(seen.front)} variants on the front, {shown}"
+    assert (front.rows[0][0], front.rows[-1][0]) == (seen.front[0].model, seen.front[-1].model)
+    assert all(parse(row[0]) for row in (*front.rows, *others.rows))
     assert any("within --max-params 8: " in note for note in front.notes)
-    assert any("not an accuracy" in note for note in front.notes)
 
 
-def test_no_score_no_word_about_it() -> None:
-    front, top = explore_tables(found(objectives=("params", "activations"), rank="activations"))
-    assert not any("training-free" in note for note in front.notes)
-    assert top.title == "3 variants with least activations, of all within the limits"
+def test_no_variant_is_shown_twice() -> None:
+    seen = found()
+    front, others = view_exploration(seen).tables
+    shown = {row[0] for row in front.rows}
+    assert [row[0] for row in others.rows] == [row.model for row in seen.top if row.model not in shown]
+    assert others.title == "Of the 3 best by capacity, those not shown above"
+    (alone,) = view_exploration(replace(seen, top=seen.top[:1])).tables
+    assert alone == front
+
+
+def test_the_result_ends_with_the_variant_that_answers() -> None:
+    view = view_exploration(found())
+    assert view.result == f"{summarize_exploration(found()).removesuffix('.')}: {found().top[0].model}"
+    assert any("not an accuracy" in note for note in view.notes)
+
+
+def test_without_limits_the_answer_is_the_cheapest_with_the_capacity_of_the_base() -> None:
+    seen = found(limits=())
+    rows = [row for row in seen.front if row.capacity >= seen.base.capacity]
+    cheapest = min(rows, key=lambda row: row.macs)
+    assert cheapest.macs < seen.base.macs
+    view = view_exploration(seen)
+    assert (
+        f"The capacity of the base variant is reached with {cheapest.macs / seen.base.macs:.2f} of"
+        in view.result
+    )
+    assert view.result.endswith(f": {cheapest.model}")
+    assert cheapest.model in [row[0] for row in view.tables[0].rows]
+
+
+def test_objectives_are_the_first_columns_and_without_the_score_nothing_explains_it() -> None:
+    view = view_exploration(found(objectives=("params", "activations"), rank="activations"))
+    assert [column.head for column in view.tables[0].columns][:4] == [
+        "variant",
+        "params",
+        "activations",
+        "GMACs",
+    ]
+    assert not any("training-free" in note for note in view.notes)
+
+
+def test_a_default_limit_is_a_warning() -> None:
+    limit = replace(read_limit("--max-effectiveness", "effectiveness", "0.4"), is_default=True)
+    (warning,) = view_exploration(found(limits=(limit,))).warnings
+    assert warning.startswith("the default limit --max-effectiveness 0.4 hides ")
+    assert warning.endswith(" valid variants: --max-effectiveness none shows them")
 
 
 def test_thinned_keeps_both_ends() -> None:
@@ -123,16 +163,22 @@ def test_a_tornado_has_a_bar_for_every_step(tmp_path: Path) -> None:
     ]
     assert all(len(axes.patches) == len(seen.steps) for axes in figure.axes)
     save_figure(figure, tmp_path / "a.svg")
-    table, columns, steps = view_sensitivity(seen)
+    view, columns, steps = view_sensitivity(seen)
+    (table,) = view.tables
+    assert view.result == summarize_sensitivity(seen)
+    assert figure.get_suptitle().replace("\n", " ") == view.result.removesuffix(".")
+    assert all(column.head for column in table.columns)
     assert [row[0] for row in table.rows] == [step.key for step in seen.steps]
     assert [row_values(columns, step)["key"] for step in steps] == [step.key for step in seen.steps]
 
 
 def test_a_solution_shows_what_fits_and_what_does_not() -> None:
-    table, columns, rows = view_solution(solve(MIDDLE, "depths3", 10**9, (224, 224)))
-    assert [row[1] for row in table.rows] == ["fits", "too much", "as given"]
+    view, columns, rows = view_solution(solve(MIDDLE, "depths3", 10**9, (224, 224)))
+    (table,) = view.tables
+    assert view.result.startswith("The largest depths3 within 1 GMACs is ")
+    assert [row[2] for row in table.rows] == ["fits", "too much", "as given"]
     assert [row_values(columns, row)["is"] for row in rows] == ["fits", "too much", "as given"]
-    assert parse(table.rows[0][2]).depths[2] + 1 == parse(table.rows[1][2]).depths[2]
+    assert parse(table.rows[0][0]).depths[2] + 1 == parse(table.rows[1][0]).depths[2]
 
 
 def timed(model: str, seconds: float) -> Candidate:
@@ -153,16 +199,41 @@ def timed(model: str, seconds: float) -> Candidate:
     )
 
 
-def test_predicted_ranks_stand_beside_measured_ones() -> None:
-    seen = found()
-    rows = sorted(seen.front[:5], key=lambda row: row.macs)
-    times = [0.005, 0.004, 0.003, 0.002, 0.001]  # the more MACs, the faster: as wrong as can be
-    candidates = tuple(timed(row.model, t) for row, t in zip(rows, times, strict=True))
-    comparison = Comparison(
+def measured(seen: Exploration, count: int) -> Comparison:
+    """Times of some variants of the front: the more MACs, the faster, as wrong as can be."""
+    rows = sorted(seen.front[:count], key=lambda row: row.macs)
+    candidates = tuple(timed(row.model, 0.001 * (count - i)) for i, row in enumerate(rows))
+    return Comparison(
         candidates=candidates, reference=rows[0].model, img_size=(224, 224), dtype="fp32", run=None
     )
-    table = predicted_table(seen, comparison)
-    assert [row[0] for row in table.rows] == [row.model for row in reversed(rows)]
-    assert [row[2] for row in table.rows] == ["1", "2", "3", "4", "5"]
-    assert [row[3] for row in table.rows] == ["5", "4", "3", "2", "1"]
-    assert table.notes[0] == "rank correlation of gmacs with measured time over 5 variants: -1.00"
+
+
+def test_predicted_ranks_are_beside_measured_ones() -> None:
+    seen = found()
+    table = rank_predicted(seen, measured(seen, 8))
+    rows = sorted(seen.front[:8], key=lambda row: -row.macs)
+    assert [row[0] for row in table.rows] == [row.model for row in rows]
+    assert [row[1] for row in table.rows] == [str(i) for i in range(1, 9)]
+    assert [row[2] for row in table.rows] == [str(i) for i in range(8, 0, -1)]
+    assert "rank correlation with time over 8 variants: GMACs -1.00, " in table.title
+
+
+def test_few_variants_have_no_rank_correlation() -> None:
+    assert "correlation" not in rank_predicted(found(), measured(found(), 7)).title
+
+
+def test_points_of_a_front_are_numbered_as_in_its_key() -> None:
+    seen = found()
+    figure = front_figure(seen)
+    (axes,) = figure.axes
+    texts = [text.get_text() for text in axes.texts]
+    assert sorted(texts, key=len) == [*(str(i) for i in range(1, MOST_ROWS + 1)), "the base variant"]
+    key = figure.get_supxlabel().replace("\n", " ")
+    assert all(f"{number}: " in key for number in range(1, MOST_ROWS + 1))
+    assert figure.get_suptitle().replace("\n", " ") == describe_best(seen).removesuffix(".")
+
+
+def test_a_limit_of_an_axis_is_a_line() -> None:
+    seen = found(limits=(read_limit("--max-gmacs", "gmacs", "1.2"),))
+    lines = {line.get_label(): line for line in front_figure(seen).axes[0].lines}
+    assert list(lines["limit, 1.2 GMACs"].get_xdata()) == [1.2, 1.2]
