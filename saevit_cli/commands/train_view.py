@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from saevit.errors import SaevitError
 from saevit.report.units import scaled
 from saevit.text import plural, printable
 from saevit.train.state import Epoch, best_epoch, write_log
@@ -189,9 +190,14 @@ def draw_curve(state: "TrainingState", job: "PreparedRun", folder: Path) -> bool
     from saevit.train.run_folder import CURVE
 
     caption = f"{name_run(job)}, recipe {state.base}, seed {state.recipe.seed}"
-    target = folder / CURVE if state.rows else None
-    outputs = output.Outputs({"curve": target}, overwrite=True)
-    return outputs.write({"curve": lambda: partial(save_figure, draw_training(state, caption))})
+    if not state.rows:
+        return True
+    try:
+        output.write_content(folder / CURVE, partial(save_figure, draw_training(state, caption)))
+    except SaevitError as error:
+        display.complain(str(error))
+        return False
+    return True
 
 
 def show_end(state: "TrainingState", job: "PreparedRun", folder: Path) -> None:
