@@ -22,6 +22,7 @@ from tests.runs.test_store import BEGUN, round_of
 
 ROOT = Path(__file__).parents[2]
 OF_ALL = ("--version", "--traceback")  # options that stand before any command
+QUICK = ["--rounds", "6", "--min-time", "0.001", "--threads", "1"]
 INTRO = """# Command line
 
 Made from the commands' own help by `make docs`; a test compares the two.
@@ -106,8 +107,8 @@ def test_readme_commands_run(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    timm = any(argument.startswith("timm:") for argument in arguments)
-    if timm:
+    is_of_timm = arguments[0] in ("profile", "train") and not arguments[1].startswith(("saevit", "--"))
+    if is_of_timm:
         pytest.importorskip("torchvision", exc_type=RuntimeError)
     # What a command builds is tested elsewhere; here every model it names is as cheap as one variant.
     cheap = model_costs.count_variant(PRESETS["saevit_pico"], (224, 224))
@@ -123,8 +124,12 @@ def test_readme_commands_run(
         assert run_command(["eval", "--checkpoint", "a/a.safetensors"]) == 0
     more = {
         "train": ["--epochs", "1", "--set", "batch_size=256"],
-        "profile": ["--no-measure", "--counters", "torch" if timm else "analytic"],
-        "compare": [] if "--from-store" in arguments else ["--no-measure"],
+        "profile": ["--no-measure", "--counters", "torch" if is_of_timm else "analytic"],
+        "compare": []
+        if "--from-store" in arguments
+        else QUICK
+        if "latency" in arguments
+        else ["--no-measure"],
     }.get(arguments[0], [])
     assert run_command([*arguments, *more]) == 0, capsys.readouterr().err
     assert capsys.readouterr().err.replace("wrote", "").count("error") == 0
