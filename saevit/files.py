@@ -1,10 +1,8 @@
 """Files: what a path is, reading of bounded size, replacing by a rename, and one owner for an output."""
 
 import contextlib
-import hashlib
 import os
 import stat
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,6 +83,8 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         OptionError: the disk or the folder refuses.
     """
+    import tempfile
+
     kind = file_type(path)
     try:
         if kind == "other":
@@ -142,6 +142,8 @@ def owned(path: Path) -> Iterator[None]:
 
 def _beginning(target: Path) -> str:
     """Return the prefix of an output's hidden files, of a fixed length."""
+    import hashlib
+
     return f"{TEMPORARY}{hashlib.blake2b(os.fsencode(target.name), digest_size=6).hexdigest()}-"
 
 

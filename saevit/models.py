@@ -1,11 +1,13 @@
 """From the text that names a model to its costs, its network and its weights. torch loads on demand."""
 
 import contextlib
+import copy
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from saevit.baselines import timm_models
 from saevit.baselines.adapters import NUM_CLASSES, LibraryModel, read_library_model
@@ -29,7 +31,7 @@ LARGEST_IMG_SIZE = 2**14
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def resolve_model(model: str | VariantSpec) -> VariantSpec | str:
+def resolve_model(model: object) -> VariantSpec | str:
     """Return the variant that a text names, or the one text of another library's model.
 
     `resnet18` becomes `timm:resnet18`. timm is imported only for a name that is neither a variant's nor
@@ -40,8 +42,8 @@ def resolve_model(model: str | VariantSpec) -> VariantSpec | str:
     """
     if not isinstance(model, str | VariantSpec):
         raise OptionError(
-            f"an object of type {type(model).__name__} cannot be counted yet: give a variant (a SAEViT's is "
-            "network.spec), its text, timm:NAME or birder:NAME"
+            f"an object of type {type(model).__name__} is not a model here: give a variant or a text such as "
+            "saevit_tiny, resnet18 or module:factory"
         )
     if isinstance(model, VariantSpec):
         return model
@@ -55,35 +57,64 @@ def is_baseline(model: str | VariantSpec) -> bool:
     return isinstance(model, str) and read_library_model(model) is not None
 
 
+def is_network(model: object) -> "TypeGuard[nn.Module]":
+    """Return whether an object is a network; torch is not imported for that."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(model, torch.nn.Module)
+
+
 def count_model(
-    model: str | VariantSpec, img_size: tuple[int, int]
+    model: "str | VariantSpec | nn.Module", img_size: tuple[int, int]
 ) -> "tuple[ModelCosts, dict[str, Count | Exception]]":
     """Return a model's costs for one image of (H, W), and the tracing counts that were needed for them.
 
-    A variant is counted in closed form; for other libraries' models the torch counter is the reference.
+    A variant is counted in closed form; for any other network the torch counter is the reference. A network
+    of the caller is copied, in fp32 on the CPU; its images have as many channels as its first convolution.
 
     Raises:
         SaevitError: a text that names nothing, a size out of range, a model that cannot be built or run.
     """
     check_img_size(img_size)
+    if is_network(model):
+        network = copy.deepcopy(model).to("cpu").float().eval()
+        return trace_network(type(model).__name__, "a network of yours, as it is given", network, img_size)
     named = resolve_model(model)
     if isinstance(named, VariantSpec):
         return count_variant(named, img_size), {}
-    from saevit.count.torch_counter import count_torch
-
     library = read_library_model(named)
     assert library
     adapter, name, num_classes = library
     network = adapter.build_for_inference(name, img_size, num_classes=num_classes)
+    return trace_network(named, adapter.describe_source(num_classes), network, img_size)
+
+
+def trace_network(
+    name: str, statement: str, network: "nn.Module", img_size: tuple[int, int]
+) -> "tuple[ModelCosts, dict[str, Count | Exception]]":
+    """Count a network with the torch counter; `statement` says what the network is.
+
+    Raises:
+        SaevitError: the network does not run on an image of this size.
+    """
+    from saevit.count.torch_counter import count_torch
+
     try:
-        count = count_torch(network, (1, 3, *img_size))
-        costs = count_traced(named, adapter.describe_source(num_classes), network, img_size, count)
-        return costs, {"torch": count}
+        input_shape = (1, find_channels(network), *img_size)
+        count = count_torch(network, input_shape)
+        return count_traced(name, statement, network, input_shape, count), {"torch": count}
     except SaevitError:
         raise
     except Exception as error:  # any that the network raises at this size, or without data
         size = f"{img_size[0]} x {img_size[1]} px"
-        raise MeasureError(f"{model} cannot be counted at {size}: {name_and_line(error)}") from error
+        raise MeasureError(f"{name} cannot be counted at {size}: {name_and_line(error)}") from error
+
+
+def find_channels(network: "nn.Module") -> int:
+    """Return the channels of the images that a network takes: those of its first convolution, or 3."""
+    from torch import nn
+
+    convolutions = (module for module in network.modules() if isinstance(module, nn.Conv2d))
+    return next((module.in_channels for module in convolutions), 3)
 
 
 def check_img_size(img_size: tuple[int, int]) -> None:
@@ -319,12 +350,10 @@ def build_network(
 
 def read_about(network: "nn.Module", model: VariantSpec | str, img_size: tuple[int, int]) -> "About":
     """Return the facts that a network itself holds, at the size (H, W) that it is used at."""
-    from torch import nn
-
     from saevit.checkpoint import About
     from saevit.model.pyramid import SAEViT
 
-    in_chans = next(module.in_channels for module in network.modules() if isinstance(module, nn.Conv2d))
+    in_chans = find_channels(network)
     mean: tuple[float, ...]
     std: tuple[float, ...]
     if isinstance(network, SAEViT):

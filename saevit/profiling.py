@@ -13,7 +13,8 @@ from saevit.errors import MemoryLimitError, OptionError, nearest
 from saevit.machine import check_fits, free_memory
 from saevit.measure.progress import NextStep, Tell
 from saevit.measure.timing import TimingOptions, builder_of, list_conditions, time_models
-from saevit.models import count_model, is_baseline, resolve_model
+from saevit.models import count_model, is_network, resolve_model
+from saevit.notebook import NotebookResult
 from saevit.runs.record import BYTES, Conditions, Dtype, Record, utc_now
 from saevit.runs.run import Run
 from saevit.runs.statistics import median
@@ -21,6 +22,8 @@ from saevit.runs.store import Writer, keep
 from saevit.variant import VariantSpec
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from saevit.count.tracing import Count
     from saevit.measure.breakdown import ModuleTimes
 
@@ -59,7 +62,7 @@ class ProfileRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Profile:
+class Profile(NotebookResult):
     """Costs of one model for one image, and its speed. Units: numbers, MACs, elements, bytes, seconds."""
 
     model: str
@@ -122,7 +125,7 @@ class Profile:
 
 
 def profile(
-    model: str | VariantSpec,
+    model: "str | VariantSpec | nn.Module",
     *,
     img_size: tuple[int, int] = (224, 224),
     dtype: Dtype = "fp32",
@@ -135,7 +138,8 @@ def profile(
     """Count a model exactly and, with timing options, time it.
 
     Args:
-        model: a variant or its text, a name of timm (`timm:` is optional), or `birder:NAME`.
+        model: a variant or its text, a name of timm (`timm:` is optional), `birder:NAME`, `module:factory`,
+            or any network, of which a copy is counted and timed.
         img_size: (H, W) in pixels, 32 or more.
         dtype: precision of weights and activations; MACs do not depend on it.
         counters: of `receipt.COUNTERS`; None is all that apply.
@@ -147,10 +151,12 @@ def profile(
     Raises:
         SaevitError: a model that cannot be counted, built or timed, in one line.
     """
-    model = resolve_model(model)
-    names = _choose_counters(counters, receipt.TRACING if is_baseline(model) else receipt.COUNTERS)
-    on_progress(NextStep(text=f"building and counting {model}"))
-    counted, counts = count_model(model, img_size)
+    named = model if is_network(model) else resolve_model(model)
+    is_variant = isinstance(named, VariantSpec)
+    names = _choose_counters(counters, receipt.COUNTERS if is_variant else receipt.TRACING)
+    title = type(named).__name__ if is_network(named) else named
+    on_progress(NextStep(text=f"building and counting {title}"))
+    counted, counts = count_model(named, img_size)
     conditions = list_conditions(counted, img_size, dtype, timing) if timing else ()
     counts |= _trace(counted, img_size, [name for name in names if name not in counts], on_progress)
     paths = group_modules(counted.paths, by)

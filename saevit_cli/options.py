@@ -274,4 +274,12 @@ Store = Annotated[
         help="Folder of stored runs, which `saevit results` reads; the default is in the user's data folder.",
     ),
 ]
+Report = Annotated[
+    Path | None,
+    of_output(
+        "--report",
+        metavar="FILE.html",
+        help="Write an HTML page with the result, pictures, sortable tables and data; it needs no network.",
+    ),
+]
 Overwrite = Annotated[bool, of_output("--overwrite", metavar="", help="Replace output files that exist.")]

@@ -9,17 +9,20 @@ should not be written; at the end it shows the view and writes the files.
     outputs.show(view_profile(found))
     is_written = outputs.write({
         "--json": lambda: write_profile_json(found),
-        "--plot": lambda: partial(save, breakdown_figure(found)),
-    })
+        "--plot": lambda: breakdown_figure(found),
+    }, found.run)
     return exit_code(failed=not is_written, interrupted=...)
 
-A command returns its exit code.
+The page of --report is made of the view, the data and the figure. A command returns its exit code.
 """
 
 import os
+import shlex
 import sys
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -29,6 +32,8 @@ from saevit.files import file_type, replace_file
 from saevit_cli import display
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from saevit.measure.progress import NextStep
     from saevit.report.columns import View
     from saevit.runs.run import Run
@@ -36,9 +41,10 @@ if TYPE_CHECKING:
 
 Target = str | Path
 Named = tuple[str, Target | None]  # an option and its file
-Content = Callable[[], str | Callable[[Path], object]]  # makes a text, or a function that fills a file
+Content = Callable[[], "str | Figure | Callable[[Path], object]"]  # makes a text, a figure, or a file
 
 STDOUT = "-"
+DATA, PICTURES = ("--json", "--csv"), ("--plot", "--output")  # options whose contents the page includes
 FAILED = 1
 INTERRUPTED = 130
 
@@ -69,6 +75,8 @@ class Outputs:
         """
         targets = choose_stdout(targets)
         self.targets = {option: target for option, target in targets.items() if target is not None}
+        endings = {"--report": (".html",), **endings}
+        self._view: View | None = None
         self._later: list[str] = []  # lines that follow the tables
         for option, target in self.targets.items():
             if str(target) != STDOUT or option in endings:
@@ -84,6 +92,7 @@ class Outputs:
 
     def show(self, view: "View") -> None:
         """Print a view, or only its warnings if data go to stdout, then the path of the stored run."""
+        self._view = view
         if not self.use_stdout:
             display.show(view)
         else:
@@ -130,22 +139,30 @@ class Outputs:
         with self.kept(store, wanted=wanted) as writer, display.show_progress() as tell:
             yield writer, lambda step: tell(step.text, step.done, step.eta)
 
-    def write(self, contents: Mapping[str, Content]) -> bool:
+    def write(
+        self,
+        contents: Mapping[str, Content],
+        run: "Run | None" = None,
+        pictures: "Callable[[], Sequence[Figure]] | None" = None,
+    ) -> bool:
         """Write every file that was asked for, and return whether all of them were written.
 
         A file that fails is named on stderr and the others are still written. An unexpected error is raised
         when all others are written.
 
         Args:
-            contents: option to what makes its content; data before pictures.
+            contents: option to what makes its content; pictures are written last.
+            run: the timing that the page of --report shows.
+            pictures: makes the pictures of the page; by default they are the figures of the contents.
         """
+        contents = {**contents, "--report": lambda: self.make_page(contents, run, pictures)}
         sys.stdout.flush()  # tables are not lost if writing ends the process
         is_complete, unexpected = True, []
-        for option, make in contents.items():
+        for option in sorted(contents, key=PICTURES.__contains__):
             if option not in self.targets:
                 continue
             try:
-                write_content(self.targets[option], make())
+                write_content(self.targets[option], contents[option]())
             except SaevitError as error:
                 display.complain(f"{option}: {error}")
                 is_complete = False
@@ -154,6 +171,31 @@ class Outputs:
         if unexpected:
             raise unexpected[0]
         return is_complete
+
+    def make_page(
+        self,
+        contents: Mapping[str, Content],
+        run: "Run | None",
+        pictures: "Callable[[], Sequence[Figure]] | None",
+    ) -> str:
+        """Return the page of the view that was shown, with the data and pictures of other options."""
+        from saevit.measure.environment import environment
+        from saevit.report.html.page import report_html
+
+        assert self._view is not None
+        view = self._view
+        drawn: list[Figure] = []
+        try:
+            made = pictures() if pictures else [contents[name]() for name in PICTURES if name in contents]
+            drawn = [figure for figure in made if not (isinstance(figure, str) or callable(figure))]
+        except OptionError as error:
+            view = replace(view, warnings=(*view.warnings, f"There is no picture: {error}"))
+        stem = Path(self.targets["--report"]).stem
+        texts = {f"{stem}.{name[2:]}": contents[name]() for name in DATA if name in contents}
+        data = {name: text for name, text in texts.items() if isinstance(text, str)}
+        words = shlex.join(["saevit", *sys.argv[1:]])
+        machine = run.environment if run else environment()
+        return report_html(view, words, machine, run=run, pictures=drawn, data=data)
 
 
 def choose_stdout(targets: Mapping[str, Target | None]) -> Mapping[str, Target | None]:
@@ -173,7 +215,7 @@ def choose_stdout(targets: Mapping[str, Target | None]) -> Mapping[str, Target |
     return {**targets, option: STDOUT}
 
 
-def write_content(target: Target, content: str | Callable[[Path], object]) -> None:
+def write_content(target: Target, content: "str | Figure | Callable[[Path], object]") -> None:
     """Write to stdout, or to a file that appears only when it is complete.
 
     Raises:
@@ -184,9 +226,13 @@ def write_content(target: Target, content: str | Callable[[Path], object]) -> No
     elif isinstance(content, str):
         data = content.encode("utf-8", "backslashreplace")  # file names may not be valid Unicode
         write_content(target, lambda path: path.write_bytes(data))
-    else:
+    elif callable(content):
         replace_file(Path(target), content)
         display.say(f"wrote {target}")
+    else:
+        from saevit.report.figure import save_figure
+
+        write_content(target, partial(save_figure, content))
 
 
 def check_roles(outputs: Iterable[tuple[str, Target]], inputs: Iterable[Named]) -> None:

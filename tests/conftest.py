@@ -55,12 +55,12 @@ def no_process_left() -> Iterator[None]:
 
 
 def is_shared(process: psutil.Process) -> bool:
-    """Tell whether a child serves the whole test run: a helper of multiprocessing or torch's compile pool."""
+    """Tell whether a child serves more tests: helpers of multiprocessing and torch, a browser."""
     try:
         command = " ".join(process.cmdline())
     except psutil.Error:  # it ended
         return True
-    return any(name in command for name in ("resource_tracker", "forkserver", "compile_worker"))
+    return any(name in command for name in ("resource_tracker", "forkserver", "compile_worker", "chrom"))
 
 
 @pytest.fixture

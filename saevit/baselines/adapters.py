@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from saevit.baselines import birder_models, timm_models
+from saevit.baselines import birder_models, factories, timm_models
 from saevit.errors import OptionError
-from saevit.variant import KEYS, read_pairs
+from saevit.variant import KEYS, PRESETS, read_pairs
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,7 +40,10 @@ ADAPTERS: dict[str, Adapter] = {module.PREFIX: module for module in (timm_models
 
 
 class LibraryModel(NamedTuple):
-    """A model of another library; as text `PREFIX` and its name, and `:classes=N` if these are not 1000."""
+    """A model of another library; as text `PREFIX` and its name, and `:classes=N` if these are not 1000.
+
+    The adapter of `module:factory` has no prefix.
+    """
 
     adapter: Adapter
     name: str
@@ -52,7 +55,7 @@ class LibraryModel(NamedTuple):
 
 
 def read_library_model(text: str) -> LibraryModel | None:
-    """Read a text such as `timm:resnet18` or `timm:resnet18:classes=10`; None: it has no library's prefix.
+    """Read a text such as `timm:resnet18:classes=10` or `module:factory`; None: it is of no library.
 
     Raises:
         SaevitError: keys behind the name other than `classes`, or a number of classes that cannot be.
@@ -60,7 +63,12 @@ def read_library_model(text: str) -> LibraryModel | None:
     library, colon, rest = text.strip().partition(":")
     adapter = ADAPTERS.get(library + colon)
     if adapter is None:
-        return None
+        is_ours = library in PRESETS  # a key without its value
+        return (
+            LibraryModel(factories, text.strip())
+            if factories.is_factory(text.strip()) and not is_ours
+            else None
+        )
     name, colon, keys = rest.partition(":")
     values = read_pairs(keys.split(",")) if colon else {}
     if others := values.keys() - {"classes"}:

@@ -9,6 +9,7 @@ import saevit
 from saevit.baselines.adapters import read_library_model
 from saevit.errors import OptionError, SaevitError, nearest
 from saevit.files import expand, file_type
+from saevit.notebook import NotebookResult
 from saevit.runs.evaluation import SPLITS
 from saevit.runs.record import Dtype, Record
 from saevit.runs.run import MeasuredTop1, Run, Subject
@@ -88,7 +89,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class Comparison(NotebookResult):
     """Several models with their costs, accuracies and the times of one run."""
 
     candidates: tuple[Candidate, ...]

@@ -102,13 +102,12 @@ def build_skeleton(spec: VariantSpec) -> "nn.Module":
 
 
 def count_traced(
-    name: str, statement: str, model: "nn.Module", img_size: tuple[int, int], count: "Count"
+    name: str, statement: str, model: "nn.Module", input_shape: tuple[int, int, int, int], count: "Count"
 ) -> ModelCosts:
-    """Take the costs of any network from the torch counter's `count` of it."""
+    """Take the costs of any network from the torch counter's `count` of it for a (1, C, H, W) input."""
     from saevit.count.peak import trace_peak
     from saevit.count.tracing import trace_shapes
 
-    input_shape = (1, 3, *img_size)
     params: Counter[str] = Counter()
     for path, parameter in model.named_parameters():
         params[path.rpartition(".")[0]] += parameter.numel()
@@ -116,7 +115,7 @@ def count_traced(
         name=name,
         statement=statement,
         counted_by="torch",
-        in_chans=3,
+        in_chans=input_shape[1],
         paths=tuple(path for path, _ in model.named_modules() if path),
         params=params,
         macs=count.macs,

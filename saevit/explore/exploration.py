@@ -8,6 +8,7 @@ from saevit.explore import capacity
 from saevit.explore.collector import LARGEST
 from saevit.explore.question import FLOAT_BYTES, QUANTITIES, Limit, Question, Search
 from saevit.explore.search import Answer, answer
+from saevit.notebook import NotebookResult
 from saevit.variant import VariantSpec
 
 SAMPLED = 2**18  # variants of a sample that explains an empty front
@@ -61,7 +62,7 @@ def count_variant(spec: VariantSpec, img_size: tuple[int, int]) -> CountedVarian
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exploration:
+class Exploration(NotebookResult):
     """An answer in rows."""
 
     answer: Answer

@@ -100,6 +100,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
     total: bool = False  # the last row is the sum of the others
+    values: tuple[tuple[Any, ...], ...] = ()  # of the cells, unrounded; empty if they are text only
 
     def without_empty_columns(self) -> "Table":
         """Return the table without the columns in which no row has a value."""
@@ -116,6 +117,7 @@ class Table:
             self,
             columns=tuple(self.columns[i] for i in places),
             rows=tuple(tuple(row[i] for i in places) for row in self.rows),
+            values=tuple(tuple(row[i] for i in places) for row in self.values),
         )
 
 
@@ -157,13 +159,14 @@ def make_table(
     total: bool = False,
 ) -> Table:
     """Return the table of some rows; `total` says that the last one is the sum of the others."""
-    shown = tuple(column for column in columns if column.text)
+    shown, rows = tuple(column for column in columns if column.text), tuple(rows)
     return Table(
         title=title,
         columns=shown,
         rows=tuple(tuple(column.cell(row) for column in shown) for row in rows),
         notes=tuple(notes),
         total=total,
+        values=tuple(tuple(column.value(row) for column in shown) for row in rows),
     )
 
 

@@ -90,18 +90,23 @@ def new_figure(width: float, height: float, layout: Literal["constrained"] | Non
 @own_settings()
 def save_figure(figure: "Figure", path: Path) -> None:
     """Write a figure in the format of the file's name (see FORMATS); refuse one with too many pixels."""
-    from matplotlib.text import Text
-
     width, height = (round(side * DPI) for side in figure.get_size_inches())
     if width * height > MOST_PIXELS:
         raise OptionError(f"a figure of {width:,} x {height:,} pixels is too large: show less in it")
-    for artist in figure.findobj():  # characters that the format cannot hold would be an error
+    clean_texts(figure)
+    dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    figure.savefig(path, backend=BACKENDS[path.suffix], dpi=DPI, metadata=dates.get(path.suffix))
+
+
+def clean_texts(figure: "Figure") -> None:
+    """Escape characters that a file's format cannot hold, which would be an error."""
+    from matplotlib.text import Text
+
+    for artist in figure.findobj():
         if gid := artist.get_gid():
             artist.set_gid(printable(gid))
         if isinstance(artist, Text):
             artist.set_text("\n".join(map(printable, artist.get_text().split("\n"))))
-    dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-    figure.savefig(path, backend=BACKENDS[path.suffix], dpi=DPI, metadata=dates.get(path.suffix))
 
 
 def is_wide(values: Sequence[float]) -> bool:

@@ -8,13 +8,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean, median
+from typing import TYPE_CHECKING
 
 from saevit.attention.findings import Attention, effective_share
 from saevit.comparing.comparison import Candidate, Comparison
 from saevit.count.breakdown_lines import name_line
-from saevit.explore.exploration import CountedVariant, Exploration
-from saevit.explore.question import QUANTITIES, Limit
-from saevit.explore.solve import MULTIPLIERS, KeyStep, Sensitivity, Solution
 from saevit.profiling import Profile, ProfileRow
 from saevit.report.metrics import is_comparable, is_resolved
 from saevit.report.units import (
@@ -28,6 +26,11 @@ from saevit.report.units import (
 )
 from saevit.runs.statistics import Ratio, ratio
 from saevit.text import plural
+
+if TYPE_CHECKING:  # profile needs no numpy
+    from saevit.explore.exploration import CountedVariant, Exploration
+    from saevit.explore.question import Limit
+    from saevit.explore.solve import KeyStep, Sensitivity, Solution
 
 NEAR = 0.005  # a ratio of counts this near to 1 is called the same
 NEARLY_UNIFORM = 0.95  # share of the map
@@ -192,7 +195,7 @@ def describe_row(profile: Profile, row: ProfileRow) -> str:
     return name if name == row.path else name.capitalize()
 
 
-def summarize_exploration(found: Exploration) -> str:
+def summarize_exploration(found: "Exploration") -> str:
     """Return the size of the front, and the best variant within the limits relative to the base variant."""
     count = len(found.front)
     names = [name_quantity(name) for name in found.question.objectives]
@@ -201,8 +204,10 @@ def summarize_exploration(found: Exploration) -> str:
     return f"{head} {describe_best(found)}" if found.top else head
 
 
-def describe_best(found: Exploration) -> str:
+def describe_best(found: "Exploration") -> str:
     """Return what the answer is (see `choose_answer`), relative to the base variant."""
+    from saevit.explore.question import QUANTITIES
+
     base, rank, best = found.base, found.question.rank, found.top[0]
     answer = choose_answer(found)
     if answer is not None and answer != best:
@@ -216,7 +221,7 @@ def describe_best(found: Exploration) -> str:
     return f"{text[0].upper()}{text[1:]}"
 
 
-def choose_answer(found: Exploration) -> CountedVariant | None:
+def choose_answer(found: "Exploration") -> "CountedVariant | None":
     """Return the best variant within the limits, or the cheapest one with the capacity of the base variant.
 
     The latter is the answer on a front of MACs and capacity without limits, if it has fewer MACs.
@@ -235,7 +240,7 @@ def name_quantity(name: str) -> str:
     return QUANTITY_WORDS[name].removeprefix("M ").removeprefix("MB of ")
 
 
-def compare_with_base(found: Exploration, best: CountedVariant) -> str:
+def compare_with_base(found: "Exploration", best: "CountedVariant") -> str:
     """Return how a variant compares with the base variant in the ranking and in one other quantity."""
     base, rank = found.base, found.question.rank
     name = name_base(base)
@@ -251,7 +256,7 @@ def compare_with_base(found: Exploration, best: CountedVariant) -> str:
     return f", {words} {name} at {write_share(best.value(other) / base.value(other), f'its {noun}')}"
 
 
-def write_quantity(row: CountedVariant, name: str) -> str:
+def write_quantity(row: "CountedVariant", name: str) -> str:
     """Write the value of a quantity in the unit of its label."""
     value = row.value(name)
     if name == "gmacs":
@@ -259,14 +264,16 @@ def write_quantity(row: CountedVariant, name: str) -> str:
     return f"{value:.1f}" if name == "capacity" else digits(value)
 
 
-def write_amount(row: CountedVariant, name: str) -> str:
+def write_amount(row: "CountedVariant", name: str) -> str:
     """Write a quantity with its noun: `0.519 GMACs`, `capacity 1829.8`."""
     words = QUANTITY_WORDS[name], write_quantity(row, name)
     return " ".join(words if name in ("capacity", "effectiveness") else reversed(words))
 
 
-def write_limit(limit: Limit) -> str:
+def write_limit(limit: "Limit") -> str:
     """Write a limit in words: `0.8 GMACs`, `0.79 to 0.81 GMACs`."""
+    from saevit.explore.question import QUANTITIES
+
     unit, noun = QUANTITIES[limit.quantity].unit, QUANTITY_WORDS[limit.quantity]
     high = f"{limit.high / unit:.4g}"
     if limit.quantity == "effectiveness":
@@ -274,7 +281,7 @@ def write_limit(limit: Limit) -> str:
     return f"{high} {noun}" if limit.low == -math.inf else f"{limit.low / unit:.4g} to {high} {noun}"
 
 
-def summarize_solution(found: Solution) -> str:
+def summarize_solution(found: "Solution") -> str:
     """Return the largest value of the key that fits, and what the next value costs."""
     head = f"The largest {found.key} within {found.target / 1e9:g} GMACs is {found.value}"
     text = f"{head} ({giga(found.row.macs)} GMACs)"
@@ -283,11 +290,13 @@ def summarize_solution(found: Solution) -> str:
     return f"{text}; {found.next_value} needs {giga(found.next_row.macs)} GMACs."
 
 
-def summarize_sensitivity(found: Sensitivity) -> str:
+def summarize_sensitivity(found: "Sensitivity") -> str:
     """Return which step changes MACs most, and which one changes parameters most.
 
     Steps of width and depth change all stages at once, so other keys come first if there are any.
     """
+    from saevit.explore.solve import MULTIPLIERS
+
     steps = [step for step in found.steps if step.key not in MULTIPLIERS] or found.steps
     if not steps:
         return f"No single step of a key of {name_base(found.base)} gives a valid variant with other costs."
@@ -295,14 +304,14 @@ def summarize_sensitivity(found: Sensitivity) -> str:
     return f"The step with the largest effect on MACs is {macs}, on parameters {params}."
 
 
-def write_largest_step(found: Sensitivity, steps: Sequence[KeyStep], field: str) -> str:
+def write_largest_step(found: "Sensitivity", steps: "Sequence[KeyStep]", field: str) -> str:
     """Write the step that changes a cost most, with the change: `rates1 8 to 4 (+3.1 %)`."""
     step = max(steps, key=lambda step: abs(step.change(found.base, field)))
     change = 100 * step.change(found.base, field) / max(1, getattr(found.base, field))
     return f"{step.key} {step.old} to {step.new} ({change:+.1f} %)"
 
 
-def name_base(base: CountedVariant) -> str:
+def name_base(base: "CountedVariant") -> str:
     """Return the name of a base variant, or `the base variant` in place of a long text."""
     return base.model if len(base.model) <= LONGEST else "the base variant"
 

@@ -1,19 +1,21 @@
 """The quantities by which models are compared, and how far the orders by two of them agree."""
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import permutations
-
-import numpy as np
-from numpy.typing import NDArray
+from statistics import correlation
+from typing import TYPE_CHECKING
 
 from saevit.comparing.comparison import Candidate, Comparison
 from saevit.errors import OptionError, nearest
-from saevit.explore.pareto import Direction, pareto_front
 from saevit.report.units import cut
 from saevit.runs.statistics import ratio
 from saevit.text import printable
+
+if TYPE_CHECKING:
+    from saevit.explore.pareto import Direction
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Metric:
     """A quantity of a model, with words for sentences about costs."""
 
     label: str
-    better: Direction
+    better: "Direction"
     read: Callable[[Candidate], float | None]  # None: not known
     unit: float = 1.0  # of the label, relative to that of `read`
     noun: str = ""
@@ -123,6 +125,8 @@ def find_front(candidates: Iterable[Candidate], x: str, y: str) -> dict[str, boo
 
     On a front of accuracies, models that are not comparable are left out (see `is_comparable`).
     """
+    from saevit.explore.pareto import pareto_front  # needs numpy, which most commands do not load
+
     axes = {name: find_metric(name) for name in (x, y)}
     has_accuracy = "top1" in axes
     rows = {
@@ -157,14 +161,13 @@ def rank_correlation(xs: Sequence[float], ys: Sequence[float]) -> float | None:
         raise ValueError(f"{len(xs)} and {len(ys)} values: a rank correlation needs pairs")
     if len(set(xs)) < 2 or len(set(ys)) < 2:
         return None
-    return float(np.corrcoef(average_ranks(xs), average_ranks(ys))[0, 1])
+    return correlation(average_ranks(xs), average_ranks(ys))
 
 
-def average_ranks(values: Sequence[float]) -> NDArray[np.float64]:
+def average_ranks(values: Sequence[float]) -> list[float]:
     """Return each value's rank, from 1; equal values share the mean of their ranks."""
-    _, places, counts = np.unique(np.asarray(values), return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return (last - (counts - 1) / 2)[places.reshape(-1)]
+    ordered = sorted(values)
+    return [(bisect_left(ordered, value) + bisect_right(ordered, value) + 1) / 2 for value in values]
 
 
 def describe_agreement(candidates: Sequence[Candidate], x: str, y: str) -> str:

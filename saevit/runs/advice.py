@@ -1,7 +1,7 @@
 """Advice on how reliable a run is, and what to do about it. Never an exception."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from saevit.runs.run import Run, Subject
@@ -21,7 +21,7 @@ class Advice:
     """A finding that limits what a run shows, and what to do about it."""
 
     level: Level
-    subject: str | None  # label; None: the whole run
+    subject: str | None  # a short label; None: the whole run
     finding: str
     way_out: str
     severity: float = 0.0  # orders findings that have the same way out
@@ -34,10 +34,22 @@ def advise(run: Run) -> tuple[Advice, ...]:
         return ()
     each = [
         advice
-        for subject in working
+        for subject in (replace(one, label=_shorten_label(one, working)) for one in working)
         for advice in (*_check_threads(run, subject), *_check_spread(subject), *_check_drift(subject))
     ]
     return (*_check_run(run, working), *each)
+
+
+def _shorten_label(subject: Subject, others: Sequence[Subject]) -> str:
+    """Return the name of a subject with the conditions in which subjects of this name differ."""
+    same = [asdict(one.conditions) for one in others if one.name == subject.name]
+    differing = [name for name in same[0] if any(one[name] != same[0][name] for one in same)]
+    texts = [
+        f"batch {value}" if name == "batch_size" else str(value)
+        for name, value in asdict(subject.conditions).items()
+        if name in differing
+    ]
+    return f"{subject.name} ({', '.join(texts)})" if texts else subject.name
 
 
 def advice(run: Run, level: Level | None = None) -> tuple[str, ...]:
@@ -80,7 +92,7 @@ def _check_run(run: Run, working: Sequence[Subject]) -> Iterator[Advice]:
     floor = run.noise_floor
     if floor and floor.verdict != "not resolved":
         by = 100 * abs(floor.median - 1)
-        finding = f"two timings of {working[0].label} in the same rounds differ by {by:.3g} %"
+        finding = f"two timings of {working[0].name} in the same rounds differ by {by:.3g} %"
         yield Advice("warning", None, finding, "differences of this size are noise; use more --rounds")
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from saevit.notebook import NotebookResult
 from saevit.runs.record import LONGEST, Conditions, Environment, Record, check_label, check_time
 from saevit.runs.statistics import Ratio, Share, ratio
 from saevit.text import abbreviated, read_whole
@@ -111,7 +112,7 @@ class Subject:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class Run(NotebookResult):
     """Several subjects timed in the same rounds, or one evaluation.
 
     Raises:

@@ -1,8 +1,6 @@
 """`saevit compare`."""
 
-import shlex
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +12,8 @@ from saevit.errors import OptionError
 from saevit_cli import display, options, output, readers
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from saevit.comparing.comparison import Comparison, MeasuredOn
 
 PUBLISHED = "published"
@@ -90,13 +90,6 @@ Top1 = Annotated[
     ),
 ]
 Plot = Annotated[Path | None, options.plot_option("the models")]
-Report = Annotated[
-    Path | None,
-    options.of_output(
-        metavar="FILE.html",
-        help="Write an HTML page with a sortable table, plots and raw samples, which needs no network.",
-    ),
-]
 
 
 def compare(
@@ -124,7 +117,7 @@ def compare(
     y: AxisY = None,
     top1: Top1 = None,
     plot: Plot = None,
-    report: Report = None,
+    report: options.Report = None,
     json: options.Json = None,
     csv: options.Csv = None,
     store: options.Store = None,
@@ -135,7 +128,6 @@ def compare(
     from saevit.comparing.compare import compare as compare_models
     from saevit.measure.timing import TimingOptions
     from saevit.report.figure import FORMATS
-    from saevit.report.html.page import report_html
     from saevit.report.metrics import check_axes, sort_candidates
     from saevit.report.scatter.points import choose_axes
     from saevit.report.views.compare import view_comparison, write_comparison_csv, write_comparison_json
@@ -152,7 +144,7 @@ def compare(
         {"--json": json, "--csv": csv, "--report": report, "--plot": plot},
         overwrite=overwrite,
         inputs=[("--from-store", source)],
-        endings={"--plot": FORMATS, "--report": (".html",)},
+        endings={"--plot": FORMATS},
     )
     axes = x or (AXES if measure else AXES[:1])
     plot_axes = partial(choose_axes, xs=axes, y=y, is_asked=x is not None)
@@ -195,9 +187,10 @@ def compare(
         {
             "--json": lambda: write_comparison_json(result),
             "--csv": lambda: write_comparison_csv(result),
-            "--report": lambda: report_html(result, command="saevit " + shlex.join(sys.argv[1:])),
             "--plot": lambda: draw_plot(result, *plot_axes(result)),
-        }
+        },
+        result.run,
+        lambda: draw_panels(result, *plot_axes(result)),
     )
     return output.exit_code(None if source else result.run, failed=result.failed or not is_written)
 
@@ -266,11 +259,17 @@ def hint_evaluations(result: "Comparison", store: Path | None) -> "Comparison":
         return result
 
 
-def draw_plot(result: "Comparison", xs: Sequence[str], y: str, why: str | None) -> Callable[[Path], None]:
+def draw_plot(result: "Comparison", xs: Sequence[str], y: str, why: str | None) -> "Figure":
     """Draw the plot, and say why its axes are not the default ones."""
-    from saevit.report.figure import save_figure
     from saevit.report.scatter.scatter_plot import scatter_figure
 
     if why:
         display.say(f"{why}; --plot shows {y} against {' and '.join(xs)} instead")
-    return partial(save_figure, scatter_figure(result, xs, y))
+    return scatter_figure(result, xs, y)
+
+
+def draw_panels(result: "Comparison", xs: Sequence[str], y: str, why: str | None) -> "list[Figure]":
+    """Draw each panel as a picture of its own, so that a phone shows one below the other."""
+    from saevit.report.scatter.scatter_plot import scatter_figure
+
+    return [scatter_figure(result, [x], y) for x in xs]

@@ -58,6 +58,7 @@ def evaluate(
     batch_size: options.BatchSize = 64,
     device: options.Device = "auto",
     threads: options.Threads = None,
+    report: options.Report = None,
     json: options.Json = None,
     csv: Csv = None,
     store: options.Store = None,
@@ -71,7 +72,7 @@ def evaluate(
     if checkpoint is None:
         raise OptionError("eval needs trained weights: pass --checkpoint FILE")
     outputs = output.Outputs(
-        {"--json": json, "--csv": csv},
+        {"--json": json, "--csv": csv, "--report": report},
         overwrite=overwrite,
         inputs=[("--checkpoint", checkpoint), ("--data", data if Path(data or "").is_dir() else None)],
     )

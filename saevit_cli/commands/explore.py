@@ -58,6 +58,7 @@ def explore(
     min_time: options.MinTime = 0.1,
     store: options.Store = None,
     plot: own.Plot = None,
+    report: options.Report = None,
     csv: own.Csv = None,
     json: own.Json = None,
     parquet: own.Parquet = None,
@@ -69,7 +70,7 @@ def explore(
     from saevit.variant import parse
 
     outputs = output.Outputs(
-        {"--csv": csv, "--json": json, "--parquet": parquet, "--plot": plot},
+        {"--csv": csv, "--json": json, "--parquet": parquet, "--plot": plot, "--report": report},
         overwrite=overwrite,
         inputs=(("--space", space), ("--resume", resume)),
         endings={"--plot": FORMATS, "--parquet": (".parquet",)},
@@ -207,19 +208,16 @@ def describe_speed(found: "Answer", seconds: float) -> str:
 def write_exploration(found: "Exploration", outputs: output.Outputs) -> bool:
     """Show and write the front and the best variants, and return whether all files were written."""
     from saevit.report.explore_figures import front_figure
-    from saevit.report.figure import save_figure
     from saevit.report.views import explore as views
 
     view = views.view_exploration(found)
-    for text in view.warnings if outputs.use_stdout else ():
-        display.warn(text)
     outputs.show(view)
     return outputs.write(
         {
             "--csv": lambda: views.explore_csv(found),
             "--json": lambda: views.explore_json(found),
             "--parquet": lambda: partial(views.write_parquet, found),
-            "--plot": lambda: partial(save_figure, front_figure(found)),
+            "--plot": lambda: front_figure(found),
         }
     )
 
@@ -255,13 +253,10 @@ def show_sensitivity(base: "VariantSpec", img_size: tuple[int, int], outputs: ou
     """Show the cost of a step of each key."""
     from saevit.explore.solve import find_sensitivity
     from saevit.report.explore_figures import tornado_figure
-    from saevit.report.figure import save_figure
     from saevit.report.views.explore import view_sensitivity
 
     found = find_sensitivity(base, img_size)
-    return write_view(
-        view_sensitivity(found), outputs, {"--plot": lambda: partial(save_figure, tornado_figure(found))}
-    )
+    return write_view(view_sensitivity(found), outputs, {"--plot": lambda: tornado_figure(found)})
 
 
 def write_view(

@@ -1,6 +1,5 @@
 """`saevit profile`."""
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,6 +42,7 @@ def profile(
     counters: Counters = None,
     by: options.By = "stage",
     plot: Plot = None,
+    report: options.Report = None,
     json: options.Json = None,
     csv: options.Csv = None,
     store: options.Store = None,
@@ -52,14 +52,16 @@ def profile(
     from saevit.measure.timing import TimingOptions
     from saevit.profiling import profile
     from saevit.report.breakdown_plot import breakdown_figure
-    from saevit.report.figure import FORMATS, save_figure
+    from saevit.report.figure import FORMATS
     from saevit.report.views.profile import view_profile, write_profile_csv, write_profile_json
 
     if not measure:
         options.check_unmeasured(context)
     subject = readers.read_model(model, width, depth, rates, settings, classes)
     outputs = output.Outputs(
-        {"--json": json, "--csv": csv, "--plot": plot}, overwrite=overwrite, endings={"--plot": FORMATS}
+        {"--json": json, "--csv": csv, "--plot": plot, "--report": report},
+        overwrite=overwrite,
+        endings={"--plot": FORMATS},
     )
     plan = TimingOptions(
         batch_sizes=batch_size,
@@ -88,8 +90,9 @@ def profile(
         {
             "--json": lambda: write_profile_json(found),
             "--csv": lambda: write_profile_csv(found),
-            "--plot": lambda: partial(save_figure, breakdown_figure(found)),
-        }
+            "--plot": lambda: breakdown_figure(found),
+        },
+        found.run,
     )
     latencies = found.run.timed if found.run else ()
     failed = not is_written or any(latency.failure for latency in latencies)

@@ -143,6 +143,7 @@ def visualize_attention(
     similarity: Similarity = 0.9,
     by: Rows = "stage",
     target: Figure = None,
+    report: options.Report = None,
     json: Json = None,
     csv: Csv = None,
     npz: Npz = None,
@@ -167,12 +168,18 @@ def visualize_attention(
     from saevit.attention.look import Choice
     from saevit.attention.photo import list_images
     from saevit.report.attention_figure import attention_figure
-    from saevit.report.figure import FORMATS, save_figure
+    from saevit.report.figure import FORMATS
     from saevit.report.views.attention import attention_csv, attention_json, save_arrays, view_attention
 
     files = list_images(image or [])
     outputs = output.Outputs(
-        {"--output": figure_path(target, pairs, view), "--json": json, "--csv": csv, "--npz": npz},
+        {
+            "--output": figure_path(target, pairs, view),
+            "--report": report,
+            "--json": json,
+            "--csv": csv,
+            "--npz": npz,
+        },
         overwrite=overwrite,
         inputs=[*(("--checkpoint", path) for path in checkpoints), *(("--image", path) for path in files)],
         endings={"--output": FORMATS, "--npz": (".npz",)},
@@ -187,7 +194,7 @@ def visualize_attention(
             "--json": lambda: attention_json(networks),
             "--csv": lambda: attention_csv(networks),
             "--npz": lambda: partial(save_arrays, networks),
-            "--output": lambda: partial(save_figure, attention_figure(view, networks)),
+            "--output": lambda: attention_figure(view, networks),
         }
     )
     return output.exit_code(failed=not is_written or any(attention.failures for attention in networks))

@@ -86,7 +86,8 @@ def test_every_output(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "9.jpg is not a PNG" in data["unreadable"][0]
     assert run_command(arguments) == 2
     assert "exists: choose another name, or add --overwrite" in capsys.readouterr().err
-    assert run_command([*arguments, "--overwrite", "--no-store"]) == 0
+    assert run_command([*arguments, "--overwrite", "--no-store", "--report", "a.html"]) == 0
+    assert 'download="a.json"' in (here / "a.html").read_text(encoding="utf-8")
     assert len(list((here / "store").iterdir())) == 1
 
 

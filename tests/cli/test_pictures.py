@@ -45,3 +45,15 @@ def test_a_picture_that_fails_costs_a_line_and_no_data(command: str, saevit: Run
     assert done.stderr.splitlines()[-1] == line
     wanted = [tmp_path / name for name in arguments if name.startswith("a.")]
     assert all(path.stat().st_size for path in wanted)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_with_a_picture_writes_a_page_of_it(command: str, saevit: Run, tmp_path: Path) -> None:
+    arguments, word = COMMANDS[command]
+    saevit(*arguments, "a.png", "--report", "page.html", "--overwrite", check=True)
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert page.count('class="figure"') >= 1
+    assert word in page
+    assert "<span>--report</span> <span>page.html</span>" in page
+    assert 'download="page.json"' in page
+    assert 'download="page.csv"' in page

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from saevit.comparing.comparison import Accuracy, Candidate, Comparison
 from saevit.errors import OptionError
+from saevit.report.columns import View
 from saevit.report.figure import save_figure, scale_axis
 from saevit.report.html.page import report_html
 from saevit.report.metrics import COSTS, METRICS
@@ -23,7 +24,7 @@ from saevit.report.views.compare import tabulate_comparison, write_comparison_cs
 from saevit.report.views.training import draw_learning_curve
 from saevit.runs.run import Subject
 from saevit.train.state import Epoch
-from tests.report.conftest import CONDITIONS
+from tests.report.conftest import CONDITIONS, ENVIRONMENT
 from tests.report.scatter.test_scatter_plot import compared
 
 SECONDS = (1e-12, 1e-9, 1e-3, 1.0, 1e3, 1e12)
@@ -71,7 +72,7 @@ def show_and_draw(chance: random.Random, target: Path) -> None:
     assert all(len(cell) < 60 for row in table.rows for cell in row)
     assert write_comparison_csv(found)
     assert "NaN" not in write_comparison_json(found)
-    assert report_html(found)
+    assert report_html(View(tables=(table,)), "saevit", ENVIRONMENT, run=found.run)
     xs = chance.sample(COSTS, chance.choice((1, 1, 2, 3)))
     with contextlib.suppress(OptionError):
         chosen, y, _ = choose_axes(found, xs, chance.choice(names), is_asked=chance.random() < 0.5)

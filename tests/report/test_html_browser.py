@@ -1,30 +1,25 @@
-"""The page in a browser: what its script draws, sorts, filters and hands over."""
+"""The page in a browser: what its script sorts, filters, hides and highlights, and what works without it."""
 
-import json
-import re
+import base64
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from itertools import permutations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from saevit.comparing.comparison import Candidate, Comparison
-from saevit.report.columns import NONE
+from saevit.report.columns import NONE, View, text_table
 from saevit.report.html.page import report_html
-from saevit.report.metrics import COSTS, METRICS, find_front
-from saevit.report.views.compare import tabulate_comparison, write_comparison_csv, write_comparison_json
-from saevit.runs.statistics import median
-from tests.report.test_html import CANDIDATES, COMPARISON, HOSTILE, published, timed
+from saevit.report.views.compare import tabulate_comparison
+from saevit.text import printable
+from tests.report.conftest import ENVIRONMENT
+from tests.report.test_html import COMPARISON, DATA, HOSTILE, PAGE, page_of_rows
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 from selenium.webdriver.chrome.service import Service  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
+from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 CHROMEDRIVER = shutil.which("chromedriver")  # named, so that selenium does not look for one on the network
@@ -44,21 +39,11 @@ FLAGS = (
     "--disable-dev-shm-usage",
     "--window-size=1280,1000",
 )
-COLUMNS: dict[str, Callable[[Candidate], float | None]] = {
-    "params": lambda c: c.params,
-    "GMACs": lambda c: c.macs,
-    "peak act.": lambda c: c.peak_bytes,
-    "ms/batch": lambda c: median(c.samples) if c.samples else None,
-    "images/s": lambda c: None if c.seconds is None else 1 / c.seconds,
-    "ratio to saevit_tiny": lambda c: seen.median if (seen := COMPARISON.ratio(c)) else None,
-    "top-1": lambda c: c.accuracy.top1 if c.accuracy else None,
-    "at px": lambda c: c.accuracy.img_size if c.accuracy else None,
-}
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """One browser, which keeps its console and what it asks the network for."""
+    """Return one browser, which keeps its console and the requests that it makes."""
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
@@ -72,23 +57,37 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture
-def show(browser: Any, tmp_path: Path) -> Iterator[Callable[[Comparison], Any]]:
-    """Return a function that opens a comparison's page; whatever the test does, the console stays clean."""
+def show(browser: Any, tmp_path: Path) -> Iterator[Callable[[str], Any]]:
+    """Return a function that opens a page; whatever the test does, the console stays clean."""
 
-    def opened(comparison: Comparison) -> Any:
+    def open_page(text: str) -> Any:
         path = tmp_path / "report.html"
-        path.write_text(report_html(comparison), encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
         browser.get(path.as_uri())
         return browser
 
     browser.get_log("browser")
-    yield opened
+    yield open_page
     assert browser.get_log("browser") == []
 
 
 @pytest.fixture
-def page(show: Callable[[Comparison], Any]) -> Any:
-    return show(COMPARISON)
+def page(show: Callable[[str], Any]) -> Any:
+    return show(PAGE)
+
+
+@pytest.fixture
+def narrow(show: Callable[[str], Any]) -> Iterator[Any]:
+    """Return the page in a window that is 390 px wide."""
+    browser = show("")
+    size = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    yield show(PAGE)
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+TABLE = tabulate_comparison(COMPARISON, None)
+HEADS = [column.heading for column in TABLE.columns]
 
 
 def one(page: Any, selector: str) -> Any:
@@ -101,359 +100,220 @@ def every(page: Any, selector: str) -> list[Any]:
 
 def order(page: Any) -> list[int]:
     """Places, in the comparison, of the rows that are visible."""
-    rows = every(page, "#models tbody tr")
-    return [int(row.get_attribute("data-index")) for row in rows if row.is_displayed()]
+    rows = [row for row in every(page, "tr[data-key]") if row.is_displayed()]
+    return [int(row.get_attribute("id").rpartition("-")[2]) for row in rows]
 
 
-def choose(page: Any, x: str, y: str, *, log: bool = False) -> None:
-    """Choose axes, x first."""
-    script = """
-        for (const [axis, metric] of [["x", arguments[0]], ["y", arguments[1]]]) {
-            document.getElementById(axis).value = metric;
-            document.getElementById(axis).dispatchEvent(new Event("change"));
-        }
-        for (const id of ["x-log", "y-log"]) {
-            const box = document.getElementById(id);
-            if (!box.disabled && box.checked !== arguments[2]) box.click();
-        }
-    """
-    page.execute_script(script, x, y, log)
+def mark(page: Any, name: str) -> Any:
+    """The first mark of a model."""
+    return next(m for m in every(page, "a.mark") if m.get_attribute("data-key") == name)
 
 
-def places(page: Any, selector: str = ".mark") -> dict[int, tuple[float, float]]:
-    """Where each model's mark stands, in pixels."""
-    script = "return [...arguments].map(m => [m.dataset.index, m.getAttribute('transform')])"
-    found = {}
-    for index, transform in page.execute_script(script, *every(page, f"#chart {selector}")):
-        x, y = map(float, re.findall(r"[-\d.e]+", transform.removeprefix("translate")))
-        found[int(index)] = (x, y)
-    return found
+def highlighted(page: Any, selector: str) -> set[str]:
+    return {node.get_attribute("data-key") for node in every(page, f"{selector}.on")}
 
 
-def mark(page: Any, model: str) -> Any:
-    """The mark of one of CANDIDATES."""
-    index = [c.model for c in CANDIDATES].index(model)
-    return one(page, f'#chart .mark[data-index="{index}"]')
+def point_at(page: Any, node: Any) -> None:
+    page.execute_script("arguments[0].scrollIntoView({block: 'center'})", node)
+    webdriver.ActionChains(page).move_to_element(node).perform()
 
 
-def point_at(page: Any, element: Any) -> None:
-    page.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
-    webdriver.ActionChains(page).move_to_element(element).perform()
+def show_columns(page: Any) -> None:
+    """Show all columns that were hidden."""
+    one(page, ".columns summary").click()
+    for box in every(page, ".columns input"):
+        if not box.is_selected():
+            box.click()
 
 
-def drawn(x: str, y: str) -> dict[int, tuple[float, float]]:
-    """Values of the models that have both."""
-    values = {i: (METRICS[x].of(c), METRICS[y].of(c)) for i, c in enumerate(CANDIDATES)}
-    return {i: (a, b) for i, (a, b) in values.items() if a is not None and b is not None}
+def press(page: Any, *keys: str) -> None:
+    webdriver.ActionChains(page).send_keys(*keys).perform()
 
 
-def test_it_opens_from_a_file_asks_the_network_for_nothing_and_shows_names_as_text(page: Any) -> None:
-    names = [button.get_property("textContent") for button in every(page, "#models tbody th button")]
-    assert names == [c.model for c in CANDIDATES]
-    assert not every(page, "b")
-    events = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
-    sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
-    asked = [request["request"]["url"] for request in sent if request["documentURL"] == page.current_url]
-    assert asked
-    assert {url.partition(":")[0] for url in asked} <= {"file", "data", "blob"}
+def test_the_page_asks_the_network_for_nothing(page: Any) -> None:
+    urls = [
+        entry["message"] for entry in page.get_log("performance") if "requestWillBeSent" in entry["message"]
+    ]
+    assert urls
+    assert not [url for url in urls if '"url":"http' in url]
 
 
-def test_no_other_script_can_run(page: Any) -> None:
-    page.execute_script(
+def test_a_script_from_elsewhere_does_not_run(browser: Any, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.write_text(PAGE, encoding="utf-8")
+    browser.get(path.as_uri())
+    browser.execute_script(
         "const script = document.createElement('script'); script.textContent = 'window.ran = true';"
         "document.body.append(script)"
     )
-    assert page.execute_script("return window.ran") is None
-    assert "Content Security Policy" in page.get_log("browser")[0]["message"]
+    assert browser.execute_script("return window.ran") is None
+    assert "Content Security Policy" in browser.get_log("browser")[0]["message"]
 
 
-def test_the_script_leaves_no_globals(show: Callable[[Comparison], Any], tmp_path: Path) -> None:
-    names = "return Object.getOwnPropertyNames(window)"
-    page = show(COMPARISON)
-    found = set(page.execute_script(names))
-    (tmp_path / "empty.html").write_text("<!doctype html><title>empty</title>", encoding="utf-8")
-    page.get((tmp_path / "empty.html").as_uri())
-    assert found <= set(page.execute_script(names))
+@pytest.mark.parametrize("place", range(len(HEADS)))
+def test_a_column_sorts_both_ways_with_unknown_values_last(page: Any, place: int) -> None:
+    texts = [row[place] for row in TABLE.rows]
+    values = [row[place] if isinstance(row[place], float | int) else None for row in TABLE.values]
+    keys: list[Any] = [text if value is None else value for text, value in zip(texts, values, strict=True)]
+    is_number = TABLE.columns[place].side == "right"
+    known = [i for i, text in enumerate(texts) if text != NONE and not (is_number and values[i] is None)]
+    unknown = [i for i in range(len(texts)) if i not in known]
+    show_columns(page)
+    for key, reverse in ((Keys.ENTER, False), (Keys.SPACE, True)):
+        every(page, "thead button")[place].send_keys(key)
+        assert order(page) == sorted(known, key=lambda i: keys[i], reverse=reverse) + unknown
+    states = [head.get_attribute("aria-sort") for head in every(page, "thead th")]
+    assert [state for state in states if state] == ["descending"]
 
 
-@pytest.mark.parametrize(
-    "column", [column.heading for column in tabulate_comparison(COMPARISON, None).columns]
-)
-@pytest.mark.parametrize("presses", [1, 2])
-def test_every_column_sorts_both_ways_with_unknown_values_last(page: Any, column: str, presses: int) -> None:
-    table = tabulate_comparison(COMPARISON, None)
-    texts = [row[[column.heading for column in table.columns].index(column)] for row in table.rows]
-    values: list[Any] = [None if text == NONE else text for text in texts]
-    if column in COLUMNS:
-        values = [COLUMNS[column](c) for c in CANDIDATES]
-    known = [i for i, value in enumerate(values) if value is not None]
-    unknown = [i for i, value in enumerate(values) if value is None]
-    (button,) = [b for b in every(page, "#models thead button") if b.text == column]
-    for _ in range(presses):
-        button.send_keys(Keys.ENTER if presses == 1 else Keys.SPACE)
-    assert order(page) == sorted(known, key=lambda i: values[i], reverse=presses == 2) + unknown
-    states = [head.get_attribute("aria-sort") for head in every(page, "#models thead th")]
-    assert [state for state in states if state] == [["ascending", "descending"][presses - 1]]
+def test_numbers_with_a_prefix_are_sorted_by_size(show: Callable[[str], Any]) -> None:
+    table = text_table(
+        "sizes", ["name", ">size"], [("a", "1.74 M"), ("b", "-"), ("c", "10.2 k"), ("d", "900")]
+    )
+    page = show(report_html(View(tables=(table,)), "saevit", ENVIRONMENT))
+    every(page, "thead button")[1].click()
+    assert order(page) == [3, 2, 0, 1]
 
 
-def test_a_click_on_a_head_sorts(page: Any) -> None:
-    one(page, "#models thead th:nth-child(3) button").click()
-    assert order(page)[0] == 1
+def test_the_filter_leaves_rows_with_all_words(show: Callable[[str], Any]) -> None:
+    names = [f"model {i}" for i in range(14)] + ["other"]
+    page = show(page_of_rows(names, "model 1", "other"))
+    one(page, "input[type=search]").send_keys("MODEL 1")
+    assert order(page) == [1, 10, 11, 12, 13]
+    assert "5 of 15 rows" in one(page, ".controls").text
+    faded = [node.get_attribute("data-key") for node in every(page, "a.filtered")]
+    assert faded == ["other"]
 
 
-def test_the_filter_leaves_names_with_all_words(page: Any) -> None:
-    box = one(page, "#filter")
-    box.send_keys("SAE _")
-    assert order(page) == [0, 1, 7]
-    assert one(page, "#filtered").text == "3 of 10 models"
-    faded = {int(m.get_attribute("data-index")) for m in every(page, "#chart .faded")}
-    assert faded == places(page).keys() - {0, 1, 7}
-    box.clear()
-    box.send_keys("</script>")
-    assert order(page) == [CANDIDATES.index(next(c for c in CANDIDATES if c.model == HOSTILE))]
-    box.clear()
-    box.send_keys(" ")
-    assert len(order(page)) == len(CANDIDATES)
+def test_columns_that_do_not_fit_are_hidden_and_can_be_shown(page: Any) -> None:
+    shown = [head for head in every(page, "thead th") if head.is_displayed()]
+    assert len(shown) < len(HEADS)
+    assert [head.text for head in shown] == HEADS[: len(shown)]
+    summary = one(page, ".columns summary")
+    assert summary.text == f"Columns: {len(HEADS) - len(shown)} of {len(HEADS)} hidden"
+    summary.click()
+    (box,) = [label for label in every(page, ".columns label") if label.text.strip() == HEADS[-1]]
+    box.click()
+    assert every(page, "thead th")[-1].is_displayed()
 
 
-@pytest.mark.parametrize(("x", "y"), [("latency", "top1"), ("throughput", "gmacs"), ("top1", "params")])
-@pytest.mark.parametrize("log", [False, True])
-def test_points_stand_where_their_values_say(page: Any, x: str, y: str, log: bool) -> None:
-    choose(page, x, y, log=log)
-    values, found = drawn(x, y), places(page, ".mark:not(.rug)")
-    assert found.keys() == values.keys()
-    for axis, name, sign in ((0, x, 1), (1, y, -1)):
-        wanted = np.array([values[i][axis] for i in values])
-        if log and name != "top1":
-            wanted = np.log10(wanted)
-        pixels = np.array([found[i][axis] for i in values])
-        slope, start = np.polyfit(wanted, pixels, 1)
-        assert sign * slope > 0
-        np.testing.assert_allclose(pixels, slope * wanted + start, atol=1e-6)
-        suffix = ", log" if log and name != "top1" else ""
-        assert one(page, f".axis-{'xy'[axis]}").text == METRICS[name].label + suffix
-
-
-def test_ticks_stand_at_their_values(page: Any) -> None:
-    choose(page, "latency", "top1")
-    values, found = drawn("latency", "top1"), places(page, ".mark:not(.rug)")
-    slope, start = np.polyfit([v[0] for v in values.values()], [found[i][0] for i in values], 1)
-    ticks = [(float(t.text), float(t.get_attribute("x"))) for t in every(page, ".tick-x")]
-    assert len(ticks) >= 3
-    for value, at in ticks:
-        assert at == pytest.approx(slope * value + start)
-
-
-@pytest.mark.parametrize(("x", "y", "axis"), [("gmacs", "top1", 0), ("top1", "gmacs", 1)])
-def test_models_without_accuracy_are_ticks_on_the_cost_axis(page: Any, x: str, y: str, axis: int) -> None:
-    choose(page, x, y)
-    ticks, points = places(page, ".mark.rug"), places(page, ".mark:not(.rug)")
-    assert ticks.keys() == {i for i, c in enumerate(CANDIDATES) if c.accuracy is None and c.macs}
-    assert len({place[1 - axis] for place in ticks.values()}) == 1
-    values = {**drawn(x, y), **{i: (CANDIDATES[i].macs / 1e9,) * 2 for i in ticks}}
-    both = ticks | points
-    pixels = [both[i][axis] for i in sorted(both)]
-    assert np.corrcoef(pixels, [values[i][axis] for i in sorted(both)])[0, 1] ** 2 == pytest.approx(1)
-
-
-def test_kinds_look_different_and_the_legend_names_those_that_are_drawn(page: Any) -> None:
-    choose(page, "gmacs", "top1")
-    assert "claim" in mark(page, "saevit_claim").get_attribute("class")
-    style = "return getComputedStyle(arguments[0])"
-    paper = page.execute_script(f"{style}.backgroundColor", one(page, "body"))
-    assert page.execute_script(f"{style}.fill", one(page, "#chart .claim path")) == paper
-    kinds = ("plain", "apart", "claim", "none")
-    assert len({one(page, f"#chart .{kind} path").get_attribute("d") for kind in kinds}) == 4
-    legend = one(page, "#legend").text
-    assert "claimed by the paper" in legend
-    choose(page, "latency", "top1")
-    assert "claimed by the paper" not in one(page, "#legend").text
-
-
-def random_comparison(seed: int) -> Comparison:
-    """Models with few different values, so that ties are common; some lack a figure or a plain accuracy."""
-    random = np.random.default_rng(seed)
-    found = []
-    for i in range(24):
-        kind = ["published", "published, distilled"][int(random.random() < 0.2)]
-        c = timed(
-            f"m{i}",
-            0.01 * int(random.integers(1, 9)),
-            macs=int(random.integers(1, 7)) * 10**8,
-            params=int(random.integers(1, 7)) * 10**6,
-            peak_bytes=None if random.random() < 0.2 else int(random.integers(1, 7)) * 10**6,
-            accuracy=None if random.random() < 0.2 else published(70 + int(random.integers(0, 6)), kind),
-        )
-        found.append(replace(c, subject=None) if random.random() < 0.2 else c)
-    return replace(COMPARISON, candidates=tuple(found), reference="m0")
-
-
-@pytest.mark.parametrize("comparison", [COMPARISON, *map(random_comparison, range(3))])
-def test_the_front_is_that_of_python_on_all_axes(
-    show: Callable[[Comparison], Any], comparison: Comparison
-) -> None:
-    page = show(comparison)
-    for x, y in permutations(METRICS, 2):
-        choose(page, x, y)
-        best = find_front(comparison.candidates, x, y)
-        wanted = {i for i, c in enumerate(comparison.candidates) if best.get(c.model)}
-        front = places(page, ".mark.front")
-        assert front.keys() == wanted, (x, y)
-        line = one(page, ".front-line").get_attribute("d")
-        corners = [(float(a), float(b)) for a, b in re.findall(r"H([-\d.e]+)V([-\d.e]+)", line)]
-        assert set(corners) == set(front.values())
-        across, down = zip(*corners, strict=True)  # from the best x on; pixels of y run downwards
-        assert list(across) == sorted(across, reverse=METRICS[x].better == "max")
-        assert list(down) == sorted(down, reverse=METRICS[y].better == "max")
-
-
-@pytest.mark.parametrize("seed", range(2))
-def test_rank_correlation_is_shown_between_costs_only(show: Callable[[Comparison], Any], seed: int) -> None:
-    comparison = random_comparison(seed)
-    page = show(comparison)
-    for x, y in permutations(COSTS, 2):
-        choose(page, x, y)
-        pairs = [(METRICS[x].of(c), METRICS[y].of(c)) for c in comparison.candidates]
-        known = np.array([pair for pair in pairs if None not in pair], dtype=float)
-        wanted = np.corrcoef(mean_ranks(known[:, 0]), mean_ranks(known[:, 1]))[0, 1]
-        shown = one(page, "#summary data")
-        assert float(shown.get_attribute("value")) == pytest.approx(wanted, abs=1e-12)
-        assert shown.text == f"{wanted:.3f}"
-    choose(page, "latency", "top1")
-    assert not every(page, "#summary data")
-
-
-def mean_ranks(values: Any) -> Any:
-    """Ranks from 1, equal values sharing the mean of theirs."""
-    _, inverse, count = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(count)
-    return (last - (count - 1) / 2)[inverse]
-
-
-def test_a_metric_chosen_for_both_axes_swaps_them(page: Any) -> None:
-    Select(one(page, "#x")).select_by_value("gmacs")
-    Select(one(page, "#y")).select_by_value("params")
-    before = one(page, ".axis-x").text, one(page, ".axis-y").text
-    Select(one(page, "#x")).select_by_value("params")
-    assert one(page, "#y").get_attribute("value") == "gmacs"
-    assert (one(page, ".axis-y").text, one(page, ".axis-x").text) == before
-
-
-def test_pointing_at_a_mark_shows_everything_about_its_model(page: Any) -> None:
-    tip = one(page, "#tip")
-    assert not tip.is_displayed()
-    point_at(page, mark(page, "timm:delta.dist_in1k"))
-    assert one(tip, "strong").text == "timm:delta.dist_in1k"
-    table = tabulate_comparison(COMPARISON, None)
-    row = next(row for row in table.rows if row[0] == "timm:delta.dist_in1k")
-    names, texts = ([e.text for e in every(tip, tag)] for tag in ("dt", "dd"))
-    shown = dict(zip(names, texts, strict=True))
-    assert shown == dict(zip([column.heading for column in table.columns][1:], row[1:], strict=True)) | {
-        "top-1 from": "table published, distilled",
-        "counted by": "torch",
+def test_pointing_at_a_mark_shows_its_row_and_highlights_it(page: Any) -> None:
+    name = "timm:delta.dist_in1k"
+    point_at(page, mark(page, name))
+    assert one(page, "#tip strong").text == name
+    shown = {dt.text: dd.text for dt, dd in zip(every(page, "#tip dt"), every(page, "#tip dd"), strict=True)}
+    row = TABLE.rows[[values[0] for values in TABLE.values].index(name)]
+    assert shown == {
+        head: text for head, text in zip(HEADS, row, strict=True) if text != NONE and head != "model"
     }
-    point_at(page, one(page, "#models-heading"))
-    assert not tip.is_displayed()
+    assert highlighted(page, "tr") == highlighted(page, "a.mark") == {name}
+    point_at(page, one(page, "h1"))
+    assert not one(page, "#tip").is_displayed()
+    assert highlighted(page, "tr") == set()
 
 
-def test_the_tooltip_stays_inside_the_plot_sideways(page: Any) -> None:
-    frame = one(page, "#canvas").rect
-    for name in ("timm:alpha.in1k", "timm:gamma.in1k", HOSTILE):
-        point_at(page, mark(page, name))
-        tip = one(page, "#tip")
-        assert tip.is_displayed()
-        assert frame["x"] <= tip.rect["x"]
-        assert tip.rect["x"] + tip.rect["width"] <= frame["x"] + frame["width"] + 1
+def test_pointing_at_a_row_highlights_all_its_marks(page: Any) -> None:
+    (row,) = [row for row in every(page, "tr[data-key]") if row.get_attribute("data-key") == "saevit_pico"]
+    point_at(page, row)
+    assert {m.get_attribute("data-key") for m in every(page, ".mark.on")} == {"saevit_pico"}
+    assert len(every(page, "a.mark.on")) == 2
+    other = mark(page, "timm:beta.in1k")
+    assert float(other.value_of_css_property("opacity")) < 1
 
 
-def test_the_keyboard_reads_marks_in_order_and_selects(page: Any) -> None:
-    choose(page, "latency", "top1")
-    assert len(every(page, '#chart .mark[tabindex="0"]')) == 1
-    one(page, "#y").send_keys(Keys.TAB)
-    read, place = [], places(page)
-    webdriver.ActionChains(page).send_keys(Keys.ARROW_LEFT * len(place)).perform()
-    for _ in place:
+def test_a_click_keeps_the_highlight_until_the_next_one(page: Any) -> None:
+    point_at(page, mark(page, "timm:beta.in1k"))
+    mark(page, "timm:beta.in1k").click()
+    assert "#" not in page.current_url
+    point_at(page, one(page, "h1"))
+    assert highlighted(page, "tr") == {"timm:beta.in1k"}
+    one(page, "h1").click()
+    assert highlighted(page, "tr") == set()
+
+
+def test_the_keyboard_moves_between_marks_from_left_to_right(page: Any) -> None:
+    assert len(every(page, ".picture:first-child a.mark[tabindex='0']")) == 1
+    page.execute_script("arguments[0].focus()", one(page, "a.mark[tabindex='0']"))
+    found = []
+    for _ in every(page, ".picture:first-child a.mark"):
         focused = page.switch_to.active_element
-        read.append(int(focused.get_attribute("data-index")))
-        assert one(page, "#tip strong").get_property("textContent") == CANDIDATES[read[-1]].model
-        assert CANDIDATES[read[-1]].model in focused.get_attribute("aria-label")
-        webdriver.ActionChains(page).send_keys(Keys.ARROW_RIGHT).perform()
-    assert read == sorted(place, key=lambda i: (place[i][0], i))
-    webdriver.ActionChains(page).send_keys(Keys.ENTER).perform()
-    assert selected(page) == [read[-1]]
-    webdriver.ActionChains(page).send_keys(Keys.ESCAPE).perform()
+        found.append(focused.rect["x"] + focused.rect["width"] / 2)
+        assert one(page, "#tip strong").text == focused.get_attribute("data-key")
+        press(page, Keys.ARROW_RIGHT)
+    assert len(set(found)) > 3
+    assert found == sorted(found)
+    press(page, Keys.ESCAPE)
     assert not one(page, "#tip").is_displayed()
 
 
-def selected(page: Any) -> list[int]:
-    return [int(row.get_attribute("data-index")) for row in every(page, "#models tr.selected")]
+def test_the_keyboard_moves_between_rows(page: Any) -> None:
+    page.execute_script("arguments[0].focus()", one(page, "tr[tabindex='0']"))
+    press(page, Keys.ARROW_DOWN)
+    assert highlighted(page, "a.mark") == {"saevit_pico"}
 
 
-def test_a_click_selects_in_plot_and_table(page: Any) -> None:
-    point = mark(page, "timm:beta.in1k")
-    point_at(page, point)
-    point.click()
-    assert selected(page) == [3]
-    assert point.get_attribute("aria-pressed") == "true"
-    assert one(page, ".overlay .own").text == "beta"
-    one(page, '#models tr[data-index="2"] td').click()
-    assert selected(page) == [2]
-    assert point.get_attribute("aria-pressed") == "false"
-    assert one(page, ".overlay .own").text == "alpha"
-    x, y = places(page)[2]
-    ring = one(page, ".ring")
-    assert (float(ring.get_attribute("cx")), float(ring.get_attribute("cy"))) == pytest.approx((x, y))
-    one(page, '#models tr[data-index="2"] button').send_keys(Keys.ENTER)
-    assert selected(page) == []
-    assert not every(page, ".ring")
-
-
-def test_a_selected_model_is_scrolled_into_the_table(show: Callable[[Comparison], Any]) -> None:
-    page = show(random_comparison(1))
-    last = max(places(page))
-    page.execute_script("document.querySelector('.scroll').style.maxHeight = '200px'")
-    page.execute_script("arguments[0].focus()", one(page, f'#chart .mark[data-index="{last}"]'))
-    webdriver.ActionChains(page).send_keys(Keys.ENTER).perform()
-    frame, row = one(page, ".scroll").rect, one(page, "tr.selected").rect
-    assert frame["y"] <= row["y"]
-    assert row["y"] + row["height"] <= frame["y"] + frame["height"]
-
-
-def test_downloads_are_the_bytes_that_the_options_write(page: Any, tmp_path: Path) -> None:
+def test_downloads_are_the_bytes_of_the_data(page: Any, tmp_path: Path) -> None:
     page.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
-    for ending, text in (
-        ("json", write_comparison_json(COMPARISON)),
-        ("csv", write_comparison_csv(COMPARISON)),
-    ):
-        (link,) = [a for a in every(page, "#downloads a") if a.text.endswith(ending)]
-        link.click()
-        target = tmp_path / link.text
+    for name, text in DATA.items():
+        one(page, f"a[download='{name}']").click()
+        target = tmp_path / name
         WebDriverWait(page, 20).until(lambda _, target=target: target.exists())
         assert target.read_bytes() == text.encode()
 
 
-def test_without_two_metrics_there_is_no_plot(show: Callable[[Comparison], Any]) -> None:
-    page = show(replace(COMPARISON, candidates=CANDIDATES[-1:], run=None))
-    assert not one(page, "#plot").is_displayed()
-    assert order(page) == [0]
+def test_a_hostile_name_is_text(page: Any) -> None:
+    assert printable(HOSTILE) in [row.get_attribute("data-key") for row in every(page, "tr[data-key]")]
+    assert not every(page, "b")
 
 
-def test_axes_that_no_model_has_both_of_are_drawn_empty(show: Callable[[Comparison], Any]) -> None:
-    """Nothing stands in the plot, and nothing breaks."""
-    counted = Candidate(model="a", params=10**6)
-    claimed = Candidate(model="b", macs=10**9)
-    page = show(replace(COMPARISON, candidates=(counted, claimed), reference="a", run=None))
-    assert places(page) == {}
-    assert one(page, "#summary").text.startswith("0 of 2 models have both values")
+def test_on_a_phone_nothing_is_beyond_the_edge_and_every_value_is_shown(narrow: Any) -> None:
+    assert narrow.execute_script("return document.documentElement.scrollWidth") <= 390
+    cells = every(narrow, "td:not(.none)")
+    assert len(cells) == sum(text != NONE for row in TABLE.rows for text in row[1:]) + len(
+        every(narrow, ".fields td")
+    )
+    for cell in cells:
+        assert cell.is_displayed()
+        assert cell.rect["x"] + cell.rect["width"] <= 390
 
 
-@pytest.mark.parametrize("width", [420, 800])
-def test_the_page_never_scrolls_sideways(show: Callable[[Comparison], Any], width: int) -> None:
-    page = show(COMPARISON)
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+def test_on_a_phone_the_row_of_a_mark_is_at_the_bottom(narrow: Any) -> None:
+    point = mark(narrow, "saevit_pico")
+    narrow.execute_script(
+        "arguments[0].scrollIntoView({block: 'center', inline: 'center'}); arguments[0].focus()", point
+    )
+    tip = one(narrow, "#tip").rect
+    assert (tip["x"], tip["width"]) == (0, narrow.execute_script("return document.body.clientWidth"))
+    assert one(narrow, "#tip strong").text == "saevit_pico"
+
+
+def test_without_a_script_the_page_is_complete(browser: Any, show: Callable[[str], Any]) -> None:
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
-        assert page.execute_script("return document.documentElement.scrollWidth") <= width
-        assert page.execute_script("return document.getElementById('chart').clientWidth") <= width
+        page = show(PAGE)
+        assert [head.is_displayed() for head in every(page, "thead th")] == [True] * len(HEADS)
+        mark(page, "saevit_pico").click()
+        assert page.current_url.endswith("#row-0-1")
     finally:
-        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def test_in_the_dark_pictures_are_readable_and_photos_keep_their_colours(browser: Any, page: Any) -> None:
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    try:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": dark})
+        assert "invert" in one(page, ".figure").value_of_css_property("filter")
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert one(page, ".figure").value_of_css_property("filter") == "none"
+
+
+def test_it_prints_tables_and_pictures_without_controls(page: Any) -> None:
+    document = page.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})["data"]
+    assert base64.b64decode(document).startswith(b"%PDF")
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        assert not one(page, ".controls").is_displayed()
+        assert one(page, ".figure").is_displayed()
+    finally:
+        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})

@@ -134,3 +134,12 @@ def test_what_holds_for_many_is_said_once_of_the_worst() -> None:
     (line,) = advice(many)
     assert line.startswith("note: net4: timings spread ")
     assert "(4 other models: at most that): " in line
+
+
+def test_advice_names_only_the_conditions_that_differ() -> None:
+    wild = run_of((1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0))
+    (first,) = wild.timed
+    second = replace(first, label="net (long)", conditions=replace(first.conditions, batch_size=64))
+    found = advise(replace(wild, subjects=(first, second)))
+    batch = first.conditions.batch_size
+    assert {one.subject for one in found} - {None} == {f"net (batch {batch})", "net (batch 64)"}

@@ -243,9 +243,10 @@ def read_by_all(path: Path, others: list[Run]) -> Run | None:
     except SaevitError:
         return run
     for comparison in (*compared, add_hints(comparison_of(run), list_top1s(folder))):
-        shown(View(tables=(tabulate_comparison(comparison, "latency"),)))
+        view = View(tables=(tabulate_comparison(comparison, "latency"),))
+        shown(view)
         write_comparison_json(comparison), write_comparison_csv(comparison)
-        report_html(comparison, command="saevit compare")
+        report_html(view, "saevit compare", run.environment, run=comparison.run)
     return run
 
 

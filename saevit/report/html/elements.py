@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from xml.etree.ElementTree import Element, tostring
 
-from saevit.comparing.comparison import Comparison
+from saevit.report.latencies import find_differing
 from saevit.report.units import milliseconds, percent, short_names
+from saevit.runs.run import Run, Subject
 from saevit.runs.statistics import quantile, summarize
 from saevit.text import printable
 
@@ -33,26 +34,34 @@ def write_html(*elements: Element) -> str:
     return "\n".join(tostring(one, encoding="unicode", method="html") for one in elements)
 
 
-def samples_section(comparison: Comparison) -> list[Element]:
-    """Return the section with its text and one plot per model; nothing if no model was timed."""
-    names = short_names(c.model for c in comparison.candidates)
-    series = [(names[c.model], c.samples) for c in comparison.candidates if c.samples]
-    if comparison.run and comparison.run.twin:
-        series.append(("the reference again", comparison.run.twin))
+def samples_section(run: Run) -> list[Element]:
+    """Return the section with its text and one plot per subject; nothing if no model was timed."""
+    names = name_subjects(run.timed)
+    series = [(names[subject.label], subject.samples) for subject in run.timed if subject.samples]
     if not series:
         return []
+    if run.twin:
+        series.append((f"{series[0][0]} again", run.twin))
     wanted = quantile([abs(d) for _, samples in series for d in relative_deviations(samples)], INSIDE)
     scale = next((scale for scale in SCALES if scale >= wanted), SCALES[-1])
     text = (
-        "One dot per round, in the order of measurement: the time of a batch relative to the model's median "
-        f"(the line). The edges are {percent(scale, 0)} above and below it; a triangle is beyond them. A "
-        "round in which all models are higher was slow for all of them and does not change their ratios."
+        "One dot per round, in the order of measurement: the time of a batch relative to its median (the "
+        f"line). The edges are {percent(scale, 0)} above and below the median; a triangle is beyond them. If "
+        "one round is slow in all plots, the machine was busy; ratios do not change."
     )
-    heading = element("h2", {"id": "samples-heading"}, "Samples")
+    heading = element("h2", {"id": "samples"}, "Samples")
     plots = element("ul", {"class": "strips"}, *(samples_plot(*each, scale) for each in series))
-    return [
-        element("section", {"aria-labelledby": "samples-heading"}, heading, element("p", {}, text), plots)
-    ]
+    return [element("section", {"aria-labelledby": "samples"}, heading, element("p", {}, text), plots)]
+
+
+def name_subjects(subjects: Sequence[Subject]) -> dict[str, str]:
+    """Return a short name of each subject by its label: of one model, the conditions that differ."""
+    names = {subject.label: subject.name for subject in subjects}
+    if len(set(names.values())) > 1:
+        return short_names(names)
+    differing = find_differing(subject.conditions for subject in subjects)
+    texts = {s.label: ", ".join(f"{c.head} {c.cell(s.conditions)}" for c in differing) for s in subjects}
+    return {label: text or names[label] for label, text in texts.items()}
 
 
 def relative_deviations(samples: Sequence[float]) -> list[float]:

@@ -287,7 +287,7 @@ def rank_predicted(found: Exploration, timed: Comparison) -> Table:
     measured = average_ranks([seconds for _, seconds in pairs])
     texts = []
     for name in PREDICTORS if len(pairs) >= LEAST else ():
-        rho = rank_correlation(ranks[name].tolist(), measured.tolist())
+        rho = rank_correlation(ranks[name], measured)
         texts.append(f"{HEADS[name]} {'undefined' if rho is None else f'{rho:+.2f}'}")
     title = "Rank by measured time and by each cost (1 = least)"
     if texts:

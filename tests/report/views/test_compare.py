@@ -6,9 +6,10 @@ import json
 
 import pytest
 
-from saevit.report.columns import Column
+from saevit.report.columns import Column, View
 from saevit.report.html.page import report_html
 from saevit.report.views import compare
+from tests.report.conftest import ENVIRONMENT
 from tests.report.test_html import COMPARISON
 
 
@@ -30,7 +31,7 @@ def test_one_entry_adds_a_column_everywhere(monkeypatch: pytest.MonkeyPatch) -> 
     assert [int(row["num_letters"]) for row in rows] == lengths
     data = json.loads(compare.write_comparison_json(COMPARISON))
     assert [c["num_letters"] for c in data["candidates"]] == lengths
-    page = report_html(COMPARISON)
+    page = report_html(View(tables=(table,)), "saevit compare", ENVIRONMENT)
     assert all(f">{length} letters<" in page for length in lengths)
 
 

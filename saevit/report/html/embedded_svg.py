@@ -1,0 +1,95 @@
+"""A figure as SVG inside the page: its text is text, and each mark with a row in a table links to that row.
+
+A figure names the row of a mark by the mark's `gid`, the text of the row's first cell. So one definition of a
+picture serves files, notebooks and the page.
+"""
+
+import io
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+from xml.etree.ElementTree import Element, fromstring
+
+from saevit.report.figure import clean_texts, own_settings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DECIMALS = re.compile(r"\d+\.\d{3,}")  # of lengths; a page does not show more than two
+REFERENCE = re.compile(r"(?<=url\(#)[^)]+|(?<=^#)\w+$")  # to another element of the figure
+SCALE = 1.4  # pixels of a wide window to a point of the figure
+DROPPED = ("metadata", "style")
+FONT = "font-family"  # is that of the page
+
+
+@own_settings()
+def write_svg(figure: "Figure") -> str:
+    """Return a figure as SVG in which text is text."""
+    import matplotlib
+
+    matplotlib.rcParams["svg.fonttype"] = "none"
+    clean_texts(figure)
+    file = io.StringIO()
+    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    return file.getvalue()
+
+
+def embed_figure(figure: "Figure", rows: Mapping[str, str], number: int) -> Element:
+    """Return a figure as an SVG element.
+
+    Args:
+        figure: what to draw; a mark that has a row in a table has the key of that row as its gid.
+        rows: key of a row to the id of its element in the page.
+        number: number of the figure in the page, so that no two figures share an id.
+    """
+    svg = fromstring(write_svg(figure))
+    width = float(svg.attrib["viewBox"].split()[2])
+    for parent in svg.iter():
+        for child in [child for child in parent if strip_namespace(child.tag) in DROPPED]:
+            parent.remove(child)
+    nodes = list(svg.iter())
+    wanted = {value for node in nodes for value in find_references(node)}
+    for node in nodes:
+        node.text = node.text and node.text.strip()
+        node.tail = None
+        node.tag = strip_namespace(node.tag)
+        key = node.get("id", "")
+        node.attrib = {n: v for n, v in read_attributes(node, number).items() if n != "id" or key in wanted}
+        if key in rows:
+            link_mark(node, key, rows[key])
+    svg.attrib = {"viewBox": svg.attrib["viewBox"], "width": f"{SCALE * width:.0f}", "class": "figure"}
+    return svg
+
+
+def strip_namespace(name: str) -> str:
+    """Return a name without its namespace: HTML has none."""
+    return name.rpartition("}")[2]
+
+
+def find_references(node: Element) -> list[str]:
+    """Return the ids that an element refers to."""
+    values = (v for name, v in node.attrib.items() if name.endswith("href") or "url(" in v)
+    return [found[0] for value in values if (found := REFERENCE.search(value))]
+
+
+def read_attributes(node: Element, number: int) -> dict[str, str]:
+    """Return attributes in place of inline styles, which the page's policy forbids, with short numbers."""
+    found = {strip_namespace(name): value for name, value in node.attrib.items()}
+    style = dict(part.split(":", 1) for part in found.pop("style", "").split(";") if ":" in part)
+    found |= {name.strip(): value.strip() for name, value in style.items() if name.strip() != FONT}
+    for name, value in found.items():
+        if name == "id":
+            found[name] = f"f{number}-{value}"
+        elif name == "href" or "url(" in value:
+            found[name] = REFERENCE.sub(rf"f{number}-\g<0>", value)
+        else:
+            found[name] = " ".join(DECIMALS.sub(lambda text: f"{float(text[0]):.2f}", value).split())
+    return found
+
+
+def link_mark(node: Element, key: str, row: str) -> None:
+    """Make a mark refer to its row; a label is no link of its own, so that the keyboard stops once a mark."""
+    node.attrib |= {"class": "mark", "data-key": key}
+    if not any(strip_namespace(child.tag) == "text" for child in node.iter()):
+        node.tag = "a"
+        node.attrib |= {"href": f"#{row}", "aria-label": key}
