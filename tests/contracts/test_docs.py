@@ -233,6 +233,15 @@ def test_readme_shows_what_commands_print(
     golden("../../README.md", re.sub(r"```text\n\$ saevit.*?\n```", show, text, flags=re.DOTALL))
 
 
+def test_readme_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torchvision", exc_type=RuntimeError)
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for block in blocks:
+        exec(block.replace("rounds=6", "rounds=6, min_time=0.001"), {})
+    assert len(blocks) == 2
+    assert "[48, 128, 240, 448]" in capsys.readouterr().out
+
+
 def test_readme_table_is_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
     run_command(["list"])
     rows = re.findall(r"^(saevit_\w+) +(\S+) +(\S+ M) ", capsys.readouterr().out, flags=re.MULTILINE)
