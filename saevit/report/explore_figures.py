@@ -29,7 +29,7 @@ from saevit.report.scatter.labels import PointLabel, write_labels
 from saevit.report.scatter.placement import split_line
 from saevit.report.units import cut, giga, scaled
 from saevit.report.views.explore import list_shown
-from saevit.text import plural
+from saevit.text import plural, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,7 +106,9 @@ def draw_front(axes: "Axes", found: Exploration, x: str, y: str) -> None:
         axes.plot(
             *points(found.top), **TOP, linestyle="none", label=f"{number} by {found.question.rank}", zorder=2
         )
-    axes.plot(*points([found.base]), **BASE, linestyle="none", label=name_base(found.base), zorder=4)
+    axes.plot(
+        *points([found.base]), **BASE, linestyle="none", label=printable(name_base(found.base)), zorder=4
+    )
     for limit in limits:
         draw = axes.axvline if limit.quantity == x else axes.axhline
         draw(limit.high / QUANTITIES[limit.quantity].unit, **LIMIT, label=f"limit, {write_limit(limit)}")
@@ -125,7 +127,7 @@ def label_front(
     rows = [(str(number), row) for number, row in enumerate(numbered, 1)]
     labels = [
         PointLabel(text=text, point=pixels(row), radius=6.0, most=IMPORTANT)
-        for text, row in (*rows, (name_base(found.base), found.base))
+        for text, row in (*rows, (printable(name_base(found.base)), found.base))
     ]
     dots = sorted({pixels(row) for row in (*found.front, *found.top)})
     radius = 2.5 * axes.figure.dpi / POINTS

@@ -150,13 +150,6 @@ def scale_axis(
     return low, high
 
 
-def add_title(figure: "Figure", lines: Sequence[str], size: float) -> None:
-    """Write lines above the panels, and break those that are too long."""
-    room = figure.get_figwidth() - 0.2
-    title = "\n".join(wrap_text(figure, line, room, size) for line in lines)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=size)
-
-
 def add_message(figure: "Figure", message: str, caption: Sequence[str] = ()) -> None:
     """Write a message above the panels of a constrained figure, and the lines of a caption below them."""
     room = figure.get_figwidth() - 0.2

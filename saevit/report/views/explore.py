@@ -40,6 +40,7 @@ CAPACITY_NOTE = (
     "Capacity is a training-free score, not an accuracy: the entropy of the architecture as in DeepMAD "
     "(arXiv 2303.02165), which ignores sampling rates."
 )
+DEEPER = 1.05  # times the rho of the base variant, up to which capacities are compared without a warning
 HEADS = {
     "gmacs": "GMACs",
     "params": "params",
@@ -83,7 +84,7 @@ def view_exploration(found: Exploration) -> View:
     base = ", ".join(write_amount(found.base, name) for name in ("gmacs", "params", "capacity"))
     return View(
         result=f"{message.removesuffix('.')}: {answer.model}" if answer else message,
-        warnings=tuple(describe_hidden(found)),
+        warnings=(*describe_hidden(found), *describe_depth(found)),
         tables=tuple(tables),
         notes=(*notes, f"The base variant {found.base.model} has {base}."),
     )
@@ -125,6 +126,18 @@ def describe_hidden(found: Exploration) -> list[str]:
     return lines
 
 
+def describe_depth(found: Exploration) -> list[str]:
+    """Return a warning if the answer is deeper and narrower than the base variant, and ranked by capacity."""
+    answer, limit = choose_answer(found), found.base.effectiveness
+    if answer is None or found.question.rank != "capacity" or answer.effectiveness <= DEEPER * limit:
+        return []
+    return [
+        f"depth over mean width (rho) of this variant is {answer.effectiveness:.3f}, of the base variant "
+        f"{limit:.3f}; the capacity score means less for deeper and narrower networks: --max-effectiveness "
+        f"{limit:.3f} excludes them"
+    ]
+
+
 def explain_search(found: Exploration) -> list[str]:
     """Return how the front was found, its limits, and what the columns mean."""
     question, search, findings = found.question, found.answer.search, found.answer.findings
@@ -141,7 +154,7 @@ def explain_search(found: Exploration) -> list[str]:
     return [
         *notes,
         f"counts are per image of {height} x {width} px, bytes are of fp32",
-        "rho: depth over mean width; the capacity score means less for networks that are deep and narrow",
+        "rho: depth over mean width; the capacity score means less for deep and narrow networks",
     ]
 
 

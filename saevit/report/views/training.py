@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from saevit.report.columns import NONE, Column, Table, View, make_table
-from saevit.report.figure import add_title, new_figure, own_settings, scale_axis, style_axes
+from saevit.report.figure import add_message, new_figure, own_settings, scale_axis, style_axes
 from saevit.report.run_messages import count_hits, summarize_training
 from saevit.report.units import fixed
 from saevit.train.state import Epoch, TrainingState, best_epoch
@@ -104,7 +104,7 @@ def draw_learning_curve(
         if len(rows) == 1:
             axes.set_xlim(rows[0].epoch - 0.5, rows[0].epoch + 0.5)
         style_axes(axes)
-    add_title(figure, [title, *([caption] if caption else [])], 10)
+    add_message(figure, title, [caption])
     return figure
 
 

@@ -106,6 +106,15 @@ def test_a_default_limit_is_a_warning() -> None:
     assert warning.endswith(" valid variants: --max-effectiveness none shows them")
 
 
+def test_a_deep_and_narrow_answer_is_a_warning() -> None:
+    seen = found()
+    deep = replace(seen.top[0], effectiveness=2 * seen.base.effectiveness)
+    (warning,) = view_exploration(replace(seen, top=(deep,))).warnings
+    assert f"(rho) of this variant is {deep.effectiveness:.3f}, of the base variant " in warning
+    flat = replace(deep, effectiveness=seen.base.effectiveness)
+    assert view_exploration(replace(seen, top=(flat,))).warnings == ()
+
+
 def test_thinned_keeps_both_ends() -> None:
     rows = list(found().front)
     assert thin_rows(rows[:5], 20) == rows[:5]
