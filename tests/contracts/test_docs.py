@@ -190,7 +190,9 @@ def test_commands_of_readme_and_help_run(
     # What a command builds is tested elsewhere; here every model it names is as cheap as one variant.
     cheap = model_costs.count_variant(PRESETS["saevit_pico"], (224, 224))
     if arguments[0] == "compare":
-        monkeypatch.setattr("saevit.comparing.compare.count_model", lambda model, img_size: (cheap, {}))
+        monkeypatch.setattr(
+            "saevit.comparing.compare.count_model", lambda model, _: (replace(cheap, name=model), {})
+        )
     monkeypatch.setenv("SAEVIT_STORE", str(tmp_path))
     run = keep_a_run(tmp_path)
     if "20261126" in arguments:
