@@ -60,8 +60,8 @@ Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="Preset, PRESET:key=value,... (see `saevit list`), any timm model such as resnet18, or "
-        "birder:NAME.",
+        help="Preset, PRESET:key=value,... (see `saevit list`), any timm model such as resnet18, "
+        "birder:NAME, or module:factory for a network of yours.",
         autocompletion=complete_variant,
     ),
 ]

@@ -193,7 +193,9 @@ def describe_row(profile: Profile, row: ProfileRow) -> str:
     if not row.path:
         return "The rest of the network"
     name = name_line(row.path, profile.by)
-    return name if name == row.path else name.capitalize()
+    if name in ("stem", "head"):
+        return f"The {name}"
+    return f"Module {name}" if name == row.path else name.capitalize()
 
 
 def summarize_exploration(found: "Exploration") -> str:

@@ -140,7 +140,7 @@ def test_weights_that_do_not_say_what_they_are(here: Path, capsys: pytest.Captur
     torch.save(build_network(f"{VARIANT},classes=2", SIZE).state_dict(), here / "bare.pth")
     assert run_command(["eval", "--checkpoint", "bare.pth"]) == 2
     assert "does not say which network it is of" in capsys.readouterr().err
-    named = ["eval", f"{VARIANT},classes=2", "--checkpoint", "bare.pth", "--img-size", "32,64"]
+    named = ["eval", VARIANT, "--classes", "2", "--checkpoint", "bare.pth", "--img-size", "32,64"]
     assert run_command(named) == 2
     assert "does not name its training data: add --data SOURCE" in capsys.readouterr().err
     assert run_command([*named, "--data", "pets", "--csv", "-"]) == 0
@@ -152,7 +152,7 @@ def test_compare_draws_it(here: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert run_command(["eval", "--checkpoint", "best.safetensors", "--csv", "-"]) == 0
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
     models = ["compare", VARIANT, "timm:mobilenetv3_small_100", "--img-size", "32", "--no-measure"]
-    assert run_command(models) == 0
+    assert run_command([*models, "--explain"]) == 0
     hint = f"top-1 on pets (validation), 1 of these models: --top1 {here / 'pets'}"
     assert hint in capsys.readouterr().out
     view = ["--top1", "pets", "--json", "-", "--plot", "a.svg", "--report", "a.html"]
