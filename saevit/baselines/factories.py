@@ -115,4 +115,4 @@ def name_architecture(name: str) -> str:
 
 def describe_source(num_classes: int = NUM_CLASSES) -> str:
     """Return one line on what these models are."""
-    return "a network of yours, as its factory returns it"
+    return "the network as its factory returns it, neither folded nor re-parameterised"
