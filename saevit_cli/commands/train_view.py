@@ -7,9 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from saevit.errors import SaevitError
 from saevit.report.units import scaled
 from saevit.text import plural, printable
-from saevit.train.state import Epoch, best_epoch
+from saevit.train.state import Epoch, best_epoch, write_log
 from saevit_cli import display, output
 
 if TYPE_CHECKING:
@@ -73,10 +74,11 @@ def show_start(
     if job.teacher and job.teacher.note:
         display.say(job.teacher.note)
     if state.is_begun:
-        rows.append(("resumed", f"after epoch {len(state.rows)}, update {state.part.updates} of the next"))
+        part = f", update {state.part.updates} of the next" if state.part.updates else ""
+        rows.append(("resumed", f"after epoch {len(state.rows)}{part}"))
     readers = plural(workers, "worker process", "worker processes") if workers else "the training process"
     notes = [f"data: {job.train.statement}", *notes, f"images are read by {readers}"]
-    if not display.STYLE.get().quiet:
+    if not (display.STYLE.get().quiet or is_data_asked()):
         title = f"Training {name_run(job)}"
         display.show(View(tables=(text_table(title, ("", "~value"), rows, notes),)))
     sys.stdout.flush()
@@ -148,8 +150,14 @@ class ProgressView:
         """Write the epoch's line."""
         self.rows.append(row)
         if not display.STYLE.get().quiet:
-            sys.stdout.write(f"{describe_epoch(row, self.epochs, best_epoch(self.rows))}\n")
-            sys.stdout.flush()
+            stream = sys.stderr if is_data_asked() else sys.stdout
+            stream.write(f"{describe_epoch(row, self.epochs, best_epoch(self.rows))}\n")
+            stream.flush()
+
+
+def is_data_asked() -> bool:
+    """Return whether stdout gets CSV or JSON, so that all lines go to stderr."""
+    return display.STYLE.get().format in ("csv", "json")
 
 
 def describe_epoch(row: Epoch, epochs: int, best: Epoch | None) -> str:
@@ -182,20 +190,27 @@ def draw_curve(state: "TrainingState", job: "PreparedRun", folder: Path) -> bool
     from saevit.train.run_folder import CURVE
 
     caption = f"{name_run(job)}, recipe {state.base}, seed {state.recipe.seed}"
-    target = folder / CURVE if state.rows else None
-    outputs = output.Outputs({"curve": target}, overwrite=True)
-    return outputs.write({"curve": lambda: partial(save_figure, draw_training(state, caption))})
+    if not state.rows:
+        return True
+    try:
+        output.write_content(folder / CURVE, partial(save_figure, draw_training(state, caption)))
+    except SaevitError as error:
+        display.complain(str(error))
+        return False
+    return True
 
 
 def show_end(state: "TrainingState", job: "PreparedRun", folder: Path) -> None:
     """Show the accuracies and the commands that use the weights."""
-    from saevit.report.views.training import view_training
+    from saevit.report.views.training import view_training, write_training_json
 
-    display.show(view_training(state))
+    outputs = output.Outputs({"--json": None, "--csv": None}, overwrite=False)
+    outputs.show(view_training(state))
+    outputs.write({"--json": lambda: write_training_json(state), "--csv": lambda: write_log(state.rows)})
     commands = list_commands(job, folder) if best_epoch(state.rows) else []
     if not state.is_finished and is_written(folder, state):
         commands.insert(0, resume_command(folder))
-    if commands and not display.STYLE.get().quiet:
+    if commands and not (display.STYLE.get().quiet or is_data_asked()):
         lines = [
             "",
             "Next:",

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import os
 import resource
 import shutil
@@ -130,6 +131,18 @@ def test_quiet_says_the_result_alone(here: Path, capsys: pytest.CaptureFixture[s
     assert told.err == ""
     assert " % top-1 [" in told.out.splitlines()[0]
     assert not any(text in told.out for text in ("epoch 1", "Training", "Next", "--explain"))
+
+
+def test_data_for_programs_are_alone_on_stdout(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["train", MODEL, "--data", "squares", *QUICK, "--epochs", "1", "--lr", "1e-3"]
+    assert run_command([*arguments, "--output", "run", "--format", "json"]) == 0
+    told = capsys.readouterr()
+    (epoch,) = json.loads(told.out)["epochs"]
+    assert epoch["val_images"] == 15
+    assert "epoch 1/1" in told.err
+    assert run_command(["train", "--resume", "run", "--format", "csv"]) == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert float(row["val_top1"]) == epoch["val_top1"]
 
 
 def test_a_network_of_timm_by_the_same_command(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from saevit.report.columns import NONE, Column, Table, View, make_table
+from saevit.report.columns import NONE, Column, Table, View, make_table, write_json
 from saevit.report.figure import add_message, new_figure, own_settings, scale_axis, style_axes
 from saevit.report.run_messages import count_hits, summarize_training
 from saevit.report.units import fixed
@@ -48,6 +49,20 @@ def view_training(state: TrainingState) -> View:
     if state.recipe.model_ema_decay and table.rows:
         notes.append("Validation and best.safetensors use the moving average of the weights (EMA).")
     return View(result=summarize_training(state), tables=(table,) if table.rows else (), notes=tuple(notes))
+
+
+def write_training_json(state: TrainingState) -> str:
+    """Return settings and epochs of a run as JSON; `write_log` returns the epochs as CSV."""
+    best = best_epoch(state.rows)
+    return write_json(
+        {
+            "run": asdict(state.run),
+            "recipe": asdict(state.recipe),
+            "is_finished": state.is_finished,
+            "best_epoch": best and best.epoch,
+            "epochs": [asdict(row) for row in state.rows],
+        }
+    )
 
 
 def tabulate_epochs(state: TrainingState) -> Table:

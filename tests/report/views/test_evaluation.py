@@ -58,3 +58,9 @@ def test_a_stored_evaluation_is_listed_and_shown(tmp_path: Path) -> None:
     assert view.result.endswith("top-1 [68.9, 80.8] on a=b (validation, 199 images).")
     assert view.tables[0].rows[0] == ("top-1", "75.38 %", "[68.95, 80.84]")
     assert any("--top1 /data/a=b" in note for note in view.notes)
+
+
+def test_a_throughput_that_spreads_is_a_warning() -> None:
+    assert not any("spread" in line for line in view_evaluation(FOUND).warnings)
+    (line,) = view_evaluation(replace(FOUND, unreadable=(), left_out=(), alone=(50.0, 100.0, 400.0))).warnings
+    assert line.startswith("images/s spread 175 % of the median")
