@@ -38,8 +38,20 @@ if TYPE_CHECKING:
 Keywords = dict[str, Any]  # of matplotlib
 
 FRONT: Keywords = {"color": "#004c78", "marker": "o", "linewidth": 0.9, "drawstyle": "steps-post"}
-TOP: Keywords = {"color": "#56B4E9", "marker": "D", "markersize": 7.0, "markeredgecolor": "#004c78"}
-BASE: Keywords = {"color": "#D55E00", "marker": "^", "markersize": 8, "markeredgecolor": "#000000"}
+TOP: Keywords = {
+    "color": "#56B4E9",
+    "marker": "D",
+    "markersize": 7.0,
+    "markeredgecolor": "#004c78",
+    "zorder": 2,
+}
+BASE: Keywords = {
+    "color": "#D55E00",
+    "marker": "^",
+    "markersize": 8,
+    "markeredgecolor": "#000000",
+    "zorder": 4,
+}
 LIMIT: Keywords = {"color": "#000000", "linewidth": 1.0, "linestyle": (0, (4, 2)), "zorder": 1.5}
 MARGINS = (0.08, 0.1)
 MANY = 60  # points of a front that are drawn small
@@ -96,19 +108,18 @@ def draw_front(axes: "Axes", found: Exploration, x: str, y: str) -> None:
         scale_axis(axis, [*values, *ends], MARGINS)
         better = "lower" if QUANTITIES[name].better == "min" else "higher"
         axis.set_label_text(f"{QUANTITIES[name].label}, {better} is better", size=9)
-    (line,) = axes.plot(
-        *points(found.front), **FRONT, label=plural(len(found.front), "variant") + " on the front"
-    )
-    line.set(markersize=2.5 if len(found.front) > MANY else 4.5, zorder=3)
+    size, shown = 2.5 if len(found.front) > MANY else 4.5, list_shown(found)
+    label = plural(len(found.front), "variant") + " on the front"
+    (line,) = axes.plot(*points(found.front), **FRONT, markersize=size, label=label, zorder=3)
     line.set_linestyle("-" if len(found.question.objectives) == 2 else "none")
-    if found.top:
-        number = "best" if len(found.top) == 1 else f"best {len(found.top)}"
-        axes.plot(
-            *points(found.top), **TOP, linestyle="none", label=f"{number} by {found.question.rank}", zorder=2
-        )
-    axes.plot(
-        *points([found.base]), **BASE, linestyle="none", label=printable(name_base(found.base)), zorder=4
-    )
+    line.set_markevery([i for i, row in enumerate(found.front) if row not in shown])
+    number = "best" if len(found.top) == 1 else f"best {len(found.top)}"
+    labels = [f"{number} by {found.question.rank}", *[""] * len(found.top)]
+    marks = [(row, FRONT | {"markersize": size, "zorder": 3}, "") for row in shown if row in found.front]
+    marks += [(row, TOP, label) for row, label in zip(found.top, labels, strict=False)]
+    marks += [(found.base, BASE, printable(name_base(found.base)))]
+    for row, style, label in marks:  # one mark each, so that a page links it to its row
+        axes.plot(*points([row]), **style, linestyle="none", label=label, gid=row.model)
     for limit in limits:
         draw = axes.axvline if limit.quantity == x else axes.axhline
         draw(limit.high / QUANTITIES[limit.quantity].unit, **LIMIT, label=f"limit, {write_limit(limit)}")
@@ -126,7 +137,7 @@ def label_front(
 
     rows = [(str(number), row) for number, row in enumerate(numbered, 1)]
     labels = [
-        PointLabel(text=text, point=pixels(row), radius=6.0, most=IMPORTANT)
+        PointLabel(text=text, point=pixels(row), radius=6.0, most=IMPORTANT, gid=row.model)
         for text, row in (*rows, (printable(name_base(found.base)), found.base))
     ]
     dots = sorted({pixels(row) for row in (*found.front, *found.top)})

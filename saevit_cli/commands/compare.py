@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PUBLISHED = "published"
 MOST_MODELS = 30  # of a pattern
+PHONE = 3.7  # inches of a panel on a page
 AXES = ("gmacs", "latency")  # of the plot and the fronts, by default
 
 Models = Annotated[
@@ -272,4 +273,4 @@ def draw_panels(result: "Comparison", xs: Sequence[str], y: str, why: str | None
     """Draw each panel as a picture of its own, so that a phone shows one below the other."""
     from saevit.report.scatter.scatter_plot import scatter_figure
 
-    return [scatter_figure(result, [x], y) for x in xs]
+    return [scatter_figure(result, [x], y, PHONE) for x in xs]
