@@ -25,7 +25,7 @@ from saevit.runs.record import MemoryFormat as MemoryFormatName
 from saevit.variant import KEYS, PRESETS
 from saevit_cli import display, readers
 
-MODEL, TIME, OUTPUT = "Variant", "Measuring", "Output"  # headings in a command's help
+MODEL, TIME, OUTPUT = "Model", "Measuring", "Output"  # headings in a command's help
 
 
 def in_panel(heading: str) -> partial[Any]:

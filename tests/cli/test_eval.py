@@ -80,7 +80,7 @@ def test_every_output(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = capsys.readouterr()
     (row,) = csv.DictReader(io.StringIO(told.out))
     assert (row["images"], row["unreadable"], row["batch_size"]) == ("6", "1", "2")
-    assert "warning: 1 image could not be read and count in no figure: " in told.err
+    assert "warning: 1 unreadable image left out: " in told.err
     data = json.loads((here / "a.json").read_text(encoding="utf-8"))
     assert (data["top1"], data["images"]) == (float(row["top1"]), 6)
     assert "9.jpg is not a PNG" in data["unreadable"][0]

@@ -73,7 +73,7 @@ CLASSES: tuple[Column[ClassResult], ...] = (
 def view_evaluation(found: Evaluation) -> View:
     """Return the top-1, accuracy and speed, and the least accurate classes."""
     unreadable, more = found.unreadable, len(found.unreadable) - MOST_NAMED
-    missing = f"{plural(len(unreadable), 'image')} could not be read and count in no figure: "
+    missing = f"{plural(len(unreadable), 'unreadable image')} left out: "
     missing += "; ".join(unreadable[:MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
     return View(
         result=summarize_evaluation(found),
