@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -65,7 +65,7 @@ def start_run(
     paths = (folder, *(folder / name for name in FILES))
     output.check_roles((("--output", path) for path in paths), inputs.items())
     with join_processes(device) as processes, ExitStack() as stack:
-        with display.show_progress():
+        with show_loading(processes):
             prepared = processes.run_in_all(lambda: prepare_run(run, recipe, processes))
         processes.run_in_first(lambda: stack.enter_context(claim_folder(folder, overwrite=overwrite)))
         return run_training(prepared, prepared.new_state(base), folder, processes, workers)
@@ -80,10 +80,15 @@ def resume_run(folder: Path, device: str, workers: int | None) -> int:
     with join_processes(device) as processes, ExitStack() as stack:
         processes.run_in_first(lambda: stack.enter_context(claim_folder(folder, resume=True)))
         stored = processes.run_in_all(lambda: read_state(folder))
-        with display.show_progress():
+        with show_loading(processes):
             prepared = processes.run_in_all(lambda: prepare_run(stored.run, stored.recipe, processes))
         state = processes.run_in_all(lambda: prepared.check_state(stored))
         return run_training(prepared, state, folder, processes, workers)
+
+
+def show_loading(processes: "Processes") -> AbstractContextManager[object]:
+    """Return a block in which the first process shows that it loads data and network."""
+    return display.show_progress() if processes.is_first else nullcontext()
 
 
 def run_training(
@@ -104,7 +109,7 @@ def run_training(
         workers = 0 if state.run.data in IN_MEMORY else min(usable_cores(), MAX_WORKERS)
     if processes.is_first:
         view.show_start(prepared, state, folder, processes, workers)
-    with stop_requests() as is_stopped, view.show_progress(state) as observer:
+    with stop_requests() as is_stopped, view.show_progress(state, processes) as observer:
         try:
             state = train_network(
                 prepared, state, folder, processes, observer, workers=workers, is_stopped=is_stopped

@@ -174,9 +174,9 @@ def describe_epoch(row: Epoch, epochs: int, best: Epoch | None) -> str:
 
 
 @contextmanager
-def show_progress(state: "TrainingState") -> Iterator[ProgressView]:
-    """Yield an observer that shows the progress."""
-    if not sys.stderr.isatty() or display.STYLE.get().quiet:
+def show_progress(state: "TrainingState", processes: "Processes") -> Iterator[ProgressView]:
+    """Yield an observer that shows the progress; only the first process has a bar."""
+    if not (processes.is_first and sys.stderr.isatty()) or display.STYLE.get().quiet:
         yield ProgressView(state, None)
         return
     with display.make_bar() as bar:
