@@ -18,6 +18,7 @@ from saevit.report.figure import (
     style_axes,
 )
 from saevit.report.messages import (
+    choose_answer,
     describe_best,
     name_base,
     summarize_exploration,
@@ -52,9 +53,18 @@ BASE: Keywords = {
     "markeredgecolor": "#000000",
     "zorder": 4,
 }
+ANSWER: Keywords = {
+    "color": "#F0E442",
+    "marker": "*",
+    "markersize": 14,
+    "markeredgecolor": "#000000",
+    "linestyle": "none",
+    "zorder": 3.5,
+}
 LIMIT: Keywords = {"color": "#000000", "linewidth": 1.0, "linestyle": (0, (4, 2)), "zorder": 1.5}
 MARGINS = (0.08, 0.1)
 MANY = 60  # points of a front that are drawn small
+RADII = {False: 9.0, True: 15.0}  # pixels of a marker, and of the answer's
 IMPORTANT = 1000.0  # see `Label.most`
 LONGEST_KEY = 84  # characters of a variant in the key
 MEASURES = {"macs": "MACs", "params": "parameters", "activations": "activations"}
@@ -78,9 +88,13 @@ def front_figure(found: Exploration) -> "Figure":
     numbered = list_shown(found)
     figure = new_figure(1.2 + 5.8 * len(others), 4.8 + 0.14 * len(numbered), "constrained")
     panels = [figure.add_subplot(1, len(others), number + 1) for number in range(len(others))]
+    answer = choose_answer(found)
     for axes, y in zip(panels, others, strict=True):
         draw_front(axes, found, x, y)
-    add_legend(panels[0], 2)
+        if answer:
+            label = f"answer, number {numbered.index(answer) + 1}"
+            axes.plot(answer.value(x), answer.value(y), **ANSWER, label=label, gid=answer.model)
+    add_legend(panels[0], 3)
     names = list(dict.fromkeys((*found.question.objectives, found.question.rank)))
     key = [
         f"{number}: {', '.join(write_amount(row, name) for name in names)}: {cut(row.model, LONGEST_KEY)}"
@@ -135,10 +149,14 @@ def label_front(
         across, up = axes.transData.transform([row.value(name) for name in names])
         return float(across), float(up)
 
+    answer = choose_answer(found)
     rows = [(str(number), row) for number, row in enumerate(numbered, 1)]
     labels = [
-        PointLabel(text=text, point=pixels(row), radius=6.0, most=IMPORTANT, gid=row.model)
+        PointLabel(
+            text=text, point=pixels(row), radius=RADII[is_it], most=IMPORTANT, bold=is_it, gid=row.model
+        )
         for text, row in (*rows, (printable(name_base(found.base)), found.base))
+        for is_it in (row == answer,)
     ]
     dots = sorted({pixels(row) for row in (*found.front, *found.top)})
     radius = 2.5 * axes.figure.dpi / POINTS

@@ -112,7 +112,7 @@ def draw_learning_curve(
     figure = new_figure(10, 4.2, "constrained")
     losses, accuracy = figure.subplots(1, 2)
     draw_losses(losses, rows, "validation (EMA weights)" if is_average else "validation")
-    draw_accuracy(accuracy, rows)
+    draw_accuracy(accuracy, rows, " (EMA weights)" if is_average else "")
     for axes in (losses, accuracy):
         axes.set_xlabel("epoch", size=9)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -152,13 +152,13 @@ def draw_rate(axes: "Axes", rows: Sequence[Epoch]) -> None:
     axes.plot([], [], **RATE_LINE, label="learning rate (right)")
 
 
-def draw_accuracy(axes: "Axes", rows: Sequence[Epoch]) -> None:
-    """Draw top-1 in per cent, and the best epoch with its value."""
+def draw_accuracy(axes: "Axes", rows: Sequence[Epoch], of: str) -> None:
+    """Draw top-1 in per cent, and the best epoch with its value; `of` says which weights were validated."""
     best = best_epoch(rows)
     if best is None or best.val_top1 is None:
         return
     seen = [(row.epoch, row.val_top1) for row in rows if row.val_top1 is not None]
-    draw_line(axes, seen, VALIDATION, f"top-1, {best.val_images:,} images", markers=len(rows) <= MANY)
+    draw_line(axes, seen, VALIDATION, f"top-1, {best.val_images:,} images{of}", markers=len(rows) <= MANY)
     label = f"best, {best.val_top1:.2f} % in epoch {best.epoch}"
     axes.plot(best.epoch, best.val_top1, **BEST, **EDGE, label=label)
     scale_axis(axes.yaxis, [y for _, y in seen], MARGINS, log=False)
