@@ -180,8 +180,8 @@ def train(
 ) -> int:
     """Train a variant or a timm model with a published recipe; --resume continues a stopped run.
 
-    The weights of the best epoch, the state, the log, the learning curve and every value of the recipe are
-    written into one folder. The line of each epoch goes to stdout, the progress bar to stderr.
+    The weights of the best epoch, the state, the log, the learning curve, an HTML page and every value of the
+    recipe are written into one folder. The line of each epoch goes to stdout, the progress bar to stderr.
 
     To train in several processes, use `torchrun --nproc-per-node N -m saevit_cli train ...` or `accelerate
     launch`.
