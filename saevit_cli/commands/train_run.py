@@ -123,7 +123,7 @@ def run_training(
             return output.FAILED
     is_drawn = True
     if processes.is_first:
-        is_drawn = view.draw_curve(state, prepared, folder)
+        is_drawn = view.write_page(state, prepared, folder)
         view.show_end(state, prepared, folder)
     return output.exit_code(failed=not is_drawn) if state.is_finished else output.INTERRUPTED
 

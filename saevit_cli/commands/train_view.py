@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,15 +21,21 @@ if TYPE_CHECKING:
     from saevit.train.state import TrainingState
 
 
-def show_recipe(recipe: "Recipe", base: str) -> None:
-    """Show every value of a recipe with its source."""
-    from saevit.report.columns import View, make_table, row_values, write_csv, write_json
-    from saevit.report.views.training import RECIPE_COLUMNS
+def list_values(recipe: "Recipe", base: str) -> list[tuple[str, str, str]]:
+    """Return every value of a recipe with its name and its source."""
     from saevit.train.recipe import format_value
     from saevit.train.recipe_files import list_sources
 
     sources = list_sources(recipe, base)
-    rows = [(name, format_value(getattr(recipe, name)), source) for name, source in sources.items()]
+    return [(name, format_value(getattr(recipe, name)), source) for name, source in sources.items()]
+
+
+def show_recipe(recipe: "Recipe", base: str) -> None:
+    """Show every value of a recipe with its source."""
+    from saevit.report.columns import View, make_table, row_values, write_csv, write_json
+    from saevit.report.views.training import RECIPE_COLUMNS
+
+    rows = list_values(recipe, base)
     outputs = output.Outputs({"--json": None, "--csv": None}, overwrite=False)
     outputs.show(
         View(
@@ -183,17 +188,30 @@ def show_progress(state: "TrainingState", processes: "Processes") -> Iterator[Pr
         yield ProgressView(state, bar)
 
 
-def draw_curve(state: "TrainingState", job: "PreparedRun", folder: Path) -> bool:
-    """Draw the learning curve if an epoch is finished; return False if it cannot be written."""
-    from saevit.report.figure import save_figure
-    from saevit.report.views.training import draw_training
-    from saevit.train.run_folder import CURVE
+def write_page(state: "TrainingState", job: "PreparedRun", folder: Path) -> bool:
+    """Write the learning curve and the page if an epoch is finished; return False if that fails."""
+    from saevit.report.columns import make_table
+    from saevit.report.views.training import (
+        RECIPE_COLUMNS,
+        draw_training,
+        view_training_page,
+        write_training_json,
+    )
+    from saevit.train.run_folder import CURVE, REPORT
 
     caption = f"{name_run(job)}, recipe {state.base}, seed {state.recipe.seed}"
     if not state.rows:
         return True
+    recipe = make_table(f"Recipe {state.base}", RECIPE_COLUMNS, list_values(state.recipe, state.base))
+    contents: dict[str, output.Content] = {
+        "--json": lambda: write_training_json(state),
+        "--csv": lambda: write_log(state.rows),
+        "--plot": lambda: draw_training(state, caption),
+    }
     try:
-        output.write_content(folder / CURVE, partial(save_figure, draw_training(state, caption)))
+        output.write_content(folder / CURVE, contents["--plot"]())
+        page = output.make_page(view_training_page(state, recipe), contents, "training")
+        output.write_content(folder / REPORT, page)
     except SaevitError as error:
         display.complain(str(error))
         return False

@@ -98,7 +98,11 @@ def test_a_run_and_what_takes_it_further(here: Path, capsys: pytest.CaptureFixtu
         "last.pt",
         "log.csv",
         "recipe.toml",
+        "report.html",
     ]
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    for text in ('class="figure"', "Every epoch", "mixup", 'download="training.csv"'):
+        assert text in page
     assert told.out.startswith(f"Training {MODEL},classes=3 on ")
     for text in (
         "mixup 0.2 (default 0.8)",

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from saevit.report.columns import NONE, Column, Table, View, make_table, write_json
@@ -49,6 +49,18 @@ def view_training(state: TrainingState) -> View:
     if state.recipe.model_ema_decay and table.rows:
         notes.append("Validation and best.safetensors use the moving average of the weights (EMA).")
     return View(result=summarize_training(state), tables=(table,) if table.rows else (), notes=tuple(notes))
+
+
+def view_training_page(state: TrainingState, recipe: Table) -> View:
+    """Return what the page of a run shows: also every epoch, and the recipe."""
+    view = view_training(state)
+    columns: list[Column[Epoch]] = [
+        *(column.via(lambda epoch: ("", epoch)) for column in EPOCHS if column.side == "right"),
+        Column("learning rate", lambda epoch: f"{epoch.lr:.2e}", "right"),
+        Column("images/s", lambda epoch: f"{epoch.images_per_s:,.0f}", "right"),
+    ]
+    epochs = make_table("Every epoch", columns, state.rows).without_empty_columns()
+    return replace(view, tables=(*view.tables, epochs, recipe))
 
 
 def write_training_json(state: TrainingState) -> str:
