@@ -31,9 +31,9 @@ format: $(VENV)/dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# The reference of the command line, and README's pictures
+# The reference of the command line, and README's outputs and pictures
 docs: $(VENV)/dev
-	$(BIN)/python -m pytest -q tests/contracts/test_docs.py --update-golden
+	$(BIN)/python -m pytest -q tests/contracts/test_docs.py -k "reference or shows" --update-golden
 	$(BIN)/saevit profile saevit_tiny --batch-size 1,8 --plot docs/images/profile.png --overwrite
 	$(BIN)/saevit compare --plot docs/images/compare.png --overwrite
 	$(BIN)/saevit visualize-attention --output docs/images/attention.png --overwrite

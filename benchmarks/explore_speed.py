@@ -136,8 +136,8 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=usable_cores(), help="processes of a search")
     workers = parser.parse_args(arguments).jobs
-    print(f"\n{workers} processes; times without starting the interpreter, with starting the workers")
-    print("\n| search | variants | seconds | million a second | front | peak memory (MB) |")
+    print(f"\n{workers} processes; times include the start of the workers, but not that of the interpreter")
+    print("\n| search | variants | seconds | million per second | front | peak memory (MB) |")
     print("| --- | --- | --- | --- | --- | --- |")
     rates = []
     for name in jobs_of():
@@ -152,8 +152,8 @@ def main(arguments: list[str]) -> None:
         )
     fvcore = fvcore_models_a_second()
     print(
-        f"\nfvcore counts {fvcore:.1f} models a second on one core in the same run: "
-        f"{rates[0] / fvcore:,.0f} times"
+        f"\nIn the same run, fvcore counts {fvcore:.1f} models per second on one core: the fastest search is "
+        f"{rates[0] / fvcore:,.0f} times as fast."
     )
     print(json.dumps({"fvcore_models_per_second": fvcore, "variants_per_second": rates[0]}))
 

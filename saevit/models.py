@@ -28,6 +28,7 @@ SEED = 0
 BYTES = 4  # fp32
 IMG_SIZE = (224, 224)
 LARGEST_IMG_SIZE = 2**14
+GIVEN = "the network as given, neither folded nor re-parameterised"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -77,7 +78,7 @@ def count_model(
     check_img_size(img_size)
     if is_network(model):
         network = copy.deepcopy(model).to("cpu").float().eval()
-        return trace_network(type(model).__name__, "a network of yours, as it is given", network, img_size)
+        return trace_network(type(model).__name__, GIVEN, network, img_size)
     named = resolve_model(model)
     if isinstance(named, VariantSpec):
         return count_variant(named, img_size), {}

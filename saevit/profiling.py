@@ -296,7 +296,7 @@ def _break_down(counted: ModelCosts, paths: Sequence[str], seconds: Seconds) -> 
     params, macs = assign_values(counted.params, paths), assign_values(counted.macs, paths)
     activations = assign_values(counted.activations, paths)
     rows = []
-    for path in dict.fromkeys((*params, *macs, *activations, *seconds)):
+    for path in dict.fromkeys((*params, *macs, *activations, *seconds)) or ("",):
         channels, height, width = counted.shapes.get(path, NO_SHAPE) if path else NO_SHAPE
         rows.append(
             ProfileRow(

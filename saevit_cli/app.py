@@ -75,7 +75,7 @@ EXAMPLES = {
     "results list": ("results list", "results list --store measurements"),
     "results show": ("results show latest", "results show latest --format json"),
     "results diff": (
-        "results diff 20261127 latest",
+        "results diff 20261126 latest",
         "results diff laptop.jsonl server.jsonl --reference saevit_tiny",
     ),
     "results export": (

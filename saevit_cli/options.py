@@ -25,7 +25,7 @@ from saevit.runs.record import MemoryFormat as MemoryFormatName
 from saevit.variant import KEYS, PRESETS
 from saevit_cli import display, readers
 
-MODEL, TIME, OUTPUT = "Variant", "Measuring", "Output"  # headings in a command's help
+MODEL, TIME, OUTPUT = "Model", "Measuring", "Output"  # headings in a command's help
 
 
 def in_panel(heading: str) -> partial[Any]:
@@ -60,8 +60,8 @@ Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="Preset, PRESET:key=value,... (see `saevit list`), any timm model such as resnet18, or "
-        "birder:NAME.",
+        help="Preset, PRESET:key=value,... (see `saevit list`), any timm model such as resnet18, "
+        "birder:NAME, or module:factory for a network of yours.",
         autocompletion=complete_variant,
     ),
 ]

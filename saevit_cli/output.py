@@ -76,7 +76,7 @@ class Outputs:
         targets = choose_stdout(targets)
         self.targets = {option: target for option, target in targets.items() if target is not None}
         endings = {"--report": (".html",), **endings}
-        self._view: View | None = None
+        self._view: View  # that was shown
         self._later: list[str] = []  # lines that follow the tables
         for option, target in self.targets.items():
             if str(target) != STDOUT or option in endings:
@@ -155,7 +155,9 @@ class Outputs:
             run: the timing that the page of --report shows.
             pictures: makes the pictures of the page; by default they are the figures of the contents.
         """
-        contents = {**contents, "--report": lambda: self.make_page(contents, run, pictures)}
+        if target := self.targets.get("--report"):
+            page = partial(make_page, self._view, contents, Path(target).stem, run, pictures)
+            contents = {**contents, "--report": page}
         sys.stdout.flush()  # tables are not lost if writing ends the process
         is_complete, unexpected = True, []
         for option in sorted(contents, key=PICTURES.__contains__):
@@ -171,31 +173,6 @@ class Outputs:
         if unexpected:
             raise unexpected[0]
         return is_complete
-
-    def make_page(
-        self,
-        contents: Mapping[str, Content],
-        run: "Run | None",
-        pictures: "Callable[[], Sequence[Figure]] | None",
-    ) -> str:
-        """Return the page of the view that was shown, with the data and pictures of other options."""
-        from saevit.measure.environment import environment
-        from saevit.report.html.page import report_html
-
-        assert self._view is not None
-        view = self._view
-        drawn: list[Figure] = []
-        try:
-            made = pictures() if pictures else [contents[name]() for name in PICTURES if name in contents]
-            drawn = [figure for figure in made if not (isinstance(figure, str) or callable(figure))]
-        except OptionError as error:
-            view = replace(view, warnings=(*view.warnings, f"There is no picture: {error}"))
-        stem = Path(self.targets["--report"]).stem
-        texts = {f"{stem}.{name[2:]}": contents[name]() for name in DATA if name in contents}
-        data = {name: text for name, text in texts.items() if isinstance(text, str)}
-        words = shlex.join(["saevit", *sys.argv[1:]])
-        machine = run.environment if run else environment()
-        return report_html(view, words, machine, run=run, pictures=drawn, data=data)
 
 
 def choose_stdout(targets: Mapping[str, Target | None]) -> Mapping[str, Target | None]:
@@ -213,6 +190,33 @@ def choose_stdout(targets: Mapping[str, Target | None]) -> Mapping[str, Target |
     if targets[option] is not None:
         raise OptionError(f"--format {form} and {option} {targets[option]} are both given: give one of them")
     return {**targets, option: STDOUT}
+
+
+def make_page(
+    view: "View",
+    contents: Mapping[str, Content],
+    name: str,
+    run: "Run | None" = None,
+    pictures: "Callable[[], Sequence[Figure]] | None" = None,
+) -> str:
+    """Return the page of a view, with the data and the pictures of some contents (see `Outputs.write`).
+
+    Data are called `name` with the ending of their format.
+    """
+    from saevit.measure.environment import environment
+    from saevit.report.html.page import report_html
+
+    drawn: list[Figure] = []
+    try:
+        made = pictures() if pictures else [contents[option]() for option in PICTURES if option in contents]
+        drawn = [figure for figure in made if not (isinstance(figure, str) or callable(figure))]
+    except OptionError as error:
+        view = replace(view, warnings=(*view.warnings, f"There is no picture: {error}"))
+    texts = {f"{name}.{option[2:]}": contents[option]() for option in DATA if option in contents}
+    data = {file: text for file, text in texts.items() if isinstance(text, str)}
+    words = shlex.join(["saevit", *sys.argv[1:]])
+    machine = run.environment if run else environment()
+    return report_html(view, words, machine, run=run, pictures=drawn, data=data)
 
 
 def write_content(target: Target, content: "str | Figure | Callable[[Path], object]") -> None:

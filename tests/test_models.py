@@ -314,6 +314,12 @@ def test_a_network_is_counted_and_stays_as_it_is() -> None:
     assert network[0].weight.dtype == torch.float64
 
 
+def test_a_network_without_work_has_one_row() -> None:
+    found = profile(nn.Identity(), img_size=(32, 32), counters=["torch"])
+    assert [(row.path, row.params, row.macs) for row in found.rows] == [("", 0, 0)]
+    assert "Identity has 0 parameters" in found._repr_html_()
+
+
 def test_a_network_that_does_not_run_is_one_line() -> None:
     with pytest.raises(
         MeasureError, match="NeedsMoreThan64 cannot be counted at 64 x 64 px: RuntimeError"

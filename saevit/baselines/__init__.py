@@ -1,4 +1,4 @@
-"""Other networks: what is published of them, groups of them, and building them from timm and birder.
+"""Other networks: published figures, groups, and building them with timm, birder or a function of the caller.
 
 It comes after `saevit.count`; names and published figures need no torch. `saevit.models` and
 `saevit.comparing` use it.

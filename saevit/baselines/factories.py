@@ -42,7 +42,7 @@ def build_for_inference(
         raise OptionError(f"classes cannot be set on {name}: set the number of classes in the factory")
     try:
         network = factory if isinstance(factory, nn.Module) else factory()
-    except Exception as error:  # any that the caller's own code raises
+    except (Exception, SystemExit) as error:  # any that the caller's own code raises
         raise MeasureError(f"{name} failed: {name_and_line(error)}") from error
     if not isinstance(network, nn.Module):
         raise OptionError(f"{name} returns an object of type {type(network).__name__}, not a torch.nn.Module")
@@ -115,4 +115,4 @@ def name_architecture(name: str) -> str:
 
 def describe_source(num_classes: int = NUM_CLASSES) -> str:
     """Return one line on what these models are."""
-    return "a network of yours, as its factory returns it"
+    return "the network as its factory returns it, neither folded nor re-parameterised"

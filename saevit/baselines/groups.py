@@ -108,18 +108,19 @@ def expand_model(text: str, presets: Collection[str]) -> tuple[str, ...]:
     if row := find_row(text):
         return (text if library else row.subject,)
     if set(text) & set("*?["):
+        prefix = library.adapter.PREFIX if library else ""
         pattern = library or read_library_model(timm_models.PREFIX + text)
         assert pattern
         ours = [] if library else [name for name in presets if fnmatchcase(name, text)]
-        return (*ours, *match_names(pattern, is_needed=not ours))
+        return (*ours, *match_names(pattern, prefix, is_needed=not ours))
     if library:
         check_library_model(library)
         return (str(library),)
     return (name_model(text, [*presets, *GROUPS]),)
 
 
-def match_names(pattern: LibraryModel, *, is_needed: bool) -> tuple[str, ...]:
-    """Return the models of a library whose names match a pattern, sorted.
+def match_names(pattern: LibraryModel, prefix: str, *, is_needed: bool) -> tuple[str, ...]:
+    """Return the models of a library whose names match a pattern, sorted; `prefix` is as the user wrote it.
 
     Raises:
         OptionError: there are none, and one is needed.
@@ -131,9 +132,9 @@ def match_names(pattern: LibraryModel, *, is_needed: bool) -> tuple[str, ...]:
         return tuple(str(pattern._replace(name=name)) for name in found)
     families = {name.partition("_")[0] for name in names}
     close = get_close_matches(glob.partition("_")[0], families, cutoff=0)
-    globs = " or ".join(f"{adapter.PREFIX}{family}*" for family in close)
+    globs = " or ".join(f"{prefix}{family}*" for family in close)
     library = adapter.PREFIX.removesuffix(":")
-    raise OptionError(f"{adapter.PREFIX}{glob} matches no {library} model: nearest are {globs}")
+    raise OptionError(f"{prefix}{glob} matches no {library} model: nearest are {globs}")
 
 
 def check_library_model(model: LibraryModel) -> None:

@@ -41,6 +41,7 @@ def breakdown_figure(profile: Profile) -> "Figure":
     figure = new_figure(WIDTH, 1.8 + len(rows) * BAR * (len(measures) + 0.8), "constrained")
     axes = figure.add_subplot()
     largest = rows.index(find_largest_row(profile))
+    names = [name_line(row.path, profile.by) for row in rows]
     for place, name in enumerate(measures):
         colour, hatch = MEASURES[name]
         values = [measure_row(profile, row, name) for row in rows]
@@ -50,7 +51,10 @@ def breakdown_figure(profile: Profile) -> "Figure":
         bars = axes.barh(places, shares, thickness, **EDGE, color=colour, hatch=hatch, label=name)
         texts = axes.bar_label(bars, [text if share else "" for share, text in values], padding=3, fontsize=7)
         texts[largest].set_fontweight("bold")
-    labels = [cut(printable(name_line(row.path, profile.by)), LONGEST_PATH) for row in rows]
+        for line, bar, text in zip(names[: len(rows) - bool(number)], bars, texts, strict=False):
+            bar.set_gid(line)  # which a page links to its row
+            text.set_gid(line)
+    labels = [cut(printable(line), LONGEST_PATH) for line in names]
     if number:
         labels[-1] = f"{plural(number, 'other module')}"
     axes.set_yticks(range(len(rows)), labels)

@@ -18,6 +18,7 @@ from saevit.report.figure import (
     style_axes,
 )
 from saevit.report.messages import (
+    choose_answer,
     describe_best,
     name_base,
     summarize_exploration,
@@ -38,11 +39,32 @@ if TYPE_CHECKING:
 Keywords = dict[str, Any]  # of matplotlib
 
 FRONT: Keywords = {"color": "#004c78", "marker": "o", "linewidth": 0.9, "drawstyle": "steps-post"}
-TOP: Keywords = {"color": "#56B4E9", "marker": "D", "markersize": 7.0, "markeredgecolor": "#004c78"}
-BASE: Keywords = {"color": "#D55E00", "marker": "^", "markersize": 8, "markeredgecolor": "#000000"}
+TOP: Keywords = {
+    "color": "#56B4E9",
+    "marker": "D",
+    "markersize": 7.0,
+    "markeredgecolor": "#004c78",
+    "zorder": 2,
+}
+BASE: Keywords = {
+    "color": "#D55E00",
+    "marker": "^",
+    "markersize": 8,
+    "markeredgecolor": "#000000",
+    "zorder": 4,
+}
+ANSWER: Keywords = {
+    "color": "#F0E442",
+    "marker": "*",
+    "markersize": 14,
+    "markeredgecolor": "#000000",
+    "linestyle": "none",
+    "zorder": 3.5,
+}
 LIMIT: Keywords = {"color": "#000000", "linewidth": 1.0, "linestyle": (0, (4, 2)), "zorder": 1.5}
 MARGINS = (0.08, 0.1)
 MANY = 60  # points of a front that are drawn small
+RADII = {False: 9.0, True: 15.0}  # pixels of a marker, and of the answer's
 IMPORTANT = 1000.0  # see `Label.most`
 LONGEST_KEY = 84  # characters of a variant in the key
 MEASURES = {"macs": "MACs", "params": "parameters", "activations": "activations"}
@@ -66,9 +88,13 @@ def front_figure(found: Exploration) -> "Figure":
     numbered = list_shown(found)
     figure = new_figure(1.2 + 5.8 * len(others), 4.8 + 0.14 * len(numbered), "constrained")
     panels = [figure.add_subplot(1, len(others), number + 1) for number in range(len(others))]
+    answer = choose_answer(found)
     for axes, y in zip(panels, others, strict=True):
         draw_front(axes, found, x, y)
-    add_legend(panels[0], 2)
+        if answer:
+            label = f"answer, number {numbered.index(answer) + 1}"
+            axes.plot(answer.value(x), answer.value(y), **ANSWER, label=label, gid=answer.model)
+    add_legend(panels[0], 3)
     names = list(dict.fromkeys((*found.question.objectives, found.question.rank)))
     key = [
         f"{number}: {', '.join(write_amount(row, name) for name in names)}: {cut(row.model, LONGEST_KEY)}"
@@ -96,19 +122,18 @@ def draw_front(axes: "Axes", found: Exploration, x: str, y: str) -> None:
         scale_axis(axis, [*values, *ends], MARGINS)
         better = "lower" if QUANTITIES[name].better == "min" else "higher"
         axis.set_label_text(f"{QUANTITIES[name].label}, {better} is better", size=9)
-    (line,) = axes.plot(
-        *points(found.front), **FRONT, label=plural(len(found.front), "variant") + " on the front"
-    )
-    line.set(markersize=2.5 if len(found.front) > MANY else 4.5, zorder=3)
+    size, shown = 2.5 if len(found.front) > MANY else 4.5, list_shown(found)
+    label = plural(len(found.front), "variant") + " on the front"
+    (line,) = axes.plot(*points(found.front), **FRONT, markersize=size, label=label, zorder=3)
     line.set_linestyle("-" if len(found.question.objectives) == 2 else "none")
-    if found.top:
-        number = "best" if len(found.top) == 1 else f"best {len(found.top)}"
-        axes.plot(
-            *points(found.top), **TOP, linestyle="none", label=f"{number} by {found.question.rank}", zorder=2
-        )
-    axes.plot(
-        *points([found.base]), **BASE, linestyle="none", label=printable(name_base(found.base)), zorder=4
-    )
+    line.set_markevery([i for i, row in enumerate(found.front) if row not in shown])
+    number = "best" if len(found.top) == 1 else f"best {len(found.top)}"
+    labels = [f"{number} by {found.question.rank}", *[""] * len(found.top)]
+    marks = [(row, FRONT | {"markersize": size, "zorder": 3}, "") for row in shown if row in found.front]
+    marks += [(row, TOP, label) for row, label in zip(found.top, labels, strict=False)]
+    marks += [(found.base, BASE, printable(name_base(found.base)))]
+    for row, style, label in marks:  # one mark each, so that a page links it to its row
+        axes.plot(*points([row]), **style, linestyle="none", label=label, gid=row.model)
     for limit in limits:
         draw = axes.axvline if limit.quantity == x else axes.axhline
         draw(limit.high / QUANTITIES[limit.quantity].unit, **LIMIT, label=f"limit, {write_limit(limit)}")
@@ -124,10 +149,14 @@ def label_front(
         across, up = axes.transData.transform([row.value(name) for name in names])
         return float(across), float(up)
 
+    answer = choose_answer(found)
     rows = [(str(number), row) for number, row in enumerate(numbered, 1)]
     labels = [
-        PointLabel(text=text, point=pixels(row), radius=6.0, most=IMPORTANT)
+        PointLabel(
+            text=text, point=pixels(row), radius=RADII[is_it], most=IMPORTANT, bold=is_it, gid=row.model
+        )
         for text, row in (*rows, (printable(name_base(found.base)), found.base))
+        for is_it in (row == answer,)
     ]
     dots = sorted({pixels(row) for row in (*found.front, *found.top)})
     radius = 2.5 * axes.figure.dpi / POINTS

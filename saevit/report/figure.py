@@ -4,6 +4,7 @@ A figure looks the same whatever matplotlib is set to on this computer. Its text
 and matplotlib's warnings do not reach the terminal.
 """
 
+import io
 import logging
 import os
 import re
@@ -96,6 +97,18 @@ def save_figure(figure: "Figure", path: Path) -> None:
     clean_texts(figure)
     dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
     figure.savefig(path, backend=BACKENDS[path.suffix], dpi=DPI, metadata=dates.get(path.suffix))
+
+
+@own_settings()
+def write_svg(figure: "Figure") -> str:
+    """Return a figure as SVG in which text is text."""
+    import matplotlib
+
+    matplotlib.rcParams["svg.fonttype"] = "none"
+    clean_texts(figure)
+    file = io.StringIO()
+    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    return file.getvalue()
 
 
 def clean_texts(figure: "Figure") -> None:

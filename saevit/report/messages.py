@@ -35,16 +35,17 @@ if TYPE_CHECKING:  # profile needs no numpy
 NEAR = 0.005  # a ratio of counts this near to 1 is called the same
 NEARLY_UNIFORM = 0.95  # share of the map
 MOST_QUERIES = 3  # that a message names
-QUANTITY_WORDS = {
+NOUNS = {
     "gmacs": "GMACs",
-    "params": "M parameters",
-    "activations": "M activations",
-    "weights": "MB of weights",
-    "memory": "MB of peak activations",
-    "traffic": "MB of memory traffic",
+    "params": "parameters",
+    "activations": "activations",
+    "weights": "weights",
+    "memory": "peak activations",
+    "traffic": "memory traffic",
     "capacity": "capacity",
     "effectiveness": "rho",
 }
+MILLIONS = {"params": "M", "activations": "M", "weights": "MB", "memory": "MB", "traffic": "MB"}  # units
 
 
 def summarize_comparison(comparison: Comparison, *, with_times: bool = True) -> str:
@@ -192,13 +193,15 @@ def describe_row(profile: Profile, row: ProfileRow) -> str:
     if not row.path:
         return "The rest of the network"
     name = name_line(row.path, profile.by)
-    return name if name == row.path else name.capitalize()
+    if name in ("stem", "head"):
+        return f"The {name}"
+    return f"Module {name}" if name == row.path else name.capitalize()
 
 
 def summarize_exploration(found: "Exploration") -> str:
     """Return the size of the front, and the best variant within the limits relative to the base variant."""
     count = len(found.front)
-    names = [name_quantity(name) for name in found.question.objectives]
+    names = [NOUNS[name] for name in found.question.objectives]
     listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
     head = f"{plural(count, 'variant')} {'is' if count == 1 else 'are'} on the front of {listed}."
     return f"{head} {describe_best(found)}" if found.top else head
@@ -216,8 +219,8 @@ def describe_best(found: "Exploration") -> str:
     limits = [limit for limit in found.question.limits if not limit.is_default]
     within = f"within {' and '.join(map(write_limit, limits))}, " if limits else ""
     most = "most" if QUANTITIES[rank].better == "max" else "least"
-    value = write_quantity(best, rank)
-    text = f"{within}the {most} {name_quantity(rank)} is {value}{compare_with_base(found, best)}."
+    value = f"{write_quantity(best, rank)} {MILLIONS.get(rank, '')}".rstrip()
+    text = f"{within}the {most} {NOUNS[rank]} is {value}{compare_with_base(found, best)}."
     return f"{text[0].upper()}{text[1:]}"
 
 
@@ -235,11 +238,6 @@ def choose_answer(found: "Exploration") -> "CountedVariant | None":
     return found.top[0] if found.top else None
 
 
-def name_quantity(name: str) -> str:
-    """Return the noun of a quantity without its unit."""
-    return QUANTITY_WORDS[name].removeprefix("M ").removeprefix("MB of ")
-
-
 def compare_with_base(found: "Exploration", best: "CountedVariant") -> str:
     """Return how a variant compares with the base variant in the ranking and in one other quantity."""
     base, rank = found.base, found.question.rank
@@ -252,7 +250,7 @@ def compare_with_base(found: "Exploration", best: "CountedVariant") -> str:
         return f" ({name}: {write_quantity(base, rank)})"
     change = ours / theirs - 1
     words = f"{percent(abs(change))} {'more' if change > 0 else 'less'} than" if change else "equal to"
-    noun = name_quantity(other).replace("GMACs", "MACs")
+    noun = NOUNS[other].replace("GMACs", "MACs")
     return f", {words} {name} at {write_share(best.value(other) / base.value(other), f'its {noun}')}"
 
 
@@ -266,15 +264,23 @@ def write_quantity(row: "CountedVariant", name: str) -> str:
 
 def write_amount(row: "CountedVariant", name: str) -> str:
     """Write a quantity with its noun: `0.519 GMACs`, `capacity 1829.8`."""
-    words = QUANTITY_WORDS[name], write_quantity(row, name)
-    return " ".join(words if name in ("capacity", "effectiveness") else reversed(words))
+    value = write_quantity(row, name)
+    return (
+        f"{NOUNS[name]} {value}" if name in ("capacity", "effectiveness") else f"{value} {write_noun(name)}"
+    )
+
+
+def write_noun(name: str) -> str:
+    """Write the noun of a quantity after a number, with its unit: `M parameters`, `MB of weights`."""
+    unit = MILLIONS.get(name, "")
+    return f"{unit}{' of' * (unit == 'MB')} {NOUNS[name]}".lstrip()
 
 
 def write_limit(limit: "Limit") -> str:
     """Write a limit in words: `0.8 GMACs`, `0.79 to 0.81 GMACs`."""
     from saevit.explore.question import QUANTITIES
 
-    unit, noun = QUANTITIES[limit.quantity].unit, QUANTITY_WORDS[limit.quantity]
+    unit, noun = QUANTITIES[limit.quantity].unit, write_noun(limit.quantity)
     high = f"{limit.high / unit:.4g}"
     if limit.quantity == "effectiveness":
         return f"{noun} {high}"

@@ -48,7 +48,13 @@ def table_element(table: Table) -> Element:
         for row in table.rows
     ]
     head = element("thead", {}, element("tr", {}, *heads))
-    return element("table", {}, element("caption", {}, table.title), head, element("tbody", {}, *rows))
+    return element(
+        "table",
+        {},
+        element("caption", {"style": "text-align: left"}, table.title),
+        head,
+        element("tbody", {}, *rows),
+    )
 
 
 def make_dataframe(result: NotebookResult) -> "DataFrame":

@@ -75,7 +75,7 @@ def summarize_store(runs: Sequence[RunSummary], folder: str) -> str:
     readable = [run for run in runs if not run.problem]
     if not readable:
         return f"{head}; none can be read."
-    newest = readable[-1]
+    newest = max(readable, key=lambda run: run.started or "")
     when = (newest.started or "")[:16].replace("T", " ")
     names = list(short_names(newest.subjects).values())
     models = names[0] if len(names) == 1 else f"{names[0]} and {plural(len(names) - 1, 'other model')}"

@@ -96,7 +96,9 @@ class TextGrid:
         room = width - (len(GAP) if is_stacked else 0)
         for i in [i for i, column in enumerate(table.columns) if column.wraps]:
             excess = self.measure() - room
-            self.widths[i] = max(min(LEAST_TEXT, self.widths[i]), self.widths[i] - max(0, excess))
+            words = [cell_len(word) for row in rows for word in row[i].split()]
+            least = min(max([LEAST_TEXT, *words]), self.widths[i])
+            self.widths[i] = max(least, self.widths[i] - max(0, excess))
         while self.measure() > room and self.shown > self.start + 1:
             self.shown -= 1
 

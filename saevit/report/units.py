@@ -111,10 +111,13 @@ def field_text(name: str, value: Any) -> str:
 def bare_names(models: Iterable[str]) -> dict[str, str]:
     """Return a name for each model without the prefix of a library, and without a tag if it is not needed.
 
-    Names that begin with `saevit_` are whole: variants, and the claims of the paper.
+    Variants, the claims of the paper (`saevit_...`) and factories (`module:name`) keep their whole name.
     """
     bare = {m: m.partition(":")[2] if m.startswith(LIBRARIES) else m for m in models}
-    heads = {m: m if m.startswith("saevit_") else name.partition(".")[0] for m, name in bare.items()}
+    heads = {
+        m: name if name.startswith("saevit_") or ":" in name else name.partition(".")[0]
+        for m, name in bare.items()
+    }
     count = Counter(heads.values())
     return {m: printable(head if count[head] == 1 else bare[m]) for m, head in heads.items()}
 

@@ -70,7 +70,7 @@ def _write_lines(group: list[Advice]) -> list[str]:
     if len(group) <= MOST_LINES:
         return [f"{a.subject + ': ' if a.subject else ''}{a.finding}: {a.way_out}" for a in group]
     worst = max(group, key=lambda a: a.severity)
-    others = f"({len(group) - 1} other models: at most that)"
+    others = f"({len(group) - 1} others: at most that)"
     return [f"{worst.subject}: {worst.finding} {others}: {worst.way_out}"]
 
 

@@ -114,11 +114,11 @@ def open_icons(
         MissingPackageError: resvg-py is not installed.
     """
     rules, size = rules or IconRules(), min(size, MAX_ICON_SIZE)
-    path = path.absolute()
     key = sha256(repr((hash_package(path), VERSION, size, astuple(rules))).encode()).hexdigest()[:16]
+    package = path.resolve()
     if caches is None:
-        caches = (path.parent, need("platformdirs").user_cache_path("saevit"))
-    files = [folder / f"{path.name}-icons-{size}px-{key}.npz" for folder in caches]
+        caches = (package.parent, need("platformdirs").user_cache_path("saevit"))
+    files = [folder / f"{package.name}-icons-{size}px-{key}.npz" for folder in caches]
     table = next(filter(None, map(read_cache, files)), None)
     warnings: tuple[str, ...] = ()
     if table is None:
@@ -134,7 +134,7 @@ def open_icons(
         for rows in (range(len(keys)), np.flatnonzero(table.held_out))
     )
     return ImageData(
-        name=f"{ICONS}{as_text(path.resolve())}",
+        name=f"{ICONS}{as_text(package)}",
         split=split,
         class_names=classes,
         labels=labels,

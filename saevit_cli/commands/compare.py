@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PUBLISHED = "published"
 MOST_MODELS = 30  # of a pattern
+PHONE = 3.7  # inches of a panel on a page
 AXES = ("gmacs", "latency")  # of the plot and the fronts, by default
 
 Models = Annotated[
@@ -25,12 +26,12 @@ Models = Annotated[
     options.argument(
         metavar="MODEL",
         help="Variants, timm models, published models, groups, birder:NAME, or patterns such as 'resnet*'; "
-        "the default is the presets and well-known baselines.",
+        "the default is the presets and twelve other models.",
     ),
 ]
 Group = Annotated[
     list[str] | None,
-    typer.Option(
+    options.of_model(
         "--group",
         metavar="NAME",
         help="Add a group of models: core, conv, hybrid, mobile, class-0.8 or class-1.3; repeatable.",
@@ -38,13 +39,17 @@ Group = Annotated[
 ]
 AllModels = Annotated[
     bool,
-    typer.Option(
-        "--all", metavar="", help=f"Compare all models that a pattern matches, also more than {MOST_MODELS}."
+    options.of_model(
+        "--all",
+        metavar="",
+        help=f"Compare all models that a pattern matches, even if there are more than {MOST_MODELS}.",
     ),
 ]
 Reference = Annotated[
     str | None,
-    typer.Option(metavar="MODEL", help="Model that ratios are relative to; the default is the first one."),
+    options.of_model(
+        metavar="MODEL", help="Model that ratios are relative to; the default is the first one."
+    ),
 ]
 FromStore = Annotated[
     str | None,
@@ -76,8 +81,8 @@ AxisY = Annotated[
     options.of_output(
         "--y",
         metavar="NAME",
-        help="Vertical axis of the plot: top1 or a cost; the default is top1, or a cost if no model has a "
-        "top-1.",
+        help="Vertical axis of the plot: top1, or one of --x; the default is top1 if two models or more have "
+        "one, otherwise a cost.",
     ),
 ]
 Top1 = Annotated[
@@ -272,4 +277,4 @@ def draw_panels(result: "Comparison", xs: Sequence[str], y: str, why: str | None
     """Draw each panel as a picture of its own, so that a phone shows one below the other."""
     from saevit.report.scatter.scatter_plot import scatter_figure
 
-    return [scatter_figure(result, [x], y) for x in xs]
+    return [scatter_figure(result, [x], y, PHONE) for x in xs]

@@ -14,7 +14,7 @@ from saevit.text import MOST_DIGITS, abbreviated
 from saevit.variant import KEYS, NUM_STAGES
 from saevit_cli import options, readers
 from saevit_cli.help_page import PlainCommand
-from saevit_cli.options import of_model, of_output
+from saevit_cli.options import of_output
 
 if TYPE_CHECKING:
     from saevit.explore.question import Limit
@@ -58,10 +58,11 @@ class KeysAsOptions(PlainCommand):
         return super().parse_args(ctx, rewritten)
 
 
+of_space = partial(typer.Option, rich_help_panel="Space")
 of_limits = partial(typer.Option, rich_help_panel="Limits")
 of_search = partial(typer.Option, rich_help_panel="Search")
 of_finish = partial(typer.Option, rich_help_panel="After or instead of the search")
-CHOICES = "CHOICE,..|LOW:HIGH:STEP"
+CHOICES = "CHOICES"  # values joined by commas, or LOW:HIGH:STEP
 
 
 def limit_option(what: str) -> Any:
@@ -78,39 +79,45 @@ Variant = Annotated[
     ),
 ]
 Width = Annotated[
-    str | None, of_model(metavar=CHOICES, help="Multipliers of the channels, such as 0.5:1.5:0.05.")
+    str | None,
+    of_space(
+        metavar=CHOICES,
+        help="Multipliers of the channels: values and ranges LOW:HIGH:STEP, such as 0.5:1.5:0.05.",
+    ),
 ]
-Depth = Annotated[str | None, of_model(metavar=CHOICES, help="Multipliers of the blocks, such as 0.5,1,1.5.")]
+Depth = Annotated[
+    str | None, of_space(metavar=CHOICES, help="Multipliers of the number of blocks, such as 0.5,1,1.5.")
+]
 Rates = Annotated[
     str | None,
-    of_model(
+    of_space(
         "--rates",
         "--sparsity",
-        metavar="R,R,R,R;..",
-        help="Sampling rates of the four stages, such as '8,4,2,1;4,2,2,1'.",
+        metavar=CHOICES,
+        help="Sampling rates of the four stages, with a semicolon between choices: '8,4,2,1;4,2,2,1'.",
     ),
 ]
 Set = Annotated[
     list[str] | None,
-    of_model(
+    of_space(
         "--set",
         metavar="KEY=CHOICES",
         help="Choices of a key, such as ratios=3,4; repeatable. `--dims1 24:64:8` is short for `--set "
-        "dims1=24:64:8`: dims, depths, heads, ratios and rates take the number of a stage. Without any "
-        "choices, the space is a default one around the variant.",
+        "dims1=24:64:8`; dims, depths, heads, ratios and rates take the number of a stage. Without any "
+        "choices, a default space around the base variant is searched.",
     ),
 ]
 SpaceFile = Annotated[
     Path | None,
-    of_model(
+    of_space(
         metavar="FILE",
-        help="TOML file of choices (dims1 = '24:64:8') and a table of limits (max_gmacs = 0.8).",
+        help="TOML file of choices (dims1 = '24:64:8') and a table [limits] (max_gmacs = 0.8).",
     ),
 ]
 MaxGmacs = limit_option("GMACs")
 Band = Annotated[
     str | None,
-    of_limits(metavar="X±P%", help="GMACs must be within a band, such as 0.8±1% (or 0.8+-1%)."),
+    of_limits(metavar="X±P%", help="Range of GMACs, such as 0.8±1% (or 0.8+-1%)."),
 ]
 MaxParams = limit_option("the parameters, in millions")
 MaxActivations = limit_option("the activations, in millions")
@@ -120,46 +127,48 @@ MaxRho = Annotated[
     str | None,
     of_limits(
         metavar="X|none",
-        help="Upper limit of the depth over mean width (rho); without choices and with capacity, the default "
-        "is the value of the variant.",
+        help="Upper limit of rho, the ratio of depth to mean width. If capacity is asked for without choices "
+        "of keys, the default is the rho of the base variant.",
     ),
 ]
-Monotone = Annotated[bool, of_limits("--monotone", help="Channels must not fall from stage to stage.")]
+Monotone = Annotated[
+    bool, of_limits("--monotone", help="Exclude variants with fewer channels than in the stage before.")
+]
 Objectives = Annotated[
     Any,
     of_search(
         parser=readers.read_names,
         metavar="NAME,...",
-        help="Objectives of the front: gmacs, params, activations, weights, memory, traffic (less is "
-        "better), capacity (a training-free score, more is better); the default is gmacs,capacity, and "
-        "params,capacity within a band.",
+        help="Objectives of the front: gmacs, params, activations, weights, memory, traffic (less is better) "
+        "and capacity (a training-free score, more is better). The default is gmacs,capacity, or "
+        "params,capacity with --gmacs-band.",
     ),
 ]
-Rank = Annotated[str, of_search(metavar="NAME", help="Quantity by which the best variants are ranked.")]
+Rank = Annotated[str, of_search(metavar="NAME", help="Quantity that ranks the best variants.")]
 Top = Annotated[
     int,
-    of_search(
-        parser=readers.count_reader(most=10**4), metavar="K", help="Number of the best variants to show."
-    ),
+    of_search(parser=readers.count_reader(most=10**4), metavar="K", help="Number of best variants to show."),
 ]
 Method = Annotated[
     str,
     of_search(
-        metavar="auto|exhaustive|dp|sample",
-        help="Evaluate every variant, find the exact front by dynamic programming, or draw a random sample; "
-        "auto is exhaustive up to 3 x 10^8 variants, then dp.",
+        metavar="METHOD",
+        help="exhaustive: every variant; dp: the exact front by dynamic programming; sample: random "
+        "variants; auto: exhaustive up to 3 x 10^8 variants, otherwise dp.",
     ),
 ]
 Samples = Annotated[
     int,
     of_search(
-        parser=readers.count_reader(most=10**9), metavar="N", help="Number of variants that `sample` draws."
+        parser=readers.count_reader(most=10**9), metavar="N", help="Number of variants of --method sample."
     ),
 ]
 Seed = Annotated[
     int,
     of_search(
-        parser=readers.count_reader(least=0, most=10**MOST_DIGITS - 1), metavar="N", help="Seed of `sample`."
+        parser=readers.count_reader(least=0, most=10**MOST_DIGITS - 1),
+        metavar="N",
+        help="Random seed of --method sample.",
     ),
 ]
 Jobs = Annotated[
@@ -174,35 +183,37 @@ EngineName = Annotated[
     str,
     of_search(
         "--engine",
-        metavar="local|ray",
-        help="Run on this machine, or on the Ray cluster that `ray` finds (extra `explore`).",
+        metavar="ENGINE",
+        help="local: this machine; ray: the Ray cluster that `ray` finds (needs 'saevit[explore]').",
     ),
 ]
 Resume = Annotated[
     Path | None,
     of_search(
-        metavar="FILE", help="Keep finished parts of the search in FILE, and continue from it if it exists."
+        metavar="FILE", help="Store finished parts of the search in FILE, and continue from it if it exists."
     ),
 ]
 Solve = Annotated[
     str | None,
-    of_finish(metavar="KEY", help="Find the largest value of a key that fits --target-gmacs."),
+    of_finish(
+        metavar="KEY", help="Find the largest value of a key, such as width, that fits --target-gmacs."
+    ),
 ]
-Target = Annotated[str | None, of_finish(metavar="X", help="Budget of --solve.")]
+Target = Annotated[str | None, of_finish(metavar="X", help="Budget of --solve, in GMACs.")]
 Sensitive = Annotated[bool, of_finish("--sensitivity", help="Show the cost of one step of each key.")]
 MeasureTop = Annotated[
     int | None,
     of_finish(
         parser=readers.count_reader(most=1000),
         metavar="K",
-        help="Build and time the K best variants, interleaved with a reference, as `compare` does.",
+        help="Build and time the K best variants and a reference in one interleaved run, as `compare` does.",
     ),
 ]
 Reference = Annotated[
     str | None,
     of_finish(
         metavar="MODEL",
-        help="Model that the times of --measure-top are relative to; the default is the variant.",
+        help="Model that the times of --measure-top are relative to; the default is the base variant.",
     ),
 ]
 Plot = Annotated[Path | None, options.plot_option("the front, or the result of --sensitivity,")]
@@ -210,9 +221,11 @@ Csv = Annotated[
     str | None, options.csv_option("one row per variant of the front and of the best, with its rank")
 ]
 Json = Annotated[
-    str | None, of_output(metavar="FILE|-", help="Write the question and its answer as JSON; - is stdout.")
+    str | None, of_output(metavar="FILE|-", help="Write the search and its results as JSON; - is stdout.")
 ]
-Parquet = Annotated[Path | None, of_output(metavar="FILE", help="Write Parquet as --csv (needs pyarrow).")]
+Parquet = Annotated[
+    Path | None, of_output(metavar="FILE", help="Write the rows of --csv as Parquet (needs pyarrow).")
+]
 
 
 def read_choice_texts(

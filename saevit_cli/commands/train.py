@@ -99,7 +99,7 @@ LearningRate = Annotated[
 Seed = Annotated[str | None, of_recipe(metavar="N", help="Random seed; the default is 0.")]
 ImgSize = Annotated[
     str | None,
-    of_recipe(metavar="N|HxW", help="Input size in pixels, 32 or more; the default is that of the recipe."),
+    of_recipe(metavar="N|HxW", help="Input size in pixels, at least 32; the default is that of the recipe."),
 ]
 ShowRecipe = Annotated[
     bool,
@@ -181,8 +181,8 @@ def train(
 ) -> int:
     """Train a variant or a timm model with a published recipe; --resume continues a stopped run.
 
-    The weights of the best epoch, the state, the log, the learning curve and every value of the recipe are
-    written into one folder. The line of each epoch goes to stdout, the progress bar to stderr.
+    The weights of the best epoch, the state, the log, the learning curve, an HTML page and every value of the
+    recipe are written into one folder. The line of each epoch goes to stdout, the progress bar to stderr.
 
     To train in several processes, use `torchrun --nproc-per-node N -m saevit_cli train ...` or `accelerate
     launch`.

@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -86,10 +86,11 @@ def prepare_in_all(run: "TrainingRun", recipe: "Recipe", processes: "Processes")
     """Prepare the run in every process; the first opens the data before the others, which renders icons."""
     from saevit.train.preparation import open_splits, prepare_run
 
-    with display.show_progress() as show:
+    with display.show_progress() if processes.is_first else nullcontext() as show:
 
         def tell(step: NextStep) -> None:
-            show(step.text, step.done, step.eta)
+            if show:
+                show(step.text, step.done, step.eta)
 
         if processes.count > 1:
             processes.run_in_first(lambda: open_splits(run, recipe.img_size, tell))
@@ -114,7 +115,7 @@ def run_training(
         workers = 0 if state.run.data in IN_MEMORY else min(usable_cores(), MAX_WORKERS)
     if processes.is_first:
         view.show_start(prepared, state, folder, processes, workers)
-    with stop_requests() as is_stopped, view.show_progress(state) as observer:
+    with stop_requests() as is_stopped, view.show_progress(state, processes) as observer:
         try:
             state = train_network(
                 prepared, state, folder, processes, observer, workers=workers, is_stopped=is_stopped
@@ -128,7 +129,7 @@ def run_training(
             return output.FAILED
     is_drawn = True
     if processes.is_first:
-        is_drawn = view.draw_curve(state, prepared, folder)
+        is_drawn = view.write_page(state, prepared, folder)
         view.show_end(state, prepared, folder)
     return output.exit_code(failed=not is_drawn) if state.is_finished else output.INTERRUPTED
 

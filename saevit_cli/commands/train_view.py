@@ -3,14 +3,14 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from saevit.errors import SaevitError
 from saevit.files import name_source
 from saevit.report.units import scaled
 from saevit.text import plural, printable
-from saevit.train.state import Epoch, best_epoch
+from saevit.train.state import Epoch, best_epoch, write_log
 from saevit_cli import display, output
 
 if TYPE_CHECKING:
@@ -22,15 +22,21 @@ if TYPE_CHECKING:
     from saevit.train.state import TrainingState
 
 
-def show_recipe(recipe: "Recipe", base: str) -> None:
-    """Show every value of a recipe with its source."""
-    from saevit.report.columns import View, make_table, row_values, write_csv, write_json
-    from saevit.report.views.training import RECIPE_COLUMNS
+def list_values(recipe: "Recipe", base: str) -> list[tuple[str, str, str]]:
+    """Return every value of a recipe with its name and its source."""
     from saevit.train.recipe import format_value
     from saevit.train.recipe_files import list_sources
 
     sources = list_sources(recipe, base)
-    rows = [(name, format_value(getattr(recipe, name)), source) for name, source in sources.items()]
+    return [(name, format_value(getattr(recipe, name)), source) for name, source in sources.items()]
+
+
+def show_recipe(recipe: "Recipe", base: str) -> None:
+    """Show every value of a recipe with its source."""
+    from saevit.report.columns import View, make_table, row_values, write_csv, write_json
+    from saevit.report.views.training import RECIPE_COLUMNS
+
+    rows = list_values(recipe, base)
     outputs = output.Outputs({"--json": None, "--csv": None}, overwrite=False)
     outputs.show(
         View(
@@ -74,10 +80,11 @@ def show_start(
     if job.teacher and job.teacher.note:
         display.say(job.teacher.note)
     if state.is_begun:
-        rows.append(("resumed", f"after epoch {len(state.rows)}, update {state.part.updates} of the next"))
+        part = f", update {state.part.updates} of the next" if state.part.updates else ""
+        rows.append(("resumed", f"after epoch {len(state.rows)}{part}"))
     readers = plural(workers, "worker process", "worker processes") if workers else "the training process"
     notes = [f"data: {job.train.statement}", *notes, f"images are read by {readers}"]
-    if not display.STYLE.get().quiet:
+    if not (display.STYLE.get().quiet or is_data_asked()):
         title = f"Training {name_run(job)}"
         display.show(View(tables=(text_table(title, ("", "~value"), rows, notes),)))
     sys.stdout.flush()
@@ -149,8 +156,14 @@ class ProgressView:
         """Write the epoch's line."""
         self.rows.append(row)
         if not display.STYLE.get().quiet:
-            sys.stdout.write(f"{describe_epoch(row, self.epochs, best_epoch(self.rows))}\n")
-            sys.stdout.flush()
+            stream = sys.stderr if is_data_asked() else sys.stdout
+            stream.write(f"{describe_epoch(row, self.epochs, best_epoch(self.rows))}\n")
+            stream.flush()
+
+
+def is_data_asked() -> bool:
+    """Return whether stdout gets CSV or JSON, so that all lines go to stderr."""
+    return display.STYLE.get().format in ("csv", "json")
 
 
 def describe_epoch(row: Epoch, epochs: int, best: Epoch | None) -> str:
@@ -167,36 +180,56 @@ def describe_epoch(row: Epoch, epochs: int, best: Epoch | None) -> str:
 
 
 @contextmanager
-def show_progress(state: "TrainingState") -> Iterator[ProgressView]:
-    """Yield an observer that shows the progress."""
-    if not sys.stderr.isatty() or display.STYLE.get().quiet:
+def show_progress(state: "TrainingState", processes: "Processes") -> Iterator[ProgressView]:
+    """Yield an observer that shows the progress; only the first process has a bar."""
+    if not (processes.is_first and sys.stderr.isatty()) or display.STYLE.get().quiet:
         yield ProgressView(state, None)
         return
     with display.make_bar() as bar:
         yield ProgressView(state, bar)
 
 
-def draw_curve(state: "TrainingState", job: "PreparedRun", folder: Path) -> bool:
-    """Draw the learning curve if an epoch is finished; return False if it cannot be written."""
-    from saevit.report.figure import save_figure
-    from saevit.report.views.training import draw_training
-    from saevit.train.run_folder import CURVE
+def write_page(state: "TrainingState", job: "PreparedRun", folder: Path) -> bool:
+    """Write the learning curve and the page if an epoch is finished; return False if that fails."""
+    from saevit.report.columns import make_table
+    from saevit.report.views.training import (
+        RECIPE_COLUMNS,
+        draw_training,
+        view_training_page,
+        write_training_json,
+    )
+    from saevit.train.run_folder import CURVE, REPORT
 
     caption = f"{name_run(job)}, recipe {state.base}, seed {state.recipe.seed}"
-    target = folder / CURVE if state.rows else None
-    outputs = output.Outputs({"curve": target}, overwrite=True)
-    return outputs.write({"curve": lambda: partial(save_figure, draw_training(state, caption))})
+    if not state.rows:
+        return True
+    recipe = make_table(f"Recipe {state.base}", RECIPE_COLUMNS, list_values(state.recipe, state.base))
+    contents: dict[str, output.Content] = {
+        "--json": lambda: write_training_json(state),
+        "--csv": lambda: write_log(state.rows),
+        "--plot": lambda: draw_training(state, caption),
+    }
+    try:
+        output.write_content(folder / CURVE, contents["--plot"]())
+        page = output.make_page(view_training_page(state, recipe), contents, "training")
+        output.write_content(folder / REPORT, page)
+    except SaevitError as error:
+        display.complain(str(error))
+        return False
+    return True
 
 
 def show_end(state: "TrainingState", job: "PreparedRun", folder: Path) -> None:
     """Show the accuracies and the commands that use the weights."""
-    from saevit.report.views.training import view_training
+    from saevit.report.views.training import view_training, write_training_json
 
-    display.show(view_training(state))
+    outputs = output.Outputs({"--json": None, "--csv": None}, overwrite=False)
+    outputs.show(view_training(state))
+    outputs.write({"--json": lambda: write_training_json(state), "--csv": lambda: write_log(state.rows)})
     commands = list_commands(job, folder) if best_epoch(state.rows) else []
     if not state.is_finished and is_written(folder, state):
         commands.insert(0, resume_command(folder))
-    if commands and not display.STYLE.get().quiet:
+    if commands and not (display.STYLE.get().quiet or is_data_asked()):
         lines = [
             "",
             "Next:",

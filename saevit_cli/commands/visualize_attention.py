@@ -70,9 +70,10 @@ ViewName = Annotated[
     MapView | None,
     of_map(
         "--view",
+        metavar="VIEW",
         help="overview: tokens, weights and attention of each stage; query: attention of the pixels of "
-        "--query; pattern: the attention scores that are computed; rollout: the pixels that each stage's "
-        "output comes from. The default is overview, or query if --query is given.",
+        "--query; pattern: the attention scores that are computed; rollout: the pixels that the output of "
+        "each stage comes from. The default is overview, or query if --query is given.",
     ),
 ]
 Queries = Annotated[

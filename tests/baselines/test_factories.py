@@ -26,6 +26,9 @@ def make_wide(width):
 def make_nothing():
     return None
 
+def make_exit():
+    raise SystemExit(3)
+
 def make_trouble():
     raise KeyError("the weights")
 
@@ -67,6 +70,7 @@ def test_a_factory_of_the_current_folder_is_profiled(name: str, params: int) -> 
         ("own_package.nets:make_wide", "needs arguments (width): write a function without arguments"),
         ("own_package.nets:make_nothing", "returns an object of type NoneType, not a torch.nn.Module"),
         ("own_package.nets:make_trouble", "own_package.nets:make_trouble failed: KeyError: 'the weights'"),
+        ("own_package.nets:make_exit", "own_package.nets:make_exit failed: SystemExit: 3"),
         ("own_package.nets:number", "is an object of type int, not a function"),
         ("own_broken:net", "module own_broken cannot be imported: ZeroDivisionError"),
         ("own_exit:net", "module own_exit cannot be imported: SystemExit"),

@@ -167,7 +167,7 @@ def test_refuses_what_timm_lacks(text: str, message: str) -> None:
         ("mobilenetv4_conv_smal", "did you mean mobilenetv4_conv_small or"),
         ("swin_tiny", "did you mean swin_tiny_patch4_window7_224?"),
         ("resnet18.nonsense", "resnet18 has no tag 'nonsense'"),
-        ("zzz*", "matches no timm model"),
+        ("resnt*", "resnt* matches no timm model: nearest are tresnet*"),
         ("", "a model's name is empty: for example saevit_tiny or resnet18"),
         ("zzz", "'zzz' is not a model: nearest are "),
         ("z" * 50_000, "..."),

@@ -126,3 +126,26 @@ def test_bad_input_is_one_line(saevit: Run, arguments: list[str], message: str) 
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_bare_names_patterns_and_classes(saevit: Run) -> None:
+    done = saevit(
+        *(
+            "compare",
+            "saevit_pico",
+            "resnet10t",
+            "resnet1[08]t",
+            "pvt_tiny",
+            "--classes",
+            "10",
+            "--no-measure",
+        ),
+        *("--img-size", "64x64", "--csv", "-"),
+        check=True,
+    )
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert [row["model"] for row in rows] == [
+        "saevit_pico:classes=10",
+        "timm:resnet10t:classes=10",
+        "pvt_tiny",
+    ]

@@ -80,7 +80,7 @@ def test_every_output(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = capsys.readouterr()
     (row,) = csv.DictReader(io.StringIO(told.out))
     assert (row["images"], row["unreadable"], row["batch_size"]) == ("6", "1", "2")
-    assert "warning: 1 image could not be read and count in no figure: " in told.err
+    assert "warning: 1 unreadable image left out: " in told.err
     data = json.loads((here / "a.json").read_text(encoding="utf-8"))
     assert (data["top1"], data["images"]) == (float(row["top1"]), 6)
     assert "9.jpg is not a PNG" in data["unreadable"][0]
@@ -111,11 +111,11 @@ def test_every_output(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (
             ["--checkpoint", "best.safetensors", "--set", "ffn=mlp"],
-            "holds the weights of one network: name its variant too",
+            "holds the weights of one network: name its model too",
         ),
         (
             ["--checkpoint", "best.safetensors", "--width", "2"],
-            "holds the weights of one network: name its variant too",
+            "holds the weights of one network: name its model too",
         ),
         (["--checkpoint", "best.safetensors", "--data", "three"], "has 2 classes and"),
     ],
@@ -140,7 +140,7 @@ def test_weights_that_do_not_say_what_they_are(here: Path, capsys: pytest.Captur
     torch.save(build_network(f"{VARIANT},classes=2", SIZE).state_dict(), here / "bare.pth")
     assert run_command(["eval", "--checkpoint", "bare.pth"]) == 2
     assert "does not say which network it is of" in capsys.readouterr().err
-    named = ["eval", f"{VARIANT},classes=2", "--checkpoint", "bare.pth", "--img-size", "32,64"]
+    named = ["eval", VARIANT, "--classes", "2", "--checkpoint", "bare.pth", "--img-size", "32,64"]
     assert run_command(named) == 2
     assert "does not name its training data: add --data SOURCE" in capsys.readouterr().err
     assert run_command([*named, "--data", "pets", "--csv", "-"]) == 0
@@ -152,8 +152,8 @@ def test_compare_draws_it(here: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert run_command(["eval", "--checkpoint", "best.safetensors", "--csv", "-"]) == 0
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
     models = ["compare", VARIANT, "timm:mobilenetv3_small_100", "--img-size", "32", "--no-measure"]
-    assert run_command(models) == 0
-    hint = f"top-1 on pets (validation), 1 of these models: --top1 {here / 'pets'}"
+    assert run_command([*models, "--explain"]) == 0
+    hint = f"is available on pets (validation), 1 of these models: --top1 {here / 'pets'}"
     assert hint in capsys.readouterr().out
     view = ["--top1", "pets", "--json", "-", "--plot", "a.svg", "--report", "a.html"]
     assert run_command([*models, *view]) == 0
@@ -161,8 +161,8 @@ def test_compare_draws_it(here: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert (own["top1"], own["top1_mark"]) == (float(row["top1"]), "measured here")
     assert "best.safetensors" in own["top1_source"]
     assert baseline["top1"] is None
-    assert "measured here" in (here / "a.svg").read_text(encoding="utf-8")
-    assert "on pets (validation), measured here" in (here / "a.html").read_text(encoding="utf-8")
+    assert "Fewer than two models have a known top-1" in (here / "a.svg").read_text(encoding="utf-8")
+    assert "measured here on pets (validation)" in (here / "a.html").read_text(encoding="utf-8")
     assert run_command([*models, "--top1", "dogs"]) == 2
     assert "nothing was measured on dogs (validation) here" in capsys.readouterr().err
 

@@ -55,6 +55,12 @@ def test_a_checkpoint_needs_no_other_word(saevit: Run, tmp_path: Path) -> None:
         torch.testing.assert_close(y, net(x), rtol=1e-3, atol=1e-5)
 
 
+def test_classes_of_a_timm_model(saevit: Run) -> None:
+    arguments = ("resnet10t", "--classes", "3", "--img-size", "32", "--output", "a.onnx", "--json", "-")
+    data = json.loads(saevit("export", *arguments, check=True).stdout)
+    assert (data["about"]["model"], data["about"]["num_classes"]) == ("timm:resnet10t", 3)
+
+
 def test_a_missing_folder_is_made_without_a_warning(saevit: Run, tmp_path: Path) -> None:
     def export(*arguments: str) -> None:
         done = saevit("export", FLAT, *SMALL, *arguments, "--json", "-", check=True)

@@ -54,6 +54,7 @@ def test_every_command_with_a_picture_writes_a_page_of_it(command: str, saevit: 
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert page.count('class="figure"') >= 1
     assert word in page
+    assert command in ("attention", "sensitivity") or '<a class="mark"' in page
     assert "<span>--report</span> <span>page.html</span>" in page
     assert 'download="page.json"' in page
     assert 'download="page.csv"' in page

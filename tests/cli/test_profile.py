@@ -94,6 +94,13 @@ def test_nothing_is_overwritten_unless_asked(saevit: Run, tmp_path: Path) -> Non
     assert json.loads(path.read_text())["model"] == "saevit_tiny"
 
 
+def test_a_network_of_the_current_folder(saevit: Run, tmp_path: Path) -> None:
+    (tmp_path / "my_nets.py").write_text("import torch\n\ndef make():\n    return torch.nn.Conv2d(3, 8, 3)\n")
+    done = saevit("profile", "my_nets:make", "--no-measure", "--counters", "torch", "--json", "-", check=True)
+    data = json.loads(done.stdout)
+    assert (data["model"], data["params"]) == ("my_nets:make", 8 * 28)
+
+
 @pytest.mark.parametrize("size", ["37,101", "37x101", "37 x 101"])
 def test_non_square_input(saevit: Run, size: str) -> None:
     done = saevit("profile", SMALL, *COUNT, "--img-size", size, "--json", "-", check=True)

@@ -205,7 +205,7 @@ def test_diff(saevit: Run, folder: Path) -> None:
     assert wrong.returncode == 2
     assert wrong.stderr == (
         "error: reference 'saevit_smal' was not measured by both runs under equal conditions: "
-        "did you mean saevit_small or saevit_tiny?\n"
+        "did you mean saevit_small?\n"
     )
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import os
 import resource
 import shutil
@@ -20,6 +21,7 @@ from safetensors.torch import load_file
 from saevit.measure.conditions import pin_threads
 from saevit.train.recipe_files import read_recipe
 from saevit_cli.app import run_command
+from tests.train.test_icons import Package
 from tests.train.tiny import MODEL, squares
 
 QUICK = ("--img-size", "32", "--batch-size", "8", "--workers", "0")
@@ -97,7 +99,11 @@ def test_a_run_and_what_takes_it_further(here: Path, capsys: pytest.CaptureFixtu
         "last.pt",
         "log.csv",
         "recipe.toml",
+        "report.html",
     ]
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    for text in ('class="figure"', "Every epoch", "mixup", 'download="training.csv"'):
+        assert text in page
     assert told.out.startswith(f"Training {MODEL},classes=3 on ")
     for text in (
         "mixup 0.2 (default 0.8)",
@@ -130,6 +136,18 @@ def test_quiet_says_the_result_alone(here: Path, capsys: pytest.CaptureFixture[s
     assert told.err == ""
     assert " % top-1 [" in told.out.splitlines()[0]
     assert not any(text in told.out for text in ("epoch 1", "Training", "Next", "--explain"))
+
+
+def test_data_for_programs_are_alone_on_stdout(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["train", MODEL, "--data", "squares", *QUICK, "--epochs", "1", "--lr", "1e-3"]
+    assert run_command([*arguments, "--output", "run", "--format", "json"]) == 0
+    told = capsys.readouterr()
+    (epoch,) = json.loads(told.out)["epochs"]
+    assert epoch["val_images"] == 15
+    assert "epoch 1/1" in told.err
+    assert run_command(["train", "--resume", "run", "--format", "csv"]) == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert float(row["val_top1"]) == epoch["val_top1"]
 
 
 def test_a_network_of_timm_by_the_same_command(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -498,3 +516,45 @@ def test_digits_reach_97_per_cent(start: Start, here: Path) -> None:
     finished(start("saevit_pico", "--data", "digits"))
     rows = log_of(here / "runs" / "saevit_pico-digits")
     assert max(float(row["val_top1"]) for row in rows) >= 97
+
+
+def test_icons_are_trained_evaluated_and_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("resvg_py")
+    path = Package(here / "kept").add(*(f"set-{i}" for i in range(32))).as_archive("a.tgz")
+    quick = ("--epochs", "1", "--set", "aa=", *QUICK)
+    assert run_command(["train", MODEL, "--data", "icons:kept/a.tgz", *quick]) == 0
+    assert len(list(path.parent.glob("a.tgz-icons-32px-*.npz"))) == 1  # rendered once, at this size
+    captured = capsys.readouterr()
+    assert "on icons" in captured.out
+    assert "recipe" in captured.out
+    (folder,) = (here / "runs").iterdir()
+    assert folder.name.endswith("-icons")
+    base, recipe, run = read_recipe(str(folder / "recipe.toml"))
+    assert (base, recipe.hflip, recipe.scale) == ("icons", 0.0, (0.5, 1.0))
+    assert run["data"] == f"icons:{path}"
+    os.chdir(here.parent)  # the checkpoint names the file by its whole path
+    assert run_command(["eval", "--checkpoint", str(folder / "best.safetensors"), "--json", "-"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["data"] == f"icons:{path}"
+    os.chdir(here)
+    for source in ("icons", "icons:kept/a.tgz"):
+        assert run_command(["compare", MODEL, "--no-measure", "--top1", source, "--img-size", "32"]) == 0
+        assert "icons (validation)" in capsys.readouterr().out
+
+
+def test_icons_without_the_file_are_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["train", "--data", "icons:a.tgz"]) == 2
+    assert capsys.readouterr().err.strip() == (
+        "error: --data icons:a.tgz does not exist: get it with: npm pack @iconify/json"
+    )
+
+
+@pytest.mark.parametrize(("size", "is_small"), [("32", True), ("64", False)])
+def test_digits_say_that_their_maps_are_too_small(
+    size: str, is_small: bool, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("sklearn")
+    assert run_command(["train", MODEL, "--epochs", "1", "--batch-size", "1438", "--img-size", size]) == 0
+    text = " ".join(capsys.readouterr().err.split())
+    warning = "32 x 32 px are too small for attention: each stage has one token; digits are for trying"
+    assert (warning in text) == is_small

@@ -87,6 +87,21 @@ def test_a_model_without_a_network_keeps_its_published_accuracy() -> None:
     )
 
 
+def test_the_library_reads_the_texts_of_the_command() -> None:
+    found = compare(
+        ["saevit_[np]*", "resnet10t", "resnet10t:classes=10"], reference="resnet10t", img_size=(32, 32)
+    )
+    assert [c.model for c in found.candidates] == [
+        "saevit_pico",
+        "saevit_nano",
+        "timm:resnet10t",
+        "timm:resnet10t:classes=10",
+    ]
+    assert found.reference == "timm:resnet10t"
+    *_, whole, ten = found.candidates
+    assert (whole.params or 0) - (ten.params or 0) == 990 * 513
+
+
 def test_what_memory_cannot_hold_is_refused_alone() -> None:
     found = compare([SMALL, "saevit_tiny:width=100"], img_size=(64, 64), timing=PLAN)
     assert found.candidates[0].samples

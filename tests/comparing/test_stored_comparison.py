@@ -45,6 +45,17 @@ def test_two_trainings_of_one_network_share_its_samples(tmp_path: Path) -> None:
     assert turned.ratio(turned.candidates[2]) is None  # one network has no ratio to itself
 
 
+@pytest.mark.parametrize("stored", ["timm:resnet10t", "timm:resnet10t.c3_in1k"])
+def test_a_stored_model_is_found_with_and_without_its_tag(stored: str, tmp_path: Path) -> None:
+    with Writer(tmp_path) as writer:
+        compare([SMALL, stored], img_size=(32, 32), timing=PLAN, writer=writer)
+    run = read_run(writer.path)
+    for text in ("timm:resnet10t", "timm:resnet10t.c3_in1k", *resolve_models(["resnet10t"])):
+        assert [c.model for c in comparison_of(run, models=[text]).candidates] == [stored]
+    with pytest.raises(OptionError, match="'timm:resnet10t:classes=10' is not in the run"):
+        comparison_of(run, models=["timm:resnet10t:classes=10"])
+
+
 def test_another_reference_and_fewer_models(tmp_path: Path) -> None:
     with Writer(tmp_path) as writer:
         found = compare([LARGE, SMALL], reference=SMALL, img_size=(64, 64), timing=PLAN, writer=writer)

@@ -150,7 +150,7 @@ def test_explore_never_loads_torch(more: list[str]) -> None:
 
 
 def test_help_is_quick() -> None:
-    """Within three times of importing what draws it; pairs taken in turn, so that load hits both."""
+    """Within 2.5 times of importing Typer and Rich; pairs taken in turn, so that load hits both."""
     commands = {"help": ["-m", "saevit_cli", "--help"], "floor": ["-c", "import typer, rich"]}
     seconds: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(7):
@@ -159,4 +159,4 @@ def test_help_is_quick() -> None:
             subprocess.run([sys.executable, *command], capture_output=True, cwd=ROOT, check=True)
             seconds[name].append(time.perf_counter() - start)
     ratios = [h / f for h, f in zip(seconds["help"], seconds["floor"], strict=True)]
-    assert statistics.median(ratios) < 3
+    assert statistics.median(ratios) < 2.5

@@ -1,6 +1,7 @@
 """Views as text: names and numbers stay whole at every width, and what does not fit is named."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ from saevit.profiling import profile
 from saevit.report.columns import NONE, View, text_table
 from saevit.report.screen import lay_out, lay_out_table, write_markdown, write_text
 from saevit.report.views.compare import view_comparison
-from saevit.report.views.listing import view_variants
+from saevit.report.views.evaluation import view_evaluation
+from saevit.report.views.listing import view_runs, view_variants
 from saevit.report.views.profile import view_profile
-from saevit.runs.store import read_run
+from saevit.report.views.run import view_run
+from saevit.runs.store import list_runs, read_run
+from tests.runs.test_evaluation import FOUND
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 WIDTHS = (60, 80, 100, 140, None)
@@ -24,6 +28,11 @@ CELLS = st.text(st.sampled_from("abc0123456789.=-"), min_size=1, max_size=50)
 VIEWS: dict[str, Callable[[], View]] = {
     "compare": lambda: view_comparison(comparison_of(read_run(GOLDEN / "stored_compare.jsonl")), None),
     "list": view_variants,
+    "eval": lambda: view_evaluation(FOUND),
+    "results_list": lambda: view_runs(list_runs(GOLDEN), "STORE"),
+    "results_show": lambda: view_run(
+        replace(read_run(GOLDEN / "stored_compare.jsonl"), path=Path("stored_compare.jsonl"))
+    ),
     "profile": lambda: view_profile(profile("saevit_tiny", counters=["analytic"])),
 }
 
@@ -67,6 +76,13 @@ def test_texts_are_broken_at_spaces_and_other_columns_stay() -> None:
     assert max(map(len, lines)) <= 60
     assert " ".join(lines).count("activation") == 8
     assert "12.5" in lines[2]
+
+
+def test_a_column_that_is_broken_at_spaces_is_as_wide_as_its_longest_word() -> None:
+    table = text_table("", ("key", "~models", ">value"), [("a", f"{NAME} and {NAME}", "12.5")])
+    *_, first, second = [line.text for line in lay_out_table(table, 90)]
+    assert first.split() == ["a", NAME, "and", "12.5"]
+    assert second.split() == [NAME]
 
 
 def test_notes_of_tables_are_shown_on_request() -> None:

@@ -169,3 +169,23 @@ def test_no_two_models_share_a_name_and_none_is_long(models: list[str]) -> None:
     assert len(set(names.values())) == len(models)
     assert all(len(name) <= units.LONGEST + len(" #20") for name in names.values())
     assert all(printable(name) == name for name in names.values())
+
+
+def test_bare_names_are_short_and_differ() -> None:
+    models = [
+        "timm:resnet18.a1_in1k",
+        "timm:resnet50.a1_in1k",
+        "timm:resnet50.tv_in1k",
+        "saevit_claim_0.8g",
+        "saevit_tiny:width=1.25",
+        "torchvision.models:resnet18",
+    ]
+    names = units.bare_names(models)
+    assert list(names.values()) == [
+        "resnet18",
+        "resnet50.a1_in1k",
+        "resnet50.tv_in1k",
+        "saevit_claim_0.8g",
+        "saevit_tiny:width=1.25",
+        "torchvision.models:resnet18",
+    ]

@@ -133,7 +133,7 @@ def test_what_holds_for_many_is_said_once_of_the_worst() -> None:
     assert len(advise(many)) == 5
     (line,) = advice(many)
     assert line.startswith("note: net4: timings spread ")
-    assert "(4 other models: at most that): " in line
+    assert "(4 others: at most that): " in line
 
 
 def test_advice_names_only_the_conditions_that_differ() -> None:

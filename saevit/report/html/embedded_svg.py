@@ -4,13 +4,12 @@ A figure names the row of a mark by the mark's `gid`, the text of the row's firs
 picture serves files, notebooks and the page.
 """
 
-import io
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, fromstring
 
-from saevit.report.figure import clean_texts, own_settings
+from saevit.report.figure import write_svg
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,18 +19,6 @@ REFERENCE = re.compile(r"(?<=url\(#)[^)]+|(?<=^#)\w+$")  # to another element of
 SCALE = 1.4  # pixels of a wide window to a point of the figure
 DROPPED = ("metadata", "style")
 FONT = "font-family"  # is that of the page
-
-
-@own_settings()
-def write_svg(figure: "Figure") -> str:
-    """Return a figure as SVG in which text is text."""
-    import matplotlib
-
-    matplotlib.rcParams["svg.fonttype"] = "none"
-    clean_texts(figure)
-    file = io.StringIO()
-    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    return file.getvalue()
 
 
 def embed_figure(figure: "Figure", rows: Mapping[str, str], number: int) -> Element:

@@ -93,7 +93,7 @@ def page_header(title: str, warnings: Sequence[str], command: str, data: Mapping
     parts = [
         element("h1", {}, title),
         *(element("p", {"class": "warning"}, warning) for warning in warnings),
-        element("p", {"class": "command"}, "Reproduce: ", element("code", {}, *words)),
+        element("p", {"class": "command"}, "Command: ", element("code", {}, *words)),
     ]
     links = [part for name, text in data.items() for part in (download_link(name, text), " ")]
     return [*parts, element("p", {"class": "downloads"}, "Raw data: ", *links)] if links else parts

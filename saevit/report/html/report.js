@@ -84,7 +84,7 @@
     head.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
     const value = (row) => {
       const cell = row.cells[head.cellIndex];
-      const [, number, prefix] = cell.textContent.replaceAll(",", "").match(/^([-+]?[\d.]+) ?([kMGT]?)/) ?? [];
+      const [, number, prefix] = cell.textContent.replaceAll(",", "").match(/^([-+]?[\d.]+(?:e[-+]?\d+)?) ?([kMGT]?)/) ?? [];
       return Number(cell.dataset.value ?? number) * (cell.dataset.value ? 1 : PREFIXES[prefix]);
     };
     const isUnknown = (row) => row.cells[head.cellIndex].matches(".none") || (head.matches(".side-r") && Number.isNaN(value(row)));

@@ -65,12 +65,15 @@ CLOSE: dict[str, Any] = {"borderaxespad": 0.0, "borderpad": 0.0, "columnspacing"
 
 
 @own_settings()
-def scatter_figure(comparison: Comparison, xs: Sequence[str], y: str = "top1") -> "Figure":
+def scatter_figure(
+    comparison: Comparison, xs: Sequence[str], y: str = "top1", panel_width: float | None = None
+) -> "Figure":
     """Draw one panel for each metric of `xs`, side by side, with the metric `y` as their common y axis.
 
     With y = top1, the figure shows accuracies, published or measured here, and their Pareto front. Claims and
     other recipes have other markers; SAEViT variants without accuracy are in a strip below the axis. With a
     cost as y, the figure shows whether models that are better by x are better by y, and which disagree most.
+    A panel is 6.4 inches wide, or 4.8 or 4.2 beside others, if its width is not given.
     """
     panels = list_panels(comparison, xs, y)
     costs = [panel for panel in panels if y != "top1"]
@@ -80,7 +83,8 @@ def scatter_figure(comparison: Comparison, xs: Sequence[str], y: str = "top1") -
     examples = examples or [[] for _ in panels]
     height = HIGH if max(len(panel.points) for panel in panels) > MANY else HEIGHT
     strip = size_strip(panels, height)
-    figure = new_figure(figure_width(len(panels)), height)
+    panel_width = panel_width or PANEL_WIDTHS.get(len(panels), NARROWEST)
+    figure = new_figure(LEFT + len(panels) * (panel_width + BETWEEN) - BETWEEN + 2 * MARGIN, height)
     figure.subplots(1, len(panels), sharey=True)
     log = any(is_wide(list_ends(panel)) for panel in panels) and all(min(list_ends(p)) > 0 for p in panels)
     lines = [draw_panel(*each, strip, log=log) for each in zip(figure.axes, panels, examples, strict=True)]
@@ -143,9 +147,10 @@ def legend_handles(panels: Sequence[ScatterPanel], *, has_pairs: bool, is_measur
     return handles
 
 
-def figure_width(count: int) -> float:
-    """Return the width of a figure with a number of panels: 11 inches with two."""
-    return LEFT + count * PANEL_WIDTHS.get(count, NARROWEST) + (count - 1) * BETWEEN + 2 * MARGIN
+def measure_panel(figure: "Figure") -> float:
+    """Return the width of each panel of a figure."""
+    count = len(figure.axes)
+    return (figure.get_figwidth() - LEFT - 2 * MARGIN + BETWEEN) / count - BETWEEN
 
 
 def arrange_figure(
@@ -162,12 +167,11 @@ def arrange_figure(
     The figure has its panels already, which get a height. Its title and theirs may be empty; captions are one
     paragraph each; handles are the entries of the legend.
     """
-    width, panel_width = figure_width(len(figure.axes)), PANEL_WIDTHS.get(len(figure.axes), NARROWEST)
+    width = figure.get_figwidth()
     room = width - 2 * MARGIN
     title = wrap_text(figure, title, room, TITLE, "bold")
-    titles = [wrap_heading(figure, text, panel_width) for text in titles]
+    titles = [wrap_heading(figure, text, measure_panel(figure)) for text in titles]
     caption = "\n".join(wrap_text(figure, text, room, SMALL) for text in captions if text)
-    figure.set_size_inches(width, height)  # the legend is measured at the final width
     legend, legend_height = add_legend(figure, handles)
     heading_height = max((text_height(text, HEADING) for text in titles), default=0.0)
     above = GAP + text_height(title, TITLE) + heading_height + NOTE
@@ -184,15 +188,14 @@ def arrange_figure(
 
 def size_panels(figure: "Figure", height: float, *, above: float, below: float) -> float:
     """Give the panels a height and the room above and below them; return the height of the figure."""
-    count, total = len(figure.axes), above + height + below
-    width, panel_width = figure_width(count), PANEL_WIDTHS.get(count, NARROWEST)
+    total, width = above + height + below, figure.get_figwidth()
     figure.set_size_inches(width, total)
     figure.subplots_adjust(
         left=(MARGIN + LEFT) / width,
         right=1 - MARGIN / width,
         bottom=below / total,
         top=1 - above / total,
-        wspace=BETWEEN / panel_width,
+        wspace=BETWEEN / measure_panel(figure),
     )
     return total
 

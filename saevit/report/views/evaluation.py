@@ -19,11 +19,12 @@ from saevit.report.columns import (
     write_json,
 )
 from saevit.report.run_messages import summarize_evaluation
-from saevit.report.units import digits, fixed
+from saevit.report.units import digits, fixed, percent
+from saevit.runs.advice import SPREAD_WARNING
 from saevit.runs.evaluation import NOT_INTERLEAVED, ClassResult, Evaluation
 from saevit.runs.record import Record
 from saevit.runs.run import MeasuredTop1, Run
-from saevit.runs.statistics import Share
+from saevit.runs.statistics import Share, summarize
 from saevit.text import plural
 
 MOST_CLASSES = 5
@@ -72,14 +73,22 @@ CLASSES: tuple[Column[ClassResult], ...] = (
 def view_evaluation(found: Evaluation) -> View:
     """Return the top-1, accuracy and speed, and the least accurate classes."""
     unreadable, more = found.unreadable, len(found.unreadable) - MOST_NAMED
-    missing = f"{plural(len(unreadable), 'image')} could not be read and count in no figure: "
+    missing = f"{plural(len(unreadable), 'unreadable image')} left out: "
     missing += "; ".join(unreadable[:MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
     return View(
         result=summarize_evaluation(found),
-        warnings=(*([missing] if unreadable else []), *found.left_out),
+        warnings=(*([missing] if unreadable else []), *found.left_out, *warn_of_spread(found)),
         tables=(tabulate_accuracy(found), tabulate_worst(found)),
         notes=(describe_comparison(found.model, found.data),),
     )
+
+
+def warn_of_spread(found: Evaluation) -> list[str]:
+    """Return a warning if the images/s differ much from batch to batch."""
+    spread = summarize(found.alone).spread
+    if spread <= SPREAD_WARNING:
+        return []
+    return [f"images/s spread {percent(spread, 0)} of the median from batch to batch: they are not reliable"]
 
 
 def tabulate_accuracy(found: Evaluation) -> Table:
@@ -134,7 +143,7 @@ def describe_interval(share: Share, decimals: int) -> str:
 
 def describe_comparison(model: str, data: str) -> str:
     """Return the note with the command that compares a stored top-1 with other models."""
-    return f"to compare with other models: saevit compare {quote(model)} --top1 {quote(data)}"
+    return f"beside other models: saevit compare {quote(model)} --top1 {quote(data)}"
 
 
 def write_evaluation_json(found: Evaluation) -> str:

@@ -45,7 +45,7 @@ def summarize_export(export: Export) -> str:
     what = Path(files[0]).name if len(files) == 1 else plural(len(files), "file")
     failed = f" {plural(len(export.failures), 'format')} failed." if export.failures else ""
     return (
-        f"Wrote and verified {what}: the outputs differ from the network's by at most {largest:.1g} "
+        f"Wrote and verified {what}: the outputs differ from the network's by at most {largest:.1e} "
         f"(relative, limit {LIMIT:g}).{failed}"
     )
 

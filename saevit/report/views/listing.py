@@ -113,6 +113,7 @@ RUNS: tuple[Column[RunSummary], ...] = (  # in the order of CSV files
         lambda run: name_models(run.subjects) if run.started else None,
         key="models",
         value=lambda run: " ".join(run.subjects),  # no name has a space
+        wraps=True,
     ),
     Column(
         "rounds",

@@ -29,8 +29,10 @@ HEADS = {"macs": "MACs", "peak_bytes": "peak act.", "top1": "top-1"}  # of quant
 OWN = "own latency of "  # start of the names of quantities of modules
 PASSES = {
     f"{OWN}what is elsewhere": "the rest of the network",
-    "latency of the watched pass": "whole network with timers on its parts",
+    "latency of the watched pass": "network with module timers",
     "latency of the unwatched pass": "whole network",
+    "eval throughput": "network alone",
+    "eval throughput with reading": "with reading",
 }
 MACHINE = ("cpu", "accelerator", "usable cores", "memory", "torch", "saevit", "settings")  # shown at once
 
@@ -170,7 +172,7 @@ def tabulate_samples(run: Run) -> tuple[Table, ...]:
             groups.setdefault(where, []).append(fact)
     return tuple(
         text_table(
-            "Sampled outside the rounds",
+            "Throughput, batch by batch" if run.is_evaluation else "Sampled outside the rounds",
             ("", ">median", "unit", ">spread", ">quartiles", ">samples"),
             map(describe_samples, name_parts(facts), facts),
             [where],

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from saevit.report.columns import NONE, Column, Table, View, make_table
+from saevit.report.columns import NONE, Column, Table, View, make_table, write_json
 from saevit.report.figure import add_message, new_figure, own_settings, scale_axis, style_axes
 from saevit.report.run_messages import count_hits, summarize_training
 from saevit.report.units import fixed
@@ -48,6 +49,32 @@ def view_training(state: TrainingState) -> View:
     if state.recipe.model_ema_decay and table.rows:
         notes.append("Validation and best.safetensors use the moving average of the weights (EMA).")
     return View(result=summarize_training(state), tables=(table,) if table.rows else (), notes=tuple(notes))
+
+
+def view_training_page(state: TrainingState, recipe: Table) -> View:
+    """Return what the page of a run shows: also every epoch, and the recipe."""
+    view = view_training(state)
+    columns: list[Column[Epoch]] = [
+        *(column.via(lambda epoch: ("", epoch)) for column in EPOCHS if column.side == "right"),
+        Column("learning rate", lambda epoch: f"{epoch.lr:.2e}", "right"),
+        Column("images/s", lambda epoch: f"{epoch.images_per_s:,.0f}", "right"),
+    ]
+    epochs = make_table("Every epoch", columns, state.rows).without_empty_columns()
+    return replace(view, tables=(*view.tables, epochs, recipe))
+
+
+def write_training_json(state: TrainingState) -> str:
+    """Return settings and epochs of a run as JSON; `write_log` returns the epochs as CSV."""
+    best = best_epoch(state.rows)
+    return write_json(
+        {
+            "run": asdict(state.run),
+            "recipe": asdict(state.recipe),
+            "is_finished": state.is_finished,
+            "best_epoch": best and best.epoch,
+            "epochs": [asdict(row) for row in state.rows],
+        }
+    )
 
 
 def tabulate_epochs(state: TrainingState) -> Table:
@@ -97,7 +124,7 @@ def draw_learning_curve(
     figure = new_figure(10, 4.2, "constrained")
     losses, accuracy = figure.subplots(1, 2)
     draw_losses(losses, rows, "validation (EMA weights)" if is_average else "validation")
-    draw_accuracy(accuracy, rows)
+    draw_accuracy(accuracy, rows, " (EMA weights)" if is_average else "")
     for axes in (losses, accuracy):
         axes.set_xlabel("epoch", size=9)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -137,13 +164,13 @@ def draw_rate(axes: "Axes", rows: Sequence[Epoch]) -> None:
     axes.plot([], [], **RATE_LINE, label="learning rate (right)")
 
 
-def draw_accuracy(axes: "Axes", rows: Sequence[Epoch]) -> None:
-    """Draw top-1 in per cent, and the best epoch with its value."""
+def draw_accuracy(axes: "Axes", rows: Sequence[Epoch], of: str) -> None:
+    """Draw top-1 in per cent, and the best epoch with its value; `of` says which weights were validated."""
     best = best_epoch(rows)
     if best is None or best.val_top1 is None:
         return
     seen = [(row.epoch, row.val_top1) for row in rows if row.val_top1 is not None]
-    draw_line(axes, seen, VALIDATION, f"top-1, {best.val_images:,} images", markers=len(rows) <= MANY)
+    draw_line(axes, seen, VALIDATION, f"top-1, {best.val_images:,} images{of}", markers=len(rows) <= MANY)
     label = f"best, {best.val_top1:.2f} % in epoch {best.epoch}"
     axes.plot(best.epoch, best.val_top1, **BEST, **EDGE, label=label)
     scale_axis(axes.yaxis, [y for _, y in seen], MARGINS, log=False)

@@ -25,7 +25,7 @@ def test_the_view_says_what_every_figure_is_of() -> None:
     assert view.result.endswith("reaches 75.4 % top-1 [68.9, 80.8] on a=b (validation, 199 images).")
     assert summary.rows[0] == ("top-1", "75.38 %", "[68.95, 80.84]")
     assert [row[0] for row in summary.rows][-2:] == ["images/s", "images/s with reading"]
-    assert view.warnings[0].startswith("1 image could not be read")
+    assert view.warnings[0].startswith("1 unreadable image left out: ")
     notes = " ".join(summary.notes)
     for part in ("150 of 199 images", "15 bins of equal width", "not interleaved", "SHA-256 abababababab"):
         assert part in notes
@@ -58,3 +58,9 @@ def test_a_stored_evaluation_is_listed_and_shown(tmp_path: Path) -> None:
     assert view.result.endswith("top-1 [68.9, 80.8] on a=b (validation, 199 images).")
     assert view.tables[0].rows[0] == ("top-1", "75.38 %", "[68.95, 80.84]")
     assert any("--top1 /data/a=b" in note for note in view.notes)
+
+
+def test_a_throughput_that_spreads_is_a_warning() -> None:
+    assert not any("spread" in line for line in view_evaluation(FOUND).warnings)
+    (line,) = view_evaluation(replace(FOUND, unreadable=(), left_out=(), alone=(50.0, 100.0, 400.0))).warnings
+    assert line.startswith("images/s spread 175 % of the median")

@@ -18,7 +18,7 @@ from saevit.explore.space import read_space
 from saevit.report.columns import row_values
 from saevit.report.explore_figures import front_figure, tornado_figure
 from saevit.report.figure import save_figure
-from saevit.report.messages import describe_best, summarize_exploration, summarize_sensitivity
+from saevit.report.messages import choose_answer, describe_best, summarize_exploration, summarize_sensitivity
 from saevit.report.views.explore import (
     MOST_ROWS,
     explore_csv,
@@ -240,6 +240,17 @@ def test_points_of_a_front_are_numbered_as_in_its_key() -> None:
     key = figure.get_supxlabel().replace("\n", " ")
     assert all(f"{number}: " in key for number in range(1, MOST_ROWS + 1))
     assert figure.get_suptitle().replace("\n", " ") == describe_best(seen).removesuffix(".")
+
+
+def test_the_answer_is_a_star_with_a_bold_number() -> None:
+    for seen in (found(), found(limits=())):
+        answer = choose_answer(seen)
+        (axes,) = front_figure(seen).axes
+        (star,) = (line for line in axes.lines if line.get_marker() == "*")
+        (bold,) = (text.get_text() for text in axes.texts if text.get_weight() == "bold")
+        assert star.get_label() == f"answer, number {bold}"
+        assert answer is not None
+        assert (star.get_xdata(), star.get_ydata()) == ([answer.value("gmacs")], [answer.value("capacity")])
 
 
 def test_a_limit_of_an_axis_is_a_line() -> None:

@@ -45,6 +45,11 @@ def test_what_is_drawn() -> None:
     assert "learning rate (right)" in found
 
 
+def test_the_average_of_the_weights_is_named_in_both_panels() -> None:
+    found = lines(draw_learning_curve(ROWS, "a run", is_average=True))
+    assert {"validation (EMA weights)", "top-1, 15 images (EMA weights)"} <= found.keys()
+
+
 @pytest.mark.parametrize("rows", [ROWS[:1], ROWS[1:2], ROWS], ids=["one", "not validated", "all"])
 def test_any_number_of_rows_can_be_drawn(rows: tuple[Epoch, ...]) -> None:
     figure = draw_learning_curve(rows, "a run")
