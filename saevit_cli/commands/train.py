@@ -98,7 +98,7 @@ LearningRate = Annotated[
 Seed = Annotated[str | None, of_recipe(metavar="N", help="Random seed; the default is 0.")]
 ImgSize = Annotated[
     str | None,
-    of_recipe(metavar="N|HxW", help="Input size in pixels, 32 or more; the default is that of the recipe."),
+    of_recipe(metavar="N|HxW", help="Input size in pixels, at least 32; the default is that of the recipe."),
 ]
 ShowRecipe = Annotated[
     bool,
