@@ -161,8 +161,8 @@ def test_compare_draws_it(here: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert (own["top1"], own["top1_mark"]) == (float(row["top1"]), "measured here")
     assert "best.safetensors" in own["top1_source"]
     assert baseline["top1"] is None
-    assert "measured here" in (here / "a.svg").read_text(encoding="utf-8")
-    assert "on pets (validation), measured here" in (here / "a.html").read_text(encoding="utf-8")
+    assert "Fewer than two models have a known top-1" in (here / "a.svg").read_text(encoding="utf-8")
+    assert "measured here on pets (validation)" in (here / "a.html").read_text(encoding="utf-8")
     assert run_command([*models, "--top1", "dogs"]) == 2
     assert "nothing was measured on dogs (validation) here" in capsys.readouterr().err
 
