@@ -325,7 +325,7 @@ def test_a_full_disk_keeps_the_journal_readable(saevit: Run, tmp_path: Path) -> 
     assert line.startswith("error: a.jsonl cannot be written: File too large: finished chunks are kept")
     assert (tmp_path / "a.jsonl").read_bytes().endswith(b"\n")
     again = saevit("explore", *choices, "--json", "-", check=True)
-    assert "warning" not in again.stderr
+    assert "damaged" not in again.stderr
     assert again.stdout == saevit("explore", *choices[:-2], "--json", "-", check=True).stdout
 
 
