@@ -160,7 +160,7 @@ def table_row(table: Table, name: str, index: int) -> Element:
     """Return one row; a cell with another value than its text carries it, to sort by."""
     texts, columns = table.rows[index], table.columns
     values = table.values[index] if table.values else (None,) * len(columns)
-    cells = [element("th", {"scope": "row"}, texts[0])]
+    cells = [element("th", {"scope": "row", "data-head": columns[0].heading}, texts[0])]
     for text, value, column in [*zip(texts, values, columns, strict=True)][1:]:
         style = f"side-{column.side[0]}" + " wraps" * column.wraps
         attributes = {"class": style, "data-head": column.heading}
