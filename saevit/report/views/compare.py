@@ -110,7 +110,7 @@ def describe_fronts(c: Candidate, fronts: dict[str, dict[str, bool]]) -> str | N
     if c.accuracy is None:
         return None
     if not is_comparable(c):
-        return "excluded"
+        return "not ranked"
     judged = {axis: models[c.model] for axis, models in fronts.items() if c.model in models}
     return ", ".join(axis for axis, best in judged.items() if best) or ("no" if judged else None)
 
@@ -119,11 +119,10 @@ def view_comparison(comparison: Comparison, sort: str | None, axes: Sequence[str
     """Return what is shown of a comparison."""
     rated = [c.accuracy for c in comparison.candidates if c.accuracy]
     on = f"measured here on {comparison.top1_on}" if comparison.top1_on else "published for ImageNet-1k"
-    notes = []
+    run, notes = comparison.run, []
     if rated:
-        notes.append(
-            f"top-1: accuracy (%) of trained weights, {on}; the networks that were timed have random weights"
-        )
+        timed = "; the networks that were timed have random weights" if run and run.timed else ""
+        notes.append(f"top-1: accuracy (%) of trained weights, {on}{timed}")
     if not all(accuracy.plain for accuracy in rated):
         others = "evaluated at another size or on other images"
         if not comparison.top1_on:
@@ -135,7 +134,6 @@ def view_comparison(comparison: Comparison, sort: str | None, axes: Sequence[str
             "claims are not theirs"
         )
     failures = [f"{c.model}: {c.reason}" for c in comparison.candidates if c.reason]
-    run = comparison.run
     return View(
         result=summarize_comparison(comparison),
         warnings=(*failures, *(advice(run, "warning") if run else ())),
