@@ -10,6 +10,7 @@ import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from saevit.train.icons import IconRules, open_icons
 from saevit.train.image_data import ImageData
 from saevit.train.svg_renderer import SvgRenderer
 
-pytest.importorskip("resvg_py")
+pytestmark = pytest.mark.skipif(not find_spec("resvg_py"), reason="resvg-py is not installed")
 
 RULES = IconRules(least_sets=4)
 RECTANGLE = Drawing('<rect width="20" height="10"/>', 0, 0, 20, 10)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from saevit.files import name_source
 from saevit.report.columns import NONE, Column, Table, View, make_table, write_json
 from saevit.report.figure import add_message, new_figure, own_settings, scale_axis, style_axes
 from saevit.report.run_messages import count_hits, summarize_training
@@ -85,7 +86,7 @@ def tabulate_epochs(state: TrainingState) -> Table:
     rows += [("best", best)] if best and best is not last else []
     seconds = sum(row.seconds for row in state.rows)
     table = make_table(
-        f"Validation accuracy of {state.run.model} on {state.run.data}",
+        f"Validation accuracy of {state.run.model} on {name_source(state.run.data)}",
         EPOCHS,
         rows,
         [f"the epochs took {seconds:.1f} s; log.csv has every epoch, with learning rate and images/s"],
