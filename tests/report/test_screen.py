@@ -15,10 +15,12 @@ from saevit.report.columns import NONE, View, text_table
 from saevit.report.screen import lay_out, lay_out_table, write_markdown, write_text
 from saevit.report.views.compare import view_comparison
 from saevit.report.views.evaluation import view_evaluation
+from saevit.report.views.explore import view_exploration
 from saevit.report.views.listing import view_runs, view_variants
 from saevit.report.views.profile import view_profile
 from saevit.report.views.run import view_run
 from saevit.runs.store import list_runs, read_run
+from tests.report.views.test_explore import found as search
 from tests.runs.test_evaluation import FOUND
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -33,6 +35,7 @@ VIEWS: dict[str, Callable[[], View]] = {
     "results_show": lambda: view_run(
         replace(read_run(GOLDEN / "stored_compare.jsonl"), path=Path("stored_compare.jsonl"))
     ),
+    "explore": lambda: view_exploration(search()),
     "profile": lambda: view_profile(profile("saevit_tiny", counters=["analytic"])),
 }
 
