@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from saevit.errors import MemoryLimitError, OptionError
 from saevit.measure.timing import TimingOptions
 from saevit.profiling import Profile, profile
-from saevit.report.views.profile import tabulate_profile
+from saevit.report.views.profile import view_profile
 from saevit.runs.statistics import ratio
 from saevit.runs.store import Writer, read_run
 from saevit.variant import VariantSpec, parse
@@ -113,7 +113,7 @@ def test_modules_that_folding_leaves_none_of_are_timed_as_defined() -> None:
     assert found.run.timed[0].conditions.folded
     assert not found.module_times.conditions.folded
     assert {row.path for row in found.rows if row.seconds} >= {"stages.0.blocks.0.ffn.fc1.conv"}
-    notes = next(table for table in tabulate_profile(found) if table.title == "By module").notes
+    notes = next(table for table in view_profile(found).tables if table.title == "Breakdown by module").notes
     assert any("network as defined, because" in note for note in notes)
 
 

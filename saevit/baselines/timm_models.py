@@ -85,8 +85,11 @@ def explain_failure(task: str) -> Iterator[None]:
 
 
 def list_names() -> list[str]:
-    """Return timm's names, sorted; they carry no tags."""
-    return sorted(need("timm").list_models())
+    """Return timm's own names, sorted; they carry no tags.
+
+    Networks that this package registers with timm are left out: they have names of their own.
+    """
+    return sorted(name for name in need("timm").list_models() if not name.startswith("saevit"))
 
 
 def has_model(name: str) -> bool:

@@ -385,12 +385,13 @@ def test_a_fifo_among_the_images_is_left_out(tmp_path: Path) -> None:
 
 def test_few_updates_at_a_scaled_rate_are_warned_of(run: TrainingRun) -> None:
     alone = Processes(device=torch.device("cpu"))
-    (said,) = prepare_run(run, RECIPE, alone).warnings
+    said, small_maps = prepare_run(run, RECIPE, alone).warnings
+    assert "too small for attention" in small_maps
     assert "12 updates at a learning rate of 7.8e-06 (lr_base x images per update" in said
     lr, epochs = (float(re.search(rf"{name} (\S+?),? ", f"{said} ")[1]) for name in ("--lr", "--epochs"))  # type: ignore[index]
-    assert not prepare_run(run, replace(RECIPE, lr=lr), alone).warnings  # it was chosen
-    assert not prepare_run(run, replace(RECIPE, lr_base=lr * 128, epochs=int(epochs)), alone).warnings
-    assert not prepare_run(run, replace(RECIPE, epochs=900), alone).warnings
+    assert prepare_run(run, replace(RECIPE, lr=lr), alone).warnings == (small_maps,)  # it was chosen
+    for recipe in (replace(RECIPE, lr_base=lr * 128, epochs=int(epochs)), replace(RECIPE, epochs=900)):
+        assert prepare_run(run, recipe, alone).warnings == (small_maps,)
 
 
 def test_one_class_is_nothing_to_learn(tmp_path: Path) -> None:
