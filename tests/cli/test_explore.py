@@ -381,7 +381,7 @@ def test_the_best_are_measured_beside_a_reference(saevit: Run) -> None:
         check=True,
     )
     assert "Rank by measured time and by each cost (1 = least)\n" in done.stdout
-    assert "time relative to saevit_pico" in done.stdout
+    assert "time relative to the reference" in done.stdout
 
 
 BAD = [
