@@ -92,7 +92,7 @@ def count_model(
 def trace_network(
     name: str, statement: str, network: "nn.Module", img_size: tuple[int, int]
 ) -> "tuple[ModelCosts, dict[str, Count | Exception]]":
-    """Count a network with the torch counter; `statement` says what the network is.
+    """Count a network with the torch counter; `statement` describes the network.
 
     Raises:
         SaevitError: the network does not run on an image of this size.

@@ -33,7 +33,7 @@ SUMMARIES = {
     "compare": "Compare models: exact counts, one interleaved timing run, published accuracies.",
     "explore": "Search a space of variants by exact costs: fronts, the best within limits, the largest for "
     "a budget.",
-    "visualize-attention": "Show where a model samples and what its attention selects in an image.",
+    "visualize-attention": "Show which pixels of an image the attention of a model samples and selects.",
     "eval": "Measure the accuracy of trained weights: top-1 and top-5 with intervals, calibration, "
     "throughput.",
     "train": "Train a variant or a timm model with a published recipe; --resume continues a stopped run.",

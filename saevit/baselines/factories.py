@@ -1,6 +1,6 @@
 """Networks of the caller, named `module:factory`: a function without arguments that returns a network.
 
-A network itself may stand in place of the function.
+The attribute may also be a network instead of a function.
 """
 
 import inspect

@@ -104,7 +104,7 @@ def compare(
 
 
 def _expand(model: str) -> list[str]:
-    """Return the models that a text stands for; a text that names nothing is itself, and its row says why."""
+    """Return the models that a text names; an unknown text is returned as it is, and its row gives the error."""
     try:
         return resolve_models([model])
     except SaevitError:
@@ -253,7 +253,7 @@ def expected(
 
 
 def resolve_models(texts: Sequence[str], *, most: int | None = None) -> list[str]:
-    """Return the models that arguments stand for, each once: variants, published models, groups, patterns.
+    """Return the models that texts name, each once: variants, published models, groups, patterns.
 
     Raises:
         OptionError: an argument has no meaning, or is a pattern of more than `most` models.

@@ -229,7 +229,7 @@ def choose_accuracies(
         prefix = ICONS if source.startswith(ICONS) else ""
         path = expand(source.removeprefix(prefix))
         if file_type(path) == "folder" or (prefix and file_type(path) == "file"):
-            data = prefix + printable(str(path.resolve()))  # as it is written in records
+            data = prefix + printable(str(path.resolve()))  # the form of the path in records
     on = MeasuredOn.select(found, data, split, definition)
     if not on.newest and on.left_out:
         raise OptionError(f"--top1 {text}: {on.left_out_note}; run saevit eval again")

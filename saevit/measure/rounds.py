@@ -61,8 +61,8 @@ def measure(
     """Time all models in interleaved rounds.
 
     A model that cannot be built or run becomes a subject with `failure`, and the others finish. A model that
-    runs out of memory is timed at half the batch, and its notes say so. The first model that works is timed
-    twice a round, which gives the noise floor. Ctrl-C keeps the finished rounds.
+    runs out of memory is timed at half the batch, and a note names the size. The first model that works is
+    timed twice a round, which gives the noise floor. Ctrl-C keeps the finished rounds.
 
     Args:
         models: with the reference first.

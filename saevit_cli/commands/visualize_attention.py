@@ -150,7 +150,7 @@ def visualize_attention(
     npz: Npz = None,
     overwrite: options.Overwrite = False,
 ) -> int:
-    """Show where a model samples and what its attention selects in an image.
+    """Show which pixels of an image the attention of a model samples and selects.
 
     Draws a figure and prints one row per stage. Without --checkpoint, the weights are random.
     """
