@@ -104,7 +104,7 @@ def compare(
 
 
 def _expand(model: str) -> list[str]:
-    """Return the models that a text names; an unknown text is returned as it is, and its row gives the error."""
+    """Return the models that a text names; an unknown text is returned as it is, for a row with its error."""
     try:
         return resolve_models([model])
     except SaevitError:

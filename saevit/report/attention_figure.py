@@ -16,6 +16,7 @@ from saevit.report.attention_grid import (
     make_grid,
     spaced_name,
 )
+from saevit.report.attention_messages import summarize_attention
 from saevit.report.figure import (
     GREY,
     LINE_HEIGHT,
@@ -25,7 +26,6 @@ from saevit.report.figure import (
     text_height,
     wrap_text,
 )
-from saevit.report.messages import summarize_attention
 from saevit.report.units import digits
 
 if TYPE_CHECKING:

@@ -5,12 +5,10 @@ could explain is "not resolved". Names of models are short (see `short_names`), 
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from statistics import fmean, median
 from typing import TYPE_CHECKING
 
-from saevit.attention.findings import Attention, effective_share
 from saevit.comparing.comparison import Candidate, Comparison
 from saevit.count.breakdown_lines import name_line
 from saevit.profiling import Profile, ProfileRow
@@ -33,8 +31,6 @@ if TYPE_CHECKING:  # profile needs no numpy
     from saevit.explore.solve import KeyStep, Sensitivity, Solution
 
 NEAR = 0.005  # a ratio of counts this near to 1 is called the same
-NEARLY_UNIFORM = 0.95  # share of the map
-MOST_QUERIES = 3  # that a message names
 NOUNS = {
     "gmacs": "GMACs",
     "params": "parameters",
@@ -320,129 +316,3 @@ def write_largest_step(found: "Sensitivity", steps: "Sequence[KeyStep]", field: 
 def name_base(base: "CountedVariant") -> str:
     """Return the name of a base variant, or `the base variant` in place of a long text."""
     return base.model if len(base.model) <= LONGEST else "the base variant"
-
-
-def summarize_attention(networks: Sequence[Attention], view: str = "overview") -> str:
-    """Return what a view shows of attention; with random weights, only what does not depend on weights."""
-    short = short_names(one.model for one in networks)
-    names = [short[one.model] for one in networks]
-    if len(set(names)) < len(names):
-        names = [f"{short[one.model]} with {one.weights}" for one in networks]
-    random = [name for name, one in zip(names, networks, strict=True) if one.is_random]
-    sentences = []
-    if random:
-        of, whose = ("", "the") if len(random) == len(networks) else (f" of {random[0]}", "its")
-        what = "colours" if view == "pattern" else "maps"
-        sentences = [f"Random weights{of}: {whose} {what} carry no meaning."]
-    trained = [(name, one) for name, one in zip(names, networks, strict=True) if not one.is_random]
-    if view == "pattern":
-        sentences += map(describe_scores, names, networks)
-    elif not trained:
-        sentences += [
-            describe_sampling(*named, with_sparsity=True) for named in zip(names, networks, strict=True)
-        ]
-    elif view == "query":
-        sentences += [describe_queries(*named) for named in trained]
-    elif view == "rollout":
-        sentences += [describe_rollout(*named) for named in trained]
-    elif len(networks) == 1:
-        sentences += [
-            describe_sampling(*trained[0], with_sparsity=False),
-            describe_concentration(networks[0]),
-        ]
-    else:
-        sentences.append(compare_concentration(trained))
-    return " ".join(sentences)
-
-
-def describe_scores(name: str, attention: Attention) -> str:
-    """Return the share of the dense attention scores that each stage computes."""
-    stages = {maps.block.stage: maps.block.sparsity for maps in attention.shown_maps}
-    if not any(stages.values()):
-        return f"{name} computes all attention scores."
-    shares = [percent(1 - sparsity, 2 if sparsity else 0) for sparsity in stages.values()]
-    where = write_stages(stages)
-    return f"{name} computes {join_words(dict.fromkeys(shares))} of the dense attention scores in {where}."
-
-
-def describe_sampling(name: str, attention: Attention, *, with_sparsity: bool) -> str:
-    """Return which of the shown stages do not compute every attention score, and their range of sparsity."""
-    every = [numbers.block for numbers in attention.numbers]
-    blocks = [block for block in every if block.sparsity > 0]
-    if not blocks:
-        return f"{name} computes all attention scores in {write_stages(b.stage for b in every)}."
-    verb = "has sparse attention" if {b.sampling for b in blocks} <= {"none", "reduction"} else "samples"
-    ends = dict.fromkeys(percent(end([b.sparsity for b in blocks]), 2) for end in (min, max))
-    sparsity = f" (sparsity {' to '.join(ends)})" if with_sparsity else ""
-    return f"{name} {verb} in {write_stages(b.stage for b in blocks)}{sparsity}."
-
-
-def find_concentrated(attention: Attention) -> tuple[int, float]:
-    """Return the stage in which a pixel attends to the smallest share of the map, and that share."""
-    shares: dict[int, list[float]] = {}
-    for one in attention.numbers:
-        shares.setdefault(one.block.stage, []).extend(n / one.block.pixels for n in one.samples["support"])
-    stage = min(shares, key=lambda stage: median(shares[stage]))
-    return stage, median(shares[stage])
-
-
-def describe_concentration(attention: Attention) -> str:
-    """Return how concentrated attention is, and how far it reaches, in the most concentrated stage."""
-    stage, share = find_concentrated(attention)
-    if share > NEARLY_UNIFORM:
-        return f"Attention is nearly uniform: a pixel attends to {percent(share)} of the map or more."
-    heads = [one for one in attention.numbers if one.block.stage == stage]
-    distance = median(value for one in heads for value in one.samples["distance"])
-    uniform = median(one.block.uniform_distance for one in heads)
-    of_images = f"; {len(attention.images)} images" * (len(attention.images) > 1)
-    where = f"Attention is most concentrated in stage {stage}: a"
-    if len({one.block.stage for one in attention.numbers}) == 1:
-        where = f"In stage {stage}, a"
-    return (
-        f"{where} pixel attends to {percent(share, 0)} of the map, {distance:.0f} px away on average "
-        f"(uniform: 100 %, {uniform:.0f} px{of_images})."
-    )
-
-
-def compare_concentration(named: Iterable[tuple[str, Attention]]) -> str:
-    """Return the most concentrated stage of each network."""
-    stages = [(name, *find_concentrated(one)) for name, one in named]
-    texts = [f"in stage {stage} of {name} ({percent(share, 0)} of the map)" for name, stage, share in stages]
-    return f"Attention is most concentrated {join_words(texts)}; uniform is 100 %."
-
-
-def describe_queries(name: str, attention: Attention) -> str:
-    """Return the share of the map that each query pixel attends to, in the stage where it is smallest."""
-    shares = [[effective_share(row.mean(0)) for row in maps.rows] for maps in attention.shown_maps]
-    least, maps = min(zip(shares, attention.shown_maps, strict=True), key=lambda pair: fmean(pair[0]))
-    pixels = [
-        f"pixel {x},{y} attends to {percent(share, 0)}"
-        for (x, y), share in zip((query.image for query in attention.queries), least, strict=True)
-    ]
-    if len(pixels) > MOST_QUERIES:
-        pixels = [f"the query pixels attend to {percent(min(least), 0)} to {percent(max(least), 0)}"]
-    where = f"stage {maps.block.stage} of {name}"
-    return f"In {where}, {join_words(pixels)} of the map (uniform: 100 %)."
-
-
-def describe_rollout(name: str, attention: Attention) -> str:
-    """Return the share of the pixels that the map of the last stage is made of."""
-    last = attention.rollout[-1]
-    share = percent(effective_share(last.mass[0]), 0)
-    return (
-        f"The output of stage {last.block.stage} of {name} comes from {share} of the pixels (uniform: 100 %)."
-    )
-
-
-def write_stages(stages: Iterable[int]) -> str:
-    """Write numbers of stages: `stage 2`, `stages 1 to 3`, `stages 1 and 3`."""
-    numbers = sorted(set(stages))
-    if len(numbers) > 2 and numbers[-1] - numbers[0] == len(numbers) - 1:
-        return f"stages {numbers[0]} to {numbers[-1]}"
-    return f"stage{'s' * (len(numbers) > 1)} {join_words(map(str, numbers))}"
-
-
-def join_words(words: Iterable[str]) -> str:
-    """Join words: `a`, `a and b`, `a, b and c`."""
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last

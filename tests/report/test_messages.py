@@ -10,9 +10,9 @@ from saevit.comparing.comparison import Candidate, Comparison
 from saevit.explore.exploration import count_variant
 from saevit.explore.solve import Sensitivity, find_sensitivity, solve
 from saevit.profiling import Profile, profile
+from saevit.report.attention_messages import summarize_attention
 from saevit.report.messages import (
     list_subjects,
-    summarize_attention,
     summarize_breakdown,
     summarize_comparison,
     summarize_exploration,

@@ -10,6 +10,7 @@ from statistics import fmean, median, stdev
 from typing import TYPE_CHECKING, Any
 
 from saevit.attention.findings import METRICS, Attention, AttentionBlock, HeadNumbers, NumbersBy
+from saevit.report.attention_messages import join_words, summarize_attention
 from saevit.report.columns import (
     Column,
     Table,
@@ -22,7 +23,6 @@ from saevit.report.columns import (
     write_csv,
     write_json,
 )
-from saevit.report.messages import join_words, summarize_attention
 from saevit.report.units import digits, percent
 from saevit.text import plural
 
