@@ -3,6 +3,7 @@
 import contextlib
 import pickle
 import signal
+import traceback
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection
@@ -124,6 +125,9 @@ class Loader:
                 for worker in self.workers:  # including stopped and hanging ones
                     worker.kill()
                     worker.join()
+                self.loader._iterator = (
+                    None  # ends it now: the garbage collector would close its queues first
+                )
             else:
                 thread.join()
 
@@ -157,6 +161,7 @@ class Loader:
                 if closed.is_set():
                     break
         except Exception as error:  # from torch, the system or a worker
+            traceback.clear_frames(error.__traceback__)  # a cycle of these would keep the iterator
             put(error)
 
 
