@@ -17,6 +17,7 @@ from saevit.decode import decode, parse_json
 from saevit.errors import OptionError, need
 from saevit.files import expand, read_bytes, replace_file
 from saevit.machine import free_memory
+from saevit.provenance import Training
 from saevit.text import abbreviated, printable
 from saevit.weight_files import EXPANSION, describe_error, read_contents
 
@@ -58,6 +59,7 @@ class About:
     class_names: tuple[str, ...] = ()
     data: str = ""  # the source of the training images
     notes: tuple[str, ...] = ()
+    training: Training | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

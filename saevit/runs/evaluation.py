@@ -1,10 +1,12 @@
 """Accuracy, calibration and speed of a trained network on labelled images, and their records. Only data."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from saevit.provenance import Training
 from saevit.runs.record import Conditions, Environment, Record
-from saevit.runs.run import EVALUATION, TOP1, MeasuredTop1, Run, Subject
+from saevit.runs.run import EVALUATION, TOP1, MeasuredTop1, Run, Subject, pack_hits
 from saevit.runs.statistics import BINS, Share, median
 from saevit.runs.store import Tell, Writer, read_runs
 
@@ -47,6 +49,8 @@ class Evaluation:
     alone: tuple[float, ...]  # images/s of the network in each full batch but the first
     with_reading: tuple[float, ...]  # the same, with reading and transforming
     bins: int = BINS
+    training: Training | None = None  # None: not known
+    hits: tuple[bool, ...] = ()  # of each image that was evaluated, in the order of the data; empty: not kept
 
     @property
     def images(self) -> int:
@@ -80,9 +84,16 @@ def records_of(found: Evaluation) -> list[Record]:
         f"checkpoint={found.checkpoint}",
         f"sha256={found.sha256}",
         found.form,
+        *(found.training.to_notes() if found.training else ()),
     )
 
-    def record(quantity: str, unit: str, found_value: float | tuple[float, ...], *notes: str) -> Record:
+    def record(
+        quantity: str,
+        unit: str,
+        found_value: float | tuple[float, ...],
+        *notes: str,
+        last: Sequence[str] = (),
+    ) -> Record:
         return Record(
             subject=found.model,
             quantity=quantity,
@@ -93,18 +104,18 @@ def records_of(found: Evaluation) -> list[Record]:
             conditions=found.conditions,
             environment=found.environment,
             time=found.started,
-            notes=(*notes, *common),
+            notes=(*notes, *common, *last),
         )
 
-    def accuracy(quantity: str, share: Share) -> Record:
+    def accuracy(quantity: str, share: Share, *more: str) -> Record:
         low, high = (100 * end for end in share.interval)
         notes = f"correct={share.hits}", f"interval=[{low:.2f}, {high:.2f}]", "95 % (Wilson)"
-        return record(quantity, "%", 100 * share.value, *notes)
+        return record(quantity, "%", 100 * share.value, *notes, last=more)
 
     bins = f"expected, {found.bins} bins of equal width"
     workers = f"workers={found.workers}"
     return [
-        accuracy(TOP1, found.top1),
+        accuracy(TOP1, found.top1, *([f"hits={pack_hits(found.hits)}"] if found.hits else [])),
         *([accuracy("top5", found.top5)] if found.top5 else []),
         record("calibration_error", "share", found.calibration_error, bins),
         record("loss", "nat", found.loss, "mean cross-entropy"),

@@ -4,13 +4,15 @@ Measuring returns a `Run`, the store writes and reads it, and reports show it.
 """
 
 import math
+from base64 import b64decode, b64encode
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from saevit.notebook import NotebookResult
+from saevit.provenance import Training
 from saevit.runs.record import LONGEST, Conditions, Environment, Record, check_label, check_time
 from saevit.runs.statistics import Ratio, Share, ratio
 from saevit.text import abbreviated, read_whole
@@ -30,6 +32,8 @@ class MeasuredTop1:
     unreadable: int
     checkpoint: str
     sha256: str
+    training: Training | None = None  # None: not known
+    hits: tuple[bool, ...] = ()  # of each image, in the order of the data; empty: not known
 
     @property
     def model(self) -> str:
@@ -59,6 +63,9 @@ def read_top1(record: Record) -> MeasuredTop1 | None:
         unreadable = read_whole(facts["unreadable"])
         if unreadable < 0 or not math.isclose(100 * share.value, record.value or 0.0):
             return None
+        hits = unpack_hits(facts["hits"], share.total) if "hits" in facts else ()
+        if hits and sum(hits) != share.hits:
+            return None
         return MeasuredTop1(
             record=record,
             share=share,
@@ -68,9 +75,25 @@ def read_top1(record: Record) -> MeasuredTop1 | None:
             unreadable=unreadable,
             checkpoint=facts["checkpoint"],
             sha256=facts["sha256"],
+            training=Training.from_notes(facts),
+            hits=hits,
         )
     except (KeyError, ValueError):
         return None
+
+
+def pack_hits(hits: Sequence[bool]) -> str:
+    """Write hits and misses as bits in base64."""
+    bits = "".join("01"[hit] for hit in hits)
+    return b64encode(int(f"1{bits}", 2).to_bytes(len(bits) // 8 + 1, "big")).decode()
+
+
+def unpack_hits(text: str, total: int) -> tuple[bool, ...]:
+    """Read what `pack_hits` wrote. Raises ValueError for another text, or another number of images."""
+    bits = f"{int.from_bytes(b64decode(text, validate=True), 'big'):b}"[1:]
+    if len(bits) != total:
+        raise ValueError(f"{len(bits)} hits or misses for {total} images")
+    return tuple(bit == "1" for bit in bits)
 
 
 Quantity = Literal["latency", "latency_again", "evaluation"]

@@ -143,6 +143,8 @@ def evaluate_network(
         workers=plan.workers,
         alone=alone,
         with_reading=with_reading,
+        training=net.about.training,
+        hits=tuple(results.hits),
     )
 
 

@@ -199,7 +199,8 @@ def check_weights(engine: Engine) -> None:
 def write_files(session: Session, state: TrainingState, *, is_complete: bool) -> None:
     """Write the state; after a complete epoch, the best weights first."""
     if is_complete:
-        write_best(session.folder, state, session.prepared.about, session.engine)
+        images = len(session.prepared.train)
+        write_best(session.folder, state, session.prepared.about, session.engine, images)
     write_state(session.folder, state, session.engine)
     if is_complete:
         session.observer.on_epoch(state.rows[-1])

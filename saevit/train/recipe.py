@@ -1,8 +1,11 @@
 """Recipes: each value of a training with its rule and its source."""
 
+import hashlib
+import json
 import math
 import re
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
 from saevit.errors import OptionError, nearest
@@ -19,6 +22,7 @@ MIN_PROGRESS, GOOD_PROGRESS = 0.02, 0.1
 GOOD_RATE = 1e-3
 OPERATION_COUNTS = ("n", "w", "d")  # keys in timm's texts for augmentations: operations, or chains of them
 MAX_OPERATIONS, MAX_AUGMENTATION = 16, 999
+OWN_VALUES = ("seed", "lr", "drop_path_rate")  # may differ between trainings on equal terms
 MAX_VALUE = 1e6  # of any number without an upper limit
 MIN_POSITIVE = 1e-9  # so that powers and quotients are finite
 
@@ -216,6 +220,17 @@ def resolve_recipe(recipe: Recipe, *, params: int, own_drop_path: float, process
         rate = own_drop_path or next(rate for limit, rate in DROP_PATH if params <= limit)
     warmup = min(recipe.warmup_epochs, MAX_WARMUP * recipe.epochs)
     return replace(recipe, lr=lr, drop_path_rate=rate, warmup_epochs=warmup)
+
+
+def digest_recipe(recipe: Recipe, settings: Mapping[str, object]) -> str:
+    """Return 12 hexadecimal digits that are equal for trainings on equal terms.
+
+    They cover the recipe and the settings of a run, without seed, learning rate and drop path, which may be
+    chosen for each model.
+    """
+    values = {name: value for name, value in asdict(recipe).items() if name not in OWN_VALUES}
+    text = json.dumps([values, dict(settings)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def advise(recipe: Recipe, resolved: Recipe, *, updates: int) -> str:

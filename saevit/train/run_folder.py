@@ -125,8 +125,8 @@ def write_state(folder: Path, state: TrainingState, engine: Engine) -> None:
     replace_file(folder / LOG, lambda path: path.write_text(text, encoding="utf-8"))
 
 
-def write_best(folder: Path, state: TrainingState, about: About, engine: Engine) -> None:
-    """Write the weights if the last epoch is the best."""
+def write_best(folder: Path, state: TrainingState, about: About, engine: Engine, images: int) -> None:
+    """Write the weights if the last epoch, of this many images, is the best."""
     best = best_epoch(state.rows)
     if best is None or best is not state.rows[-1]:
         return
@@ -135,7 +135,8 @@ def write_best(folder: Path, state: TrainingState, about: About, engine: Engine)
         f"{weights} after epoch {best.epoch} of {state.recipe.epochs}; the epoch was chosen by validation "
         f"top-1, {best.val_top1:.2f} %"
     )
-    save_checkpoint(engine.evaluated.state_dict(), replace(about, notes=(note,)), folder / BEST)
+    described = replace(about, notes=(note,), training=state.describe_training(images))
+    save_checkpoint(engine.evaluated.state_dict(), described, folder / BEST)
 
 
 def save_state(state: TrainingState, path: Path) -> None:

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from saevit.provenance import Training
 from saevit.train.image_data import DataIdentity
-from saevit.train.recipe import Recipe
+from saevit.train.recipe import Recipe, digest_recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +70,21 @@ class TrainingState:
     rows: tuple[Epoch, ...] = ()  # finished epochs
     part: EpochProgress = field(default_factory=EpochProgress)  # in the next epoch
     tensors: dict[str, Any] | None = None  # of network, average and optimizer; None: not started
+
+    def describe_training(self, images: int) -> Training:
+        """Return the facts of the weights after the finished epochs, each of this many training images."""
+        run = self.run
+        terms = {"amp": run.amp, "teacher": run.teacher, "teacher_checkpoint": run.teacher_checkpoint}
+        return Training(
+            recipe=digest_recipe(self.recipe, terms | {"processes": self.processes}),
+            base=self.base,
+            seed=self.recipe.seed,
+            lr=self.recipe.lr or 0.0,
+            epoch=len(self.rows),
+            epochs=self.recipe.epochs,
+            images=images * len(self.rows),
+            fingerprint=self.data[0].fingerprint,
+        )
 
     @property
     def is_begun(self) -> bool:

@@ -15,7 +15,18 @@ ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "timm", "birder", "torchvision", "matplotlib", "fvcore", "thop", "numpy")
 LIGHT = ("saevit.variant", "saevit.count.ops", "saevit.count.cost")
 ORDER = (  # a part imports only parts that come before it; docs/architecture.md has the same order
-    *("errors", "text", "notebook", "decode", "files", "images", "machine", "weight_files", "checkpoint"),
+    *(
+        "errors",
+        "text",
+        "notebook",
+        "decode",
+        "files",
+        "images",
+        "machine",
+        "provenance",
+        "weight_files",
+        "checkpoint",
+    ),
     *("variant", "model", "runs", "count", "baselines", "models", "export", "measure"),
     *("profiling", "comparing", "explore", "attention", "train", "report"),
 )

@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 from saevit.errors import OptionError
-from saevit.train.recipe import RULES, SOURCES, Recipe, advise, format_value, resolve_recipe
+from saevit.train.recipe import (
+    RULES,
+    SOURCES,
+    Recipe,
+    advise,
+    digest_recipe,
+    format_value,
+    resolve_recipe,
+)
 from saevit.train.recipe_files import (
     BUILT_IN,
     SET,
@@ -243,3 +251,14 @@ def test_advice_is_followed_by_none(updates: int, epochs: int) -> None:
     if said:
         enough = re.search(r"--epochs (\d+)", said)
         assert updates * (int(enough[1]) if enough else epochs) * 1e-3 >= 0.1
+
+
+def test_the_digest_is_of_the_terms_of_a_training() -> None:
+    one = Recipe(epochs=4)
+    digest = digest_recipe(one, {"amp": "none"})
+    assert len(digest) == 12
+    for same in (replace(one, seed=3), replace(one, lr=0.5), replace(one, drop_path_rate=0.1)):
+        assert digest_recipe(same, {"amp": "none"}) == digest
+    for other in (replace(one, epochs=5), replace(one, batch_size=64), replace(one, lr_base=0.5)):
+        assert digest_recipe(other, {"amp": "none"}) != digest
+    assert digest_recipe(one, {"amp": "bf16"}) != digest
