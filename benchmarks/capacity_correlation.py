@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from saevit.baselines import published
 from saevit.baselines.published import Published
-from saevit.report.metrics import rank_correlation
+from saevit.runs.statistics import rank_correlation
 
 SIZE = 224
 UNITS = (nn.Conv2d, nn.Linear)

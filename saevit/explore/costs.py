@@ -17,6 +17,7 @@ from saevit.count.cost import add_up, find_peak
 from saevit.count.ops import describe_stage
 from saevit.errors import OptionError
 from saevit.explore.capacity import count_layers, last_factor, sum_logs
+from saevit.explore.latency_model import LatencyModel
 from saevit.explore.question import Question
 from saevit.explore.space import PER_STAGE, Axis, Space
 from saevit.variant import (
@@ -36,15 +37,24 @@ Flags = NDArray[np.bool_]
 Digits = Mapping[str, Ints]  # by key: the number of its choice
 
 NUMBERS = ("key_dim", "kernel", "classes", "in_chans")
-SETTINGS = (*NUMBERS, "attention", "sampling", "ffn", "local")  # keys that are evaluated one choice at a time
+SETTINGS = (
+    *NUMBERS,
+    *("attention", "sampling", "ffn", "local", "act"),
+)  # keys that are evaluated one choice at a time
 EXACT = 2**53  # up to here float64 holds every int64
 
 
 class Evaluator:
-    """Partials of the stages of a space at one image size."""
+    """Partials of the stages of a space at one image size; `latency` predicts the partial of that name."""
 
-    def __init__(self, space: Space, img_size: tuple[int, int], partials: Iterable[str]) -> None:
-        self.space, self.img_size, self.partials = space, img_size, tuple(partials)
+    def __init__(
+        self,
+        space: Space,
+        img_size: tuple[int, int],
+        partials: Iterable[str],
+        latency: LatencyModel | None = None,
+    ) -> None:
+        self.space, self.img_size, self.partials, self.latency = space, img_size, tuple(partials), latency
         self.axes = {axis.key: axis for axis in space.axes}
         self.own = [[a for a in space.axes if a.stage == i] for i in range(NUM_STAGES)]
         self.whole = [a for a in space.axes if a.stage is None]
@@ -84,21 +94,30 @@ class Evaluator:
         shape = np.broadcast_shapes((1, 1, 1), *(d.shape for d in (*digits.values(), *before.values())))
         sums = {name: np.empty(shape, dtype=np.int64) for name in self.partials}
         valid, dim = np.empty(shape, dtype=np.bool_), np.empty(shape, dtype=np.int64)
+        for rows, spec, stage, in_dim, is_valid in self.resolve(i, digits, before):
+            valid[rows], dim[rows] = is_valid, stage.dim
+            for name, values in self._count(i, spec, stage, in_dim).items():
+                sums[name][rows] = values
+        return sums, valid, dim
+
+    def resolve(
+        self, i: int, digits: Digits, before: Digits
+    ) -> Iterator[tuple[Any, VariantSpec, Stage, Any, Any]]:
+        """Yield rows, settings, sizes, channels before and validity for each combination of SETTINGS.
+
+        Arguments as of `stage`; sizes, channels and validity are arrays.
+        """
         for rows, spec in self._split_by_setting(digits):
             mine, theirs = (
                 {key: each[rows] if len(each) > 1 else each for key, each in some.items()}
                 for some in (digits, before)
             )
-            stage, valid[rows] = self._resolve(i, mine, spec.attention)
+            stage, valid = self._resolve(i, mine, spec.attention)
             if i:
                 in_dim = self.dim(i - 1, theirs)
             else:
                 in_dim = resolve_dim(self.pick("stem", mine), 1, self.pick("width", mine))
-            valid[rows] &= i > 0 or in_dim <= MAX_DIM
-            dim[rows] = stage.dim
-            for name, values in self._count(i, spec, stage, in_dim).items():
-                sums[name][rows] = values
-        return sums, valid, dim
+            yield rows, spec, stage, in_dim, valid & ((i > 0) | (in_dim <= MAX_DIM))
 
     def _split_by_setting(self, digits: Digits) -> Iterator[tuple[Any, VariantSpec]]:
         """Yield the rows of each combination of SETTINGS, and the base variant with these choices."""
@@ -132,6 +151,9 @@ class Evaluator:
             if name == "traffic":
                 folded = describe_stage(spec, i, stage, in_dim, self.img_size, "folded")
                 counts[name] = add_up(folded, "traffic")
+            elif name == "latency":
+                assert self.latency is not None  # a question without it is refused
+                counts[name] = self.latency.predict_stage(i, spec, stage, in_dim)
             else:
                 counts[name] = folds[name](parts) if name in folds else add_up(parts, name)
         return counts

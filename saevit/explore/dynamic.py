@@ -43,7 +43,7 @@ class Programmer:
     def __init__(self, question: Question) -> None:
         self.question = question
         most_entries(question.space)  # refuses a space whose tables are too large
-        self.evaluator = Evaluator(question.space, question.img_size, question.partials)
+        self.evaluator = Evaluator(question.space, question.img_size, question.partials, question.latency)
         limited = (limit.quantity for limit in question.limits)
         self.signs = [
             (name, -1 if name == "logs" else 1) for name in needed_partials((*question.objectives, *limited))

@@ -36,7 +36,7 @@ class Sweep:
 
     def __init__(self, question: Question) -> None:
         self.question = question
-        self.evaluator = Evaluator(question.space, question.img_size, question.partials)
+        self.evaluator = Evaluator(question.space, question.img_size, question.partials, question.latency)
         whole, *middle, self.tail = question.space.shape
         self.middle = math.prod(middle)  # prefixes for one choice of the keys of the whole network
         self.prefixes = whole * self.middle
@@ -89,7 +89,7 @@ class RandomSample:
 
     def __init__(self, search: Search) -> None:
         self.search, question = search, search.question
-        self.evaluator = Evaluator(question.space, question.img_size, question.partials)
+        self.evaluator = Evaluator(question.space, question.img_size, question.partials, question.latency)
         self.chunks = -(-search.samples // DRAWN)
 
     def search_chunk(self, number: int) -> Findings:

@@ -1,17 +1,15 @@
 """The quantities by which models are compared, and how far the orders by two of them agree."""
 
 import math
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from statistics import correlation
 from typing import TYPE_CHECKING
 
 from saevit.comparing.comparison import Candidate, Comparison
 from saevit.errors import OptionError, nearest
 from saevit.report.units import cut
-from saevit.runs.statistics import ratio
+from saevit.runs.statistics import rank_correlation, ratio
 from saevit.text import printable
 
 if TYPE_CHECKING:
@@ -153,21 +151,6 @@ class Disagreement:
     def size(self) -> float:
         """How much the two axes disagree: the product of both ratios' logarithms."""
         return abs(math.log(self.x_ratio) * math.log(self.y_ratio))
-
-
-def rank_correlation(xs: Sequence[float], ys: Sequence[float]) -> float | None:
-    """Return Spearman's rho, the correlation of the ranks; None if all values of one side are equal."""
-    if len(xs) != len(ys):
-        raise ValueError(f"{len(xs)} and {len(ys)} values: a rank correlation needs pairs")
-    if len(set(xs)) < 2 or len(set(ys)) < 2:
-        return None
-    return correlation(average_ranks(xs), average_ranks(ys))
-
-
-def average_ranks(values: Sequence[float]) -> list[float]:
-    """Return each value's rank, from 1; equal values share the mean of their ranks."""
-    ordered = sorted(values)
-    return [(bisect_left(ordered, value) + bisect_right(ordered, value) + 1) / 2 for value in values]
 
 
 def describe_agreement(candidates: Sequence[Candidate], x: str, y: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate, islice
-from statistics import NormalDist
+from statistics import NormalDist, correlation
 from typing import Literal
 
 Verdict = Literal["faster", "slower", "not resolved"]
@@ -139,6 +139,21 @@ def ratio(samples: Sequence[float], reference_samples: Sequence[float], *, confi
         rounds=len(ratios),
         verdict=verdict_of(low, high) if coverage >= confidence else "not resolved",
     )
+
+
+def rank_correlation(xs: Sequence[float], ys: Sequence[float]) -> float | None:
+    """Return Spearman's rho, the correlation of the ranks; None if all values of one side are equal."""
+    if len(xs) != len(ys):
+        raise ValueError(f"{len(xs)} and {len(ys)} values: a rank correlation needs pairs")
+    if len(set(xs)) < 2 or len(set(ys)) < 2:
+        return None
+    return correlation(average_ranks(xs), average_ranks(ys))
+
+
+def average_ranks(values: Sequence[float]) -> list[float]:
+    """Return each value's rank, from 1; equal values share the mean of their ranks."""
+    ordered = sorted(values)
+    return [(bisect_left(ordered, value) + bisect_right(ordered, value) + 1) / 2 for value in values]
 
 
 def rounds_needed(confidence: float = 0.95) -> int:

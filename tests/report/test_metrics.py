@@ -18,10 +18,10 @@ from saevit.report.metrics import (
     find_disagreements,
     find_front,
     find_metric,
-    rank_correlation,
     sort_candidates,
 )
 from saevit.runs.run import Subject
+from saevit.runs.statistics import rank_correlation
 from tests.runs.test_record import CONDITIONS
 
 PLAIN = Accuracy(top1=75.0, img_size=224, mark="published", source="a table", plain=True)

@@ -29,9 +29,10 @@ from saevit.report.messages import (
     summarize_solution,
     write_amount,
 )
-from saevit.report.metrics import LEAST, average_ranks, rank_correlation
+from saevit.report.metrics import LEAST
 from saevit.report.units import giga, scaled, size
 from saevit.report.views.compare import view_comparison
+from saevit.runs.statistics import average_ranks, rank_correlation
 from saevit.text import plural
 
 MOST_ROWS = 10

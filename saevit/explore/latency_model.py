@@ -1,0 +1,213 @@
+"""Predicted latency: a fit over the times of the parts that a variant is built of.
+
+    latency = a + b x (sum over the parts of their times) + c x (number of parts)
+
+with a, b and c of 0 or more. The time of a part between two sizes that were measured is interpolated
+linearly. The sum is taken stage by stage, in whole nanoseconds, so that a search adds it up like MACs.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saevit.errors import OptionError
+from saevit.variant import NUM_STAGES, Stage, VariantSpec
+
+Floats = NDArray[np.float64]
+
+NANO = 1e9
+SHORTEST = 1e-8  # seconds of a part, after the time of an empty pass is subtracted
+FIRST = {"stem": "stem", "downsample": "before"}  # first size of these kinds; of all others `channels`
+SECOND = {"ffn": "hidden", "attention": "heads", "head": "classes"}  # and the second one
+HEADS_SLACK = 2
+SETTINGS = {
+    "stem": ("in_chans", "act"),
+    "ffn": ("kernel", "act", "ffn", "local"),
+    "attention": ("rate", "key_dim", "sampling"),
+}
+
+
+class PartGroup(NamedTuple):
+    """Parts that differ only in two sizes: channels read, and channels written, hidden channels or heads."""
+
+    kind: str
+    stage: int  # from 0
+    settings: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def sizes(self) -> tuple[str, str]:
+        """Names of the two sizes."""
+        return FIRST.get(self.kind, "channels"), SECOND.get(self.kind, "channels")
+
+
+class LatencyPart(NamedTuple):
+    """One part of a network, which is timed by itself."""
+
+    group: PartGroup
+    first: int
+    second: int
+
+
+class UsedPart(NamedTuple):
+    """Parts of one stage with their sizes and their number; each may be an array, for many variants."""
+
+    group: PartGroup
+    first: Any
+    second: Any
+    times: Any = 1
+
+
+def list_stage_parts(i: int, spec: VariantSpec, stage: Stage, in_dim: Any) -> list[UsedPart]:
+    """Return the parts that a stage runs; arguments as of `count.ops.describe_stage`."""
+    values = {name: getattr(spec, name) for name in ("act", "kernel", "ffn", "local", "key_dim", "sampling")}
+    values["in_chans"] = spec.in_chans
+
+    def group(kind: str, **more: Any) -> PartGroup:
+        chosen = {**values, **more}
+        return PartGroup(kind, i, tuple((name, chosen[name]) for name in SETTINGS.get(kind, ())))
+
+    parts = [UsedPart(group("downsample" if i else "stem"), in_dim, stage.dim)]
+    parts.append(UsedPart(group("ffn"), stage.dim, stage.hidden_dim, stage.depth))
+    for rate in np.unique(stage.rate).tolist():
+        times = stage.attn_blocks * (np.asarray(stage.rate) == rate)
+        if np.any(times):
+            parts.append(UsedPart(group("attention", rate=rate), stage.dim, stage.num_heads, times))
+    if i == NUM_STAGES - 1:
+        parts.append(UsedPart(group("head"), stage.dim, spec.num_classes))
+    return parts
+
+
+def list_variant_parts(spec: VariantSpec) -> list[UsedPart]:
+    """Return the parts that a variant runs."""
+    before = (spec.stem_dim, *(stage.dim for stage in spec.stages))
+    return [
+        part
+        for i, stage in enumerate(spec.stages)
+        for part in list_stage_parts(i, spec, stage, before[i])
+    ]
+
+
+Points = tuple[tuple[int, float], ...]  # second size, seconds of one part
+Grid = tuple[tuple[int, Points], ...]  # first size, and what was measured with it
+
+
+def make_grids(times: Mapping[LatencyPart, float]) -> tuple[tuple[PartGroup, Grid], ...]:
+    """Sort the times of parts by group and sizes."""
+    found: dict[PartGroup, dict[int, dict[int, float]]] = {}
+    for part, seconds in times.items():
+        found.setdefault(part.group, {}).setdefault(part.first, {})[part.second] = seconds
+    return tuple(
+        (group, tuple((first, tuple(sorted(points.items()))) for first, points in sorted(rows.items())))
+        for group, rows in found.items()
+    )
+
+
+def interpolate(grid: Grid, first: Any, second: Any) -> Floats:
+    """Return the time between measured sizes, linear along each size and extended beyond the ends."""
+    first, second = np.broadcast_arrays(np.asarray(first, np.float64), np.asarray(second, np.float64))
+    rows = [along([x for x, _ in points], [t for _, t in points], second) for _, points in grid]
+    return np.maximum(along([x for x, _ in grid], rows, first), SHORTEST)
+
+
+def along(xs: Sequence[int], ys: Sequence[Any], x: Floats) -> Floats:
+    """Return the piecewise linear function through (xs, ys) at x; each y is a number or like x."""
+    if len(xs) == 1:
+        return np.broadcast_to(np.asarray(ys[0], np.float64), x.shape)
+    below = np.clip(np.searchsorted(xs, x, side="right") - 1, 0, len(xs) - 2)
+    found = np.empty(x.shape)
+    for k, (low, high) in enumerate(zip(xs, xs[1:], strict=False)):
+        here = below == k
+        a, b = (y[here] if np.ndim(y) else y for y in (ys[k], ys[k + 1]))
+        found[here] = a + (b - a) * (x[here] - low) / (high - low)
+    return found
+
+
+@dataclass(frozen=True)
+class LatencyModel:
+    """Times of parts and the coefficients of the fit, in seconds."""
+
+    grids: tuple[tuple[PartGroup, Grid], ...]
+    coefficients: tuple[float, ...]  # a, b, c
+
+    @cached_property
+    def grid_of(self) -> dict[PartGroup, Grid]:
+        """The grid of each group."""
+        return dict(self.grids)
+
+    def predict_stage(self, i: int, spec: VariantSpec, stage: Stage, in_dim: Any) -> Any:
+        """Return whole nanoseconds of a stage; 0 for sizes of a group without times (`check_covers`)."""
+        used = [part for part in list_stage_parts(i, spec, stage, in_dim) if part.group in self.grid_of]
+        a, b, c = self.coefficients
+        seconds = b * sum_times(self.grid_of, used) + c * sum(part.times for part in used)
+        return np.rint(NANO * (seconds + (a if i == 0 else 0))).astype(np.int64)
+
+    def predict(self, spec: VariantSpec) -> float | None:
+        """Return the latency of a variant in seconds; None if a part of it was not measured."""
+        if not self.covers(list_variant_parts(spec)):
+            return None
+        before = (spec.stem_dim, *(stage.dim for stage in spec.stages))
+        stages = enumerate(zip(spec.stages, before, strict=False))
+        return sum(int(self.predict_stage(i, spec, stage, dim)) for i, (stage, dim) in stages) / NANO
+
+    def covers(self, parts: Iterable[UsedPart]) -> bool:
+        """Return whether the sizes of these parts are within those that were measured."""
+        return not any(find_gap(self.grid_of, part) for part in parts)
+
+
+def sum_times(grid_of: Mapping[PartGroup, Grid], used: Iterable[UsedPart]) -> Any:
+    """Return the sum of the times of parts, in seconds."""
+    return sum(p.times * interpolate(grid_of[p.group], p.first, p.second) for p in used)
+
+
+def find_gap(grid_of: Mapping[PartGroup, Grid], part: UsedPart) -> str:
+    """Return which size of a part lies outside of the measured ones, in words; empty if none does."""
+    group, grid = part.group, grid_of.get(part.group)
+    where = f"stage {group.stage + 1}, {group.kind}"
+    if grid is None:
+        given = ", ".join(f"{name}={value}" for name, value in group.settings)
+        return f"{where}: nothing with {given}" if given else f"{where}: nothing"
+    second = [x for _, points in grid for x, _ in points]
+    for name, values, known in zip(
+        group.sizes, (part.first, part.second), ([x for x, _ in grid], second), strict=True
+    ):
+        low, high = min(known), max(known)
+        if name == "heads":  # they jump with the channels, and matter little
+            low, high = low / HEADS_SLACK, high * HEADS_SLACK
+        if np.min(values) < low or np.max(values) > high:
+            return f"{where}: {name} {np.min(values)} to {np.max(values)}, measured {low:g} to {high:g}"
+    return ""
+
+
+def fit_coefficients(grid_of: Mapping[PartGroup, Grid], specs: Sequence[VariantSpec], seconds: Floats) -> Any:
+    """Return a, b, c of 0 or more with the least sum of squared relative errors."""
+    return solve_nonnegative(list_features(grid_of, specs) / seconds[:, None], np.ones(len(seconds)))
+
+
+def list_features(grid_of: Mapping[PartGroup, Grid], specs: Sequence[VariantSpec]) -> Floats:
+    """Return 1, the sum of the times of the parts and their number, a row for each variant."""
+    used = [list_variant_parts(spec) for spec in specs]
+    return np.array([(1.0, float(sum_times(grid_of, u)), float(sum(p.times for p in u))) for u in used])
+
+
+def solve_nonnegative(matrix: Floats, wanted: Floats) -> tuple[float, ...]:
+    """Return x >= 0 with the least |matrix x - wanted|: the best of all sets of columns that may be above 0.
+
+    Raises:
+        OptionError: no set of columns gives a solution.
+    """
+    best, least = None, np.inf
+    columns = range(matrix.shape[1])
+    for some in (s for count in range(1, len(columns) + 1) for s in combinations(columns, count)):
+        part = matrix[:, some]
+        found, *_ = np.linalg.lstsq(part, wanted, rcond=None)
+        miss = float(np.sum((part @ found - wanted) ** 2))
+        if (found >= 0).all() and miss < least:
+            best, least = dict(zip(some, found.tolist(), strict=True)), miss
+    if best is None:
+        raise OptionError("the measured times of variants do not grow with the times of their parts")
+    return tuple(best.get(column, 0.0) for column in columns)
