@@ -38,7 +38,7 @@ class AccuracyEstimate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
+class AccuracyDifference:
     """The accuracy of one model minus that of another, from -1 to 1, with its interval at 95 %."""
 
     value: float
@@ -62,7 +62,7 @@ class Difference:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Component:
+class VariancePart:
     """A part of a variance, and the degrees of freedom of its estimate."""
 
     variance: float
@@ -86,12 +86,12 @@ def estimate_accuracy(hits: Hits) -> AccuracyEstimate:
         low, high = wilson(int(table.sum()), images, confidence=CONFIDENCE)
     else:
         centre, part = add_images(table.mean(axis=0), {1: 2, 0: 2})
-        half = half_width([part, seed_component(table)])
+        half = half_width([part, measure_seeds(table)])
         low, high = max(0.0, centre - half), min(1.0, centre + half)
     return AccuracyEstimate(value=value, low=low, high=high, seeds=seeds, images=images)
 
 
-def compare_hits(ours: Hits, theirs: Hits, *, paired: bool = True) -> Difference:
+def compare_hits(ours: Hits, theirs: Hits, *, paired: bool = True) -> AccuracyDifference:
     """Return how much more accurate one model is than another, with its interval over seeds and images.
 
     With a single seed of either model the interval is over images only, and the difference is not resolved:
@@ -119,10 +119,10 @@ def compare_hits(ours: Hits, theirs: Hits, *, paired: bool = True) -> Difference
         (one, part_one), (two, part_two) = (add_images(mean, {1: 1, 0: 1}) for mean in means)
         centre, parts = one - two, [part_one, part_two]
     has_seeds = min(seeds) >= FEWEST_SEEDS
-    parts += [seed_component(table) for table in (first, second)] if has_seeds else []
+    parts += [measure_seeds(table) for table in (first, second)] if has_seeds else []
     half = half_width(parts)
     low, high = max(-1.0, centre - half), min(1.0, centre + half)
-    return Difference(
+    return AccuracyDifference(
         value=float(means[0].mean() - means[1].mean()),
         low=low,
         high=high,
@@ -159,15 +159,15 @@ def read_hits(hits: Hits) -> "Array":
     return np.asarray(hits, dtype=np.float64)
 
 
-def add_images(values: "Array", added: Mapping[float, float]) -> tuple[float, Component]:
+def add_images(values: "Array", added: Mapping[float, float]) -> tuple[float, VariancePart]:
     """Return the mean over images, and its variance, with further images: their value and their number."""
     count = len(values) + sum(added.values())
     mean = (float(values.sum()) + sum(value * number for value, number in added.items())) / count
     squares = float((values**2).sum()) + sum(value**2 * number for value, number in added.items())
-    return mean, Component(variance=(squares / count - mean**2) / count, freedom=max(1, len(values) - 1))
+    return mean, VariancePart(variance=(squares / count - mean**2) / count, freedom=max(1, len(values) - 1))
 
 
-def seed_component(table: "Array") -> Component:
+def measure_seeds(table: "Array") -> VariancePart:
     """Return the variance of the mean that comes from the seeds.
 
     It is at least what the changes of single images from seed to seed explain, which is known well.
@@ -175,10 +175,10 @@ def seed_component(table: "Array") -> Component:
     seeds, images = table.shape
     changes = float(table.var(axis=0, ddof=1).mean()) / images
     found = float(table.mean(axis=1).var(ddof=1))
-    return Component(variance=max(found, changes) / seeds, freedom=seeds - 1)
+    return VariancePart(variance=max(found, changes) / seeds, freedom=seeds - 1)
 
 
-def half_width(parts: Sequence[Component]) -> float:
+def half_width(parts: Sequence[VariancePart]) -> float:
     """Return half the width of a t-interval, with Satterthwaite's degrees of freedom."""
     from scipy.special import stdtrit
 
