@@ -1,4 +1,4 @@
-"""Calibration: the parts of a space and some whole variants, timed in one run, and the fit that predicts by it.
+"""Calibration: the parts of a space and some whole variants, timed in one run, and the fit over them.
 
 Every figure is computed from the samples of the stored run.
 """
@@ -23,7 +23,6 @@ from saevit.explore.latency_model import (
     LatencyModel,
     LatencyPart,
     fit_coefficients,
-    list_variant_parts,
     make_grids,
 )
 from saevit.explore.latency_parts import (
@@ -34,7 +33,6 @@ from saevit.explore.latency_parts import (
     check_covers,
     choose_parts,
     describe_input,
-    list_sizes,
     read_part,
     write_part,
 )
@@ -51,6 +49,7 @@ if TYPE_CHECKING:
     from saevit.measure.rounds import TimedModel
 
 VARIANTS = 30  # whole variants of a calibration
+ROUNDS, MIN_TIME = 15, 0.03  # by default; seconds of a sample
 FEWEST_VARIANTS = 8  # that a fit needs
 DRAWN = 20  # times as many are drawn, of which those at even distances of MACs are timed
 SCATTER = 0.3  # of the choices of a drawn variant around one common level, as a share of the choices
@@ -78,7 +77,7 @@ class HeldOut:
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """Spearman's correlation over a number of variants, with an interval at 95 % (Fieller and others, 1957)."""
+    """Spearman's correlation with an interval at 95 % (E. C. Fieller and others, Biometrika 44, 1957)."""
 
     rho: float
     low: float
@@ -188,7 +187,9 @@ def list_timed(
         layout = conditions.memory_format if is_image else "channels_last"
         own = replace(conditions, img_size=size, memory_format=layout)
         timed.append(
-            TimedModel(name=write_part(part), build=partial(build_part, part), conditions=own, channels=channels)
+            TimedModel(
+                name=write_part(part), build=partial(build_part, part), conditions=own, channels=channels
+            )
         )
     return timed
 
@@ -198,8 +199,8 @@ def calibrate(
     conditions: Conditions,
     *,
     variants: int = VARIANTS,
-    rounds: int = 9,
-    min_time: float = 0.05,
+    rounds: int = ROUNDS,
+    min_time: float = MIN_TIME,
     seed: int = 0,
     on_progress: Tell = lambda progress: None,
     writer: Writer | None = None,
@@ -214,11 +215,12 @@ def calibrate(
     """
     from saevit.measure.rounds import measure
 
-    parts = choose_parts(list_sizes(space))
+    parts = choose_parts(space)
     drawn = draw_variants(space, variants, seed, conditions.img_size)
     if len(drawn) < FEWEST_VARIANTS:
         raise OptionError(
-            f"{len(drawn)} different variants of the space: a calibration needs {FEWEST_VARIANTS}, give more choices"
+            f"the space has {len(drawn)} variants that differ: a calibration needs {FEWEST_VARIANTS}, give "
+            "more choices"
         )
     timed = list_timed(parts, drawn, conditions)
     run = measure(
@@ -240,7 +242,8 @@ def tell_time_left(tell: Tell, count: int) -> Tell:
         nonlocal prepared
         if step.done is None and prepared < count:
             left = (time.perf_counter() - start) / prepared * (count - prepared) if prepared else None
-            step = replace(step, text=f"{step.text} ({prepared + 1} of {count})", done=prepared / count, eta=left)
+            text = f"{step.text} ({prepared + 1} of {count})"
+            step = NextStep(text=text, done=prepared / count, eta=left)
             prepared += 1
         tell(step)
 

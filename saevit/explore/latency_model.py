@@ -6,10 +6,11 @@ with a, b and c of 0 or more. The time of a part between two sizes that were mea
 linearly. The sum is taken stage by stage, in whole nanoseconds, so that a search adds it up like MACs.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ NANO = 1e9
 SHORTEST = 1e-8  # seconds of a part, after the time of an empty pass is subtracted
 FIRST = {"stem": "stem", "downsample": "before"}  # first size of these kinds; of all others `channels`
 SECOND = {"ffn": "hidden", "attention": "heads", "head": "classes"}  # and the second one
-HEADS_SLACK = 2
+HEADS_SLACK = 2  # beyond the measured heads: they jump with the channels, and matter little
 SETTINGS = {
     "stem": ("in_chans", "act"),
     "ffn": ("kernel", "act", "ffn", "local"),
@@ -86,9 +87,7 @@ def list_variant_parts(spec: VariantSpec) -> list[UsedPart]:
     """Return the parts that a variant runs."""
     before = (spec.stem_dim, *(stage.dim for stage in spec.stages))
     return [
-        part
-        for i, stage in enumerate(spec.stages)
-        for part in list_stage_parts(i, spec, stage, before[i])
+        part for i, stage in enumerate(spec.stages) for part in list_stage_parts(i, spec, stage, before[i])
     ]
 
 
@@ -120,7 +119,7 @@ def along(xs: Sequence[int], ys: Sequence[Any], x: Floats) -> Floats:
         return np.broadcast_to(np.asarray(ys[0], np.float64), x.shape)
     below = np.clip(np.searchsorted(xs, x, side="right") - 1, 0, len(xs) - 2)
     found = np.empty(x.shape)
-    for k, (low, high) in enumerate(zip(xs, xs[1:], strict=False)):
+    for k, (low, high) in enumerate(pairwise(xs)):
         here = below == k
         a, b = (y[here] if np.ndim(y) else y for y in (ys[k], ys[k + 1]))
         found[here] = a + (b - a) * (x[here] - low) / (high - low)
@@ -152,7 +151,7 @@ class LatencyModel:
             return None
         before = (spec.stem_dim, *(stage.dim for stage in spec.stages))
         stages = enumerate(zip(spec.stages, before, strict=False))
-        return sum(int(self.predict_stage(i, spec, stage, dim)) for i, (stage, dim) in stages) / NANO
+        return float(sum(self.predict_stage(i, spec, stage, dim) for i, (stage, dim) in stages) / NANO)
 
     def covers(self, parts: Iterable[UsedPart]) -> bool:
         """Return whether the sizes of these parts are within those that were measured."""
@@ -175,9 +174,8 @@ def find_gap(grid_of: Mapping[PartGroup, Grid], part: UsedPart) -> str:
     for name, values, known in zip(
         group.sizes, (part.first, part.second), ([x for x, _ in grid], second), strict=True
     ):
-        low, high = min(known), max(known)
-        if name == "heads":  # they jump with the channels, and matter little
-            low, high = low / HEADS_SLACK, high * HEADS_SLACK
+        slack = HEADS_SLACK if name == "heads" else 1
+        low, high = min(known) / slack, max(known) * slack
         if np.min(values) < low or np.max(values) > high:
             return f"{where}: {name} {np.min(values)} to {np.max(values)}, measured {low:g} to {high:g}"
     return ""
@@ -200,7 +198,8 @@ def solve_nonnegative(matrix: Floats, wanted: Floats) -> tuple[float, ...]:
     Raises:
         OptionError: no set of columns gives a solution.
     """
-    best, least = None, np.inf
+    best: dict[int, float] | None = None
+    least = math.inf
     columns = range(matrix.shape[1])
     for some in (s for count in range(1, len(columns) + 1) for s in combinations(columns, count)):
         part = matrix[:, some]

@@ -1,6 +1,6 @@
 """The parts that the variants of a space are built of: which are timed, as text and as networks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,15 @@ import numpy as np
 from saevit.count.ops import map_sizes
 from saevit.errors import OptionError
 from saevit.explore.costs import Evaluator, Ints, count_widths, digits_of, width_axes
-from saevit.explore.latency_model import LatencyModel, LatencyPart, PartGroup, UsedPart, find_gap, list_stage_parts
+from saevit.explore.latency_model import (
+    LatencyModel,
+    LatencyPart,
+    PartGroup,
+    UsedPart,
+    find_gap,
+    list_stage_parts,
+    list_variant_parts,
+)
 from saevit.explore.space import Space
 from saevit.text import read_whole
 from saevit.variant import MIN_IMG_SIZE, NUM_STAGES
@@ -30,7 +38,7 @@ Pairs = dict[PartGroup, set[tuple[int, int]]]
 
 
 def list_sizes(space: Space) -> Pairs:
-    """Return the sizes of all parts of the valid variants of a space.
+    """Return the sizes of all parts of the valid variants of a space, and of its base variant.
 
     Raises:
         OptionError: more combinations of choices than can be listed.
@@ -40,7 +48,9 @@ def list_sizes(space: Space) -> Pairs:
     evaluator = Evaluator(space, (MIN_IMG_SIZE, MIN_IMG_SIZE), ())
     attends = [max(evaluator.values("attn_blocks", i)) > 0 for i in range(NUM_STAGES)]
     base = replace(space.base, attn_blocks=tuple(int(one) for one in attends))
-    for i, part, valid in walk_stages(replace(reduced, base=base)):
+    for used in list_variant_parts(space.base):
+        found.setdefault(used.group, set()).add((int(used.first), int(used.second)))
+    for part, valid in walk_stages(replace(reduced, base=base)):
         sizes = [np.broadcast_to(each, valid.shape)[valid] for each in (part.first, part.second)]
         used = np.broadcast_to(part.times, valid.shape)[valid] > 0
         pairs = np.unique(np.stack(sizes, axis=1)[used], axis=0)
@@ -48,7 +58,7 @@ def list_sizes(space: Space) -> Pairs:
     return found
 
 
-def walk_stages(space: Space) -> Iterator[tuple[int, UsedPart, Any]]:
+def walk_stages(space: Space) -> Iterator[tuple[UsedPart, Any]]:
     """Yield the parts of each stage for all choices together, and which of these are valid."""
     evaluator = Evaluator(space, (MIN_IMG_SIZE, MIN_IMG_SIZE), ())
     whole: dict[str, Ints] = digits_of(evaluator.whole, np.arange(space.shape[0]), (-1, 1, 1))
@@ -66,38 +76,52 @@ def walk_stages(space: Space) -> Iterator[tuple[int, UsedPart, Any]]:
             sizes = (valid, *(each for part in parts for each in part[1:]))
             shape = np.broadcast_shapes(*(np.shape(each) for each in sizes))
             for part in parts:
-                yield i, part, np.broadcast_to(valid, shape)
+                yield part, np.broadcast_to(valid, shape)
 
 
-def choose_parts(sizes: Pairs) -> list[LatencyPart]:
-    """Return the parts to time: as many sizes of each group as `MOST_PARTS` allows, both ends included.
+def choose_parts(space: Space) -> list[LatencyPart]:
+    """Return the parts to time: as many sizes of each group as `MOST_PARTS` allows.
+
+    Both ends of each size are included, and the sizes of the base variant.
 
     Raises:
         OptionError: even the ends are too many, because the space has too many settings.
     """
+    sizes, base = list_sizes(space), Pairs()
+    for used in list_variant_parts(space.base):
+        base.setdefault(used.group, set()).add((int(used.first), int(used.second)))
     for most in MOST_SIZES:
-        parts = [part for group, pairs in sizes.items() for part in thin_group(group, pairs, most)]
+        parts = [
+            part
+            for group, pairs in sizes.items()
+            for part in thin_group(group, pairs, base.get(group, set()), most)
+        ]
         if len(parts) <= MOST_PARTS:
             return parts
     raise OptionError(
-        f"the variants of this space have {len(parts)} kinds of parts to time: at most {MOST_PARTS}, take fewer "
-        "choices of rates, heads, act, kernel, sampling, ffn, local, key_dim, classes and in_chans"
+        f"the variants of this space have {len(parts)} kinds of parts to time: at most {MOST_PARTS}, take "
+        "fewer choices of rates, heads, act, kernel, sampling, ffn, local, key_dim, classes and in_chans"
     )
 
 
-def thin_group(group: PartGroup, pairs: set[tuple[int, int]], most: int) -> Iterator[LatencyPart]:
-    """Yield the parts of a group to time, at most this many of either size."""
-    for first in thin_sizes(sorted({first for first, _ in pairs}), most):
-        seconds = sorted(second for one, second in pairs if one == first)
-        for second in thin_sizes(seconds, min(most, MOST_HIDDEN) if group.kind == "ffn" else most):
+def thin_group(
+    group: PartGroup, pairs: set[tuple[int, int]], kept: set[tuple[int, int]], most: int
+) -> Iterator[LatencyPart]:
+    """Yield the parts of a group to time, at most this many of either size beside those of `kept`."""
+    firsts = thin_sizes({first for first, _ in pairs}, most)
+    for first in sorted(firsts | {first for first, _ in kept}):
+        seconds = {second for one, second in pairs if one == first}
+        few = min(most, MOST_HIDDEN) if group.kind == "ffn" else most
+        for second in sorted(thin_sizes(seconds, few) | {second for one, second in kept if one == first}):
             yield LatencyPart(group, first, second)
 
 
-def thin_sizes(sizes: Sequence[int], most: int) -> list[int]:
+def thin_sizes(sizes: set[int], most: int) -> set[int]:
     """Return at most this many sizes at even distances, both ends included."""
-    if len(sizes) <= most:
-        return list(sizes)
-    return [sizes[round(i * (len(sizes) - 1) / (most - 1))] for i in range(most)]
+    ordered = sorted(sizes)
+    if len(ordered) <= most:
+        return sizes
+    return {ordered[round(i * (len(ordered) - 1) / (most - 1))] for i in range(most)}
 
 
 def check_covers(model: LatencyModel, space: Space) -> None:
@@ -111,8 +135,9 @@ def check_covers(model: LatencyModel, space: Space) -> None:
 def write_part(part: LatencyPart) -> str:
     """Write a part as text, such as `part:ffn,stage=3,channels=208,hidden=832,...`."""
     first, second = part.group.sizes
-    items = {"stage": part.group.stage + 1, first: part.first, second: part.second, **dict(part.group.settings)}
-    return PREFIX + ",".join([part.group.kind, *(f"{name}={value}" for name, value in items.items())])
+    items = {"stage": part.group.stage + 1, first: part.first, second: part.second}
+    pairs = (*items.items(), *part.group.settings)
+    return PREFIX + ",".join([part.group.kind, *(f"{name}={value}" for name, value in pairs)])
 
 
 def read_part(text: str) -> LatencyPart:

@@ -1,7 +1,7 @@
 """What is asked about a space: quantities to limit, optimise and rank by, and the method that answers.
 
 A partial is what the stages of a variant add up to (or the largest of them); a quantity is a function of the
-partials of the whole network, in exact units: MACs, numbers, elements, bytes.
+partials of the whole network, in exact units: MACs, numbers, elements, bytes, nanoseconds.
 """
 
 import re
@@ -15,19 +15,21 @@ import numpy as np
 
 from saevit.errors import OptionError, nearest
 from saevit.explore.capacity import effectiveness, entropy, least_logs
+from saevit.explore.latency_model import LatencyModel
 from saevit.explore.pareto import Direction
 from saevit.explore.space import Space
 from saevit.text import abbreviated, read_number
 
 BAND = re.compile(r"([0-9.]+)\s*(?:±|\+-|\+/-)\s*([0-9.]+)\s*(%?)")
 LEAST, MOST = 1e-9, 1e12  # of a limit, in the unit of its quantity
+MILLISECONDS = {"ms": Fraction(1), "us": Fraction(1, 1000), "µs": Fraction(1, 1000), "s": Fraction(1000)}
 MOST_LAYERS = 2**17  # 4 stages of 4096 blocks of 5 layers, and the rest
 EXHAUSTIVE = 3 * 10**8  # variants up to which `auto` looks at each
 
 Method = Literal["exhaustive", "dp", "sample"]
 METHODS = ("auto", "exhaustive", "dp", "sample")
 
-PARTIALS = ("macs", "params", "activations", "traffic", "logs", "layers", "peak")
+PARTIALS = ("macs", "params", "activations", "traffic", "logs", "layers", "peak", "latency")
 FLOAT_BYTES = 4  # fp32
 
 Sums = Mapping[str, Any]  # partial: int, or int64 array
@@ -62,6 +64,7 @@ QUANTITIES: dict[str, Quantity] = {
     "weights": _cost("weights, fp32 (MB)", 1e6, "params", FLOAT_BYTES),
     "memory": _cost("peak activations, fp32 (MB)", 1e6, "peak", FLOAT_BYTES),
     "traffic": _cost("memory traffic, fp32 (MB)", 1e6, "traffic", FLOAT_BYTES),
+    "latency": _cost("predicted latency (ms)", 1e6, "latency"),
     "capacity": Quantity(
         label="capacity score (entropy)",
         unit=1.0,
@@ -124,13 +127,27 @@ class Limit:
 def read_limit(option: str, quantity: str, text: str) -> Limit:
     """Read `--max-...`: a number in the unit of the quantity's label; a trailing letter of the unit is fine.
 
+    A latency is in ms, or in the unit that follows it: `12ms`, `0.012s`, `12000us`.
+
     Raises:
         OptionError: no number above 0.
     """
-    number = read_positive_fraction(option, text.strip().rstrip("GMBs "))
+    if quantity == "latency":
+        number = read_milliseconds(option, text)
+    else:
+        number = read_positive_fraction(option, text.strip().rstrip("GMBs "))
     high = floor(number * Fraction(QUANTITIES[quantity].unit))
     exact = float(number) if quantity == "effectiveness" else max(1, high)
     return Limit(quantity=quantity, text=f"{option} {abbreviated(text)}", high=exact)
+
+
+def read_milliseconds(option: str, text: str) -> Fraction:
+    """Read a time above 0 in ms, exactly: `12`, `12ms`, `0.012s`, `12000us`."""
+    given = text.strip()
+    for unit, factor in MILLISECONDS.items():
+        if given.endswith(unit):
+            return read_positive_fraction(option, given.removesuffix(unit).strip()) * factor
+    return read_positive_fraction(option, given)
 
 
 def read_band(option: str, quantity: str, text: str) -> Limit:
@@ -168,7 +185,7 @@ class Question:
     """A space and what is asked about it.
 
     Raises:
-        OptionError: an unknown objective, the same one twice, or none at all.
+        OptionError: an unknown objective, the same one twice, or none at all; latency without a model of it.
     """
 
     space: Space
@@ -178,6 +195,7 @@ class Question:
     rising: bool = False  # only variants whose channels never fall from stage to stage
     rank: str = "capacity"
     top: int = 10
+    latency: LatencyModel | None = None  # predicts it
 
     def __post_init__(self) -> None:
         if not self.objectives:
@@ -187,6 +205,8 @@ class Question:
         for name in (*self.objectives, self.rank):
             if name not in OBJECTIVES:
                 raise OptionError(f"objective {name!r} is not known: {nearest(name, OBJECTIVES)}")
+        if "latency" in self.partials and self.latency is None:
+            raise OptionError("latency is predicted from a calibration: saevit explore --calibrate makes one")
 
     @property
     def partials(self) -> tuple[str, ...]:

@@ -38,10 +38,18 @@ NOUNS = {
     "weights": "weights",
     "memory": "peak activations",
     "traffic": "memory traffic",
+    "latency": "predicted latency",
     "capacity": "capacity",
     "effectiveness": "rho",
 }
-MILLIONS = {"params": "M", "activations": "M", "weights": "MB", "memory": "MB", "traffic": "MB"}  # units
+MILLIONS = {  # units
+    "params": "M",
+    "activations": "M",
+    "weights": "MB",
+    "memory": "MB",
+    "traffic": "MB",
+    "latency": "ms",
+}
 
 
 def summarize_comparison(comparison: Comparison, *, with_times: bool = True) -> str:
@@ -269,7 +277,7 @@ def write_amount(row: "CountedVariant", name: str) -> str:
 def write_noun(name: str) -> str:
     """Write the noun of a quantity after a number, with its unit: `M parameters`, `MB of weights`."""
     unit = MILLIONS.get(name, "")
-    return f"{unit}{' of' * (unit == 'MB')} {NOUNS[name]}".lstrip()
+    return f"{unit}{' of' * (unit in ('MB', 'ms'))} {NOUNS[name]}".lstrip()
 
 
 def write_limit(limit: "Limit") -> str:

@@ -12,17 +12,22 @@ import typer
 from saevit.errors import OptionError, need
 from saevit_cli import display, options, output
 from saevit_cli.commands import explore_options as own
+from saevit_cli.commands import latency_options as latency
 
 if TYPE_CHECKING:
+    from saevit.explore.calibration import Calibration
     from saevit.explore.exploration import Exploration
     from saevit.explore.question import Question, Search
     from saevit.explore.search import Answer
+    from saevit.explore.space import Space
     from saevit.measure.timing import TimingOptions
     from saevit.report.views.explore import RowsView
+    from saevit.runs.record import Dtype
     from saevit.variant import VariantSpec
 
 
 def explore(
+    context: typer.Context,
     model: own.Variant = "saevit_tiny",
     width: own.Width = None,
     depth: own.Depth = None,
@@ -36,6 +41,7 @@ def explore(
     max_activations: own.MaxActivations = None,
     max_memory: own.MaxMemory = None,
     max_traffic: own.MaxTraffic = None,
+    max_latency: latency.MaxLatency = None,
     max_effectiveness: own.MaxRho = None,
     monotone: own.Monotone = False,
     objectives: own.Objectives = None,
@@ -52,6 +58,10 @@ def explore(
     sensitivity: own.Sensitive = False,
     measure_top: own.MeasureTop = None,
     reference: own.Reference = None,
+    calibrate: latency.Calibrate = False,
+    runtime: latency.Runtime = "eager",
+    device: options.Device = "auto",
+    dtype: options.Dtype = "fp32",
     batch_size: options.BatchSize = 1,
     threads: options.Threads = None,
     rounds: options.Rounds = 15,
@@ -93,7 +103,20 @@ def explore(
     from saevit.explore.question import Search, choose_method
     from saevit.measure.timing import TimingOptions
 
-    timing = TimingOptions(batch_sizes=(batch_size,), threads=threads, rounds=rounds, min_time=min_time)
+    timing = TimingOptions(
+        batch_sizes=(batch_size,),
+        device=device,
+        runtimes=(runtime,),
+        threads=threads,
+        rounds=rounds,
+        min_time=min_time,
+    )
+    variants = choose_space(base, choices)
+    if calibrate:
+        conditions = latency.choose_conditions(variants, img_size, dtype, timing)
+        return latency.run_calibration(
+            variants, conditions, latency.choose_timing(context, timing), store, outputs
+        )
     compared = resolve_models([reference])[0] if measure_top and reference else str(base)
     options_given = {
         "--max-gmacs": max_gmacs,
@@ -102,51 +125,67 @@ def explore(
         "--max-activations": max_activations,
         "--max-memory": max_memory,
         "--max-traffic": max_traffic,
+        "--max-latency": max_latency,
         "--max-effectiveness": max_effectiveness,
     }
     limits |= {option: text for option, text in options_given.items() if text is not None}
+    objectives = objectives or (("params" if "--gmacs-band" in limits else "gmacs"), "capacity")
+    calibration = None
+    if "latency" in (*objectives, rank_by) or limits.get("--max-latency", "none") != "none":
+        conditions = latency.choose_conditions(variants, img_size, dtype, timing)
+        calibration = latency.load_calibration(context, variants, conditions, store)
     question = make_question(
-        base,
-        choices,
+        variants,
         limits,
+        is_default=not choices,
         img_size=img_size,
-        objectives=objectives or (("params" if "--gmacs-band" in limits else "gmacs"), "capacity"),
+        objectives=objectives,
+        latency=calibration.model if calibration else None,
         rising=monotone,
         rank=rank_by,
         top=max(top, measure_top or 1),
     )
     chosen = choose_method(question.space.size, method)
     search = Search(question=question, method=chosen, samples=samples, seed=seed)
-    found = run_search(search, jobs, engine, resume)
+    found = run_search(search, jobs, engine, resume, calibration)
     is_written = write_exploration(found, outputs)
-    code = measure_best(found, measure_top, timing, compared, store, outputs) if measure_top else 0
+    code = measure_best(found, measure_top, timing, compared, store, outputs, dtype) if measure_top else 0
     return code or output.exit_code(failed=not is_written)
 
 
-def make_question(
-    base: "VariantSpec", choices: dict[str, str], limits: dict[str, str], **asked: Any
-) -> "Question":
-    """Return the question; without any choices, its space is a default one around the variant.
+def choose_space(base: "VariantSpec", choices: dict[str, str]) -> "Space":
+    """Return the space of the choices; without any, the default one around the variant."""
+    from saevit.explore.space import default_choices, make_space, read_space
+
+    return read_space(base, choices) if choices else make_space(base, default_choices(base))
+
+
+def make_question(space: "Space", limits: dict[str, str], *, is_default: bool, **asked: Any) -> "Question":
+    """Return the question about a space, which is the default one around its variant or not.
 
     In that space, depth over mean width is by default limited to the variant's, because the capacity score
     means less beyond it.
     """
     from saevit.explore.exploration import count_variant
     from saevit.explore.question import Limit, Question
-    from saevit.explore.space import default_choices, make_space, read_space
 
-    space = read_space(base, choices) if choices else make_space(base, default_choices(base))
     question = Question(space=space, limits=own.read_limits(limits), **asked)
     is_scored = "capacity" in (*question.objectives, question.rank)
-    if choices or not is_scored or "--max-effectiveness" in limits:
+    if not is_default or not is_scored or "--max-effectiveness" in limits:
         return question
-    rho = count_variant(base, question.img_size).effectiveness
+    rho = count_variant(space.base, question.img_size).effectiveness
     text = f"--max-effectiveness {rho:.3f} (that of the base variant)"
     limit = Limit(quantity="effectiveness", text=text, high=rho * (1 + 1e-9), is_default=True)
     return replace(question, limits=(*question.limits, limit))
 
 
-def run_search(search: "Search", jobs: int | None, engine: str, journal: Path | None) -> "Exploration":
+def run_search(
+    search: "Search",
+    jobs: int | None,
+    engine: str,
+    journal: Path | None,
+    calibration: "Calibration | None" = None,
+) -> "Exploration":
     """Search with a progress bar, and write the size of the space, warnings and the time on stderr."""
     from saevit.explore.exploration import count_answer
     from saevit.explore.journal import SearchError
@@ -178,7 +217,7 @@ def run_search(search: "Search", jobs: int | None, engine: str, journal: Path | 
     for text in warnings:
         display.warn(text)
     display.say(describe_speed(found, time.monotonic() - start))
-    return count_answer(found)
+    return count_answer(found, calibration)
 
 
 def chunk_teller(
@@ -291,6 +330,7 @@ def measure_best(
     reference: str,
     store: Path | None,
     outputs: output.Outputs,
+    dtype: "Dtype",
 ) -> int:
     """Time the best variants, interleaved with a reference, and show their predicted order beside it."""
     from saevit.comparing.compare import compare
@@ -302,6 +342,7 @@ def measure_best(
             list(dict.fromkeys([reference, *best])),
             reference=reference,
             img_size=found.question.img_size,
+            dtype=dtype,
             timing=timing,
             on_progress=on_progress,
             writer=writer,

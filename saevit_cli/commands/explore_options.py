@@ -31,6 +31,7 @@ QUANTITY_OF = {
     "--max-activations": "activations",
     "--max-memory": "memory",
     "--max-traffic": "traffic",
+    "--max-latency": "latency",
     "--max-effectiveness": "effectiveness",
 }
 
@@ -139,9 +140,9 @@ Objectives = Annotated[
     of_search(
         parser=readers.read_names,
         metavar="NAME,...",
-        help="Objectives of the front: gmacs, params, activations, weights, memory, traffic (less is better) "
-        "and capacity (a training-free score, more is better). The default is gmacs,capacity, or "
-        "params,capacity with --gmacs-band.",
+        help="Objectives of the front: gmacs, params, activations, weights, memory, traffic, latency (less "
+        "is better; latency needs --calibrate once) and capacity (a training-free score, more is better). "
+        "The default is gmacs,capacity, or params,capacity with --gmacs-band.",
     ),
 ]
 Rank = Annotated[str, of_search(metavar="NAME", help="Quantity that ranks the best variants.")]

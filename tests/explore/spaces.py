@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from saevit.count.cost import count_network, count_peak, count_traffic
 from saevit.errors import SpecError
 from saevit.explore import capacity
+from saevit.explore.latency_model import LatencyModel, LatencyPart, PartGroup, make_grids
+from saevit.explore.latency_parts import list_sizes
 from saevit.explore.question import Question, compute_loss
 from saevit.explore.space import Space, make_space
 from saevit.variant import VariantSpec
@@ -90,7 +92,43 @@ def partials_of(spec: VariantSpec, img_size: tuple[int, int]) -> dict[str, int]:
         "logs": logs,
         "layers": int(layers),
         "peak": count_peak(spec, img_size),
+        "latency": latency_of(spec),
     }
+
+
+ONCE, EACH = 100, 5  # nanoseconds of a pass, and of each part
+
+
+def part_ns(part: LatencyPart) -> int:
+    """A time of a part that differs between all sizes and settings, in nanoseconds."""
+    group = part.group
+    settings = sum(len(str(value)) for _, value in group.settings)
+    return 7 * part.first * (group.stage + 1) + 3 * part.second * len(group.kind) + 11 * settings
+
+
+def make_latency(space: Space) -> LatencyModel:
+    """A model with the time of each part of a space; it doubles their sum."""
+    parts = [LatencyPart(group, *pair) for group, pairs in list_sizes(space).items() for pair in pairs]
+    times = {part: part_ns(part) * 1e-9 for part in parts}
+    return LatencyModel(make_grids(times), (ONCE * 1e-9, 2.0, EACH * 1e-9))
+
+
+def latency_of(spec: VariantSpec) -> int:
+    """What that model predicts for one variant, in nanoseconds, part by part."""
+    ffn = {key: getattr(spec, key) for key in ("kernel", "act", "ffn", "local")}
+    parts, before = [], spec.stem_dim
+    for i, stage in enumerate(spec.stages):
+        kind = "downsample" if i else "stem"
+        first = () if i else (("in_chans", spec.in_chans), ("act", spec.act))
+        parts.append(LatencyPart(PartGroup(kind, i, first), before, stage.dim))
+        attention = (("rate", stage.rate), ("key_dim", spec.key_dim), ("sampling", spec.sampling))
+        for attends in stage.attends:
+            parts.append(LatencyPart(PartGroup("ffn", i, tuple(ffn.items())), stage.dim, stage.hidden_dim))
+            if attends:
+                parts.append(LatencyPart(PartGroup("attention", i, attention), stage.dim, stage.num_heads))
+        before = stage.dim
+    parts.append(LatencyPart(PartGroup("head", 3), before, spec.num_classes))
+    return ONCE + sum(2 * part_ns(part) + EACH for part in parts)
 
 
 def networks(space: Space) -> dict[int, VariantSpec]:

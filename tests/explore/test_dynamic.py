@@ -1,6 +1,7 @@
 """The dynamic programme finds what looking at every variant finds; planted faults show that this is seen."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -17,7 +18,7 @@ from saevit.explore.search import Answer, answer
 from saevit.explore.space import read_space
 from saevit.explore.sweep import evaluate
 from tests.explore.drawn import OBJECTIVE_SETS, draw_query
-from tests.explore.spaces import BASE, IMG_SIZE
+from tests.explore.spaces import BASE, IMG_SIZE, make_latency
 
 SMALL = (2_000, 8_000)
 Patch = pytest.MonkeyPatch
@@ -32,7 +33,8 @@ def losses_at(query: Question, places: tuple[int, ...]) -> list[tuple[float, ...
     """The losses of variants, each of which is a network that keeps the limits."""
     if not places:
         return []
-    drawn = evaluate(Evaluator(query.space, query.img_size, query.partials), np.array(places))
+    evaluator = Evaluator(query.space, query.img_size, query.partials, query.latency)
+    drawn = evaluate(evaluator, np.array(places))
     kept = np.logical_and.reduce([drawn.valid, *(limit.kept(drawn.sums) for limit in query.limits)])
     assert kept.all()
     assert drawn.rising.all() or not query.rising
@@ -59,6 +61,19 @@ def check_programme(query: Question) -> None:
 @pytest.mark.parametrize("seed", range(len(OBJECTIVE_SETS)), ids=lambda seed: "-".join(OBJECTIVE_SETS[seed]))
 def test_programme_finds_the_front_of_all(seed: int) -> None:
     check_programme(draw_query(seed, 10_000, 20_000))
+
+
+@pytest.mark.parametrize("seed", range(9))
+def test_programme_finds_the_front_of_all_by_latency(seed: int) -> None:
+    query = draw_query(seed, 10_000, 100_000)
+    latency, other = make_latency(query.space), ("params", "gmacs", "capacity")[seed % 3]
+    places = np.random.default_rng(seed).integers(0, query.space.size, 300)
+    seen = evaluate(Evaluator(query.space, IMG_SIZE, ("latency",), latency), places)
+    high = float(np.quantile(seen.sums["latency"][seen.valid], 0.7))
+    limit = Limit(quantity="latency", text="latency", high=high)
+    objectives = ("latency", other) if seed % 2 else ("params", "traffic")
+    asked = {"objectives": objectives, "rank": objectives[0], "latency": latency}
+    check_programme(replace(query, limits=(*query.limits, limit)[-2:], **asked))
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ from saevit.explore.search import Answer, answer
 from saevit.explore.space import Space, make_space, read_space
 from saevit.explore.sweep import evaluate
 from saevit.variant import PRESETS
-from tests.explore.spaces import BASE, IMG_SIZE, by_brute_force, networks, partials_of, spaces
+from tests.explore.spaces import BASE, IMG_SIZE, by_brute_force, make_latency, networks, partials_of, spaces
 
 
 @st.composite
@@ -35,7 +35,9 @@ def queries(draw: st.DrawFn) -> Question:
     assume(known)
     objectives = draw(st.lists(st.sampled_from(OBJECTIVES), min_size=1, max_size=3, unique=True))
     names = draw(
-        st.lists(st.sampled_from(["gmacs", "params", "memory", "traffic", "effectiveness"]), max_size=2)
+        st.lists(
+            st.sampled_from(["gmacs", "params", "memory", "traffic", "latency", "effectiveness"]), max_size=2
+        )
     )
     limits = []
     for name in dict.fromkeys(names):
@@ -52,6 +54,7 @@ def queries(draw: st.DrawFn) -> Question:
         rising=draw(st.booleans()),
         rank=draw(st.sampled_from(OBJECTIVES)),
         top=draw(st.integers(0, 5)),
+        latency=make_latency(space),
     )
 
 
@@ -88,7 +91,7 @@ def test_the_dynamic_programme_is_a_plain_loop(query: Question) -> None:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(queries(), st.data())
 def test_partials_are_those_of_one_variant(query: Question, data: st.DataObject) -> None:
-    evaluator = costs.Evaluator(query.space, IMG_SIZE, PARTIALS)
+    evaluator = costs.Evaluator(query.space, IMG_SIZE, PARTIALS, query.latency)
     costs.check_exact(query.space, IMG_SIZE)
     places = np.array(data.draw(st.lists(st.sampled_from(range(query.space.size)), min_size=1, max_size=9)))
     drawn = evaluate(evaluator, places)

@@ -10,6 +10,7 @@ from saevit.errors import need
 from saevit.explore.exploration import CountedVariant, Exploration
 from saevit.explore.solve import KeyStep, Sensitivity, Solution
 from saevit.report.columns import (
+    MOST_NOTES,
     Column,
     Table,
     View,
@@ -30,7 +31,8 @@ from saevit.report.messages import (
     write_amount,
 )
 from saevit.report.metrics import LEAST
-from saevit.report.units import giga, scaled, size
+from saevit.report.units import giga, milliseconds, scaled, size
+from saevit.report.views.calibration import calibration_data, describe_prediction
 from saevit.report.views.compare import view_comparison
 from saevit.runs.statistics import average_ranks, rank_correlation
 from saevit.text import plural
@@ -49,6 +51,7 @@ HEADS = {
     "activations": "activations",
     "memory": "peak act.",
     "traffic": "traffic",
+    "latency": "predicted latency",
     "capacity": "capacity",
 }
 COLUMNS: tuple[Column[CountedVariant], ...] = (
@@ -66,6 +69,10 @@ COLUMNS: tuple[Column[CountedVariant], ...] = (
     number_column("capacity", "capacity", lambda row: row.capacity, "{:.1f}".format),
     number_column("rho", "effectiveness", lambda row: row.effectiveness, "{:.3f}".format),
 )
+LATENCY_COLUMN: Column[CountedVariant] = replace(
+    number_column("predicted latency", "predicted_latency_s", lambda row: row.latency, milliseconds),
+    unit="ms",
+)
 RowsView = tuple[View, tuple[Column[Any], ...], Sequence[Any]]  # with the columns and rows for files
 
 
@@ -76,19 +83,21 @@ def view_exploration(found: Exploration) -> View:
     some = f", {len(shown)} shown at even distances (--csv FILE writes all)"
     title = f"{plural(len(found.front), 'variant')} on the front"
     others = list_others(found)
-    columns = number_rows(order_columns((*question.objectives, question.rank)), (*shown, *others))
+    columns = number_rows(order_columns(found), (*shown, *others))
     thinned = some if len(shown) < len(found.front) else ""
     tables = [make_table(title + thinned, columns, shown, explain_search(found))]
     if others:
         title = f"Of the {len(found.top)} best by {question.rank}, those not shown above"
         tables.append(make_table(title, columns, others))
-    notes = [CAPACITY_NOTE] if "capacity" in (*question.objectives, question.rank) else []
+    notes = [describe_prediction(found.calibration)] if found.calibration else []
+    notes += [CAPACITY_NOTE] if "capacity" in (*question.objectives, question.rank) else []
+    notes += [ROWS_NOTE] if len(notes) < MOST_NOTES - 1 else []
     base = ", ".join(write_amount(found.base, name) for name in ("gmacs", "params", "capacity"))
     return View(
         result=f"{message.removesuffix('.')}: {answer.model}" if answer else message,
         warnings=(*describe_hidden(found), *describe_depth(found)),
         tables=tuple(tables),
-        notes=(*notes, ROWS_NOTE, f"The base variant {found.base.model} has {base}."),
+        notes=(*notes, f"The base variant {found.base.model} has {base}."),
     )
 
 
@@ -124,10 +133,13 @@ def thin_rows(rows: Sequence[CountedVariant], most: int = MOST_ROWS) -> Sequence
     return [rows[round(i * (len(rows) - 1) / (most - 1))] for i in range(most)]
 
 
-def order_columns(first: Sequence[str]) -> list[Column[CountedVariant]]:
-    """Return the columns of a table, those of the given quantities first."""
+def order_columns(found: Exploration) -> list[Column[CountedVariant]]:
+    """Return the columns of a table, those of the objectives, limited latency and the ranking first."""
+    question = found.question
+    first = (*question.objectives, question.rank, *(["latency"] if found.calibration else []))
     heads = ["variant", *(HEADS[name] for name in first if name in HEADS)]
-    return sorted(COLUMNS, key=lambda column: (*heads, column.head).index(column.head))
+    columns = (*COLUMNS, LATENCY_COLUMN) if found.calibration else COLUMNS
+    return sorted(columns, key=lambda column: (*heads, column.head).index(column.head))
 
 
 def describe_hidden(found: Exploration) -> list[str]:
@@ -184,8 +196,16 @@ def explore_columns(found: Exploration) -> tuple[Column[CountedVariant], ...]:
     ranked = found.top if found.answer.is_counted else ()
     ranks = {row.model: place + 1 for place, row in enumerate(ranked)}
     on_front = {row.model for row in found.front}
+    calibration = found.calibration
+    predicted = (
+        LATENCY_COLUMN,
+        Column[CountedVariant](
+            key="predicted_latency_error", value=lambda row: calibration and calibration.stated_error
+        ),
+    )
     return (
         *COLUMNS,
+        *(predicted if calibration else ()),
         Column(key="on_front", value=lambda row: row.model in on_front),
         Column(key="rank", value=lambda row: ranks.get(row.model)),
     )
@@ -226,6 +246,7 @@ def explore_json(found: Exploration) -> str:
             "looked_at": findings.seen,
             "no_networks": findings.invalid if found.answer.is_counted else None,
             "within_limits": findings.kept if found.answer.is_counted else None,
+            **({"latency_prediction": calibration_data(found.calibration)} if found.calibration else {}),
             "variants": explore_records(found),
         }
     )
@@ -300,7 +321,8 @@ def change_columns(base: CountedVariant, head: str, field: str) -> tuple[Column[
 def view_predicted(found: Exploration, timed: Comparison) -> View:
     """Return the comparison of the measured variants, with their ranks by each cost and by time."""
     view = view_comparison(timed, "latency")
-    return replace(view, tables=(*view.tables, rank_predicted(found, timed)))
+    tables = (*view.tables, *compare_predicted(found, timed), rank_predicted(found, timed))
+    return replace(view, tables=tables)
 
 
 def rank_predicted(found: Exploration, timed: Comparison) -> Table:
@@ -313,17 +335,41 @@ def rank_predicted(found: Exploration, timed: Comparison) -> Table:
         (rows[c.model], c.seconds) for c in timed.candidates if c.model in rows and c.seconds is not None
     ]
     pairs.sort(key=lambda pair: pair[1])
-    ranks = {name: average_ranks([row.value(name) for row, _ in pairs]) for name in PREDICTORS}
+    predictors = (*(["latency"] if found.calibration else []), *PREDICTORS)
+    ranks = {name: average_ranks([row.value(name) for row, _ in pairs]) for name in predictors}
     measured = average_ranks([seconds for _, seconds in pairs])
     texts = []
-    for name in PREDICTORS if len(pairs) >= LEAST else ():
+    for name in predictors if len(pairs) >= LEAST else ():
         rho = rank_correlation(ranks[name], measured)
         texts.append(f"{HEADS[name]} {'undefined' if rho is None else f'{rho:+.2f}'}")
     title = "Rank by measured time and by each cost (1 = least)"
     if texts:
         title += f"; rank correlation with time over {len(pairs)} variants: {', '.join(texts)}"
     cells = [
-        (row.model, f"{measured[i]:g}", *(f"{ranks[name][i]:g}" for name in PREDICTORS))
+        (row.model, f"{measured[i]:g}", *(f"{ranks[name][i]:g}" for name in predictors))
         for i, (row, _) in enumerate(pairs)
     ]
-    return text_table(title, ("variant", ">time", *(f">{HEADS[name]}" for name in PREDICTORS)), cells)
+    return text_table(title, ("variant", ">time", *(f">{HEADS[name]}" for name in predictors)), cells)
+
+
+def compare_predicted(found: Exploration, timed: Comparison) -> tuple[Table, ...]:
+    """Return predicted and measured latency side by side; nothing if no latency was predicted."""
+    if found.calibration is None:
+        return ()
+    rows = {row.model: row for row in (found.base, *found.front, *found.top)}
+    pairs = [
+        (c.model, predicted, c.seconds * c.subject.conditions.batch_size)
+        for c in timed.candidates
+        if c.seconds is not None
+        and c.subject is not None
+        and (row := rows.get(c.model))
+        and (predicted := row.latency) is not None
+    ]
+    cells = [
+        (model, milliseconds(predicted), milliseconds(seconds), f"{100 * (predicted / seconds - 1):+.1f}")
+        for model, predicted, seconds in sorted(pairs, key=lambda pair: pair[1])
+    ]
+    heads = ("variant", ">predicted (ms)", ">measured (ms)", ">error (%)")
+    return (
+        text_table("Predicted and measured latency", heads, cells, [describe_prediction(found.calibration)]),
+    )
