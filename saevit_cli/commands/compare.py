@@ -200,7 +200,7 @@ def compare(
         measured, outcome = None, None
         if train:
             asked = given | {"img_size": find_given_size(context, img_size)}
-            plan = trial_options.read_plan(str(top1), asked, device=device)
+            plan = trial_options.read_plan("--top1", str(top1), asked, device=device)
             measured, outcome = train_candidates(list_trainable(names), plan, seeds, store)
             classes, img_size = plan.train.num_classes, plan.recipe.img_size
         else:

@@ -89,10 +89,11 @@ def refuse_without_training(context: typer.Context, switch: str) -> None:
             raise OptionError(f"{param.opts[0]} is for trainings: add {switch}, or leave it out")
 
 
-def read_plan(data: str, given: Mapping[str, Any], *, device: str) -> "TrialPlan":
+def read_plan(option: str, data: str, given: Mapping[str, Any], *, device: str) -> "TrialPlan":
     """Open the data and return the plan of the trials.
 
     Args:
+        option: the option that names the data, for messages.
         data: the source of the images.
         given: the options by their names in the command, with `settings` of --set; None is not given.
         device: as the user names it.
@@ -117,14 +118,19 @@ def read_plan(data: str, given: Mapping[str, Any], *, device: str) -> "TrialPlan
         def tell(step: NextStep) -> None:
             show(step.text, step.done, step.eta)
 
-        return open_plan(
-            *(run, recipe, base),
-            images=given.get("images"),
-            folder=given.get("runs") or RUNS,
-            device=device,
-            workers=workers,
-            tell=tell,
-        )
+        try:
+            return open_plan(
+                run,
+                recipe,
+                base,
+                images=given.get("images"),
+                folder=given.get("runs") or RUNS,
+                device=device,
+                workers=workers,
+                tell=tell,
+            )
+        except OptionError as error:
+            raise OptionError(f"{option} {str(error).removeprefix('--data ')}") from error
 
 
 def check_options(given: Mapping[str, Any]) -> None:

@@ -66,7 +66,8 @@ class TrialProgress:
 
     def on_trained(self, prepared: "PreparedRun", state: "TrainingState", folder: Path) -> None:
         """Write the learning curve and the page of the run."""
-        train_view.write_page(state, prepared, folder)
+        with display.hide_notes():
+            train_view.write_page(state, prepared, folder)
         self.seconds[state.run.model] = sum(row.seconds for row in state.rows)
 
     def on_evaluation(self, step: NextStep) -> None:
