@@ -130,7 +130,10 @@ def read_plan(option: str, data: str, given: Mapping[str, Any], *, device: str) 
                 tell=tell,
             )
         except OptionError as error:
-            raise OptionError(f"{option} {str(error).removeprefix('--data ')}") from error
+            text = str(error)
+            if not text.startswith("--data "):
+                raise
+            raise OptionError(option + text.removeprefix("--data")) from error
 
 
 def check_options(given: Mapping[str, Any]) -> None:

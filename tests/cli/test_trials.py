@@ -39,7 +39,7 @@ def test_models_are_trained_and_compared(here: Path, capsys: pytest.CaptureFixtu
     told = capsys.readouterr().err
     assert "training 2 models x 2 seeds, 2 epochs of 18 images each\n" in told
     assert "trial 4 of 4" in told
-    found = json.loads((here / "first.json").read_text("utf-8"))["models"]
+    found = json.loads((here / "first.json").read_text("utf-8"))["candidates"]
     assert [row["model"] for row in found] == [f"{model},classes=3" for model in VARIANTS]
     assert all(row["top1"] is not None and row["infer_img_size"] == 32 for row in found)
     before = sorted((here / "store").iterdir())
@@ -48,7 +48,7 @@ def test_models_are_trained_and_compared(here: Path, capsys: pytest.CaptureFixtu
         capsys.readouterr().err
     )
     assert sorted((here / "store").iterdir()) == before
-    assert json.loads((here / "again.json").read_text("utf-8"))["models"] == found
+    assert json.loads((here / "again.json").read_text("utf-8"))["candidates"] == found
 
 
 def test_a_run_folder_is_that_of_train(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
