@@ -18,7 +18,7 @@ from saevit.train.data_sources import DIGITS, open_data
 from saevit.train.image_data import ImageData, Split
 from saevit.train.objective import Teacher, load_teacher
 from saevit.train.processes import Processes
-from saevit.train.recipe import Recipe, advise, resolve_recipe
+from saevit.train.recipe import FEW_UPDATES, Recipe, advise, resolve_recipe
 from saevit.train.state import TrainingRun, TrainingState
 from saevit.train.transforms import train_transform
 from saevit.variant import VariantSpec
@@ -111,7 +111,8 @@ def prepare_run(
         data=train.name,
     )
     check_timm_names(resolved, about)
-    advice = advise(recipe, resolved, updates=count_updates(len(train), sizes))
+    few = 0 if run.data == DIGITS else FEW_UPDATES  # 460 are enough for the digits (docs/log.md)
+    advice = advise(recipe, resolved, updates=count_updates(len(train), sizes), few=few)
     return PreparedRun(
         run=run,
         recipe=resolved,

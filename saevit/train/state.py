@@ -32,7 +32,11 @@ class TrainingRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """Results of one epoch; accuracies in per cent, None in epochs without validation."""
+    """Results of one epoch; accuracies in per cent, None in epochs without validation.
+
+    `val_loss` to `val_images` are of the weights that `best.safetensors` may keep: the moving average (EMA),
+    if there is one. The raw weights are then validated too.
+    """
 
     epoch: int  # from 1
     lr: float  # of its last update
@@ -44,6 +48,12 @@ class Epoch:
     seconds: float  # of training and validation
     images_per_s: float  # of training, all processes together
     skipped: int  # unreadable training images
+    val_weights: str = (
+        ""  # EMA or raw: the weights of val_loss to val_top5; empty: not known, or not validated
+    )
+    raw_loss: float | None = None  # of the raw weights beside their average, else None
+    raw_top1: float | None = None
+    raw_top5: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +95,11 @@ class TrainingState:
             images=images * len(self.rows),
             fingerprint=self.data[0].fingerprint,
         )
+
+    @property
+    def classes(self) -> int:
+        """Count the classes of the data."""
+        return len(self.data[0].images)
 
     @property
     def is_begun(self) -> bool:
