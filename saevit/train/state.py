@@ -23,6 +23,8 @@ class TrainingRun:
     data_dir: str | None = None
     teacher: str | None = None
     teacher_checkpoint: str | None = None
+    init: str | None = None  # a file of weights to start from
+    init_sha256: str | None = None  # of that file; None: not read yet
     amp: str = "none"
     channels_last: bool = True
     compile: bool = False
@@ -85,6 +87,8 @@ class TrainingState:
         """Return the facts of the weights after the finished epochs, each of this many training images."""
         run = self.run
         terms = {"amp": run.amp, "teacher": run.teacher, "teacher_checkpoint": run.teacher_checkpoint}
+        if run.init:
+            terms["init"] = run.init_sha256
         return Training(
             recipe=digest_recipe(self.recipe, terms | {"processes": self.processes}),
             base=self.base,
@@ -94,6 +98,7 @@ class TrainingState:
             epochs=self.recipe.epochs,
             images=images * len(self.rows),
             fingerprint=self.data[0].fingerprint,
+            init=(run.init_sha256 or "") if run.init else "",
         )
 
     @property

@@ -71,6 +71,7 @@ def show_start(
     rows = [
         ("images", f"{len(job.train):,} for training, {len(job.validation):,} for validation"),
         ("network", f"{scaled(job.params)} parameters, {macs}"),
+        *([("start", job.start)] if job.start else []),
         *([("teacher", f"{run.teacher}, weights of {run.teacher_checkpoint}")] if run.teacher else []),
         ("recipe", describe_recipe(state.recipe, state.base)),
         ("update", describe_update(job)),
@@ -203,7 +204,8 @@ def write_page(state: "TrainingState", job: "PreparedRun", folder: Path) -> bool
     )
     from saevit.train.run_folder import CURVE, REPORT
 
-    caption = f"{name_run(job)}, recipe {state.base}, seed {state.recipe.seed}"
+    start = f", started from {name_source(state.run.init)}" if state.run.init else ""
+    caption = f"{name_run(job)}, recipe {state.base}, seed {state.recipe.seed}{start}"
     if not state.rows:
         return True
     recipe = make_table(f"Recipe {state.base}", RECIPE_COLUMNS, list_values(state.recipe, state.base))

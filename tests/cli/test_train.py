@@ -491,6 +491,8 @@ def test_the_recipe_with_its_sources(here: Path, capsys: pytest.CaptureFixture[s
         (["--workers", "-1"], "--workers -1: a whole number from 0 to 256"),
         (["--teacher", "timm:resnet18"], "needs its weights: add --teacher-checkpoint FILE"),
         (["--teacher", "timm:resnet18", "--teacher-checkpoint", "gone.pth"], "gone.pth does not exist"),
+        (["--init", "gone.pth"], "--init gone.pth does not exist"),
+        (["--init", "file"], "file cannot be read as weights"),
         (["--set", "classes=7"], "has 7 classes and --data"),
         (["--output", "full"], "--output full is not empty: --overwrite replaces it"),
         (["--output", "file"], "--output file is a file: name a folder"),
@@ -516,6 +518,31 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     assert told.out == ""
     assert sorted(path.name for path in here.iterdir()) == ["file", "full", "squares"]
     assert [path.name for path in (here / "full").iterdir()] == ["notes.txt"]
+
+
+def test_fine_tuning_says_what_it_starts_from(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    squares(here / "two", classes=2)
+    quick = ("--epochs", "1", *QUICK)
+    assert run_command(["train", MODEL, "--data", "squares", *quick, "--output", "first"]) == 0
+    tune = ["train", MODEL, "--data", "two", *quick, "--init", "first/best.safetensors"]
+    capsys.readouterr()
+    assert run_command([*tune, "--output", "tuned"]) == 0
+    captured = capsys.readouterr()
+    said = " ".join(captured.out.split())
+    assert "best.safetensors, with a new classifier: the file has 3 classes, the data have 2" in said
+    assert "are few" not in captured.err
+    _, _, run = read_recipe("tuned/recipe.toml")
+    assert run["init"] == str(here / "first" / "best.safetensors")
+    assert run_command(["train", "--recipe", "tuned/recipe.toml", "--output", "again", "--workers", "0"]) == 0
+    assert log_of(here / "again") == log_of(here / "tuned")
+    (here / "killed").mkdir()
+    shutil.copy(here / "tuned" / "recipe.toml", here / "killed")
+    state = (here / "first" / "last.pt").read_bytes()
+    (here / "first" / "best.safetensors").write_bytes(state)
+    capsys.readouterr()
+    assert run_command(["train", "--resume", "killed"]) == 2
+    assert "best.safetensors has changed since the run began" in capsys.readouterr().err
+    assert run_command(["train", "--resume", "tuned"]) == 0  # it has weights of its own
 
 
 @pytest.mark.slow
