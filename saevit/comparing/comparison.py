@@ -127,18 +127,26 @@ class MeasuredOn:
     left_out: tuple[str, ...] = ()  # variants that were evaluated with another definition of their network
 
     @classmethod
-    def select(cls, found: Sequence[MeasuredTop1], data: str, split: str, definition: int) -> Self:
+    def select(
+        cls,
+        found: Sequence[MeasuredTop1],
+        data: str,
+        split: str,
+        definition: int,
+        terms: str | None = None,
+    ) -> Self:
         """Select the evaluations of one split of one dataset from all evaluations in the order of their time.
 
-        Variants that were evaluated with another definition of their network are left out.
+        Variants that were evaluated with another definition of their network are left out. With `terms`, the
+        digest of a recipe, only evaluations of complete trainings by that recipe count.
         """
         newest: dict[str, MeasuredTop1] = {}
         here = [one for one in found if (one.data, one.split) == (data, split)]
-        for one in here:
+        for one in [one for one in here if terms is None or one.terms == terms]:
             if one.model.partition(":")[0] not in PRESETS or one.definition == definition:
                 newest.pop(one.model, None)
                 newest[one.model] = one
-        left_out = dict.fromkeys(one.model for one in here if one.model not in newest)
+        left_out = dict.fromkeys(one.model for one in here if one.model not in newest and terms is None)
         return cls(data=data, split=split, newest=tuple(newest.values()), left_out=tuple(left_out))
 
     @property
@@ -212,9 +220,11 @@ def network_key(model: str) -> str:
 
 
 def choose_accuracies(
-    text: str, found: Sequence[MeasuredTop1], definition: int = saevit.NETWORK
+    text: str, found: Sequence[MeasuredTop1], definition: int = saevit.NETWORK, terms: str | None = None
 ) -> MeasuredOn:
     """Select from all evaluations those on `SOURCE`, or on `SOURCE@SPLIT`; the default split is validation.
+
+    With `terms`, the digest of a recipe, only evaluations of complete trainings by that recipe count.
 
     Raises:
         OptionError: there are none; the message names the data that have evaluations.
@@ -230,7 +240,7 @@ def choose_accuracies(
         path = expand(source.removeprefix(prefix))
         if file_type(path) == "folder" or (prefix and file_type(path) == "file"):
             data = prefix + printable(str(path.resolve()))  # the form of the path in records
-    on = MeasuredOn.select(found, data, split, definition)
+    on = MeasuredOn.select(found, data, split, definition, terms)
     if not on.newest and on.left_out:
         raise OptionError(f"--top1 {text}: {on.left_out_note}; run saevit eval again")
     if not on.newest:

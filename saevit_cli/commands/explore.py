@@ -207,11 +207,16 @@ def describe_speed(found: "Answer", seconds: float) -> str:
 
 def write_exploration(found: "Exploration", outputs: output.Outputs) -> bool:
     """Show and write the front and the best variants, and return whether all files were written."""
+    from saevit.explore.last_rows import keep_rows
     from saevit.report.explore_figures import front_figure
     from saevit.report.views import explore as views
 
     view = views.view_exploration(found)
     outputs.show(view)
+    try:
+        keep_rows([row.model for row in (*views.list_shown(found), *views.list_others(found))])
+    except OptionError as error:
+        display.warn(f"rows such as @1 still name the variants of an earlier exploration: {error}")
     return outputs.write(
         {
             "--csv": lambda: views.explore_csv(found),

@@ -13,6 +13,7 @@ from saevit.comparing.compare import compare, comparison_of, resolve_models
 from saevit.comparing.comparison import MeasuredOn, accuracies_of, add_hints, choose_accuracies, network_key
 from saevit.errors import OptionError
 from saevit.measure.timing import TimingOptions
+from saevit.provenance import Training
 from saevit.report.metrics import find_front
 from saevit.report.views.compare import (
     tabulate_comparison,
@@ -40,6 +41,7 @@ def top1(
     total: int = 199,
     fingerprint: str = "",
     version: str = saevit.__version__,
+    training: Training | None = None,
 ) -> MeasuredTop1:
     """An evaluation that was read back."""
     made = replace(
@@ -50,6 +52,7 @@ def top1(
         fingerprint=fingerprint,
         top1=Share(hits=hits, total=total),
         environment=replace(FOUND.environment, saevit=version),
+        training=training,
     )
     back = read_top1(records_of(made)[0])
     assert back is not None
@@ -62,6 +65,13 @@ MEASURED = [
     top1(BASELINE, 150),
     top1(LARGE, 199, data="/other/flowers"),
 ]
+
+
+def trained(terms: str = "equal", *, seed: int = 0, epoch: int = 4, lr: float = 1e-3) -> Training:
+    """Facts of a training of four epochs."""
+    return Training(
+        recipe=terms, base="short", seed=seed, lr=lr, epoch=epoch, epochs=4, images=40, fingerprint="f"
+    )
 
 
 def test_the_newest_of_the_data_that_were_asked_for() -> None:
@@ -128,6 +138,20 @@ def test_evaluations_of_variants_whose_network_was_another_are_left_out() -> Non
     ):
         choose_accuracies("digits", old[:2])
     assert add_hints(compare([SMALL], img_size=(64, 64)), old).also_measured == ()
+
+
+def test_only_complete_trainings_on_the_terms_that_were_asked_for() -> None:
+    found = [
+        top1(SMALL, 100, training=trained()),
+        top1(SMALL, 150, training=trained("other")),
+        top1(BASELINE, 160, training=trained(epoch=3)),
+        top1(LARGE, 170),
+    ]
+    on = choose_accuracies("digits", found, terms="equal")
+    small = on.find(SMALL)
+    assert small is not None
+    assert small.share.hits == 100
+    assert on.find(BASELINE) is on.find(LARGE) is None
 
 
 def test_a_stored_run_has_the_accuracies_of_its_own_networks() -> None:
