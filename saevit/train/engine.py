@@ -186,14 +186,6 @@ def read_sums(result: UpdateResult | None, engine: Engine) -> Tensor:
     )
 
 
-class Accuracy(NamedTuple):
-    """Mean loss, and accuracies in per cent."""
-
-    loss: float
-    top1: float
-    top5: float
-
-
 class Validation(NamedTuple):
     """The validation of an epoch; the columns of `Epoch`."""
 
@@ -239,14 +231,10 @@ def make_validation(sums: Sequence[Sequence[float]]) -> Validation:
         raise TrainingStopped("no validation image could be read")
     if not math.isfinite(sums[0][0]):
         raise TrainingStopped("the validation loss is not finite: try a lower --lr, or --amp none")
-    first, *others = (
-        Accuracy(loss / images, top1 * 100 / images, top5 * 100 / images) for loss, top1, top5, _ in sums
-    )
-    found = Validation(*first, int(images), "EMA" if others else "raw")
-    raw = others[0] if others else None
-    if raw is None or not math.isfinite(raw.loss):  # mixed precision may overflow in the raw weights only
-        return found
-    return found._replace(raw_loss=raw.loss, raw_top1=raw.top1, raw_top5=raw.top5)
+    per_cent = 100 / images
+    first, *others = ((loss / images, top1 * per_cent, top5 * per_cent) for loss, top1, top5, _ in sums)
+    raw = [one for one in others if math.isfinite(one[0])]  # mixed precision may overflow in raw weights only
+    return Validation(*first, int(images), "EMA" if others else "raw", *(raw[0] if raw else ()))
 
 
 def judge_batch(engine: Engine, net: nn.Module, batch: Batch) -> Tensor:
