@@ -94,6 +94,7 @@ class TrainingState:
 
     def describe_training(self, images: int) -> Training:
         """Return the facts of the weights after the finished epochs, each of this many training images."""
+        run = self.run
         return Training(
             recipe=self.terms,
             base=self.base,

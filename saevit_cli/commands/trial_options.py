@@ -110,6 +110,10 @@ def read_plan(option: str, data: str, given: Mapping[str, Any], *, device: str) 
     names = ("data_dir", "recipe", "settings", "epochs", "amp", "img_size")
     asked = {name: given[name] for name in names if given.get(name) is not None}
     run, recipe, base = read_request({"data": data, **asked})
+    if run.init:
+        raise OptionError(
+            f"--recipe {given['recipe']} starts from {run.init}: models are trained from scratch here"
+        )
     workers = given.get("workers")
     if workers is None:
         workers = 0 if run.data in IN_MEMORY else min(usable_cores(), MAX_WORKERS)
