@@ -129,13 +129,17 @@ def correlate(xs: Sequence[float], ys: Sequence[float]) -> Agreement | None:
 
 
 def draw_variants(space: Space, count: int, seed: int, img_size: tuple[int, int]) -> list[VariantSpec]:
-    """Return variants of a space at even distances of their MACs, on a logarithmic scale.
+    """Return variants of a space at even distances of their MACs, on a logarithmic scale."""
+    return spread_variants(draw_random(space, DRAWN * count, seed), count, img_size)
+
+
+def draw_random(space: Space, count: int, seed: int) -> list[VariantSpec]:
+    """Draw at most this many different variants of a space, small and large ones alike.
 
     The choices of a drawn variant lie around one level between the first and the last choice of each key.
-    So small and large variants are drawn as often as those in the middle.
     """
     rng, drawn = random.Random(seed), dict[str, VariantSpec]()
-    for _ in range(DRAWN * count):
+    for _ in range(count):
         level, index = rng.random(), 0
         for axis in space.axes:
             last = len(axis.values) - 1
@@ -146,7 +150,7 @@ def draw_variants(space: Space, count: int, seed: int, img_size: tuple[int, int]
         except SpecError:
             continue
         drawn.setdefault(str(spec), spec)
-    return spread_variants(list(drawn.values()), count, img_size)
+    return list(drawn.values())
 
 
 def spread_variants(specs: list[VariantSpec], count: int, img_size: tuple[int, int]) -> list[VariantSpec]:
