@@ -16,7 +16,8 @@ from saevit_cli.commands.trial_run import train_candidates
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from saevit.comparing.comparison import Comparison, MeasuredOn
+    from saevit.comparing.accuracies import MeasuredOn
+    from saevit.comparing.comparison import Comparison
 
 PUBLISHED = "published"
 MOST_MODELS = 30  # of a pattern
@@ -299,8 +300,8 @@ def read_comparison(
     path: Path, models: list[str], reference: str | None, top1: str | None, store: Path | None
 ) -> "Comparison":
     """Read a stored run as a comparison, by default with the accuracies that it was shown with."""
+    from saevit.comparing.accuracies import accuracies_of
     from saevit.comparing.compare import comparison_of
-    from saevit.comparing.comparison import accuracies_of
     from saevit.runs.store import read_run
 
     run = read_run(path)
@@ -315,7 +316,7 @@ def find_accuracies(
     top1: str | None, store: Path | None, definition: int = saevit.NETWORK
 ) -> "MeasuredOn | None":
     """Return the evaluations that --top1 names, of one definition of the network; None is published ones."""
-    from saevit.comparing.comparison import choose_accuracies
+    from saevit.comparing.accuracies import choose_accuracies
     from saevit.runs.evaluation import list_top1s
 
     if top1 in (None, PUBLISHED):
@@ -325,7 +326,7 @@ def find_accuracies(
 
 def hint_evaluations(result: "Comparison", store: Path | None) -> "Comparison":
     """Return a comparison of published accuracies with hints at evaluations of its models in the store."""
-    from saevit.comparing.comparison import add_hints
+    from saevit.comparing.accuracies import add_hints
     from saevit.runs.evaluation import list_top1s
 
     if result.top1_on:
