@@ -7,7 +7,8 @@ from typing import Protocol, TypeVar
 
 import torch
 
-from saevit.comparing.comparison import Comparison, network_key
+from saevit.comparing.accuracies import network_key
+from saevit.comparing.comparison import Comparison
 from saevit.errors import OptionError, SaevitError, name_and_line
 from saevit.measure.conditions import resolve_device
 from saevit.measure.progress import NextStep

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from saevit.comparing.comparison import network_key
+from saevit.comparing.accuracies import network_key
 from saevit.runs.run import MeasuredTop1
 from saevit.trials.trial import Trial, TrialPlan
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import saevit
-from saevit.errors import OptionError
+from saevit.errors import OptionError, nearest
 from saevit_cli import display, options, output, readers
 from saevit_cli.commands import trial_options
 from saevit_cli.commands.trial_run import train_candidates
@@ -200,7 +200,9 @@ def compare(
         names = names or resolve_models(DEFAULT_MODELS)
         measured, outcome = None, None
         if train:
-            asked = given | {"img_size": find_given_size(context, img_size)}
+            if base not in (None, *names):
+                raise OptionError(f"reference {base!r} is not compared: {nearest(str(base), names)}")
+            asked = given | {"img_size": trial_options.find_given_size(context)}
             plan = trial_options.read_plan("--top1", str(top1), asked, device=device)
             measured, outcome = train_candidates(list_trainable(names), plan, seeds, store)
             classes, img_size = plan.train.num_classes, plan.recipe.img_size
@@ -268,13 +270,6 @@ def check_trained_data(top1: str | None, classes: int | None) -> None:
         )
     if classes is not None:
         raise OptionError(f"--classes {classes}: with --train the number of classes follows from the data")
-
-
-def find_given_size(context: typer.Context, img_size: tuple[int, int]) -> str | None:
-    """Return the size that the user gave; None: the recipe of the trainings sets it."""
-    source = context.get_parameter_source("img_size")
-    is_given = source is not None and source.name == "COMMANDLINE"
-    return f"{img_size[0]}x{img_size[1]}" if is_given else None
 
 
 def list_trainable(models: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ from saevit_cli.commands import train_view
 from saevit_cli.commands.train_run import stop_requests
 
 if TYPE_CHECKING:
-    from saevit.comparing.comparison import MeasuredOn
+    from saevit.comparing.accuracies import MeasuredOn
     from saevit.runs.evaluation import Evaluation
     from saevit.train.preparation import PreparedRun
     from saevit.train.state import Epoch, TrainingState
@@ -98,7 +98,7 @@ def train_candidates(
         typer.Exit: the user stopped the trials.
         SaevitError: another process runs the same trials, or the store cannot be used.
     """
-    from saevit.comparing.comparison import MeasuredOn
+    from saevit.comparing.accuracies import MeasuredOn
     from saevit.runs.evaluation import list_top1s
     from saevit.trials.runner import run_trials
     from saevit.trials.schedule import order_trials, schedule_trials, select_results
