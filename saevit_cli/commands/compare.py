@@ -138,6 +138,8 @@ def compare(
     epochs: trial_options.Epochs = None,
     images: trial_options.Images = None,
     seeds: trial_options.Seeds = trial_options.SEEDS,
+    halve: trial_options.Halve = False,
+    tune_lr: trial_options.TuneLr = False,
     recipe: trial_options.Recipe = None,
     settings: trial_options.Set = None,
     data_dir: trial_options.DataDir = None,
@@ -204,7 +206,7 @@ def compare(
                 raise OptionError(f"reference {base!r} is not compared: {nearest(str(base), names)}")
             asked = given | {"img_size": trial_options.find_given_size(context)}
             plan = trial_options.read_plan("--top1", str(top1), asked, device=device)
-            measured, outcome = train_candidates(list_trainable(names), plan, seeds, store)
+            measured, outcome = train_candidates(list_trainable(names), plan, given, store)
             classes, img_size = plan.train.num_classes, plan.recipe.img_size
         else:
             measured = find_accuracies(top1, store)

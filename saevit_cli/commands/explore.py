@@ -61,6 +61,8 @@ def explore(
     epochs: trial_options.Epochs = None,
     images: trial_options.Images = None,
     seeds: trial_options.Seeds = trial_options.SEEDS,
+    halve: trial_options.Halve = False,
+    tune_lr: trial_options.TuneLr = False,
     recipe: trial_options.Recipe = None,
     data_dir: trial_options.DataDir = None,
     amp: trial_options.Amp = None,
@@ -139,8 +141,8 @@ def explore(
     found = run_search(search, jobs, engine, resume)
     is_written = write_exploration(found, outputs)
     code = measure_best(found, measure_top, timing, compared, store, outputs) if measure_top else 0
-    if plan and train_top:
-        code = code or train_best(found, [str(base)], train_top, plan, seeds, store, outputs)
+    if plan:
+        code = code or train_best(found, plan, given, outputs)
     return code or output.exit_code(failed=not is_written)
 
 
@@ -343,21 +345,18 @@ def measure_best(
 
 def train_best(
     found: "Exploration",
-    first: list[str],
-    count: int,
     plan: "TrialPlan",
-    seeds: int,
-    store: Path | None,
+    given: Mapping[str, Any],
     outputs: output.Outputs,
 ) -> int:
-    """Train the best variants after some others, and show their accuracies in the predicted order."""
+    """Train the base variant and the best ones, and show their accuracies in the predicted order."""
     from saevit.comparing.compare import compare
     from saevit.report.views.compare import view_comparison
     from saevit.variant import parse
 
-    best = [row.model for row in (found.top or found.front)[:count]]
-    models = list(dict.fromkeys([*first, *best]))
-    measured, outcome = train_candidates(models, plan, seeds, store)
+    best = [row.model for row in (found.top or found.front)[: given["train_top"]]]
+    models = list(dict.fromkeys([str(parse(given["model"])), *best]))
+    measured, outcome = train_candidates(models, plan, given, given["store"])
     classes = plan.train.num_classes
     named = [str(replace(parse(model), num_classes=classes)) for model in models]
     compared = compare(named, img_size=plan.recipe.img_size, measured=measured)

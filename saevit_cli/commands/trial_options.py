@@ -57,6 +57,25 @@ Seeds = Annotated[
         help="Number of trainings of each model, with the seeds 0 to N-1.",
     ),
 ]
+Halve = Annotated[
+    bool,
+    of_trials(
+        "--halve",
+        metavar="",
+        help="Train all models with a quarter of the budget first, then with half, then with all of it, "
+        "each time from the start and with a complete schedule. In between, drop models that are resolved to "
+        "be less accurate than the better half; that needs two seeds or more.",
+    ),
+]
+TuneLr = Annotated[
+    bool,
+    of_trials(
+        "--tune-lr",
+        metavar="",
+        help="Choose the learning rate of each model from 1/2, 1 and 2 times that of the recipe, by the "
+        "validation top-1 after trainings with seed 0 and a quarter of the budget.",
+    ),
+]
 Recipe = Annotated[
     str | None,
     of_trials(

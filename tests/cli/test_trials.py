@@ -102,6 +102,15 @@ def test_a_model_that_cannot_be_trained_is_a_row(here: Path, capsys: pytest.Capt
     assert "not trained: " in told.out
 
 
+def test_rates_are_tuned_and_rungs_are_climbed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(arguments(VARIANTS[:1], "--seeds", "1", "--halve", "--tune-lr")) == 0
+    told = capsys.readouterr()
+    assert "training 1 model x 3 learning rates, 1 epoch of 18 images each\n" in told.err
+    assert "rung 1 of 2: " in told.err
+    assert "rung 2 of 2: training 1 model x 1 seed, 2 epochs of 18 images each\n" in told.err
+    assert "chosen by the validation images" in " ".join(told.out.split())
+
+
 EXPLORE = ("explore", VARIANTS[0], "--dims4", "24:32:8", "--train-top", "2", "--data", "squares")
 
 
