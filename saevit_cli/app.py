@@ -49,7 +49,7 @@ EXAMPLES = {
     ),
     "compare": (
         "compare saevit_tiny mobilenetv4_conv_medium --plot models.png",
-        "compare saevit_small --group class-1.3 --no-measure --sort gmacs",
+        "compare saevit_pico mobilenetv4_conv_small --top1 photos --train",
     ),
     "explore": (
         "explore --gmacs-band 0.8±1% --max-params 8 --csv front.csv",
@@ -224,10 +224,13 @@ def invoke(arguments: list[str]) -> int:
 
 
 def expand_words(arguments: Sequence[str]) -> list[str]:
-    """Expand `~` where a shell leaves it, as in `--store=~/x`, and write every name of stdout as `-`.
+    """Expand `@3`, a row of the last exploration, and `~` where a shell leaves it, as in `--store=~/x`.
+
+    Every name of stdout is written as `-`.
 
     Raises:
-        OptionError: an option has an empty value, as `--img-size "$SIZE"` has if SIZE is not set.
+        OptionError: an option has an empty value, as `--img-size "$SIZE"` has if SIZE is not set; or there is
+            no such row.
     """
     words = []
     for before, word in zip(["", *arguments], arguments, strict=False):
@@ -235,6 +238,10 @@ def expand_words(arguments: Sequence[str]) -> list[str]:
         if not value and (equals or (not name and before.startswith("--"))):
             raise OptionError(f"{name or before} has an empty value: fill it in, or leave both out")
         value = STDOUT if value in STDOUT_PATHS else value
+        if value.startswith("@"):
+            from saevit.explore.last_rows import read_row
+
+            value = read_row(value)
         words.append(f"{name}{equals}{expand(value) if value.startswith('~') else value}")
     return words
 

@@ -513,3 +513,12 @@ def test_a_weight_beyond_half_precision_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=f"{FIRST} has values that are not finite in float16"):
         save_checkpoint(large, About(**ABOUT), tmp_path / "a.safetensors", dtype=torch.float16)
     assert not list(tmp_path.iterdir())
+
+
+def test_equal_weights_give_equal_files(tmp_path: Path) -> None:
+    """safetensors writes the texts of a header in a random order."""
+    weights = {"a": torch.ones(3)}
+    for number in range(20):
+        save_checkpoint(weights, About(**ABOUT), tmp_path / f"{number}.safetensors")
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+    assert torch.equal(load_file(tmp_path / "0.safetensors")["a"], weights["a"])

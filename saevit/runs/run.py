@@ -52,6 +52,11 @@ class MeasuredTop1:
         assert self.record.environment is not None
         return self.record.environment.network
 
+    @property
+    def terms(self) -> str | None:
+        """Digest of the recipe of a complete training; None if it is not known, or was not complete."""
+        return self.training.recipe if self.training and self.training.is_complete else None
+
 
 def read_top1(record: Record) -> MeasuredTop1 | None:
     """Return the top-1 of a record, whose notes are written as `name=value`; None if it is another record."""

@@ -49,11 +49,23 @@ def test_nothing_but_the_command_searches_around_the_default_variant(saevit: Run
     shown = re.search(r"base variant\): ([0-9,]+) variants", done.stdout)[1]
     assert number(count) + number(shown) == number(networks)
     table = rest[rest.index(next(line for line in rest if "on the front" in line)) :]
-    assert table[1].split()[:3] == ["variant", "GMACs", "capacity"]
+    assert table[1].split()[:4] == ["variant", "row", "GMACs", "capacity"]
     first = table[3].split()
     cost = count_network(parse(first[0]), (224, 224))
-    assert float(first[1]) == pytest.approx(cost.macs / 1e9, abs=1e-4)
+    assert float(first[2]) == pytest.approx(cost.macs / 1e9, abs=1e-4)
     assert "The base variant saevit_tiny has " in done.stdout
+
+
+def test_other_commands_take_the_numbers_of_rows(saevit: Run) -> None:
+    shown = saevit("explore", *FEW, "--max-effectiveness", "none", check=True).stdout
+    first, second = (re.search(rf"^(\S+) +@{number} ", shown, re.MULTILINE)[1] for number in (1, 2))
+    compared = saevit(
+        "compare", "@2", "--reference=@1", "@1", "--no-measure", "--img-size", "64", "--csv", "-", check=True
+    )
+    assert [row["model"] for row in rows(compared.stdout)] == [second, first]
+    missing = saevit("profile", "@999", "--no-measure")
+    assert missing.returncode == 2
+    assert missing.stderr.startswith("error: @999: the last exploration has the rows @1 to @")
 
 
 def test_every_row_is_a_variant_that_profile_takes(saevit: Run) -> None:

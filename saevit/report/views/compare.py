@@ -78,7 +78,9 @@ def list_columns(
     fronts, all_fronts = find_fronts(comparison, axes), find_fronts(comparison, COSTS)
     speed: list[Column[Candidate]] = [column.via(lambda c: c.subject) for column in LATENCIES]
     median = speed[LATENCIES.index(MEDIAN)]
-    speed[LATENCIES.index(MEDIAN)] = replace(median, text=lambda c: "failed" if c.reason else median.cell(c))
+    speed[LATENCIES.index(MEDIAN)] = replace(
+        median, text=lambda c: "failed" if c.reason and not c.samples else median.cell(c)
+    )
     return [
         Column("model", lambda c: c.model, key="model", value=lambda c: c.model),
         Column("family", lambda c: c.family, key="family", value=lambda c: c.family),
@@ -119,7 +121,7 @@ def view_comparison(comparison: Comparison, sort: str | None, axes: Sequence[str
     """Return what is shown of a comparison."""
     rated = [c.accuracy for c in comparison.candidates if c.accuracy]
     on = f"measured here on {comparison.top1_on}" if comparison.top1_on else "published for ImageNet-1k"
-    run, notes = comparison.run, []
+    run, notes = comparison.run, [*comparison.training_notes]
     if rated:
         timed = "; the networks that were timed have random weights" if run and run.timed else ""
         notes.append(f"top-1: accuracy (%) of trained weights, {on}{timed}")

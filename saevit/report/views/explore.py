@@ -40,6 +40,7 @@ CAPACITY_NOTE = (
     "Capacity is a training-free score, not an accuracy: the entropy of the architecture as in DeepMAD "
     "(arXiv 2303.02165), which ignores sampling rates."
 )
+ROWS_NOTE = "Other commands take a row as a model: saevit compare @1 @2."
 DEEPER = 1.05  # times the rho of the base variant, up to which capacities are compared without a warning
 HEADS = {
     "gmacs": "GMACs",
@@ -73,11 +74,11 @@ def view_exploration(found: Exploration) -> View:
     answer, message = choose_answer(found), summarize_exploration(found)
     some = f", {len(shown)} shown at even distances (--csv FILE writes all)"
     title = f"{plural(len(found.front), 'variant')} on the front"
-    columns = order_columns((*question.objectives, question.rank))
+    others = list_others(found)
+    columns = number_rows(order_columns((*question.objectives, question.rank)), (*shown, *others))
     thinned = some if len(shown) < len(found.front) else ""
     tables = [make_table(title + thinned, columns, shown, explain_search(found))]
-    models = {row.model for row in shown}
-    if others := [row for row in found.top if row.model not in models]:
+    if others:
         title = f"Of the {len(found.top)} best by {question.rank}, those not shown above"
         tables.append(make_table(title, columns, others))
     notes = [CAPACITY_NOTE] if "capacity" in (*question.objectives, question.rank) else []
@@ -86,8 +87,23 @@ def view_exploration(found: Exploration) -> View:
         result=f"{message.removesuffix('.')}: {answer.model}" if answer else message,
         warnings=(*describe_hidden(found), *describe_depth(found)),
         tables=tuple(tables),
-        notes=(*notes, f"The base variant {found.base.model} has {base}."),
+        notes=(*notes, ROWS_NOTE, f"The base variant {found.base.model} has {base}."),
     )
+
+
+def list_others(found: Exploration) -> list[CountedVariant]:
+    """Return those of the best variants that `list_shown` leaves out."""
+    models = {row.model for row in list_shown(found)}
+    return [row for row in found.top if row.model not in models]
+
+
+def number_rows(
+    columns: Sequence[Column[CountedVariant]], rows: Sequence[CountedVariant]
+) -> list[Column[CountedVariant]]:
+    """Return the columns with the numbers of the rows, which commands take as models, in second place."""
+    numbers = {row.model: f"@{number}" for number, row in enumerate(rows, 1)}
+    first, *rest = columns
+    return [first, Column("row", text=lambda row: numbers[row.model]), *rest]
 
 
 def list_shown(found: Exploration) -> list[CountedVariant]:
