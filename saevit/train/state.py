@@ -84,14 +84,20 @@ class TrainingState:
     part: EpochProgress = field(default_factory=EpochProgress)  # in the next epoch
     tensors: dict[str, Any] | None = None  # of network, average and optimizer; None: not started
 
+    @property
+    def terms(self) -> str:
+        """Return the digest that is equal for trainings on equal terms."""
+        run = self.run
+        settings = {"amp": run.amp, "teacher": run.teacher, "teacher_checkpoint": run.teacher_checkpoint}
+        if run.init:
+            settings["init"] = run.init_sha256
+        return digest_recipe(self.recipe, settings | {"processes": self.processes})
+
     def describe_training(self, images: int) -> Training:
         """Return the facts of the weights after the finished epochs, each of this many training images."""
         run = self.run
-        terms = {"amp": run.amp, "teacher": run.teacher, "teacher_checkpoint": run.teacher_checkpoint}
-        if run.init:
-            terms["init"] = run.init_sha256
         return Training(
-            recipe=digest_recipe(self.recipe, terms | {"processes": self.processes}),
+            recipe=self.terms,
             base=self.base,
             seed=self.recipe.seed,
             lr=self.recipe.lr or 0.0,
