@@ -46,8 +46,10 @@ def summarize_attention(networks: Sequence[Attention], view: str = "overview") -
             else [describe_sampling(*trained[0], with_sparsity=False)]
         )
         sentences += [*beginning, *(describe_drawing(networks) or [describe_concentration(attention)])]
+    elif is_one_model and (drawn := describe_drawing(networks)):
+        sentences = [*drawn, *sentences]
     else:
-        sentences = [*(describe_drawing(networks) or [compare_concentration(trained)]), *sentences]
+        sentences.append(compare_concentration(trained))
     return " ".join(sentences)
 
 
