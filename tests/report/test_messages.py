@@ -1,6 +1,6 @@
-"""Each branch of the messages, import math
-from made-up times and exact counts."""
+"""Each branch of the messages, from made-up times and exact counts."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -217,12 +217,13 @@ def test_the_message_of_trained_weights_names_them_the_class_and_the_drawing(att
         predictions=(Prediction(name="home", probability=0.756), Prediction(name="sun", probability=0.1)),
     )
     assert summarize_attention([trained]) == (
-        "With weights of a.pth, the prediction is the class home (75.6 %). Attention to the drawing, relative "
-        "to uniform: 0.50 (stage 3) to 1.50 (stage 1)."
+        "With weights of a.pth, the prediction is the class home (75.6 %). Attention to the drawing, "
+        "relative to uniform: 0.50 (stage 3) to 1.50 (stage 1)."
     )
     assert summarize_attention([trained, drawn(attention, 1, 1, 1.02, 0.99)]) == (
-        "Attention to the drawing, relative to uniform: 0.50 (stage 3) to 1.50 (stage 1) with trained weights, "
-        "0.99 (stage 4) to 1.02 (stage 3) with random weights. The maps of the random weights carry no meaning."
+        "Attention to the drawing, relative to uniform: 0.50 (stage 3) to 1.50 (stage 1) with trained "
+        "weights, 0.99 (stage 4) to 1.02 (stage 3) with random weights. The maps of the random weights carry "
+        "no meaning."
     )
 
 
