@@ -16,7 +16,7 @@ import numpy as np
 from scipy import stats
 
 from saevit.baselines.published import Published, find_row
-from saevit.comparing.comparison import choose_accuracies
+from saevit.comparing.accuracies import choose_accuracies
 from saevit.models import count_model
 from saevit.runs.evaluation import list_top1s
 from saevit.variant import PRESETS
@@ -51,11 +51,12 @@ def main() -> None:
     given = parser.parse_args()
     on = choose_accuracies(given.source, list_top1s(given.store, print))
     rows = []
-    for model in dict.fromkeys(one.model for one in on.newest):
-        row, accuracy = find_published(model), on.find(model)
-        if row and row.top1 and accuracy:
-            macs = count_model(model, accuracy.img_size)[0].macs
-            rows.append((row.model_id, 100 * accuracy.share.value, row.top1, macs))
+    for group in (group for group in on.groups if not group.is_otherwise):
+        model = group.newest.model
+        row = find_published(model)
+        if row and row.top1:
+            macs = count_model(model, group.newest.img_size)[0].macs
+            rows.append((row.model_id, group.top1, row.top1, macs))
     if len(rows) < LEAST:
         sys.exit(f"{len(rows)} baselines have both accuracies: at least {LEAST} are needed")
     rows.sort(key=lambda row: -row[1])

@@ -7,7 +7,8 @@ from dataclasses import replace
 from saevit.baselines import published
 from saevit.baselines.adapters import map_same_networks
 from saevit.baselines.published import Published
-from saevit.comparing.comparison import OURS, Accuracy, Candidate, Comparison, MeasuredOn
+from saevit.comparing.accuracies import MeasuredOn
+from saevit.comparing.comparison import OURS, Accuracy, Candidate, Comparison
 from saevit.count.model_costs import ModelCosts
 from saevit.errors import SaevitError
 from saevit.models import is_baseline

@@ -7,6 +7,7 @@ from typing import Any
 
 from saevit.baselines import groups
 from saevit.baselines.adapters import map_same_networks, name_network
+from saevit.comparing.accuracies import MeasuredOn
 from saevit.comparing.candidates import (
     add_counts,
     candidate_of,
@@ -15,7 +16,7 @@ from saevit.comparing.candidates import (
     normalize,
     record_figures,
 )
-from saevit.comparing.comparison import Candidate, Comparison, MeasuredOn
+from saevit.comparing.comparison import Candidate, Comparison
 from saevit.count.model_costs import ModelCosts
 from saevit.errors import MemoryLimitError, OptionError, SaevitError, nearest
 from saevit.measure.progress import NextStep, Tell

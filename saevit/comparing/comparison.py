@@ -1,21 +1,12 @@
 """A comparison as data: models with their costs and times, and accuracies, published or measured here."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Self
+from dataclasses import dataclass, field
 
-import saevit
-from saevit.baselines.adapters import read_library_model
-from saevit.errors import OptionError, SaevitError, nearest
-from saevit.files import ICONS, expand, file_type, name_source
 from saevit.notebook import NotebookResult
-from saevit.runs.evaluation import SPLITS
-from saevit.runs.record import Dtype, Record
-from saevit.runs.run import MeasuredTop1, Run, Subject
+from saevit.runs.accuracy_statistics import AccuracyDifference, compare_hits
+from saevit.runs.record import Dtype
+from saevit.runs.run import Run, Subject
 from saevit.runs.statistics import Ratio, median, ratio
-from saevit.text import printable
-from saevit.variant import PRESETS, parse
 
 OURS = "SAEViT"  # the family of the variants
 
@@ -31,8 +22,16 @@ class Accuracy:
     source: str
     plain: bool  # neither distilled, nor from extra data, nor of another size than the costs beside it
     measured_on: str | None = None  # data and split, if `saevit eval` measured it here
-    interval: tuple[float, float] | None = None  # Wilson's at 95 %, per cent
+    interval: tuple[float, float] | None = None  # at 95 %, per cent; over images only if there is one seed
     images: int | None = None  # evaluated
+    seeds: int | None = None  # trainings that it is the mean of
+    terms: str | None = None  # digest of the recipe that all of them followed; None: not known, or another
+    epochs: int | None = None  # of each training
+    trained_images: int | None = None  # of each training, each as often as it was used
+    fingerprint: str = ""  # of the images; only accuracies of the same ones have a difference
+    num_classes: int | None = None  # of the networks that were trained
+    unreadable: int = 0  # images of the data that were left out
+    hits: tuple[tuple[bool, ...], ...] = field(default=(), repr=False)  # one row a seed, one column an image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +98,7 @@ class Comparison(NotebookResult):
     run: Run | None
     top1_on: str | None = None  # data on which all accuracies were measured here; None: published ones
     top1_left_out: str | None = None  # which evaluations do not count, and why
+    training_notes: tuple[str, ...] = ()  # on what was chosen by the accuracies, a line each
     also_measured: tuple[str, ...] = ()  # data of further evaluations, and the option that shows them
 
     @property
@@ -106,170 +106,36 @@ class Comparison(NotebookResult):
         """Did any model fail?"""
         return any(candidate.reason for candidate in self.candidates)
 
+    @property
+    def base(self) -> Candidate | None:
+        """The reference."""
+        return next((c for c in self.candidates if c.model == self.reference), None)
+
+    def difference(self, candidate: Candidate) -> AccuracyDifference | None:
+        """Accuracy minus that of the reference; None if it is not known for the same images."""
+        base = self.base
+        if base is None or candidate.model == base.model or not candidate.accuracy or not base.accuracy:
+            return None
+        return subtract_accuracies(candidate.accuracy, base.accuracy)
+
     def ratio(self, candidate: Candidate) -> Ratio | None:
         """Time per image relative to the reference, round by round; None if either has no time."""
-        base = next((c for c in self.candidates if c.model == self.reference), None)
+        base = self.base
         if base is None or not base.samples or not candidate.samples or candidate.network == base.network:
             return None
         return ratio(candidate.seconds_per_image, base.seconds_per_image)
 
 
-MARK, OTHER_IMAGES = "measured here", "measured here, other images"
+def subtract_accuracies(ours: Accuracy, theirs: Accuracy) -> AccuracyDifference | None:
+    """Return how much higher one accuracy is than another; None if they are not of the same images and size.
 
-
-@dataclass(frozen=True, kw_only=True)
-class MeasuredOn:
-    """The newest top-1 of each network on one split of one dataset."""
-
-    data: str
-    split: str
-    newest: tuple[MeasuredTop1, ...]  # one per network, the newest of all last
-    left_out: tuple[str, ...] = ()  # variants that were evaluated with another definition of their network
-
-    @classmethod
-    def select(
-        cls,
-        found: Sequence[MeasuredTop1],
-        data: str,
-        split: str,
-        definition: int,
-        terms: str | None = None,
-    ) -> Self:
-        """Select the evaluations of one split of one dataset from all evaluations in the order of their time.
-
-        Variants that were evaluated with another definition of their network are left out. With `terms`, the
-        digest of a recipe, only evaluations of complete trainings by that recipe count.
-        """
-        newest: dict[str, MeasuredTop1] = {}
-        here = [one for one in found if (one.data, one.split) == (data, split)]
-        for one in [one for one in here if terms is None or one.terms == terms]:
-            if one.model.partition(":")[0] not in PRESETS or one.definition == definition:
-                newest.pop(one.model, None)
-                newest[one.model] = one
-        left_out = dict.fromkeys(one.model for one in here if one.model not in newest and terms is None)
-        return cls(data=data, split=split, newest=tuple(newest.values()), left_out=tuple(left_out))
-
-    @property
-    def name(self) -> str:
-        """The data in a few words."""
-        is_path = Path(self.data).is_absolute() or self.data.startswith(ICONS)
-        return f"{name_source(self.data) if is_path else self.data} ({self.split})"
-
-    @property
-    def left_out_note(self) -> str | None:
-        """Which evaluations are left out, and why."""
-        if not self.left_out:
-            return None
-        return (
-            f"evaluations of {', '.join(self.left_out)} on {self.name} are left out: they were made with "
-            "another version of saevit, in which a variant of that name was another network"
-        )
-
-    def find(self, model: str) -> MeasuredTop1 | None:
-        """Return the newest top-1 of a model: of exactly its text, or of its network with other classes."""
-        same = [one for one in self.newest if one.model == model]
-        same = same or [one for one in self.newest if network_key(one.model) == network_key(model)]
-        return same[-1] if same else None
-
-    def replace_accuracy(self, candidate: Candidate, img_size: tuple[int, int]) -> Candidate:
-        """Return a model with its measured accuracy, or without accuracy; the published one is dropped."""
-        found = self.find(candidate.model)
-        return replace(candidate, accuracy=None if found is None else self._accuracy(found, img_size))
-
-    def _accuracy(self, found: MeasuredTop1, img_size: tuple[int, int]) -> Accuracy:
-        share, size = found.share, found.img_size
-        other = describe_other_images(found, self.newest[-1])
-        low, high = (100 * end for end in share.interval)
-        return Accuracy(
-            top1=100 * share.value,
-            img_size=size[0] if size[0] == size[1] else None,
-            mark=OTHER_IMAGES if other else MARK,
-            source=f"saevit eval {found.record.time}: {found.model}, weights of {found.checkpoint} "
-            f"(SHA-256 {found.sha256[:12]}), {found.data} ({found.split}){other}",
-            plain=not other and size == img_size,
-            measured_on=self.name,
-            interval=(low, high),
-            images=share.total,
-        )
-
-    def records(self, models: Iterable[str]) -> list[Record]:
-        """Return the records that the accuracies of these models are from."""
-        found = [self.find(model) for model in models]
-        return list({one.model: one.record for one in found if one}.values())
-
-
-def describe_other_images(found: MeasuredTop1, newest: MeasuredTop1) -> str:
-    """Describe how the data of an evaluation differ from the data of the newest one; "" if they do not."""
-    ours, theirs = (one.fingerprint[:12] or "none" for one in (found, newest))
-    counts = [one.share.total + one.unreadable for one in (found, newest)]
-    if found.fingerprint == newest.fingerprint and counts[0] == counts[1]:
-        return ""
-    of = f"not the data of {newest.model}, evaluated {newest.record.time}"
-    return f"; {of}: fingerprint {ours} and {theirs}, {counts[0]:,} and {counts[1]:,} images"
-
-
-def network_key(model: str) -> str:
-    """Return a text that is equal for models that differ only in their classes or weights."""
-    if model.partition(":")[0] in PRESETS:
-        try:
-            return str(replace(parse(model), num_classes=1, drop_path_rate=0.0))
-        except SaevitError:
-            return model
-    library = read_library_model(model)
-    return (library.name if library else model).partition(".")[0]
-
-
-def choose_accuracies(
-    text: str, found: Sequence[MeasuredTop1], definition: int = saevit.NETWORK, terms: str | None = None
-) -> MeasuredOn:
-    """Select from all evaluations those on `SOURCE`, or on `SOURCE@SPLIT`; the default split is validation.
-
-    With `terms`, the digest of a recipe, only evaluations of complete trainings by that recipe count.
-
-    Raises:
-        OptionError: there are none; the message names the data that have evaluations.
+    Images are paired unless some of them could not be read. Weights that were trained on other terms count as
+    one seed, so that their difference is never resolved.
     """
-    source, at, split = text.rpartition("@")
-    if not at or split not in SPLITS:
-        source, split = text, SPLITS[0]
-    data = source
-    if source == ICONS[:-1]:
-        data = next((one.data for one in reversed(found) if one.data.startswith(ICONS)), source)
-    elif all(source != one.data for one in found):
-        prefix = ICONS if source.startswith(ICONS) else ""
-        path = expand(source.removeprefix(prefix))
-        if file_type(path) == "folder" or (prefix and file_type(path) == "file"):
-            data = prefix + printable(str(path.resolve()))  # the form of the path in records
-    on = MeasuredOn.select(found, data, split, definition, terms)
-    if not on.newest and on.left_out:
-        raise OptionError(f"--top1 {text}: {on.left_out_note}; run saevit eval again")
-    if not on.newest:
-        others = list(dict.fromkeys(_option_value(one.data, one.split) for one in found))
-        ways = nearest(text, others) if others else "saevit eval measures it"
-        raise OptionError(f"--top1 {text}: nothing was measured on {data} ({split}) here; {ways}")
-    return on
-
-
-def accuracies_of(run: Run) -> MeasuredOn | None:
-    """Return the measured accuracies that a stored run was shown with; None: published ones."""
-    if not run.top1s:
+    shared = "measured_on", "fingerprint", "img_size"
+    if any(getattr(ours, name) != getattr(theirs, name) for name in shared) or ours.source == theirs.source:
         return None
-    newest = run.top1s[-1]
-    return MeasuredOn.select(run.top1s, newest.data, newest.split, run.environment.network)
-
-
-def add_hints(comparison: Comparison, found: Sequence[MeasuredTop1]) -> Comparison:
-    """Add to a comparison of published accuracies the data on which its models were measured here too."""
-    pairs = dict.fromkeys((one.data, one.split) for one in found)
-    definition = comparison.run.environment.network if comparison.run else saevit.NETWORK
-    hints = []
-    for data, split in pairs:
-        on = MeasuredOn.select(found, data, split, definition)
-        if number := sum(on.find(c.model) is not None for c in comparison.candidates):
-            hints.append(f"{on.name}, {number} of these models: --top1 {_option_value(data, split)}")
-    return replace(comparison, also_measured=tuple(hints))
-
-
-def _option_value(data: str, split: str) -> str:
-    """Write data and split as --top1 takes them."""
-    return data if split == SPLITS[0] else f"{data}@{split}"
+    if not (ours.hits and theirs.hits):
+        return None
+    tables = [one.hits if one.terms else one.hits[-1:] for one in (ours, theirs)]
+    return compare_hits(*tables, paired=not ours.unreadable and not theirs.unreadable)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import saevit
-from saevit.comparing.comparison import network_key
+from saevit.comparing.accuracies import network_key
 from saevit.files import name_source
 from saevit.measure.progress import Tell
 from saevit.runs.run import MeasuredTop1

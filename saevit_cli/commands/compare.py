@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import saevit
-from saevit.errors import OptionError
+from saevit.errors import OptionError, nearest
 from saevit_cli import display, options, output, readers
 from saevit_cli.commands import trial_options
 from saevit_cli.commands.trial_run import train_candidates
@@ -16,7 +16,8 @@ from saevit_cli.commands.trial_run import train_candidates
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from saevit.comparing.comparison import Comparison, MeasuredOn
+    from saevit.comparing.accuracies import MeasuredOn
+    from saevit.comparing.comparison import Comparison
 
 PUBLISHED = "published"
 MOST_MODELS = 30  # of a pattern
@@ -137,6 +138,8 @@ def compare(
     epochs: trial_options.Epochs = None,
     images: trial_options.Images = None,
     seeds: trial_options.Seeds = trial_options.SEEDS,
+    halve: trial_options.Halve = False,
+    tune_lr: trial_options.TuneLr = False,
     recipe: trial_options.Recipe = None,
     settings: trial_options.Set = None,
     data_dir: trial_options.DataDir = None,
@@ -199,9 +202,11 @@ def compare(
         names = names or resolve_models(DEFAULT_MODELS)
         measured, outcome = None, None
         if train:
-            asked = given | {"img_size": find_given_size(context, img_size)}
+            if base not in (None, *names):
+                raise OptionError(f"reference {base!r} is not compared: {nearest(str(base), names)}")
+            asked = given | {"img_size": trial_options.find_given_size(context)}
             plan = trial_options.read_plan("--top1", str(top1), asked, device=device)
-            measured, outcome = train_candidates(list_trainable(names), plan, seeds, store)
+            measured, outcome = train_candidates(list_trainable(names), plan, given, store)
             classes, img_size = plan.train.num_classes, plan.recipe.img_size
         else:
             measured = find_accuracies(top1, store)
@@ -269,13 +274,6 @@ def check_trained_data(top1: str | None, classes: int | None) -> None:
         raise OptionError(f"--classes {classes}: with --train the number of classes follows from the data")
 
 
-def find_given_size(context: typer.Context, img_size: tuple[int, int]) -> str | None:
-    """Return the size that the user gave; None: the recipe of the trainings sets it."""
-    source = context.get_parameter_source("img_size")
-    is_given = source is not None and source.name == "COMMANDLINE"
-    return f"{img_size[0]}x{img_size[1]}" if is_given else None
-
-
 def list_trainable(models: Sequence[str]) -> list[str]:
     """Return the models that have a network, without what only chooses weights."""
     from saevit.baselines.adapters import name_network
@@ -299,8 +297,8 @@ def read_comparison(
     path: Path, models: list[str], reference: str | None, top1: str | None, store: Path | None
 ) -> "Comparison":
     """Read a stored run as a comparison, by default with the accuracies that it was shown with."""
+    from saevit.comparing.accuracies import accuracies_of
     from saevit.comparing.compare import comparison_of
-    from saevit.comparing.comparison import accuracies_of
     from saevit.runs.store import read_run
 
     run = read_run(path)
@@ -315,7 +313,7 @@ def find_accuracies(
     top1: str | None, store: Path | None, definition: int = saevit.NETWORK
 ) -> "MeasuredOn | None":
     """Return the evaluations that --top1 names, of one definition of the network; None is published ones."""
-    from saevit.comparing.comparison import choose_accuracies
+    from saevit.comparing.accuracies import choose_accuracies
     from saevit.runs.evaluation import list_top1s
 
     if top1 in (None, PUBLISHED):
@@ -325,7 +323,7 @@ def find_accuracies(
 
 def hint_evaluations(result: "Comparison", store: Path | None) -> "Comparison":
     """Return a comparison of published accuracies with hints at evaluations of its models in the store."""
-    from saevit.comparing.comparison import add_hints
+    from saevit.comparing.accuracies import add_hints
     from saevit.runs.evaluation import list_top1s
 
     if result.top1_on:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from saevit.comparing.accuracies import accuracies_of, add_hints, choose_accuracies
 from saevit.comparing.compare import comparison_of
-from saevit.comparing.comparison import accuracies_of, add_hints, choose_accuracies
 from saevit.errors import OptionError, SaevitError
 from saevit.report.columns import View
 from saevit.report.html.page import report_html

@@ -121,7 +121,7 @@ def view_comparison(comparison: Comparison, sort: str | None, axes: Sequence[str
     """Return what is shown of a comparison."""
     rated = [c.accuracy for c in comparison.candidates if c.accuracy]
     on = f"measured here on {comparison.top1_on}" if comparison.top1_on else "published for ImageNet-1k"
-    run, notes = comparison.run, []
+    run, notes = comparison.run, [*comparison.training_notes]
     if rated:
         timed = "; the networks that were timed have random weights" if run and run.timed else ""
         notes.append(f"top-1: accuracy (%) of trained weights, {on}{timed}")
