@@ -92,7 +92,8 @@ Top1 = Annotated[
         "--top1",
         metavar="SOURCE",
         help="Accuracies to show: `published` (the default), or those that `saevit eval` measured on a "
-        "dataset, such as digits, icons (or digits@train).",
+        "dataset, such as digits, icons (or digits@train). Classes and size then default to those of the "
+        "evaluated networks.",
     ),
 ]
 Plot = Annotated[Path | None, options.plot_option("the models")]
@@ -170,9 +171,12 @@ def compare(
             fold=fold,
             force=force,
         )
+        measured = find_accuracies(top1, store)
+        if measured:  # costs are of the networks that were trained
+            classes = classes or measured.num_classes
+            img_size = img_size if options.is_given(context, "img_size") else measured.img_size
         names = [set_classes(name, classes) for name in names or resolve_models(DEFAULT_MODELS)]
         base = base and set_classes(base, classes)
-        measured = find_accuracies(top1, store)
         if plot:  # refuses axes before anything is measured
             plot_axes(expected(names, img_size, measured, is_timed=measure))
         with outputs.measuring(store, wanted=measure) as (writer, on_progress):
@@ -216,10 +220,12 @@ def set_classes(model: str, classes: int | None) -> str:
 def check_as_measured(context: typer.Context) -> None:
     """Refuse options that say how to measure, as a stored run is shown as it was measured."""
     for param in context.command.params:
-        name, source = str(param.name), context.get_parameter_source(str(param.name))
-        is_given = source is not None and source.name == "COMMANDLINE"
-        panel = getattr(param, "rich_help_panel", None)
-        if is_given and name != "from_store" and (panel == options.TIME or name in ("img_size", "classes")):
+        name, panel = str(param.name), getattr(param, "rich_help_panel", None)
+        if (
+            options.is_given(context, name)
+            and name != "from_store"
+            and (panel == options.TIME or name in ("img_size", "classes"))
+        ):
             option = (param.secondary_opts if context.params[name] is False else param.opts)[0]
             raise OptionError(f"{option}: --from-store shows a run as it was measured; drop one of the two")
 
