@@ -92,8 +92,19 @@ def save_checkpoint(weights: Mapping[str, Tensor], about: About, path: Path) -> 
     tensors = {name: w.detach().to("cpu", copy=True).contiguous() for name, w in weights.items()}
     facts = {NETWORK: saevit.NETWORK} | asdict(about)
     header = {"format": "pt", KEY: json.dumps(facts | {DIGEST: hash_contents(facts, tensors)})}
-    data = need("safetensors.torch").save(tensors, metadata=header)
+    data = sort_header(need("safetensors.torch").save(tensors, metadata=header))
     replace_file(path, lambda temporary: temporary.write_bytes(data))
+
+
+def sort_header(data: bytes) -> bytes:
+    """Return a .safetensors file with its header in one order, so that equal weights give equal files.
+
+    safetensors writes the texts in the header in a random order.
+    """
+    start = 8 + int.from_bytes(data[:8], "little")
+    text = json.dumps(json.loads(data[8:start]), sort_keys=True, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[start:]
 
 
 def hash_contents(facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:

@@ -25,6 +25,7 @@ class Training:
     epochs: int  # of the whole schedule
     images: int  # training images up to that epoch, each as often as it was used
     fingerprint: str  # of the training data
+    init: str = ""  # SHA-256 of the file of weights that it started from; empty: random weights
 
     def __post_init__(self) -> None:
         for name in ("seed", "lr", "epoch", "epochs", "images"):
@@ -38,7 +39,7 @@ class Training:
 
     def to_notes(self) -> tuple[str, ...]:
         """Return the facts as notes of a record, which `from_notes` reads."""
-        return tuple(f"trained_{name}={value}" for name, value in asdict(self).items())
+        return tuple(f"trained_{n}={value}" for n, value in asdict(self).items() if n != "init" or value)
 
     @classmethod
     def from_notes(cls, facts: Mapping[str, str]) -> Self | None:
@@ -47,9 +48,9 @@ class Training:
         Raises:
             ValueError: a number that cannot be read.
         """
-        if any(f"trained_{name}" not in facts for name in cls.__dataclass_fields__):
+        texts = {name: facts.get(f"trained_{name}", "") for name in cls.__dataclass_fields__}
+        if any(f"trained_{name}" not in facts for name in texts if name != "init"):
             return None
-        texts = {name: facts[f"trained_{name}"] for name in cls.__dataclass_fields__}
         return cls(
             recipe=texts["recipe"],
             base=texts["base"],
@@ -59,4 +60,5 @@ class Training:
             epochs=read_whole(texts["epochs"]),
             images=read_whole(texts["images"]),
             fingerprint=texts["fingerprint"],
+            init=texts["init"],
         )

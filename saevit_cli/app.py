@@ -49,7 +49,7 @@ EXAMPLES = {
     ),
     "compare": (
         "compare saevit_tiny mobilenetv4_conv_medium --plot models.png",
-        "compare saevit_small --group class-1.3 --no-measure --sort gmacs",
+        "compare saevit_pico mobilenetv4_conv_small --top1 photos --train",
     ),
     "explore": (
         "explore --gmacs-band 0.8±1% --max-params 8 --csv front.csv",

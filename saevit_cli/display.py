@@ -42,6 +42,16 @@ DEFAULT = OutputStyle()
 STYLE = ContextVar("STYLE", default=DEFAULT)  # of the command that runs
 
 
+@contextmanager
+def hide_notes() -> Iterator[None]:
+    """Show no notes and no progress while the block runs."""
+    token = STYLE.set(replace(STYLE.get(), quiet=True))
+    try:
+        yield
+    finally:
+        STYLE.reset(token)
+
+
 def show(view: "View") -> None:
     """Print a view on stdout: with colours and as wide as a terminal, or in full into a file or a pipe."""
     from saevit.report.screen import lay_out, write_markdown, write_text
@@ -99,7 +109,7 @@ def show_progress() -> Iterator[Callable[[str, float | None, float | None], None
         task = bar.add_task("loading", total=None, left="")
 
         def tell(text: str, done: float | None, eta: float | None) -> None:
-            left = "" if eta is None else f"{eta:.0f} s left"
+            left = "" if eta is None else f"{write_duration(eta)} left"
             bar.update(
                 task,
                 description=printable(text),
@@ -109,6 +119,14 @@ def show_progress() -> Iterator[Callable[[str, float | None, float | None], None
             )
 
         yield tell
+
+
+def write_duration(seconds: float) -> str:
+    """Write a duration in seconds, minutes or hours, whichever has two digits or more."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
 
 
 def make_bar() -> "Progress":

@@ -209,12 +209,6 @@ STYLE: dict[str, Any] = {
 }
 
 
-def is_given(context: typer.Context, name: str) -> bool:
-    """Is an option on the command line?"""
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
-
-
 def check_unmeasured(
     context: typer.Context, sorted_by: Mapping[str, str | None] = MappingProxyType({})
 ) -> None:
@@ -230,8 +224,10 @@ def check_unmeasured(
             others = ", ".join(other for other, metric in METRICS.items() if not metric.is_timed)
             raise OptionError(f"{option} {name} needs times: drop --no-measure, or choose {others}")
     for param in context.command.params:
+        source = context.get_parameter_source(str(param.name))
+        is_given = source is not None and source.name == "COMMANDLINE"
         panel = getattr(param, "rich_help_panel", None)
-        if is_given(context, str(param.name)) and panel == TIME and param.name not in ("measure", "dtype"):
+        if is_given and panel == TIME and param.name not in ("measure", "dtype"):
             display.warn(f"{param.opts[0]} has no effect with --no-measure")
 
 

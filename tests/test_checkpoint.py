@@ -491,3 +491,12 @@ def test_a_damaged_file_of_torch_is_found(tmp_path: Path) -> None:
     finally:
         torch.serialization.set_crc32_options(True)
     assert equal(load_network(TEXT, path).model.state_dict())
+
+
+def test_equal_weights_give_equal_files(tmp_path: Path) -> None:
+    """safetensors writes the texts of a header in a random order."""
+    weights = {"a": torch.ones(3)}
+    for number in range(20):
+        save_checkpoint(weights, About(**ABOUT), tmp_path / f"{number}.safetensors")
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+    assert torch.equal(load_file(tmp_path / "0.safetensors")["a"], weights["a"])

@@ -187,40 +187,54 @@ def read_sums(result: UpdateResult | None, engine: Engine) -> Tensor:
 
 
 class Validation(NamedTuple):
-    """Mean loss, accuracies in per cent, and number of images; the columns of `Epoch`."""
+    """The validation of an epoch; the columns of `Epoch`."""
 
     val_loss: float | None = None
     val_top1: float | None = None
     val_top5: float | None = None
     val_images: int | None = None
+    val_weights: str = ""
+    raw_loss: float | None = None
+    raw_top1: float | None = None
+    raw_top5: float | None = None
 
 
 def validate(engine: Engine, loader: Loader, count: int, is_stopped: Callable[[], bool]) -> Validation | None:
-    """Validate on `count` images, each exactly once; None if it was stopped.
+    """Validate on `count` images, each read exactly once; None if it was stopped.
 
-    Each process takes every `processes`-th image without padding, and the sums are added at the end.
+    The average and the raw weights are validated on the same batches. Each process takes every `processes`-th
+    image without padding, and the sums are added at the end.
     """
     processes, size = engine.processes, engine.recipe.batch_size
     own = range(processes.rank, count, processes.count)
     plan = [own[i : i + size] for i in range(0, len(own), size)]
-    sums = torch.zeros(4, dtype=torch.float64, device="cpu")
-    net = engine.evaluated
-    was_training = net.training
-    net.eval()
+    networks = [engine.net] if engine.ema is None else [engine.ema.module, engine.net]
+    sums = torch.zeros(len(networks), 4, dtype=torch.float64, device="cpu")
+    were_training = [net.training for net in networks]
+    for net in networks:
+        net.eval()
     with closing(loader.batches(plan, is_stopped)) as batches:
         for _ in plan:
             batch = None if is_stopped() else next(batches, None)
             if batch is None:
                 return None
-            sums += judge_batch(engine, net, batch)
-    net.train(was_training)
-    loss, top1, top5, images = processes.sum(sums).tolist()
+            sums += torch.stack([judge_batch(engine, net, batch) for net in networks])
+    for net, was_training in zip(networks, were_training, strict=True):
+        net.train(was_training)
+    return make_validation(processes.sum(sums).tolist())
+
+
+def make_validation(sums: Sequence[Sequence[float]]) -> Validation:
+    """Return the validation from summed loss, hits and images, one row each of average and raw weights."""
+    images = sums[0][3]
     if not images:
         raise TrainingStopped("no validation image could be read")
-    if not math.isfinite(loss):
+    if not math.isfinite(sums[0][0]):
         raise TrainingStopped("the validation loss is not finite: try a lower --lr, or --amp none")
     per_cent = 100 / images
-    return Validation(loss / images, top1 * per_cent, top5 * per_cent, int(images))
+    first, *others = ((loss / images, top1 * per_cent, top5 * per_cent) for loss, top1, top5, _ in sums)
+    raw = [one for one in others if math.isfinite(one[0])]  # mixed precision may overflow in raw weights only
+    return Validation(*first, int(images), "EMA" if others else "raw", *(raw[0] if raw else ()))
 
 
 def judge_batch(engine: Engine, net: nn.Module, batch: Batch) -> Tensor:

@@ -16,9 +16,10 @@ from saevit.text import abbreviated, printable
 from saevit.train.batches import BatchSizes, check_image_count, count_updates, use_seed
 from saevit.train.data_sources import DIGITS, open_data
 from saevit.train.image_data import ImageData, Split
+from saevit.train.initial_weights import load_initial_weights
 from saevit.train.objective import Teacher, load_teacher
 from saevit.train.processes import Processes
-from saevit.train.recipe import Recipe, advise, resolve_recipe
+from saevit.train.recipe import FEW_UPDATES, Recipe, advise, resolve_recipe
 from saevit.train.state import TrainingRun, TrainingState
 from saevit.train.transforms import train_transform
 from saevit.variant import VariantSpec
@@ -39,6 +40,7 @@ class PreparedRun:
     sizes: BatchSizes
     teacher: Teacher | None
     warnings: tuple[str, ...] = ()
+    start: str = ""  # what the weights are before the first update, if they are not random
 
     @property
     def params(self) -> int:
@@ -88,11 +90,17 @@ class PreparedRun:
 
 
 def prepare_run(
-    run: TrainingRun, recipe: Recipe, processes: Processes, tell: Tell = lambda step: None
+    run: TrainingRun,
+    recipe: Recipe,
+    processes: Processes,
+    tell: Tell = lambda step: None,
+    *,
+    is_begun: bool = False,
 ) -> PreparedRun:
     """Open the data, build the network and the teacher, and resolve the recipe.
 
-    `tell` is called with the progress of opening the data.
+    `tell` is called with the progress of opening the data. A run that `is_begun` has its weights in its
+    state, so the file that it started from is not read again.
 
     Raises:
         SaevitError: data, network or teacher cannot be used, or do not fit together.
@@ -105,13 +113,19 @@ def prepare_run(
     check_image_count(len(train), sizes)
     check_sizes(run, recipe, len(train), processes)
     net, resolved = build_and_resolve(run, recipe, train.num_classes, own_drop_path, processes.count)
+    start = ""
+    if run.init and not is_begun:
+        size, sha256 = recipe.img_size, run.init_sha256
+        found = load_initial_weights(net, run.model, expand(run.init), train, img_size=size, sha256=sha256)
+        run, start = replace(run, init_sha256=found.sha256), found.note
     about = replace(
         read_about(net, run.model, recipe.img_size),
         class_names=train.class_names,
         data=train.name,
     )
     check_timm_names(resolved, about)
-    advice = advise(recipe, resolved, updates=count_updates(len(train), sizes))
+    few = 0 if run.init or run.data == DIGITS else FEW_UPDATES  # digits: 460 are enough (docs/log.md)
+    advice = advise(recipe, resolved, updates=count_updates(len(train), sizes), few=few)
     return PreparedRun(
         run=run,
         recipe=resolved,
@@ -121,6 +135,7 @@ def prepare_run(
         validation=validation,
         sizes=sizes,
         teacher=build_teacher(run, about, processes.device),
+        start=start,
         warnings=tuple(filter(None, (advice, warn_of_single_tokens(run, recipe.img_size)))),
     )
 

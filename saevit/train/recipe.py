@@ -20,6 +20,7 @@ MAX_WARMUP = 0.2  # share of the epochs, so that a short training learns too
 # Learning rate times updates: 72 images learned nothing at 0.002, and something at 0.02 (docs/log.md).
 MIN_PROGRESS, GOOD_PROGRESS = 0.02, 0.1
 GOOD_RATE = 1e-3
+FEW_UPDATES = 500  # of a whole training from random weights
 OPERATION_COUNTS = ("n", "w", "d")  # keys in timm's texts for augmentations: operations, or chains of them
 MAX_OPERATIONS, MAX_AUGMENTATION = 16, 999
 OWN_VALUES = ("seed", "lr", "drop_path_rate")  # may differ between trainings on equal terms
@@ -233,21 +234,24 @@ def digest_recipe(recipe: Recipe, settings: Mapping[str, object]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def advise(recipe: Recipe, resolved: Recipe, *, updates: int) -> str:
-    """Return advice on the learning rate if the scaled one is too low for training, else an empty text.
+def advise(recipe: Recipe, resolved: Recipe, *, updates: int, few: int = FEW_UPDATES) -> str:
+    """Return advice if the training is too short to learn from random weights, else an empty text.
 
     A step of AdamW changes a weight by about the learning rate, so rate times steps bounds what it can learn.
-    `updates` is the number per epoch.
+    `updates` is the number per epoch; less than `few` in the whole training are too few.
     """
     steps, rate = updates * resolved.epochs, resolved.lr or 0.0
-    if recipe.lr is not None or rate * steps >= MIN_PROGRESS:
+    is_slow = recipe.lr is None and rate * steps < MIN_PROGRESS
+    if not is_slow and steps >= few:
         return ""
-    epochs = -(-math.ceil(GOOD_PROGRESS / GOOD_RATE) // updates)
-    more = f" --epochs {epochs}" if epochs > resolved.epochs else ""
-    return (
-        f"{steps:,} updates at a learning rate of {rate:.2g} (lr_base x images per update / lr_base_size) "
-        f"hardly change the network: try --lr {GOOD_RATE:g}{more}, or --recipe digits (for small images)"
-    )
+    epochs = math.ceil(max(few, GOOD_PROGRESS / GOOD_RATE) / updates)
+    ways = [f"--lr {GOOD_RATE:g}"] * is_slow + [f"--epochs {epochs}"] * (epochs > resolved.epochs)
+    tries = [" ".join(ways)] + ["a smaller --batch-size"] * (not is_slow)
+    if recipe.mixup or recipe.cutmix or recipe.aa:  # else it is such a recipe already
+        tries.append("--recipe digits (for few, small images)")
+    at = f" at a learning rate of {rate:.2g} (lr_base x images per update / lr_base_size)" if is_slow else ""
+    problem = "hardly change the network" if is_slow else "are few for a network with random weights"
+    return f"{steps:,} updates{at} {problem}: try {', or '.join(tries)}"
 
 
 def format_value(value: object) -> str:

@@ -23,6 +23,8 @@ class TrainingRun:
     data_dir: str | None = None
     teacher: str | None = None
     teacher_checkpoint: str | None = None
+    init: str | None = None  # a file of weights to start from
+    init_sha256: str | None = None  # of that file; None: not read yet
     amp: str = "none"
     channels_last: bool = True
     compile: bool = False
@@ -32,7 +34,11 @@ class TrainingRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """Results of one epoch; accuracies in per cent, None in epochs without validation."""
+    """Results of one epoch; accuracies in per cent, None in epochs without validation.
+
+    `val_loss` to `val_images` are of the weights that `best.safetensors` may keep: the moving average (EMA),
+    if there is one. The raw weights are then validated too.
+    """
 
     epoch: int  # from 1
     lr: float  # of its last update
@@ -44,6 +50,12 @@ class Epoch:
     seconds: float  # of training and validation
     images_per_s: float  # of training, all processes together
     skipped: int  # unreadable training images
+    val_weights: str = (
+        ""  # EMA or raw: the weights of val_loss to val_top5; empty: not known, or not validated
+    )
+    raw_loss: float | None = None  # of the raw weights beside their average, else None
+    raw_top1: float | None = None
+    raw_top5: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,12 +83,20 @@ class TrainingState:
     part: EpochProgress = field(default_factory=EpochProgress)  # in the next epoch
     tensors: dict[str, Any] | None = None  # of network, average and optimizer; None: not started
 
+    @property
+    def terms(self) -> str:
+        """Return the digest that is equal for trainings on equal terms."""
+        run = self.run
+        settings = {"amp": run.amp, "teacher": run.teacher, "teacher_checkpoint": run.teacher_checkpoint}
+        if run.init:
+            settings["init"] = run.init_sha256
+        return digest_recipe(self.recipe, settings | {"processes": self.processes})
+
     def describe_training(self, images: int) -> Training:
         """Return the facts of the weights after the finished epochs, each of this many training images."""
         run = self.run
-        terms = {"amp": run.amp, "teacher": run.teacher, "teacher_checkpoint": run.teacher_checkpoint}
         return Training(
-            recipe=digest_recipe(self.recipe, terms | {"processes": self.processes}),
+            recipe=self.terms,
             base=self.base,
             seed=self.recipe.seed,
             lr=self.recipe.lr or 0.0,
@@ -84,7 +104,13 @@ class TrainingState:
             epochs=self.recipe.epochs,
             images=images * len(self.rows),
             fingerprint=self.data[0].fingerprint,
+            init=(run.init_sha256 or "") if run.init else "",
         )
+
+    @property
+    def classes(self) -> int:
+        """Count the classes of the data."""
+        return len(self.data[0].images)
 
     @property
     def is_begun(self) -> bool:

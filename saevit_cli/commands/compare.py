@@ -10,6 +10,8 @@ import typer
 import saevit
 from saevit.errors import OptionError
 from saevit_cli import display, options, output, readers
+from saevit_cli.commands import trial_options
+from saevit_cli.commands.trial_run import train_candidates
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -96,6 +98,16 @@ Top1 = Annotated[
         "evaluated networks.",
     ),
 ]
+Train = Annotated[
+    bool,
+    trial_options.of_trials(
+        "--train",
+        metavar="",
+        help="Train the models that have no measured accuracy on the data of --top1, with one recipe and one "
+        "budget, and evaluate their final weights. A command that was stopped or killed continues when it is "
+        "repeated. Costs are of the networks that are trained.",
+    ),
+]
 Plot = Annotated[Path | None, options.plot_option("the models")]
 
 
@@ -123,6 +135,16 @@ def compare(
     x: AxisX = None,
     y: AxisY = None,
     top1: Top1 = None,
+    train: Train = False,
+    epochs: trial_options.Epochs = None,
+    images: trial_options.Images = None,
+    seeds: trial_options.Seeds = trial_options.SEEDS,
+    recipe: trial_options.Recipe = None,
+    settings: trial_options.Set = None,
+    data_dir: trial_options.DataDir = None,
+    amp: trial_options.Amp = None,
+    workers: trial_options.Workers = None,
+    runs: trial_options.Runs = None,
     plot: Plot = None,
     report: options.Report = None,
     json: options.Json = None,
@@ -140,12 +162,17 @@ def compare(
     from saevit.report.views.compare import view_comparison, write_comparison_csv, write_comparison_json
     from saevit.runs.store import find_run
 
+    given = locals()
     sort_candidates((), sort)
     check_axes(x or (), y or "top1")
     if not measure:
         options.check_unmeasured(context, {"--sort": sort})
     if from_store:
         check_as_measured(context)
+    if train:
+        check_trained_data(top1, classes)
+    else:
+        trial_options.refuse_without_training(context, "--train")
     source = find_run(from_store, store, timed=True, on_skip=display.warn) if from_store else None
     outputs = output.Outputs(
         {"--json": json, "--csv": csv, "--report": report, "--plot": plot},
@@ -171,11 +198,17 @@ def compare(
             fold=fold,
             force=force,
         )
-        measured = find_accuracies(top1, store)
-        if measured:  # costs are of the networks that were trained
+        names = names or resolve_models(DEFAULT_MODELS)
+        measured, outcome = None, None
+        if train:
+            asked = given | {"img_size": find_given_size(context, img_size)}
+            plan = trial_options.read_plan("--top1", str(top1), asked, device=device)
+            measured, outcome = train_candidates(list_trainable(names), plan, seeds, store)
+            classes, img_size = plan.train.num_classes, plan.recipe.img_size
+        elif measured := find_accuracies(top1, store):  # costs are of the networks that were trained
             classes = classes or measured.num_classes
-            img_size = img_size if options.is_given(context, "img_size") else measured.img_size
-        names = [set_classes(name, classes) for name in names or resolve_models(DEFAULT_MODELS)]
+            img_size = img_size if find_given_size(context, img_size) else measured.img_size
+        names = [set_classes(name, classes) for name in names]
         base = base and set_classes(base, classes)
         if plot:  # refuses axes before anything is measured
             plot_axes(expected(names, img_size, measured, is_timed=measure))
@@ -190,6 +223,7 @@ def compare(
                 writer=writer,
                 measured=measured,
             )
+        result = outcome.add_reasons(result) if outcome else result
     if not top1:
         result = hint_evaluations(result, store)
     outputs.show(view_comparison(result, sort, axes))
@@ -208,24 +242,58 @@ def compare(
 def set_classes(model: str, classes: int | None) -> str:
     """Return the text of a model with this number of classes; a model without a network stays as it is."""
     from saevit.baselines.adapters import NUM_CLASSES, name_network
-    from saevit.baselines.published import find_row
-    from saevit.models import is_baseline
 
-    if classes is None or (find_row(model) and not is_baseline(model)):
+    if classes is None or not has_network(model):
         return model
     name = model if classes == NUM_CLASSES else name_network(model)  # a published training has 1000
     return str(readers.read_model(name, classes=classes))
 
 
+def has_network(model: str) -> bool:
+    """Tell whether a model can be built; of others only published figures are known."""
+    from saevit.baselines.published import find_row
+    from saevit.models import is_baseline
+
+    return is_baseline(model) or not find_row(model)
+
+
+def check_trained_data(top1: str | None, classes: int | None) -> None:
+    """Refuse --train without data that can be trained on, or with a number of classes."""
+    from saevit.runs.evaluation import SPLITS
+
+    if top1 in (None, PUBLISHED):
+        raise OptionError("--train needs images: add --top1 DATA, such as --top1 icons:FILE or a folder")
+    if (split := str(top1).rpartition("@")[2]) in SPLITS and split != top1:
+        raise OptionError(
+            f"--top1 {top1}: --train trains on the images of train and evaluates on those of validation, "
+            f"leave out @{split}"
+        )
+    if classes is not None:
+        raise OptionError(f"--classes {classes}: with --train the number of classes follows from the data")
+
+
+def find_given_size(context: typer.Context, img_size: tuple[int, int]) -> str | None:
+    """Return the size that the user gave; None: the recipe of the trainings sets it."""
+    source = context.get_parameter_source("img_size")
+    is_given = source is not None and source.name == "COMMANDLINE"
+    return f"{img_size[0]}x{img_size[1]}" if is_given else None
+
+
+def list_trainable(models: Sequence[str]) -> list[str]:
+    """Return the models that have a network, without what only chooses weights."""
+    from saevit.baselines.adapters import name_network
+
+    return [name_network(model) for model in models if has_network(model)]
+
+
 def check_as_measured(context: typer.Context) -> None:
     """Refuse options that say how to measure, as a stored run is shown as it was measured."""
     for param in context.command.params:
-        name, panel = str(param.name), getattr(param, "rich_help_panel", None)
-        if (
-            options.is_given(context, name)
-            and name != "from_store"
-            and (panel == options.TIME or name in ("img_size", "classes"))
-        ):
+        name, source = str(param.name), context.get_parameter_source(str(param.name))
+        is_given = source is not None and source.name == "COMMANDLINE"
+        panel = getattr(param, "rich_help_panel", None)
+        fixed = panel in (options.TIME, trial_options.TRAINING) or name in ("img_size", "classes")
+        if is_given and name != "from_store" and fixed:
             option = (param.secondary_opts if context.params[name] is False else param.opts)[0]
             raise OptionError(f"{option}: --from-store shows a run as it was measured; drop one of the two")
 

@@ -16,9 +16,14 @@ if TYPE_CHECKING:
     from saevit.train.state import TrainingRun
 
 DEFAULT_MODEL, DEFAULT_DATA = "saevit_pico", "digits"
-PATHS = ("data", "data_dir", "teacher_checkpoint")  # made absolute, so that a run continues in any folder
+PATHS = (
+    "data",
+    "data_dir",
+    "teacher_checkpoint",
+    "init",
+)  # made absolute, so that a run continues in any folder
 RUN_OPTIONS = (
-    *("data", "data_dir", "teacher", "teacher_checkpoint", "val_every"),
+    *("data", "data_dir", "teacher", "teacher_checkpoint", "init", "val_every"),
     *("amp", "channels_last", "compile", "grad_checkpointing"),
 )
 FLAGS = ("show_recipe", "overwrite")  # False if they are not given
@@ -54,6 +59,14 @@ Teacher = Annotated[
     of_training(metavar="MODEL", help="Teacher of a distillation: its soft labels are a part of the loss."),
 ]
 TeacherCheckpoint = Annotated[Path | None, of_training(metavar="FILE", help="Weights of the teacher.")]
+Init = Annotated[
+    Path | None,
+    of_training(
+        metavar="FILE",
+        help="Start from the weights of a checkpoint of the same network (fine-tuning). The classifier is "
+        "new if the classes differ; the default is random weights.",
+    ),
+]
 ValEvery = Annotated[
     int | None,
     of_training(
@@ -159,6 +172,7 @@ def train(
     data_dir: DataDir = None,
     teacher: Teacher = None,
     teacher_checkpoint: TeacherCheckpoint = None,
+    init: Init = None,
     val_every: ValEvery = None,
     recipe: RecipeName = None,
     settings: Set = None,
@@ -246,6 +260,8 @@ def read_request(given: Mapping[str, Any]) -> "tuple[TrainingRun, Recipe, str]":
     recipe = set_values(recipe, values)
     run = {"data": DEFAULT_DATA} | {name: stored[name] for name in RUN_OPTIONS if name in stored}
     run |= {name: given[name] for name in RUN_OPTIONS if name in given}
+    if "init" in run and "init" not in given:
+        run["init_sha256"] = stored.get("init_sha256")  # a recipe names one file, not any of this path
     run |= {name: absolute_path(name, str(run[name])) for name in PATHS if run.get(name)}
     text = given.get("model") or stored.get("model") or DEFAULT_MODEL
     width, depth, rates = (given.get(name) for name in ("width", "depth", "rates"))

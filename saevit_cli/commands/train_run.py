@@ -60,6 +60,7 @@ def start_run(
         "--data": data if data.is_absolute() else None,
         "--recipe": None if recipe_file in BUILT_IN else recipe_file,
         "--teacher-checkpoint": expand(run.teacher_checkpoint) if run.teacher_checkpoint else None,
+        "--init": expand(run.init) if run.init else None,
     }
     paths = (folder, *(folder / name for name in FILES))
     output.check_roles((("--output", path) for path in paths), inputs.items())
@@ -77,12 +78,14 @@ def resume_run(folder: Path, device: str, workers: int | None) -> int:
     with join_processes(device) as processes, ExitStack() as stack:
         processes.run_in_first(lambda: stack.enter_context(claim_folder(folder, resume=True)))
         stored = processes.run_in_all(lambda: read_state(folder))
-        prepared = prepare_in_all(stored.run, stored.recipe, processes)
+        prepared = prepare_in_all(stored.run, stored.recipe, processes, is_begun=stored.is_begun)
         state = processes.run_in_all(lambda: prepared.check_state(stored))
         return run_training(prepared, state, folder, processes, workers)
 
 
-def prepare_in_all(run: "TrainingRun", recipe: "Recipe", processes: "Processes") -> "PreparedRun":
+def prepare_in_all(
+    run: "TrainingRun", recipe: "Recipe", processes: "Processes", *, is_begun: bool = False
+) -> "PreparedRun":
     """Prepare the run in every process; the first opens the data before the others, which renders icons."""
     from saevit.train.preparation import open_splits, prepare_run
 
@@ -94,7 +97,7 @@ def prepare_in_all(run: "TrainingRun", recipe: "Recipe", processes: "Processes")
 
         if processes.count > 1:
             processes.run_in_first(lambda: open_splits(run, recipe.img_size, tell))
-        return processes.run_in_all(lambda: prepare_run(run, recipe, processes, tell))
+        return processes.run_in_all(lambda: prepare_run(run, recipe, processes, tell, is_begun=is_begun))
 
 
 def run_training(

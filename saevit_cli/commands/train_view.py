@@ -71,6 +71,7 @@ def show_start(
     rows = [
         ("images", f"{len(job.train):,} for training, {len(job.validation):,} for validation"),
         ("network", f"{scaled(job.params)} parameters, {macs}"),
+        *([("start", job.start)] if job.start else []),
         *([("teacher", f"{run.teacher}, weights of {run.teacher_checkpoint}")] if run.teacher else []),
         ("recipe", describe_recipe(state.recipe, state.base)),
         ("update", describe_update(job)),
@@ -172,8 +173,11 @@ def describe_epoch(row: Epoch, epochs: int, best: Epoch | None) -> str:
     validation = ""
     if row.val_top1 is not None and best is not None:
         validation = (
-            f"  val loss {row.val_loss:.4f}  top-1 {row.val_top1:6.2f} % (best {best.val_top1:.2f} %)"
+            f"  val loss {row.val_loss:.4f}  {row.val_weights} top-1 {row.val_top1:6.2f} % "
+            f"(best {best.val_top1:.2f} %)"
         )
+    if row.raw_top1 is not None:
+        validation += f"  raw {row.raw_top1:6.2f} %"
     skipped = f"  {plural(row.skipped, 'unreadable image')}" if row.skipped else ""
     seconds = f"{row.seconds:.1f}" if row.seconds < 100 else f"{row.seconds:.0f}"
     return f"epoch {row.epoch:{width}}/{epochs}  loss {row.train_loss:.4f}{validation}  {seconds} s{skipped}"
@@ -200,7 +204,8 @@ def write_page(state: "TrainingState", job: "PreparedRun", folder: Path) -> bool
     )
     from saevit.train.run_folder import CURVE, REPORT
 
-    caption = f"{name_run(job)}, recipe {state.base}, seed {state.recipe.seed}"
+    start = f", started from {name_source(state.run.init)}" if state.run.init else ""
+    caption = f"{name_run(job)}, recipe {state.base}, seed {state.recipe.seed}{start}"
     if not state.rows:
         return True
     recipe = make_table(f"Recipe {state.base}", RECIPE_COLUMNS, list_values(state.recipe, state.base))

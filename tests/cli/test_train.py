@@ -26,6 +26,10 @@ from tests.train.tiny import MODEL, squares
 
 QUICK = ("--img-size", "32", "--batch-size", "8", "--workers", "0")
 SMALL_MAPS = "warning: images of 32 x 32 px are too small for attention: each stage has one token"
+FEW = (
+    "warning: 4 updates are few for a network with random weights: try --epochs 125, or a smaller "
+    "--batch-size, or --recipe digits (for few, small images)"
+)
 WAIT = 500  # seconds after which a process hangs
 Start = Callable[..., "subprocess.Popen[str]"]
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
@@ -134,7 +138,7 @@ def test_quiet_says_the_result_alone(here: Path, capsys: pytest.CaptureFixture[s
     arguments = ["train", MODEL, "--data", "squares", *QUICK, "--epochs", "1", "--lr", "1e-3", "--quiet"]
     assert run_command(arguments) == 0
     told = capsys.readouterr()
-    assert told.err == f"{SMALL_MAPS}\n"
+    assert told.err.splitlines() == [FEW, SMALL_MAPS]
     assert " % top-1 [" in told.out.splitlines()[0]
     assert not any(text in told.out for text in ("epoch 1", "Training", "Next", "--explain"))
 
@@ -262,8 +266,8 @@ def test_too_little_shared_memory_is_one_line_and_an_earlier_run_stays(
         with monkeypatch.context() as patch:
             patch.setattr(torch.UntypedStorage, "_share_fd_cpu_", too_little_memory)
             assert run_command([*arguments, "--output", target, "--overwrite"]) == 1
-        warning, line = capsys.readouterr().err.splitlines()
-        assert warning == SMALL_MAPS
+        *warnings, line = capsys.readouterr().err.splitlines()
+        assert warnings == [FEW, SMALL_MAPS]
         assert "No space left on device (28)): free memory, increase the shared memory" in line
         assert line.endswith(f"or use --workers 0; {way}")
     assert {path.name: path.read_bytes() for path in (here / "old").iterdir()} == kept
@@ -397,9 +401,10 @@ def test_a_recipe_that_teaches_nothing_is_warned_of(here: Path, capsys: pytest.C
     arguments = ["train", *QUICK, MODEL, "--data", "squares", "--epochs", "1"]
     assert run_command([*arguments, "--output", "a"]) == 0
     told = capsys.readouterr().err
-    assert "hardly change the network: try --lr 0.001 --epochs 25, or --recipe digits" in told
+    assert "hardly change the network: try --lr 0.001 --epochs 125, or --recipe digits" in told
+    assert "are few" not in told
     assert run_command([*arguments, "--output", "b", "--lr", "0.001"]) == 0
-    assert capsys.readouterr().err.splitlines()[0] == SMALL_MAPS
+    assert capsys.readouterr().err.splitlines()[:2] == [FEW, SMALL_MAPS]
 
 
 HERE = (
@@ -486,6 +491,8 @@ def test_the_recipe_with_its_sources(here: Path, capsys: pytest.CaptureFixture[s
         (["--workers", "-1"], "--workers -1: a whole number from 0 to 256"),
         (["--teacher", "timm:resnet18"], "needs its weights: add --teacher-checkpoint FILE"),
         (["--teacher", "timm:resnet18", "--teacher-checkpoint", "gone.pth"], "gone.pth does not exist"),
+        (["--init", "gone.pth"], "--init gone.pth does not exist"),
+        (["--init", "file"], "file cannot be read as weights"),
         (["--set", "classes=7"], "has 7 classes and --data"),
         (["--output", "full"], "--output full is not empty: --overwrite replaces it"),
         (["--output", "file"], "--output file is a file: name a folder"),
@@ -511,6 +518,31 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     assert told.out == ""
     assert sorted(path.name for path in here.iterdir()) == ["file", "full", "squares"]
     assert [path.name for path in (here / "full").iterdir()] == ["notes.txt"]
+
+
+def test_fine_tuning_says_what_it_starts_from(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    squares(here / "two", classes=2)
+    quick = ("--epochs", "1", *QUICK)
+    assert run_command(["train", MODEL, "--data", "squares", *quick, "--output", "first"]) == 0
+    tune = ["train", MODEL, "--data", "two", *quick, "--init", "first/best.safetensors"]
+    capsys.readouterr()
+    assert run_command([*tune, "--output", "tuned"]) == 0
+    captured = capsys.readouterr()
+    said = " ".join(captured.out.split())
+    assert "best.safetensors, with a new classifier: the file has 3 classes, the data have 2" in said
+    assert "are few" not in captured.err
+    _, _, run = read_recipe("tuned/recipe.toml")
+    assert run["init"] == str(here / "first" / "best.safetensors")
+    assert run_command(["train", "--recipe", "tuned/recipe.toml", "--output", "again", "--workers", "0"]) == 0
+    assert log_of(here / "again") == log_of(here / "tuned")
+    (here / "killed").mkdir()
+    shutil.copy(here / "tuned" / "recipe.toml", here / "killed")
+    state = (here / "first" / "last.pt").read_bytes()
+    (here / "first" / "best.safetensors").write_bytes(state)
+    capsys.readouterr()
+    assert run_command(["train", "--resume", "killed"]) == 2
+    assert "best.safetensors has changed since the run began" in capsys.readouterr().err
+    assert run_command(["train", "--resume", "tuned"]) == 0  # it has weights of its own
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ ORDER = (  # a part imports only parts that come before it; docs/architecture.md
         "checkpoint",
     ),
     *("variant", "model", "runs", "count", "baselines", "models", "export", "measure"),
-    *("profiling", "comparing", "explore", "attention", "train", "report"),
+    *("profiling", "comparing", "explore", "attention", "train", "trials", "report"),
 )
 
 

@@ -75,6 +75,39 @@ def test_the_best_weights_reach_what_the_log_says(run: TrainingRun, tmp_path: Pa
     assert best.val_top1 == pytest.approx(100 * float(hits))
 
 
+def top1_of(net: torch.nn.Module, folder: Path, run: TrainingRun) -> float:
+    """Measure the top-1 of a network on the validation images, as its checkpoint describes them."""
+    about = read_checkpoint(folder / "best.safetensors").about
+    assert about is not None
+    data = open_data(run.data, "validation")
+    inputs = EvalImages(data, eval_transform(about, data.crop_pct))
+    x, labels, _ = collate([inputs[i] for i in range(len(inputs))])
+    with torch.no_grad():
+        return 100 * float((net.eval()(x).argmax(1) == labels).double().mean())
+
+
+def test_the_average_and_the_raw_weights_are_validated(run: TrainingRun, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, epochs=6, mixup=0, cutmix=0, aa="", reprob=0, lr=5e-3, model_ema_decay=0.9)
+    state = trained(run, recipe, tmp_path)
+    last, tensors = state.rows[-1], load_state(tmp_path / LAST).tensors
+    assert tensors is not None
+    net = load_network(None, tmp_path / "best.safetensors").model
+    for weights, top1 in ((tensors["model"], last.raw_top1), (tensors["ema"], last.val_top1)):
+        net.load_state_dict(weights)
+        assert top1_of(net, tmp_path, run) == pytest.approx(top1)
+    assert last.val_weights == "EMA"
+    assert last.raw_loss != last.val_loss
+    with (tmp_path / LOG).open(newline="") as file:
+        log = list(csv.DictReader(file))
+    assert [float(row["raw_top1"]) for row in log] == [row.raw_top1 for row in state.rows]
+
+
+def test_without_an_average_the_raw_weights_are_validated_once(run: TrainingRun, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, epochs=1, model_ema_decay=0.0)
+    (row,) = trained(run, recipe, tmp_path).rows
+    assert (row.val_weights, row.raw_loss, row.raw_top1) == ("raw", None, None)
+
+
 def test_it_learns(run: TrainingRun, tmp_path: Path) -> None:
     recipe = replace(RECIPE, epochs=6, mixup=0, cutmix=0, aa="", reprob=0, lr=5e-3, model_ema_decay=0)
     state = trained(run, recipe, tmp_path / "run")

@@ -247,10 +247,29 @@ def test_advice_is_followed_by_none(updates: int, epochs: int) -> None:
     recipe = Recipe(batch_size=24, epochs=epochs)
     closed = resolve_recipe(recipe, params=1, own_drop_path=0.0, processes=1)
     said = advise(recipe, closed, updates=updates)
-    assert bool(said) == (updates * epochs * 1e-3 * 24 / 1024 < 0.02)
+    is_slow = updates * epochs * 1e-3 * 24 / 1024 < 0.02
+    assert bool(said) == (is_slow or updates * epochs < 500)
     if said:
-        enough = re.search(r"--epochs (\d+)", said)
-        assert updates * (int(enough[1]) if enough else epochs) * 1e-3 >= 0.1
+        found = re.search(r"--epochs (\d+)", said)
+        enough = int(found[1]) if found else epochs
+        assert updates * enough * 1e-3 >= 0.1
+        better = replace(recipe, epochs=enough, lr=1e-3 if "--lr 0.001" in said else None)
+        closed = resolve_recipe(better, params=1, own_drop_path=0.0, processes=1)
+        again = advise(better, closed, updates=updates)
+        assert not again
+
+
+def test_few_updates_are_one_advice_that_fits_the_recipe() -> None:
+    def said(recipe: Recipe, **how: int) -> str:
+        return advise(recipe, replace(recipe, lr=1e-3), updates=5, **how)
+
+    few = Recipe(lr=1e-3, epochs=20)
+    assert said(few) == (
+        "100 updates are few for a network with random weights: try --epochs 100, or a smaller --batch-size, "
+        "or --recipe digits (for few, small images)"
+    )
+    assert said(replace(few, mixup=0, cutmix=0, aa="")).endswith("--epochs 100, or a smaller --batch-size")
+    assert said(replace(few, epochs=100)) == said(few, few=0) == ""
 
 
 def test_the_digest_is_of_the_terms_of_a_training() -> None:

@@ -128,6 +128,17 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
             pass
 
 
+def test_a_state_of_an_earlier_version_can_be_resumed(tmp_path: Path) -> None:
+    """Version 0.2 had no raw weights in its rows."""
+    save_state(DONE, tmp_path / "last.pt")
+    data = torch.load(tmp_path / "last.pt", weights_only=True)
+    facts = json.loads(data["facts"])
+    for name in ("val_weights", "raw_loss", "raw_top1", "raw_top5"):
+        del facts["rows"][0][name]
+    torch.save(data | {"facts": json.dumps(facts)}, tmp_path / "last.pt")
+    assert load_state(tmp_path / "last.pt").rows == (ROW,)
+
+
 def test_a_state_comes_back_to_the_last_bit(tmp_path: Path) -> None:
     recipe = replace(STATE.recipe, lr=0.1 + 0.2, img_size=(32, 64))
     state = replace(

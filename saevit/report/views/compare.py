@@ -73,7 +73,9 @@ def list_columns(
     )
     speed: list[Column[Candidate]] = [column.via(lambda c: c.subject) for column in LATENCIES]
     median = speed[LATENCIES.index(MEDIAN)]
-    speed[LATENCIES.index(MEDIAN)] = replace(median, text=lambda c: "failed" if c.reason else median.cell(c))
+    speed[LATENCIES.index(MEDIAN)] = replace(
+        median, text=lambda c: "failed" if c.reason and not c.samples else median.cell(c)
+    )
     return [
         Column("model", lambda c: c.model, key="model", value=lambda c: c.model),
         Column("family", lambda c: c.family, key="family", value=lambda c: c.family),

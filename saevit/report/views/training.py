@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-TRAIN, VALIDATION, RATE = "#E69F00", "#0072B2", "#707070"  # Okabe and Ito's palette
+TRAIN, VALIDATION, RAW, RATE = "#E69F00", "#0072B2", "#56B4E9", "#707070"  # Okabe and Ito's palette
 RATE_LINE: dict[str, Any] = {"color": RATE, "linewidth": 0.9, "linestyle": ":"}
+CHANCE_LINE: dict[str, Any] = {"color": RATE, "linewidth": 0.9, "linestyle": "--"}
+OF_AVERAGE, OF_RAW = " (EMA weights)", " (raw weights)"
 MARGINS = (0.05, 0.05)
 MANY = 40  # epochs of a line that still has markers
 BEST: dict[str, Any] = {"marker": "*", "markersize": 13, "color": "#D55E00", "zorder": 4}
@@ -33,11 +35,15 @@ RECIPE_COLUMNS: tuple[Column[tuple[str, str, str]], ...] = (
 EPOCHS: tuple[Column[tuple[str, Epoch]], ...] = (
     Column("", lambda row: row[0]),
     Column("epoch", lambda row: str(row[1].epoch), "right"),
+    Column("weights", lambda row: row[1].val_weights or None),
     Column("top-1", lambda row: write_percent(row[1].val_top1), "right", unit="%"),
     Column("95 % interval", lambda row: describe_interval(*row)),
     Column("top-5", lambda row: write_percent(row[1].val_top5), "right", unit="%"),
-    Column("val loss", lambda row: fixed(row[1].val_loss or 0.0, 4), "right"),
-    Column("loss", lambda row: fixed(row[1].train_loss, 4), "right"),
+    Column("val loss", lambda row: write_loss(row[1].val_loss), "right"),
+    Column("loss", lambda row: write_loss(row[1].train_loss), "right"),
+    Column("raw top-1", lambda row: write_percent(row[1].raw_top1), "right", unit="%"),
+    Column("raw top-5", lambda row: write_percent(row[1].raw_top5), "right", unit="%"),
+    Column("raw val loss", lambda row: write_loss(row[1].raw_loss), "right"),
 )
 
 
@@ -48,7 +54,10 @@ def view_training(state: TrainingState) -> View:
     if len(table.rows) > 1:
         notes.append("The best epoch is chosen on the validation set: report the top-1 of the last epoch.")
     if state.recipe.model_ema_decay and table.rows:
-        notes.append("Validation and best.safetensors use the moving average of the weights (EMA).")
+        notes.append(
+            "The moving average of the weights (EMA) chooses the best epoch and is in best.safetensors; "
+            "the accuracies of the raw weights are for information."
+        )
     return View(result=summarize_training(state), tables=(table,) if table.rows else (), notes=tuple(notes))
 
 
@@ -56,7 +65,7 @@ def view_training_page(state: TrainingState, recipe: Table) -> View:
     """Return what the page of a run shows: also every epoch, and the recipe."""
     view = view_training(state)
     columns: list[Column[Epoch]] = [
-        *(column.via(lambda epoch: ("", epoch)) for column in EPOCHS if column.side == "right"),
+        *(c.via(lambda epoch: ("", epoch)) for c in EPOCHS if c.side == "right" or c.head == "weights"),
         Column("learning rate", lambda epoch: f"{epoch.lr:.2e}", "right"),
         Column("images/s", lambda epoch: f"{epoch.images_per_s:,.0f}", "right"),
     ]
@@ -99,6 +108,11 @@ def write_percent(value: float | None) -> str | None:
     return None if value is None else f"{value:.2f}"
 
 
+def write_loss(value: float | None) -> str | None:
+    """Write a loss."""
+    return None if value is None else fixed(value, 4)
+
+
 def describe_interval(name: str, row: Epoch) -> str:
     """Return Wilson's interval of a top-1; the best epoch was chosen, so its interval would mislead."""
     if name == "best":
@@ -109,23 +123,25 @@ def describe_interval(name: str, row: Epoch) -> str:
 def draw_training(state: TrainingState, caption: str) -> "Figure":
     """Draw the learning curve of a run, with its message as the title."""
     is_average = bool(state.recipe.model_ema_decay)
-    return draw_learning_curve(state.rows, summarize_training(state), caption, is_average=is_average)
+    title = summarize_training(state)
+    return draw_learning_curve(state.rows, title, caption, is_average=is_average, classes=state.classes)
 
 
 @own_settings()
 def draw_learning_curve(
-    rows: Sequence[Epoch], title: str, caption: str = "", *, is_average: bool = False
+    rows: Sequence[Epoch], title: str, caption: str = "", *, is_average: bool = False, classes: int = 0
 ) -> "Figure":
     """Draw losses and validation accuracy over one or more finished epochs.
 
-    `is_average` says that the moving average of the weights was validated.
+    `is_average` says that the moving average of the weights was validated. `classes` is the number of
+    classes, which gives the line at chance; 0 draws none.
     """
     from matplotlib.ticker import MaxNLocator
 
     figure = new_figure(10, 4.2, "constrained")
     losses, accuracy = figure.subplots(1, 2)
-    draw_losses(losses, rows, "validation (EMA weights)" if is_average else "validation")
-    draw_accuracy(accuracy, rows, " (EMA weights)" if is_average else "")
+    draw_losses(losses, rows, OF_AVERAGE if is_average else "")
+    draw_accuracy(accuracy, rows, OF_AVERAGE if is_average else "", classes)
     for axes in (losses, accuracy):
         axes.set_xlabel("epoch", size=9)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -136,13 +152,15 @@ def draw_learning_curve(
     return figure
 
 
-def draw_losses(axes: "Axes", rows: Sequence[Epoch], validated: str) -> None:
-    """Draw both losses, and the learning rate in grey on an axis of its own."""
+def draw_losses(axes: "Axes", rows: Sequence[Epoch], of: str) -> None:
+    """Draw the losses, and the learning rate in grey on an axis of its own; see `draw_accuracy` for `of`."""
     training = [(row.epoch, row.train_loss) for row in rows]
     validation = [(row.epoch, row.val_loss) for row in rows if row.val_loss is not None]
+    raw = [(row.epoch, row.raw_loss) for row in rows if row.raw_loss is not None]
     draw_line(axes, training, TRAIN, "training (augmented)", markers=len(rows) <= MANY)
-    draw_line(axes, validation, VALIDATION, validated, markers=len(rows) <= MANY)
-    values = [y for _, y in (*training, *validation) if 0 <= y < math.inf]
+    draw_line(axes, raw, RAW, f"validation{OF_RAW}", markers=len(rows) <= MANY)
+    draw_line(axes, validation, VALIDATION, f"validation{of}", markers=len(rows) <= MANY)
+    values = [y for _, y in (*training, *validation, *raw) if 0 <= y < math.inf]
     positive = [y for y in values if y > 0]
     log = bool(positive) and max(positive) / min(positive) > 20
     if values:
@@ -165,16 +183,24 @@ def draw_rate(axes: "Axes", rows: Sequence[Epoch]) -> None:
     axes.plot([], [], **RATE_LINE, label="learning rate (right)")
 
 
-def draw_accuracy(axes: "Axes", rows: Sequence[Epoch], of: str) -> None:
-    """Draw top-1 in per cent, and the best epoch with its value; `of` says which weights were validated."""
+def draw_accuracy(axes: "Axes", rows: Sequence[Epoch], of: str, classes: int) -> None:
+    """Draw top-1 in per cent, the best epoch with its value, and the accuracy of a guess among the classes.
+
+    `of` says which weights were validated first; raw weights beside their average have a line of their own.
+    """
     best = best_epoch(rows)
     if best is None or best.val_top1 is None:
         return
     seen = [(row.epoch, row.val_top1) for row in rows if row.val_top1 is not None]
+    raw = [(row.epoch, row.raw_top1) for row in rows if row.raw_top1 is not None]
+    draw_line(axes, raw, RAW, f"top-1{OF_RAW}", markers=len(rows) <= MANY)
     draw_line(axes, seen, VALIDATION, f"top-1, {best.val_images:,} images{of}", markers=len(rows) <= MANY)
     label = f"best, {best.val_top1:.2f} % in epoch {best.epoch}"
     axes.plot(best.epoch, best.val_top1, **BEST, **EDGE, label=label)
-    scale_axis(axes.yaxis, [y for _, y in seen], MARGINS, log=False)
+    chance = [100 / classes] if classes else []
+    for share in chance:
+        axes.axhline(share, **CHANCE_LINE, label=f"chance, {share:.3g} %")
+    scale_axis(axes.yaxis, [*(y for _, y in (*seen, *raw)), *chance], MARGINS, log=False)
     finish_axes(axes, "top-1 (%)")
 
 
@@ -190,4 +216,4 @@ def draw_line(
 def finish_axes(axes: "Axes", label: str) -> None:
     """Name the y axis, and put the legend above the lines."""
     axes.set_ylabel(label, size=9)
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=8, **CLOSE)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=8, **CLOSE)

@@ -1,0 +1,51 @@
+"""The order of trials, and which of them the store already has."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from saevit.comparing.accuracies import network_key
+from saevit.runs.run import MeasuredTop1
+from saevit.trials.trial import Trial, TrialPlan
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrialSchedule:
+    """Trials in the order in which they run; those with a stored accuracy do not run again."""
+
+    plan: TrialPlan
+    trials: tuple[Trial, ...]
+    stored: frozenset[Trial]
+
+    @property
+    def missing(self) -> tuple[Trial, ...]:
+        """Return the trials that have no stored accuracy."""
+        return tuple(trial for trial in self.trials if trial not in self.stored)
+
+
+def order_trials(models: Sequence[str], seeds: int) -> tuple[Trial, ...]:
+    """Return every network with every seed, seed by seed, so that an early end leaves equal terms."""
+    networks: dict[str, str] = {}
+    for model in models:
+        networks.setdefault(network_key(model), model)
+    return tuple(Trial(model=model, seed=seed) for seed in range(seeds) for model in networks.values())
+
+
+def schedule_trials(plan: TrialPlan, trials: Sequence[Trial], found: Sequence[MeasuredTop1]) -> TrialSchedule:
+    """Look trials up among all stored accuracies."""
+    stored = {trial for trial in trials if any(plan.is_result(one, trial) for one in found)}
+    return TrialSchedule(plan=plan, trials=tuple(trials), stored=frozenset(stored))
+
+
+def select_results(
+    plan: TrialPlan, trials: Sequence[Trial], found: Sequence[MeasuredTop1]
+) -> list[MeasuredTop1]:
+    """Return the stored accuracies that are results of trials, with further seeds of the same networks."""
+    return [
+        one
+        for one in found
+        if one.training
+        and any(
+            plan.is_result(one, Trial(model=trial.model, seed=one.training.seed, lr=trial.lr))
+            for trial in trials
+        )
+    ]

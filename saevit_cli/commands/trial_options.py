@@ -1,0 +1,155 @@
+"""Options of the trials that `compare --train` and `explore --train-top` run, and their plan."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from saevit.errors import OptionError
+from saevit.measure.progress import NextStep
+from saevit_cli import display, options, readers
+from saevit_cli.commands.train import read_request, split_settings
+from saevit_cli.commands.train_run import MAX_WORKERS
+
+if TYPE_CHECKING:
+    from saevit.trials.trial import TrialPlan
+
+TRAINING = "Training"  # heading in the help
+SEEDS = 2  # by default
+of_trials = options.in_panel(TRAINING)
+Epochs = Annotated[
+    str | None,
+    of_trials(metavar="N", help="Number of epochs of each training; the default is that of the recipe."),
+]
+Images = Annotated[
+    int | None,
+    of_trials(
+        parser=readers.count_reader(most=10**12),
+        metavar="N",
+        help="Number of training images that each training sees, in place of --epochs; it is rounded up to "
+        "whole epochs.",
+    ),
+]
+Seeds = Annotated[
+    int,
+    of_trials(
+        parser=readers.count_reader(most=1000),
+        metavar="N",
+        help="Number of trainings of each model, with the seeds 0 to N-1.",
+    ),
+]
+Recipe = Annotated[
+    str | None,
+    of_trials(
+        "--recipe",
+        metavar="NAME|FILE.toml",
+        help="Recipe of all trainings: imagenet, icons, digits, or a file; the default is that of the data's "
+        "name for icons and digits, and imagenet for other data.",
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    of_trials(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set a value of the recipe (see `saevit train --show-recipe`), such as batch_size=64; "
+        "repeatable.",
+    ),
+]
+Amp = Annotated[
+    Literal["none", "bf16", "fp16"] | None,
+    of_trials(metavar="PRECISION", help="Mixed precision of the trainings: none, bf16 or fp16."),
+]
+DataDir = Annotated[
+    Path | None,
+    of_trials(metavar="DIR", help="Folder with the data of torch/NAME or hfds/NAME; nothing is downloaded."),
+]
+Workers = Annotated[
+    int | None,
+    of_trials(
+        parser=readers.count_reader(least=0, most=readers.MOST_PROCESSES),
+        metavar="N",
+        help="Number of processes that read images; 0 reads them in the training process. The default is "
+        "one per core, at most 8, and 0 for the digits.",
+    ),
+]
+Runs = Annotated[
+    Path | None,
+    of_trials(metavar="DIR", help="Folder of the trainings, one folder each; the default is runs."),
+]
+
+
+def refuse_without_training(context: typer.Context, switch: str) -> None:
+    """Refuse options of the training without the option that asks for it."""
+    for param in context.command.params:
+        source = context.get_parameter_source(str(param.name))
+        is_given = source is not None and source.name == "COMMANDLINE"
+        if is_given and getattr(param, "rich_help_panel", None) == TRAINING and param.opts[0] != switch:
+            raise OptionError(f"{param.opts[0]} is for trainings: add {switch}, or leave it out")
+
+
+def read_plan(option: str, data: str, given: Mapping[str, Any], *, device: str) -> "TrialPlan":
+    """Open the data and return the plan of the trials.
+
+    Args:
+        option: the option that names the data, for messages.
+        data: the source of the images.
+        given: the options by their names in the command, with `settings` of --set; None is not given.
+        device: as the user names it.
+
+    Raises:
+        SaevitError: options that do not fit together, or data that cannot be used.
+    """
+    from saevit.machine import usable_cores
+    from saevit.train.data_sources import IN_MEMORY
+    from saevit.train.run_folder import RUNS
+    from saevit.trials.trial import open_plan
+
+    check_options(given)
+    names = ("data_dir", "recipe", "settings", "epochs", "amp", "img_size")
+    asked = {name: given[name] for name in names if given.get(name) is not None}
+    run, recipe, base = read_request({"data": data, **asked})
+    if run.init:
+        raise OptionError(
+            f"--recipe {given['recipe']} starts from {run.init}: models are trained from scratch here"
+        )
+    workers = given.get("workers")
+    if workers is None:
+        workers = 0 if run.data in IN_MEMORY else min(usable_cores(), MAX_WORKERS)
+    with display.show_progress() as show:
+
+        def tell(step: NextStep) -> None:
+            show(step.text, step.done, step.eta)
+
+        try:
+            return open_plan(
+                run,
+                recipe,
+                base,
+                images=given.get("images"),
+                folder=given.get("runs") or RUNS,
+                device=device,
+                workers=workers,
+                tell=tell,
+            )
+        except OptionError as error:
+            text = str(error)
+            if not text.startswith("--data "):
+                raise
+            raise OptionError(option + text.removeprefix("--data")) from error
+
+
+def check_options(given: Mapping[str, Any]) -> None:
+    """Refuse two budgets, keys of a variant, and seeds that --seeds sets."""
+    from saevit.train.recipe import RULES
+
+    values, of_variant = split_settings(given.get("settings") or [], tuple(RULES))
+    if of_variant:
+        raise OptionError(f"--set {of_variant[0]} is a key of a variant: write it as VARIANT:{of_variant[0]}")
+    if "seed" in values:
+        raise OptionError(f"--set seed={values['seed']}: --seeds N trains the seeds 0 to N-1")
+    budgets = {"--epochs": given.get("epochs"), "--set epochs": values.get("epochs")}
+    for option, value in budgets.items():
+        if value is not None and given.get("images") is not None:
+            raise OptionError(f"{option} and --images both set the budget: keep one")
