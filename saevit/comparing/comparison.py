@@ -101,6 +101,7 @@ class Comparison(NotebookResult):
     run: Run | None
     top1_on: str | None = None  # data on which all accuracies were measured here; None: published ones
     top1_left_out: str | None = None  # which evaluations do not count, and why
+    training_notes: tuple[str, ...] = ()  # on what was chosen by the accuracies, a line each
     also_measured: tuple[str, ...] = ()  # data of further evaluations, and the option that shows them
 
     @property

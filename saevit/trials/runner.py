@@ -53,18 +53,19 @@ class TrialObserver(Observer, Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class TrialOutcome:
-    """Why models failed, and whether the user stopped the trials."""
+    """Why trials failed, and whether the user stopped them."""
 
-    failures: dict[str, str] = field(default_factory=dict)  # model to reason
+    failures: dict[Trial, str] = field(default_factory=dict)
     is_stopped: bool = False
+    notes: tuple[str, ...] = ()  # on what was chosen by accuracies, a line each
 
     def add_reasons(self, comparison: Comparison) -> Comparison:
-        """Return a comparison in which each model that failed has its reason."""
-        reasons = {network_key(model): f"not trained: {reason}" for model, reason in self.failures.items()}
+        """Return a comparison with the notes, in which each model that failed has its reason."""
+        reasons = {network_key(t.model): f"not trained: {reason}" for t, reason in self.failures.items()}
         candidates = (
             replace(c, failure=c.failure or reasons.get(network_key(c.model))) for c in comparison.candidates
         )
-        return replace(comparison, candidates=tuple(candidates))
+        return replace(comparison, candidates=tuple(candidates), training_notes=self.notes)
 
 
 def run_trials(
@@ -73,7 +74,7 @@ def run_trials(
     observer: TrialObserver,
     is_stopped: Callable[[], bool] = lambda: False,
 ) -> TrialOutcome:
-    """Run the trials that are not stored; a model that fails is left out of the later ones.
+    """Run the trials that are not stored; a model that fails is left out with later seeds.
 
     Results do not depend on when the trials were stopped or killed, and how often.
 
@@ -86,16 +87,16 @@ def run_trials(
     Raises:
         OptionError: another process uses the folder of a run, or the store cannot be written.
     """
-    failures: dict[str, str] = {}
+    failures: dict[Trial, str] = {}
     for trial in schedule.missing:
-        if trial.model in failures:
+        if any((failed.model, failed.lr) == (trial.model, trial.lr) for failed in failures):
             continue
         try:
             run_trial(trial, schedule.plan, store, observer, is_stopped)
         except TrialsStopped:
             return TrialOutcome(failures=failures, is_stopped=True)
         except TrialFailed as failure:
-            failures[trial.model] = str(failure)
+            failures[trial] = str(failure)
             observer.on_failure(trial, str(failure))
     return TrialOutcome(failures=failures)
 

@@ -1,7 +1,8 @@
 """The order of trials, and which of them the store already has."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from saevit.comparing.accuracies import network_key
 from saevit.runs.run import MeasuredTop1
@@ -22,12 +23,25 @@ class TrialSchedule:
         return tuple(trial for trial in self.trials if trial not in self.stored)
 
 
-def order_trials(models: Sequence[str], seeds: int) -> tuple[Trial, ...]:
-    """Return every network with every seed, seed by seed, so that an early end leaves equal terms."""
+def list_networks(models: Sequence[str]) -> tuple[str, ...]:
+    """Return the first name of each network."""
     networks: dict[str, str] = {}
     for model in models:
         networks.setdefault(network_key(model), model)
-    return tuple(Trial(model=model, seed=seed) for seed in range(seeds) for model in networks.values())
+    return tuple(networks.values())
+
+
+def order_trials(
+    models: Sequence[str], seeds: int, rates: Mapping[str, float] = MappingProxyType({})
+) -> tuple[Trial, ...]:
+    """Return every network with every seed, seed by seed, so that an early end leaves equal terms.
+
+    `rates` has the learning rates of models that do not have that of the recipe.
+    """
+    networks = list_networks(models)
+    return tuple(
+        Trial(model=model, seed=seed, lr=rates.get(model)) for seed in range(seeds) for model in networks
+    )
 
 
 def schedule_trials(plan: TrialPlan, trials: Sequence[Trial], found: Sequence[MeasuredTop1]) -> TrialSchedule:

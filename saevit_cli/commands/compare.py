@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import saevit
-from saevit.errors import OptionError
+from saevit.errors import OptionError, nearest
 from saevit_cli import display, options, output, readers
 from saevit_cli.commands import trial_options
 from saevit_cli.commands.trial_run import train_candidates
@@ -139,6 +139,8 @@ def compare(
     epochs: trial_options.Epochs = None,
     images: trial_options.Images = None,
     seeds: trial_options.Seeds = trial_options.SEEDS,
+    halve: trial_options.Halve = False,
+    tune_lr: trial_options.TuneLr = False,
     recipe: trial_options.Recipe = None,
     settings: trial_options.Set = None,
     data_dir: trial_options.DataDir = None,
@@ -201,9 +203,11 @@ def compare(
         names = names or resolve_models(DEFAULT_MODELS)
         measured, outcome = None, None
         if train:
-            asked = given | {"img_size": find_given_size(context, img_size)}
+            if base not in (None, *names):
+                raise OptionError(f"reference {base!r} is not compared: {nearest(str(base), names)}")
+            asked = given | {"img_size": trial_options.find_given_size(context)}
             plan = trial_options.read_plan("--top1", str(top1), asked, device=device)
-            measured, outcome = train_candidates(list_trainable(names), plan, seeds, store)
+            measured, outcome = train_candidates(list_trainable(names), plan, given, store)
             classes, img_size = plan.train.num_classes, plan.recipe.img_size
         elif measured := find_accuracies(top1, store):  # costs are of the networks that were trained
             classes = classes or measured.num_classes
@@ -270,13 +274,6 @@ def check_trained_data(top1: str | None, classes: int | None) -> None:
         )
     if classes is not None:
         raise OptionError(f"--classes {classes}: with --train the number of classes follows from the data")
-
-
-def find_given_size(context: typer.Context, img_size: tuple[int, int]) -> str | None:
-    """Return the size that the user gave; None: the recipe of the trainings sets it."""
-    source = context.get_parameter_source("img_size")
-    is_given = source is not None and source.name == "COMMANDLINE"
-    return f"{img_size[0]}x{img_size[1]}" if is_given else None
 
 
 def list_trainable(models: Sequence[str]) -> list[str]:

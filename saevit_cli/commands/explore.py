@@ -1,7 +1,7 @@
 """`saevit explore`."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,8 @@ import typer
 from saevit.errors import OptionError, need
 from saevit_cli import display, options, output
 from saevit_cli.commands import explore_options as own
+from saevit_cli.commands import trial_options
+from saevit_cli.commands.trial_run import train_candidates
 
 if TYPE_CHECKING:
     from saevit.explore.exploration import Exploration
@@ -19,10 +21,12 @@ if TYPE_CHECKING:
     from saevit.explore.search import Answer
     from saevit.measure.timing import TimingOptions
     from saevit.report.views.explore import RowsView
+    from saevit.trials.trial import TrialPlan
     from saevit.variant import VariantSpec
 
 
 def explore(
+    context: typer.Context,
     model: own.Variant = "saevit_tiny",
     width: own.Width = None,
     depth: own.Depth = None,
@@ -52,6 +56,18 @@ def explore(
     sensitivity: own.Sensitive = False,
     measure_top: own.MeasureTop = None,
     reference: own.Reference = None,
+    train_top: trial_options.TrainTop = None,
+    data: trial_options.Data = None,
+    epochs: trial_options.Epochs = None,
+    images: trial_options.Images = None,
+    seeds: trial_options.Seeds = trial_options.SEEDS,
+    halve: trial_options.Halve = False,
+    tune_lr: trial_options.TuneLr = False,
+    recipe: trial_options.Recipe = None,
+    data_dir: trial_options.DataDir = None,
+    amp: trial_options.Amp = None,
+    workers: trial_options.Workers = None,
+    runs: trial_options.Runs = None,
     batch_size: options.BatchSize = 1,
     threads: options.Threads = None,
     rounds: options.Rounds = 15,
@@ -75,14 +91,18 @@ def explore(
         inputs=(("--space", space), ("--resume", resume)),
         endings={"--plot": FORMATS, "--parquet": (".parquet",)},
     )
-    if measure_top and outputs.use_stdout:
-        raise OptionError("--measure-top prints tables: give --csv or --json a file instead of -")
+    if (measure_top or train_top) and outputs.use_stdout:
+        option = "--measure-top" if measure_top else "--train-top"
+        raise OptionError(f"{option} prints tables: give --csv or --json a file instead of -")
+    of_recipe, settings = trial_options.split_recipe(settings)
+    given = locals() | {"settings": of_recipe, "img_size": trial_options.find_given_size(context)}
+    check_training(context, given)
     if parquet:
         need("pyarrow")
     base = parse(model)
     check_img_size(img_size)
     choices, limits = own.read_space_file(space)
-    choices = own.read_choice_texts({"width": width, "depth": depth, "rates": rates}, settings or [], choices)
+    choices = own.read_choice_texts({"width": width, "depth": depth, "rates": rates}, settings, choices)
     if solve or target_gmacs:
         refuse_choices("--solve", choices)
         return solve_key(base, solve, target_gmacs, img_size, outputs)
@@ -113,14 +133,27 @@ def explore(
         objectives=objectives or (("params" if "--gmacs-band" in limits else "gmacs"), "capacity"),
         rising=monotone,
         rank=rank_by,
-        top=max(top, measure_top or 1),
+        top=max(top, measure_top or 1, train_top or 1),
     )
+    plan = trial_options.read_plan("--data", str(data), given, device="auto") if train_top else None
     chosen = choose_method(question.space.size, method)
     search = Search(question=question, method=chosen, samples=samples, seed=seed)
     found = run_search(search, jobs, engine, resume)
     is_written = write_exploration(found, outputs)
     code = measure_best(found, measure_top, timing, compared, store, outputs) if measure_top else 0
+    if plan:
+        code = code or train_best(found, plan, given, outputs)
     return code or output.exit_code(failed=not is_written)
+
+
+def check_training(context: typer.Context, given: Mapping[str, Any]) -> None:
+    """Refuse options of trainings without --train-top, and --train-top without images."""
+    if not given["train_top"]:
+        trial_options.refuse_without_training(context, "--train-top")
+        for item in given["settings"]:
+            raise OptionError(f"--set {item} is for trainings: add --train-top, or leave it out")
+    elif not given["data"]:
+        raise OptionError("--train-top needs images: add --data, such as --data icons:FILE or a folder")
 
 
 def make_question(
@@ -308,3 +341,27 @@ def measure_best(
         )
     outputs.show(view_predicted(found, timed))
     return output.exit_code(timed.run, failed=timed.failed)
+
+
+def train_best(
+    found: "Exploration",
+    plan: "TrialPlan",
+    given: Mapping[str, Any],
+    outputs: output.Outputs,
+) -> int:
+    """Train the base variant and the best ones, and show their accuracies in the predicted order."""
+    from saevit.comparing.compare import compare
+    from saevit.report.views.compare import view_comparison
+    from saevit.variant import parse
+
+    best = [row.model for row in (found.top or found.front)[: given["train_top"]]]
+    models = list(dict.fromkeys([str(parse(given["model"])), *best]))
+    measured, outcome = train_candidates(models, plan, given, given["store"])
+    classes = plan.train.num_classes
+    named = [str(replace(parse(model), num_classes=classes)) for model in models]
+    compared = compare(named, img_size=plan.recipe.img_size, measured=measured)
+    result = outcome.add_reasons(compared)
+    view = view_comparison(result, None, ("gmacs",))
+    order = f"the rows after the base variant are in the order of the search, by {found.question.rank}"
+    outputs.show(replace(view, notes=(order, *view.notes)))
+    return output.exit_code(failed=result.failed)

@@ -22,6 +22,24 @@ Epochs = Annotated[
     str | None,
     of_trials(metavar="N", help="Number of epochs of each training; the default is that of the recipe."),
 ]
+Data = Annotated[
+    str | None,
+    of_trials(
+        "--data",
+        metavar="SOURCE",
+        help="Images to train on: a folder with train/ and val/ or with one folder per class, torch/NAME, "
+        "hfds/NAME, icons:FILE, or digits.",
+    ),
+]
+TrainTop = Annotated[
+    int | None,
+    of_trials(
+        parser=readers.count_reader(most=1000),
+        metavar="K",
+        help="Train the K best variants and the base variant on --data with one recipe and one budget, and "
+        "show their accuracies. A command that was stopped or killed continues when it is repeated.",
+    ),
+]
 Images = Annotated[
     int | None,
     of_trials(
@@ -37,6 +55,25 @@ Seeds = Annotated[
         parser=readers.count_reader(most=1000),
         metavar="N",
         help="Number of trainings of each model, with the seeds 0 to N-1.",
+    ),
+]
+Halve = Annotated[
+    bool,
+    of_trials(
+        "--halve",
+        metavar="",
+        help="Train all models with a quarter of the budget first, then with half, then with all of it, "
+        "each time from the start and with a complete schedule. In between, drop models that are resolved to "
+        "be less accurate than the better half; that needs two seeds or more.",
+    ),
+]
+TuneLr = Annotated[
+    bool,
+    of_trials(
+        "--tune-lr",
+        metavar="",
+        help="Choose the learning rate of each model from 1/2, 1 and 2 times that of the recipe, by the "
+        "validation top-1 after trainings with seed 0 and a quarter of the budget.",
     ),
 ]
 Recipe = Annotated[
@@ -87,6 +124,24 @@ def refuse_without_training(context: typer.Context, switch: str) -> None:
         is_given = source is not None and source.name == "COMMANDLINE"
         if is_given and getattr(param, "rich_help_panel", None) == TRAINING and param.opts[0] != switch:
             raise OptionError(f"{param.opts[0]} is for trainings: add {switch}, or leave it out")
+
+
+def find_given_size(context: typer.Context) -> str | None:
+    """Return the size that the user gave, as a recipe takes it; None: the recipe sets it."""
+    source = context.get_parameter_source("img_size")
+    is_given = source is not None and source.name == "COMMANDLINE"
+    return "x".join(map(str, context.params["img_size"])) if is_given else None
+
+
+def split_recipe(settings: list[str] | None) -> tuple[list[str], list[str]]:
+    """Split KEY=VALUE items into values of the recipe and others."""
+    from saevit.train.recipe import RULES
+
+    of_recipe: list[str] = []
+    others: list[str] = []
+    for item in settings or []:
+        (of_recipe if item.partition("=")[0].strip() in RULES else others).append(item)
+    return of_recipe, others
 
 
 def read_plan(option: str, data: str, given: Mapping[str, Any], *, device: str) -> "TrialPlan":

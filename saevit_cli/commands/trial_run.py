@@ -1,9 +1,10 @@
 """Trials as the user sees them: the line before, the progress, and the line after an early end."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
@@ -19,15 +20,20 @@ if TYPE_CHECKING:
     from saevit.runs.evaluation import Evaluation
     from saevit.train.preparation import PreparedRun
     from saevit.train.state import Epoch, TrainingState
+    from saevit.trials.halving import DroppedModel
+    from saevit.trials.learning_rates import ChosenRate
     from saevit.trials.runner import TrialOutcome
     from saevit.trials.schedule import TrialSchedule
     from saevit.trials.trial import Trial, TrialPlan
 
 
+Show = Callable[[str, float | None, float | None], None]
+
+
 class TrialProgress:
     """Shows trials: a bar with the time left of all of them, and a line on stderr for each that ends."""
 
-    def __init__(self, schedule: "TrialSchedule", show: Callable[[str, float | None, float | None], None]):
+    def __init__(self, schedule: "TrialSchedule", show: Show):
         self.show, self.missing = show, schedule.missing
         self.epochs = schedule.plan.recipe.epochs
         self.number, self.start, self.resumed = 0, 0.0, 0.0
@@ -89,10 +95,31 @@ class TrialProgress:
         return f"trial {self.number + 1} of {len(self.missing)}: {trial.model}, seed {trial.seed}"
 
 
+class RungWatch:
+    """Shows the trials of each rung, and remembers the last one."""
+
+    def __init__(self, show: Show, what: str, count: int = 1) -> None:
+        self.show, self.what, self.count, self.number = show, what, count, 0
+        self.schedule: TrialSchedule | None = None
+
+    def __call__(self, schedule: "TrialSchedule") -> TrialProgress:
+        """Say what will be trained, and return what shows the progress."""
+        self.number, self.schedule = self.number + 1, schedule
+        rung = f"rung {self.number} of {self.count}: " if self.count > 1 else ""
+        display.say(f"{rung}{describe_schedule(schedule, self.what)}")
+        return TrialProgress(schedule, self.show)
+
+
 def train_candidates(
-    models: Sequence[str], plan: "TrialPlan", seeds: int, store: Path | None
+    models: Sequence[str], plan: "TrialPlan", given: Mapping[str, Any], store: Path | None
 ) -> "tuple[MeasuredOn, TrialOutcome]":
     """Train and evaluate what the store lacks; return the accuracies, and which models failed.
+
+    Args:
+        models: the models.
+        plan: the terms of their trainings.
+        given: the options `seeds`, `halve` and `tune_lr`.
+        store: the folder of stored runs; None is the default one.
 
     Raises:
         typer.Exit: the user stopped the trials.
@@ -100,33 +127,75 @@ def train_candidates(
     """
     from saevit.comparing.accuracies import MeasuredOn
     from saevit.runs.evaluation import list_top1s
-    from saevit.trials.runner import run_trials
-    from saevit.trials.schedule import order_trials, schedule_trials, select_results
+    from saevit.trials.halving import plan_rungs, run_rungs
+    from saevit.trials.schedule import order_trials, select_results
 
-    trials = order_trials(models, seeds)
-    schedule = schedule_trials(plan, trials, list_top1s(store, display.warn))
-    display.say(describe_schedule(schedule, seeds))
+    rates = tune_rates(models, plan, store) if given["tune_lr"] else {}
+    trials = order_trials(models, given["seeds"], {model: rate.lr for model, rate in rates.items()})
+    rungs = plan_rungs(plan) if given["halve"] else (plan,)
     with stop_requests() as is_stopped, display.show_progress() as show:
-        outcome = run_trials(schedule, store, TrialProgress(schedule, show), is_stopped)
-    found = list_top1s(store)
+        watch = RungWatch(show, plural(given["seeds"], "seed"), len(rungs))
+        outcome = run_rungs(trials, rungs, store, watch, is_stopped)
     if outcome.is_stopped:
-        done = len(schedule_trials(plan, trials, found).stored)
-        display.say(f"stopped after {done} of {plural(len(trials), 'trial')}: the same command continues")
-        raise typer.Exit(output.INTERRUPTED)
-    results, data = select_results(plan, trials, found), plan.validation
+        leave_stopped(watch, store)
+    found = list_top1s(store, display.warn)
+    results = select_results(plan, trials, found)
+    for model in outcome.dropped:
+        results += select_results(model.plan, [t for t in trials if t.model == model.model], found)
+    results.sort(key=found.index)
+    data = plan.validation
     measured = MeasuredOn.select(results, data.name, data.split, saevit.NETWORK, plan.terms)
-    return measured, outcome
+    notes = (*map(str, rates.values()), *map(describe_dropped, outcome.dropped))
+    return measured, replace(outcome, notes=notes)
 
 
-def describe_schedule(schedule: "TrialSchedule", seeds: int) -> str:
-    """Return what will be trained, and what is stored already."""
+def tune_rates(models: Sequence[str], plan: "TrialPlan", store: Path | None) -> "dict[str, ChosenRate]":
+    """Train each model with each rate of the grid at the smallest budget, and return the chosen rates."""
+    from saevit.runs.evaluation import list_top1s
+    from saevit.trials.halving import plan_rungs, run_rungs
+    from saevit.trials.learning_rates import FACTORS, choose_rates, list_rate_trials
+
+    short = plan_rungs(plan)[0]
+    trials = list_rate_trials(models, short)
+    with stop_requests() as is_stopped, display.show_progress() as show:
+        watch = RungWatch(show, plural(len(FACTORS), "learning rate"))
+        outcome = run_rungs(trials, (short,), store, watch, is_stopped)
+    if outcome.is_stopped:
+        leave_stopped(watch, store)
+    return choose_rates(short, trials, list_top1s(store))
+
+
+def leave_stopped(watch: RungWatch, store: Path | None) -> NoReturn:
+    """Say how to continue, and end the command."""
+    from saevit.runs.evaluation import list_top1s
+    from saevit.trials.schedule import schedule_trials
+
+    assert watch.schedule
+    schedule = schedule_trials(watch.schedule.plan, watch.schedule.trials, list_top1s(store))
+    done, count = len(schedule.stored), plural(len(schedule.trials), "trial")
+    display.say(f"stopped after {done} of {count}: the same command continues")
+    raise typer.Exit(output.INTERRUPTED)
+
+
+def describe_dropped(dropped: "DroppedModel") -> str:
+    """Return after which budget a model was dropped, and why."""
+    epochs = plural(dropped.plan.recipe.epochs, "epoch")
+    return (
+        f"{dropped.model} was dropped after trainings of {epochs}: its accuracy is resolved to be lower than "
+        f"that of {' and '.join(dropped.better)}"
+    )
+
+
+def describe_schedule(schedule: "TrialSchedule", what: str) -> str:
+    """Return what will be trained, `what` times each model, and what is stored already."""
     plan, count = schedule.plan, len(schedule.trials)
-    of = f"{plural(count // seeds, 'model')} x {plural(seeds, 'seed')}"
+    models = len({trial.model for trial in schedule.trials})
     epochs = f"{plural(plan.recipe.epochs, 'epoch')} of {len(plan.train):,} images each"
+    of = f"{plural(models, 'model')} x {what}, {epochs}"
     if not schedule.missing:
-        return f"{of}, {epochs}: all {count} trials are stored already"
+        return f"{of}: all {count} trials are stored already"
     stored = len(schedule.stored)
     already = (
         f"; {stored} of {count} trials {'is' if stored == 1 else 'are'} stored already" if stored else ""
     )
-    return f"training {of}, {epochs}{already}"
+    return f"training {of}{already}"

@@ -102,6 +102,47 @@ def test_a_model_that_cannot_be_trained_is_a_row(here: Path, capsys: pytest.Capt
     assert "not trained: " in told.out
 
 
+def test_rates_are_tuned_and_rungs_are_climbed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(arguments(VARIANTS[:1], "--seeds", "1", "--halve", "--tune-lr")) == 0
+    told = capsys.readouterr()
+    assert "training 1 model x 3 learning rates, 1 epoch of 18 images each\n" in told.err
+    assert "rung 1 of 2: " in told.err
+    assert "rung 2 of 2: training 1 model x 1 seed, 2 epochs of 18 images each\n" in told.err
+    assert "chosen by the validation images" in " ".join(told.out.split())
+
+
+EXPLORE = ("explore", VARIANTS[0], "--dims4", "24:32:8", "--train-top", "2", "--data", "squares")
+
+
+def test_the_best_variants_of_a_search_are_trained(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [*EXPLORE, "--epochs", "1", *QUICK[:6], "--seeds", "1", "--rank-by", "params", "--max-gmacs", "1"]
+    assert run_command(words) == 0
+    told = capsys.readouterr()
+    assert "training 3 models x 1 seed, 1 epoch of 18 images each" in told.err
+    assert "measured here on squares" in told.out
+    assert len(results_in(here / "store")) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--train-top", "2"], "--train-top needs images: add --data"),
+        (["--data", "squares"], "--data is for trainings: add --train-top"),
+        (["--set", "mixup=0.1"], "--set mixup=0.1 is for trainings: add --train-top"),
+        (["--train-top", "2", "--data", "missing"], "--data missing does not exist"),
+        (["--train-top", "2", "--data", "squares", "--json", "-"], "--train-top prints tables"),
+    ],
+    ids=" ".join,
+)
+def test_what_explore_cannot_train_is_one_line(
+    here: Path, capsys: pytest.CaptureFixture[str], words: list[str], line: str
+) -> None:
+    assert run_command(["explore", VARIANTS[0], *words]) == 2
+    told = capsys.readouterr().err
+    assert line in told
+    assert told.count("\n") == 1
+
+
 def begin(here: Path, *more: str) -> "subprocess.Popen[str]":
     """Start the command in a process of its own, with one thread."""
     return subprocess.Popen(

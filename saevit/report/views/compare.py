@@ -125,7 +125,7 @@ def describe_fronts(
 def view_comparison(comparison: Comparison, sort: str | None, axes: Sequence[str] = AXES) -> View:
     """Return what is shown of a comparison."""
     rated = [c.accuracy for c in comparison.candidates if c.accuracy]
-    run, notes = comparison.run, []
+    run, notes = comparison.run, [*comparison.training_notes]
     if rated:
         what = "accuracy (%) of trained weights, published for ImageNet-1k"
         if comparison.top1_on:
