@@ -211,7 +211,7 @@ def compare(
             classes, img_size = plan.train.num_classes, plan.recipe.img_size
         elif measured := find_accuracies(top1, store):  # costs are of the networks that were trained
             classes = classes or measured.num_classes
-            img_size = img_size if find_given_size(context, img_size) else measured.img_size
+            img_size = img_size if trial_options.find_given_size(context) else measured.img_size
         names = [set_classes(name, classes) for name in names]
         base = base and set_classes(base, classes)
         if plot:  # refuses axes before anything is measured
