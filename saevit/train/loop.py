@@ -25,6 +25,7 @@ from saevit.train.preparation import PreparedRun
 from saevit.train.processes import Processes
 from saevit.train.run_folder import begin_run, write_best, write_state
 from saevit.train.state import Epoch, EpochProgress, TrainingState
+from saevit.train.tracking import Trackers
 from saevit.train.transforms import eval_transform, train_transform
 
 AGREE_EVERY = 10  # updates after which several processes agree on whether to stop
@@ -56,6 +57,7 @@ class Session:
         self.prepared, self.folder, self.processes = prepared, folder, processes
         self.observer, self.is_stopped = observer, is_stopped
         self.engine = Engine(prepared, processes)
+        self.trackers = Trackers(folder)  # opened in the first process only
         training = TrainImages(prepared.train, train_transform(about, recipe), recipe.seed)
         validation = EvalImages(prepared.validation, eval_transform(about, prepared.validation.crop_pct))
         self.training = make_loader(training, workers=workers, device=processes.device)
@@ -93,16 +95,18 @@ def train_network(
     Raises:
         TrainingStopped: the loss is not finite, or the data cannot be read.
         WorkersFailed: a process that reads images failed.
-        OptionError: a file cannot be written; the files written before stay.
+        OptionError: a file cannot be written, or a tracker fails; the files written before stay.
     """
     recipe = prepared.recipe
     session = Session(prepared, folder, processes, observer, workers, is_stopped)
     if state.tensors is not None:
         session.engine.load_tensors(state.tensors)
     first = state
-    if not first.is_begun:
-        processes.run_in_first(lambda: begin_run(folder, first, overwrite=False))
     try:
+        if first.is_begun:
+            processes.run_in_first(lambda: session.trackers.open(first))
+        else:
+            processes.run_in_first(lambda: begin_run(folder, first, overwrite=False))
         while not state.is_finished:
             state, is_complete = train_epoch(session, state)
             if not is_complete or (not state.is_finished and session.agree_to_stop(0)):
@@ -115,6 +119,8 @@ def train_network(
             f"{recipe.img_size[0]} x {recipe.img_size[1]} px: use a smaller one with --accumulate, "
             "--grad-checkpointing, or --amp bf16"
         ) from error
+    finally:
+        session.trackers.close()
     return state
 
 
@@ -171,7 +177,7 @@ def run_updates(session: Session, state: TrainingState) -> tuple[EpochProgress, 
             if result is None:
                 break
             if not (epoch or done):
-                processes.run_in_first(lambda: begin_run(session.folder, state, overwrite=True))
+                processes.run_in_first(lambda: begin_files(session, state))
             sums += read_sums(pending, engine)  # of the update before, while an accelerator computes this one
             pending, done = result, done + 1
             if processes.is_first:
@@ -185,6 +191,12 @@ def run_updates(session: Session, state: TrainingState) -> tuple[EpochProgress, 
         updates=done, loss=loss, images=int(images), skipped=int(skipped), seconds=seconds
     )
     return progress, done == len(plan)
+
+
+def begin_files(session: Session, state: TrainingState) -> None:
+    """Open the trackers after the first update, and then replace an earlier run's files."""
+    session.trackers.open(state)
+    begin_run(session.folder, state, overwrite=True)
 
 
 def check_weights(engine: Engine) -> None:
@@ -203,4 +215,5 @@ def write_files(session: Session, state: TrainingState, *, is_complete: bool) ->
         write_best(session.folder, state, session.prepared.about, session.engine, images)
     write_state(session.folder, state, session.engine)
     if is_complete:
+        session.trackers.log(state.rows[-1])
         session.observer.on_epoch(state.rows[-1])

@@ -21,6 +21,7 @@ from saevit.train.objective import Teacher, load_teacher
 from saevit.train.processes import Processes
 from saevit.train.recipe import FEW_UPDATES, Recipe, advise, resolve_recipe
 from saevit.train.state import TrainingRun, TrainingState
+from saevit.train.tracking import check_trackers
 from saevit.train.transforms import train_transform
 from saevit.variant import VariantSpec
 
@@ -107,6 +108,7 @@ def prepare_run(
     """
     if run.amp not in AMP_DTYPES:
         raise OptionError(f"--amp {run.amp} is not known: {nearest(run.amp, AMP_DTYPES)}")
+    check_trackers(run.log)
     train, validation = open_splits(run, recipe.img_size, tell)
     own_drop_path = check_classes_of(run.model, train)
     sizes = BatchSizes(batch_size=recipe.batch_size, processes=processes.count, accumulate=recipe.accumulate)

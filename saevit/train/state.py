@@ -30,6 +30,7 @@ class TrainingRun:
     compile: bool = False
     grad_checkpointing: bool = False
     val_every: Annotated[int, Field(ge=1, le=10**6)] = 1  # epochs
+    log: tuple[str, ...] = ()  # names of trackers, beside log.csv
 
 
 @dataclass(frozen=True, kw_only=True)

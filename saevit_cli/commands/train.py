@@ -153,6 +153,15 @@ Output = Annotated[
     Path | None,
     options.of_output("--output", metavar="DIR", help="Folder of the run; the default is runs/MODEL-DATA."),
 ]
+Log = Annotated[
+    list[str] | None,
+    options.of_output(
+        "--log",
+        metavar="TRACKER",
+        help="Log each epoch to tensorboard (into the folder of the run) or wandb; repeatable. log.csv is "
+        "always written.",
+    ),
+]
 Resume = Annotated[
     Path | None,
     options.of_output(
@@ -190,6 +199,7 @@ def train(
     compile: Compile = None,
     grad_checkpointing: GradCheckpointing = None,
     target: Output = None,
+    log: Log = None,
     resume: Resume = None,
     overwrite: options.Overwrite = False,
 ) -> int:
@@ -260,6 +270,7 @@ def read_request(given: Mapping[str, Any]) -> "tuple[TrainingRun, Recipe, str]":
     recipe = set_values(recipe, values)
     run = {"data": DEFAULT_DATA} | {name: stored[name] for name in RUN_OPTIONS if name in stored}
     run |= {name: given[name] for name in RUN_OPTIONS if name in given}
+    run["log"] = tuple(dict.fromkeys(given.get("log", ())))  # not that of the recipe's run
     if "init" in run and "init" not in given:
         run["init_sha256"] = stored.get("init_sha256")  # a recipe names one file, not any of this path
     run |= {name: absolute_path(name, str(run[name])) for name in PATHS if run.get(name)}

@@ -173,11 +173,11 @@ def describe_epoch(row: Epoch, epochs: int, best: Epoch | None) -> str:
     validation = ""
     if row.val_top1 is not None and best is not None:
         validation = (
-            f"  val loss {row.val_loss:.4f}  {row.val_weights} top-1 {row.val_top1:6.2f} % "
+            f"  {row.val_weights} val loss {row.val_loss:.4f}  top-1 {row.val_top1:6.2f} % "
             f"(best {best.val_top1:.2f} %)"
         )
     if row.raw_top1 is not None:
-        validation += f"  raw {row.raw_top1:6.2f} %"
+        validation += f"  raw top-1 {row.raw_top1:6.2f} %"
     skipped = f"  {plural(row.skipped, 'unreadable image')}" if row.skipped else ""
     seconds = f"{row.seconds:.1f}" if row.seconds < 100 else f"{row.seconds:.0f}"
     return f"epoch {row.epoch:{width}}/{epochs}  loss {row.train_loss:.4f}{validation}  {seconds} s{skipped}"
