@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Sequence
 
 from saevit.comparing.comparison import Accuracy, Comparison
+from saevit.provenance import Training
 from saevit.report.columns import Column, attribute_columns, number_column
 from saevit.runs.accuracy_statistics import AccuracyDifference
+from saevit.text import plural
 
 
 def write_points(values: Sequence[float]) -> list[str]:
@@ -43,6 +45,14 @@ DIFFERENCE: tuple[Column[AccuracyDifference], ...] = (
     Column(key="top1_difference_high", value=lambda d: 100 * d.high),
     *attribute_columns(top1_verdict="verdict", top1_is_paired="is_paired", top1_weights_p="weights_p"),
 )
+
+
+def describe_training(training: Training) -> str:
+    """Return seed, epochs and terms of a training in one line."""
+    epochs = plural(training.epochs, "epoch")
+    if not training.is_complete:
+        epochs = f"epoch {training.epoch} of {training.epochs}"
+    return f"seed {training.seed}, {epochs}, terms {training.recipe}"
 
 
 def list_counted(comparison: Comparison) -> list[Accuracy]:
