@@ -208,7 +208,7 @@ def train(
     The weights of the best epoch, the state, the log, the learning curve, an HTML page and every value of the
     recipe are written into one folder. The line of each epoch goes to stdout, the progress bar to stderr.
 
-    To train in several processes, use `torchrun --nproc-per-node N -m saevit_cli train ...` or `accelerate
+    To train in several processes, use `torchrun --nproc-per-node N -m -- saevit_cli train ...` or `accelerate
     launch`.
     """
     given = {name: value for name, value in locals().items() if value is not None}

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -21,6 +22,7 @@ from safetensors.torch import load_file
 from saevit.measure.conditions import pin_threads
 from saevit.train.recipe_files import read_recipe
 from saevit_cli.app import run_command
+from tests.cli.test_eval import FULL
 from tests.train.test_icons import Package
 from tests.train.tiny import MODEL, squares
 
@@ -48,7 +50,7 @@ def start(here: Path) -> Start:
     """Return a function that starts `saevit train ...`, or another launcher of it, with one thread each."""
 
     def begin(
-        *arguments: str, launcher: Sequence[str] = (), limit: int | None = None
+        *arguments: str, launcher: Sequence[str] = (), limit: int | None = None, stdout: Any = subprocess.PIPE
     ) -> "subprocess.Popen[str]":
         def confine() -> None:
             if limit is not None:
@@ -59,7 +61,7 @@ def start(here: Path) -> Start:
             [sys.executable, *launcher, "-m", "saevit_cli", "train", *arguments],
             cwd=here,
             env=outer | {"OMP_NUM_THREADS": "1", "COLUMNS": "80"},
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
             preexec_fn=confine,
@@ -181,6 +183,19 @@ def test_killed_it_goes_on_to_the_same_losses(here: Path, start: Start) -> None:
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+def test_a_file_gets_the_line_of_each_epoch_at_once(here: Path, start: Start) -> None:
+    with (here / "out.txt").open("w") as file:
+        process = start(MODEL, "--data", "squares", *QUICK, "--epochs", "500", "--output", "run", stdout=file)
+    wait_for_rows(here / "run", 2)  # the first line is written before the second epoch begins
+    text = (here / "out.txt").read_text()
+    process.send_signal(signal.SIGINT)
+    _, err = finished(process, 130)
+    (line,) = (line for line in text.splitlines() if line.startswith("epoch   1/500"))
+    assert "  EMA val loss " in line
+    assert "  raw top-1 " in line
+    assert "epoch" not in err.replace("--epochs", "")
+
+
 def test_interrupted_and_then_on_a_full_disk_nothing_is_lost(here: Path, start: Start) -> None:
     process = start(MODEL, "--data", "squares", *QUICK, "--epochs", "200", "--output", "run")
     wait_for_rows(here / "run", 1)
@@ -243,6 +258,21 @@ def test_a_wish_to_stop_is_met_while_a_worker_hangs(number: int, here: Path, sta
     assert "saevit train --resume run" in out
     assert "rror" not in err
     check_gone(children)
+
+
+def test_workers_that_fail_are_one_line(here: Path) -> None:
+    command = [sys.executable, "-c", FULL, "train", *WORKERS, "--epochs", "1", "--output"]
+    runs = [  # two at once: on a busy machine, Python wrote a traceback after our line
+        subprocess.Popen(
+            [*command, name], cwd=here, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        for name in ("one", "two")
+    ]
+    for run, name in zip(runs, ("one", "two"), strict=True):
+        _, errors = finished(run, 1)
+        (line,) = (line for line in errors.splitlines() if not line.startswith("warning: "))
+        assert line.startswith("error: a worker process that reads images failed (RuntimeError: unable to")
+        assert line.endswith(f"or use --workers 0; continue with: saevit train --resume {name}")
 
 
 def too_little_memory(*_: object) -> None:
