@@ -36,7 +36,7 @@ docs: $(VENV)/dev
 	$(BIN)/python -m pytest -q tests/contracts/test_docs.py -k "reference or shows" --update-golden
 	$(BIN)/saevit profile saevit_tiny --batch-size 1,8 --plot docs/images/profile.png --overwrite
 	$(BIN)/saevit compare --plot docs/images/compare.png --overwrite
-	$(BIN)/saevit visualize-attention --output docs/images/attention.png --overwrite
+	$(BIN)/saevit visualize-attention --weights both --output docs/images/attention.png --overwrite
 	$(BIN)/saevit explore --gmacs-band 0.8±1% --max-params 8 --plot docs/images/explore.png --overwrite
 	$(BIN)/saevit compare --from-store latest --x gmacs --y latency --plot docs/images/honesty.png --overwrite
 

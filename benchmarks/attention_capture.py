@@ -2,7 +2,7 @@
 
     python benchmarks/attention_capture.py [VARIANT] [IMG_SIZE] [ROUNDS]
 
-The overview includes everything except drawing: reading the image, the recorded pass, maps, numbers and
+The overview includes everything except the figure: drawing the image, the recorded pass, maps, numbers and
 redundancy. Both run in every round. Prints Markdown for docs/benchmarks.md.
 """
 
@@ -13,9 +13,10 @@ from collections.abc import Callable
 
 import torch
 
+from saevit.attention.drawing import NAME, draw_scene
 from saevit.attention.look import Choice, look_at
 from saevit.attention.network import Network, open_network
-from saevit.attention.photo import find_shipped_photo, make_input, read_photo
+from saevit.attention.photo import fit_image, make_input
 from saevit.measure.environment import environment
 from saevit.runs.statistics import median, ratio
 from saevit.variant import parse
@@ -32,8 +33,7 @@ def seconds(run: Callable[[], object]) -> float:
 
 def rounds_of(net: Network, rounds: int) -> tuple[list[float], list[float]]:
     """Time overview and plain pass in turn, after one of each."""
-    path = find_shipped_photo()
-    x = make_input(read_photo(path, net.about.img_size), net.about)
+    x = make_input(fit_image(draw_scene(), net.about.img_size, NAME), net.about)
     choice = Choice(views=("overview",))
 
     def plain() -> None:
@@ -41,7 +41,7 @@ def rounds_of(net: Network, rounds: int) -> tuple[list[float], list[float]]:
             net.model(x)
 
     def overview() -> None:
-        look_at(net, [path], choice)
+        look_at(net, [], choice)
 
     plain(), overview()
     pairs = [(seconds(overview), seconds(plain)) for _ in range(rounds)]
@@ -55,9 +55,7 @@ def main(variant: str, side: int, rounds: int) -> None:
     found = ratio(looked, plain)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT
     print(f"{variant}, {side} px, {rounds} rounds, {torch.get_num_threads()} threads; {environment().cpu}\n")
-    print(
-        "| plain pass, ms | overview without drawing, ms | ratio | most memory |\n| --- | --- | --- | --- |"
-    )
+    print("| plain pass, ms | overview without figure, ms | ratio | most memory |\n| --- | --- | --- | --- |")
     interval = f"{found.median:.2f} [{found.low:.2f}, {found.high:.2f}]"
     print(f"| {median(plain) * 1e3:.1f} | {median(looked) * 1e3:.1f} | {interval} | {peak / 1e9:.2f} GB |")
 

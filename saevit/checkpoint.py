@@ -79,17 +79,29 @@ class MisfitError(OptionError):
     """Weights with other names or shapes than the network's."""
 
 
-def save_checkpoint(weights: Mapping[str, Tensor], about: About, path: Path) -> None:
+def save_checkpoint(
+    weights: Mapping[str, Tensor], about: About, path: Path, *, dtype: torch.dtype | None = None
+) -> None:
     """Write a .safetensors file; it appears only when it is complete.
 
+    Args:
+        dtype: of the floating-point weights in the file; None keeps theirs. Half precision halves the file,
+            and a network in fp32 reads it.
+
     Raises:
-        OptionError: another ending, or the file cannot be written.
+        OptionError: another ending, a weight that is too large for the dtype, or the file cannot be written.
     """
     if path.suffix != SAFETENSORS:
         raise OptionError(
             f"{path}: weights are written as {SAFETENSORS}, such as {path.with_suffix(SAFETENSORS)}"
         )
     tensors = {name: w.detach().to("cpu", copy=True).contiguous() for name, w in weights.items()}
+    if dtype is not None:
+        tensors = {name: w.to(dtype) if w.is_floating_point() else w for name, w in tensors.items()}
+        if lost := next(
+            (n for n, w in tensors.items() if w.is_floating_point() and not w.isfinite().all()), ""
+        ):
+            raise OptionError(f"{lost} has values that are not finite in {str(dtype).removeprefix('torch.')}")
     facts = {NETWORK: saevit.NETWORK} | asdict(about)
     header = {"format": "pt", KEY: json.dumps(facts | {DIGEST: hash_contents(facts, tensors)})}
     data = sort_header(need("safetensors.torch").save(tensors, metadata=header))

@@ -493,6 +493,28 @@ def test_a_damaged_file_of_torch_is_found(tmp_path: Path) -> None:
     assert equal(load_network(TEXT, path).model.state_dict())
 
 
+def test_half_precision_keeps_counters_and_is_read_into_fp32(tmp_path: Path) -> None:
+    about = About(**ABOUT | {"model": TEXT, "num_classes": 10})
+    save_checkpoint(STATE, about, tmp_path / "whole.safetensors")
+    save_checkpoint(STATE, about, tmp_path / "half.safetensors", dtype=torch.float16)
+    written = load_file(tmp_path / "half.safetensors")
+    assert {n for n, w in written.items() if w.dtype != torch.float16} == {
+        name for name, w in STATE.items() if not w.is_floating_point()
+    }
+    whole, half = ((tmp_path / f"{name}.safetensors").stat().st_size for name in ("whole", "half"))
+    assert half < 0.7 * whole
+    found = load_network(None, tmp_path / "half.safetensors").model.state_dict()
+    assert all(found[name].dtype == value.dtype for name, value in STATE.items())
+    assert equal(found, {name: w.half().to(w.dtype) for name, w in STATE.items()})
+
+
+def test_a_weight_beyond_half_precision_is_refused(tmp_path: Path) -> None:
+    large = STATE | {FIRST: STATE[FIRST] + 1e6}
+    with pytest.raises(OptionError, match=f"{FIRST} has values that are not finite in float16"):
+        save_checkpoint(large, About(**ABOUT), tmp_path / "a.safetensors", dtype=torch.float16)
+    assert not list(tmp_path.iterdir())
+
+
 def test_equal_weights_give_equal_files(tmp_path: Path) -> None:
     """safetensors writes the texts of a header in a random order."""
     weights = {"a": torch.ones(3)}

@@ -102,6 +102,7 @@ class Recording:
     features: dict[str, Tensor] = field(default_factory=dict)  # normalised inputs of SAA: (C, H, W)
     inputs: dict[int, Tensor] = field(default_factory=dict)  # of SAEViT's stages with attention: (C, H, W)
     left_out: dict[str, str] = field(default_factory=dict)  # why a module cannot be shown
+    logits: Tensor = field(default_factory=lambda: torch.empty(0))
 
     def layers(self) -> list[Layer]:
         """Return the blocks with attention in the order of the pass. Raises OptionError if there are none."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from numpy import ndarray
 
-MapView = Literal["overview", "query", "pattern", "rollout"]
+MapView = Literal["overview", "query", "class", "pattern", "rollout"]
 NumbersBy = Literal["stage", "block", "head"]  # rows of a table
 METRICS = {  # name: unit
     "attention_entropy": "nat",
@@ -23,6 +23,7 @@ METRICS = {  # name: unit
     "top_10": "share",
     "support": "pixels",
     "overlap": "share",
+    "drawn": "x uniform",
 }
 
 
@@ -140,6 +141,24 @@ class RolloutMap:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """A class, and the probability that the network gives it on the first image."""
+
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassMap:
+    """Grad-CAM of one class at the end of a stage: (H, W), sums to one; all zero: nothing speaks for it."""
+
+    of: Prediction
+    stage: int
+    stride: tuple[float, float]
+    mass: "ndarray"
+
+
+@dataclass(frozen=True, kw_only=True)
 class QueryPixel:
     """A query pixel, x and y: in the image file, and in the network's input."""
 
@@ -171,6 +190,8 @@ class Attention:
     queries: tuple[QueryPixel, ...]
     maps: tuple[BlockMaps, ...]
     rollout: tuple[RolloutMap, ...]
+    predictions: tuple[Prediction, ...] = ()  # the most probable classes of the first image
+    class_maps: tuple[ClassMap, ...] = ()
     images: tuple[str, ...] = ()
     numbers: tuple[HeadNumbers, ...] = ()
     redundancy: tuple[Redundancy, ...] = ()

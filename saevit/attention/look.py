@@ -5,9 +5,12 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
+
+from torch import Tensor
 
 from saevit.attention.capture import Recording
+from saevit.attention.classes import map_classes, predict_classes
+from saevit.attention.drawing import NAME, draw_scene
 from saevit.attention.effective import Layer
 from saevit.attention.findings import (
     METRICS,
@@ -22,7 +25,7 @@ from saevit.attention.findings import (
 from saevit.attention.maps import map_block, map_rollouts
 from saevit.attention.network import Network, list_notes, record_attention
 from saevit.attention.numbers import compute_numbers, compute_similarities, suggest_rate
-from saevit.attention.photo import describe_preparation, locate_query, read_photo
+from saevit.attention.photo import describe_preparation, find_drawing, fit_image, locate_query, read_photo
 from saevit.errors import MeasureError, OptionError
 
 HeadValues = dict[tuple[AttentionBlock, int], dict[str, float]]  # of one image: by block and head, by name
@@ -37,8 +40,9 @@ class Choice:
     blocks: Collection[int] | None = None
     heads: Collection[int] | None = None
     queries: Sequence[tuple[int, int]] = ()  # x, y in pixels of the image as given
+    classes: Sequence[str] = ()  # names or numbers, of the class view
     threshold: float = 0.9  # cosine similarity that windows should keep
-    views: Collection[MapView] = get_args(MapView)
+    views: Collection[MapView] = ("overview", "query", "pattern", "rollout")
 
 
 def look_at(
@@ -46,7 +50,8 @@ def look_at(
 ) -> Attention:
     """Run a network on images: maps are of the first, numbers of all. Of several, broken ones are left out.
 
-    The network is not changed; `on_image` is called with the number of images that are done.
+    Without images it looks at the drawing of `draw_scene`. The network is not changed; `on_image` is called
+    with the number of images that are done.
 
     Raises:
         SaevitError: no image can be read, a query is outside the image, or a chosen block does not exist.
@@ -54,9 +59,10 @@ def look_at(
     attention: Attention | None = None
     names, failures = [], list[str]()
     numbers, similarities = [], []
-    for done, path in enumerate(paths, 1):
+    size = net.about.img_size
+    for done, path in enumerate(paths or (None,), 1):
         try:
-            photo = read_photo(path, net.about.img_size)
+            photo = read_photo(path, size) if path else fit_image(draw_scene(), size, NAME)
         except OptionError as error:
             failures.append(str(error))
             if len(failures) == len(paths):
@@ -67,7 +73,7 @@ def look_at(
         every = recording.layers()
         layers = choose_layers(every, choice)
         names.append(photo.name)
-        numbers.append(measure_heads(layers))
+        numbers.append(measure_heads(layers, find_drawing(photo.pixels)))
         similarities.append(measure_stages(layers, recording))
         attention = attention or map_first(net, photo, queries, recording, every, choice)
         if on_image:
@@ -115,11 +121,11 @@ def join_numbers(numbers: Iterable[int]) -> str:
     return f"{', '.join(texts)} or {last}" if texts else last
 
 
-def measure_heads(layers: list[Layer]) -> HeadValues:
+def measure_heads(layers: list[Layer], drawing: Tensor | None) -> HeadValues:
     """Return the numbers of each head on one image. Raises MeasureError if its values overflow."""
     heads: HeadValues = {}
     for layer in layers:
-        values = {name: one.tolist() for name, one in compute_numbers(layer).items()}
+        values = {name: one.tolist() for name, one in compute_numbers(layer, drawing).items()}
         if not all(map(math.isfinite, values["attention_entropy"])):
             path = layer.block.path
             raise MeasureError(f"{path} has values that are not finite: these weights cannot be shown")
@@ -182,6 +188,8 @@ def map_first(
             for layer in choose_layers(layers, choice)
         ),
         rollout=map_rollouts(layers, choice.stages, queries) if "rollout" in choice.views else (),
+        predictions=predict_classes(net, recording.logits),
+        class_maps=map_classes(net, photo, choice.classes, choice.stages) if "class" in choice.views else (),
         blocks_chosen=choice.blocks is not None,
         heads_chosen=choice.heads is not None,
         left_out=tuple(f"{path} ({why})" for path, why in recording.left_out.items()),

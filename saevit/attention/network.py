@@ -80,7 +80,7 @@ def record_attention(net: Network, photo: Photo, *, features: bool) -> Recording
     x = make_input(photo, net.about)
     try:
         with torch.no_grad(), capture(net.model, features=features) as recording:
-            net.model(x)
+            recording.logits = net.model(x)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).partition("\n")[0]
         size = f"{x.shape[2]} x {x.shape[3]} px"

@@ -10,6 +10,7 @@ Every number below is of one head and one image.
 | top_1, top_5, top_10 | share | of the effective attention that its strongest 1, 5, 10 % of the pixels hold |
 | support | pixels | exp(entropy) of the effective attention: that number of equally attended pixels |
 | overlap | share | common to two heads: sum of the smaller of both, mean over the other heads |
+| drawn | x uniform | attention that a drawing on plain ground receives, relative to its share of the area |
 
 Means are over pixels. `distance` and `top_*` need whole rows of E: of all pixels up to `MOST_QUERIES`, of an
 even grid of pixels on larger maps.
@@ -22,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from saevit.attention.effective import Layer
+from saevit.attention.maps import cover_intervals
 
 TOPS = {"top_1": 0.01, "top_5": 0.05, "top_10": 0.10}
 MOST_QUERIES = 2**10
@@ -30,14 +32,19 @@ CHUNK = 2**22  # elements of a row block
 RATES = (2, 3, 4, 6, 8, 12, 16, 32)  # whose windows are tried
 
 
-def compute_numbers(layer: Layer) -> Mapping[str, Tensor]:
-    """Return every number of the table above, (heads,) each."""
+def compute_numbers(layer: Layer, drawing: Tensor | None = None) -> Mapping[str, Tensor]:
+    """Return every number of the table above, (heads,) each.
+
+    Args:
+        drawing: (H, W) of the input, how much each pixel belongs to the drawing; None: it is not a drawing.
+    """
     queries = pick_queries(layer)
     return {
         **compute_entropies(layer),
         "distance": compute_distance(layer, queries),
         **compute_top_masses(layer, queries),
         "overlap": compute_overlap(layer),
+        "drawn": compute_drawn(layer, drawing),
     }
 
 
@@ -122,6 +129,19 @@ def compute_overlap(layer: Layer) -> Tensor:
             both = torch.minimum(P[:, i : i + 1], P).sum(3)  # (groups, heads, rows)
             common[i] += (both * share[:, None]).sum((0, 2))
     return (common.sum(1) - common.diagonal()) / (heads - 1)
+
+
+def compute_drawn(layer: Layer, drawing: Tensor | None) -> Tensor:
+    """Return the attention that a drawing (H, W) receives, divided by its share of the area. (heads,)."""
+    if drawing is None:
+        return torch.full((len(layer.heads),), torch.nan)
+    block = layer.block
+    down, across = (
+        cover_intervals(side, stride, length, 1.0)
+        for side, stride, length in zip((block.height, block.width), block.stride, drawing.shape, strict=True)
+    )
+    covered = (down @ drawing @ across.T).flatten()
+    return layer.received() @ covered / covered.mean()
 
 
 def pick_pixels(layer: Layer) -> Tensor:

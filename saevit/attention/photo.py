@@ -1,10 +1,9 @@
 """Image files as inputs of a network: upright, RGB, cropped in the middle, resized and normalised."""
 
 import math
-from collections.abc import Iterable
-from importlib.util import find_spec
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,16 +17,10 @@ from saevit.images import ENDINGS, read_image
 from saevit.models import IMAGENET_MEAN, IMAGENET_STD
 from saevit.text import printable
 
-SHIPPED = "grace_hopper.jpg"  # public domain, in matplotlib's sample data
+if TYPE_CHECKING:
+    from PIL import Image
 
-
-def find_shipped_photo() -> Path:
-    """Return the default image, a photograph that matplotlib ships; raises OptionError if it is missing."""
-    spec = find_spec("matplotlib")  # not imported: that would obey the user's settings
-    path = Path(spec.origin if spec and spec.origin else "").parent / "mpl-data" / "sample_data" / SHIPPED
-    if not path.is_file():
-        raise OptionError(f"the sample image {SHIPPED} of matplotlib is missing: name an image with --image")
-    return path
+GROUND, TOLERANCE = 0.9, 8  # share of the border that has one brightness, within this many levels of 255
 
 
 def list_images(paths: Iterable[Path]) -> list[Path]:
@@ -62,14 +55,19 @@ def read_photo(path: Path, img_size: tuple[int, int]) -> Photo:
     Raises:
         OptionError: it is no image, broken, or too large; one line.
     """
-    resampling: Any = need("PIL.Image").Resampling
     rgb, notes = read_image(path, str(path))
+    return fit_image(rgb, img_size, printable(path.name), notes)
+
+
+def fit_image(rgb: "Image.Image", img_size: tuple[int, int], name: str, notes: Sequence[str] = ()) -> Photo:
+    """Crop the middle of an RGB image to the shape of the input, and resize it."""
+    resampling: Any = need("PIL.Image").Resampling
     crop = crop_middle(rgb.size, img_size)
     H, W = img_size
     # Cropping inside resize: an image of 1 x 10,000 px never becomes a giant one.
     resized = rgb.resize((W, H), resampling.BICUBIC, box=crop, reducing_gap=3.0)
     return Photo(
-        name=printable(path.name),
+        name=name,
         size=(rgb.width, rgb.height),
         crop=crop,
         pixels=np.asarray(resized),
@@ -91,6 +89,19 @@ def crop_middle(size: tuple[int, int], img_size: tuple[int, int]) -> tuple[float
         down = width * H / W
     left, top = (width - across) / 2, (height - down) / 2
     return left, top, width - left, height - top
+
+
+def find_drawing(pixels: "np.ndarray") -> Tensor | None:
+    """Return how far each pixel (H, W, 3) is from a plain ground, scaled to at most 1; None: it is not plain.
+
+    The ground is plain if most of the image's border has one brightness.
+    """
+    grey = torch.from_numpy(np.array(pixels)).float().mean(2)
+    border = torch.cat([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    ground = border.median()
+    distance = (grey - ground).abs()
+    is_plain = ((border - ground).abs() <= TOLERANCE).float().mean() >= GROUND
+    return distance / distance.max() if is_plain and distance.max() > TOLERANCE else None
 
 
 def make_input(photo: Photo, about: About) -> Tensor:

@@ -49,7 +49,17 @@ SMALLEST_POINT = 1.3  # points
 OVERLAP = 1.2  # of squares, so that no line is left between neighbours
 STRONG_EDGES, EDGE_ALPHA = 97, 0.35  # percentile, opacity
 
-COLOURS = "cividis"  # blue, grey, yellow: ever lighter, and the same to colour-blind people
+# Colours by their place on the scale, on which 0.5 is uniform. Blue stays light: in grey too, what is clearly
+# more than uniform is darker than all that is less. Blue and red differ to colour-blind people.
+COLOURS = (
+    (0, "#a6cbee"),
+    (0.25, "#d0e3f5"),
+    (0.5, "#ffffff"),
+    (0.6, "#f4a582"),
+    (0.78, "#c9302c"),
+    (1, "#4d0010"),
+)
+EDGES = 0.35  # grey of the image's edges
 ROBUST = 99.5  # percentile of a map's values at the upper end of the colours
 NARROWEST_SCALE = 2  # colours go at least from 1/2 to 2 times uniform, so that noise is not magnified
 MOST_TICKS = 9
@@ -100,7 +110,15 @@ class Canvas:
 @own_settings()
 def attention_figure(view: str, networks: Sequence[Attention]) -> "Figure":
     """Draw a view of one network, or of two, one above the other, with one scale of colours."""
-    grids = [make_grid(view, one, with_heads=len(networks) == 1 or one.heads_chosen) for one in networks]
+    grids = [
+        make_grid(
+            view,
+            one,
+            with_heads=len(networks) == 1 or one.heads_chosen,
+            with_tokens=one.model not in [other.model for other in networks[:i]],
+        )
+        for i, one in enumerate(networks)
+    ]
     count = max(len(grid.columns) for grid in grids)
     cell = min(WIDEST, max(NARROWEST, (WIDTH - 2 * MARGIN - LABEL) / count - GAP))
     width = max(WIDTH, 2 * MARGIN + LABEL + count * (cell + GAP) - GAP)
@@ -169,6 +187,8 @@ def draw_cell(
     for i, panel in enumerate(panels):
         y, x = divmod(i, across)
         place = left + x * each, top + y * each * grid.aspect, inner
+        if panel.kind == "note":
+            return canvas.add_text(place, panel.title, color=GREY)
         axes = canvas.add_axes(place, inner * grid.aspect, panel.name)
         axes.spines[:].set(linewidth=0.4, color=GREY)
         draw_panel(canvas, axes, panel, inner)
@@ -212,7 +232,7 @@ def ring_points(axes: "Axes", points: Sequence[tuple[float, float]]) -> None:
 
 
 def find_edges(pixels: "ndarray") -> "ndarray":
-    """Return the edges of an image as white lines on transparency, (H, W, 4)."""
+    """Return the edges of an image as grey lines on transparency, (H, W, 4)."""
     import numpy as np
 
     grey = pixels.astype(np.float32).mean(2)
@@ -221,16 +241,16 @@ def find_edges(pixels: "ndarray") -> "ndarray":
     strength = np.hypot(down, across)
     strength[[0, -1], :] = strength[:, [0, -1]] = 0  # rolled over
     strong = np.percentile(strength, STRONG_EDGES)
-    edges = np.ones((*grey.shape, 4), np.float32)
+    edges = np.full((*grey.shape, 4), EDGES, np.float32)
     edges[..., 3] = np.clip(strength / strong - 0.35, 0, 1) * EDGE_ALPHA if strong > 0 else 0
     return edges
 
 
 def pick_colours() -> Any:
     """Return the colour map; on its logarithmic scale, zero has the lowest colour too."""
-    import matplotlib
+    from matplotlib.colors import LinearSegmentedColormap
 
-    cmap = matplotlib.colormaps[COLOURS]
+    cmap = LinearSegmentedColormap.from_list("attention", COLOURS, N=257)  # odd: with a middle
     return cmap.with_extremes(bad=cmap(0.0))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from saevit.attention.findings import Attention, AttentionBlock, BlockMaps, RolloutMap
+from saevit.attention.findings import Attention, AttentionBlock, BlockMaps, ClassMap, RolloutMap
 from saevit.errors import OptionError
 from saevit.report.units import percent
 
@@ -15,25 +15,29 @@ Point = tuple[float, float]
 Panels = dict[str, "tuple[MapPanel, ...]"]  # of one block, by the label of their row
 
 MOST_HEADS = 16  # in one cell
-BY_HEAD = "Attention received\nby head"  # label of a row
+TOKENS, BY_HEAD = "Tokens\none per cell of the grid", "Attention received\nby head"  # labels of rows
 LINED = 16  # pixels of a window, from which on there is room for lines between windows of a matrix
 
+COLOURS_MEAN = "White is uniform; red, the darker the more, is above it, and light blue is below it."
 EXPLANATIONS = {
     "overview": "First row: the pixels of each stage; each cell of the blue grid becomes one token. Maps: "
-    "how much a pixel counts. Yellow is more and blue is less than uniform, grey is uniform.",
-    "query": "Each map shows how much the ringed pixel attends to every pixel: yellow is more and blue is "
-    "less than uniform, grey is uniform. Mean over heads.",
+    f"how much a pixel counts. {COLOURS_MEAN}",
+    "query": "Each map shows how much the ringed pixel attends to every pixel, as the mean over heads. "
+    f"{COLOURS_MEAN}",
+    "class": f"Each map shows which pixels of a stage's output speak for a class (Grad-CAM). {COLOURS_MEAN}",
     "pattern": "Rows of a matrix are query pixels, columns are key pixels, both ordered window by window. A "
-    "black square is one computed score, drawn in the middle of the pairs of pixels that share it. Yellow is "
-    "more and blue is less than uniform, grey is uniform. Mean over heads.",
-    "rollout": "Each map shows how much of a stage's output comes from every pixel of the first map: yellow "
-    "is more and blue is less than uniform, grey is uniform.",
+    "black square is one computed score, drawn in the middle of the pairs of pixels that share it. "
+    f"{COLOURS_MEAN} Mean over heads.",
+    "rollout": "Each map shows how much of a stage's output comes from every pixel of the first map. "
+    f"{COLOURS_MEAN}",
 }
 DETAILS = {
     "rollout": "Attention rollout (arXiv 2005.00928) follows attention back through all blocks: in each "
     "block a pixel keeps half of its content by the residual connection and takes half by the mean "
     "effective attention of the heads. A pixel of a coarser map spreads evenly over its area. Convolutions "
-    "and FFNs are ignored."
+    "and FFNs are ignored.",
+    "class": "Grad-CAM (arXiv 1610.02391) adds up the channels of a map, each weighted by the mean gradient "
+    "of the logit of the class, and keeps what is positive; here it is scaled to a mean of 1.",
 }
 EFFECTIVE = (
     "Effective attention is the attention between pixels after sampling, attention and recovery. It ignores "
@@ -51,12 +55,13 @@ class MapPanel:
     | windows | the image at the size of the map, (h, w, 3) |
     | matrix | (m, m) of query and key pixels, as multiples of a uniform share |
     | scores | (k, 2) points, y and x |
+    | note | nothing: the title is written in their place |
     """
 
     name: str
     values: "ndarray"
     extent: tuple[float, float, float, float]  # left, right, bottom, top
-    kind: Literal["map", "windows", "matrix", "scores"] = "map"
+    kind: Literal["map", "windows", "matrix", "scores", "note"] = "map"
     points: tuple[Point, ...] = ()  # query pixels
     lines: tuple[Sequence[float], Sequence[float]] = ((), ())  # x and y of lines between windows
     title: str = ""
@@ -78,8 +83,10 @@ class MapGrid:
         return [panel.values for panel in panels if panel.kind in ("map", "matrix")]
 
 
-def make_grid(view: str, attention: Attention, *, with_heads: bool = True) -> MapGrid:
-    """Return the grid of one network; the overview also shows each head if asked for.
+def make_grid(
+    view: str, attention: Attention, *, with_heads: bool = True, with_tokens: bool = True
+) -> MapGrid:
+    """Return the grid of one network; the overview shows tokens and each head only if asked for.
 
     Raises:
         OptionError: the view needs a query, and there is none.
@@ -89,12 +96,21 @@ def make_grid(view: str, attention: Attention, *, with_heads: bool = True) -> Ma
     if view == "rollout":
         heads = [f"After stage {one.block.stage}, block {one.block.number}" for one in attention.rollout]
         columns = [rollout_panels(attention, one) for one in attention.rollout]
+    elif view == "class":
+        stages = {one.stage: one.mass.shape for one in attention.class_maps}
+        heads = [
+            f"After stage {stage}\n{width} x {height} pixels" for stage, (height, width) in stages.items()
+        ]
+        columns = [
+            dict(class_panels(one) for one in attention.class_maps if one.stage == stage) for stage in stages
+        ]
     else:
         make = {"overview": overview_panels, "query": query_panels, "pattern": pattern_panels}[view]
         heads = [column_head(view, attention, maps) for maps in attention.shown_maps]
         columns = [make(attention, maps) for maps in attention.shown_maps]
-    if not with_heads:
-        columns = [{label: cell for label, cell in one.items() if label != BY_HEAD} for one in columns]
+    with_heads = with_heads and any(len(maps.heads) > 1 for maps in attention.shown_maps)
+    hidden = [BY_HEAD] * (not with_heads) + [TOKENS] * (not with_tokens)
+    columns = [{label: cell for label, cell in one.items() if label not in hidden} for one in columns]
     aspect = 1.0 if view == "pattern" else attention.img_size[0] / attention.img_size[1]
     return MapGrid(attention=attention, heads=heads, columns=columns, aspect=aspect)
 
@@ -117,14 +133,22 @@ def overview_panels(attention: Attention, maps: BlockMaps) -> Panels:
     """Return the tokens, the weights in windows, and the attention that pixels receive, also by head."""
     received = image_panel(maps.block, "received", relative_to_uniform(maps.received.mean(0)))
     return {
-        "Tokens\none per cell of the grid": (windows_panel(attention, maps.block),),
+        TOKENS: (windows_panel(attention, maps.block),),
         "Weights\nof the pixels in the token of their window": (weights_panel(maps),),
         "Attention received\nmean over query pixels and heads": (received,),
-        BY_HEAD: tuple(
-            image_panel(maps.block, f"head {head}", relative_to_uniform(of_head), title=str(head))
-            for head, of_head in zip(maps.heads[:MOST_HEADS], maps.received, strict=False)
-        ),
+        BY_HEAD: head_panels(maps),
     }
+
+
+def head_panels(maps: BlockMaps) -> "tuple[MapPanel, ...]":
+    """Return the attention that pixels receive in each head; a note if there is one head."""
+    panels = [
+        image_panel(maps.block, f"head {head}", relative_to_uniform(received), title=str(head))
+        for head, received in zip(maps.heads[:MOST_HEADS], maps.received, strict=False)
+    ]
+    if len(panels) == 1:
+        panels = [replace(panels[0], kind="note", title=f"head {maps.heads[0]} only: the map above")]
+    return tuple(panels)
 
 
 def windows_panel(attention: Attention, block: AttentionBlock) -> MapPanel:
@@ -153,11 +177,10 @@ def weights_panel(maps: BlockMaps) -> MapPanel:
         np.minimum(block.rate, side - np.arange(side) // block.rate * block.rate)
         for side in (block.height, block.width)
     )
+    if block.rate == 1 or block.sampling in ("average", "reduction"):
+        equal = "r = 1: each pixel is a token" if block.rate == 1 else "the mean of the window: equal weights"
+        return replace(image_panel(block, "weights", maps.weights, title=equal), kind="note")
     title = "" if block.sampling == "adaptive" else f"{block.sampling} sampling"
-    if block.sampling == "reduction":
-        title = "keys: regions of r x r pixels"
-    elif block.rate == 1:
-        title = "r = 1: each pixel is a token"
     weights = maps.weights * (down[:, None] * across)
     return image_panel(block, "weights", weights, title=title)
 
@@ -213,6 +236,20 @@ def rollout_panels(attention: Attention, rollout: RolloutMap) -> Panels:
     }
 
 
+def class_panels(found: ClassMap) -> "tuple[str, tuple[MapPanel, ...]]":
+    """Return the label of a class's row, and Grad-CAM of it at the end of a stage."""
+    down, across = found.stride
+    height, width = found.mass.shape
+    panel = MapPanel(
+        name=f"stage {found.stage}: {found.of.name}",
+        values=relative_to_uniform(found.mass),
+        extent=(0.0, width * across, height * down, 0.0),
+    )
+    if not found.mass.any():
+        panel = replace(panel, kind="note", title="nothing speaks for it")
+    return f"{found.of.name}\nprobability {percent(found.of.probability)}", (panel,)
+
+
 def relative_to_uniform(values: "ndarray") -> "ndarray":
     """Return a map as multiples of a uniform share of its sum, which is one."""
     return values * values.size
@@ -249,9 +286,10 @@ def intro_paragraphs(view: str, networks: Sequence[Attention]) -> list[str]:
 
 def caption_paragraphs(view: str, networks: Sequence[Attention]) -> list[str]:
     """Return the paragraphs under a figure."""
-    edges = [] if view == "pattern" else ["White lines on the maps are edges of the image."]
+    edges = [] if view == "pattern" else ["Grey lines on the maps are edges of the image."]
     prepared = (f"The image is {one.preparation}." for one in networks)
     notes = [f"{spaced_name(one)}: {note}." for one in networks for note in one.notes]
     notes += [f"{spaced_name(one)}: without {', '.join(one.left_out)}." for one in networks if one.left_out]
     details = [DETAILS[view]] if view in DETAILS else []
-    return [*details, " ".join([EFFECTIVE, *edges]), *dict.fromkeys(prepared), *dict.fromkeys(notes)]
+    effective = [] if view == "class" else [EFFECTIVE]
+    return [*details, " ".join([*effective, *edges]), *dict.fromkeys(prepared), *dict.fromkeys(notes)]

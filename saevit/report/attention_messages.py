@@ -1,9 +1,10 @@
 """The message of a view of attention: see `messages`."""
 
+import math
 from collections.abc import Iterable, Sequence
 from statistics import fmean, median
 
-from saevit.attention.findings import Attention, effective_share
+from saevit.attention.findings import Attention, Prediction, effective_share
 from saevit.report.units import percent, short_names
 
 NEARLY_UNIFORM = 0.95  # share of the map
@@ -13,16 +14,18 @@ MOST_QUERIES = 3  # that a message names
 def summarize_attention(networks: Sequence[Attention], view: str = "overview") -> str:
     """Return what a view shows of attention; with random weights, only what does not depend on weights."""
     short = short_names(one.model for one in networks)
-    names = [short[one.model] for one in networks]
-    if len(set(names)) < len(names):
-        names = [f"{short[one.model]} with {one.weights}" for one in networks]
+    whole = [f"{short[one.model]} with {one.weights}" for one in networks]
+    is_one_model = len(set(short.values())) < len(networks)
+    names = whole if is_one_model else [short[one.model] for one in networks]
     random = [name for name, one in zip(names, networks, strict=True) if one.is_random]
+    trained = [(name, one) for name, one in zip(names, networks, strict=True) if not one.is_random]
     sentences = []
     if random:
         of, whose = ("", "the") if len(random) == len(networks) else (f" of {random[0]}", "its")
         what = "colours" if view == "pattern" else "maps"
         sentences = [f"Random weights{of}: {whose} {what} carry no meaning."]
-    trained = [(name, one) for name, one in zip(names, networks, strict=True) if not one.is_random]
+        if is_one_model and trained:
+            sentences = [f"The {what} of the random weights carry no meaning."]
     if view == "pattern":
         sentences += map(describe_scores, names, networks)
     elif not trained:
@@ -33,14 +36,64 @@ def summarize_attention(networks: Sequence[Attention], view: str = "overview") -
         sentences += [describe_queries(*named) for named in trained]
     elif view == "rollout":
         sentences += [describe_rollout(*named) for named in trained]
+    elif view == "class":
+        sentences += [describe_class(one) for _, one in trained]
     elif len(networks) == 1:
-        sentences += [
-            describe_sampling(*trained[0], with_sparsity=False),
-            describe_concentration(networks[0]),
-        ]
+        attention = networks[0]
+        beginning = (
+            [f"With {attention.weights}, the prediction is {name_prediction(attention.predictions[0])}."]
+            if attention.predictions
+            else [describe_sampling(*trained[0], with_sparsity=False)]
+        )
+        sentences += [*beginning, *(describe_drawing(networks) or [describe_concentration(attention)])]
+    elif is_one_model and (drawn := describe_drawing(networks)):
+        sentences = [*drawn, *sentences]
     else:
         sentences.append(compare_concentration(trained))
     return " ".join(sentences)
+
+
+def name_prediction(prediction: Prediction) -> str:
+    """Name a class with its probability."""
+    return f"the class {prediction.name} ({percent(prediction.probability)})"
+
+
+def describe_drawing(networks: Sequence[Attention]) -> list[str]:
+    """Return the least and the most attention that a drawing receives in a stage; nothing without one."""
+    texts = []
+    for one in networks:
+        samples: dict[int, list[float]] = {}
+        for numbers in one.numbers:
+            samples.setdefault(numbers.block.stage, []).append(numbers.mean("drawn"))
+        means = {stage: fmean(values) for stage, values in samples.items()}
+        if any(map(math.isnan, means.values())):
+            return []
+        low, high = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
+        text = f"{means[low]:.2f} (stage {low}) to {means[high]:.2f} (stage {high})"
+        texts.append(text if len(networks) == 1 else f"{text} with {name_weights(one, networks)}")
+    return [f"Attention to the drawing, relative to uniform: {', '.join(texts)}."]
+
+
+def name_weights(attention: Attention, networks: Sequence[Attention]) -> str:
+    """Name weights as briefly as the networks beside them allow."""
+    if attention.is_random:
+        return "random weights"
+    return (
+        "trained weights"
+        if sum(one.is_random for one in networks) == len(networks) - 1
+        else attention.weights
+    )
+
+
+def describe_class(attention: Attention) -> str:
+    """Return the prediction, and the share of the last map that speaks for the first class."""
+    maps = attention.class_maps
+    last = [one for one in maps if one.of == maps[0].of][-1]
+    share = (
+        f"{percent(effective_share(last.mass), 0)} of the map speaks" if last.mass.any() else "nothing speaks"
+    )
+    prediction = f"the prediction is {name_prediction(attention.predictions[0])}"
+    return f"With {attention.weights}, {prediction}. In stage {last.stage}, {share} for {last.of.name}."
 
 
 def describe_scores(name: str, attention: Attention) -> str:

@@ -3,12 +3,13 @@
 import re
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from saevit.attention.findings import MapView, NumbersBy
 from saevit.errors import OptionError
+from saevit.weights import SHIPPED, SHIPPED_IMG_SIZE, SHIPPED_MODEL
 from saevit_cli import display, options, output, readers
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     Pairs = list[tuple[Model, Checkpoint | None]]
 
 LONGEST_NAME = 80  # characters of a variant in the name of a file
+WeightsName = Literal["trained", "random", "both"]
 of_map = partial(typer.Option, rich_help_panel="Maps")
 
 
@@ -63,7 +65,7 @@ Images = Annotated[
         "--image",
         metavar="FILE|DIR",
         help="Image or folder of images, repeatable; maps are of the first image, numbers are of all. The "
-        "default is a photograph that comes with matplotlib.",
+        "default is a drawing that the command makes.",
     ),
 ]
 ViewName = Annotated[
@@ -72,8 +74,9 @@ ViewName = Annotated[
         "--view",
         metavar="VIEW",
         help="overview: tokens, weights and attention of each stage; query: attention of the pixels of "
-        "--query; pattern: the attention scores that are computed; rollout: the pixels that the output of "
-        "each stage comes from. The default is overview, or query if --query is given.",
+        "--query; class: the pixels that speak for a class (Grad-CAM); pattern: the attention scores that "
+        "are computed; rollout: the pixels that the output of each stage comes from. The default is "
+        "overview, query if --query is given, or class if --class is given.",
     ),
 ]
 Queries = Annotated[
@@ -83,6 +86,25 @@ Queries = Annotated[
         parser=read_query,
         metavar="X,Y",
         help="Query pixel, in pixels of the image file from its upper left corner; repeatable.",
+    ),
+]
+Classes = Annotated[
+    list[str] | None,
+    of_map(
+        "--class",
+        metavar="NAME|N",
+        help="Class of the class view, by name or by number from 0; repeatable. The default is the "
+        "predicted class.",
+    ),
+]
+Weights = Annotated[
+    WeightsName | None,
+    options.of_model(
+        "--weights",
+        metavar="WEIGHTS",
+        help="trained: the weights of saevit_pico that come with saevit, trained on icons (the default of "
+        "saevit_pico); random: random weights (the default of other models without --checkpoint); both: "
+        "saevit_pico with both, one above the other.",
     ),
 ]
 positions = partial(of_map, parser=read_positions, metavar="N,...")
@@ -134,10 +156,12 @@ def visualize_attention(
     settings: options.Set = None,
     img_size: options.CheckpointImgSize = None,
     checkpoint: Checkpoints = None,
+    weights: Weights = None,
     compare: Compare = None,
     image: Images = None,
     view: ViewName = None,
     query: Queries = None,
+    classes: Classes = None,
     stage: Stages = None,
     block: Blocks = None,
     head: Heads = None,
@@ -152,19 +176,24 @@ def visualize_attention(
 ) -> int:
     """Show which pixels of an image the attention of a model samples and selects.
 
-    Draws a figure and prints one row per stage. Without --checkpoint, the weights are random.
+    Draws a figure and prints one row per stage. Without a model it shows saevit_pico with weights that come
+    with saevit; other models have random weights unless --checkpoint is given.
     """
-    view = view or ("query" if query else "overview")
+    view = view or ("query" if query else "class" if classes else "overview")
+    if classes and view != "class":
+        raise OptionError(f"--class {classes[0]} is for --view class, not {view}: leave one of them out")
     if view == "query" and not query:
         raise OptionError("--view query needs a query pixel, such as --query 120,80")
     checkpoints = checkpoint or []
     first = checkpoints[0] if checkpoints else None
     models = [
-        readers.read_network(model, width, depth, rates, settings, checkpoint=first, default="saevit_tiny")
+        readers.read_network(model, width, depth, rates, settings, checkpoint=first, default="saevit_pico")
     ]
     if compare:
         models.append(readers.read_model(compare))
-    pairs = pair_weights(models, checkpoints)
+    pairs = choose_weights(models, checkpoints, weights)
+    if not (img_size or checkpoints) and is_shipped_model(models[0]):
+        img_size = SHIPPED_IMG_SIZE
     # These import torch, which the errors above do not wait for.
     from saevit.attention.look import Choice
     from saevit.attention.photo import list_images
@@ -186,7 +215,13 @@ def visualize_attention(
         endings={"--output": FORMATS, "--npz": (".npz",)},
     )
     choice = Choice(
-        stages=stage, blocks=block, heads=head, queries=query or (), threshold=similarity, views=(view,)
+        stages=stage,
+        blocks=block,
+        heads=head,
+        queries=query or (),
+        classes=classes or (),
+        threshold=similarity,
+        views=(view,),
     )
     networks = look_at_all(pairs, files, img_size, choice)
     outputs.show(view_attention(networks, view, by))
@@ -199,6 +234,32 @@ def visualize_attention(
         }
     )
     return output.exit_code(failed=not is_written or any(attention.failures for attention in networks))
+
+
+def is_shipped_model(model: "Model") -> bool:
+    """Check whether weights of a model come with saevit: the preset, as named or with their classes."""
+    return str(model) in (SHIPPED_MODEL, SHIPPED_MODEL.partition(":")[0])
+
+
+def choose_weights(models: "list[Model]", checkpoints: list[Path], weights: WeightsName | None) -> "Pairs":
+    """Pair each network with a file, the weights that come with saevit, or None: random weights."""
+    if checkpoints and weights:
+        raise OptionError(
+            f"--weights {weights} and --checkpoint {checkpoints[0]} exclude each other: keep one"
+        )
+    if checkpoints:
+        return pair_weights(models, checkpoints)
+    if weights in ("trained", "both") and not is_shipped_model(models[0]):
+        raise OptionError(
+            f"--weights {weights} is for saevit_pico: no weights of {models[0]} come with saevit, "
+            "name its weights with --checkpoint FILE"
+        )
+    if weights == "both":
+        if len(models) > 1:
+            raise OptionError(f"--weights both and --compare {models[1]} make three networks: leave one out")
+        return [(SHIPPED_MODEL, readers.read_weights(SHIPPED)), (SHIPPED_MODEL, None)]
+    shipped = None if weights == "random" else readers.read_weights(SHIPPED)
+    return [(SHIPPED_MODEL, shipped) if is_shipped_model(model) else (model, None) for model in models]
 
 
 def pair_weights(models: "list[Model]", checkpoints: list[Path]) -> "Pairs":
@@ -225,11 +286,9 @@ def look_at_all(
     """Run every network on every image."""
     from saevit.attention.look import look_at
     from saevit.attention.network import open_network
-    from saevit.attention.photo import find_shipped_photo
 
     if not files:
-        files = [find_shipped_photo()]
-        display.say(f"no --image: using {files[0].name}, which comes with matplotlib")
+        display.say("no --image: using a drawing (an icon of a picture), which this command makes")
     networks, notes = [], list[str]()
     with display.show_progress() as tell:
         for model, checkpoint in pairs:
@@ -237,7 +296,7 @@ def look_at_all(
             notes += net.notes
 
             def on_image(done: int, name: str = net.about.model) -> None:
-                tell(name, done / len(files), None)
+                tell(name, done / max(len(files), 1), None)
 
             networks.append(look_at(net, files, choice, on_image))
     for line in notes:

@@ -1,5 +1,6 @@
-"""Similarity inside windows, against a loop over pairs."""
+"""Similarity inside windows against a loop over pairs, and attention to a drawing."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -7,7 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saevit.attention.numbers import compute_similarities, suggest_rate
+from saevit.attention.capture import capture
+from saevit.attention.effective import Scores
+from saevit.attention.numbers import compute_drawn, compute_similarities, suggest_rate
+from saevit.model.pyramid import build
+from saevit.variant import parse
 
 
 @settings(max_examples=30, deadline=None)
@@ -38,3 +43,21 @@ def test_the_suggestion_stops_at_the_first_rate_that_is_too_coarse() -> None:
 def test_its_own_rate_is_among_those_tried() -> None:
     assert 7 in compute_similarities(torch.randn(2, 14, 14), 7)
     assert max(compute_similarities(torch.randn(2, 5, 7), 1)) == 6
+
+
+@pytest.mark.parametrize("size", [(32, 32), (40, 52)])  # the second one reaches over the edge of the input
+def test_attention_to_a_drawing_is_relative_to_its_area(size: tuple[int, int]) -> None:
+    model = build(parse("saevit_pico:dims=8-8-16-16,heads=2,depths=1,rates=1"))
+    with torch.no_grad(), capture(model) as recording:
+        model(torch.zeros(1, 3, *size))
+    layer = recording.layers()[0]
+    H, W = layer.block.height, layer.block.width
+    drawing = torch.zeros(size)
+    drawing[:, :12] = 1  # three columns of the map, whose stride is 4
+    uniform = replace(layer, scores=Scores(q=torch.zeros(1, 2, H * W, 1), k=torch.zeros(1, 2, H * W, 1)))
+    torch.testing.assert_close(compute_drawn(uniform, drawing), torch.ones(2))
+    bias = torch.zeros(1, 2, H * W, H * W)
+    bias[:, 1].view(1, H * W, H, W)[..., 3:] = -100  # the second head attends to the drawing only
+    focused = replace(layer, scores=replace(uniform.scores, bias=bias))
+    torch.testing.assert_close(compute_drawn(focused, drawing), torch.tensor([1, W / 3]))
+    assert compute_drawn(layer, None).isnan().all()

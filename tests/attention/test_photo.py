@@ -16,7 +16,6 @@ from PIL import Image
 from saevit.attention.findings import Photo
 from saevit.attention.photo import (
     crop_middle,
-    find_shipped_photo,
     list_images,
     locate_query,
     make_input,
@@ -275,10 +274,6 @@ def made(folder: Path) -> Path:
     """Make a folder."""
     folder.mkdir()
     return folder
-
-
-def test_the_shipped_photograph_is_there() -> None:
-    assert read_photo(find_shipped_photo(), SIZE).size == (512, 600)
 
 
 def check_middle(width: int, height: int, H: int, W: int) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from saevit.model.pyramid import build
 from saevit.variant import parse
+from saevit.weights import SHIPPED, SHIPPED_MODEL
 from saevit_cli.app import run_command
 from tests.cli.conftest import Run
 
@@ -27,22 +28,62 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_without_arguments_but_size(saevit: Run, tmp_path: Path) -> None:
-    done = saevit("visualize-attention", *QUICK, check=True)
+def test_without_arguments_trained_weights_look_at_a_drawing(saevit: Run, tmp_path: Path) -> None:
+    done = saevit("visualize-attention", check=True)
     result, *_ = lines = done.stdout.splitlines()
-    assert result == (
-        "Random weights: the maps carry no meaning. saevit_tiny samples in stages 1 to 3 "
-        "(sparsity 93.75 % to 99.98 %)."
-    )
-    assert "saevit_tiny, random weights, seed 0, 64 x 64 px, grace_hopper.jpg" in lines
+    assert result.startswith(f"With weights of {SHIPPED.name}, the prediction is the class image (")
+    assert "Attention to the drawing, relative to uniform: " in result
+    assert f"saevit_pico:classes=226, weights of {SHIPPED.name}, 128 x 128 px, drawing" in lines
     (head,) = (i for i, line in enumerate(lines) if line.startswith("stage "))
     assert [line.split()[0] for line in lines[head + 2 : head + 6]] == ["1", "2", "3", "4"]
-    assert max(map(len, lines[head : head + 6])) <= 80
+    assert "drawn" in lines[head].split()
     assert done.stderr.splitlines() == [
-        "no --image: using grace_hopper.jpg, which comes with matplotlib",
-        "wrote saevit_tiny-overview.png",
+        "no --image: using a drawing (an icon of a picture), which this command makes",
+        "wrote saevit_pico-classes-226-overview.png",
     ]
-    assert (tmp_path / "saevit_tiny-overview.png").read_bytes().startswith(b"\x89PNG")
+    picture = tmp_path / "saevit_pico-classes-226-overview.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_trained_attention_selects_where_random_attention_does_not(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["visualize-attention", "--weights", "both", "--json", "-", "--output", "a.png"]) == 0
+    trained, random = json.loads(capsys.readouterr().out)["networks"]
+    assert [one["random_weights"] for one in (trained, random)] == [False, True]
+    assert trained["model"] == random["model"] == SHIPPED_MODEL
+    assert trained["infer_img_size"] == random["infer_img_size"]
+    assert trained["predictions"][0]["name"] == "image"
+    assert random["predictions"] == []
+    drawn, even = ([head["drawn"][0] for head in one["heads"]] for one in (trained, random))
+    assert max(abs(value - 1) for value in even) < 0.1
+    assert max(drawn) > 1.3
+
+
+def test_weights_are_those_of_the_model(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def look(*arguments: str) -> list[tuple[str, bool, str]]:
+        command = ["visualize-attention", *arguments, "--json", "-", "--output", "a.png", "--overwrite"]
+        assert run_command(command) == 0
+        found = json.loads(capsys.readouterr().out)["networks"]
+        return [(one["model"], one["random_weights"], one["infer_img_size"]) for one in found]
+
+    assert look("saevit_pico") == [(SHIPPED_MODEL, False, 128)]
+    assert look("--weights", "random") == [(SHIPPED_MODEL, True, 128)]
+    assert look("--width", "0.5", "--img-size", "64") == [("saevit_pico:width=0.5", True, 64)]
+    assert look("--compare", SMALL, *QUICK) == [(SHIPPED_MODEL, False, 64), (SMALL, True, 64)]
+    assert run_command(["visualize-attention", SMALL, *QUICK, "--output", "b.png"]) == 0
+    told = [line for stream in capsys.readouterr() for line in stream.splitlines()]
+    hint = f"{SMALL} has random weights: `saevit train` trains it, and --checkpoint FILE shows the result"
+    assert [line for line in told if " has random weights" in line] == [f"warning: {hint}"]
+
+
+def test_class_maps(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["visualize-attention", "--class", "image", "--class", "1", "--npz", "a.npz"]
+    assert run_command([*arguments, "--output", "a.svg"]) == 0
+    assert "of the map speaks for image" in capsys.readouterr().out
+    with np.load(here / "a.npz") as found:
+        assert found["stage4.class.image"].shape == (4, 4)
+        assert found["stage1.class.align-center"].sum() == pytest.approx(1, abs=1e-5)
 
 
 def test_every_output(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -147,16 +188,34 @@ def test_chosen_stages_blocks_and_heads(here: Path, capsys: pytest.CaptureFixtur
         (["--query", "3,-1"], "--query 3,-1 is not a pixel X,Y"),
         (
             ["--query", "9999,1"],
-            "query 9999,1 is outside the centre crop of grace_hopper.jpg: X must be 0 to 511",
+            "query 9999,1 is outside the centre crop of drawing: X must be 0 to 511",
         ),
         (["--stage", "5"], "stage 5 has no attention: choose stage 1, 2, 3 or 4"),
         (["--stage", "0"], "--stage 0: numbers start at 1"),
         (
-            ["--set", "depths=2", "--stage", "2", "--block", "1"],
+            ["saevit_tiny", "--set", "depths=2", "--stage", "2", "--block", "1"],
             "block 1 has no attention: stage 2 has it in block 2",
         ),
         (["--head", "99"], "head 99 does not exist: choose 1 to"),
         (["--similarity", "2"], "--similarity 2: a number above 0, at most 1"),
+        (["--weights", "best"], "--weights 'best' is not available: choose from trained, random, both"),
+        (
+            ["--weights", "random", "--checkpoint", "text.png"],
+            "--weights random and --checkpoint text.png exclude each other: keep one",
+        ),
+        (["saevit_tiny", "--weights", "trained"], "no weights of saevit_tiny come with saevit"),
+        (["--weights", "both", "--compare", "saevit_tiny"], "make three networks: leave one out"),
+        (["--class", "imag"], "--class imag is not a class of saevit_pico:classes=226: did you mean image"),
+        (
+            [SMALL, "--class", "4"],
+            "--class 4 is not a class of saevit_pico:depths=1,classes=4: choose 0 to 3",
+        ),
+        (["--class", "image", "--view", "query", "--query", "1,1"], "is for --view class, not query"),
+        (
+            ["timm:vit_tiny_patch16_224", "--view", "class"],
+            "--view class shows SAEViT variants, not timm:vit",
+        ),
+        ([f"{SMALL[:-1]}0", "--view", "class"], "--view class needs a network with classes"),
         (["--img-size", "8"], "8 px is out of range, nearest is 32"),
         (["--width", "100"], "GB are free on cpu: nearest is a smaller size or width"),
         (["--image", "gone.png"], "gone.png does not exist"),

@@ -24,6 +24,7 @@ ORDER = (  # a part imports only parts that come before it; docs/architecture.md
         "images",
         "machine",
         "provenance",
+        "weights",
         "weight_files",
         "checkpoint",
     ),

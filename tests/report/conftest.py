@@ -9,7 +9,6 @@ import torch
 from saevit.attention.findings import Attention
 from saevit.attention.look import Choice, look_at
 from saevit.attention.network import open_network
-from saevit.attention.photo import find_shipped_photo
 from saevit.measure.breakdown import ModuleTimes
 from saevit.profiling import Profile, profile
 from saevit.runs.record import Conditions, Environment
@@ -92,7 +91,7 @@ def timed() -> Profile:
 
 @pytest.fixture(scope="session")
 def look() -> Look:
-    """Return a function that looks at the shipped photograph with a network far from uniform."""
+    """Return a function that looks at the drawing with a network far from uniform."""
 
     def run(text: str = SMALL, size: int = 72, **choice: object) -> Attention:
         net = open_network(text if text.startswith("timm:") else parse(text), (size, size))
@@ -100,7 +99,7 @@ def look() -> Look:
         for name, parameter in net.model.named_parameters():
             if name.endswith(("qkv.weight", "score.weight")):
                 parameter.data.normal_(0, 0.3)
-        return look_at(net, [find_shipped_photo()], Choice(**choice))  # type: ignore[arg-type]
+        return look_at(net, [], Choice(**choice))  # type: ignore[arg-type]
 
     return run
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from saevit.attention.findings import Attention
 from saevit.attention.look import Choice, look_at
 from saevit.attention.network import open_network
-from saevit.attention.photo import find_shipped_photo
 from saevit.explore.solve import find_sensitivity
 from saevit.profiling import profile
 from saevit.report.attention_figure import attention_figure
@@ -60,15 +59,17 @@ def scatter(text: str, xs: list[str], y: str) -> "Figure":
 def attention(text: str, view: str) -> "Figure":
     one = looked()
     photo = replace(one.photo, name=text, notes=(text,))
+    maps = tuple(replace(found, of=replace(found.of, name=text)) for found in one.class_maps)
     named = replace(one, model=text, weights=text, images=(text, "b"), photo=photo, notes=(text,))
+    named = replace(named, class_maps=maps)
     return attention_figure(view, [replace(named, preparation=text)])
 
 
 @cache
 def looked() -> Attention:
-    views = ("overview", "query", "pattern", "rollout")
+    views = ("overview", "query", "class", "pattern", "rollout")
     choice = Choice(queries=((256, 300),), views=views)
-    return look_at(open_network(parse(TINY), (72, 72)), [find_shipped_photo()], choice)
+    return look_at(open_network(parse(TINY), (72, 72)), [], choice)
 
 
 FIGURES: dict[str, Callable[[str], "Figure"]] = {
@@ -80,6 +81,7 @@ FIGURES: dict[str, Callable[[str], "Figure"]] = {
     "train": curve,
     "attention-overview": lambda text: attention(text, "overview"),
     "attention-query": lambda text: attention(text, "query"),
+    "attention-class": lambda text: attention(text, "class"),
     "attention-pattern": lambda text: attention(text, "pattern"),
     "attention-rollout": lambda text: attention(text, "rollout"),
 }

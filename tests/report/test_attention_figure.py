@@ -34,7 +34,9 @@ def words_of(figure: Figure) -> str:
 
 
 def test_overview_draws_samples_and_received_attention_over_the_image(attention: Attention) -> None:
-    axes = named(attention_figure("overview", [attention]))
+    figure = attention_figure("overview", [attention])
+    axes = named(figure)
+    assert "r = 1: each pixel is a token" in words_of(figure)
     last = {block.block.stage: block for block in attention.maps}
     for block in last.values():
         place = block.block
@@ -47,11 +49,7 @@ def test_overview_draws_samples_and_received_attention_over_the_image(attention:
         extent = axes[at + "received"].images[0].get_extent()
         assert extent == pytest.approx((0, place.width * place.stride[1], place.height * place.stride[0], 0))
         assert axes[at + "received"].get_xlim() == (0, 72)
-        if place.rate == 1:
-            np.testing.assert_array_equal(values(axes[at + "weights"]), 1)
-            assert [text.get_text() for text in axes[at + "weights"].texts] == [
-                "r = 1: each pixel is a token"
-            ]
+        assert (at + "weights" in axes) == (place.rate > 1)  # no map where every value is 1
 
 
 def test_grid_has_a_cell_per_token(look: Look) -> None:
@@ -72,8 +70,40 @@ def test_window_weights_are_multiples_of_an_even_mean(attention: Attention, look
     drawn = values(axes["stage 1, block 2: weights"])  # 18 x 18 pixels, r = 8: windows of 64, 16 and 4
     for rows in (slice(0, 8), slice(8, 16), slice(16, 18)):
         assert drawn[rows, :8].mean() == pytest.approx(1, rel=1e-5)
-    average = named(attention_figure("overview", [look("saevit_pico:depths=2,sampling=average")]))
-    np.testing.assert_allclose(values(average["stage 1, block 2: weights"]), 1, rtol=1e-6)
+    average = attention_figure("overview", [look("saevit_pico:depths=2,sampling=average")])
+    assert "stage 1, block 2: weights" not in named(average)
+    assert "the mean of the window: equal weights" in words_of(average)
+
+
+def test_a_single_head_is_not_drawn_twice(look: Look) -> None:
+    figure = attention_figure("overview", [look("saevit_pico:dims=8-8-16-16,heads=1-1-1-2,depths=1")])
+    axes = named(figure)
+    assert "stage 1, block 1: head 1" not in axes
+    assert {"stage 4, block 1: head 1", "stage 4, block 1: head 2"} <= axes.keys()
+    assert words_of(figure).count("head 1 only: the map above") == 3
+    single = attention_figure("overview", [look("saevit_pico:dims=8-8-16-16,heads=1,depths=1")])
+    assert "by head" not in words_of(single)
+
+
+def test_one_model_twice_has_its_tokens_once(attention: Attention) -> None:
+    trained = replace(attention, is_random=False, weights="weights of a.pth")
+    names = [str(axes.get_gid()) for axes in attention_figure("overview", [trained, attention]).axes]
+    assert names.count("stage 1, block 2: tokens") == 1
+    assert names.count("stage 1, block 2: received") == 2
+
+
+def test_grad_cam_of_each_class_is_drawn_after_each_stage(look: Look) -> None:
+    attention = look(views=["class"], classes=["3", "1"])
+    figure = attention_figure("class", [attention])
+    axes = named(figure)
+    for found in attention.class_maps:
+        name = f"stage {found.stage}: {found.of.name}"
+        if found.mass.any():
+            np.testing.assert_allclose(values(axes[name]), found.mass * found.mass.size)
+        else:
+            assert name not in axes
+    assert {f"stage 1: class {i}" for i in (1, 3)} <= axes.keys()
+    assert "After stage 4 3 x 3 pixels" in words_of(figure)
 
 
 def test_query_draws_the_row_of_each_query(look: Look) -> None:
@@ -125,7 +155,7 @@ def test_rollout_draws_where_each_stage_comes_from(attention: Attention) -> None
         assert drawn.mean() == pytest.approx(1, rel=1e-4)
         assert values(axes[at + " 1"]).mean() == pytest.approx(1, rel=1e-4)
     first = values(axes["stage 1, block 2: rollout 1"])
-    assert np.unravel_index(first.argmax(), first.shape) == (9, 9)  # half of it is the pixel itself
+    assert np.unravel_index(first.argmax(), first.shape) == (10, 9)  # half of it is the pixel itself
 
 
 @pytest.mark.parametrize("view", ["overview", "query", "pattern", "rollout"])
@@ -159,7 +189,7 @@ def test_timm_models_are_drawn(name: str, view: str, look: Look) -> None:
 def test_words_say_what_image_and_which_weights(attention: Attention) -> None:
     text = words_of(attention_figure("overview", [attention]))
     assert text.startswith("Random weights: the maps carry no meaning.")
-    assert "grace_hopper.jpg, 512 x 600 px, centre crop of 512 x 512 px, resized to 72 x 72 px" in text
+    assert "drawing, 512 x 512 px, centre crop of 512 x 512 px, resized to 72 x 72 px" in text
     assert "ImageNet mean and standard deviation" in text
     trained = replace(attention, is_random=False, weights="weights of best.pth", images=("a.png", "b.png"))
     text = words_of(attention_figure("overview", [trained]))
@@ -201,11 +231,16 @@ def test_colours_are_centred_on_uniform_and_never_narrow(high: float, ends: tupl
     assert norm(1.0) == pytest.approx(0.5)
 
 
-def test_colours_are_ever_lighter() -> None:
-    colours = pick_colours()(np.linspace(0, 1, 256))[:, :3]
+def test_colours_can_be_read_in_grey() -> None:
+    colours = pick_colours()(np.arange(257))[:, :3]
     lightness = colours @ (0.2126, 0.7152, 0.0722)
-    assert (np.diff(lightness) > -1e-3).all()
-    assert np.ptp(colours[128]) < 0.06  # uniform is grey
+    less, more = lightness[:129], lightness[128:]
+    assert less[-1] == pytest.approx(1)  # uniform is white
+    assert (np.diff(more) < 0).all()
+    assert more[26:].max() < less.min()  # from the fifth root of the largest value on
+    assert (np.diff(less) > 0).all()
+    assert (colours[:128, 2] > colours[:128, 0]).all()  # blue
+    assert (colours[129:, 0] > colours[129:, 2]).all()  # red
 
 
 def test_nothing_at_all_is_the_darkest_colour(attention: Attention) -> None:

@@ -1,11 +1,12 @@
 """Each branch of the messages, from made-up times and exact counts."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from saevit.attention.findings import Attention, effective_share
+from saevit.attention.findings import Attention, ClassMap, Prediction, effective_share
 from saevit.comparing.comparison import Candidate, Comparison
 from saevit.explore.exploration import count_variant
 from saevit.explore.solve import Sensitivity, find_sensitivity, solve
@@ -189,13 +190,56 @@ def test_a_sensitivity_names_the_largest_step_of_a_single_key() -> None:
 
 
 def concentrated(attention: Attention, stage: int, share: float) -> Attention:
-    """As if trained, and as if each pixel of one stage attended to a share of the map, 20 px away."""
-    numbers = tuple(
-        replace(one, samples=dict(one.samples) | {"support": (kept * one.block.pixels,), "distance": (20.0,)})
-        for one in attention.numbers
-        for kept in (share if one.block.stage == stage else 0.99,)
+    """As if trained, and as if each pixel of one stage attended to a share of a photograph, 20 px away."""
+    numbers = []
+    for one in attention.numbers:
+        kept = share if one.block.stage == stage else 0.99
+        values = {"support": (kept * one.block.pixels,), "distance": (20.0,), "drawn": (math.nan,)}
+        numbers.append(replace(one, samples=dict(one.samples) | values))
+    return replace(attention, is_random=False, weights="weights of a.pth", numbers=tuple(numbers))
+
+
+def drawn(attention: Attention, *values: float) -> Attention:
+    """As if a drawing received these multiples of uniform attention in stages 1 to 4."""
+    samples = (dict(one.samples) | {"drawn": (values[one.block.stage - 1],)} for one in attention.numbers)
+    return replace(
+        attention,
+        model="net",
+        numbers=tuple(replace(one, samples=s) for one, s in zip(attention.numbers, samples, strict=True)),
     )
-    return replace(attention, is_random=False, weights="weights of a.pth", numbers=numbers)
+
+
+def test_the_message_of_trained_weights_names_them_the_class_and_the_drawing(attention: Attention) -> None:
+    trained = replace(
+        drawn(attention, 1.5, 1, 0.5, 1),
+        is_random=False,
+        weights="weights of a.pth",
+        predictions=(Prediction(name="home", probability=0.756), Prediction(name="sun", probability=0.1)),
+    )
+    assert summarize_attention([trained]) == (
+        "With weights of a.pth, the prediction is the class home (75.6 %). Attention to the drawing, "
+        "relative to uniform: 0.50 (stage 3) to 1.50 (stage 1)."
+    )
+    assert summarize_attention([trained, drawn(attention, 1, 1, 1.02, 0.99)]) == (
+        "Attention to the drawing, relative to uniform: 0.50 (stage 3) to 1.50 (stage 1) with trained "
+        "weights, 0.99 (stage 4) to 1.02 (stage 3) with random weights. The maps of the random weights carry "
+        "no meaning."
+    )
+
+
+def test_the_message_of_classes_describes_the_first_class(attention: Attention) -> None:
+    one, other = (Prediction(name=name, probability=0.4) for name in ("home", "sun"))
+    maps = [
+        ClassMap(of=of, stage=stage, stride=(4, 4), mass=np.array([[0.5, 0.5, 0, 0]]) * (of == one))
+        for of in (one, other)
+        for stage in (3, 4)
+    ]
+    trained = replace(attention, is_random=False, weights="weights of a.pth", predictions=(other, one))
+    beginning = "With weights of a.pth, the prediction is the class sun (40.0 %). In stage 4, "
+    found = summarize_attention([replace(trained, class_maps=tuple(maps))], "class")
+    assert found == f"{beginning}50 % of the map speaks for home."
+    found = summarize_attention([replace(trained, class_maps=tuple(maps[2:]))], "class")
+    assert found == f"{beginning}nothing speaks for sun."
 
 
 def test_the_message_of_attention_names_the_most_concentrated_stage(attention: Attention) -> None:

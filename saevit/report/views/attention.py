@@ -23,8 +23,9 @@ from saevit.report.columns import (
     write_csv,
     write_json,
 )
-from saevit.report.units import digits, percent
+from saevit.report.units import digits, fixed, percent
 from saevit.text import plural
+from saevit.weights import SHIPPED_MODEL
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -53,6 +54,15 @@ MEANINGS_OF_MORE = (
     "at most 1,024 pixels are sampled",
     "overlap: share of a head's map that is common with the other heads of its block",
 )
+MEANING_OF_DRAWN = (
+    "drawn: attention that the pixels of a drawing on plain ground receive, relative to their share of the "
+    "area (1 = uniform)"
+)
+
+FORMS: dict[str, Callable[[float], str]] = {
+    "distance": partial(digits, significant=2),
+    "drawn": partial(fixed, decimals=2),
+}
 
 NetworkHead = tuple[Attention, HeadNumbers]
 BLOCK_COLUMNS: tuple[Column[AttentionBlock], ...] = (
@@ -73,15 +83,17 @@ def view_attention(networks: Sequence[Attention], view: str, by: NumbersBy) -> V
         "Support: share of the map that a pixel effectively attends to (100 % = uniform). Distance: mean "
         "distance to the attended pixels in px; uniform: the same for uniform attention."
     )
+    if any(not math.isnan(numbers.mean("drawn")) for one in networks for numbers in one.numbers):
+        reading += " Drawn: attention to the drawing, relative to its share of the area (1 = uniform)."
     advice = [
         f"{f'{one.model}, {one.weights}: ' * (len(networks) > 1)}{describe_redundancy(one)}"
         for one in networks
         if one.redundancy
     ]
     warnings = [
-        f"{one.model} has random weights: use --checkpoint FILE to see learned attention"
+        f"{one.model} has random weights: `saevit train` trains it, and --checkpoint FILE shows the result"
         for one in networks
-        if one.is_random
+        if one.is_random and one.model != SHIPPED_MODEL
     ]
     warnings += [
         f"{one.model} is shown without {', '.join(one.left_out)}" for one in networks if one.left_out
@@ -104,6 +116,8 @@ def tabulate_heads(attention: Attention, by: NumbersBy) -> Table:
         + ", ".join(f"{fmean(values):.3f} (r = {rate})" for rate, values in one.similarity.items())
         for one in attention.redundancy
     )
+    predictions = [f"{one.name}: {percent(one.probability)}" for one in attention.predictions]
+    predictions = [f"most probable classes: {', '.join(predictions)}"] if predictions else []
     rows = [tuple(group) for _, group in groupby(attention.numbers, GROUP_KEYS[by])]
     return make_table(
         f"{attention.model}, {attention.weights}, {width} x {height} px, {images}",
@@ -112,6 +126,8 @@ def tabulate_heads(attention: Attention, by: NumbersBy) -> Table:
         (
             *MEANINGS,
             *(MEANINGS_OF_MORE if by != "stage" else ()),
+            MEANING_OF_DRAWN,
+            *predictions,
             *similarities,
             f"the image is {attention.preparation}",
             *attention.notes,
@@ -135,6 +151,7 @@ def list_columns(by: NumbersBy) -> list[Column[Group]]:
         of_block("r", lambda block: str(block.rate)),
         of_block("tokens", lambda block: f"{block.tokens:,}"),
         of_block("sparsity", lambda block: percent(block.sparsity, 2)),
+        Column("drawn", partial(write_spread, "drawn"), "right"),
         Column("support", partial(write_spread, "support"), "right"),
         Column("distance", partial(write_spread, "distance"), "right"),
         of_block("uniform", lambda block: digits(block.uniform_distance, 2)),
@@ -154,7 +171,7 @@ def write_spread(name: str, group: Group) -> str | None:
         values += [value / maximum for value in one.samples[name] if maximum and not math.isnan(value)]
     if not values:
         return None
-    form = partial(digits, significant=2) if name == "distance" else percent
+    form = FORMS.get(name, percent)
     middle, low, high = (form(value) for value in (median(values), min(values), max(values)))
     return middle if low == high else f"{middle} ({low.removesuffix(' %')}-{high.removesuffix(' %')})"
 
@@ -192,6 +209,7 @@ def network_values(attention: Attention) -> dict[str, Any]:
         "preparation": attention.preparation,
         "images": attention.images,
         "first_image": {"size": photo.size, "crop": photo.crop, "notes": photo.notes},
+        "predictions": [asdict(one) for one in attention.predictions],
         "queries": [asdict(query) for query in attention.queries],
         "units": METRICS,
         "heads": [
@@ -241,6 +259,8 @@ def save_arrays(networks: Sequence[Attention], path: Path) -> None:
     | attention | (groups, heads, queries, keys) | attention between tokens; missing if it is large |
     | rollout | (1 + queries, H, W) | share of each pixel of the first map; only with that view |
 
+    Grad-CAM of the view of classes is `stage4.class.NAME`, (H, W) with a sum of one.
+
     `image` is the input in RGB, `queries` are x and y in it. A second network has the prefix `second.`.
     """
     import numpy as np
@@ -257,5 +277,7 @@ def save_arrays(networks: Sequence[Attention], path: Path) -> None:
             arrays |= {at + name: values for name, values in parts.items()}
         for rollout in attention.rollout:
             arrays[f"{prefix}stage{rollout.block.stage}.block{rollout.block.number}.rollout"] = rollout.mass
+        for found in attention.class_maps:
+            arrays[f"{prefix}stage{found.stage}.class.{found.of.name}"] = found.mass
     with path.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]

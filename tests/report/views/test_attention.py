@@ -37,7 +37,7 @@ def test_table_has_a_row_per_stage_with_median_and_range(attention: Attention) -
     assert rows[3]["support"] == f"{middle:.1f} % ({low:.1f}-{high:.1f})"
     view = view_attention([attention], "overview", "stage")
     assert view.result.startswith("Random weights: the maps carry no meaning.")
-    assert "use --checkpoint FILE" in view.warnings[0]
+    assert "`saevit train` trains it, and --checkpoint FILE shows" in view.warnings[0]
     assert view.notes[0].startswith("Median (range) over blocks and heads. ")
     assert any(
         note.startswith("similarity of pixels in r x r windows, stage 1") for note in view.tables[0].notes

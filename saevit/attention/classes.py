@@ -1,0 +1,92 @@
+"""What a network predicts for an image, and which pixels speak for a class: Grad-CAM.
+
+Grad-CAM (Selvaraju et al., arXiv 1610.02391) weighs the channels of a stage's map by the mean gradient of the
+logit of a class, adds them up and keeps what is positive. The maps here are scaled to a sum of one.
+"""
+
+from collections.abc import Collection, Sequence
+
+import torch
+from torch import Tensor
+
+from saevit.attention.findings import ClassMap, Photo, Prediction
+from saevit.attention.network import Network
+from saevit.attention.photo import make_input
+from saevit.checkpoint import About
+from saevit.count.cost import count_network
+from saevit.errors import OptionError, nearest
+from saevit.machine import check_fits, free_memory
+from saevit.model.pyramid import SAEViT
+from saevit.text import abbreviated
+from saevit.variant import STRIDES
+
+BYTES = 4  # fp32
+MOST = 5  # predictions that are kept
+
+
+def predict_classes(net: Network, logits: Tensor) -> tuple[Prediction, ...]:
+    """Return the most probable classes of an image; nothing for random weights or without classes."""
+    if net.is_random or logits.ndim != 2 or not 1 < logits.shape[1] == net.about.num_classes:
+        return ()
+    top = logits[0].float().softmax(0).topk(min(MOST, logits.shape[1]))
+    pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
+    return tuple(Prediction(name=name_class(net.about, i), probability=value) for i, value in pairs)
+
+
+def name_class(about: About, number: int) -> str:
+    """Return the name of a class, or its number from 0 if the weights have no names."""
+    return about.class_names[number] if about.class_names else f"class {number}"
+
+
+def find_class(about: About, text: str) -> int:
+    """Return the class of a name, or of a number from 0.
+
+    Raises:
+        OptionError: there is no such class; names the nearest.
+    """
+    if text in about.class_names:
+        return about.class_names.index(text)
+    if text.isdecimal() and len(text) < 9 and int(text) < about.num_classes:
+        return int(text)
+    near = nearest(text, about.class_names) if about.class_names else f"choose 0 to {about.num_classes - 1}"
+    raise OptionError(f"--class {abbreviated(text)} is not a class of {about.model}: {near}")
+
+
+def map_classes(
+    net: Network, photo: Photo, names: Sequence[str], stages: Collection[int] | None = None
+) -> tuple[ClassMap, ...]:
+    """Return Grad-CAM of classes at the end of each chosen stage; without names, of the predicted class.
+
+    Raises:
+        OptionError: the network is no variant, has no classes, or not these.
+        MemoryLimitError: its activations do not fit in memory; gradients need all of them.
+    """
+    about, network = net.about, net.model
+    if not isinstance(network, SAEViT):
+        raise OptionError(f"--view class shows SAEViT variants, not {about.model}: leave it out")
+    if about.num_classes < 2:
+        raise OptionError(f"--view class needs a network with classes, and {about.model} has none")
+    numbers = [find_class(about, name) for name in names]
+    cost = count_network(network.spec, about.img_size)
+    kept = BYTES * (cost.activations + cost.elementwise)
+    what = f"Grad-CAM of {about.model} at {about.img_size[0]} x {about.img_size[1]} px"
+    check_fits(what, BYTES * cost.params, kept, free=free_memory(), way_out="a smaller --img-size")
+    with torch.enable_grad():
+        image = make_input(photo, about).requires_grad_()  # also where the weights need no gradient
+        last, features = network.forward_intermediates(image)
+        logits = network.forward_head(last)[0]
+    maps, shares = [], logits.detach().softmax(0).tolist()
+    for number in dict.fromkeys(numbers or [int(logits.argmax())]):
+        of = Prediction(name=name_class(about, number), probability=shares[number])
+        gradients = torch.autograd.grad(logits[number], features, retain_graph=True)
+        for stage, (A, gradient) in enumerate(zip(features, gradients, strict=True), 1):
+            if stages is None or stage in stages:
+                mass = weigh_channels(A.detach()[0], gradient[0]).numpy()
+                maps.append(ClassMap(of=of, stage=stage, stride=(STRIDES[stage - 1],) * 2, mass=mass))
+    return tuple(maps)
+
+
+def weigh_channels(A: Tensor, gradient: Tensor) -> Tensor:
+    """Return Grad-CAM of a map and the gradient of a logit by it, both (C, H, W), scaled to a sum of one."""
+    positive = (A * gradient.mean((1, 2), keepdim=True)).sum(0).relu()
+    return positive / total if (total := positive.sum()) > 0 else positive
