@@ -168,7 +168,8 @@ def compare(
     sort_candidates((), sort)
     check_axes(x or (), y or "top1")
     if not measure:
-        options.check_unmeasured(context, {"--sort": sort})
+        used = ("measure", "dtype", *(["device"] if train else []))  # a training has a device
+        options.check_unmeasured(context, {"--sort": sort}, used)
     if from_store:
         check_as_measured(context)
     if train:
