@@ -8,7 +8,7 @@ A type that is `Any` here is a tuple: Typer would take a tuple type for an optio
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial, wraps
 from pathlib import Path
@@ -210,9 +210,13 @@ STYLE: dict[str, Any] = {
 
 
 def check_unmeasured(
-    context: typer.Context, sorted_by: Mapping[str, str | None] = MappingProxyType({})
+    context: typer.Context,
+    sorted_by: Mapping[str, str | None] = MappingProxyType({}),
+    used: Collection[str] = ("measure", "dtype"),
 ) -> None:
     """Refuse an order by times, and warn of timing options, which have no effect without measuring.
+
+    Those in `used` have one.
 
     Raises:
         OptionError: an order by times; names the option.
@@ -227,7 +231,7 @@ def check_unmeasured(
         source = context.get_parameter_source(str(param.name))
         is_given = source is not None and source.name == "COMMANDLINE"
         panel = getattr(param, "rich_help_panel", None)
-        if is_given and panel == TIME and param.name not in ("measure", "dtype"):
+        if is_given and panel == TIME and param.name not in used:
             display.warn(f"{param.opts[0]} has no effect with --no-measure")
 
 

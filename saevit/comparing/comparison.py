@@ -1,6 +1,7 @@
 """A comparison as data: models with their costs and times, and accuracies, published or measured here."""
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from saevit.notebook import NotebookResult
 from saevit.runs.accuracy_statistics import AccuracyDifference, compare_hits
@@ -31,7 +32,9 @@ class Accuracy:
     fingerprint: str = ""  # of the images; only accuracies of the same ones have a difference
     num_classes: int | None = None  # of the networks that were trained
     unreadable: int = 0  # images of the data that were left out
-    hits: tuple[tuple[bool, ...], ...] = field(default=(), repr=False)  # one row a seed, one column an image
+    hits: tuple[tuple[bool, ...], ...] = field(
+        default=(), repr=False, compare=False
+    )  # of images, a row a seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +129,7 @@ class Comparison(NotebookResult):
         return ratio(candidate.seconds_per_image, base.seconds_per_image)
 
 
+@lru_cache(maxsize=4096)
 def subtract_accuracies(ours: Accuracy, theirs: Accuracy) -> AccuracyDifference | None:
     """Return how much higher one accuracy is than another; None if they are not of the same images and size.
 

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from saevit.comparing.comparison import Candidate, Comparison
+from saevit.comparing.comparison import Candidate, Comparison, subtract_accuracies
 from saevit.count.breakdown_lines import name_line
 from saevit.profiling import Profile, ProfileRow
+from saevit.report.accuracy_texts import write_points
 from saevit.report.metrics import is_comparable, is_resolved
 from saevit.report.units import (
     LONGEST,
@@ -112,8 +113,7 @@ def compare_pair(first: Candidate, rival: Candidate, names: Mapping[str, str]) -
     """Return the time of a model relative to another's, beside MACs and, if comparable, top-1."""
     a, b = names[first.model], names[rival.model]
     macs = write_share((first.macs or 1) / (rival.macs or 1), "its MACs")
-    gain = compare_accuracy(first, rival)
-    top1 = "" if gain is None else f", with {abs(gain):.1f} points {'more' if gain >= 0 else 'less'} top-1"
+    top1 = describe_gain(first, rival)
     if not first.samples:
         macs = macs.replace("its MACs", f"{b}'s MACs").replace("the same MACs", f"the same MACs as {b}")
         params = write_share((first.params or 1) / (rival.params or 1), "its parameters")
@@ -123,6 +123,27 @@ def compare_pair(first: Candidate, rival: Candidate, names: Mapping[str, str]) -
         head = f"{a} and {b}: the difference in time is not resolved, ratio {write_ratio_interval(time)},"
         return f"{head} at {macs}{top1}."
     return f"{a} takes {write_time_share(time)} {b}'s time at {macs}{top1}."
+
+
+def describe_gain(first: Candidate, second: Candidate) -> str:
+    """Return how much more accurate the first model is, as the end of a sentence; empty if not comparable.
+
+    A difference of measured accuracies has its interval, or is not resolved.
+    """
+    gain = compare_accuracy(first, second)
+    if gain is None or not (first.accuracy and second.accuracy):
+        return ""
+    word = "more" if gain >= 0 else "less"
+    if not first.accuracy.measured_on:
+        return f", with {abs(gain):.1f} points {word} top-1"
+    difference = subtract_accuracies(first.accuracy, second.accuracy)
+    if difference is None:
+        return ", with a difference in top-1 that is not resolved"
+    value, low, high = write_points((difference.value, difference.low, difference.high))
+    if not difference.is_resolved:
+        return f", with a difference in top-1 that is not resolved, {value} [{low}, {high}] points"
+    ends = sorted((low.lstrip("+-"), high.lstrip("+-")), key=float)
+    return f", with {value.lstrip('+-')} [{ends[0]}, {ends[1]}] points {word} top-1"
 
 
 def describe_growth(models: Sequence[Candidate], names: Mapping[str, str]) -> str:

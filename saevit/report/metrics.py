@@ -1,12 +1,12 @@
 """The quantities by which models are compared, and how far the orders by two of them agree."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from typing import TYPE_CHECKING
 
-from saevit.comparing.comparison import Candidate, Comparison
+from saevit.comparing.comparison import Candidate, Comparison, subtract_accuracies
 from saevit.errors import OptionError, nearest
 from saevit.report.units import cut
 from saevit.runs.statistics import rank_correlation, ratio
@@ -135,6 +135,28 @@ def find_front(candidates: Iterable[Candidate], x: str, y: str) -> dict[str, boo
     }
     best = pareto_front(list(rows.values()), {name: metric.better for name, metric in axes.items()})
     return {model: number in best for number, model in enumerate(rows)}
+
+
+def find_undecided(candidates: Iterable[Candidate], x: str, front: Mapping[str, bool]) -> set[str]:
+    """Return the models off a front of measured accuracies that may be on it, as far as noise lets us know.
+
+    No other model is more accurate and costs no more, with both differences resolved.
+    """
+    rows = [c for c in candidates if c.model in front and c.accuracy and c.accuracy.measured_on]
+    return {c.model for c in rows if not front[c.model] and not any(is_beaten(c, other, x) for other in rows)}
+
+
+def is_beaten(c: Candidate, other: Candidate, x: str) -> bool:
+    """Is another model more accurate and no more expensive, with both differences resolved?"""
+    metric = find_metric(x)
+    ours, theirs = metric.of(c), metric.of(other)
+    if ours is None or theirs is None or not (c.accuracy and other.accuracy):
+        return False
+    is_cheaper = theirs < ours if metric.better == "min" else theirs > ours
+    if ours != theirs and not (is_cheaper and is_resolved(other, c, x)):
+        return False
+    difference = subtract_accuracies(other.accuracy, c.accuracy)
+    return difference is not None and difference.verdict == "higher"
 
 
 @dataclass(frozen=True)

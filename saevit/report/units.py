@@ -1,5 +1,6 @@
 """Numbers, fields and names of models as text, with units. MACs become FLOPs only here."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import fields
@@ -12,6 +13,7 @@ FLOPS_PER_MAC = 2
 PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 ENDLESS = 1e15  # numbers from here on are written with an exponent
 
+CLASSES = re.compile(r"[,:]classes=(\d+)$")  # at the end of a model
 LIBRARIES = ("timm:", "birder:")  # of other libraries' models
 LONGEST = 26
 TAIL = 10
@@ -111,9 +113,13 @@ def field_text(name: str, value: Any) -> str:
 def bare_names(models: Iterable[str]) -> dict[str, str]:
     """Return a name for each model without the prefix of a library, and without a tag if it is not needed.
 
-    Variants, the claims of the paper (`saevit_...`) and factories (`module:name`) keep their whole name.
+    The number of classes is left out if two models or more all have the same one. Variants, the claims of the
+    paper (`saevit_...`) and factories (`module:name`) keep the rest of their name.
     """
     bare = {m: m.partition(":")[2] if m.startswith(LIBRARIES) else m for m in models}
+    numbers = {match[1] if (match := CLASSES.search(m)) else "" for m in bare}
+    if len(bare) > 1 and len(numbers) == 1:
+        bare = {m: CLASSES.sub("", name) for m, name in bare.items()}
     heads = {
         m: name if name.startswith("saevit_") or ":" in name else name.partition(".")[0]
         for m, name in bare.items()

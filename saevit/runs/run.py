@@ -256,6 +256,7 @@ class RunSummary:
     subjects: tuple[str, ...] = ()  # names, each once
     rounds: int = 0  # finished
     is_evaluation: bool = False
+    training: Training | None = None  # of the weights that an evaluation is of; None: not known
     ending: Ending = "lost"
     warnings: tuple[str, ...] = ()
     problem: str | None = None

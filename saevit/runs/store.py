@@ -246,6 +246,7 @@ def _summarize(path: Path) -> RunSummary:
         subjects=tuple(dict.fromkeys(subject.name for subject in run.subjects)),
         rounds=run.rounds,
         is_evaluation=run.is_evaluation,
+        training=run.top1s[0].training if run.is_evaluation and run.top1s else None,
         ending=run.ending,
         warnings=run.warnings,
     )

@@ -94,7 +94,8 @@ Top1 = Annotated[
         "--top1",
         metavar="SOURCE",
         help="Accuracies to show: `published` (the default), or those that `saevit eval` measured on a "
-        "dataset, such as digits, icons (or digits@train).",
+        "dataset, such as digits, icons (or digits@train). Classes and size then default to those of the "
+        "evaluated networks.",
     ),
 ]
 Train = Annotated[
@@ -167,7 +168,8 @@ def compare(
     sort_candidates((), sort)
     check_axes(x or (), y or "top1")
     if not measure:
-        options.check_unmeasured(context, {"--sort": sort})
+        used = ("measure", "dtype", *(["device"] if train else []))  # a training has a device
+        options.check_unmeasured(context, {"--sort": sort}, used)
     if from_store:
         check_as_measured(context)
     if train:
@@ -208,8 +210,9 @@ def compare(
             plan = trial_options.read_plan("--top1", str(top1), asked, device=device)
             measured, outcome = train_candidates(list_trainable(names), plan, given, store)
             classes, img_size = plan.train.num_classes, plan.recipe.img_size
-        else:
-            measured = find_accuracies(top1, store)
+        elif measured := find_accuracies(top1, store):  # costs are of the networks that were trained
+            classes = classes or measured.num_classes
+            img_size = img_size if trial_options.find_given_size(context) else measured.img_size
         names = [set_classes(name, classes) for name in names]
         base = base and set_classes(base, classes)
         if plot:  # refuses axes before anything is measured

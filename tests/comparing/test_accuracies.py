@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -11,16 +12,20 @@ import pytest
 import saevit
 from saevit.comparing.accuracies import MeasuredOn, accuracies_of, add_hints, choose_accuracies, network_key
 from saevit.comparing.compare import compare, comparison_of, resolve_models
+from saevit.comparing.comparison import Comparison
 from saevit.errors import OptionError
 from saevit.measure.timing import TimingOptions
 from saevit.provenance import Training
 from saevit.report.metrics import find_front
+from saevit.report.scatter.captions import write_caption
+from saevit.report.scatter.points import fill_panel, list_panels
 from saevit.report.views.compare import (
     tabulate_comparison,
     view_comparison,
     write_comparison_csv,
     write_comparison_json,
 )
+from saevit.runs.accuracy_statistics import estimate_accuracy
 from saevit.runs.evaluation import keep_evaluation, list_top1s, records_of
 from saevit.runs.run import MeasuredTop1, read_top1
 from saevit.runs.statistics import Share
@@ -42,6 +47,7 @@ def top1(
     fingerprint: str = "",
     version: str = saevit.__version__,
     training: Training | None = None,
+    flags: tuple[bool, ...] = (),
 ) -> MeasuredTop1:
     """An evaluation that was read back."""
     made = replace(
@@ -53,6 +59,8 @@ def top1(
         top1=Share(hits=hits, total=total),
         environment=replace(FOUND.environment, saevit=version),
         training=training,
+        hits=flags,
+        unreadable=() if flags else FOUND.unreadable,
     )
     back = read_top1(records_of(made)[0])
     assert back is not None
@@ -154,6 +162,146 @@ def test_only_complete_trainings_on_the_terms_that_were_asked_for() -> None:
     assert [group.is_otherwise for group in on.groups] == [True, True, False]
 
 
+IMAGES = 400
+
+
+def evaluated(
+    model: str, level: int, training: Training | None, *, fingerprint: str = "a" * 64, images: int = IMAGES
+) -> MeasuredTop1:
+    """An evaluation with about `level` hits of 400 images, mostly the same ones for all models."""
+    seed = training.seed if training else 0
+    flags = tuple((i * 7919) % IMAGES + (i * 31 + seed * 17) % 21 - 10 < level for i in range(images))
+    return top1(model, sum(flags), total=images, fingerprint=fingerprint, training=training, flags=flags)
+
+
+TRIALS = [
+    evaluated(model, level, trained(seed=seed))
+    for seed in (0, 1, 2)
+    for model, level in ((SMALL + ",classes=10", 280), (BASELINE, 200), (LARGE, 278))
+]
+
+
+def compared(found: list[MeasuredTop1], *models: str) -> Comparison:
+    """The models, counted only, with accuracies on digits."""
+    return compare(
+        models or [SMALL, BASELINE, LARGE], img_size=(64, 64), measured=choose_accuracies("digits", found)
+    )
+
+
+def test_all_seeds_form_one_accuracy_with_differences() -> None:
+    found = compared(TRIALS)
+    small, baseline, large = found.candidates
+    assert small.accuracy is not None
+    mine = [one for one in TRIALS if one.model.startswith(SMALL)]
+    assert small.accuracy.top1 == pytest.approx(100 * sum(one.share.value for one in mine) / 3)
+    expected = estimate_accuracy([one.hits for one in mine])
+    assert small.accuracy.interval == (100 * expected.low, 100 * expected.high)
+    assert (small.accuracy.seeds, small.accuracy.epochs, small.accuracy.terms) == (3, 4, "equal")
+    assert found.difference(small) is None
+    lower, equal = found.difference(baseline), found.difference(large)
+    assert lower is not None
+    assert equal is not None
+    assert (lower.verdict, lower.is_paired, lower.seeds) == ("lower", True, (3, 3))
+    assert (equal.verdict, equal.low < 0 < equal.high) == ("not resolved", True)
+    view = view_comparison(found, None)
+    (table,) = view.tables
+    heads = [column.head for column in table.columns]
+    cells = dict(zip(heads, table.rows[1], strict=True))
+    points = next(cell for head, cell in cells.items() if head.startswith("points"))
+    assert points.startswith(f"{100 * lower.value:+.1f} [")
+    assert "4 epochs of 10 images, 3 seeds; intervals at 95 % are over seeds and images" in view.notes[0]
+    rows = list(csv.DictReader(io.StringIO(write_comparison_csv(found))))
+    assert [row["top1_verdict"] for row in rows] == ["", "lower", "not resolved"]
+    assert rows[0]["top1_seeds"] == "3"
+    data = json.loads(write_comparison_json(found))["candidates"]
+    assert data[1]["top1_difference_high"] == pytest.approx(100 * lower.high)
+    assert "not resolved" in view.result or "points more top-1" in view.result
+
+
+def test_weights_that_were_trained_otherwise_are_shown_and_never_ranked() -> None:
+    best = [
+        evaluated(LARGE, 390, trained("other")),
+        evaluated(BASELINE, 380, None),
+        *(one for one in TRIALS if one.model.startswith(SMALL)),
+    ]
+    found = compared(best)
+    small, *others = found.candidates
+    for one in others:
+        assert one.accuracy is not None
+        assert (one.accuracy.mark, one.accuracy.plain) == ("trained otherwise", False)
+        difference = found.difference(one)
+        assert difference is not None
+        assert difference.low > 0
+        assert difference.verdict == "not resolved"
+    assert find_front(found.candidates, "gmacs", "top1") == {small.model: True}
+    assert any(
+        "how they were trained is not known" in note for note in tabulate_comparison(found, None).notes
+    )
+
+
+def test_one_seed_each_is_a_difference_of_weights_only() -> None:
+    found = compared([one for one in TRIALS if one.training and one.training.seed == 0])
+    difference = found.difference(found.candidates[1])
+    assert difference is not None
+    assert difference.high < 0
+    assert (difference.verdict, difference.has_seeds) == ("not resolved", False)
+    view = view_comparison(found, None)
+    assert "1 seed; intervals at 95 % are over images only" in view.notes[0]
+    assert any("McNemar" in note and "other trainings" in note for note in view.tables[0].notes)
+    cells = {
+        column.head: cell for column, cell in zip(view.tables[0].columns, view.tables[0].rows[1], strict=True)
+    }
+    assert cells["Pareto-optimal by"] == "gmacs" or cells["Pareto-optimal by"] == "not resolved"
+
+
+def test_other_images_are_never_paired() -> None:
+    other = [evaluated(BASELINE, 200, trained(seed=seed), fingerprint="b" * 64) for seed in (0, 1, 2)]
+    found = compared([*other, *(one for one in TRIALS if one.model != BASELINE)])
+    baseline = found.candidates[1]
+    assert baseline.accuracy is not None
+    assert baseline.accuracy.mark == "measured here, other images"
+    assert found.difference(baseline) is None
+    assert baseline.model not in find_front(found.candidates, "gmacs", "top1")
+
+
+def test_of_a_seed_the_newest_counts_and_of_rates_that_with_the_most_seeds() -> None:
+    again = evaluated(BASELINE, 220, trained(seed=1))
+    faster = [
+        evaluated(BASELINE, 390, trained(seed=0, lr=5e-3)),
+        evaluated(BASELINE, 100, trained(seed=3, lr=2e-4)),
+    ]
+    on = choose_accuracies("digits", [*faster, *TRIALS, again])
+    group = on.find(BASELINE)
+    assert group is not None
+    assert {one.training.seed for one in group.evaluations if one.training} == {0, 1, 2}
+    assert again in group.evaluations
+    assert group.other_rates == (2e-4, 5e-3)
+    tuned = choose_accuracies("digits", [faster[1], faster[0]]).find(BASELINE)
+    assert tuned is not None
+    assert tuned.newest == faster[0]  # one seed each: the more accurate rate
+
+
+def test_published_figures_are_on_no_axis_of_measured_ones() -> None:
+    models = [SMALL, BASELINE, "efficientnet_b0", "saevit_claim_0.8g"]
+    found = compared(TRIALS, *models)
+    panel = fill_panel(found, "gmacs", "top1")
+    heights = {point.candidate.model: point.y for point in panel.points}
+    assert set(heights) == {c.model for c in found.candidates[:2]}
+    assert "ImageNet" not in panel.y_label
+    assert "ImageNet" not in write_caption(found, [panel])
+
+
+def test_the_front_says_which_points_are_not_resolved_from_it() -> None:
+    found = compared(TRIALS, LARGE, SMALL)
+    (panel,) = list_panels(found, ["gmacs"], "top1")
+    assert [point.kind for point in panel.points] == ["near_variant", "front_variant"]
+    assert "Not resolved from the front by MACs: " in write_caption(found, [panel])
+    beaten = [evaluated(LARGE, 200, trained(seed=seed)) for seed in (0, 1, 2)]
+    found = compared([*beaten, *(one for one in TRIALS if one.model.startswith(SMALL))], LARGE, SMALL)
+    (panel,) = list_panels(found, ["gmacs"], "top1")
+    assert next(point.kind for point in panel.points) == "measured_variant"
+
+
 def test_a_stored_run_has_the_accuracies_of_its_own_networks() -> None:
     old = top1(SMALL, 198, version="0.1.0")
     on = choose_accuracies("digits", [old, top1(LARGE, 7)], definition=1)
@@ -174,7 +322,8 @@ def test_measured_accuracies_replace_published_ones_together() -> None:
     assert find_front(found.candidates, "gmacs", "top1").keys() == {small.model, baseline.model}
     view = view_comparison(found, "top1")
     (table,) = view.tables
-    assert "95 % interval" in [column.heading for column in table.columns]
+    (row,) = [row for row in table.rows if BASELINE in row[0] or "mobilenetv3" in row[0]]
+    assert "75.4  [68.9, 80.8]" in row  # Wilson's interval of 150 of 199 images
     assert any("measured here on digits (validation)" in note for note in view.notes)
     notes = " ".join(table.notes)
     assert "SHA-256 abababababab" in notes
@@ -240,9 +389,11 @@ def test_published_ones_stay_unless_asked_for() -> None:
 
 
 def test_a_stored_run_shows_the_same_again(tmp_path: Path) -> None:
-    for model in (SMALL + ",classes=10", BASELINE):
+    for number, (model, seed) in enumerate(product((SMALL + ",classes=10", BASELINE), (0, 1))):
         with Writer(tmp_path / "evals") as writer:
-            keep_evaluation(replace(FOUND, model=model, data="digits"), writer)
+            flags = evaluated(model, 200 + 10 * number, trained(seed=seed)).hits
+            made = replace(FOUND, model=model, data="digits", training=trained(seed=seed), hits=flags)
+            keep_evaluation(replace(made, top1=Share(hits=sum(flags), total=IMAGES), unreadable=()), writer)
     measured = choose_accuracies("digits", list_top1s(tmp_path / "evals"))
     plan = TimingOptions(batch_sizes=(1,), rounds=6, min_time=0.002, threads=1, device="cpu")
     models = resolve_models([SMALL, BASELINE, "saevit_claim_0.8g"])
@@ -252,12 +403,15 @@ def test_a_stored_run_shows_the_same_again(tmp_path: Path) -> None:
     then = accuracies_of(run)
     assert then is not None
     assert write_comparison_json(comparison_of(run, measured=then)) == write_comparison_json(found)
+    assert found.difference(found.candidates[1]) == comparison_of(run, measured=then).difference(
+        found.candidates[1]
+    )
     published = comparison_of(run)
     assert [c.accuracy.mark if c.accuracy else None for c in published.candidates] == [
         None,
         "published",
         "paper claim, not reproduced here",
     ]
-    evaluated = next((tmp_path / "evals").iterdir())
+    stored = next((tmp_path / "evals").iterdir())
     with pytest.raises(OptionError, match="is an evaluation and has no times"):
-        comparison_of(read_run(evaluated))
+        comparison_of(read_run(stored))

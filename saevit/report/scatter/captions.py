@@ -4,9 +4,10 @@ import math
 from collections.abc import Sequence
 
 from saevit.comparing.comparison import Candidate, Comparison
+from saevit.report.accuracy_texts import describe_measurement
 from saevit.report.latencies import describe_machine
 from saevit.report.metrics import LEAST, METRICS, Disagreement
-from saevit.report.scatter.points import ScatterPanel, has_accuracies, is_of_other_size
+from saevit.report.scatter.points import NEAR_FRONT, ScatterPanel, has_accuracies, is_of_other_size
 from saevit.report.units import digits, short_names
 from saevit.runs.run import Run
 
@@ -31,20 +32,25 @@ def write_caption(comparison: Comparison, panels: Sequence[ScatterPanel]) -> str
         sentences = [f"Top-1: {describe_accuracies(comparison)}; {networks}"]
         if any(is_of_other_size(c, comparison) for c in drawn):
             sentences.append(f"@N: accuracy at N px, drawn at its cost at {height} x {width} px.")
+        sentences += filter(None, map(describe_undecided, panels))
     if is_timed and comparison.run:
         sentences.append(describe_timing(comparison.run))
     return " ".join([*sentences, *list_missing(comparison, panels, drawn)])
 
 
 def describe_accuracies(comparison: Comparison) -> str:
-    """Return the source of the accuracies; measured ones with their number of images."""
+    """Return the source of the accuracies; measured ones with their data, budget and seeds."""
     if not comparison.top1_on:
         return "published, at the size of its evaluation"
-    images = [c.accuracy.images for c in comparison.candidates if c.accuracy and c.accuracy.images]
-    return (
-        f"measured here by saevit eval on {comparison.top1_on}, n = {number_range(images) or 'no'} images, "
-        "bars are 95 % intervals (Wilson)"
-    )
+    return f"measured here on {describe_measurement(comparison)}, drawn as bars"
+
+
+def describe_undecided(panel: ScatterPanel) -> str:
+    """Return a sentence on the models that may be on the front of a panel."""
+    names = [point.name for point in panel.points if point.kind in NEAR_FRONT]
+    if not names:
+        return ""
+    return f"Not resolved from the front by {METRICS[panel.x].noun or panel.x}: {', '.join(names)}."
 
 
 def number_range(values: Sequence[int]) -> str:

@@ -9,7 +9,7 @@ from saevit.report.figure import GREY, POINTS, is_wide, scale_axis, style_axes, 
 from saevit.report.metrics import METRICS, Disagreement
 from saevit.report.scatter.labels import LABEL_SIZE, PointLabel, write_labels
 from saevit.report.scatter.placement import Point, split_line
-from saevit.report.scatter.points import MARKERS, ON_FRONT, STYLES, ModelPoint, ScatterPanel
+from saevit.report.scatter.points import MARKERS, NEAR_FRONT, ON_FRONT, STYLES, ModelPoint, ScatterPanel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -179,7 +179,7 @@ def label_point(
 ) -> PointLabel:
     """Return the label of a point; `strip_y` is the height of points in the strip, in pixels."""
     is_bold = point.candidate.model in bold
-    is_important = is_bold or point.kind in (*ON_FRONT, "claim", "variant", "measured_variant")
+    is_important = is_bold or point.kind in (*ON_FRONT, "claim", "variant", "measured_variant", *NEAR_FRONT)
     x, y = axes.transData.transform((point.x, axes.get_ylim()[0] if point.y is None else point.y))
     return PointLabel(
         text=point.name,

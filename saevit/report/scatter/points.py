@@ -9,12 +9,23 @@ from typing import Any, Literal
 
 from saevit.comparing.comparison import Candidate, Comparison
 from saevit.errors import OptionError
-from saevit.report.metrics import COSTS, METRICS, check_axes, find_front, is_comparable, metric_label
+from saevit.report.metrics import (
+    COSTS,
+    METRICS,
+    check_axes,
+    find_front,
+    find_undecided,
+    is_comparable,
+    metric_label,
+)
 from saevit.report.units import short_names
 from saevit.runs.statistics import summarize
 
-Kind = Literal["plain", "front", "excluded", "claim", "variant", "measured_variant", "front_variant"]
+BaselineKind = Literal["plain", "front", "near", "excluded", "claim"]
+VariantKind = Literal["variant", "measured_variant", "front_variant", "near_variant"]
+Kind = BaselineKind | VariantKind
 ON_FRONT: tuple[Kind, ...] = ("front", "front_variant")
+NEAR_FRONT: tuple[Kind, ...] = ("near", "near_variant")
 USUAL_Y = ("top1", "latency", "gmacs", "params", "memory", "throughput")  # the first that can be drawn
 
 
@@ -26,6 +37,8 @@ MARKERS: dict[Kind, tuple[str, float, str, str, float]] = {  # shape, size in po
     "variant": ("^", 7.0, "#009E73", "#00402f", 0.6),
     "measured_variant": ("^", 7.0, "#009E73", "#00402f", 0.6),
     "front_variant": ("^", 8.5, "#004d38", "#000000", 1.0),
+    "near": ("o", 6.5, "#ffffff", "#004c78", 1.4),  # not resolved from the front
+    "near_variant": ("^", 7.5, "#ffffff", "#004d38", 1.4),
 }
 MARKER_KEYWORDS = ("marker", "markersize", "markerfacecolor", "markeredgecolor", "markeredgewidth")
 STYLES: dict[Kind, dict[str, Any]] = {
@@ -43,7 +56,9 @@ MEASURED_LEGEND: dict[Kind, str] = LEGEND | {
     "front": "baselines, measured here, on the Pareto front",
     "measured_variant": "SAEViT variants, measured here",
     "front_variant": "SAEViT variants, measured here, on the Pareto front",
-    "excluded": "not ranked: accuracy at another size (@), or on other images",
+    "near": "baselines, not resolved from the front",
+    "near_variant": "SAEViT variants, not resolved from the front",
+    "excluded": "not ranked: trained otherwise, at another size (@), or on other images",
     "variant": "SAEViT variants, not measured on these data",
 }
 COST_LEGEND: dict[Kind, str] = LEGEND | {"plain": "baselines", "variant": "SAEViT variants"}
@@ -126,6 +141,7 @@ def fill_panel(comparison: Comparison, x: str, y: str) -> ScatterPanel:
     has_accuracy = y == "top1"
     names = short_names(c.model for c in comparison.candidates)
     front = find_front(comparison.candidates, x, y) if has_accuracy else {}
+    undecided = find_undecided(comparison.candidates, x, front)
     points = []
     for c in comparison.candidates:
         across, height = METRICS[x].of(c), METRICS[y].of(c)
@@ -136,7 +152,7 @@ def fill_panel(comparison: Comparison, x: str, y: str) -> ScatterPanel:
         points.append(
             ModelPoint(
                 candidate=c,
-                kind=find_kind(c, y, on_front=front.get(c.model, False)),
+                kind=find_kind(c, y, on_front=front.get(c.model, False), is_undecided=c.model in undecided),
                 name=f"{names[c.model]} @{size}" if has_accuracy and size else names[c.model],
                 x=across,
                 y=height,
@@ -155,7 +171,7 @@ def is_of_other_size(c: Candidate, comparison: Comparison) -> bool:
     return size is not None and comparison.img_size != (size, size)
 
 
-def find_kind(c: Candidate, y: str, *, on_front: bool) -> Kind:
+def find_kind(c: Candidate, y: str, *, on_front: bool, is_undecided: bool) -> Kind:
     """Return the kind of a model; its training matters only where accuracy is drawn."""
     if c.accuracy and c.accuracy.claim:
         return "claim"
@@ -163,6 +179,8 @@ def find_kind(c: Candidate, y: str, *, on_front: bool) -> Kind:
         return "variant"
     if on_front:
         return "front_variant" if c.is_variant else "front"
+    if is_undecided:
+        return "near_variant" if c.is_variant else "near"
     if y == "top1" and not is_comparable(c):
         return "excluded"
     return "measured_variant" if c.is_variant else "plain"

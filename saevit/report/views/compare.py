@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from saevit.comparing.comparison import Accuracy, Candidate, Comparison
+from saevit.comparing.accuracies import count_classes
+from saevit.comparing.comparison import Candidate, Comparison
+from saevit.report.accuracy_texts import ACCURACY, DIFFERENCE, describe_measurement
 from saevit.report.columns import (
     Column,
     Table,
@@ -28,39 +30,28 @@ from saevit.report.latencies import (
     write_ratio,
 )
 from saevit.report.messages import summarize_comparison
-from saevit.report.metrics import COSTS, find_front, is_comparable, sort_candidates
+from saevit.report.metrics import COSTS, find_front, find_undecided, is_comparable, sort_candidates
 from saevit.report.units import LONGEST, bare_names, giga, scaled, size
 from saevit.runs.advice import MOST_LINES, advice
 from saevit.runs.run import Run
 from saevit.runs.statistics import Ratio
 from saevit.text import plural
 
+LEAST_LIKELY = 0.05  # p-value below which two weights differ
 AXES = ("gmacs", "latency")  # axes of the Pareto fronts in the table, against top-1
 ORDER = (  # of the columns in the table; others follow
-    *("model", "ms/batch", "ratio", "GMACs", "top-1", "95 % interval", "params", "Pareto-optimal by"),
+    *("model", "ms/batch", "ratio", "GMACs", "top-1", "params", "Pareto-optimal by"),
     *("source", "at px", "images", "images/s", "peak act.", "family"),
+)
+MEASURED_ORDER = (  # the same with accuracies that were measured here
+    *("model", "ratio", "difference", "top-1", "seeds", "ms/batch", "GMACs", "params", "Pareto-optimal by"),
+    *("source", "at px", "epochs", "images", "images/s", "peak act.", "family"),
 )
 COUNTS: tuple[Column[Candidate], ...] = (
     number_column("params", "param_count", lambda c: c.params, scaled, 1e6),
     number_column("GMACs", "infer_gmacs", lambda c: c.macs, giga, 1e9),
     Column(key="infer_macts", value=lambda c: None if c.activations is None else c.activations / 1e6),
     number_column("peak act.", "peak_bytes", lambda c: c.peak_bytes, size),
-)
-ACCURACY: tuple[Column[Accuracy], ...] = (
-    Column(
-        "top-1",
-        lambda a: f"{a.top1:.1f}{' ' if a.plain else '*'}",
-        "right",
-        key="top1",
-        value=lambda a: a.top1,
-    ),
-    number_column("at px", "top1_img_size", lambda a: a.img_size, str),
-    Column("source", lambda a: a.mark, key="top1_mark", value=lambda a: a.mark),
-    *attribute_columns(top1_source="source", top1_measured_on="measured_on"),
-    Column("95 % interval", lambda a: "[{:.1f}, {:.1f}]".format(*a.interval) if a.interval else None),
-    Column(key="top1_low", value=lambda a: a.interval[0] if a.interval else None),
-    Column(key="top1_high", value=lambda a: a.interval[1] if a.interval else None),
-    number_column("images", "top1_images", lambda a: a.images, "{:,}".format),
 )
 RATIO: tuple[Column[Ratio], ...] = (
     Column("ratio", write_ratio, key="ratio", value=lambda ratio: ratio.median),
@@ -76,6 +67,10 @@ def list_columns(
     The table names the Pareto fronts of top-1 against these axes; files name those of all costs.
     """
     fronts, all_fronts = find_fronts(comparison, axes), find_fronts(comparison, COSTS)
+    undecided, all_undecided = (
+        {axis: find_undecided(comparison.candidates, axis, front) for axis, front in those.items()}
+        for those in (fronts, all_fronts)
+    )
     speed: list[Column[Candidate]] = [column.via(lambda c: c.subject) for column in LATENCIES]
     median = speed[LATENCIES.index(MEDIAN)]
     speed[LATENCIES.index(MEDIAN)] = replace(
@@ -90,12 +85,19 @@ def list_columns(
         *attribute_columns("counted_by"),
         Column(
             "Pareto-optimal by",
-            lambda c: describe_fronts(c, fronts),
+            lambda c: describe_fronts(c, fronts, undecided),
             key="pareto",
             value=lambda c: ",".join(axis for axis, best in all_fronts.items() if best.get(c.model)) or None,
         ),
+        Column(
+            key="pareto_not_resolved",
+            value=lambda c: (
+                ",".join(axis for axis, models in all_undecided.items() if c.model in models) or None
+            ),
+        ),
         Column(key="reference", value=lambda c: comparison.reference),
         *(column.via(comparison.ratio) for column in RATIO),
+        *(column.via(comparison.difference) for column in DIFFERENCE),
         *(speed if timed else ()),
         *attribute_columns(failure="reason", same_network_as="same_as"),
     ]
@@ -107,26 +109,31 @@ def find_fronts(comparison: Comparison, axes: Sequence[str]) -> dict[str, dict[s
     return {axis: models for axis, models in found.items() if models}
 
 
-def describe_fronts(c: Candidate, fronts: dict[str, dict[str, bool]]) -> str | None:
-    """Return the axes on whose front a model is, as text."""
+def describe_fronts(
+    c: Candidate, fronts: dict[str, dict[str, bool]], undecided: dict[str, set[str]]
+) -> str | None:
+    """Return the axes on whose front a model is, as text; `not resolved` if it may be on one."""
     if c.accuracy is None:
         return None
     if not is_comparable(c):
         return "not ranked"
     judged = {axis: models[c.model] for axis, models in fronts.items() if c.model in models}
-    return ", ".join(axis for axis, best in judged.items() if best) or ("no" if judged else None)
+    off = "not resolved" if any(c.model in models for models in undecided.values()) else "no"
+    return ", ".join(axis for axis, best in judged.items() if best) or (off if judged else None)
 
 
 def view_comparison(comparison: Comparison, sort: str | None, axes: Sequence[str] = AXES) -> View:
     """Return what is shown of a comparison."""
     rated = [c.accuracy for c in comparison.candidates if c.accuracy]
-    on = f"measured here on {comparison.top1_on}" if comparison.top1_on else "published for ImageNet-1k"
     run, notes = comparison.run, [*comparison.training_notes]
     if rated:
+        what = "accuracy (%) of trained weights, published for ImageNet-1k"
+        if comparison.top1_on:
+            what = f"mean accuracy (%) of trainings, measured here on {describe_measurement(comparison)}"
         timed = "; the networks that were timed have random weights" if run and run.timed else ""
-        notes.append(f"top-1: accuracy (%) of trained weights, {on}{timed}")
+        notes.append(f"top-1: {what}{timed}")
     if not all(accuracy.plain for accuracy in rated):
-        others = "evaluated at another size or on other images"
+        others = "trained otherwise, evaluated at another size or on other images"
         if not comparison.top1_on:
             others = "distilled, trained with extra data, evaluated at another size, or a claim of the paper"
         notes.append(f"top-1 with *: {others}; on no Pareto front")
@@ -150,11 +157,13 @@ def tabulate_comparison(comparison: Comparison, sort: str | None, axes: Sequence
     run = comparison.run
     names = bare_names(c.model for c in comparison.candidates)
     reference = names.get(comparison.reference, comparison.reference)
-    heads = {"ratio": f"time relative to {reference if len(reference) <= LONGEST else 'the reference'}"}
+    reference = reference if len(reference) <= LONGEST else "the reference"
+    order = MEASURED_ORDER if comparison.top1_on else ORDER
+    heads = {"ratio": f"time relative to {reference}", "difference": f"points relative to {reference}"}
     texts = {"model": lambda c: names[c.model]}
     columns = [
         replace(c, head=heads.get(c.head, c.head), text=texts.get(c.head, c.text))
-        for c in sorted(list_columns(comparison, axes), key=lambda c: (*ORDER, c.head).index(c.head))
+        for c in sorted(list_columns(comparison, axes), key=lambda c: (*order, c.head).index(c.head))
     ]
     conditions = describe_conditions(run) if run and run.timed else str(comparison.dtype)
     notes = [*describe_models(comparison), *describe_accuracies(comparison)]
@@ -209,13 +218,49 @@ def describe_measured(comparison: Comparison, rated: Sequence[Candidate]) -> lis
     notes = [f"{c.model}: {c.accuracy.source}" for c in rated if c.accuracy]
     notes.append(
         "Pareto-optimal by: no model measured on the same images is at least as accurate and as cheap, and "
-        "better in one of the two; intervals are not considered"
+        "better in one of the two; not resolved: none is known to be, as far as the intervals show"
     )
+    notes += [
+        "points: top-1 minus that of the reference, paired image by image, and its interval at 95 %; not "
+        "resolved: the interval contains 0, or a model has one seed and the interval is over images only",
+    ]
+    notes += describe_weights(comparison)
+    if other := describe_other_classes(rated):
+        notes.append(other)
     if comparison.top1_left_out:
         notes.append(comparison.top1_left_out)
     if missing := [c.model for c in comparison.candidates if not c.accuracy]:
         notes.append(f"not measured on {comparison.top1_on}: {', '.join(missing)}")
     return notes
+
+
+def describe_weights(comparison: Comparison) -> list[str]:
+    """Return the notes on models with one seed whose weights differ in accuracy from the reference's."""
+    notes = []
+    for c in comparison.candidates:
+        found = comparison.difference(c)
+        if found and found.weights_p is not None and found.weights_p < LEAST_LIKELY:
+            notes.append(
+                f"{c.model}: these weights differ in accuracy from the reference's (exact McNemar test, "
+                f"p = {found.weights_p:.2g}); with one seed each that says nothing about other trainings"
+            )
+    return notes
+
+
+def describe_other_classes(rated: Sequence[Candidate]) -> str:
+    """Return the note on networks whose costs are of another number of classes than their accuracy."""
+    others = [
+        c
+        for c in rated
+        if c.accuracy and not c.published_only and count_classes(c.model) != c.accuracy.num_classes
+    ]
+    if not others:
+        return ""
+    classes = sorted({c.accuracy.num_classes or 0 for c in others if c.accuracy})
+    return (
+        f"{', '.join(c.model for c in others)}: the accuracy is of a network with "
+        f"{' or '.join(map(str, classes))} classes, the costs are not"
+    )
 
 
 def describe_timings(comparison: Comparison, run: Run) -> list[str]:
@@ -256,7 +301,8 @@ def write_comparison_json(comparison: Comparison) -> str:
 
 def candidate_values(c: Candidate) -> dict[str, Any]:
     """Return all that is known of one model, raw samples included."""
-    plain = asdict(replace(c, subject=None))
+    accuracy = replace(c.accuracy, hits=()) if c.accuracy else None  # the store has the hits
+    plain = asdict(replace(c, subject=None, accuracy=accuracy))
     data = {"latency" if name == "subject" else name: value for name, value in plain.items()}
     return data | {"latency": subject_values(c.subject) if c.subject else None}
 

@@ -5,6 +5,8 @@ from dataclasses import asdict
 from shlex import quote
 from typing import Any
 
+from saevit.provenance import Training
+from saevit.report.accuracy_texts import describe_training
 from saevit.report.columns import (
     NONE,
     Column,
@@ -79,8 +81,13 @@ def view_evaluation(found: Evaluation) -> View:
         result=summarize_evaluation(found),
         warnings=(*([missing] if unreadable else []), *found.left_out, *warn_of_spread(found)),
         tables=(tabulate_accuracy(found), tabulate_worst(found)),
-        notes=(describe_comparison(found.model, found.data),),
+        notes=(*note_training(found.training), describe_comparison(found.model, found.data)),
     )
+
+
+def note_training(training: Training | None) -> list[str]:
+    """Return the note on how weights were trained, if that is known."""
+    return [f"trained with {describe_training(training)}"] if training else []
 
 
 def warn_of_spread(found: Evaluation) -> list[str]:

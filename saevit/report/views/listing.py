@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from saevit.count.cost import Cost, count_network
+from saevit.report.accuracy_texts import describe_training
 from saevit.report.columns import (
     Column,
     Table,
@@ -128,9 +129,25 @@ RUNS: tuple[Column[RunSummary], ...] = (  # in the order of CSV files
         key="ending",
         value=lambda run: None if run.problem else run.ending,
     ),
+    Column(
+        "training",
+        lambda run: describe_training(run.training) if run.training else None,
+        key="training_terms",
+        value=lambda run: run.training.recipe if run.training else None,
+    ),
+    Column(key="training_seed", value=lambda run: run.training.seed if run.training else None),
+    Column(key="training_epochs", value=lambda run: run.training.epoch if run.training else None),
     *attribute_columns("problem"),
 )
-SHOWN = ("models", "rounds", "state", "started (UTC)", "machine", "torch")  # the most important first
+SHOWN = (
+    "models",
+    "rounds",
+    "state",
+    "training",
+    "started (UTC)",
+    "machine",
+    "torch",
+)  # the most important first
 
 
 def view_runs(runs: Sequence[RunSummary], folder: str) -> View:

@@ -17,7 +17,7 @@ from saevit.report.latencies import (
 )
 from saevit.report.run_messages import summarize_run
 from saevit.report.units import digits, list_fields, milliseconds, percent, scaled, size
-from saevit.report.views.evaluation import describe_comparison, tabulate_stored_evaluation
+from saevit.report.views.evaluation import describe_comparison, note_training, tabulate_stored_evaluation
 from saevit.report.views.listing import CUT_OFF, ENDINGS
 from saevit.runs.advice import advice
 from saevit.runs.record import Record
@@ -41,6 +41,7 @@ def view_run(run: Run) -> View:
     """Return what a stored run shows: subjects or evaluation, facts, other samples, and the machine."""
     notes = []
     if run.top1s:
+        notes += note_training(run.top1s[0].training) if run.is_evaluation else []
         notes.append(describe_comparison(run.top1s[0].model, run.top1s[0].data))
     elif base := run.reference if len(run.timed) > 1 else None:
         name = name_line(run, base)

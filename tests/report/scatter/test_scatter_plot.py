@@ -473,7 +473,7 @@ def test_measured_accuracies_are_points_of_their_own() -> None:
     assert [list(bar) for bar in bars][-3:] == [[93, 97], [88, 92], [97, 101]]
     assert axes.get_ylabel() == "top-1 (%) on digits (validation), measured here"
     words = " ".join(text.get_text() for text in [*figure.texts, *figure.legends[0].get_texts()])
-    assert "n = 359 images" in words.replace("\n", " ")
+    assert "digits (validation), 359 images" in words.replace("\n", " ")
     assert "SAEViT variants, measured here, on the Pareto front" in words
     assert "ImageNet" not in words
 
