@@ -184,21 +184,23 @@ def test_ten_kills_at_random_moments_do_not_change_a_result(
     each = (time.monotonic() - start) / 6
     expected = results_in(here / "store")
     assert len(expected) == 6
-    monkeypatch.setenv("SAEVIT_STORE", str(here / "other"))
-    rng, kills = random.Random(11), 0
-    for _ in range(10):
-        process = begin(here, "--runs", "broken")
+    rng, kills, tries = random.Random(11), 0, 0
+    while kills < 10:
+        name = f"broken{tries}"
+        monkeypatch.setenv("SAEVIT_STORE", str(here / f"store_{name}"))
+        process = begin(here, "--runs", name)
         assert process.stderr
         first = next(line for line in process.stderr if not line.startswith("warning"))
-        if not first.startswith("training"):  # all trials are stored
+        if not first.startswith("training"):  # all trials are stored: begin anew
             process.communicate(timeout=WAIT)
-            break
-        time.sleep(rng.uniform(0, each))
+            assert results_in(here / f"store_{name}") == expected
+            tries += 1
+            continue
+        time.sleep(rng.uniform(0, each / 2))
         process.kill()
         process.communicate(timeout=WAIT)
         kills += process.returncode == -signal.SIGKILL
-    assert kills >= 5
-    process = begin(here, "--runs", "broken")
+    process = begin(here, "--runs", name)
     process.communicate(timeout=WAIT)
     assert process.returncode == 0
-    assert results_in(here / "other") == expected
+    assert results_in(here / f"store_{name}") == expected
