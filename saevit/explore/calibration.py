@@ -38,7 +38,6 @@ from saevit.explore.latency_parts import (
 )
 from saevit.explore.space import Space
 from saevit.measure.progress import NextStep, Tell
-from saevit.notebook import NotebookResult
 from saevit.runs.record import Conditions, Environment
 from saevit.runs.run import Run
 from saevit.runs.statistics import Share, median, quantile, rank_correlation
@@ -85,7 +84,7 @@ class Agreement:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Calibration(NotebookResult):
+class Calibration:
     """A model of latency, its run, and how well it predicts the variants that it was not fitted to."""
 
     run: Run

@@ -173,8 +173,9 @@ def make_cheap(arguments: list[str]) -> list[str]:
         "train": ["--epochs", "1", "--img-size", "32"] if "photos" in rest else ["--epochs", "1"],
         "profile": ["--no-measure", "--counters", "analytic" if is_variant else "torch"],
         "compare": [] if "--from-store" in rest else ["--no-measure"],
+        "compare --train": ["--no-measure", "--epochs", "1", "--seeds", "1", "--img-size", "32"],
         "explore": ["--rounds", "6", "--min-time", "0.001"] if "--measure-top" in rest else [],
-    }.get(command, [])
+    }.get(f"{command} --train" if "--train" in rest else command, [])
     return [command, *rest, *(word for word in more if word not in rest)]
 
 
@@ -204,6 +205,8 @@ def test_commands_of_readme_and_help_run(
             keep_a_checkpoint(Path(word))
         if word.endswith(".jsonl"):
             shutil.copy(run, word)
+    if "photo.png" in arguments:
+        Image.new("RGB", (200, 160), (90, 120, 60)).save("photo.png")
     if "photos" in arguments:
         keep_images(tmp_path / "photos", classes=1 if arguments[0] == "visualize-attention" else 10)
     if "measurements" in arguments:
