@@ -30,7 +30,7 @@ MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # another path would n
 # `saevit --help` needs only these; the module of a command is imported when the command runs.
 SUMMARIES = {
     "profile": "Count one model exactly, time it, and show the cost of each part.",
-    "compare": "Compare models: exact counts, one interleaved timing run, published accuracies.",
+    "compare": "Compare models: exact counts, one interleaved timing run, published or measured top-1.",
     "explore": "Search a space of variants by exact costs: fronts, the best within limits, the largest for "
     "a budget.",
     "visualize-attention": "Show which pixels of an image the attention of a model samples and selects.",

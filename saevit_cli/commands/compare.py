@@ -93,9 +93,9 @@ Top1 = Annotated[
     options.of_output(
         "--top1",
         metavar="SOURCE",
-        help="Accuracies to show: `published` (the default), or those that `saevit eval` measured on a "
-        "dataset, such as digits, icons (or digits@train). Classes and size then default to those of the "
-        "evaluated networks.",
+        help="Accuracies to show: `published` (the default), or those that `saevit eval` or --train measured "
+        "on a dataset: a folder, icons:FILE (or icons), digits (or digits@train). Classes and size then "
+        "default to those of the evaluated networks.",
     ),
 ]
 Train = Annotated[
@@ -154,7 +154,7 @@ def compare(
     store: options.Store = None,
     overwrite: options.Overwrite = False,
 ) -> int:
-    """Compare models: exact counts, one interleaved timing run, published accuracies."""
+    """Compare models: exact counts, one interleaved timing run, published or measured top-1."""
     from saevit.comparing.compare import DEFAULT_MODELS, expected, resolve_models
     from saevit.comparing.compare import compare as compare_models
     from saevit.measure.timing import TimingOptions
