@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from saevit.checkpoint import fit_weights, read_checkpoint, save_checkpoint
-from saevit.models import load_network
+from saevit.loading import load_network
 from saevit.weights import SHIPPED, SHIPPED_MODEL
 
 

@@ -20,8 +20,8 @@ from torch import Tensor
 import saevit
 from saevit.checkpoint import About, read_checkpoint, save_checkpoint
 from saevit.errors import OptionError
+from saevit.loading import load_network
 from saevit.model.pyramid import build
-from saevit.models import load_network
 from saevit.variant import parse
 
 OLD = "holds weights of saevit 0.1, whose network was different: train it again"

@@ -15,8 +15,8 @@ from torch import Tensor
 import saevit
 from saevit.checkpoint import About, save_checkpoint
 from saevit.errors import SaevitError
+from saevit.loading import load_network
 from saevit.model.pyramid import build
-from saevit.models import load_network
 from saevit.train.objective import load_teacher
 from saevit.variant import parse
 

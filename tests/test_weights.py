@@ -3,7 +3,7 @@
 import torch
 
 from saevit.checkpoint import read_checkpoint
-from saevit.models import load_network
+from saevit.loading import load_network
 from saevit.weights import SHIPPED, SHIPPED_IMG_SIZE, SHIPPED_MODEL
 
 

@@ -13,9 +13,10 @@ from saevit.attention.photo import make_input
 from saevit.checkpoint import About, Checkpoint
 from saevit.count.peak import trace_peak
 from saevit.errors import MeasureError, OptionError
+from saevit.loading import load_network
 from saevit.machine import check_fits, free_memory
 from saevit.model.pyramid import SAEViT
-from saevit.models import SEED, convert_for_inference, load_network
+from saevit.models import SEED, convert_for_inference
 from saevit.variant import VariantSpec
 
 MIX_NOTE = (

@@ -17,7 +17,8 @@ from saevit.export.onnx import ONNX, OPSET, check_opset
 from saevit.export.openvino import OPENVINO
 from saevit.export.torch_export import TORCH_EXPORT
 from saevit.files import owned, replace_file, unusable
-from saevit.models import SEED, LoadedNetwork, convert_for_inference
+from saevit.loading import LoadedNetwork
+from saevit.models import SEED, convert_for_inference
 
 FORMATS: dict[str, Format] = {"onnx": ONNX, "pt2": TORCH_EXPORT, "openvino": OPENVINO}
 LARGEST_BATCH = 2**16

@@ -110,7 +110,7 @@ def field_text(name: str, value: Any) -> str:
     return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
-def find_classes(models: Iterable[str]) -> int | None:
+def find_common_classes(models: Iterable[str]) -> int | None:
     """Return the number of classes that two models or more all name; otherwise None."""
     numbers = [match[1] if (match := CLASSES.search(model)) else "" for model in models]
     return int(numbers[0]) if len(numbers) > 1 and len(set(numbers)) == 1 and numbers[0] else None
@@ -123,7 +123,7 @@ def bare_names(models: Iterable[str]) -> dict[str, str]:
     paper (`saevit_...`) and factories (`module:name`) keep the rest of their name.
     """
     bare = {m: m.partition(":")[2] if m.startswith(LIBRARIES) else m for m in models}
-    if find_classes(bare):
+    if find_common_classes(bare):
         bare = {m: CLASSES.sub("", name) for m, name in bare.items()}
     heads = {
         m: name if name.startswith("saevit_") or ":" in name else name.partition(".")[0]

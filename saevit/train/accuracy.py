@@ -12,12 +12,13 @@ from torch.nn import functional as F
 
 from saevit.checkpoint import About
 from saevit.errors import MeasureError, MemoryLimitError, OptionError
+from saevit.loading import LoadedNetwork
 from saevit.machine import is_out_of_memory, usable_cores
 from saevit.measure.conditions import pin_threads, place_network, resolve_device, synchronizer
 from saevit.measure.environment import environment
 from saevit.measure.progress import NextStep, Tell
 from saevit.model.pyramid import SAEViT
-from saevit.models import LoadedNetwork, check_memory, convert_for_inference
+from saevit.models import check_memory, convert_for_inference
 from saevit.runs.evaluation import ClassResult, Evaluation
 from saevit.runs.record import Conditions, utc_now
 from saevit.runs.statistics import Share, calibration_error

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from saevit.checkpoint import COUNTERS, Checkpoint, MisfitError, describe_misfit, fit_weights, read_checkpoint
 from saevit.errors import OptionError
-from saevit.models import build_network, find_length, list_weights, read_about
+from saevit.loading import find_length, list_weights
+from saevit.models import build_network, read_about
 from saevit.text import abbreviated, plural, printable
 from saevit.train.image_data import ImageData
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from saevit.checkpoint import About, read_checkpoint
 from saevit.errors import OptionError, need
-from saevit.models import build_trained, read_about
+from saevit.loading import build_trained
+from saevit.models import read_about
 from saevit.train.recipe import Recipe
 
 

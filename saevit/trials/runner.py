@@ -10,9 +10,9 @@ import torch
 from saevit.comparing.accuracies import network_key
 from saevit.comparing.comparison import Comparison
 from saevit.errors import OptionError, SaevitError, name_and_line
+from saevit.loading import load_network
 from saevit.measure.conditions import resolve_device
 from saevit.measure.progress import NextStep
-from saevit.models import load_network
 from saevit.runs.evaluation import Evaluation, keep_evaluation
 from saevit.runs.store import Writer
 from saevit.text import printable

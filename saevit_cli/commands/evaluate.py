@@ -86,7 +86,7 @@ def evaluate(
     subject = readers.read_network(
         model, width, depth, rates, settings, classes, checkpoint=checkpoint, default="saevit_tiny"
     )
-    from saevit.models import load_network
+    from saevit.loading import load_network
     from saevit.report.views.evaluation import view_evaluation, write_evaluation_csv, write_evaluation_json
     from saevit.train.accuracy import EvalPlan, evaluate_network
     from saevit.train.data_sources import open_data

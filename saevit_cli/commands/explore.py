@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from saevit.explore.search import Answer
     from saevit.explore.space import Space
     from saevit.measure.timing import TimingOptions
-    from saevit.report.views.explore import RowsView
+    from saevit.report.views.solve import RowsView
     from saevit.runs.record import Dtype
     from saevit.trials.trial import TrialPlan
     from saevit.variant import VariantSpec
@@ -315,7 +315,7 @@ def solve_key(
     """Find and show the largest value of a key that fits a budget."""
     from saevit.explore.question import read_positive_fraction
     from saevit.explore.solve import solve
-    from saevit.report.views.explore import view_solution
+    from saevit.report.views.solve import view_solution
 
     if not key or not target:
         raise OptionError("--solve and --target-gmacs go together: --solve width --target-gmacs 0.8")
@@ -329,7 +329,7 @@ def show_sensitivity(base: "VariantSpec", img_size: tuple[int, int], outputs: ou
     """Show the cost of a step of each key."""
     from saevit.explore.solve import find_sensitivity
     from saevit.report.explore_figures import tornado_figure
-    from saevit.report.views.explore import view_sensitivity
+    from saevit.report.views.solve import view_sensitivity
 
     found = find_sensitivity(base, img_size)
     return write_view(view_sensitivity(found), outputs, {"--plot": lambda: tornado_figure(found)})
@@ -366,7 +366,7 @@ def measure_best(
 ) -> int:
     """Time the best variants, interleaved with a reference, and show their predicted order beside it."""
     from saevit.comparing.compare import compare
-    from saevit.report.views.explore import view_predicted
+    from saevit.report.views.predicted import view_predicted
 
     best = [row.model for row in (found.top or found.front)[:count]]
     with outputs.measuring(store) as (writer, on_progress):

@@ -67,7 +67,7 @@ def export(
     subject = readers.read_network(model, None, None, None, None, classes, checkpoint=checkpoint)
     weights = readers.read_weights(checkpoint)
     from saevit.export.exporter import FORMATS, check_request, export_network
-    from saevit.models import load_network
+    from saevit.loading import load_network
     from saevit.report.views.export import view_export, write_export_json
 
     by_ending = {form.endings[0]: name for name, form in FORMATS.items()}

@@ -28,7 +28,7 @@ ORDER = (  # a part imports only parts that come before it; docs/architecture.md
         "weight_files",
         "checkpoint",
     ),
-    *("variant", "model", "runs", "count", "baselines", "models", "export", "measure"),
+    *("variant", "model", "runs", "count", "baselines", "models", "loading", "export", "measure"),
     *("profiling", "comparing", "explore", "attention", "train", "trials", "report"),
 )
 

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from saevit.models import LoadedNetwork, build_network, read_about
+from saevit.loading import LoadedNetwork
+from saevit.models import build_network, read_about
 from saevit.variant import VariantSpec
 from tests.model.networks import SMALL, trained
 

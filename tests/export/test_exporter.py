@@ -22,7 +22,8 @@ from saevit.export.formats import Content, ExportInput, Format, Runner
 from saevit.export.onnx import ONNX, OPSETS
 from saevit.export.torch_export import PROPERTIES
 from saevit.files import owned
-from saevit.models import IMAGENET_MEAN, IMAGENET_STD, LoadedNetwork, convert_for_inference, load_network
+from saevit.loading import LoadedNetwork, load_network
+from saevit.models import IMAGENET_MEAN, IMAGENET_STD, convert_for_inference
 from saevit.variant import KEYS, PRESETS
 from tests.export.conftest import SIZE, network_of, timm_network
 from tests.model.networks import SHALLOW, SWITCHES, error, noise

@@ -193,9 +193,9 @@ def test_bare_names_are_short_and_differ() -> None:
 
 def test_classes_that_all_models_share_are_named_once() -> None:
     models = ["saevit_tiny:width=2,classes=10", "timm:resnet18:classes=10"]
-    assert units.find_classes(models) == 10
+    assert units.find_common_classes(models) == 10
     assert list(units.bare_names(models).values()) == ["saevit_tiny:width=2", "resnet18"]
     for other in (["saevit_pico"], ["timm:resnet18:classes=12"]):
-        assert units.find_classes([*models, *other]) is None
+        assert units.find_common_classes([*models, *other]) is None
         assert "classes=10" in units.bare_names([*models, *other])[models[0]]
-    assert units.find_classes(models[:1]) is None
+    assert units.find_common_classes(models[:1]) is None

@@ -13,8 +13,9 @@ from saevit import models
 from saevit.checkpoint import About, save_checkpoint
 from saevit.count.cost import count_network, count_peak
 from saevit.errors import MeasureError, MemoryLimitError, OptionError
+from saevit.loading import LoadedNetwork, load_network
 from saevit.machine import HELD, PASSING, SCRATCH
-from saevit.models import LoadedNetwork, build_network, load_network
+from saevit.models import build_network
 from saevit.runs.statistics import calibration_error
 from saevit.train import accuracy as module
 from saevit.train.accuracy import EvalPlan, compute_speeds, evaluate_network

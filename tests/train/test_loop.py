@@ -18,7 +18,7 @@ from timm.utils import ModelEmaV3
 
 from saevit.checkpoint import read_checkpoint
 from saevit.errors import MeasureError, MemoryLimitError, OptionError, SaevitError
-from saevit.models import load_network
+from saevit.loading import load_network
 from saevit.train import loop
 from saevit.train.data_sources import open_data
 from saevit.train.engine import Engine, TrainingStopped, run_update

@@ -31,7 +31,7 @@ from saevit.report.latencies import (
 )
 from saevit.report.messages import summarize_comparison
 from saevit.report.metrics import COSTS, find_front, find_undecided, is_comparable, sort_candidates
-from saevit.report.units import LONGEST, bare_names, find_classes, giga, scaled, size
+from saevit.report.units import LONGEST, bare_names, find_common_classes, giga, scaled, size
 from saevit.runs.advice import MOST_LINES, advice
 from saevit.runs.run import Run
 from saevit.runs.statistics import Ratio
@@ -156,7 +156,7 @@ def tabulate_comparison(comparison: Comparison, sort: str | None, axes: Sequence
     height, width = comparison.img_size
     run = comparison.run
     names = bare_names(c.model for c in comparison.candidates)
-    classes = find_classes(names)
+    classes = find_common_classes(names)
     reference = names.get(comparison.reference, comparison.reference)
     reference = reference if len(reference) <= LONGEST else "the reference"
     order = MEASURED_ORDER if comparison.top1_on else ORDER

@@ -5,40 +5,30 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from saevit.comparing.comparison import Comparison
 from saevit.errors import need
 from saevit.explore.exploration import CountedVariant, Exploration
-from saevit.explore.solve import KeyStep, Sensitivity, Solution
 from saevit.report.columns import (
     MOST_NOTES,
     Column,
-    Table,
     View,
     attribute_columns,
     make_table,
     number_column,
     row_values,
     size_value,
-    text_table,
     write_csv,
     write_json,
 )
 from saevit.report.messages import (
     choose_answer,
     summarize_exploration,
-    summarize_sensitivity,
-    summarize_solution,
     write_amount,
 )
-from saevit.report.metrics import LEAST
 from saevit.report.units import giga, milliseconds, scaled, size
 from saevit.report.views.calibration import calibration_data, describe_prediction
-from saevit.report.views.compare import view_comparison
-from saevit.runs.statistics import average_ranks, rank_correlation
 from saevit.text import plural
 
 MOST_ROWS = 10
-PREDICTORS = ("gmacs", "activations", "traffic", "params")
 CAPACITY_NOTE = (
     "Capacity is a training-free score, not an accuracy: the entropy of the architecture as in DeepMAD "
     "(arXiv 2303.02165), which ignores sampling rates."
@@ -73,7 +63,6 @@ LATENCY_COLUMN: Column[CountedVariant] = replace(
     number_column("predicted latency", "predicted_latency_s", lambda row: row.latency, milliseconds),
     unit="ms",
 )
-RowsView = tuple[View, tuple[Column[Any], ...], Sequence[Any]]  # with the columns and rows for files
 
 
 def view_exploration(found: Exploration) -> View:
@@ -256,120 +245,3 @@ def write_parquet(found: Exploration, path: Path) -> None:
     """Write one row per variant as Parquet, which needs pyarrow."""
     arrow, parquet = need("pyarrow"), need("pyarrow.parquet")
     parquet.write_table(arrow.Table.from_pylist(explore_records(found)), path)
-
-
-def view_solution(found: Solution) -> RowsView:
-    """Return the largest value that fits, the next value, and the variant as given."""
-    rows = [(found.value, "fits", found.row)]
-    if found.next_row is not None and found.next_value is not None:
-        rows.append((found.next_value, "too much", found.next_row))
-    rows.append(("", "as given", found.base))
-    variant, *costs = list[Column[Any]](column.via(lambda row: row[2]) for column in COLUMNS)
-    own: list[Column[Any]] = [
-        Column(found.key, text=lambda row: row[0] or None, key="key", value=lambda _: found.key),
-        Column("result", text=lambda row: row[1], key="is", value=lambda row: row[1]),
-    ]
-    notes = ["channels and heads: if dims are solved for, the heads of a stage follow its channels"]
-    table = make_table(
-        f"{found.base.model} with other values of {found.key}", [variant, *own, *costs], rows, notes
-    )
-    return View(result=summarize_solution(found), tables=(table,)), (*own, variant, *costs), rows
-
-
-def view_sensitivity(found: Sensitivity) -> RowsView:
-    """Return the change of the costs by one step of each key, the largest change of MACs first."""
-    base, (height, width) = found.base, found.base.img_size
-    columns: list[Column[KeyStep]] = [
-        Column("key", text=lambda step: step.key, key="key", value=lambda step: step.key),
-        Column("from", text=lambda step: step.old, side="right", key="from", value=lambda step: step.old),
-        Column("to", text=lambda step: step.new, side="right", key="to", value=lambda step: step.new),
-    ]
-    pairs = [
-        change_columns(base, head, field)
-        for head, field in (("MACs", "macs"), ("params", "params"), ("activations", "activations"))
-    ]
-    columns += [relative for _, relative in pairs] + [absolute for absolute, _ in pairs]
-    columns += [replace(column.via(lambda step: step.row), text=None) for column in COLUMNS]
-    costs = ", ".join(write_amount(base, name) for name in ("gmacs", "params", "activations"))
-    table = make_table(
-        f"Change relative to {base.model} ({costs}) at {height} x {width} px, one step of one key at a time",
-        columns,
-        found.steps,
-        ["all other keys stay the same; the heads of a stage follow its channels"],
-    )
-    return View(result=summarize_sensitivity(found), tables=(table,)), tuple(columns), found.steps
-
-
-def change_columns(base: CountedVariant, head: str, field: str) -> tuple[Column[KeyStep], Column[KeyStep]]:
-    """Return the columns of a cost's change: absolute, and relative to the base variant."""
-
-    def signed(step: KeyStep) -> str:
-        change = step.change(base, field)
-        return f"{'+' if change > 0 else '-' if change < 0 else ''}{scaled(abs(change))}"
-
-    def relative(step: KeyStep) -> str | None:
-        change = step.change(base, field)
-        return f"{100 * change / getattr(base, field):+.1f}" if change else None
-
-    key = f"{field}_change"
-    return (
-        Column(head, text=signed, side="right", key=key, value=lambda step: step.change(base, field)),
-        Column(head, text=relative, side="right", unit="%"),
-    )
-
-
-def view_predicted(found: Exploration, timed: Comparison) -> View:
-    """Return the comparison of the measured variants, with their ranks by each cost and by time."""
-    view = view_comparison(timed, "latency")
-    tables = (*view.tables, *compare_predicted(found, timed), rank_predicted(found, timed))
-    return replace(view, tables=tables)
-
-
-def rank_predicted(found: Exploration, timed: Comparison) -> Table:
-    """Return the rank of each variant by costs and by measured time, 1 for the least.
-
-    Spearman's correlations of the ranks are in its title for 8 variants or more (`metrics.LEAST`).
-    """
-    rows = {row.model: row for row in (found.base, *found.front, *found.top)}
-    pairs = [
-        (rows[c.model], c.seconds) for c in timed.candidates if c.model in rows and c.seconds is not None
-    ]
-    pairs.sort(key=lambda pair: pair[1])
-    predictors = (*(["latency"] if found.calibration else []), *PREDICTORS)
-    ranks = {name: average_ranks([row.value(name) for row, _ in pairs]) for name in predictors}
-    measured = average_ranks([seconds for _, seconds in pairs])
-    texts = []
-    for name in predictors if len(pairs) >= LEAST else ():
-        rho = rank_correlation(ranks[name], measured)
-        texts.append(f"{HEADS[name]} {'undefined' if rho is None else f'{rho:+.2f}'}")
-    title = "Rank by measured time and by each cost (1 = least)"
-    if texts:
-        title += f"; rank correlation with time over {len(pairs)} variants: {', '.join(texts)}"
-    cells = [
-        (row.model, f"{measured[i]:g}", *(f"{ranks[name][i]:g}" for name in predictors))
-        for i, (row, _) in enumerate(pairs)
-    ]
-    return text_table(title, ("variant", ">time", *(f">{HEADS[name]}" for name in predictors)), cells)
-
-
-def compare_predicted(found: Exploration, timed: Comparison) -> tuple[Table, ...]:
-    """Return predicted and measured latency side by side; nothing if no latency was predicted."""
-    if found.calibration is None:
-        return ()
-    rows = {row.model: row for row in (found.base, *found.front, *found.top)}
-    pairs = [
-        (c.model, predicted, c.seconds * c.subject.conditions.batch_size)
-        for c in timed.candidates
-        if c.seconds is not None
-        and c.subject is not None
-        and (row := rows.get(c.model))
-        and (predicted := row.latency) is not None
-    ]
-    cells = [
-        (model, milliseconds(predicted), milliseconds(seconds), f"{100 * (predicted / seconds - 1):+.1f}")
-        for model, predicted, seconds in sorted(pairs, key=lambda pair: pair[1])
-    ]
-    heads = ("variant", ">predicted (ms)", ">measured (ms)", ">error (%)")
-    return (
-        text_table("Predicted and measured latency", heads, cells, [describe_prediction(found.calibration)]),
-    )

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from saevit.comparing.comparison import Candidate, Comparison
 from saevit.errors import MissingPackageError
 from saevit.explore.exploration import Exploration, count_answer
 from saevit.explore.question import Question, Search, read_limit
 from saevit.explore.search import answer
-from saevit.explore.solve import find_sensitivity, solve
+from saevit.explore.solve import find_sensitivity
 from saevit.explore.space import read_space
 from saevit.report.columns import row_values
 from saevit.report.explore_figures import front_figure, tornado_figure
@@ -23,15 +22,11 @@ from saevit.report.views.explore import (
     MOST_ROWS,
     explore_csv,
     explore_json,
-    rank_predicted,
     thin_rows,
     view_exploration,
-    view_sensitivity,
-    view_solution,
     write_parquet,
 )
-from saevit.runs.record import Conditions
-from saevit.runs.run import Subject
+from saevit.report.views.solve import view_sensitivity
 from saevit.variant import parse
 from tests.explore.spaces import MIDDLE
 
@@ -180,56 +175,6 @@ def test_a_tornado_has_a_bar_for_every_step(tmp_path: Path) -> None:
     assert all(column.head for column in table.columns)
     assert [row[0] for row in table.rows] == [step.key for step in seen.steps]
     assert [row_values(columns, step)["key"] for step in steps] == [step.key for step in seen.steps]
-
-
-def test_a_solution_shows_what_fits_and_what_does_not() -> None:
-    view, columns, rows = view_solution(solve(MIDDLE, "depths3", 10**9, (224, 224)))
-    (table,) = view.tables
-    assert view.result.startswith("The largest depths3 within 1 GMACs is ")
-    assert [row[2] for row in table.rows] == ["fits", "too much", "as given"]
-    assert [row_values(columns, row)["is"] for row in rows] == ["fits", "too much", "as given"]
-    assert parse(table.rows[0][0]).depths[2] + 1 == parse(table.rows[1][0]).depths[2]
-
-
-def timed(model: str, seconds: float) -> Candidate:
-    """A candidate with a time."""
-    conditions = Conditions(
-        img_size=(224, 224),
-        batch_size=1,
-        dtype="fp32",
-        device="cpu",
-        runtime="eager",
-        threads=1,
-        memory_format="contiguous",
-        folded=True,
-    )
-    samples = tuple(seconds * (1 + i / 1000) for i in range(8))
-    return Candidate(
-        model=model, subject=Subject(conditions=conditions, label=model, name=model, samples=samples)
-    )
-
-
-def measured(seen: Exploration, count: int) -> Comparison:
-    """Times of some variants of the front: the more MACs, the faster, as wrong as can be."""
-    rows = sorted(seen.front[:count], key=lambda row: row.macs)
-    candidates = tuple(timed(row.model, 0.001 * (count - i)) for i, row in enumerate(rows))
-    return Comparison(
-        candidates=candidates, reference=rows[0].model, img_size=(224, 224), dtype="fp32", run=None
-    )
-
-
-def test_predicted_ranks_are_beside_measured_ones() -> None:
-    seen = found()
-    table = rank_predicted(seen, measured(seen, 8))
-    rows = sorted(seen.front[:8], key=lambda row: -row.macs)
-    assert [row[0] for row in table.rows] == [row.model for row in rows]
-    assert [row[1] for row in table.rows] == [str(i) for i in range(1, 9)]
-    assert [row[2] for row in table.rows] == [str(i) for i in range(8, 0, -1)]
-    assert "rank correlation with time over 8 variants: GMACs -1.00, " in table.title
-
-
-def test_few_variants_have_no_rank_correlation() -> None:
-    assert "correlation" not in rank_predicted(found(), measured(found(), 7)).title
 
 
 def test_points_of_a_front_are_numbered_as_in_its_key() -> None:

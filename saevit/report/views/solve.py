@@ -1,0 +1,74 @@
+"""The largest value of a key within a budget, and the cost of one step of each key, as tables."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from saevit.explore.exploration import CountedVariant
+from saevit.explore.solve import KeyStep, Sensitivity, Solution
+from saevit.report.columns import Column, View, make_table
+from saevit.report.messages import summarize_sensitivity, summarize_solution, write_amount
+from saevit.report.units import scaled
+from saevit.report.views.explore import COLUMNS
+
+RowsView = tuple[View, tuple[Column[Any], ...], Sequence[Any]]  # with the columns and rows for files
+
+
+def view_solution(found: Solution) -> RowsView:
+    """Return the largest value that fits, the next value, and the variant as given."""
+    rows = [(found.value, "fits", found.row)]
+    if found.next_row is not None and found.next_value is not None:
+        rows.append((found.next_value, "too much", found.next_row))
+    rows.append(("", "as given", found.base))
+    variant, *costs = list[Column[Any]](column.via(lambda row: row[2]) for column in COLUMNS)
+    own: list[Column[Any]] = [
+        Column(found.key, text=lambda row: row[0] or None, key="key", value=lambda _: found.key),
+        Column("result", text=lambda row: row[1], key="is", value=lambda row: row[1]),
+    ]
+    notes = ["channels and heads: if dims are solved for, the heads of a stage follow its channels"]
+    table = make_table(
+        f"{found.base.model} with other values of {found.key}", [variant, *own, *costs], rows, notes
+    )
+    return View(result=summarize_solution(found), tables=(table,)), (*own, variant, *costs), rows
+
+
+def view_sensitivity(found: Sensitivity) -> RowsView:
+    """Return the change of the costs by one step of each key, the largest change of MACs first."""
+    base, (height, width) = found.base, found.base.img_size
+    columns: list[Column[KeyStep]] = [
+        Column("key", text=lambda step: step.key, key="key", value=lambda step: step.key),
+        Column("from", text=lambda step: step.old, side="right", key="from", value=lambda step: step.old),
+        Column("to", text=lambda step: step.new, side="right", key="to", value=lambda step: step.new),
+    ]
+    pairs = [
+        change_columns(base, head, field)
+        for head, field in (("MACs", "macs"), ("params", "params"), ("activations", "activations"))
+    ]
+    columns += [relative for _, relative in pairs] + [absolute for absolute, _ in pairs]
+    columns += [replace(column.via(lambda step: step.row), text=None) for column in COLUMNS]
+    costs = ", ".join(write_amount(base, name) for name in ("gmacs", "params", "activations"))
+    table = make_table(
+        f"Change relative to {base.model} ({costs}) at {height} x {width} px, one step of one key at a time",
+        columns,
+        found.steps,
+        ["all other keys stay the same; the heads of a stage follow its channels"],
+    )
+    return View(result=summarize_sensitivity(found), tables=(table,)), tuple(columns), found.steps
+
+
+def change_columns(base: CountedVariant, head: str, field: str) -> tuple[Column[KeyStep], Column[KeyStep]]:
+    """Return the columns of a cost's change: absolute, and relative to the base variant."""
+
+    def signed(step: KeyStep) -> str:
+        change = step.change(base, field)
+        return f"{'+' if change > 0 else '-' if change < 0 else ''}{scaled(abs(change))}"
+
+    def relative(step: KeyStep) -> str | None:
+        change = step.change(base, field)
+        return f"{100 * change / getattr(base, field):+.1f}" if change else None
+
+    key = f"{field}_change"
+    return (
+        Column(head, text=signed, side="right", key=key, value=lambda step: step.change(base, field)),
+        Column(head, text=relative, side="right", unit="%"),
+    )
