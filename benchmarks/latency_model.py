@@ -96,7 +96,7 @@ def check(runtime: str, threads: int) -> None:
 
 
 def report_held_out(found: Calibration) -> None:
-    """Print what the calibration says of itself, by leaving one variant out."""
+    """Print the errors of the calibration for variants that were left out of its fit, one at a time."""
     print(
         f"  leave-one-out ({len(found.held_out)}): median error {100 * median(found.errors):.1f} %, 90 % "
         f"within {100 * found.stated_error:.1f} %; rank predicted {found.agreement}, MACs "

@@ -209,6 +209,12 @@ STYLE: dict[str, Any] = {
 }
 
 
+def is_given(context: typer.Context, name: str | None) -> bool:
+    """Tell whether the user gave the option or argument of a parameter."""
+    source = context.get_parameter_source(str(name))
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def check_unmeasured(
     context: typer.Context,
     sorted_by: Mapping[str, str | None] = MappingProxyType({}),
@@ -228,10 +234,8 @@ def check_unmeasured(
             others = ", ".join(other for other, metric in METRICS.items() if not metric.is_timed)
             raise OptionError(f"{option} {name} needs times: drop --no-measure, or choose {others}")
     for param in context.command.params:
-        source = context.get_parameter_source(str(param.name))
-        is_given = source is not None and source.name == "COMMANDLINE"
         panel = getattr(param, "rich_help_panel", None)
-        if is_given and panel == TIME and param.name not in used:
+        if panel == TIME and param.name not in used and is_given(context, param.name):
             display.warn(f"{param.opts[0]} has no effect with --no-measure")
 
 

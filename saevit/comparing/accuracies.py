@@ -194,7 +194,7 @@ class MeasuredOn:
     def records(self, models: Iterable[str]) -> list[Record]:
         """Return the records that the accuracies of these models are from, and that of the newest evaluation.
 
-        The newest one, which says what the terms and the images are, is last.
+        The record of the newest evaluation is the last one: its terms and its images are those that count.
         """
         wanted = {id(group) for model in models if (group := self.find(model))}
         chosen = [group for group in self.groups if id(group) in wanted or group is self.groups[-1]]
@@ -268,11 +268,9 @@ def network_key(model: str) -> str:
 
 
 def choose_accuracies(
-    text: str, found: Sequence[MeasuredTop1], definition: int = saevit.NETWORK, terms: str | None = None
+    text: str, found: Sequence[MeasuredTop1], definition: int = saevit.NETWORK
 ) -> MeasuredOn:
     """Select from all evaluations those on `SOURCE`, or on `SOURCE@SPLIT`; the default split is validation.
-
-    With `terms`, the digest of a recipe, only evaluations of complete trainings by that recipe count.
 
     Raises:
         OptionError: there are none; the message names the data that have evaluations.
@@ -288,7 +286,7 @@ def choose_accuracies(
         path = expand(source.removeprefix(prefix))
         if file_type(path) == "folder" or (prefix and file_type(path) == "file"):
             data = prefix + printable(str(path.resolve()))  # the form of the path in records
-    on = MeasuredOn.select(found, data, split, definition, terms)
+    on = MeasuredOn.select(found, data, split, definition)
     if not on.groups and on.left_out:
         raise OptionError(f"--top1 {text}: {on.left_out_note}; run saevit eval again")
     if not on.groups:

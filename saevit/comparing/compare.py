@@ -105,7 +105,10 @@ def compare(
 
 
 def _expand(model: str) -> list[str]:
-    """Return the models that a text names; an unknown text is returned as it is, for a row with its error."""
+    """Return the models that a text names.
+
+    A text that names no model is returned unchanged: counting it gives the error for its row.
+    """
     try:
         return resolve_models([model])
     except SaevitError:

@@ -317,7 +317,7 @@ def find_calibration(
     """Return the newest stored calibration under these conditions, on this machine, that covers the space.
 
     Raises:
-        OptionError: there is none; one line says what differs in the newest one.
+        OptionError: there is none; the message names the first difference of the newest calibration.
     """
     newest = ""
     for run in read_runs(folder, on_skip, newest_first=True):

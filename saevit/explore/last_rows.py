@@ -35,7 +35,7 @@ def keep_rows(models: Sequence[str]) -> None:
 
 
 def read_row(text: str) -> str:
-    """Return the variant that `@N` names; other text is returned as it is.
+    """Return the variant that `@N` names, or any other text unchanged.
 
     Raises:
         OptionError: there is no such row, or no exploration.

@@ -6,17 +6,15 @@ with a, b and c of 0 or more. The time of a part between two sizes that were mea
 linearly. The sum is taken stage by stage, in whole nanoseconds, so that a search adds it up like MACs.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations, pairwise
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from saevit.errors import OptionError
 from saevit.variant import NUM_STAGES, Stage, VariantSpec
 
 Floats = NDArray[np.float64]
@@ -181,32 +179,17 @@ def find_gap(grid_of: Mapping[PartGroup, Grid], part: UsedPart) -> str:
     return ""
 
 
-def fit_coefficients(grid_of: Mapping[PartGroup, Grid], specs: Sequence[VariantSpec], seconds: Floats) -> Any:
+def fit_coefficients(
+    grid_of: Mapping[PartGroup, Grid], specs: Sequence[VariantSpec], seconds: Floats
+) -> tuple[float, ...]:
     """Return a, b, c of 0 or more with the least sum of squared relative errors."""
-    return solve_nonnegative(list_features(grid_of, specs) / seconds[:, None], np.ones(len(seconds)))
+    from scipy.optimize import nnls
+
+    found, _ = nnls(list_features(grid_of, specs) / seconds[:, None], np.ones(len(seconds)))
+    return tuple(found.tolist())
 
 
 def list_features(grid_of: Mapping[PartGroup, Grid], specs: Sequence[VariantSpec]) -> Floats:
     """Return 1, the sum of the times of the parts and their number, a row for each variant."""
     used = [list_variant_parts(spec) for spec in specs]
     return np.array([(1.0, float(sum_times(grid_of, u)), float(sum(p.times for p in u))) for u in used])
-
-
-def solve_nonnegative(matrix: Floats, wanted: Floats) -> tuple[float, ...]:
-    """Return x >= 0 with the least |matrix x - wanted|: the best of all sets of columns that may be above 0.
-
-    Raises:
-        OptionError: no set of columns gives a solution.
-    """
-    best: dict[int, float] | None = None
-    least = math.inf
-    columns = range(matrix.shape[1])
-    for some in (s for count in range(1, len(columns) + 1) for s in combinations(columns, count)):
-        part = matrix[:, some]
-        found, *_ = np.linalg.lstsq(part, wanted, rcond=None)
-        miss = float(np.sum((part @ found - wanted) ** 2))
-        if (found >= 0).all() and miss < least:
-            best, least = dict(zip(some, found.tolist(), strict=True)), miss
-    if best is None:
-        raise OptionError("the measured times of variants do not grow with the times of their parts")
-    return tuple(best.get(column, 0.0) for column in columns)

@@ -24,7 +24,8 @@ EXPLANATIONS = {
     f"how much a pixel counts. {COLOURS_MEAN}",
     "query": "Each map shows how much the ringed pixel attends to every pixel, as the mean over heads. "
     f"{COLOURS_MEAN}",
-    "class": f"Each map shows which pixels of a stage's output speak for a class (Grad-CAM). {COLOURS_MEAN}",
+    "class": "Each map shows which pixels of a stage's output raise the score of a class (Grad-CAM). "
+    f"{COLOURS_MEAN}",
     "pattern": "Rows of a matrix are query pixels, columns are key pixels, both ordered window by window. A "
     "black square is one computed score, drawn in the middle of the pairs of pixels that share it. "
     f"{COLOURS_MEAN} Mean over heads.",

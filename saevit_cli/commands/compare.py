@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 import saevit
 from saevit.errors import OptionError, nearest
 from saevit_cli import display, options, output, readers
+from saevit_cli.commands import compare_options as own
 from saevit_cli.commands import trial_options
 from saevit_cli.commands.trial_run import train_candidates
 
@@ -20,103 +21,16 @@ if TYPE_CHECKING:
     from saevit.comparing.comparison import Comparison
 
 PUBLISHED = "published"
-MOST_MODELS = 30  # of a pattern
 PHONE = 3.7  # inches of a panel on a page
 AXES = ("gmacs", "latency")  # of the plot and the fronts, by default
-
-Models = Annotated[
-    list[str] | None,
-    options.argument(
-        metavar="MODEL",
-        help="Variants, timm models, published models, groups, birder:NAME, or patterns such as 'resnet*'; "
-        "the default is the presets and twelve other models.",
-    ),
-]
-Group = Annotated[
-    list[str] | None,
-    options.of_model(
-        "--group",
-        metavar="NAME",
-        help="Add a group of models: core, conv, hybrid, mobile, class-0.8 or class-1.3; repeatable.",
-    ),
-]
-AllModels = Annotated[
-    bool,
-    options.of_model(
-        "--all",
-        metavar="",
-        help=f"Compare all models that a pattern matches, even if there are more than {MOST_MODELS}.",
-    ),
-]
-Reference = Annotated[
-    str | None,
-    options.of_model(
-        metavar="MODEL", help="Model that ratios are relative to; the default is the first one."
-    ),
-]
-FromStore = Annotated[
-    str | None,
-    options.of_time(
-        metavar="RUN",
-        help="Show a stored run instead of measuring: `latest`, a name in `saevit results list`, or a file.",
-    ),
-]
-Sort = Annotated[
-    str | None,
-    options.of_output(
-        metavar="NAME",
-        help="Order of the rows, the best first: latency, throughput, gmacs, params, memory or top1; the "
-        "default is the order given.",
-    ),
-]
-AxisX = Annotated[
-    Any,
-    options.of_output(
-        "--x",
-        parser=readers.read_names,
-        metavar="NAME,...",
-        help="Horizontal axes of the plot and of the Pareto fronts, one panel each: gmacs, params, latency, "
-        "throughput, memory; the default is gmacs,latency.",
-    ),
-]
-AxisY = Annotated[
-    str | None,
-    options.of_output(
-        "--y",
-        metavar="NAME",
-        help="Vertical axis of the plot: top1, or one of --x; the default is top1 if two models or more have "
-        "one, otherwise a cost.",
-    ),
-]
-Top1 = Annotated[
-    str | None,
-    options.of_output(
-        "--top1",
-        metavar="SOURCE",
-        help="Accuracies to show: `published` (the default), or those that `saevit eval` or --train measured "
-        "on a dataset: a folder, icons:FILE (or icons), digits (or digits@train). Classes and size then "
-        "default to those of the evaluated networks.",
-    ),
-]
-Train = Annotated[
-    bool,
-    trial_options.of_trials(
-        "--train",
-        metavar="",
-        help="Train the models that have no measured accuracy on the data of --top1, with one recipe and one "
-        "budget, and evaluate their final weights. A command that was stopped or killed continues when it is "
-        "repeated. Costs are of the networks that are trained.",
-    ),
-]
-Plot = Annotated[Path | None, options.plot_option("the models")]
 
 
 def compare(
     context: typer.Context,
-    models: Models = None,
-    group: Group = None,
-    reference: Reference = None,
-    all_models: AllModels = False,
+    models: own.Models = None,
+    group: own.Group = None,
+    reference: own.Reference = None,
+    all_models: own.AllModels = False,
     classes: options.Classes = None,
     img_size: options.ImgSize = "224",
     batch_size: options.BatchSize = 1,
@@ -128,14 +42,14 @@ def compare(
     rounds: options.Rounds = 15,
     min_time: options.MinTime = 0.1,
     measure: options.Measure = True,
-    from_store: FromStore = None,
+    from_store: own.FromStore = None,
     fold: options.Fold = True,
     force: options.Force = False,
-    sort: Sort = None,
-    x: AxisX = None,
-    y: AxisY = None,
-    top1: Top1 = None,
-    train: Train = False,
+    sort: own.Sort = None,
+    x: own.AxisX = None,
+    y: own.AxisY = None,
+    top1: own.Top1 = None,
+    train: own.Train = False,
     epochs: trial_options.Epochs = None,
     images: trial_options.Images = None,
     seeds: trial_options.Seeds = trial_options.SEEDS,
@@ -147,7 +61,7 @@ def compare(
     amp: trial_options.Amp = None,
     workers: trial_options.Workers = None,
     runs: trial_options.Runs = None,
-    plot: Plot = None,
+    plot: own.Plot = None,
     report: options.Report = None,
     json: options.Json = None,
     csv: options.Csv = None,
@@ -185,7 +99,7 @@ def compare(
     )
     axes = x or (AXES if measure else AXES[:1])
     plot_axes = partial(choose_axes, xs=axes, y=y, is_asked=x is not None)
-    names = resolve_models([*(models or ()), *(group or ())], most=None if all_models else MOST_MODELS)
+    names = resolve_models([*(models or ()), *(group or ())], most=None if all_models else own.MOST_MODELS)
     base = resolve_models([reference])[0] if reference else None
     if source:
         result = read_comparison(source, names, base, top1, store)
@@ -287,11 +201,9 @@ def list_trainable(models: Sequence[str]) -> list[str]:
 def check_as_measured(context: typer.Context) -> None:
     """Refuse options that say how to measure, as a stored run is shown as it was measured."""
     for param in context.command.params:
-        name, source = str(param.name), context.get_parameter_source(str(param.name))
-        is_given = source is not None and source.name == "COMMANDLINE"
-        panel = getattr(param, "rich_help_panel", None)
+        name, panel = str(param.name), getattr(param, "rich_help_panel", None)
         fixed = panel in (options.TIME, trial_options.TRAINING) or name in ("img_size", "classes")
-        if is_given and name != "from_store" and fixed:
+        if fixed and name != "from_store" and options.is_given(context, name):
             option = (param.secondary_opts if context.params[name] is False else param.opts)[0]
             raise OptionError(f"{option}: --from-store shows a run as it was measured; drop one of the two")
 

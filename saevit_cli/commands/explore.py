@@ -14,7 +14,8 @@ from saevit_cli import display, options, output
 from saevit_cli.commands import explore_options as own
 from saevit_cli.commands import latency_options as latency
 from saevit_cli.commands import trial_options
-from saevit_cli.commands.trial_run import train_candidates
+from saevit_cli.commands.explore_best import measure_best, train_best
+from saevit_cli.commands.explore_one import refuse_choices, show_sensitivity, solve_key
 
 if TYPE_CHECKING:
     from saevit.explore.calibration import Calibration
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
     from saevit.explore.question import Question, Search
     from saevit.explore.search import Answer
     from saevit.explore.space import Space
-    from saevit.measure.timing import TimingOptions
-    from saevit.report.views.solve import RowsView
-    from saevit.runs.record import Dtype
-    from saevit.trials.trial import TrialPlan
     from saevit.variant import VariantSpec
 
 
@@ -296,112 +293,3 @@ def write_exploration(found: "Exploration", outputs: output.Outputs) -> bool:
             "--plot": lambda: front_figure(found),
         }
     )
-
-
-def refuse_choices(option: str, choices: dict[str, str]) -> None:
-    """Refuse choices with an option that is for one variant."""
-    if choices:
-        key, text = next(iter(choices.items()))
-        raise OptionError(f"{option} is for one variant, not for choices: write it as VARIANT:{key}={text}")
-
-
-def solve_key(
-    base: "VariantSpec",
-    key: str | None,
-    target: str | None,
-    img_size: tuple[int, int],
-    outputs: output.Outputs,
-) -> int:
-    """Find and show the largest value of a key that fits a budget."""
-    from saevit.explore.question import read_positive_fraction
-    from saevit.explore.solve import solve
-    from saevit.report.views.solve import view_solution
-
-    if not key or not target:
-        raise OptionError("--solve and --target-gmacs go together: --solve width --target-gmacs 0.8")
-    if "--plot" in outputs.targets:
-        raise OptionError("--plot is for fronts and --sensitivity: there is nothing to draw here")
-    macs = int(read_positive_fraction("--target-gmacs", target) * 10**9)
-    return write_view(view_solution(solve(base, key, macs, img_size)), outputs)
-
-
-def show_sensitivity(base: "VariantSpec", img_size: tuple[int, int], outputs: output.Outputs) -> int:
-    """Show the cost of a step of each key."""
-    from saevit.explore.solve import find_sensitivity
-    from saevit.report.explore_figures import tornado_figure
-    from saevit.report.views.solve import view_sensitivity
-
-    found = find_sensitivity(base, img_size)
-    return write_view(view_sensitivity(found), outputs, {"--plot": lambda: tornado_figure(found)})
-
-
-def write_view(
-    view: "RowsView", outputs: output.Outputs, pictures: dict[str, output.Content] | None = None
-) -> int:
-    """Show a view and write its rows, and return the exit code."""
-    from saevit.report.columns import row_values, write_csv, write_json
-
-    shown, columns, rows = view
-    if "--parquet" in outputs.targets:
-        raise OptionError("--parquet is for fronts: take --csv here")
-    outputs.show(shown)
-    is_written = outputs.write(
-        {
-            "--csv": lambda: write_csv(columns, rows),
-            "--json": lambda: write_json({"rows": [row_values(columns, row) for row in rows]}),
-            **(pictures or {}),
-        }
-    )
-    return output.exit_code(failed=not is_written)
-
-
-def measure_best(
-    found: "Exploration",
-    count: int,
-    timing: "TimingOptions",
-    reference: str,
-    store: Path | None,
-    outputs: output.Outputs,
-    dtype: "Dtype",
-) -> int:
-    """Time the best variants, interleaved with a reference, and show their predicted order beside it."""
-    from saevit.comparing.compare import compare
-    from saevit.report.views.predicted import view_predicted
-
-    best = [row.model for row in (found.top or found.front)[:count]]
-    with outputs.measuring(store) as (writer, on_progress):
-        timed = compare(
-            list(dict.fromkeys([reference, *best])),
-            reference=reference,
-            img_size=found.question.img_size,
-            dtype=dtype,
-            timing=timing,
-            on_progress=on_progress,
-            writer=writer,
-        )
-    outputs.show(view_predicted(found, timed))
-    return output.exit_code(timed.run, failed=timed.failed)
-
-
-def train_best(
-    found: "Exploration",
-    plan: "TrialPlan",
-    given: Mapping[str, Any],
-    outputs: output.Outputs,
-) -> int:
-    """Train the base variant and the best ones, and show their accuracies in the predicted order."""
-    from saevit.comparing.compare import compare
-    from saevit.report.views.compare import view_comparison
-    from saevit.variant import parse
-
-    best = [row.model for row in (found.top or found.front)[: given["train_top"]]]
-    models = list(dict.fromkeys([str(parse(given["model"])), *best]))
-    measured, outcome = train_candidates(models, plan, given, given["store"])
-    classes = plan.train.num_classes
-    named = [str(replace(parse(model), num_classes=classes)) for model in models]
-    compared = compare(named, img_size=plan.recipe.img_size, measured=measured)
-    result = outcome.add_reasons(compared)
-    view = view_comparison(result, None, ("gmacs",))
-    order = f"the rows after the base variant are in the order of the search, by {found.question.rank}"
-    outputs.show(replace(view, notes=(order, *view.notes)))
-    return output.exit_code(failed=result.failed)

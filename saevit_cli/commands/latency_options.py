@@ -10,7 +10,7 @@ import typer
 from saevit.errors import OptionError
 from saevit_cli import display, output
 from saevit_cli.commands.explore_options import limit_option, of_finish
-from saevit_cli.options import of_time
+from saevit_cli.options import is_given, of_time
 
 if TYPE_CHECKING:
     from saevit.explore.calibration import Calibration
@@ -78,12 +78,6 @@ def choose_timing(context: typer.Context, timing: "TimingOptions") -> "TimingOpt
         rounds=timing.rounds if is_given(context, "rounds") else ROUNDS,
         min_time=timing.min_time if is_given(context, "min_time") else MIN_TIME,
     )
-
-
-def is_given(context: typer.Context, name: str) -> bool:
-    """Return whether the user gave an option."""
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
 
 
 def choose_conditions(

@@ -29,6 +29,27 @@ RUN_OPTIONS = (
 FLAGS = ("show_recipe", "overwrite")  # False if they are not given
 RECIPE_OPTIONS = ("epochs", "batch_size", "accumulate", "lr", "seed", "img_size")
 
+# Options of every training, also of `compare --train` and `explore --train-top`.
+DATA_DIR: dict[str, Any] = {
+    "metavar": "DIR",
+    "help": "Folder with the data of torch/NAME or hfds/NAME; nothing is downloaded.",
+}
+WORKERS: dict[str, Any] = {
+    "parser": readers.count_reader(least=0, most=readers.MOST_PROCESSES),
+    "metavar": "N",
+    "help": "Number of processes that read images; 0 reads them in the training process. The default is one "
+    "per core, at most 8, and 0 for the digits.",
+}
+Precision = Literal["none", "bf16", "fp16"]
+AMP: dict[str, Any] = {
+    "metavar": "PRECISION",
+    "help": "Mixed precision: none, bf16 or fp16; the default is none.",
+}
+EPOCHS: dict[str, Any] = {
+    "metavar": "N",
+    "help": "Number of epochs; the default is that of the recipe.",
+}
+
 of_training, of_recipe = options.in_panel("Training"), options.in_panel("Recipe")
 of_machine = options.in_panel("Machine")
 Model = Annotated[
@@ -48,12 +69,7 @@ Data = Annotated[
         "digits, the 1,797 handwritten digits of scikit-learn, for trying the command (the default).",
     ),
 ]
-DataDir = Annotated[
-    Path | None,
-    of_training(
-        metavar="DIR", help="Folder with the data of torch/NAME or hfds/NAME; nothing is downloaded."
-    ),
-]
+DataDir = Annotated[Path | None, of_training(**DATA_DIR)]
 Teacher = Annotated[
     str | None,
     of_training(metavar="MODEL", help="Teacher of a distillation: its soft labels are a part of the loss."),
@@ -90,9 +106,7 @@ Set = Annotated[
         help="Set a value of the recipe (see --show-recipe) or a key of the variant; repeatable.",
     ),
 ]
-Epochs = Annotated[
-    str | None, of_recipe(metavar="N", help="Number of epochs; the default is that of the recipe.")
-]
+Epochs = Annotated[str | None, of_recipe(**EPOCHS)]
 BatchSize = Annotated[
     str | None, of_recipe(metavar="N", help="Batch size per process; the default is that of the recipe.")
 ]
@@ -119,19 +133,8 @@ ShowRecipe = Annotated[
     of_recipe("--show-recipe", metavar="", help="Show every value of the recipe with its source, and exit."),
 ]
 Device = Annotated[str, of_machine(metavar="DEVICE", help="Device: auto, cpu, cuda, cuda:N or mps.")]
-Workers = Annotated[
-    int | None,
-    of_machine(
-        parser=readers.count_reader(least=0, most=readers.MOST_PROCESSES),
-        metavar="N",
-        help="Number of processes that read images; 0 reads them in the training process. The default is "
-        "one per core, at most 8, and 0 for the digits.",
-    ),
-]
-Amp = Annotated[
-    Literal["none", "bf16", "fp16"] | None,
-    of_machine(metavar="PRECISION", help="Mixed precision: none, bf16 or fp16; the default is none."),
-]
+Workers = Annotated[int | None, of_machine(**WORKERS)]
+Amp = Annotated[Precision | None, of_machine(**AMP)]
 ChannelsLast = Annotated[
     bool | None,
     of_machine(

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from saevit.errors import OptionError
 from saevit.measure.progress import NextStep
 from saevit_cli import display, options, readers
-from saevit_cli.commands.train import read_request, split_settings
+from saevit_cli.commands.train import AMP, DATA_DIR, EPOCHS, WORKERS, Precision, read_request, split_settings
 from saevit_cli.commands.train_run import MAX_WORKERS
 
 if TYPE_CHECKING:
@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 TRAINING = "Training"  # heading in the help
 SEEDS = 2  # by default
 of_trials = options.in_panel(TRAINING)
-Epochs = Annotated[
-    str | None,
-    of_trials(metavar="N", help="Number of epochs of each training; the default is that of the recipe."),
-]
+Epochs = Annotated[str | None, of_trials(**EPOCHS)]
 Data = Annotated[
     str | None,
     of_trials(
@@ -94,23 +91,9 @@ Set = Annotated[
         "repeatable.",
     ),
 ]
-Amp = Annotated[
-    Literal["none", "bf16", "fp16"] | None,
-    of_trials(metavar="PRECISION", help="Mixed precision of the trainings: none, bf16 or fp16."),
-]
-DataDir = Annotated[
-    Path | None,
-    of_trials(metavar="DIR", help="Folder with the data of torch/NAME or hfds/NAME; nothing is downloaded."),
-]
-Workers = Annotated[
-    int | None,
-    of_trials(
-        parser=readers.count_reader(least=0, most=readers.MOST_PROCESSES),
-        metavar="N",
-        help="Number of processes that read images; 0 reads them in the training process. The default is "
-        "one per core, at most 8, and 0 for the digits.",
-    ),
-]
+Amp = Annotated[Precision | None, of_trials(**AMP)]
+DataDir = Annotated[Path | None, of_trials(**DATA_DIR)]
+Workers = Annotated[int | None, of_trials(**WORKERS)]
 Runs = Annotated[
     Path | None,
     of_trials(metavar="DIR", help="Folder of the trainings, one folder each; the default is runs."),
@@ -120,17 +103,16 @@ Runs = Annotated[
 def refuse_without_training(context: typer.Context, switch: str) -> None:
     """Refuse options of the training without the option that asks for it."""
     for param in context.command.params:
-        source = context.get_parameter_source(str(param.name))
-        is_given = source is not None and source.name == "COMMANDLINE"
-        if is_given and getattr(param, "rich_help_panel", None) == TRAINING and param.opts[0] != switch:
+        is_training = getattr(param, "rich_help_panel", None) == TRAINING
+        if is_training and param.opts[0] != switch and options.is_given(context, param.name):
             raise OptionError(f"{param.opts[0]} is for trainings: add {switch}, or leave it out")
 
 
 def find_given_size(context: typer.Context) -> str | None:
     """Return the size that the user gave, as a recipe takes it; None: the recipe sets it."""
-    source = context.get_parameter_source("img_size")
-    is_given = source is not None and source.name == "COMMANDLINE"
-    return "x".join(map(str, context.params["img_size"])) if is_given else None
+    if not options.is_given(context, "img_size"):
+        return None
+    return "x".join(map(str, context.params["img_size"]))
 
 
 def split_recipe(settings: list[str] | None) -> tuple[list[str], list[str]]:

@@ -74,9 +74,9 @@ ViewName = Annotated[
         "--view",
         metavar="VIEW",
         help="overview: tokens, weights and attention of each stage; query: attention of the pixels of "
-        "--query; class: the pixels that speak for a class (Grad-CAM); pattern: the attention scores that "
-        "are computed; rollout: the pixels that the output of each stage comes from. The default is "
-        "overview, query if --query is given, or class if --class is given.",
+        "--query; class: the pixels that raise the score of a class (Grad-CAM); pattern: the attention "
+        "scores that are computed; rollout: the pixels that the output of each stage comes from. The default "
+        "is overview, query if --query is given, or class if --class is given.",
     ),
 ]
 Queries = Annotated[

@@ -155,7 +155,7 @@ def test_only_complete_trainings_on_the_terms_that_were_asked_for() -> None:
         top1(BASELINE, 160, training=trained(epoch=3)),
         top1(LARGE, 170),
     ]
-    on = choose_accuracies("digits", found, terms="equal")
+    on = MeasuredOn.select(found, "digits", "validation", saevit.NETWORK, "equal")
     small = on.find(SMALL)
     assert small is not None
     assert (small.newest.share.hits, small.is_otherwise) == (100, False)

@@ -1,4 +1,4 @@
-"""Interpolated times of parts, and coefficients of 0 or more."""
+"""Interpolated times of parts, and the coefficients of the fit."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,6 @@ from saevit.explore.latency_model import (
     interpolate,
     list_variant_parts,
     make_grids,
-    solve_nonnegative,
 )
 from saevit.explore.question import Question
 from saevit.explore.space import make_space
@@ -54,26 +53,6 @@ def test_a_time_between_sizes_is_that_of_the_nearest_two() -> None:
     assert float(interpolate(grid, 12, 32)) == 4.0  # halfway between two first sizes
     assert float(interpolate(grid, 24, 0)) == 7.0  # one second size was measured with either
     assert float(interpolate(grid, 8, 0)) > 0  # never less than nothing
-
-
-@given(
-    st.lists(st.tuples(*[st.floats(0, 10)] * 3), min_size=6, max_size=12),
-    st.lists(st.floats(-5, 5), min_size=12, max_size=12),
-)
-def test_no_coefficients_of_0_or_more_are_better(rows: list[tuple[float, ...]], wanted: list[float]) -> None:
-    matrix = np.array([(1.0, a + 0.1, b + 0.2 + a * c) for a, b, c in rows])
-    target = np.abs(np.array(wanted[: len(rows)])) + 0.1
-    found = np.array(solve_nonnegative(matrix, target))
-    assert (found >= 0).all()
-    least = np.sum((matrix @ found - target) ** 2)
-    for step in np.vstack([np.eye(3), -np.eye(3)]) * 1e-3:
-        other = np.maximum(found + step, 0)
-        assert np.sum((matrix @ other - target) ** 2) >= least - 1e-9
-
-
-def test_times_that_fall_with_their_parts_have_no_fit() -> None:
-    with pytest.raises(OptionError, match="do not grow"):
-        solve_nonnegative(np.array([[1.0], [2.0]]), np.array([-1.0, -2.0]))
 
 
 def test_the_fit_finds_the_coefficients_of_the_times() -> None:
