@@ -150,7 +150,7 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassMap:
-    """Grad-CAM of one class at the end of a stage: (H, W), sums to one; all zero: nothing speaks for it."""
+    """Grad-CAM of one class at the end of a stage, (H, W): sums to 1; all 0 if no pixel raises the score."""
 
     of: Prediction
     stage: int

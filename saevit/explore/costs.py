@@ -37,10 +37,8 @@ Flags = NDArray[np.bool_]
 Digits = Mapping[str, Ints]  # by key: the number of its choice
 
 NUMBERS = ("key_dim", "kernel", "classes", "in_chans")
-SETTINGS = (
-    *NUMBERS,
-    *("attention", "sampling", "ffn", "local", "act"),
-)  # keys that are evaluated one choice at a time
+TEXTS = ("attention", "sampling", "ffn", "local", "act")
+SETTINGS = (*NUMBERS, *TEXTS)  # keys that are evaluated one choice at a time
 EXACT = 2**53  # up to here float64 holds every int64
 
 

@@ -247,7 +247,7 @@ def class_panels(found: ClassMap) -> "tuple[str, tuple[MapPanel, ...]]":
         extent=(0.0, width * across, height * down, 0.0),
     )
     if not found.mass.any():
-        panel = replace(panel, kind="note", title="nothing speaks for it")
+        panel = replace(panel, kind="note", title="no pixel raises the score")
     return f"{found.of.name}\nprobability {percent(found.of.probability)}", (panel,)
 
 

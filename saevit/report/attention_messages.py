@@ -86,14 +86,14 @@ def name_weights(attention: Attention, networks: Sequence[Attention]) -> str:
 
 
 def describe_class(attention: Attention) -> str:
-    """Return the prediction, and the share of the last map that speaks for the first class."""
+    """Return the prediction, and the effective size of the last map of the first class."""
     maps = attention.class_maps
     last = [one for one in maps if one.of == maps[0].of][-1]
-    share = (
-        f"{percent(effective_share(last.mass), 0)} of the map speaks" if last.mass.any() else "nothing speaks"
-    )
+    size = "is 0: no pixel raises its score"
+    if last.mass.any():
+        size = f"has an effective size of {percent(effective_share(last.mass), 0)} of the map"
     prediction = f"the prediction is {name_prediction(attention.predictions[0])}"
-    return f"With {attention.weights}, {prediction}. In stage {last.stage}, {share} for {last.of.name}."
+    return f"With {attention.weights}, {prediction}. Grad-CAM of {last.of.name} in stage {last.stage} {size}."
 
 
 def describe_scores(name: str, attention: Attention) -> str:

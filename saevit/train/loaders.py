@@ -125,9 +125,8 @@ class Loader:
                 for worker in self.workers:  # including stopped and hanging ones
                     worker.kill()
                     worker.join()
-                self.loader._iterator = (
-                    None  # ends it now: the garbage collector would close its queues first
-                )
+                # End the iterator now: the garbage collector would close its queues before it ends.
+                self.loader._iterator = None
             else:
                 thread.join()
 
@@ -161,7 +160,7 @@ class Loader:
                 if closed.is_set():
                     break
         except Exception as error:  # from torch, the system or a worker
-            traceback.clear_frames(error.__traceback__)  # a cycle of these would keep the iterator
+            traceback.clear_frames(error.__traceback__)  # or a cycle of frames keeps the iterator
             put(error)
 
 

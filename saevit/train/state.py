@@ -51,9 +51,7 @@ class Epoch:
     seconds: float  # of training and validation
     images_per_s: float  # of training, all processes together
     skipped: int  # unreadable training images
-    val_weights: str = (
-        ""  # EMA or raw: the weights of val_loss to val_top5; empty: not known, or not validated
-    )
+    val_weights: str = ""  # of val_loss to val_top5: EMA or raw; empty: not known, or not validated
     raw_loss: float | None = None  # of the raw weights beside their average, else None
     raw_top1: float | None = None
     raw_top5: float | None = None

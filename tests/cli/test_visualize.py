@@ -80,7 +80,7 @@ def test_weights_are_those_of_the_model(here: Path, capsys: pytest.CaptureFixtur
 def test_class_maps(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["visualize-attention", "--class", "image", "--class", "1", "--npz", "a.npz"]
     assert run_command([*arguments, "--output", "a.svg"]) == 0
-    assert "of the map speaks for image" in capsys.readouterr().out
+    assert "Grad-CAM of image in stage 4 has an effective size of " in capsys.readouterr().out
     with np.load(here / "a.npz") as found:
         assert found["stage4.class.image"].shape == (4, 4)
         assert found["stage1.class.align-center"].sum() == pytest.approx(1, abs=1e-5)

@@ -235,11 +235,11 @@ def test_the_message_of_classes_describes_the_first_class(attention: Attention) 
         for stage in (3, 4)
     ]
     trained = replace(attention, is_random=False, weights="weights of a.pth", predictions=(other, one))
-    beginning = "With weights of a.pth, the prediction is the class sun (40.0 %). In stage 4, "
+    beginning = "With weights of a.pth, the prediction is the class sun (40.0 %). "
     found = summarize_attention([replace(trained, class_maps=tuple(maps))], "class")
-    assert found == f"{beginning}50 % of the map speaks for home."
+    assert found == f"{beginning}Grad-CAM of home in stage 4 has an effective size of 50 % of the map."
     found = summarize_attention([replace(trained, class_maps=tuple(maps[2:]))], "class")
-    assert found == f"{beginning}nothing speaks for sun."
+    assert found == f"{beginning}Grad-CAM of sun in stage 4 is 0: no pixel raises its score."
 
 
 def test_the_message_of_attention_names_the_most_concentrated_stage(attention: Attention) -> None:
