@@ -20,7 +20,7 @@ Formats = Annotated[
     list[str] | None,
     of_files(
         "--format",
-        metavar="onnx|pt2|openvino",
+        metavar="onnx|pt2|openvino|executorch",
         help="Formats, joined by commas; the default is that of the ending of --output, otherwise onnx.",
     ),
 ]
@@ -29,8 +29,8 @@ Target = Annotated[
     of_files(
         "--output",
         metavar="FILE|DIR",
-        help="File to write (.onnx, .pt2 or .xml), or a folder for files named after the model, made if "
-        "it is missing; the default is the current folder.",
+        help="File to write (.onnx, .pt2, .xml or .pte), or a folder for files named after the model, made "
+        "if it is missing; the default is the current folder.",
     ),
 ]
 Batch = Annotated[
@@ -58,11 +58,11 @@ def export(
     json: options.Json = None,
     overwrite: options.Overwrite = False,
 ) -> int:
-    """Write a network as ONNX, torch.export or OpenVINO files, and verify each file.
+    """Write a network as ONNX, torch.export, OpenVINO or ExecuTorch files, and verify each file.
 
     Variants are written in the folded form, and timm models re-parameterised. Each file is read back in its
     own runtime. A file whose outputs differ from the network's by more than 1e-4 (relative) is deleted.
-    Images must already be normalised: mean and std are in the metadata of each file.
+    Images must already be normalised: mean and std are in the metadata of each file (.pte has none).
     """
     subject = readers.read_network(model, None, None, None, None, classes, checkpoint=checkpoint)
     weights = readers.read_weights(checkpoint)
