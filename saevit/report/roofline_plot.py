@@ -14,14 +14,14 @@ from saevit.report.figure import (
     scale_axis,
     style_axes,
 )
-from saevit.report.latencies import describe_machine
 from saevit.report.operator_tables import (
     describe_roofs,
     find_stages,
     summarize_operators,
 )
 from saevit.report.scatter.labels import PointLabel, write_labels
-from saevit.report.units import digits, percent
+from saevit.report.units import LONGEST, cut, digits, percent
+from saevit.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,7 +61,6 @@ def roofline_figure(profile: Profile) -> "Figure":
     figure = new_figure(WIDTH, HEIGHT * count, "constrained")
     panels = [figure.add_subplot(count, 1, place + 1) for place in range(count)]
     caption, drawn = [], []
-    assert profile.run is not None  # operators are timed in a run
     for axes, times in zip(panels, profile.operator_times, strict=True):
         named = zip(STYLES, (find_stages(profile, times), times.kinds), strict=True)
         groups = {name: make_points(members, times.total.seconds) for name, members in named}
@@ -69,9 +68,10 @@ def roofline_figure(profile: Profile) -> "Figure":
         drawn.append([point for members in groups.values() for point in members])
         axes.set_title(str(times.conditions), loc="left", size=9, pad=20)
         caption += [f"{times.conditions.runtime}: {describe_roofs(times)}; {describe_missing(times)}."]
+    processor = profile.operator_times[0].environment.cpu
     caption.append(
-        f"{profile.model}, random weights; {describe_machine(profile.run)}. Area of a point: its share of "
-        "the time. Bytes as if no cache held them: points above the memory roof read from a cache."
+        f"{profile.model}, random weights; {processor}. Area of a point: its share of the time. Bytes as if "
+        "no cache held them: points above the memory roof read from a cache."
     )
     add_message(figure, summarize_operators(profile), caption)
     figure.draw_without_rendering()
@@ -110,7 +110,7 @@ def make_points(groups: Sequence["OperatorGroup"], whole: float) -> list[Point]:
     """Return the points of groups with MACs, beside the seconds of all operators."""
     return [
         Point(
-            text=f"{group.name} ({percent(group.seconds / whole, 0)})",
+            text=f"{cut(printable(group.name), LONGEST)} ({percent(group.seconds / whole, 0)})",
             x=group.intensity,
             y=group.rate / 1e9,
             area=max(LEAST_AREA, AREA * group.seconds / whole),
