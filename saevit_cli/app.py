@@ -31,7 +31,7 @@ MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # another path would n
 SUMMARIES = {
     "profile": "Count one model exactly, time it, and show the cost of each part.",
     "compare": "Compare models: exact counts, one interleaved timing run, published or measured top-1.",
-    "explore": "Search a space of variants by exact costs: fronts, the best within limits, the largest for "
+    "explore": "Search a space of variants by costs: fronts, the best within limits, the largest for "
     "a budget.",
     "visualize-attention": "Show which pixels of an image the attention of a model samples and selects.",
     "eval": "Measure the accuracy of trained weights: top-1 and top-5 with intervals, calibration, "
