@@ -32,7 +32,7 @@ def write_card(network: LoadedNetwork, weights: Path, top1s: Sequence[MeasuredTo
         library_name="timm", pipeline_tag="image-classification", tags=tags
     )
     lines = ["---", header.to_yaml(), "---", f"# {about.model}", "", *describe_use(network), ""]
-    lines += write_table(("fact", "value"), [*list_sizes(network), *list_origin(network)])
+    lines += write_table(("fact", "value"), [*list_counts(network), *list_origin(network)])
     lines += ["", "## Accuracy", "", *describe_accuracy(network, top1s), "", "## Files", ""]
     lines += [f"- `{weights.name}`: SHA-256 `{sha256(weights.read_bytes()).hexdigest()}`"]
     if network.sha256:
@@ -49,7 +49,7 @@ def describe_use(network: LoadedNetwork) -> list[str]:
     return [*([OURS, ""] if is_ours else []), "```python", "import timm", *register, load, "```"]
 
 
-def list_sizes(network: LoadedNetwork) -> list[tuple[str, str]]:
+def list_counts(network: LoadedNetwork) -> list[tuple[str, str]]:
     """Return the counts of the network and the images that it takes."""
     about, spec = network.about, read_spec(network.about.model)
     height, width = about.img_size
