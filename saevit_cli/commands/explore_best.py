@@ -24,14 +24,16 @@ def measure_best(
     outputs: output.Outputs,
     dtype: "Dtype",
 ) -> int:
-    """Time the best variants, interleaved with a reference, and show their predicted order beside it."""
+    """Time the best variants, random ones at equal cost and a reference; show how well prediction ranks."""
     from saevit.comparing.compare import compare
+    from saevit.explore.control import draw_control
     from saevit.report.views.predicted import view_predicted
 
-    best = [row.model for row in (found.top or found.front)[:count]]
+    best = (found.top or found.front)[:count]
+    control = [other for _, other in draw_control(found, best)]
     with outputs.measuring(store) as (writer, on_progress):
         timed = compare(
-            list(dict.fromkeys([reference, *best])),
+            list(dict.fromkeys([reference, *(row.model for row in (*best, *control))])),
             reference=reference,
             img_size=found.question.img_size,
             dtype=dtype,
@@ -39,7 +41,7 @@ def measure_best(
             on_progress=on_progress,
             writer=writer,
         )
-    outputs.show(view_predicted(found, timed))
+    outputs.show(view_predicted(found, timed, best, control))
     return output.exit_code(timed.run, failed=timed.failed)
 
 

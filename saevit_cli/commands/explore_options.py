@@ -211,7 +211,8 @@ MeasureTop = Annotated[
     of_finish(
         parser=readers.count_reader(most=1000),
         metavar="K",
-        help="Build and time the K best variants and a reference in one interleaved run, as `compare` does.",
+        help="Build and time the K best variants, as many random ones at equal cost (2 %) and a reference in "
+        "one interleaved run, as `compare` does, and show how well prediction ranks them.",
     ),
 ]
 Reference = Annotated[
