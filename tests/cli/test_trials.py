@@ -62,7 +62,7 @@ def test_a_run_folder_is_that_of_train(here: Path, capsys: pytest.CaptureFixture
     assert "2 epochs of 18 images each" in capsys.readouterr().err
     (folder,) = (here / "mine").glob("*/*")
     assert {path.name for path in folder.iterdir()} == {
-        *("best.safetensors", "last.pt", "log.csv", "recipe.toml", "curve.png", "report.html"),
+        *("best.safetensors", "config.json", "last.pt", "log.csv", "recipe.toml", "curve.png", "report.html"),
     }
     assert run_command(["train", "--resume", str(folder)]) == 0
 
