@@ -11,7 +11,7 @@ from functools import cache
 from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 
-from saevit.errors import OptionError, need
+from saevit.errors import OptionError
 from saevit.explore.collector import LARGEST, Collector, Findings
 from saevit.explore.costs import check_exact
 from saevit.explore.dynamic import Programmer
@@ -19,6 +19,7 @@ from saevit.explore.journal import SearchError, open_journal
 from saevit.explore.question import Search
 from saevit.explore.sweep import RandomSample, Sweep, Work
 from saevit.measure.progress import ENDING, hold_signals
+from saevit.ray_cluster import connect_ray
 
 ENGINES = ("local", "ray")
 WORTH_A_PROCESS = 2**26  # variants, below which starting processes takes longer than the work
@@ -178,11 +179,7 @@ def submit(pool: ProcessPoolExecutor, search: Search, number: int) -> Future[Chu
 
 def on_ray(search: Search, numbers: Iterable[int]) -> Chunks:
     """Search chunks on Ray, which repeats the chunks of a lost worker."""
-    ray = need("ray", "explore")
-    is_ours = not ray.is_initialized()
-    if is_ours:
-        ray.init(logging_level="ERROR", include_dashboard=False)
-    try:
+    with connect_ray() as ray:
         shared = ray.put(search)
         remote = ray.remote(max_retries=-1)(search_chunk)
         most = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
@@ -195,6 +192,3 @@ def on_ray(search: Search, numbers: Iterable[int]) -> Chunks:
         while waiting:
             finished, waiting = ray.wait(waiting)
             yield from ray.get(finished)
-    finally:
-        if is_ours:
-            ray.shutdown()

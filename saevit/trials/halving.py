@@ -12,6 +12,7 @@ from saevit.trials.runner import TrialObserver, TrialOutcome, run_trials
 from saevit.trials.schedule import TrialSchedule, schedule_trials
 from saevit.trials.trial import Trial, TrialPlan
 
+RunTrials = Callable[[TrialSchedule, Path | None, TrialObserver, Callable[[], bool]], TrialOutcome]
 SHARES = (0.25, 0.5, 1.0)  # of the budget; after 10 of 300 epochs, equal-cost pairs are a coin toss
 
 
@@ -43,6 +44,7 @@ def run_rungs(
     store: Path | None,
     watch: Callable[[TrialSchedule], TrialObserver],
     is_stopped: Callable[[], bool] = lambda: False,
+    run_trials: RunTrials = run_trials,
 ) -> RungsOutcome:
     """Run the trials rung by rung; between rungs, drop models that are resolved to be worse (`find_worse`).
 
@@ -52,6 +54,7 @@ def run_rungs(
         store: the folder of stored runs; None is the default one.
         watch: is called before each rung, and returns what receives its progress.
         is_stopped: returns True if the user asks for an end.
+        run_trials: `run_trials`, or `run_trials_on_ray`.
 
     Raises:
         OptionError: another process uses the folder of a run, or the store cannot be written.

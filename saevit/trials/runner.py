@@ -111,8 +111,8 @@ def run_trial(
     store: Path | None,
     observer: TrialObserver,
     is_stopped: Callable[[], bool],
-) -> None:
-    """Train one model with one seed, or continue its training, then evaluate and store its final weights.
+) -> Evaluation:
+    """Train one model with one seed, or continue its training; evaluate and store its final weights.
 
     Raises:
         TrialFailed: with the reason.
@@ -140,6 +140,7 @@ def run_trial(
         with Writer(store) as writer:
             keep_evaluation(result, writer)
     observer.on_result(trial, result)
+    return result
 
 
 def attempt(work: Callable[[], T]) -> T:

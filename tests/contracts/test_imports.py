@@ -23,6 +23,7 @@ ORDER = (  # a part imports only parts that come before it; docs/architecture.md
         "files",
         "images",
         "machine",
+        "ray_cluster",
         "provenance",
         "weights",
         "weight_files",
