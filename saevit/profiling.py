@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from saevit.count.tracing import Count
     from saevit.measure.breakdown import ModuleTimes
-    from saevit.measure.operators import OperatorTimes
+    from saevit.measure.operator_times import OperatorTimes
 
 NO_SHAPE = (None, None, None)
 Seconds = Mapping[str, tuple[float, ...]]  # per batch, by path: one value a round
@@ -199,7 +199,7 @@ def profile(
 
 def _check_profiled(timing: TimingOptions | None) -> None:
     """Refuse a breakdown by operator without a runtime that profiles its operators."""
-    from saevit.measure.operators import check_profiled
+    from saevit.measure.operator_times import check_profiled
 
     if timing is None:
         raise OptionError("--by op needs times: drop --no-measure")
@@ -275,7 +275,7 @@ def _time_operators(
 ) -> "tuple[Run, tuple[OperatorTimes, ...]]":
     """Time the operators of each runtime that profiles them, at its first batch size that worked."""
     from saevit.measure.conditions import place_network
-    from saevit.measure.operators import time_operators
+    from saevit.measure.operator_times import time_operators
     from saevit.measure.runtime_profiles import PROFILES
 
     worked = [subject.conditions for subject in run.timed if subject.samples]

@@ -12,7 +12,7 @@ from saevit.report.units import digits, giga, milliseconds, percent, scaled, siz
 from saevit.runs.statistics import ratio
 
 if TYPE_CHECKING:
-    from saevit.measure.operators import OperatorGroup, OperatorTimes
+    from saevit.measure.operator_times import OperatorGroup, OperatorTimes
 
 UNMAPPED = "(no module)"
 MOST_RATE = 1.1  # relative to the matrix product: a higher rate is a warning

@@ -20,14 +20,14 @@ from saevit.report.operator_tables import (
     summarize_operators,
 )
 from saevit.report.scatter.labels import PointLabel, write_labels
-from saevit.report.units import LONGEST, cut, digits, percent
+from saevit.report.units import cut, digits, percent
 from saevit.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from saevit.measure.operators import OperatorGroup, OperatorTimes
+    from saevit.measure.operator_times import OperatorGroup, OperatorTimes
     from saevit.measure.roofs import Roofs
 
 WIDTH, HEIGHT = 7.5, 4.6  # inches of a panel with its texts
@@ -38,6 +38,7 @@ STYLES: dict[str, dict[str, Any]] = {
 ROOF: dict[str, Any] = {"color": "#000000", "linewidth": 1.2, "zorder": 2}
 LEAST_AREA, AREA = 16.0, 400.0  # of a marker in square points: the least, and for all of the time
 MARGINS = (0.08, 0.12)
+LONGEST_NAME = 32  # characters
 MOST_COST = 1000.0  # `Label.most`
 
 
@@ -110,7 +111,7 @@ def make_points(groups: Sequence["OperatorGroup"], whole: float) -> list[Point]:
     """Return the points of groups with MACs, beside the seconds of all operators."""
     return [
         Point(
-            text=f"{cut(printable(group.name), LONGEST)} ({percent(group.seconds / whole, 0)})",
+            text=f"{cut(printable(group.name), LONGEST_NAME)} ({percent(group.seconds / whole, 0)})",
             x=group.intensity,
             y=group.rate / 1e9,
             area=max(LEAST_AREA, AREA * group.seconds / whole),

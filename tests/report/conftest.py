@@ -10,7 +10,7 @@ from saevit.attention.findings import Attention
 from saevit.attention.look import Choice, look_at
 from saevit.attention.network import open_network
 from saevit.measure.breakdown import ModuleTimes
-from saevit.measure.operators import OperatorTimes
+from saevit.measure.operator_times import OperatorTimes
 from saevit.measure.runtime_profiles import RunOperator
 from saevit.profiling import Profile, profile
 from saevit.runs.record import Conditions, Environment

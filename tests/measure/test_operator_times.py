@@ -13,7 +13,7 @@ from saevit.count.torch_counter import count_torch
 from saevit.errors import OptionError
 from saevit.measure.conditions import place_network
 from saevit.measure.onnx_graph import read_graph
-from saevit.measure.operators import OperatorTimes, time_operators
+from saevit.measure.operator_times import OperatorTimes, time_operators
 from saevit.measure.roofs import Roofs, find_roofs
 from saevit.measure.runtime_profiles import PASSES
 from saevit.measure.runtimes import write_graph
