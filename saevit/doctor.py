@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from packaging.requirements import Requirement
@@ -126,7 +127,8 @@ def time_twice(on_progress: Tell) -> Run:
 
 def list_vectors() -> tuple[str, ...]:
     """Return the extensions of the processor among `VECTORS`, as far as torch knows them."""
-    known = getattr(torch.cpu, "get_capabilities", dict)()
+    read = getattr(torch.cpu, "get_capabilities", None)  # not in every torch that saevit accepts
+    known: dict[str, Any] = read() if read else {}
     return tuple(name for name in VECTORS if known.get(name))
 
 
