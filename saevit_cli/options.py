@@ -25,6 +25,7 @@ from saevit.runs.record import MemoryFormat as MemoryFormatName
 from saevit.variant import KEYS, PRESETS
 from saevit_cli import display, readers
 
+PASSES = 1000  # of --percentiles: what a p99 needs
 MODEL, TIME, OUTPUT = "Model", "Measuring", "Output"  # headings in a command's help
 
 
@@ -158,6 +159,15 @@ MinTime = Annotated[
         parser=readers.number_reader(most=3600),
         metavar="S",
         help="Minimum duration of a timing sample in seconds.",
+    ),
+]
+Percentiles = Annotated[
+    bool,
+    of_time(
+        "--percentiles",
+        metavar="",
+        help=f"Time at least {PASSES:,} single passes of each configuration too, and show p50, p90 and p99 "
+        "of them.",
     ),
 ]
 Measure = Annotated[

@@ -36,6 +36,7 @@ def profile(
     memory_format: options.MemoryFormat = "contiguous",
     rounds: options.Rounds = 15,
     min_time: options.MinTime = 0.1,
+    percentiles: options.Percentiles = False,
     measure: options.Measure = True,
     fold: options.Fold = True,
     force: options.Force = False,
@@ -71,6 +72,7 @@ def profile(
         memory_format=memory_format,
         rounds=rounds,
         min_time=min_time,
+        passes=options.PASSES if percentiles else 0,
         fold=fold,
         force=force,
     )

@@ -24,8 +24,11 @@ from saevit.report.latencies import (
     STATISTICS,
     describe_machine,
     describe_noise_floor,
+    list_pass_columns,
+    pass_values,
     run_values,
     subject_values,
+    tabulate_passes,
     write_ratio,
 )
 from saevit.report.messages import summarize_breakdown
@@ -48,7 +51,7 @@ TIMINGS: tuple[Column[Subject], ...] = (*LATENCIES, *attribute_columns("failure"
 
 def view_profile(profile: Profile) -> View:
     """Return what is shown of a profile: speed (if measured), counts, breakdown, receipt."""
-    speed = (tabulate_speed(profile.run),) if profile.run else ()
+    speed = (tabulate_speed(profile.run), *tabulate_passes(profile.run)) if profile.run else ()
     notes = [profile.statement] if profile.statement else []
     if profile.run and profile.run.timed[0].conditions.folded:
         notes.append("timed in the folded form (--no-fold: as defined); MACs are of the network as defined")
@@ -241,7 +244,10 @@ def write_profile_json(profile: Profile) -> str:
     run, times = profile.run, profile.module_times
     if run:
         data["timings"] = run_values(run) | {
-            "latencies": [subject_values(subject) | row_values(TIMINGS, subject) for subject in run.timed],
+            "latencies": [
+                subject_values(subject) | pass_values(run, subject) | row_values(TIMINGS, subject)
+                for subject in run.timed
+            ],
             "breakdown": asdict(times.conditions) if times else None,
             "breakdown_total": times.watched if times else (),
             "breakdown_plain": times.plain if times else (),
@@ -257,4 +263,4 @@ def write_profile_csv(profile: Profile) -> str:
     if profile.run is None:
         return write_csv(COUNTS, [profile])
     counts: list[Column[Subject]] = [column.via(lambda subject: profile) for column in COUNTS]
-    return write_csv([*counts, *TIMINGS], profile.run.timed)
+    return write_csv([*counts, *TIMINGS, *list_pass_columns(profile.run)], profile.run.timed)
