@@ -31,13 +31,15 @@ MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # another path would n
 SUMMARIES = {
     "profile": "Count one model exactly, time it, and show the cost of each part.",
     "compare": "Compare models: exact counts, one interleaved timing run, published or measured top-1.",
-    "explore": "Search a space of variants by exact costs: fronts, the best within limits, the largest for "
+    "explore": "Search a space of variants by costs: fronts, the best within limits, the largest for "
     "a budget.",
     "visualize-attention": "Show which pixels of an image the attention of a model samples and selects.",
     "eval": "Measure the accuracy of trained weights: top-1 and top-5 with intervals, calibration, "
     "throughput.",
     "train": "Train a variant or a timm model with a published recipe; --resume continues a stopped run.",
-    "export": "Write a network as ONNX, torch.export or OpenVINO files, and verify each file.",
+    "export": "Write a network as ONNX, torch.export or OpenVINO files or as a folder of timm, and verify "
+    "each file.",
+    "doctor": "Show what works here: packages, machine, folders, and which differences in time are resolved.",
     "list": "Show the presets and the keys of variants.",
     "results": "List, show, compare and export stored runs.",
 }
@@ -69,8 +71,9 @@ EXAMPLES = {
     ),
     "export": (
         "export saevit_tiny --format onnx,openvino --output exported",
-        "export --checkpoint best.safetensors --batch 1",
+        "export --checkpoint best.safetensors --format timm --output my_model",
     ),
+    "doctor": ("doctor", "doctor --no-measure --json doctor.json"),
     "list": ("list", "list --format json"),
     "results list": ("results list", "results list --store measurements"),
     "results show": ("results show latest", "results show latest --format json"),

@@ -1,10 +1,16 @@
 """A comparison as data: models with their costs and times, and accuracies, published or measured here."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from saevit.notebook import NotebookResult
-from saevit.runs.accuracy_statistics import AccuracyDifference, compare_hits
+from saevit.runs.accuracy_statistics import (
+    AccuracyDifference,
+    GroupDifference,
+    compare_groups,
+    compare_hits,
+)
 from saevit.runs.record import Dtype
 from saevit.runs.run import Run, Subject
 from saevit.runs.statistics import Ratio, median, ratio
@@ -143,3 +149,15 @@ def subtract_accuracies(ours: Accuracy, theirs: Accuracy) -> AccuracyDifference 
         return None
     tables = [one.hits if one.terms else one.hits[-1:] for one in (ours, theirs)]
     return compare_hits(*tables, paired=not ours.unreadable and not theirs.unreadable)
+
+
+def subtract_groups(pairs: Sequence[tuple[Accuracy, Accuracy]]) -> GroupDifference | None:
+    """Return how much higher accuracies are than those of their partners, on average.
+
+    None if there are no pairs, or if they are not all on the same images by the same terms.
+    """
+    of = {(one.measured_on, one.fingerprint, one.img_size, one.terms) for pair in pairs for one in pair}
+    whole = all(one.terms and one.hits and not one.unreadable for pair in pairs for one in pair)
+    if len(of) != 1 or not whole:
+        return None
+    return compare_groups([(ours.hits, theirs.hits) for ours, theirs in pairs])

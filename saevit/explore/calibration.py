@@ -307,6 +307,12 @@ def hold_out(
     return HeldOut(model=str(specs[i]), macs=macs, measured=float(seconds[i]), predicted=predicted)
 
 
+def has_calibration(folder: Path | None) -> bool:
+    """Return whether a calibration is stored, of whatever conditions. Raises OptionError as `read_runs`."""
+    runs = read_runs(folder, lambda line: None, newest_first=True, having=PREFIX)
+    return any(map(is_calibration, runs))
+
+
 def find_calibration(
     folder: Path | None,
     conditions: Conditions,
@@ -320,7 +326,7 @@ def find_calibration(
         OptionError: there is none; the message names the first difference of the newest calibration.
     """
     newest = ""
-    for run in read_runs(folder, on_skip, newest_first=True):
+    for run in read_runs(folder, on_skip, newest_first=True, having=PREFIX):
         if not is_calibration(run):
             continue
         try:

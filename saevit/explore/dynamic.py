@@ -14,7 +14,7 @@ from saevit.errors import OptionError
 from saevit.explore.collector import Findings
 from saevit.explore.costs import Evaluator, Ints, Tables, most_entries
 from saevit.explore.pareto import Floats, Front, first_front
-from saevit.explore.question import QUANTITIES, Limit, Question, compute_loss, join_partials, needed_partials
+from saevit.explore.question import QUANTITIES, Limit, Question, compute_loss, join_partials
 from saevit.variant import NUM_STAGES
 
 LAST = NUM_STAGES - 1
@@ -44,14 +44,7 @@ class Programmer:
         self.question = question
         most_entries(question.space)  # refuses a space whose tables are too large
         self.evaluator = Evaluator(question.space, question.img_size, question.partials, question.latency)
-        limited = (limit.quantity for limit in question.limits)
-        self.signs = [
-            (name, -1 if name == "logs" else 1) for name in needed_partials((*question.objectives, *limited))
-        ]
-        for limit in question.limits:
-            if limit.low > -np.inf:  # a cheaper beginning may fall below the band: only equal ones compare
-                partials = QUANTITIES[limit.quantity].partials
-                self.signs += [(name, -sign) for name, sign in self.signs if name in partials]
+        self.signs = list_signs(question)
         self.chunks = question.space.shape[0]
         if self.chunks > MOST_TABLES:
             raise OptionError(
@@ -66,13 +59,28 @@ class Programmer:
         return Findings(seen=self.question.space.size // self.chunks, front=tuple(front))
 
 
+def list_signs(question: Question) -> dict[tuple[str, int], bool]:
+    """Return the partials of which less (1) or more (-1) is better, and whether an objective says so.
+
+    Otherwise a limit does. A band says both: a cheaper beginning may fall below it.
+    """
+    objectives = [QUANTITIES[name] for name in question.objectives]
+    signs = {(name, -1 if one.better == "max" else 1): True for one in objectives for name in one.partials}
+    for limit in question.limits:
+        for name in QUANTITIES[limit.quantity].partials:
+            sign = -1 if name == "logs" else 1
+            signs.setdefault((name, sign), False)
+            if limit.low > -np.inf:
+                signs.setdefault((name, -sign), False)
+    return signs
+
+
 class OneTable:
     """The dynamic programme for one choice of the keys of the whole network."""
 
-    def __init__(self, question: Question, signs: list[tuple[str, int]], tables: Tables) -> None:
+    def __init__(self, question: Question, signs: dict[tuple[str, int], bool], tables: Tables) -> None:
         self.question, self.signs, self.tables = question, signs, tables
         self.names = list(tables.sums[0])
-        self.wanted = needed_partials(question.objectives)
         self.allowed = [self._allowed(i) for i in range(NUM_STAGES)]
         self.least, self.most = self._endings(np.min, np.inf), self._endings(np.max, -np.inf)
 
@@ -151,18 +159,18 @@ class OneTable:
     def _columns(self, i: int, kind: int, sums: Sums) -> list[Floats]:
         """Return the losses by which beginnings are compared: values that break no limit count as equal."""
         columns: list[Floats] = []
-        for name, sign in self.signs:
+        for (name, sign), is_objective in self.signs.items():
             column = sums[name].astype(np.float64) * sign
-            if name not in self.wanted:
+            if not is_objective:
                 column = np.maximum(column, np.float64(self._harmless(i, kind, name, sign)))
             columns.append(column)
-        if "layers" in sums and "layers" not in self.wanted:
+        if "layers" in sums:  # no objective needs their number
             at = [name for name, _ in self.signs].index("layers")
             columns[at] = np.where(self._surely_effective(i, kind, sums), 0.0, columns[at])
         return columns
 
     def _harmless(self, i: int, kind: int, name: str, sign: int) -> float:
-        """Return the largest value of a limited partial that breaks no limit with any ending."""
+        """Return the largest loss of a limited partial with which no ending breaks a limit."""
         about = [limit for limit in self.question.limits if name in QUANTITIES[limit.quantity].partials]
         if name in ("peak", "logs", "layers"):
             return -np.inf

@@ -46,6 +46,8 @@ class CountedVariant:
         """Return a quantity in the unit of its label."""
         fields = {
             "gmacs": "macs",
+            "most-gmacs": "macs",
+            "most-params": "params",
             "memory": "peak_bytes",
             "traffic": "traffic_bytes",
             "weights": "weight_bytes",

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import combinations
 from math import ceil, floor
 from typing import Any, Literal
 
@@ -21,7 +22,7 @@ from saevit.explore.space import Space
 from saevit.text import abbreviated, read_number
 
 BAND = re.compile(r"([0-9.]+)\s*(?:±|\+-|\+/-)\s*([0-9.]+)\s*(%?)")
-LEAST, MOST = 1e-9, 1e12  # of a limit, in the unit of its quantity
+LEAST, GREATEST = 1e-9, 1e12  # of a limit, in the unit of its quantity
 MILLISECONDS = {"ms": Fraction(1), "us": Fraction(1, 1000), "µs": Fraction(1, 1000), "s": Fraction(1000)}
 MOST_LAYERS = 2**17  # 4 stages of 4096 blocks of 5 layers, and the rest
 EXHAUSTIVE = 3 * 10**8  # variants up to which `auto` looks at each
@@ -46,12 +47,12 @@ class Quantity:
     of: Callable[[Sums, Any], Any]  # partials, and log(r^2 c) of the last map -> value in exact units
 
 
-def _cost(label: str, unit: float, partial: str, factor: int = 1) -> Quantity:
+def _cost(label: str, unit: float, partial: str, factor: int = 1, better: Direction = "min") -> Quantity:
     """Return a cost that is one partial, times a factor."""
     return Quantity(
         label=label,
         unit=unit,
-        better="min",
+        better=better,
         partials=(partial,),
         of=(lambda sums, _: sums[partial] * factor) if factor > 1 else (lambda sums, _: sums[partial]),
     )
@@ -65,6 +66,8 @@ QUANTITIES: dict[str, Quantity] = {
     "memory": _cost("peak activations, fp32 (MB)", 1e6, "peak", FLOAT_BYTES),
     "traffic": _cost("memory traffic, fp32 (MB)", 1e6, "traffic", FLOAT_BYTES),
     "latency": _cost("predicted latency (ms)", 1e6, "latency"),
+    "most-gmacs": _cost("GMACs", 1e9, "macs", better="max"),
+    "most-params": _cost("parameters (M)", 1e6, "params", better="max"),
     "capacity": Quantity(
         label="capacity score (entropy)",
         unit=1.0,
@@ -108,7 +111,6 @@ class Limit:
     text: str  # as the user wrote it
     high: float
     low: float = -np.inf
-    is_default: bool = False  # set by the command line, not by the user
 
     def kept(self, sums: Sums) -> Any:
         """Return where partials keep the limit: a bool, or an array of them."""
@@ -171,12 +173,12 @@ def read_band(option: str, quantity: str, text: str) -> Limit:
 def read_positive_fraction(option: str, text: str) -> Fraction:
     """Read a decimal number above 0, exactly."""
     try:
-        if LEAST <= read_number(text) <= MOST:
+        if LEAST <= read_number(text) <= GREATEST:
             return Fraction(text)
     except ValueError:
         pass
     raise OptionError(
-        f"{option} {abbreviated(text)}: a number above 0, from {LEAST:g} to {MOST:g}, such as 0.8"
+        f"{option} {abbreviated(text)}: a number above 0, from {LEAST:g} to {GREATEST:g}, such as 0.8"
     )
 
 
@@ -190,21 +192,25 @@ class Question:
 
     space: Space
     img_size: tuple[int, int] = (224, 224)
-    objectives: tuple[str, ...] = ("gmacs", "capacity")
+    objectives: tuple[str, ...] = ("params", "most-gmacs")
     limits: tuple[Limit, ...] = ()
     rising: bool = False  # only variants whose channels never fall from stage to stage
-    rank: str = "capacity"
+    rank: str = "most-gmacs"
     top: int = 10
     latency: LatencyModel | None = None  # predicts it
 
     def __post_init__(self) -> None:
         if not self.objectives:
-            raise OptionError("no objectives: name at least one, such as gmacs,capacity")
+            raise OptionError("no objectives: name at least one, such as params,most-gmacs")
         if len(set(self.objectives)) < len(self.objectives):
             raise OptionError(f"objectives {','.join(self.objectives)}: name each one once")
         for name in (*self.objectives, self.rank):
             if name not in OBJECTIVES:
                 raise OptionError(f"objective {name!r} is not known: {nearest(name, OBJECTIVES)}")
+        for one, two in combinations(self.objectives, 2):
+            a, b = QUANTITIES[one], QUANTITIES[two]
+            if a.partials == b.partials and a.better != b.better:
+                raise OptionError(f"objectives {one} and {two} are opposites: name one of them")
         if "latency" in self.partials and self.latency is None:
             raise OptionError("latency is predicted from a calibration: saevit explore --calibrate makes one")
 

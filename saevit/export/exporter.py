@@ -2,9 +2,10 @@
 
 import json
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from saevit.export.executorch import EXECUTORCH
 from saevit.export.formats import Content, ExportInput, Format, first_cause
 from saevit.export.onnx import ONNX, OPSET, check_opset
 from saevit.export.openvino import OPENVINO
+from saevit.export.timm_folder import TIMM_FILES, WEIGHTS, read_timm_folder, write_timm_folder
 from saevit.export.torch_export import TORCH_EXPORT
-from saevit.files import owned, replace_file, unusable
+from saevit.files import TEMPORARY, owned, replace_file, unusable
 from saevit.loading import LoadedNetwork
 from saevit.models import SEED, convert_for_inference
+from saevit.runs.run import MeasuredTop1
 
 FORMATS: dict[str, Format] = {
     "onnx": ONNX,
@@ -27,6 +30,7 @@ FORMATS: dict[str, Format] = {
     "openvino": OPENVINO,
     "executorch": EXECUTORCH,
 }
+TIMM = "timm"  # the one format that is a folder
 LARGEST_BATCH = 2**16
 UNFINISHED = "<!-- saevit export was killed while it replaced this file: run it again -->\n"
 
@@ -61,9 +65,9 @@ def check_request(formats: Sequence[str], *, batch: int | None, opset: int) -> N
         MissingPackageError: a package of a format is not installed.
     """
     for name in formats:
-        if name not in FORMATS:
-            raise OptionError(f"format {name!r} is not known: {nearest(name, FORMATS)}")
-        for package in FORMATS[name].packages:
+        if name not in (*FORMATS, TIMM):
+            raise OptionError(f"format {name!r} is not known: {nearest(name, (*FORMATS, TIMM))}")
+        for package in FORMATS[name].packages if name != TIMM else ():
             need(package, FORMATS[name].extra)
     check_opset(opset)
     if batch is not None and not 1 <= batch <= LARGEST_BATCH:
@@ -77,6 +81,7 @@ def export_network(
     img_size: tuple[int, int] | None = None,
     batch: int | None = None,
     opset: int = OPSET,
+    top1s: Sequence[MeasuredTop1] = (),
     on_format: Callable[[str], object] = lambda name: None,
 ) -> Export:
     """Write a network for inference in each format, and verify every file before it gets its name.
@@ -86,10 +91,11 @@ def export_network(
 
     Args:
         network: as `saevit.models.weighted` returns it.
-        paths: format to file; OpenVINO's weights get the ending .bin beside it.
+        paths: format to file, or to the folder of `timm`; see `list_files`.
         img_size: (H, W); None is that of the network.
         batch: None accepts any.
         opset: of ONNX.
+        top1s: evaluations of these weights, for the model card of `timm`.
         on_format: called with the name of each format before it is written.
 
     Raises:
@@ -113,7 +119,10 @@ def export_network(
     for name, path in paths.items():
         on_format(name)
         try:
-            written.append(export_format(name, source, expected, path))
+            if name == TIMM:
+                written.append(export_timm_folder(network, size, expected, path, top1s))
+            else:
+                written.append(export_format(name, source, expected, path))
         except (MeasureError, OptionError) as error:
             failures[name] = str(error)
     return Export(
@@ -124,6 +133,39 @@ def export_network(
         written=tuple(written),
         failures=failures,
     )
+
+
+def list_files(name: str, path: Path) -> list[Path]:
+    """Return the files of a format, the main one first."""
+    if name == TIMM:
+        return [path / file for file in sorted(TIMM_FILES, key=WEIGHTS.__ne__)]
+    return [path, *(path.with_suffix(ending) for ending in FORMATS[name].endings[1:])]
+
+
+def export_timm_folder(
+    network: LoadedNetwork,
+    img_size: tuple[int, int],
+    expected: verify.Reference,
+    folder: Path,
+    top1s: Sequence[MeasuredTop1],
+) -> Exported:
+    """Write timm's folder beside its place, load it with timm, compare, and move its files to the place.
+
+    It holds the network as it is trained, not the folded one.
+    """
+    network = replace(network, about=replace(network.about, img_size=img_size))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=folder) as place:
+            content = write_timm_folder(network, Path(place), top1s)
+            differences = verify.compare_outputs(read_timm_folder(Path(place)), expected)
+            files = list_files(TIMM, folder)
+            for file in files:
+                (Path(place) / file.name).replace(file)
+    except OSError as error:
+        raise unusable(folder, error, "written") from error
+    sizes = {str(file): file.stat().st_size for file in files}
+    return Exported(format=TIMM, files=sizes, content=content, differences=differences)
 
 
 def export_format(name: str, source: ExportInput, expected: verify.Reference, path: Path) -> Exported:

@@ -1,7 +1,8 @@
 """SAEViT among timm's models: `import saevit.model.timm_registry`, then `timm.create_model("saevit_small")`.
 
 Any other variant goes by its text: `timm.create_model("saevit", variant="saevit_small:width=1.25")`, as timm
-splits names at a dot. There are no pretrained weights.
+splits names at a dot. `saevit_pico.icons` has the weights that come with the package. As in timm, the number
+of classes of the weights is the default of their name.
 """
 
 from collections.abc import Callable
@@ -12,9 +13,9 @@ from typing import Any
 import torch
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 
-from saevit.errors import OptionError
 from saevit.model.pyramid import SAEViT
 from saevit.variant import MIN_IMG_SIZE, PRESETS, parse
+from saevit.weights import SHIPPED, SHIPPED_IMG_SIZE, SHIPPED_MODEL
 
 ANY, DEFAULT = "saevit", "saevit_tiny"
 
@@ -28,7 +29,18 @@ CONFIG = {
     "first_conv": "stem.conv1.conv",
     "classifier": "head.fc",
 }
-default_cfgs = generate_default_cfgs({name: dict(CONFIG) for name in (ANY, *PRESETS)})
+SHIPPED_CONFIG = {
+    **CONFIG,
+    "file": str(SHIPPED),
+    "num_classes": parse(SHIPPED_MODEL).num_classes,
+    "input_size": (3, *SHIPPED_IMG_SIZE),
+    "pool_size": tuple(side // 32 for side in SHIPPED_IMG_SIZE),
+    "crop_pct": 1.0,  # icons fill their images
+}
+default_cfgs = generate_default_cfgs(
+    {name: dict(CONFIG) for name in (ANY, *PRESETS)}
+    | {f"{SHIPPED_MODEL.partition(':')[0]}.icons": SHIPPED_CONFIG}
+)
 
 
 def build_variant(
@@ -56,8 +68,6 @@ def make_entry(name: str) -> Callable[..., Any]:
     """Return what timm calls for a name."""
 
     def create(pretrained: bool = False, **settings: Any) -> Any:
-        if pretrained:
-            raise OptionError(f"{name}: there are no pretrained weights, pretrained=False is the choice")
         text = settings.pop("variant", DEFAULT) if name == ANY else name
         stages = {"out_indices": (0, 1, 2, 3), "flatten_sequential": True}
         return build_model_with_cfg(

@@ -115,10 +115,11 @@ def draw_front(axes: "Axes", found: Exploration, x: str, y: str) -> None:
     def points(rows: Sequence[CountedVariant]) -> list[list[float]]:
         return [[row.value(name) for row in rows] for name in (x, y)]
 
-    limits = [limit for limit in found.question.limits if limit.quantity in (x, y)]
+    limited = {name.removeprefix("most-"): name for name in (x, y)}
+    limits = [limit for limit in found.question.limits if limit.quantity in limited]
     rows = (*found.front, *found.top, found.base)
     for axis, name, values in zip((axes.xaxis, axes.yaxis), (x, y), points(rows), strict=True):
-        ends = [limit.high / QUANTITIES[name].unit for limit in limits if limit.quantity == name]
+        ends = [limit.high / QUANTITIES[name].unit for limit in limits if limited[limit.quantity] == name]
         scale_axis(axis, [*values, *ends], MARGINS)
         better = "lower" if QUANTITIES[name].better == "min" else "higher"
         axis.set_label_text(f"{QUANTITIES[name].label}, {better} is better", size=9)
@@ -135,7 +136,7 @@ def draw_front(axes: "Axes", found: Exploration, x: str, y: str) -> None:
     for row, style, label in marks:  # one mark each, so that a page links it to its row
         axes.plot(*points([row]), **style, linestyle="none", label=label, gid=row.model)
     for limit in limits:
-        draw = axes.axvline if limit.quantity == x else axes.axhline
+        draw = axes.axvline if limited[limit.quantity] == x else axes.axhline
         draw(limit.high / QUANTITIES[limit.quantity].unit, **LIMIT, label=f"limit, {write_limit(limit)}")
     style_axes(axes)
 

@@ -28,7 +28,7 @@ from saevit.text import plural
 
 if TYPE_CHECKING:  # profile needs no numpy
     from saevit.explore.exploration import CountedVariant, Exploration
-    from saevit.explore.question import Limit
+    from saevit.explore.question import Limit, Question
     from saevit.explore.solve import KeyStep, Sensitivity, Solution
 
 NEAR = 0.005  # a ratio of counts this near to 1 is called the same
@@ -40,11 +40,14 @@ NOUNS = {
     "memory": "peak activations",
     "traffic": "memory traffic",
     "latency": "predicted latency",
+    "most-gmacs": "GMACs",
+    "most-params": "parameters",
     "capacity": "capacity",
     "effectiveness": "rho",
 }
 MILLIONS = {  # units
     "params": "M",
+    "most-params": "M",
     "activations": "M",
     "weights": "MB",
     "memory": "MB",
@@ -226,7 +229,7 @@ def describe_row(profile: Profile, row: ProfileRow) -> str:
 def summarize_exploration(found: "Exploration") -> str:
     """Return the size of the front, and the best variant within the limits relative to the base variant."""
     count = len(found.front)
-    names = [NOUNS[name] for name in found.question.objectives]
+    names = ["most " * name.startswith("most-") + NOUNS[name] for name in found.question.objectives]
     listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
     head = f"{plural(count, 'variant')} {'is' if count == 1 else 'are'} on the front of {listed}."
     return f"{head} {describe_best(found)}" if found.top else head
@@ -237,29 +240,44 @@ def describe_best(found: "Exploration") -> str:
     from saevit.explore.question import QUANTITIES
 
     base, rank, best = found.base, found.question.rank, found.top[0]
-    answer = choose_answer(found)
+    answer, noun = choose_answer(found), NOUNS[rank]
+    is_many = noun.endswith("s")
+    verb = "are" if is_many else "is"
     if answer is not None and answer != best:
-        share = write_share(answer.macs / base.macs, "its MACs")
-        return f"The capacity of {name_base(base)} is reached with {share} ({giga(answer.macs)} GMACs)."
-    limits = [limit for limit in found.question.limits if not limit.is_default]
+        cost = list_costs(found.question)[0]
+        whose, costs = f"{noun.replace('GM', 'M')} of {name_base(base)}", NOUNS[cost].replace("GM", "M")
+        if answer.value(cost) == base.value(cost):
+            return f"No variant has the {whose} with {'fewer' if costs.endswith('s') else 'less'} {costs}."
+        share = write_share(answer.value(cost) / base.value(cost), f"its {costs}")
+        return f"The {whose} {verb} reached with {share} ({write_amount(answer, cost)})."
+    limits = found.question.limits
     within = f"within {' and '.join(map(write_limit, limits))}, " if limits else ""
-    most = "most" if QUANTITIES[rank].better == "max" else "least"
+    most = "most" if QUANTITIES[rank].better == "max" else "fewest" if is_many else "least"
     value = f"{write_quantity(best, rank)} {MILLIONS.get(rank, '')}".rstrip()
-    text = f"{within}the {most} {NOUNS[rank]} is {value}{compare_with_base(found, best)}."
+    text = f"{within}the {most} {noun} {verb} {value}{compare_with_base(found, best)}."
     return f"{text[0].upper()}{text[1:]}"
 
 
-def choose_answer(found: "Exploration") -> "CountedVariant | None":
-    """Return the best variant within the limits, or the cheapest one with the capacity of the base variant.
+def list_costs(question: "Question") -> list[str]:
+    """Return the objectives of which less is better."""
+    from saevit.explore.question import QUANTITIES
 
-    The latter is the answer on a front of MACs and capacity without limits, if it has fewer MACs.
+    return [name for name in question.objectives if QUANTITIES[name].better == "min"]
+
+
+def choose_answer(found: "Exploration") -> "CountedVariant | None":
+    """Return the best variant within the limits, or the cheapest one that is as good as the base variant.
+
+    The latter is the answer without limits, if more of the ranking is better and costs are an objective.
     """
-    question, base = found.question, found.base
-    is_limited = any(not limit.is_default for limit in question.limits)
-    if not is_limited and question.rank == "capacity" and {"gmacs", "capacity"} <= set(question.objectives):
-        rows = [row for row in found.front if row.capacity >= base.capacity and row.macs < base.macs]
-        if rows:
-            return min(rows, key=lambda row: row.macs)
+    question, base, costs = found.question, found.base, list_costs(found.question)
+    rank = question.rank
+    if not question.limits and costs and rank in question.objectives and rank not in costs:
+        cost = costs[0]
+        rows = [row for row in found.front if row.value(rank) >= base.value(rank)]
+        cheapest = min(rows, key=lambda row: row.value(cost), default=None)
+        if cheapest and cheapest.value(cost) <= base.value(cost):
+            return cheapest
     return found.top[0] if found.top else None
 
 
@@ -282,7 +300,7 @@ def compare_with_base(found: "Exploration", best: "CountedVariant") -> str:
 def write_quantity(row: "CountedVariant", name: str) -> str:
     """Write the value of a quantity in the unit of its label."""
     value = row.value(name)
-    if name == "gmacs":
+    if name in ("gmacs", "most-gmacs"):
         return giga(row.macs)
     return f"{value:.1f}" if name == "capacity" else digits(value)
 

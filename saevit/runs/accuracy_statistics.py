@@ -10,6 +10,7 @@ models resolved up to 12 % of differences that are none where the pooled ones va
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean, variance
 from typing import TYPE_CHECKING, Literal
 
 from saevit.runs.statistics import wilson
@@ -59,6 +60,17 @@ class AccuracyDifference:
     def has_seeds(self) -> bool:
         """Is the interval over seeds and images? Otherwise it is over images only."""
         return min(self.seeds) >= FEWEST_SEEDS
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupDifference:
+    """The mean accuracy of some models minus that of their partners, from -1 to 1; interval at 95 %."""
+
+    value: float
+    low: float
+    high: float
+    verdict: DifferenceVerdict  # never resolved with a single pair
+    pairs: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +143,39 @@ def compare_hits(ours: Hits, theirs: Hits, *, paired: bool = True) -> AccuracyDi
         images=images,
         is_paired=paired,
         weights_p=compare_weights(first[0], second[0]) if paired and seeds == (1, 1) else None,
+    )
+
+
+def compare_groups(pairs: Sequence[tuple[Hits, Hits]]) -> GroupDifference:
+    """Return how much more accurate models are than their partners on the same images, on average.
+
+    Pairs count as a sample: the interval is about the mean difference of all such pairs, and adds the
+    variance between pairs and that of the images. The former contains the variance of seeds, so a single seed
+    will do; with several seeds it is at least what these explain.
+
+    Raises:
+        ValueError: no pairs, no seeds or images, or numbers of images that differ.
+    """
+    tables = [(read_hits(ours), read_hits(theirs)) for ours, theirs in pairs]
+    if len({table.shape[1] for pair in tables for table in pair}) != 1:
+        raise ValueError("pairs: one or more, on the same images")
+    by_image = [ours.mean(axis=0) - theirs.mean(axis=0) for ours, theirs in tables]
+    count, seeds = len(tables), min(len(table) for pair in tables for table in pair)
+    centre, of_images = add_images(sum(by_image) / count, {1: 0.5, -1: 0.5, 0: 1})
+    means, parts = [float(each.mean()) for each in by_image], [of_images]
+    if count > 1:
+        between, of_seeds = variance(means), 0.0
+        if seeds >= FEWEST_SEEDS:
+            of_seeds = sum(measure_seeds(table).variance for pair in tables for table in pair) / count
+        parts.append(VariancePart(variance=max(between, of_seeds) / count, freedom=count - 1))
+    half = half_width(parts)
+    low, high = max(-1.0, centre - half), min(1.0, centre + half)
+    return GroupDifference(
+        value=fmean(means),
+        low=low,
+        high=high,
+        verdict=judge_difference(low, high) if count > 1 else "not resolved",
+        pairs=count,
     )
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from saevit.errors import OptionError, nearest
-from saevit.files import TEMPORARY, expand, file_type, replace_file, unusable
+from saevit.files import TEMPORARY, expand, file_type, read_bytes, replace_file, unusable
 from saevit.runs.lines import FILE_VERSION, check_round, head_fields, sealed
 from saevit.runs.lines import read_run as read_run
 from saevit.runs.record import Record
@@ -143,8 +143,16 @@ def list_runs(folder: Path | None = None) -> list[RunSummary]:
     return [_summarize(path) for path in _paths(folder)]
 
 
-def read_runs(folder: Path | None, on_skip: Tell, *, newest_first: bool = False) -> Iterator[Run]:
+def read_runs(
+    folder: Path | None, on_skip: Tell, *, newest_first: bool = False, having: str = ""
+) -> Iterator[Run]:
     """Yield every stored run that can be read; `on_skip` gets a line with the reason for every other file.
+
+    Args:
+        folder: of the runs; None is the default one.
+        on_skip: takes the lines.
+        newest_first: yield the runs in the order of their age.
+        having: text in the first line of a file; others are not read.
 
     Raises:
         OptionError: the folder is a file, or cannot be read.
@@ -152,7 +160,8 @@ def read_runs(folder: Path | None, on_skip: Tell, *, newest_first: bool = False)
     paths = _paths(folder)
     for path in reversed(paths) if newest_first else paths:
         try:
-            yield read_run(path)
+            if not having or having.encode() in read_bytes(path).partition(b"\n")[0]:
+                yield read_run(path)
         except OptionError as error:
             on_skip(f"skipped: {error}")
 

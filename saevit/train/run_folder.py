@@ -16,6 +16,7 @@ import saevit
 from saevit.checkpoint import MAX_BYTES, NETWORK, About, check_network, save_checkpoint
 from saevit.decode import DecodeError, decode, parse_json
 from saevit.errors import OptionError
+from saevit.export.timm_folder import CONFIG, write_config
 from saevit.files import TEMPORARY, file_type, name_source, owned, read_bytes, replace_file, unusable
 from saevit.text import printable
 from saevit.train.engine import Engine
@@ -29,7 +30,7 @@ LOG = "log.csv"  # one row per epoch
 CURVE = "curve.png"  # the learning curve
 REPORT = "report.html"  # the page of the run
 RECIPE = "recipe.toml"  # every value that was used
-FILES = (BEST, LAST, LOG, CURVE, REPORT, RECIPE)
+FILES = (BEST, CONFIG, LAST, LOG, CURVE, REPORT, RECIPE)  # CONFIG: for timm, which finds BEST beside it
 RUNS = Path("runs")
 MAX_NAME = 100  # characters
 VERSION = 2  # of last.pt
@@ -137,6 +138,7 @@ def write_best(folder: Path, state: TrainingState, about: About, engine: Engine,
     )
     described = replace(about, notes=(note,), training=state.describe_training(images))
     save_checkpoint(engine.evaluated.state_dict(), described, folder / BEST)
+    replace_file(folder / CONFIG, lambda path: path.write_text(write_config(described), encoding="utf-8"))
 
 
 def save_state(state: TrainingState, path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from saevit_cli.commands.explore_one import refuse_choices, show_sensitivity, so
 if TYPE_CHECKING:
     from saevit.explore.calibration import Calibration
     from saevit.explore.exploration import Exploration
-    from saevit.explore.question import Question, Search
+    from saevit.explore.question import Search
     from saevit.explore.search import Answer
     from saevit.explore.space import Space
     from saevit.variant import VariantSpec
@@ -45,7 +44,7 @@ def explore(
     max_effectiveness: own.MaxRho = None,
     monotone: own.Monotone = False,
     objectives: own.Objectives = None,
-    rank_by: own.Rank = "capacity",
+    rank_by: own.Rank = None,
     top: own.Top = 5,
     method: own.Method = "auto",
     samples: own.Samples = 10**6,
@@ -86,11 +85,12 @@ def explore(
     parquet: own.Parquet = None,
     overwrite: options.Overwrite = False,
 ) -> int:
-    """Search a space of variants by exact costs: fronts, the best within limits, the largest for a budget."""
+    """Search a space of variants by costs: fronts, the best within limits, the largest for a budget."""
     from saevit.models import check_img_size
     from saevit.report.figure import FORMATS
     from saevit.variant import parse
 
+    given = locals()
     outputs = output.Outputs(
         {"--csv": csv, "--json": json, "--parquet": parquet, "--plot": plot, "--report": report},
         overwrite=overwrite,
@@ -101,7 +101,7 @@ def explore(
         option = "--measure-top" if measure_top else "--train-top"
         raise OptionError(f"{option} prints tables: give --csv or --json a file instead of -")
     of_recipe, settings = trial_options.split_recipe(settings)
-    given = locals() | {"settings": of_recipe, "img_size": trial_options.find_given_size(context)}
+    given |= {"settings": of_recipe, "img_size": trial_options.find_given_size(context)}
     check_training(context, given)
     if parquet:
         need("pyarrow")
@@ -116,7 +116,7 @@ def explore(
         refuse_choices("--sensitivity", choices)
         return show_sensitivity(base, img_size, outputs)
     from saevit.comparing.compare import resolve_models
-    from saevit.explore.question import Search, choose_method
+    from saevit.explore.question import Question, Search, choose_method
     from saevit.measure.timing import TimingOptions
 
     timing = TimingOptions(
@@ -128,37 +128,27 @@ def explore(
         min_time=min_time,
     )
     variants = choose_space(base, choices)
+    choose_conditions = partial(latency.choose_conditions, variants, img_size, dtype, timing)
     if calibrate:
-        conditions = latency.choose_conditions(variants, img_size, dtype, timing)
         return latency.run_calibration(
-            variants, conditions, latency.choose_timing(context, timing), store, outputs
+            variants, choose_conditions(), latency.choose_timing(context, timing), store, outputs
         )
     compared = resolve_models([reference])[0] if measure_top and reference else str(base)
-    options_given = {
-        "--max-gmacs": max_gmacs,
-        "--gmacs-band": gmacs_band,
-        "--max-params": max_params,
-        "--max-activations": max_activations,
-        "--max-memory": max_memory,
-        "--max-traffic": max_traffic,
-        "--max-latency": max_latency,
-        "--max-effectiveness": max_effectiveness,
-    }
-    limits |= {option: text for option, text in options_given.items() if text is not None}
-    objectives = objectives or (("params" if "--gmacs-band" in limits else "gmacs"), "capacity")
+    limits |= own.list_limits(given)
     calibration = None
-    if "latency" in (*objectives, rank_by) or limits.get("--max-latency", "none") != "none":
-        conditions = latency.choose_conditions(variants, img_size, dtype, timing)
-        calibration = latency.load_calibration(context, variants, conditions, store)
-    question = make_question(
-        variants,
-        limits,
-        is_default=not choices,
+    if "latency" in (*(objectives or ()), rank_by) or "--max-latency" in limits:
+        calibration = latency.load_calibration(context, variants, choose_conditions(), store)
+    elif not objectives and not rank_by:
+        calibration = latency.load_if_any(context, variants, choose_conditions, store)
+    objectives = objectives or own.choose_objectives(limits, is_predicted=calibration is not None)
+    question = Question(
+        space=variants,
+        limits=own.read_limits(limits),
         img_size=img_size,
         objectives=objectives,
         latency=calibration.model if calibration else None,
         rising=monotone,
-        rank=rank_by,
+        rank=rank_by or objectives[-1],
         top=max(top, measure_top or 1, train_top or 1),
     )
     plan = trial_options.read_plan("--data", str(data), given, device=device) if train_top else None
@@ -187,25 +177,6 @@ def choose_space(base: "VariantSpec", choices: dict[str, str]) -> "Space":
     from saevit.explore.space import default_choices, make_space, read_space
 
     return read_space(base, choices) if choices else make_space(base, default_choices(base))
-
-
-def make_question(space: "Space", limits: dict[str, str], *, is_default: bool, **asked: Any) -> "Question":
-    """Return the question about a space, which is the default one around its variant or not.
-
-    In that space, depth over mean width is by default limited to the variant's, because the capacity score
-    means less beyond it.
-    """
-    from saevit.explore.exploration import count_variant
-    from saevit.explore.question import Limit, Question
-
-    question = Question(space=space, limits=own.read_limits(limits), **asked)
-    is_scored = "capacity" in (*question.objectives, question.rank)
-    if not is_default or not is_scored or "--max-effectiveness" in limits:
-        return question
-    rho = count_variant(space.base, question.img_size).effectiveness
-    text = f"--max-effectiveness {rho:.3f} (that of the base variant)"
-    limit = Limit(quantity="effectiveness", text=text, high=rho * (1 + 1e-9), is_default=True)
-    return replace(question, limits=(*question.limits, limit))
 
 
 def run_search(

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from saevit.errors import OptionError
 from saevit_cli import display, options, output, readers
+
+if TYPE_CHECKING:
+    from saevit.runs.run import MeasuredTop1
 
 of_files = options.in_panel("Files")
 DYNAMIC = "dynamic"
@@ -20,7 +23,7 @@ Formats = Annotated[
     list[str] | None,
     of_files(
         "--format",
-        metavar="onnx|pt2|openvino|executorch",
+        metavar="onnx|pt2|openvino|executorch|timm",
         help="Formats, joined by commas; the default is that of the ending of --output, otherwise onnx.",
     ),
 ]
@@ -30,7 +33,7 @@ Target = Annotated[
         "--output",
         metavar="FILE|DIR",
         help="File to write (.onnx, .pt2, .xml or .pte), or a folder for files named after the model, made "
-        "if it is missing; the default is the current folder.",
+        "if it is missing; the default is the current folder. timm alone fills the folder itself.",
     ),
 ]
 Batch = Annotated[
@@ -56,17 +59,21 @@ def export(
     batch: Batch = DYNAMIC,
     opset: Opset = 20,
     json: options.Json = None,
+    store: options.Store = None,
     overwrite: options.Overwrite = False,
 ) -> int:
-    """Write a network as ONNX, torch.export, OpenVINO or ExecuTorch files, and verify each file.
+    """Write a network as ONNX, torch.export, OpenVINO or ExecuTorch files or a folder of timm; verify each.
 
     Variants are written in the folded form, and timm models re-parameterised. Each file is read back in its
     own runtime. A file whose outputs differ from the network's by more than 1e-4 (relative) is deleted.
     Images must already be normalised: mean and std are in the metadata of each file (.pte has none).
+
+    A folder of timm holds the weights as trained, config.json and a model card with the stored evaluations of
+    these weights. timm.create_model("local-dir:FOLDER", pretrained=True) loads it.
     """
     subject = readers.read_network(model, None, None, None, None, classes, checkpoint=checkpoint)
     weights = readers.read_weights(checkpoint)
-    from saevit.export.exporter import FORMATS, check_request, export_network
+    from saevit.export.exporter import FORMATS, TIMM, check_request, export_network, list_files
     from saevit.loading import load_network
     from saevit.report.views.export import view_export, write_export_json
 
@@ -75,13 +82,13 @@ def export(
     names = readers.read_names(",".join(format or [default]))
     check_request(names, batch=batch, opset=opset)
     paths = choose_paths(names, target, readers.output_name(subject, weights))
-    _, *others = (path.with_suffix(end) for name, path in paths.items() for end in FORMATS[name].endings)
-    files = {"--output": paths[names[0]]} | {f"--output's {file.suffix}": file for file in others}
+    main, *others = (file for name, path in paths.items() for file in list_files(name, path))
+    files = {"--output": main} | {f"--output's {file.name}": file for file in others}
     outputs = output.Outputs(
         {"--json": json, **files},
         overwrite=overwrite,
         inputs=[("--checkpoint", checkpoint)],
-        endings={"--output": FORMATS[names[0]].endings[:1]},
+        endings={"--output": (main.suffix,) if names[0] == TIMM else FORMATS[names[0]].endings[:1]},
         in_new_folders=files,
     )
     with display.show_progress() as tell:
@@ -92,6 +99,7 @@ def export(
             img_size=img_size,
             batch=batch,
             opset=opset,
+            top1s=find_evaluations(network.sha256, store) if TIMM in names else (),
             on_format=lambda name: tell(f"writing and verifying {name}", None, None),
         )
     for note in network.notes:
@@ -105,11 +113,27 @@ def export(
 
 def choose_paths(formats: Sequence[str], target: Path | None, model: str) -> dict[str, Path]:
     """Return the file of each format: in a folder, which need not exist, or the file that the user named."""
-    from saevit.export.exporter import FORMATS
+    from saevit.export.exporter import FORMATS, TIMM
 
     folder = target or Path()
+    if formats == (TIMM,) and target:
+        return {TIMM: target}
     if folder.is_dir() or not (folder.suffix or folder.exists()):
-        return {name: folder / f"{readers.stem_of(model)}{FORMATS[name].endings[0]}" for name in formats}
+        endings = {name: form.endings[0] for name, form in FORMATS.items()} | {TIMM: ""}
+        return {name: folder / f"{readers.stem_of(model)}{endings[name]}" for name in formats}
     if len(formats) > 1:
         raise OptionError(f"--output {target}: {len(formats)} formats need a folder, not a file")
     return {formats[0]: folder}
+
+
+def find_evaluations(sha256: str, store: Path | None) -> "list[MeasuredTop1]":
+    """Return the stored evaluations of a file of weights; a store that cannot be read has none."""
+    from saevit.runs.evaluation import list_top1s
+
+    try:
+        return [top1 for top1 in list_top1s(store, display.warn) if sha256 and top1.sha256 == sha256]
+    except OptionError as error:
+        if store:
+            raise
+        display.warn(f"evaluations are not read: {error}")
+        return []

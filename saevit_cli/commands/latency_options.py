@@ -1,13 +1,13 @@
 """Options of `saevit explore` about latency, its calibration, and what it is predicted from."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from saevit.errors import OptionError
+from saevit.errors import OptionError, SaevitError
 from saevit_cli import display, output
 from saevit_cli.commands.explore_options import limit_option, of_finish
 from saevit_cli.options import is_given, of_time
@@ -102,6 +102,23 @@ def load_calibration(
         return find_calibration(store, conditions, environment(), space, on_skip=display.warn)
     except OptionError as error:
         raise OptionError(f"{error}; make it with: {write_command(context)}") from error
+
+
+def load_if_any(
+    context: typer.Context,
+    space: "Space",
+    choose_conditions: "Callable[[], Conditions]",
+    store: Path | None,
+) -> "Calibration | None":
+    """Return the stored calibration that applies, or None; say why if one is stored but does not apply."""
+    from saevit.explore.calibration import has_calibration
+
+    try:
+        if has_calibration(store):
+            return load_calibration(context, space, choose_conditions(), store)
+    except SaevitError as error:
+        display.say(f"latency is not an objective: {error}")
+    return None
 
 
 def write_command(context: typer.Context) -> str:

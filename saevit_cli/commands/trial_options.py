@@ -33,8 +33,10 @@ TrainTop = Annotated[
     of_trials(
         parser=readers.count_reader(most=1000),
         metavar="K",
-        help="Train the K best variants and the base variant on --data with one recipe and one budget, and "
-        "show their accuracies. A command that was stopped or killed continues when it is repeated.",
+        help="Train K variants of the front at even distances, a random variant at equal cost for each of "
+        "them, and the base variant on --data with one recipe and one budget; show their accuracies, and "
+        "whether those of the front are better. A command that was stopped or killed continues when it is "
+        "repeated.",
     ),
 ]
 Images = Annotated[

@@ -18,7 +18,7 @@ import pytest
 from saevit.count.cost import count_network
 from saevit.errors import OptionError
 from saevit.variant import PRESETS, parse
-from saevit_cli.commands.explore_options import read_space_file
+from saevit_cli.commands.explore_options import choose_objectives, read_space_file
 from tests.cli.conftest import Run
 
 TINY = PRESETS["saevit_tiny"]
@@ -30,34 +30,29 @@ def rows(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def number(text: str) -> int:
-    return int(text.replace(",", ""))
-
-
 def test_nothing_but_the_command_searches_around_the_default_variant(saevit: Run) -> None:
     done = saevit("explore", "--explain", check=True)
     size, took = done.stderr.splitlines()
     assert "every variant is evaluated" in size
     assert took.startswith(f"evaluated {size.split()[0]} in ")
     result, *rest = done.stdout.splitlines()
-    (warning,) = (line for line in rest if line.startswith("warning: "))
-    assert re.match(r"\d+ variants are on the front of GMACs and capacity\. The ", result)
+    assert "warning: " not in done.stdout
+    start = (
+        r"\d+ variants are on the front of parameters and most GMACs\. The MACs of saevit_tiny are reached "
+    )
+    assert re.match(start, result)
     assert parse(result.split()[-1])
-    count, networks = re.search(
-        r"hides ([0-9,]+) of ([0-9,]+) valid variants: --max-effectiveness none", warning
-    ).groups()
-    shown = re.search(r"base variant\): ([0-9,]+) variants", done.stdout)[1]
-    assert number(count) + number(shown) == number(networks)
     table = rest[rest.index(next(line for line in rest if "on the front" in line)) :]
-    assert table[1].split()[:4] == ["variant", "row", "GMACs", "capacity"]
-    first = table[3].split()
+    assert table[1].split()[:4] == ["variant", "row", "params", "GMACs"]
+    first = table[3].split()  # the smallest variant of the space: nothing hides it
     cost = count_network(parse(first[0]), (224, 224))
-    assert float(first[2]) == pytest.approx(cost.macs / 1e9, abs=1e-4)
+    assert float(first[4]) == pytest.approx(cost.macs / 1e9, abs=1e-4)
+    assert cost.macs < 0.5 * count_network(TINY, (224, 224)).macs
     assert "The base variant saevit_tiny has " in done.stdout
 
 
 def test_other_commands_take_the_numbers_of_rows(saevit: Run) -> None:
-    shown = saevit("explore", *FEW, "--max-effectiveness", "none", check=True).stdout
+    shown = saevit("explore", *FEW, check=True).stdout
     first, second = (re.search(rf"^(\S+) +@{number} ", shown, re.MULTILINE)[1] for number in (1, 2))
     compared = saevit(
         "compare", "@2", "--reference=@1", "@1", "--no-measure", "--img-size", "64", "--csv", "-", check=True
@@ -69,7 +64,7 @@ def test_other_commands_take_the_numbers_of_rows(saevit: Run) -> None:
 
 
 def test_every_row_is_a_variant_that_profile_takes(saevit: Run) -> None:
-    done = saevit("explore", *FEW, "--max-effectiveness", "none", "--csv", "-", check=True)
+    done = saevit("explore", *FEW, "--csv", "-", check=True)
     found = rows(done.stdout)
     assert found
     assert done.stdout.count("\n") == len(found) + 1
@@ -97,9 +92,9 @@ def test_limits_are_kept_and_said(saevit: Run) -> None:
         "20",
         "--monotone",
     )
-    done = saevit("explore", *FEW, *limits, "--max-effectiveness", "none", "--json", "-", check=True)
+    done = saevit("explore", *FEW, *limits, "--json", "-", check=True)
     data = json.loads(done.stdout)
-    assert data["objectives"] == ["params", "capacity"]
+    assert data["objectives"] == ["params", "activations"]
     assert f"--gmacs-band {band}" in data["limits"]
     assert data["monotone"]
     assert data["variants"]
@@ -127,11 +122,8 @@ def test_an_empty_result_names_the_limit_and_the_nearest(saevit: Run) -> None:
 
 def test_a_file_and_the_command_line_make_one_space(saevit: Run, tmp_path: Path) -> None:
     choices = "dims1 = '24:64:8'\ndepths3 = [2, 3, 4, 5, 6]\nratios = 4\n"
-    text = choices + "[limits]\nmax_gmacs = 5\nmax_effectiveness = 'none'\n"
-    (tmp_path / "space.toml").write_text(text)
-    told = saevit(
-        "explore", *FEW, "--max-gmacs", "5", "--max-effectiveness", "none", "--csv", "-", check=True
-    )
+    (tmp_path / "space.toml").write_text(f"{choices}[limits]\nmax_gmacs = 5\n")
+    told = saevit("explore", *FEW, "--max-gmacs", "5", "--csv", "-", check=True)
     read = saevit("explore", "--space", "space.toml", "--ratios", "2,3", "--csv", "-", check=True)
     assert read.stdout == told.stdout
 
@@ -149,19 +141,22 @@ def test_no_default_hides_what_was_asked_for(saevit: Run, tmp_path: Path, text: 
     assert "hides" not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("more", [(), ("--method", "dp")], ids=["all", "dp"])
-def test_a_default_limit_says_what_it_hides_and_can_be_lifted(saevit: Run, more: tuple[str, ...]) -> None:
-    limited = saevit("explore", SMALL, *more, "--csv", "-", check=True)
-    lifted = saevit("explore", SMALL, *more, "--csv", "-", "--max-effectiveness", "none", check=True)
-    assert re.search(
-        "hides (some|[0-9,]+) of [0-9,]+ valid variants: --max-effectiveness none", limited.stderr
-    )
-    assert "hides" not in lifted.stderr
-    rho = float(
-        rows(saevit("explore", SMALL, "--width", "1", "--csv", "-", check=True).stdout)[0]["effectiveness"]
-    )
-    assert all(float(row["effectiveness"]) <= rho * (1 + 1e-6) for row in rows(limited.stdout))
-    assert any(float(row["effectiveness"]) > rho for row in rows(lifted.stdout))
+@pytest.mark.parametrize(
+    ("limits", "is_predicted", "expected"),
+    [
+        ((), False, ("params", "most-gmacs")),
+        ((), True, ("latency", "most-gmacs")),
+        (("--max-latency", "--max-params"), True, ("latency", "most-gmacs")),
+        (("--max-gmacs",), False, ("gmacs", "most-params")),
+        (("--max-gmacs",), True, ("latency", "most-params")),
+        (("--gmacs-band",), False, ("params", "activations")),
+        (("--gmacs-band", "--max-gmacs"), True, ("params", "latency")),
+    ],
+)
+def test_default_objectives_are_a_cost_and_a_size(
+    limits: tuple[str, ...], is_predicted: bool, expected: tuple[str, str]
+) -> None:
+    assert choose_objectives(limits, is_predicted=is_predicted) == expected
 
 
 def test_rank_means_the_same_by_every_method(saevit: Run) -> None:
@@ -171,9 +166,9 @@ def test_rank_means_the_same_by_every_method(saevit: Run) -> None:
     }
     every = saevit("explore", *FEW, "--top", "60", "--method", "exhaustive", "--csv", "-", check=True)
     ranks = {row["model"]: row["rank"] for row in rows(every.stdout)}
-    best = sorted(rows(every.stdout), key=lambda row: -float(row["capacity"]))
-    assert [float(row["capacity"]) for row in best] == [
-        float(row["capacity"]) for row in sorted(rows(every.stdout), key=lambda row: int(row["rank"]))
+    best = sorted(rows(every.stdout), key=lambda row: -float(row["macs"]))
+    assert [float(row["macs"]) for row in best] == [
+        float(row["macs"]) for row in sorted(rows(every.stdout), key=lambda row: int(row["rank"]))
     ]
     for method, some in found.items():
         assert all(row["rank"] in ("", ranks[row["model"]]) for row in some), method
@@ -205,9 +200,7 @@ def test_methods_find_the_same_front(saevit: Run) -> None:
 def test_a_space_that_nobody_can_walk_through(saevit: Run) -> None:
     dims = ("--dims1", "16:112:16", "--dims2", "32:224:16", "--dims3", "64:448:16", "--dims4", "96:640:16")
     deep = [word for i in range(1, 5) for word in (f"--depths{i}", "1:10", f"--ratios{i}", "2:4")]
-    done = saevit(
-        "explore", *dims, *deep, "--max-gmacs", "0.6", "--max-effectiveness", "none", "--csv", "-", check=True
-    )
+    done = saevit("explore", *dims, *deep, "--max-gmacs", "0.6", "--csv", "-", check=True)
     assert "10,029,549,600,000 combinations" in done.stderr or "by dynamic programming" in done.stderr
     assert all(float(row["infer_gmacs"]) <= 0.6 for row in rows(done.stdout))
 
@@ -381,8 +374,6 @@ def test_the_best_are_measured_beside_a_reference(saevit: Run) -> None:
     done = saevit(
         "explore",
         SMALL,
-        "--max-effectiveness",
-        "none",
         "--depths3",
         "1:4",
         "--dims4",
@@ -405,6 +396,7 @@ BAD = [
     (["--width", "2:1"], "width=2:1: a range goes up"),
     (["--max-gmacs", "0"], "--max-gmacs 0: a number above 0"),
     (["--gmacs-band", "0.8"], "--gmacs-band 0.8: write a value and a distance from it, such as 0.8±1%"),
+    (["--objectives", "params,most-params"], "objectives params and most-params are opposites"),
     (["--objectives", "top1"], "objective 'top1' is not known"),
     (["--rank-by", "speed"], "objective 'speed' is not known"),
     (["--rank-by", "latency"], "no calibration for 224x224, batch 1, fp32, cpu, eager"),

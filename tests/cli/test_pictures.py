@@ -13,7 +13,7 @@ DATA = ("--json", "a.json", "--csv", "a.csv")
 COMMANDS = {  # with a word of its table
     "profile": (["profile", SMALL, "--no-measure", "--counters", "analytic", *DATA, "--plot"], "GMACs"),
     "compare": (["compare", SMALL, LARGE, *QUICK, *DATA, "--report", "a.html", "--plot"], "images/s"),
-    "explore": (["explore", "--dims1", "24:64:8", *DATA, "--plot"], "capacity"),
+    "explore": (["explore", "--dims1", "24:64:8", *DATA, "--plot"], "MACs"),
     "sensitivity": (["explore", "--sensitivity", *DATA, "--plot"], "activations"),
     "attention": (["visualize-attention", SMALL, "--img-size", "64", *DATA, "--output"], "support"),
 }

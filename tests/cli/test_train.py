@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
+import timm
 import torch
 from safetensors.torch import load_file
 
@@ -102,6 +103,7 @@ def test_a_run_and_what_takes_it_further(here: Path, capsys: pytest.CaptureFixtu
     folder = here / "runs" / "saevit_pico-width-0.25-depths-1-squares"
     assert sorted(path.name for path in folder.iterdir()) == [
         "best.safetensors",
+        "config.json",
         "curve.png",
         "last.pt",
         "log.csv",
@@ -122,6 +124,8 @@ def test_a_run_and_what_takes_it_further(here: Path, capsys: pytest.CaptureFixtu
     assert [line.split()[1] for line in told.out.splitlines() if line.startswith("epoch")] == ["1/2", "2/2"]
     assert "epoch 1" not in told.err
     assert " % top-1 [" in told.out
+    loaded = timm.create_model(f"local-dir:{folder}", pretrained=True)
+    assert (loaded.num_classes, loaded.pretrained_cfg["label_names"]) == (3, ["blue", "green", "red"])
     assert run_command(arguments) == 2
     assert "is not empty: --resume" in capsys.readouterr().err
     assert (

@@ -1,6 +1,7 @@
 """SAEViT as a model of timm: what timm's own tests ask of every model, and what its tools call."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,9 +12,11 @@ from torch import Tensor, nn
 
 import saevit.model.timm_registry  # noqa: F401
 from saevit.errors import OptionError
+from saevit.loading import load_network
 from saevit.model.fold import fold
 from saevit.model.pyramid import SAEViT, build
 from saevit.variant import PRESETS, parse
+from saevit.weights import SHIPPED
 from tests.model.networks import error, noise
 
 SMALL = "saevit_pico:dims=16-24-32-40,heads=2,rates=8-4-2-1,ratios=2,depths=1-1-2-1,stem=16,attn_blocks=1"
@@ -27,11 +30,10 @@ def small(**settings: Any) -> Any:
 @presets
 def test_every_preset_is_listed_and_built(name: str) -> None:
     assert name in timm.list_models("saevit*")
-    assert not timm.list_models("saevit*", pretrained=True)
     with torch.device("meta"):
         model = timm.create_model(name)
     assert isinstance(model, SAEViT)
-    assert model.spec == PRESETS[name]
+    assert model.spec == replace(PRESETS[name], num_classes=226 if name == "saevit_pico" else 1000)
 
 
 @pytest.mark.parametrize(("given", "found"), [(None, 0.2), (0.0, 0.0), (0.3, 0.3)])
@@ -57,10 +59,11 @@ def test_its_configuration_is_true(name: str) -> None:
         model.reset_classifier(0, "")
         assert model(x).shape == features.shape
         assert torch.allclose(model(x).mean((2, 3)), pooled, atol=1e-5)
-    assert weights[f"{config['classifier']}.weight"].shape == (1000, model.head_hidden_size)
+    classes, side = (226, 128) if name == "saevit_pico" else (1000, 224)  # those of its weights
+    assert weights[f"{config['classifier']}.weight"].shape == (classes, model.head_hidden_size)
     assert weights[f"{config['first_conv']}.weight"].shape[1] == 3
     data = timm.data.resolve_model_data_config(model)
-    assert (data["input_size"], data["mean"][0]) == ((3, 224, 224), 0.485)
+    assert (data["input_size"], data["mean"][0]) == ((3, side, side), 0.485)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (50, 97)])
@@ -203,8 +206,22 @@ def test_layers_in_order_of_depth() -> None:
     assert decay[id(named["stages.0.blocks.0.ffn.redistribute.gamma"])] == 0
 
 
+def test_the_shipped_weights_are_those_of_saevit_pico() -> None:
+    assert timm.list_models("saevit*", pretrained=True) == ["saevit_pico", "saevit_pico.icons"]
+    net, expected = timm.create_model("saevit_pico", pretrained=True).eval(), load_network(None, SHIPPED)
+    x = noise(2, *net.default_cfg["input_size"])
+    with torch.no_grad():
+        assert torch.equal(net(x), expected.model(x))
+    assert net.default_cfg["input_size"][1:] == expected.about.img_size
+    assert (net.default_cfg["mean"], net.default_cfg["std"]) == (expected.about.mean, expected.about.std)
+    few = timm.create_model("saevit_pico", pretrained=True, num_classes=5, in_chans=1)
+    assert few.get_classifier().out_features == 5
+    last = "stages.3.blocks.0.ffn.fc1.conv.weight"
+    assert torch.equal(few.state_dict()[last], net.state_dict()[last])
+
+
 def test_what_cannot_be_had_is_said() -> None:
-    with pytest.raises(OptionError, match="there are no pretrained weights"):
+    with pytest.raises(RuntimeError, match="No pretrained weights exist for saevit_tiny"):
         timm.create_model("saevit_tiny", pretrained=True)
     with pytest.raises(ValueError, match="did you mean"):
         timm.create_model("saevit", variant="saevit_tny")

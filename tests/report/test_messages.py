@@ -13,7 +13,9 @@ from saevit.explore.solve import Sensitivity, find_sensitivity, solve
 from saevit.profiling import Profile, profile
 from saevit.report.attention_messages import summarize_attention
 from saevit.report.messages import (
+    describe_best,
     list_subjects,
+    name_base,
     summarize_breakdown,
     summarize_comparison,
     summarize_exploration,
@@ -162,10 +164,17 @@ def test_an_exploration_compares_the_best_with_the_base() -> None:
     assert only_front == f"{len(seen.front)} variants are on the front of GMACs and capacity."
 
 
+def test_a_base_variant_on_the_front_is_the_answer_without_limits() -> None:
+    seen = found(objectives=("params", "most-gmacs"), rank="most-gmacs", limits=())
+    row = next(row for row in seen.front if row.macs >= seen.base.macs)
+    itself = replace(seen, base=row)
+    assert describe_best(itself) == f"No variant has the MACs of {name_base(row)} with fewer parameters."
+
+
 def test_an_exploration_of_other_quantities() -> None:
     message = summarize_exploration(found(objectives=("params", "activations"), rank="activations"))
     assert message.startswith("1 variant is on the front of parameters and activations. Within 8 M param")
-    assert "the least activations is " in message
+    assert "the fewest activations are " in message
     assert " % less than the base variant at " in message
 
 

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import binom, norm
 
-from saevit.runs.accuracy_statistics import compare_hits, estimate_accuracy
+from saevit.runs.accuracy_statistics import compare_groups, compare_hits, estimate_accuracy
 from saevit.runs.statistics import Share
 
 REPETITIONS = 2_000
@@ -141,3 +141,43 @@ def test_only_the_same_images_are_paired() -> None:
     with pytest.raises(ValueError, match="2 and 3 images: only results on the same images are paired"):
         compare_hits([[True, False]], [[True, False, True]])
     assert compare_hits([[True, False]], [[True, False, True]], paired=False).images == (2, 3)
+
+
+def draw_pairs(rng: np.random.Generator, count: int, gain: float, spread: float) -> list[tuple[Table, Table]]:
+    """Return the hits of pairs of models, of two seeds each, whose accuracies spread by so many points."""
+    pairs = []
+    shared = rng.standard_normal(FEW_IMAGES)
+    for _ in range(count):
+        one, two = (
+            norm.ppf(ACCURACY + (points + spread * rng.standard_normal()) / 100) * 1.2 for points in (gain, 0)
+        )
+        tables = [level + shared + 0.66 * rng.standard_normal((2, FEW_IMAGES)) > 0 for level in (one, two)]
+        pairs.append((tables[0], tables[1]))
+    return pairs
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_groups_of_equal_models_are_seldom_resolved(count: int) -> None:
+    rng, times = np.random.default_rng(count), 600
+    found = [compare_groups(draw_pairs(rng, count, 0.0, 2.0)).verdict for _ in range(times)]
+    false = 1 - found.count("not resolved") / times
+    assert false <= 0.05 + 3 * (0.95 * 0.05 / times) ** 0.5
+
+
+def test_a_clear_difference_of_groups_is_resolved() -> None:
+    rng = np.random.default_rng(0)
+    found = [compare_groups(draw_pairs(rng, 6, 10.0, 1.0)) for _ in range(50)]
+    assert sum(one.verdict == "higher" for one in found) > 45
+    assert np.mean([one.low <= 0.10 <= one.high for one in found]) > 0.85
+    assert np.mean([one.value for one in found]) == pytest.approx(0.10, abs=0.01)
+
+
+def test_a_single_pair_is_not_resolved() -> None:
+    ours, theirs = [(True,) * 90 + (False,) * 10] * 2, [(False,) * 90 + (True,) * 10] * 2
+    assert compare_groups([(ours, theirs)] * 2).verdict == "higher"
+    assert compare_groups([(ours, theirs)]).verdict == "not resolved"
+    assert compare_groups([(ours[:1], theirs[:1])] * 2).verdict == "higher"
+    with pytest.raises(ValueError, match="on the same images"):
+        compare_groups([(ours, theirs), ([(True,)], [(False,)])])
+    with pytest.raises(ValueError, match="pairs: one or more"):
+        compare_groups([])

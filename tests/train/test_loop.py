@@ -50,6 +50,7 @@ def test_the_files_tell_what_happened(run: TrainingRun, tmp_path: Path) -> None:
     assert [float(row["val_top1"]) for row in log] == [row.val_top1 for row in state.rows]
     assert sorted(path.name for path in folder.iterdir()) == [
         "best.safetensors",
+        "config.json",
         "last.pt",
         "log.csv",
         "recipe.toml",

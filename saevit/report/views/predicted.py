@@ -1,36 +1,86 @@
-"""What a search predicted of some variants beside what was measured: ranks, and latency."""
+"""What a search predicted of some variants beside what was measured: ranks, latency, and accuracy."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from saevit.comparing.comparison import Comparison
-from saevit.explore.exploration import Exploration
+from saevit.explore.calibration import FEWEST_VARIANTS, correlate
+from saevit.explore.control import name_cost
+from saevit.explore.exploration import CountedVariant, Exploration
 from saevit.report.columns import Table, View, text_table
 from saevit.report.metrics import LEAST
-from saevit.report.units import milliseconds
-from saevit.report.views.calibration import describe_prediction
+from saevit.report.units import milliseconds, percent
+from saevit.report.views.calibration import describe_prediction, write_agreement
 from saevit.report.views.compare import view_comparison
 from saevit.report.views.explore import HEADS
-from saevit.runs.statistics import average_ranks, rank_correlation
+from saevit.runs.statistics import average_ranks, median, rank_correlation
+from saevit.text import plural
 
 PREDICTORS = ("gmacs", "activations", "traffic", "params")
 
 
-def view_predicted(found: Exploration, timed: Comparison) -> View:
-    """Return the comparison of the measured variants, with their ranks by each cost and by time."""
+def view_predicted(
+    found: Exploration,
+    timed: Comparison,
+    best: Sequence[CountedVariant],
+    control: Sequence[CountedVariant] = (),
+) -> View:
+    """Return the comparison of the measured variants, and how well they were predicted.
+
+    Args:
+        found: the search.
+        timed: the measurement.
+        best: the best variants of the search.
+        control: random variants at equal cost.
+    """
     view = view_comparison(timed, "latency")
-    tables = (*view.tables, *compare_predicted(found, timed), rank_predicted(found, timed))
-    return replace(view, tables=tables)
+    known = (found.base, *best, *control)
+    tables = (*view.tables, *compare_predicted(found, timed, known), rank_predicted(found, timed, known))
+    result = f"{describe_ranking(found, timed, best, control)} {view.result}"
+    return replace(view, result=result, tables=tables)
 
 
-def rank_predicted(found: Exploration, timed: Comparison) -> Table:
-    """Return the rank of each variant by costs and by measured time, 1 for the least.
+def describe_ranking(
+    found: Exploration,
+    timed: Comparison,
+    best: Sequence[CountedVariant],
+    control: Sequence[CountedVariant],
+) -> str:
+    """Return in one sentence how well the predicted cost ranks the measured variants."""
+    cost = name_cost(found)
+    pairs = pair_times(timed, (*best, *control))
+    rho = correlate([row.value(cost) for row, _ in pairs], [seconds for _, seconds in pairs])
+    predicted = "Predicted latency" if cost == "latency" else "MACs"
+    given = f"{len(best)} best" + f", {len(control)} random at equal {predicted.replace('P', 'p')}" * bool(
+        control
+    )
+    head = f"{predicted} and measured time of {plural(len(pairs), 'variant')} ({given})"
+    if rho is None:
+        text = f"{head}: too few for a rank correlation (at least {FEWEST_VARIANTS})"
+    else:
+        text = f"{head}: rank correlation {write_agreement(rho)}"
+    if cost == "latency" and pairs:
+        error = median([abs(row.latency / seconds - 1) for row, seconds in pairs if row.latency])
+        text += f", median error {percent(error)}"
+    return f"{text}."
+
+
+def pair_times(timed: Comparison, rows: Sequence[CountedVariant]) -> list[tuple[CountedVariant, float]]:
+    """Return the rows that were timed, each with its seconds per batch, in the order of the comparison."""
+    known = {row.model: row for row in rows}
+    return [
+        (known[c.model], c.seconds * c.subject.conditions.batch_size)
+        for c in timed.candidates
+        if c.model in known and c.seconds is not None and c.subject is not None
+    ]
+
+
+def rank_predicted(found: Exploration, timed: Comparison, known: Sequence[CountedVariant]) -> Table:
+    """Return the rank of each known variant by costs and by measured time, 1 for the least.
 
     Spearman's correlations of the ranks are in its title for 8 variants or more (`metrics.LEAST`).
     """
-    rows = {row.model: row for row in (found.base, *found.front, *found.top)}
-    pairs = [
-        (rows[c.model], c.seconds) for c in timed.candidates if c.model in rows and c.seconds is not None
-    ]
+    pairs = pair_times(timed, known)
     pairs.sort(key=lambda pair: pair[1])
     predictors = (*(["latency"] if found.calibration else []), *PREDICTORS)
     ranks = {name: average_ranks([row.value(name) for row, _ in pairs]) for name in predictors}
@@ -49,19 +99,13 @@ def rank_predicted(found: Exploration, timed: Comparison) -> Table:
     return text_table(title, ("variant", ">time", *(f">{HEADS[name]}" for name in predictors)), cells)
 
 
-def compare_predicted(found: Exploration, timed: Comparison) -> tuple[Table, ...]:
+def compare_predicted(
+    found: Exploration, timed: Comparison, known: Sequence[CountedVariant]
+) -> tuple[Table, ...]:
     """Return predicted and measured latency side by side; nothing if no latency was predicted."""
     if found.calibration is None:
         return ()
-    rows = {row.model: row for row in (found.base, *found.front, *found.top)}
-    pairs = [
-        (c.model, predicted, c.seconds * c.subject.conditions.batch_size)
-        for c in timed.candidates
-        if c.seconds is not None
-        and c.subject is not None
-        and (row := rows.get(c.model))
-        and (predicted := row.latency) is not None
-    ]
+    pairs = [(row.model, row.latency, seconds) for row, seconds in pair_times(timed, known) if row.latency]
     cells = [
         (model, milliseconds(predicted), milliseconds(seconds), f"{100 * (predicted / seconds - 1):+.1f}")
         for model, predicted, seconds in sorted(pairs, key=lambda pair: pair[1])

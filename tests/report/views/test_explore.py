@@ -36,7 +36,11 @@ TEXTS = {"dims3": "128:256:8", "depths3": "3:9", "ratios3": "2,3,4"}
 def found(**changes: object) -> Exploration:
     """A search of a few hundred variants."""
     query = Question(
-        space=read_space(MIDDLE, TEXTS), limits=(read_limit("--max-params", "params", "8"),), top=3
+        space=read_space(MIDDLE, TEXTS),
+        objectives=("gmacs", "capacity"),
+        limits=(read_limit("--max-params", "params", "8"),),
+        rank="capacity",
+        top=3,
     )
     return count_answer(answer(Search(question=replace(query, **changes), method="exhaustive")))  # type: ignore[arg-type]
 
@@ -95,11 +99,30 @@ def test_objectives_are_the_first_columns_and_without_the_score_nothing_explains
     assert not any("training-free" in note for note in view.notes)
 
 
-def test_a_default_limit_is_a_warning() -> None:
-    limit = replace(read_limit("--max-effectiveness", "effectiveness", "0.4"), is_default=True)
-    (warning,) = view_exploration(found(limits=(limit,))).warnings
-    assert warning.startswith("the default limit --max-effectiveness 0.4 hides ")
-    assert warning.endswith(" valid variants: --max-effectiveness none shows them")
+def test_by_default_the_answer_has_the_macs_of_the_base_with_fewer_parameters() -> None:
+    seen = found(objectives=("params", "most-gmacs"), rank="most-gmacs", limits=())
+    cheapest = min((row for row in seen.front if row.macs >= seen.base.macs), key=lambda row: row.params)
+    assert cheapest.params < seen.base.params
+    view = view_exploration(seen)
+    start = f"{len(seen.front)} variants are on the front of parameters and most GMACs. The MACs of the base "
+    share = f"variant are reached with {cheapest.params / seen.base.params:.2f} of its parameters "
+    assert view.result.startswith(start + share)
+    assert view.result.endswith(f": {cheapest.model}")
+    heads = [column.head for column in view.tables[0].columns]
+    assert heads[:4] == ["variant", "row", "params", "GMACs"]
+    assert not {"capacity", "rho"} & set(heads)
+    assert "the rank correlation of MACs with top-1 is +0.67" in view.notes[0]
+
+
+def test_the_most_within_a_limit_is_the_answer() -> None:
+    limit = read_limit("--max-gmacs", "gmacs", "1.2")
+    seen = found(objectives=("gmacs", "most-params"), rank="most-params", limits=(limit,))
+    most = max(row.params for row in (*seen.front, *seen.top))
+    assert choose_answer(seen) == seen.top[0]
+    assert seen.top[0].params == most
+    assert f"Within 1.2 GMACs, the most parameters are {most / 1e6:.2f} M, " in view_exploration(seen).result
+    lines = {line.get_label(): line for line in front_figure(seen).axes[0].lines}
+    assert list(lines["limit, 1.2 GMACs"].get_xdata()) == [1.2, 1.2]
 
 
 def test_a_deep_and_narrow_answer_is_a_warning() -> None:
