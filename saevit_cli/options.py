@@ -276,7 +276,14 @@ def with_style(command: Callable[..., Any]) -> Callable[..., Any]:
     return styled
 
 
-By = Annotated[ByName, of_output("--by", help="Rows of the breakdown.")]
+By = Annotated[
+    ByName,
+    of_output(
+        "--by",
+        help="Rows of the breakdown. op: kinds of operators and stages, by the profile that onnxruntime or "
+        "openvino makes itself.",
+    ),
+]
 Json = Annotated[
     str | None,
     of_output(metavar="FILE|-", help="Write the complete results as JSON; - is stdout."),

@@ -16,7 +16,7 @@ Counters = Annotated[
         "no torch.",
     ),
 ]
-Plot = Annotated[Path | None, options.plot_option("the breakdown")]
+Plot = Annotated[Path | None, options.plot_option("the breakdown (with --by op the roofline)")]
 
 
 def profile(
@@ -54,6 +54,7 @@ def profile(
     from saevit.profiling import profile
     from saevit.report.breakdown_plot import breakdown_figure
     from saevit.report.figure import FORMATS
+    from saevit.report.roofline_plot import roofline_figure
     from saevit.report.views.profile import view_profile, write_profile_csv, write_profile_json
 
     if not measure:
@@ -92,7 +93,7 @@ def profile(
         {
             "--json": lambda: write_profile_json(found),
             "--csv": lambda: write_profile_csv(found),
-            "--plot": lambda: breakdown_figure(found),
+            "--plot": lambda: (roofline_figure if found.operator_times else breakdown_figure)(found),
         },
         found.run,
     )

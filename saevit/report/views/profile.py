@@ -32,6 +32,7 @@ from saevit.report.latencies import (
     write_ratio,
 )
 from saevit.report.messages import summarize_breakdown
+from saevit.report.operator_tables import list_operator_warnings, summarize_operators, tabulate_operators
 from saevit.report.units import FLOPS_PER_MAC, bare_names, giga, milliseconds, percent, scaled, size
 from saevit.runs.advice import advice
 from saevit.runs.run import Run, Subject
@@ -57,10 +58,11 @@ def view_profile(profile: Profile) -> View:
         notes.append("timed in the folded form (--no-fold: as defined); MACs are of the network as defined")
     if profile.module_times and profile.breakdown_scale != 1:
         notes.append("ms by module: its share of the breakdown's time, multiplied by the measured latency")
+    parts = tabulate_operators(profile) or (tabulate_breakdown(profile),)
     return View(
         result=summarize_profile(profile),
         warnings=tuple(list_warnings(profile)),
-        tables=(*speed, tabulate_costs(profile), tabulate_breakdown(profile), tabulate_receipt(profile)),
+        tables=(*speed, tabulate_costs(profile), *parts, tabulate_receipt(profile)),
         notes=tuple(notes),
     )
 
@@ -73,7 +75,7 @@ def summarize_profile(profile: Profile) -> str:
         conditions = profile.run.reference.conditions
         where = f"batch {conditions.batch_size}, {conditions.runtime}, {plural(conditions.threads, 'thread')}"
         text = f"{text}, and takes {milliseconds(profile.latency)} ms per batch ({where})"
-    return f"{text}. {summarize_breakdown(profile)}"
+    return f"{text}. {(summarize_operators if profile.operator_times else summarize_breakdown)(profile)}"
 
 
 def list_warnings(profile: Profile) -> list[str]:
@@ -92,6 +94,7 @@ def list_warnings(profile: Profile) -> list[str]:
             f"the breakdown took {total} ms per batch, but the latency is {latency} ms: the load of the "
             "machine changed, and the shares of time are not reliable; run again"
         )
+    warnings += list_operator_warnings(profile)
     return [*warnings, *(advice(run, "warning") if run else ())]
 
 
