@@ -92,7 +92,7 @@ def test_the_command_writes_what_it_found(
     assert run_command(["doctor", "--no-measure", "--store", str(tmp_path / "s"), "--json", "-"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert data["folders"][0] == {"use": "stored runs", "path": str(tmp_path / "s"), "is_writable": True}
-    assert data["noise"] is data["resolution"] is None
+    assert data["noise"] is data["resolution"] is data["roofs"] is None
     monkeypatch.setattr(doctor, "is_writable", lambda path: False)
     assert run_command(["doctor", "--no-measure"]) == 1
     assert "cannot be written to: change its permissions" in capsys.readouterr().out

@@ -3,9 +3,10 @@
 from dataclasses import asdict
 
 from saevit.doctor import ADDS, IMG_SIZE, REQUIRED, TIMED, Diagnosis
+from saevit.measure.roofs import SIDE
 from saevit.report.columns import Table, View, text_table, write_json
 from saevit.report.latencies import describe_noise_floor, run_values
-from saevit.report.units import percent, size
+from saevit.report.units import digits, percent, size
 from saevit.report.views.run import MACHINE, tabulate_machine
 from saevit.runs.advice import advice
 from saevit.text import plural
@@ -48,7 +49,13 @@ def list_live(found: Diagnosis) -> list[tuple[str, str]]:
     """Return what of the machine may change between two runs, and what its processor has."""
     rows = [("devices", ", ".join(found.devices)), ("free memory", size(found.free_bytes))]
     rows += [("load average", f"{found.load:.1f}")] if found.load is not None else []
-    return [*rows, ("extensions", ", ".join(found.vectors))] if found.vectors else rows
+    rows += [("extensions", ", ".join(found.vectors))] if found.vectors else []
+    if found.roofs:
+        rows.append(
+            ("matrix products", f"{digits(found.roofs.macs / 1e9)} GMAC/s now, fp32, {SIDE} x {SIDE}")
+        )
+        rows.append(("memory traffic", f"{digits(found.roofs.bandwidth / 1e9)} GB/s now"))
+    return rows
 
 
 def tabulate_extras(found: Diagnosis) -> Table:
@@ -68,7 +75,7 @@ def tabulate_extras(found: Diagnosis) -> Table:
 
 def write_diagnosis_json(found: Diagnosis) -> str:
     """Return everything as JSON, with the samples of the noise check."""
-    names = ("environment", "devices", "vectors", "free_bytes", "load", "folders")
+    names = ("environment", "devices", "vectors", "free_bytes", "load", "folders", "roofs")
     values = asdict(found)
     return write_json(
         {name: values[name] for name in names}
