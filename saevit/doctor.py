@@ -31,6 +31,7 @@ ADDS = {
     "birder": "networks that timm lacks, such as EdgeViT",
     "explore": "explore --parquet, --engine ray",
     "export": "export to ONNX and OpenVINO, --runtime onnxruntime,openvino",
+    "executorch": "export to ExecuTorch, --runtime executorch",
     "train": "training in several processes, --data icons:FILE and digits",
     "dev": "the tests and linters of saevit itself",
 }

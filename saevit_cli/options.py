@@ -127,15 +127,27 @@ BatchSizes = Annotated[
 ]
 BatchSize = Annotated[int, of_time(parser=readers.count_reader(), metavar="N", help="Batch size.")]
 Device = Annotated[str, of_time(metavar="DEVICE", help="Device: auto, cpu, cuda, cuda:N or mps.")]
-Dtype = Annotated[DtypeName, of_time(help="Numeric precision.")]
-Runtime = Annotated[str, of_time(metavar="NAME", help="Runtime: eager, compile, onnxruntime or openvino.")]
+Dtype = Annotated[DtypeName, of_time(help="Numeric precision; int8 needs --runtime onnxruntime or openvino.")]
+Dtypes = Annotated[
+    Any,
+    of_time(
+        "--dtype",
+        parser=readers.read_dtypes,
+        metavar="NAME,...",
+        help="Numeric precisions: fp32, bf16, fp16, int8 (onnxruntime and openvino). A runtime is timed in "
+        "those that it has.",
+    ),
+]
+Runtime = Annotated[
+    str, of_time(metavar="NAME", help="Runtime: eager, compile, onnxruntime, openvino or executorch.")
+]
 Runtimes = Annotated[
     Any,
     of_time(
         "--runtime",
         parser=readers.read_names,
         metavar="NAME,...",
-        help="Runtimes to time: eager, compile, onnxruntime, openvino.",
+        help="Runtimes to time: eager, compile, onnxruntime, openvino, executorch.",
     ),
 ]
 Threads = Annotated[

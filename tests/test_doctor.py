@@ -51,6 +51,13 @@ def test_every_extra_is_described() -> None:
     assert set(ADDS) == set(project["optional-dependencies"])
 
 
+def test_a_table_names_few_packages_and_the_notes_all() -> None:
+    extra = Extra(name="export", installed={}, missing=("a>=1", "b", "c<2,>=1", "d~=3", "e"))
+    table = view_diagnosis(replace(FOUND, extras=(extra,))).tables[1]
+    assert table.rows[0][1] == "a, b, c, 2 more"
+    assert "export lacks a>=1, b, c<2,>=1, d~=3, e" in table.notes
+
+
 def test_a_folder_that_can_be_made_is_writable(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert is_writable(tmp_path / "new" / "newer")

@@ -1,8 +1,9 @@
 """The view of `saevit doctor`."""
 
+import re
 from dataclasses import asdict
 
-from saevit.doctor import ADDS, IMG_SIZE, REQUIRED, TIMED, Diagnosis
+from saevit.doctor import ADDS, IMG_SIZE, REQUIRED, TIMED, Diagnosis, Extra
 from saevit.measure.roofs import SIDE
 from saevit.report.columns import Table, View, text_table, write_json
 from saevit.report.latencies import describe_noise_floor, run_values
@@ -11,6 +12,7 @@ from saevit.report.views.run import MACHINE, tabulate_machine
 from saevit.runs.advice import advice
 from saevit.text import plural
 
+MOST_NAMED = 3  # packages of an extra
 SHOWN = ("saevit", "python", "torch", "timm", *(name for name in MACHINE if name not in ("saevit", "torch")))
 
 
@@ -61,7 +63,7 @@ def list_live(found: Diagnosis) -> list[tuple[str, str]]:
 def tabulate_extras(found: Diagnosis) -> Table:
     """Return what each extra adds and lacks; notes have the versions."""
     rows = [
-        (extra.name, ", ".join(extra.missing) or "nothing", ADDS.get(extra.name, ""), extra.command)
+        (extra.name, name_missing(extra), ADDS.get(extra.name, ""), extra.command)
         for extra in found.extras
         if extra.name != REQUIRED
     ]
@@ -70,7 +72,15 @@ def tabulate_extras(found: Diagnosis) -> Table:
         for extra in found.extras
         if extra.installed
     ]
-    return text_table("Extras", ("extra", "~missing", "~adds", "~to install"), rows, versions)
+    lacks = [f"{extra.name} lacks {', '.join(extra.missing)}" for extra in found.extras if extra.missing]
+    return text_table("Extras", ("extra", "~missing", "~adds", "~to install"), rows, [*lacks, *versions])
+
+
+def name_missing(extra: Extra) -> str:
+    """Return the first packages that an extra lacks, and the number of the others."""
+    names = [re.split("[<>=!~]", requirement)[0] for requirement in extra.missing]
+    more = [f"{len(names) - MOST_NAMED} more"] if len(names) > MOST_NAMED else []
+    return ", ".join([*names[:MOST_NAMED], *more]) or "nothing"
 
 
 def write_diagnosis_json(found: Diagnosis) -> str:
