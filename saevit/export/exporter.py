@@ -15,7 +15,7 @@ from saevit.errors import MeasureError, OptionError, nearest, need
 from saevit.export import verify
 from saevit.export.executorch import EXECUTORCH
 from saevit.export.formats import Content, ExportInput, Format, first_cause
-from saevit.export.int8 import Calibration
+from saevit.export.int8 import Int8Images
 from saevit.export.onnx import ONNX, OPSET, check_opset
 from saevit.export.openvino import OPENVINO
 from saevit.export.timm_folder import TIMM_FILES, WEIGHTS, read_timm_folder, write_timm_folder
@@ -110,7 +110,7 @@ def export_network(
     img_size: tuple[int, int] | None = None,
     batch: int | None = None,
     opset: int = OPSET,
-    calibration: Calibration | None = None,
+    calibration: Int8Images | None = None,
     top1s: Sequence[MeasuredTop1] = (),
     on_format: Callable[[str], object] = lambda name: None,
 ) -> Export:

@@ -17,7 +17,7 @@ NOISE_IMAGES = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Calibration:
+class Int8Images:
     """Images that int8 is calibrated and compared with, normalised."""
 
     source: str  # what they are
@@ -25,12 +25,12 @@ class Calibration:
     compared: Mapping[str, Tensor]  # further ones by name (C, H, W), on which outputs are compared
 
 
-def make_noise_calibration(channels: int, img_size: tuple[int, int]) -> Calibration:
+def make_noise_calibration(channels: int, img_size: tuple[int, int]) -> Int8Images:
     """Return noise to calibrate a network of random weights with."""
     generator = torch.Generator().manual_seed(1)
     first, second = torch.randn(2, NOISE_IMAGES, channels, *img_size, generator=generator)
     compared = {f"noise {number}": image for number, image in enumerate(second, start=1)}
-    return Calibration(source="noise", images=first, compared=compared)
+    return Int8Images(source="noise", images=first, compared=compared)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from saevit.checkpoint import About
 from saevit.errors import MeasureError
 from saevit.export.exporter import FORMATS, Export, FileAccuracy
 from saevit.export.formats import Runner
-from saevit.export.int8 import Calibration
+from saevit.export.int8 import Int8Images
 from saevit.loading import LoadedNetwork
 from saevit.machine import usable_cores
 from saevit.measure.conditions import pin_threads
@@ -43,7 +43,7 @@ class FileNetwork(nn.Module):
         return torch.from_numpy(np.concatenate([self.run(part) for part in parts])[: len(x)])
 
 
-def choose_calibration(about: About, train: ImageData, compared: ImageData) -> Calibration:
+def choose_calibration(about: About, train: ImageData, compared: ImageData) -> Int8Images:
     """Return images to calibrate int8 with, and others on which outputs are compared.
 
     Raises:
@@ -52,7 +52,7 @@ def choose_calibration(about: About, train: ImageData, compared: ImageData) -> C
     """
     check_classes(about, train)
     images = pick_images(about, train, CALIBRATION_IMAGES)
-    return Calibration(
+    return Int8Images(
         source=f"{plural(len(images), 'image')} of {train.name} ({train.split})",
         images=torch.stack([*images.values()]),
         compared=pick_images(about, compared, COMPARED_IMAGES),

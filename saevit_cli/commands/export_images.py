@@ -9,7 +9,7 @@ from saevit.measure.progress import NextStep
 
 if TYPE_CHECKING:
     from saevit.export.exporter import Export
-    from saevit.export.int8 import Calibration
+    from saevit.export.int8 import Int8Images
     from saevit.loading import LoadedNetwork
     from saevit.train.image_data import ImageData, Split
 
@@ -34,7 +34,7 @@ class ExportImages:
         self.tell(f"reading {source}", None, None)
         return open_data(source, split, size=size, tell=self.report)
 
-    def calibrate(self) -> "Calibration":
+    def calibrate(self) -> "Int8Images":
         """Return the images for int8: noise for random weights without --data."""
         from saevit.export.int8 import make_noise_calibration
         from saevit.train.file_accuracy import choose_calibration
