@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from saevit.count.tracing import Count
     from saevit.measure.breakdown import ModuleTimes
+    from saevit.measure.operator_times import OperatorTimes
 
 NO_SHAPE = (None, None, None)
 Seconds = Mapping[str, tuple[float, ...]]  # per batch, by path: one value a round
@@ -82,6 +83,7 @@ class Profile(NotebookResult):
     receipt: tuple[ReceiptLine, ...]
     run: Run | None = None
     module_times: "ModuleTimes | None" = None  # what the times of the rows are from
+    operator_times: "tuple[OperatorTimes, ...]" = ()  # of each runtime that has a profile, if by operator
 
     @property
     def weight_bytes(self) -> int:
@@ -143,7 +145,7 @@ def profile(
         img_size: (H, W) in pixels, 32 or more.
         dtype: precision of weights and activations; MACs do not depend on it.
         counters: of `receipt.COUNTERS`; None is all that apply.
-        by: lines of the breakdown.
+        by: lines of the breakdown; "op" times the operators of onnxruntime or openvino, and lists stages.
         timing: None times nothing; with `counters=["analytic"]` torch is then never loaded.
         on_progress: called before each step.
         writer: stores what is measured, every round when it is finished.
@@ -155,18 +157,24 @@ def profile(
     is_variant = isinstance(named, VariantSpec)
     names = _choose_counters(counters, receipt.COUNTERS if is_variant else receipt.TRACING)
     title = type(named).__name__ if is_network(named) else named
+    if by == "op":
+        _check_profiled(timing)
     on_progress(NextStep(text=f"building and counting {title}"))
     counted, counts = count_model(named, img_size)
     conditions = list_conditions(counted, img_size, dtype, timing) if timing else ()
     counts |= _trace(counted, img_size, [name for name in names if name not in counts], on_progress)
     paths = group_modules(counted.paths, by)
     run, times = None, None
+    operators: tuple[OperatorTimes, ...] = ()
     seconds: Seconds = {}
     if timing:
         run = time_models([(counted, c) for c in conditions], timing, on_progress, writer)
-        run, times = _time_paths(run, counted, paths, timing, on_progress)
+        if by == "op":
+            run, operators = _time_operators(run, counted, timing, on_progress)
+        else:
+            run, times = _time_paths(run, counted, paths, timing, on_progress)
         seconds = times.own if times else {}
-        run = _keep_module_times(writer, counted.name, run, times, seconds)
+        run = _keep_part_times(writer, counted.name, run, times, operators)
     return Profile(
         model=counted.name,
         statement=counted.statement,
@@ -185,7 +193,17 @@ def profile(
         receipt=receipt.write_receipt(counted, counts, names),
         run=run,
         module_times=times,
+        operator_times=operators,
     )
+
+
+def _check_profiled(timing: TimingOptions | None) -> None:
+    """Refuse a breakdown by operator without a runtime that profiles its operators."""
+    from saevit.measure.operator_times import check_profiled
+
+    if timing is None:
+        raise OptionError("--by op needs times: drop --no-measure")
+    check_profiled(timing.runtimes)
 
 
 def _choose_counters(counters: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:
@@ -252,6 +270,38 @@ def _time_paths(
     return run, times
 
 
+def _time_operators(
+    run: Run, counted: ModelCosts, timing: TimingOptions, on_progress: Tell
+) -> "tuple[Run, tuple[OperatorTimes, ...]]":
+    """Time the operators of each runtime that profiles them, at its first batch size that worked."""
+    from saevit.measure.conditions import place_network
+    from saevit.measure.operator_times import time_operators
+    from saevit.measure.runtime_profiles import PROFILES
+
+    worked = [subject.conditions for subject in run.timed if subject.samples]
+    wanted = {one.runtime: one for one in reversed(worked) if one.runtime in PROFILES and not run.interrupted}
+    found: list[OperatorTimes] = []
+    if not wanted:
+        return run, ()
+    try:
+        like = next(iter(wanted.values()))
+        network = place_network(builder_of(counted, like)(), like)
+        for conditions in reversed(wanted.values()):
+            on_progress(NextStep(text=f"timing the operators of {conditions.runtime}"))
+            times = time_operators(
+                network,
+                conditions,
+                channels=counted.in_chans,
+                rounds=timing.rounds,
+                min_time=timing.min_time,
+                seed=timing.seed,
+            )
+            found.append(times)
+    except KeyboardInterrupt:  # what is measured stays
+        return replace(run, ending="interrupted"), tuple(found)
+    return run, tuple(found)
+
+
 def _choose_form(counted: ModelCosts, paths: Sequence[str], conditions: Conditions) -> Conditions:
     """Return the conditions for timing modules: as defined, if the folded network lacks one of them."""
     if not conditions.folded:
@@ -263,17 +313,30 @@ def _choose_form(counted: ModelCosts, paths: Sequence[str], conditions: Conditio
     return replace(conditions, folded=all(path in folded for path in paths if path in defined))
 
 
-def _keep_module_times(
-    writer: Writer | None, model: str, run: Run, times: "ModuleTimes | None", seconds: Seconds
+def _keep_part_times(
+    writer: Writer | None,
+    model: str,
+    run: Run,
+    modules: "ModuleTimes | None",
+    operators: "Sequence[OperatorTimes]",
 ) -> Run:
-    """Store the times of the modules and the end of the run; its rounds are stored already."""
-    samples = {f"own_latency of {path or 'what is elsewhere'}": s for path, s in seconds.items()}
-    if times:
-        passes = {"latency of the watched pass": times.watched, "latency of the unwatched pass": times.plain}
-        samples = passes | samples
+    """Store the times of modules or operators and the end of the run; its rounds are stored already."""
+    samples: list[tuple[str, tuple[float, ...], Conditions]] = []
+    for times in (*((modules,) if modules else ()), *operators):
+        samples += [
+            ("latency of the watched pass", times.watched, times.conditions),
+            ("latency of the unwatched pass", times.plain, times.conditions),
+        ]
+    if modules:
+        own = {f"own_latency of {path or 'what is elsewhere'}": s for path, s in modules.own.items()}
+        samples += [(name, values, modules.conditions) for name, values in own.items()]
+    for times in operators:
+        taken = {f"latency of operators: {kind.name}": kind.samples for kind in times.kinds}
+        taken |= {"latency of the matrix product": times.product, "latency of the triad": times.triad}
+        samples += [(name, values, times.conditions) for name, values in taken.items()]
 
     def write(writer: Writer) -> None:
-        for quantity, values in samples.items():
+        for quantity, values, conditions in samples:
             writer.add_record(
                 Record(
                     subject=model,
@@ -281,7 +344,7 @@ def _keep_module_times(
                     unit="s",
                     samples=values,
                     source="measured",
-                    conditions=times.conditions if times else None,
+                    conditions=conditions,
                     environment=run.environment,
                     time=utc_now(),
                 )

@@ -39,6 +39,7 @@ SUMMARIES = {
     "train": "Train a variant or a timm model with a published recipe; --resume continues a stopped run.",
     "export": "Write a network as ONNX, torch.export or OpenVINO files or as a folder of timm, and verify "
     "each file.",
+    "doctor": "Show what works here: packages, machine, folders, and which differences in time are resolved.",
     "list": "Show the presets and the keys of variants.",
     "results": "List, show, compare and export stored runs.",
 }
@@ -72,6 +73,7 @@ EXAMPLES = {
         "export saevit_tiny --format onnx,openvino --output exported",
         "export --checkpoint best.safetensors --format timm --output my_model",
     ),
+    "doctor": ("doctor", "doctor --no-measure --json doctor.json"),
     "list": ("list", "list --format json"),
     "results list": ("results list", "results list --store measurements"),
     "results show": ("results show latest", "results show latest --format json"),

@@ -25,6 +25,7 @@ from saevit.runs.record import MemoryFormat as MemoryFormatName
 from saevit.variant import KEYS, PRESETS
 from saevit_cli import display, readers
 
+PASSES = 1000  # of --percentiles: what a p99 needs
 MODEL, TIME, OUTPUT = "Model", "Measuring", "Output"  # headings in a command's help
 
 
@@ -160,6 +161,15 @@ MinTime = Annotated[
         help="Minimum duration of a timing sample in seconds.",
     ),
 ]
+Percentiles = Annotated[
+    bool,
+    of_time(
+        "--percentiles",
+        metavar="",
+        help=f"Time at least {PASSES:,} single passes of each configuration too, and show p50, p90 and p99 "
+        "of them.",
+    ),
+]
 Measure = Annotated[
     bool,
     of_time(
@@ -266,7 +276,14 @@ def with_style(command: Callable[..., Any]) -> Callable[..., Any]:
     return styled
 
 
-By = Annotated[ByName, of_output("--by", help="Rows of the breakdown.")]
+By = Annotated[
+    ByName,
+    of_output(
+        "--by",
+        help="Rows of the breakdown. op: kinds of operators and stages, by the profile that onnxruntime or "
+        "openvino makes itself.",
+    ),
+]
 Json = Annotated[
     str | None,
     of_output(metavar="FILE|-", help="Write the complete results as JSON; - is stdout."),

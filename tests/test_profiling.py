@@ -187,3 +187,27 @@ def test_refuses(arguments: dict[str, object], error: type[Exception], message: 
 def test_force_skips_the_memory_check() -> None:
     plan = TimingOptions(batch_sizes=(1,), rounds=1, min_time=0.001, device="cpu", force=True)
     assert profile(SMALL, img_size=(32, 32), counters=["analytic"], timing=plan).run is not None
+
+
+@pytest.mark.parametrize(
+    ("timing", "message"),
+    [(None, "--by op needs times: drop --no-measure"), (PLAN, "runtime eager has no profile by operator")],
+)
+def test_operators_need_a_runtime_that_profiles_them(timing: TimingOptions | None, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        profile(SMALL, counters=["analytic"], by="op", timing=timing)
+
+
+def test_operators_of_a_runtime_are_timed_and_stored(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    plan = replace(PLAN, batch_sizes=(2,), runtimes=("eager", "onnxruntime"), rounds=2)
+    flat = "saevit_pico:dims=8-8-16-16,heads=1,depths=1,attention=none,classes=10"
+    with Writer(tmp_path) as writer:
+        found = profile(flat, img_size=(64, 64), counters=["analytic"], by="op", timing=plan, writer=writer)
+    (times,) = found.operator_times
+    assert times.conditions.runtime == "onnxruntime"
+    assert found.module_times is None
+    stored = {fact.quantity: fact.samples for fact in read_run(writer.path).facts}
+    for kind in times.kinds:
+        assert stored[f"latency of operators: {kind.name}"] == kind.samples
+    assert stored["latency of the matrix product"] == times.product

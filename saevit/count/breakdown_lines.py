@@ -1,10 +1,10 @@
 """Which lines a breakdown has: module paths grouped by stage, by block, or not at all."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Literal
 
-By = Literal["stage", "block", "module"]
+By = Literal["stage", "block", "module", "op"]  # op: kinds of operators, beside stages
 
 
 def group_modules(paths: Iterable[str], by: By) -> tuple[str, ...]:
@@ -18,7 +18,7 @@ def group_modules(paths: Iterable[str], by: By) -> tuple[str, ...]:
     if by == "module":
         return known
     stages = open_containers("", known)
-    if by == "stage":
+    if by != "block":
         return tuple(stages)
     return tuple(line for stage in stages for line in open_stage(stage, known))
 
@@ -57,11 +57,16 @@ def assign_values(values: Mapping[str, int], lines: Iterable[str]) -> dict[str, 
     """Add up values by path on the line that is the path itself or its nearest parent; "" takes the rest."""
     sums = dict.fromkeys(lines, 0)
     for path, value in values.items():
-        line = path
-        while line not in sums and line:
-            line = line.rpartition(".")[0]
+        line = find_line(path, sums)
         sums[line] = sums.get(line, 0) + value
     return sums
+
+
+def find_line(path: str, lines: Container[str]) -> str:
+    """Return the line that is the path itself or its nearest parent; "" where there is none."""
+    while path not in lines and path:
+        path = path.rpartition(".")[0]
+    return path
 
 
 def name_line(path: str, by: By) -> str:

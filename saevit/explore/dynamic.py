@@ -146,8 +146,7 @@ class OneTable:
         for start in range(0, len(before.kind) if len(options) else 0, step):
             rows = np.arange(start, min(start + step, len(before.kind)))
             line, column = (each.ravel() for each in np.meshgrid(rows, options, indexing="ij"))
-            line, column = self._possible(i, before, kind, line, column)
-            sums = self._sums(i, before, line, column)
+            line, column, sums = self._possible(i, before, kind, line, column)
             front.add(self._columns(i, kind, sums), line * len(self.tables.kinds[i]) + column)
             if len(front.numbers) > MOST_ALIKE:
                 raise too_many(len(front.numbers), i)
@@ -199,8 +198,13 @@ class OneTable:
         kept: Ints = np.sort(options[first_front(losses, options)])
         return kept
 
-    def _possible(self, i: int, before: Beginnings, kind: int, line: Ints, column: Ints) -> tuple[Ints, Ints]:
-        """Leave out combinations that are no network, and those that break a limit with every ending."""
+    def _possible(
+        self, i: int, before: Beginnings, kind: int, line: Ints, column: Ints
+    ) -> tuple[Ints, Ints, Sums]:
+        """Return combinations with their partials, without those that are no network.
+
+        Those that break a limit with every ending are left out too.
+        """
         inside = self.allowed[i][before.kind[line], column]
         sums = self._sums(i, before, line, column)
         for limit in self.question.limits:
@@ -211,8 +215,10 @@ class OneTable:
                 (name,) = names
                 high = {name: join_partials(name, sums[name], self.most[i][name][kind])}
                 inside &= limit_value(limit, high) >= limit.low
+        if inside.all():
+            return line, column, sums
         kept = np.flatnonzero(inside)
-        return line[kept], column[kept]
+        return line[kept], column[kept], {name: each[kept] for name, each in sums.items()}
 
     def _end(self, i: int, name: str, kind: int, limit: Limit) -> float:
         """Return the ending that is best for a limit: the least cost, or the most logarithms."""

@@ -40,7 +40,7 @@ def make_openvino_model(data: bytes, properties: Mapping[str, str] | None = None
     return model
 
 
-def compile_openvino(model: Any, threads: int | None = None) -> Any:
+def compile_openvino(model: Any, threads: int | None = None, *, is_profiled: bool = False) -> Any:
     """Compile a model for the CPU, in fp32 and for one request at a time.
 
     By default OpenVINO computes in bf16 on processors that have it.
@@ -48,6 +48,7 @@ def compile_openvino(model: Any, threads: int | None = None) -> Any:
     Args:
         model: an `openvino.Model`, or the path of an .xml file.
         threads: None is OpenVINO's default.
+        is_profiled: keep the time of every operator.
     """
     openvino = need("openvino", formats.EXTRA)
     settings: dict[str, Any] = {
@@ -55,6 +56,7 @@ def compile_openvino(model: Any, threads: int | None = None) -> Any:
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": "1",
         "ENABLE_CPU_PINNING": False,  # no other runtime binds its threads to cores
+        "PERF_COUNT": is_profiled,
     }
     if threads is not None:
         settings["INFERENCE_NUM_THREADS"] = threads

@@ -9,7 +9,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from itertools import chain
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import nn
@@ -26,9 +27,9 @@ from saevit.measure.conditions import (
 from saevit.measure.environment import environment, load_average
 from saevit.measure.progress import NextStep, Tell, hold_signals
 from saevit.measure.runtimes import find_runtime
-from saevit.measure.timer import time_call, warm_up
+from saevit.measure.timer import time_call, time_passes, warm_up
 from saevit.runs.record import Conditions, Record, utc_now
-from saevit.runs.run import TWIN, Ending, Run, Subject
+from saevit.runs.run import PASS, TWIN, Ending, Run, Subject
 from saevit.runs.statistics import rounds_needed
 from saevit.runs.store import Writer, keep
 
@@ -53,6 +54,7 @@ def measure(
     *,
     rounds: int = 15,
     min_time: float = 0.1,
+    passes: int = 0,
     seed: int = 0,
     on_progress: Tell = lambda progress: None,
     writer: Writer | None = None,
@@ -68,6 +70,8 @@ def measure(
         models: with the reference first.
         rounds: samples per subject; fewer than `statistics.rounds_needed()` resolve no difference.
         min_time: seconds a sample lasts at least.
+        passes: at least this many passes of each model are timed one by one, some after each of its samples;
+            `Run.passes_of` returns them.
         on_progress: called before each step, never while the clock runs.
         writer: stores every round when it is finished; the run goes on without it if it fails.
         facts: records to keep with the run, such as counts.
@@ -87,7 +91,7 @@ def measure(
         load_before=load,
         facts=tuple(facts),
     )
-    session = _Session(entries=entries, run=run, writer=writer)
+    session = _Session(entries=entries, run=run, writer=writer, passes=-(-passes // rounds))
     try:
         for entry in entries:
             on_progress(NextStep(text=f"preparing {entry.subject.label}"))
@@ -105,6 +109,13 @@ def schedule_rounds(names: Sequence[str], rounds: int, rng: random.Random) -> li
     return [rng.sample(names, len(names)) for _ in range(rounds)]
 
 
+class _Sample(NamedTuple):
+    """What one round times of a model."""
+
+    seconds: float  # per batch
+    passes: tuple[float, ...]  # seconds of single passes
+
+
 @dataclass(kw_only=True)
 class _Entry:
     """A model during a run."""
@@ -113,7 +124,7 @@ class _Entry:
     batch_size: int  # asked for
     channels: int
     network: Callable[[Conditions], nn.Module]  # placed on the device
-    sample: Callable[[], float] | None = None  # takes one sample; None: not prepared
+    sample: Callable[[int], _Sample] | None = None  # takes one sample; None: not prepared
 
 
 @dataclass(kw_only=True)
@@ -123,8 +134,9 @@ class _Session:
     entries: list[_Entry]
     run: Run
     writer: Writer | None
+    passes: int  # single passes a round
     plan: dict[str, _Entry] = field(default_factory=dict)  # by label in the rounds, the twin last
-    rounds: list[dict[str, float]] = field(default_factory=list)  # finished ones: samples by label
+    rounds: list[dict[str, _Sample]] = field(default_factory=list)  # finished ones: samples by label
 
     def choose_subjects(self) -> None:
         """Plan every entry that works, and the first one twice for the noise floor."""
@@ -143,7 +155,7 @@ class _Session:
         order = schedule_rounds(list(self.plan), rounds, random.Random(self.run.seed))
         done, start = 0, time.perf_counter()
         for number, labels in enumerate(order):
-            samples: dict[str, float] = {}
+            samples: dict[str, _Sample] = {}
             for label in labels:
                 entry = self.plan[label]
                 left = (time.perf_counter() - start) / done * (rounds * len(labels) - done) if done else None
@@ -152,21 +164,23 @@ class _Session:
                     continue
                 text = f"round {number + 1} of {rounds}, {label}"
                 tell(NextStep(text=text, done=number / rounds, eta=left))
-                seconds = _attempt(entry, _sample)
-                if seconds is not None:
-                    samples[label] = seconds
+                passes = self.passes if label == entry.subject.label else 0  # the twin has none
+                sample = _attempt(entry, functools.partial(_sample, passes=passes))
+                if sample is not None:
+                    samples[label] = sample
                 elif not entry.subject.failure:
                     _prepare(entry, self.run.min_time)
                     return False
             self._add_round({k: v for k, v in samples.items() if not self.plan[k].subject.failure})
         return True
 
-    def _add_round(self, samples: dict[str, float]) -> None:
+    def _add_round(self, samples: dict[str, _Sample]) -> None:
         if samples:
+            seconds = {label: sample.seconds for label, sample in samples.items()}
             with hold_signals():  # the rounds in memory and in the file are the same
                 number = len(self.rounds)
                 self.rounds.append(samples)
-                self.run = keep(self.writer, self.run, lambda writer: writer.add_round(number, samples))
+                self.run = keep(self.writer, self.run, lambda writer: writer.add_round(number, seconds))
 
     def _subjects(self) -> tuple[Subject, ...]:
         twins = [
@@ -177,18 +191,34 @@ class _Session:
         return (*(entry.subject for entry in self.entries), *twins)
 
     def finish(self, ending: Ending) -> Run:
-        """Return the run with the samples of its finished rounds."""
-        return replace(
-            self.run,
-            subjects=tuple(map(self._with_samples, self._subjects())),
-            rounds=len(self.rounds),
-            ending=ending,
-        )
+        """Return the run with the samples and the single passes of its finished rounds."""
+        subjects = tuple(map(self._with_samples, self._subjects()))
+        run = replace(self.run, subjects=subjects, rounds=len(self.rounds), ending=ending)
+        for fact in self._list_passes(run):
+            run = keep(self.writer, run, functools.partial(Writer.add_record, record=fact))
+            run = replace(run, facts=(*run.facts, fact))
+        return run
+
+    def _list_passes(self, run: Run) -> list[Record]:
+        return [
+            Record(
+                subject=subject.name,
+                quantity=PASS,
+                unit="s",
+                samples=tuple(chain.from_iterable(each[subject.label].passes for each in self.rounds)),
+                source="measured",
+                conditions=subject.conditions,
+                environment=run.environment,
+                time=run.started,
+            )
+            for subject in run.timed
+            if subject.samples and self.passes
+        ]
 
     def _with_samples(self, subject: Subject) -> Subject:
         if subject.failure or not self.rounds:
             return replace(subject, failure=subject.failure or NO_ROUND, notes=())
-        return replace(subject, samples=tuple(samples[subject.label] for samples in self.rounds))
+        return replace(subject, samples=tuple(each[subject.label].seconds for each in self.rounds))
 
 
 def _check_request(models: Sequence[TimedModel], rounds: int, min_time: float) -> None:
@@ -271,19 +301,20 @@ def _warm(entry: _Entry, min_time: float) -> bool:
         notes=tuple(note for note in notes if note),
     )
 
-    def sample() -> float:
-        """Return seconds per batch, after an untimed call: the caches hold data of the previous subject."""
+    def sample(passes: int) -> _Sample:
+        """Time the call, after an untimed one: the caches hold data of the previous subject."""
         with pin_threads(conditions.threads), torch.inference_mode():
             call()
-            return time_call(call, synchronize, min_time, warm.calls).seconds
+            seconds = time_call(call, synchronize, min_time, warm.calls).seconds
+            return _Sample(seconds, time_passes(call, synchronize, passes))
 
     entry.sample = sample
     return True
 
 
-def _sample(entry: _Entry) -> float:
+def _sample(entry: _Entry, passes: int) -> _Sample:
     assert entry.sample is not None  # prepared before the first round, and again after memory ran out
-    return entry.sample()
+    return entry.sample(passes)
 
 
 def _attempt(entry: _Entry, step: Callable[[_Entry], T]) -> T | None:

@@ -7,6 +7,7 @@ import functools
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -143,8 +144,17 @@ def prepare_onnxruntime(network: nn.Module, example: Tensor, conditions: Conditi
     return call
 
 
-def open_session(graph: bytes, threads: int) -> Any:
-    """Open a graph with this number of threads, one operator at a time."""
+def open_session(
+    graph: bytes, threads: int, *, profile: Path | None = None, optimised: Path | None = None
+) -> Any:
+    """Open a graph with this number of threads, one operator at a time.
+
+    Args:
+        graph: the bytes of an ONNX file.
+        threads: that compute.
+        profile: where the profile of the operators is written, as the beginning of the file's path.
+        optimised: where the graph that runs is written.
+    """
     onnxruntime = need("onnxruntime", EXTRA)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -153,6 +163,10 @@ def open_session(graph: bytes, threads: int) -> Any:
     options.log_severity_level = 3  # errors
     # Between operators its threads wait in a loop, as by default; after a pass they release the cores.
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    if profile:
+        options.enable_profiling, options.profile_file_prefix = True, str(profile)
+    if optimised:
+        options.optimized_model_filepath = str(optimised)
     return onnxruntime.InferenceSession(graph, options, providers=[PROVIDER])
 
 

@@ -61,6 +61,11 @@ def time_call(
     return Sample(seconds=total / done, calls=done)
 
 
+def time_passes(call: Callable[[], object], synchronize: Callable[[], None], count: int) -> tuple[float, ...]:
+    """Return the seconds of each of `count` calls, with a wait for the device before and after each."""
+    return tuple(_block(call, synchronize, 1) for _ in range(count))
+
+
 def _block(call: Callable[[], object], synchronize: Callable[[], None], calls: int) -> float:
     """Return the seconds of `calls` consecutive calls."""
     was_on = gc.isenabled()

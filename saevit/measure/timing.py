@@ -27,6 +27,7 @@ class TimingOptions:
     memory_format: MemoryFormat = "contiguous"
     rounds: int = 15
     min_time: float = 0.1  # seconds a sample lasts at least
+    passes: int = 0  # of each configuration that are timed one by one besides, for percentiles
     seed: int = 0
     fold: bool = True  # run variants in the folded form; False runs them as defined
     force: bool = False  # run a model even if, by the count, it does not fit in memory
@@ -112,6 +113,7 @@ def time_models(
         ],
         rounds=options.rounds,
         min_time=options.min_time,
+        passes=options.passes,
         seed=options.seed,
         on_progress=on_progress,
         writer=writer,

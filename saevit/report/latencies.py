@@ -2,13 +2,22 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from functools import partial
 from typing import Any, TypeVar
 
-from saevit.report.columns import Column, attribute_columns, number_column
+from saevit.report.columns import Column, Table, attribute_columns, make_table, number_column
 from saevit.report.units import bounds, digits, interval, milliseconds, percent
 from saevit.runs.record import Conditions
 from saevit.runs.run import Run, Subject
-from saevit.runs.statistics import Ratio, Summary, median, summarize
+from saevit.runs.statistics import (
+    BEYOND,
+    PERCENTILES,
+    Ratio,
+    Summary,
+    list_percentiles,
+    median,
+    summarize,
+)
 
 T = TypeVar("T")
 
@@ -77,6 +86,56 @@ def describe_shared(conditions: Iterable[Conditions]) -> str:
     return ", ".join(f"{name} {text}" if text.isdecimal() else text for name, text in equal)
 
 
+def tabulate_passes(run: Run) -> tuple[Table, ...]:
+    """Return the percentiles of single passes, a row for each subject; no table if none were timed."""
+    rows = [subject for subject in run.timed if run.passes_of(subject)]
+    if not rows:
+        return ()
+    columns: list[Column[Subject]] = [Column("model", lambda one: one.name)] * (
+        len({s.name for s in rows}) > 1
+    )
+    columns += [
+        column.via(lambda one: one.conditions) for column in find_differing(s.conditions for s in rows)
+    ]
+    columns += [Column("passes", lambda one: f"{len(run.passes_of(one)):,}", "right")]
+    columns += [
+        Column(f"p{100 * share:g}", partial(write_percentile, run, share), "right") for share in PERCENTILES
+    ]
+    notes = [
+        "each pass is timed by itself, with a wait for the device before and after it; the passes are spread "
+        "over the rounds",
+        "intervals at 95 % are between two order statistics, as if passes were independent of each other; a "
+        f"percentile with fewer than {BEYOND} passes beyond it is not shown",
+    ]
+    return (make_table("Single passes, ms per batch", columns, rows, notes),)
+
+
+def write_percentile(run: Run, share: float, subject: Subject) -> str | None:
+    """Return a percentile of a subject's single passes with its interval as text; None: too few passes."""
+    for one in list_percentiles(run.passes_of(subject)):
+        if one.share == share:
+            return f"{milliseconds(one.value)} [{milliseconds(one.low)}, {milliseconds(one.high)}]"
+    return None
+
+
+def list_pass_columns(run: Run | None) -> list[Column[Subject]]:
+    """Return the columns of files with the percentiles of single passes; none if none were timed."""
+    if run is None or not any(map(run.passes_of, run.timed)):
+        return []
+
+    def find_value(share: float, name: str, subject: Subject) -> float | None:
+        found = list_percentiles(run.passes_of(subject))
+        return next((1e3 * getattr(one, name) for one in found if one.share == share), None)
+
+    names = {"value": "", "low": "_low", "high": "_high"}
+    columns: list[Column[Subject]] = [Column(key="passes", value=lambda one: len(run.passes_of(one)))]
+    return columns + [
+        Column(key=f"pass_time_p{100 * share:g}{end}", value=partial(find_value, share, name))
+        for share in PERCENTILES
+        for name, end in names.items()
+    ]
+
+
 def write_ratio(ratio: Ratio) -> str:
     """Return a ratio with its interval as text; the ratio gives way to `not resolved`."""
     if ratio.verdict == "not resolved":
@@ -106,7 +165,7 @@ def describe_machine(run: Run) -> str:
 def run_values(run: Run) -> dict[str, Any]:
     """Return how a run was measured, and its samples, as they are in JSON."""
     return {
-        "latencies": [subject_values(subject) for subject in run.timed],
+        "latencies": [subject_values(subject) | pass_values(run, subject) for subject in run.timed],
         **{name: getattr(run, name) for name in ("twin", "rounds", "min_time", "seed")},
         "environment": asdict(run.environment),
         **{name: getattr(run, name) for name in ("started", "load_before", "interrupted", "unkept")},
@@ -114,6 +173,12 @@ def run_values(run: Run) -> dict[str, Any]:
         "breakdown_total": (),
         "breakdown_plain": (),
     }
+
+
+def pass_values(run: Run, subject: Subject) -> dict[str, Any]:
+    """Return the single passes of a subject, as they are in JSON; empty if none were timed."""
+    passes = run.passes_of(subject)
+    return {"passes": passes, "percentiles": list(map(asdict, list_percentiles(passes)))} if passes else {}
 
 
 def subject_values(subject: Subject) -> dict[str, Any]:

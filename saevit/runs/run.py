@@ -105,6 +105,7 @@ Quantity = Literal["latency", "latency_again", "evaluation"]
 LATENCY: Quantity = "latency"
 TWIN: Quantity = "latency_again"  # the reference, timed a second time in every round
 EVALUATION: Quantity = "evaluation"  # of a trained network on data, without timed rounds
+PASS = "latency of single passes"  # quantity of a record: samples are single passes, not means of rounds
 UNITS: dict[Quantity, str] = {LATENCY: "s", TWIN: "s", EVALUATION: "%"}
 Ending = Literal["finished", "interrupted", "lost"]  # lost: the file has no end, as after kill -9
 
@@ -179,6 +180,13 @@ class Run(NotebookResult):
     def timed(self) -> tuple[Subject, ...]:
         """The subjects that were to be timed, without the twin."""
         return tuple(subject for subject in self.subjects if subject.quantity == LATENCY)
+
+    def passes_of(self, subject: Subject) -> tuple[float, ...]:
+        """Return the seconds of single passes of a subject; empty if none were timed."""
+        for fact in self.facts:
+            if (fact.quantity, fact.subject, fact.conditions) == (PASS, subject.name, subject.conditions):
+                return fact.samples
+        return ()
 
     @property
     def reference(self) -> Subject | None:

@@ -11,6 +11,8 @@ from typing import Literal
 
 Verdict = Literal["faster", "slower", "not resolved"]
 BINS = 15  # of confidence, for the calibration error
+PERCENTILES = (0.5, 0.9, 0.99)
+BEYOND = 10  # samples that a percentile needs beyond it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +141,57 @@ def ratio(samples: Sequence[float], reference_samples: Sequence[float], *, confi
         rounds=len(ratios),
         verdict=verdict_of(low, high) if coverage >= confidence else "not resolved",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Percentile:
+    """A percentile of some samples, and its interval at 95 % between two order statistics."""
+
+    share: float  # of the samples that lie below it
+    value: float
+    low: float
+    high: float
+    count: int  # of samples
+
+
+def list_percentiles(samples: Sequence[float]) -> tuple[Percentile, ...]:
+    """Return p50, p90 and p99 of samples, those that the samples are enough for.
+
+    A percentile needs 10 samples beyond it: 20, 100 and 1,000. The interval holds for any distribution if the
+    samples are independent.
+    """
+    ordered, count = sorted(samples), len(samples)
+    found = []
+    for share in PERCENTILES:
+        if round(count * (1 - share), 6) >= BEYOND:
+            low, high = percentile_ranks(count, share)
+            found.append(
+                Percentile(
+                    share=share,
+                    value=quantile(ordered, share),
+                    low=ordered[low],
+                    high=ordered[high],
+                    count=count,
+                )
+            )
+    return tuple(found)
+
+
+@cache
+def percentile_ranks(count: int, share: float) -> tuple[int, int]:
+    """Return the ranks, from 0, of the two samples between which a quantile lies with 95 % probability.
+
+    The number of samples below the quantile is binomial; each end leaves out 2.5 % at most.
+    """
+    log_odds, tail, low, below = math.log(share / (1 - share)), 0.025, -1, 0.0
+    for k in range(count):
+        choices = math.lgamma(count + 1) - math.lgamma(k + 1) - math.lgamma(count - k + 1)
+        below += math.exp(choices + k * log_odds + count * math.log(1 - share))  # P(at most k below)
+        if below <= tail:
+            low = k
+        if below >= 1 - tail:
+            return max(0, low), k
+    return max(0, low), count - 1
 
 
 def rank_correlation(xs: Sequence[float], ys: Sequence[float]) -> float | None:

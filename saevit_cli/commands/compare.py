@@ -41,6 +41,7 @@ def compare(
     memory_format: options.MemoryFormat = "contiguous",
     rounds: options.Rounds = 15,
     min_time: options.MinTime = 0.1,
+    percentiles: options.Percentiles = False,
     measure: options.Measure = True,
     from_store: own.FromStore = None,
     fold: options.Fold = True,
@@ -112,6 +113,7 @@ def compare(
             memory_format=memory_format,
             rounds=rounds,
             min_time=min_time,
+            passes=options.PASSES if percentiles else 0,
             fold=fold,
             force=force,
         )

@@ -16,7 +16,7 @@ Counters = Annotated[
         "no torch.",
     ),
 ]
-Plot = Annotated[Path | None, options.plot_option("the breakdown")]
+Plot = Annotated[Path | None, options.plot_option("the breakdown (with --by op the roofline)")]
 
 
 def profile(
@@ -36,6 +36,7 @@ def profile(
     memory_format: options.MemoryFormat = "contiguous",
     rounds: options.Rounds = 15,
     min_time: options.MinTime = 0.1,
+    percentiles: options.Percentiles = False,
     measure: options.Measure = True,
     fold: options.Fold = True,
     force: options.Force = False,
@@ -53,6 +54,7 @@ def profile(
     from saevit.profiling import profile
     from saevit.report.breakdown_plot import breakdown_figure
     from saevit.report.figure import FORMATS
+    from saevit.report.roofline_plot import roofline_figure
     from saevit.report.views.profile import view_profile, write_profile_csv, write_profile_json
 
     if not measure:
@@ -71,6 +73,7 @@ def profile(
         memory_format=memory_format,
         rounds=rounds,
         min_time=min_time,
+        passes=options.PASSES if percentiles else 0,
         fold=fold,
         force=force,
     )
@@ -90,7 +93,7 @@ def profile(
         {
             "--json": lambda: write_profile_json(found),
             "--csv": lambda: write_profile_csv(found),
-            "--plot": lambda: breakdown_figure(found),
+            "--plot": lambda: (roofline_figure if found.operator_times else breakdown_figure)(found),
         },
         found.run,
     )

@@ -14,6 +14,7 @@ import pytest
 
 from saevit import __version__
 from saevit.variant import PRESETS, parse
+from saevit_cli.app import run_command
 from tests.cli.conftest import Run
 
 SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1"
@@ -195,3 +196,32 @@ def test_a_terminal_gets_drawn_tables_and_a_progress_bar(tmp_path: Path) -> None
     assert "\x1b[1m" in text  # a heading
     assert re.search(r"round \d+ of 60, ", text)  # the bar
     assert "\x1b[" in text
+
+
+def test_percentiles_are_of_single_passes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("saevit_cli.options.PASSES", 100)
+    words = ["profile", f"{SMALL},classes=2", *QUICK, "--batch-size", "1", "--store", "store"]
+    assert run_command([*words, "--percentiles", "--json", "a.json", "--csv", "a.csv"]) == 0
+    out = capsys.readouterr().out
+    (latency,) = json.loads(Path("a.json").read_text())["timings"]["latencies"]
+    assert len(latency["passes"]) == 102
+    assert [one["share"] for one in latency["percentiles"]] == [0.5, 0.9]
+    (row,) = csv.DictReader(io.StringIO(Path("a.csv").read_text()))
+    assert row["passes"] == "102"
+    assert float(row["pass_time_p50"]) == pytest.approx(1e3 * latency["percentiles"][0]["value"])
+    assert row["pass_time_p99"] == ""
+    for text in (out, show_latest(capsys)):
+        table = text.partition("Single passes, ms per batch\n")[2].splitlines()
+        assert table[0].split()[:4] == ["passes", "p50", "p90", "p99"]
+        assert table[2].split()[0] == "102"
+    assert run_command([*words, "--no-measure", "--percentiles"]) == 0
+    assert "--percentiles has no effect with --no-measure" in capsys.readouterr().err
+
+
+def show_latest(capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what `saevit results show` prints of the last run."""
+    assert run_command(["results", "show", "latest", "--store", "store"]) == 0
+    return capsys.readouterr().out

@@ -118,6 +118,7 @@ def test_documents_name_options_that_exist() -> None:
         for word in (*param.opts, *param.secondary_opts)
     }
     known |= {*OF_ALL, "--help", "--update-golden", "--nproc-per-node"}
+    known |= {"--from", "--spec", "--rm"}  # of uvx, pipx and docker
     known |= {f"--{key.replace('_', '-')}" for key in (*KEYS, *STAGE_WORDS)}  # of explore
     scripts = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "benchmarks").glob("*.py"))
     known |= set(re.findall(r'"(--[a-z-]+)"', scripts))

@@ -30,7 +30,7 @@ ORDER = (  # a part imports only parts that come before it; docs/architecture.md
         "checkpoint",
     ),
     *("variant", "model", "runs", "count", "baselines", "models", "loading", "export", "measure"),
-    *("profiling", "comparing", "explore", "attention", "train", "trials", "report"),
+    *("doctor", "profiling", "comparing", "explore", "attention", "train", "trials", "report"),
 )
 
 

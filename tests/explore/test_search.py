@@ -7,8 +7,11 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from saevit.count.cost import count_network
 from saevit.errors import OptionError
 from saevit.explore import costs, sweep
+from saevit.explore.latency_model import LatencyModel, make_grids
+from saevit.explore.latency_parts import choose_parts
 from saevit.explore.question import (
     OBJECTIVES,
     PARTIALS,
@@ -24,7 +27,16 @@ from saevit.explore.search import Answer, answer
 from saevit.explore.space import Space, make_space, read_space
 from saevit.explore.sweep import evaluate
 from saevit.variant import PRESETS
-from tests.explore.spaces import BASE, IMG_SIZE, by_brute_force, make_latency, networks, partials_of, spaces
+from tests.explore.spaces import (
+    BASE,
+    IMG_SIZE,
+    by_brute_force,
+    make_latency,
+    networks,
+    part_ns,
+    partials_of,
+    spaces,
+)
 
 
 @st.composite
@@ -33,7 +45,10 @@ def queries(draw: st.DrawFn) -> Question:
     space = draw(spaces())
     known = [partials_of(spec, IMG_SIZE) for spec in networks(space).values()]
     assume(known)
-    objectives = draw(st.lists(st.sampled_from(OBJECTIVES), min_size=1, max_size=3, unique=True))
+    one_of_each = st.lists(
+        st.sampled_from(OBJECTIVES), min_size=1, max_size=3, unique_by=lambda name: QUANTITIES[name].partials
+    )
+    objectives = draw(one_of_each)
     names = draw(
         st.lists(
             st.sampled_from(["gmacs", "params", "memory", "traffic", "latency", "effectiveness"]), max_size=2
@@ -162,13 +177,24 @@ def test_a_space_of_ten_to_the_twelve() -> None:
     dims = {"dims1": "16:168:8", "dims2": "32:336:16", "dims3": "64:672:32", "dims4": "96:1008:48"}
     space = read_space(PRESETS["saevit_tiny"], texts | dims)
     assert space.size == 10**12
-    query = Question(space=space)
+    times = {part: part_ns(part) * 1e-9 for part in choose_parts(space)}
+    latency = LatencyModel(make_grids(times), (1e-7, 2.0, 5e-9))
+    high = latency.predict(space.base)
+    assert high is not None
+    limit = Limit(quantity="latency", text="latency", high=1e9 * high)
+    query = Question(
+        space=space, objectives=("latency", "most-gmacs"), limits=(limit,), rank="most-gmacs", latency=latency
+    )
     assert choose_method(query.space.size, "auto") == "dp"
     found = answer(Search(question=query, method="dp"))
-    sums = [partials_of(space.spec_at(place), (224, 224)) for place in found.front]
-    macs = [each["macs"] for each in sums]
-    assert macs == sorted(set(macs))
+    specs = [space.spec_at(place) for place in found.front]
+    seconds = [latency.predict(spec) or 0.0 for spec in specs]
+    macs = [count_network(spec, (224, 224)).macs for spec in specs]
+    assert (seconds, macs) == (sorted(set(seconds)), sorted(set(macs)))
+    assert max(seconds) <= high
     assert len(macs) > 100
+    base = count_network(space.base, (224, 224)).macs
+    assert macs[-1] >= base  # the base variant keeps the limit
 
 
 def test_nothing_kept_says_what_is_nearest() -> None:

@@ -395,3 +395,32 @@ def test_a_run_that_cannot_be_is_refused(clock: Clock, change: dict[str, object]
 def test_the_same_thing_twice_is_refused(clock: Clock) -> None:
     with pytest.raises(OptionError, match="'a' is given 2 times under the same conditions"):
         measure([subject("a", clock, steady(0.1)), subject("a", clock, steady(0.2))])
+
+
+def test_single_passes_are_spread_over_the_rounds_and_stored(clock: Clock, tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    def cost(batch: int) -> float:
+        calls.append(batch)
+        return 0.01 * len(calls)
+
+    models = [subject("a", clock, cost), subject("b", clock, steady(0.2))]
+    run, again = kept(tmp_path, models, rounds=4, min_time=0.001, passes=10)
+    assert [len(run.passes_of(one)) for one in run.timed] == [12, 12]  # at least 10, as many in each round
+    assert run.passes_of(subject_of(run, "b")) == pytest.approx([0.2] * 12)
+    passes = run.passes_of(subject_of(run, "a"))
+    assert list(passes) == sorted(passes)
+    assert passes[3] > passes[2] + 0.011  # samples of another round lie between
+    assert [again.passes_of(one) for one in again.timed] == [run.passes_of(one) for one in run.timed]
+    assert not measure(models, rounds=2, min_time=0.001).passes_of(run.timed[0])
+
+
+def test_an_interrupt_keeps_the_passes_of_finished_rounds(clock: Clock, tmp_path: Path) -> None:
+    def stop(step: NextStep) -> None:
+        if step.text.startswith("round 3"):
+            raise KeyboardInterrupt
+
+    models = [subject("a", clock, steady(0.1))]
+    run, again = kept(tmp_path, models, rounds=4, min_time=0.01, passes=8, on_progress=stop)
+    assert len(run.passes_of(run.timed[0])) == 4
+    assert again.passes_of(again.timed[0]) == run.passes_of(run.timed[0])

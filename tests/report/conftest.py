@@ -10,6 +10,8 @@ from saevit.attention.findings import Attention
 from saevit.attention.look import Choice, look_at
 from saevit.attention.network import open_network
 from saevit.measure.breakdown import ModuleTimes
+from saevit.measure.operator_times import OperatorTimes
+from saevit.measure.runtime_profiles import RunOperator
 from saevit.profiling import Profile, profile
 from saevit.runs.record import Conditions, Environment
 from saevit.runs.run import TWIN, Run, Subject
@@ -45,6 +47,27 @@ CONDITIONS = Conditions(
     runtime="eager",
     threads=2,
     memory_format="contiguous",
+)
+
+
+OPERATOR_TIMES = OperatorTimes(
+    operators=tuple(
+        RunOperator(name=name, kind=kind, path=path, macs=macs, moved_bytes=moved, seconds=seconds)
+        for name, kind, path, macs, moved, seconds in (
+            ("a", "convolution 1 x 1", "stages.0.blocks.0.ffn.fc1", 10**8, 10**6, (0.003, 0.002, 0.009)),
+            ("b", "convolution 1 x 1", "stages.1.blocks.0.ffn.fc1", 10**8, 10**6, (0.001, 0.001, 0.002)),
+            ("c", "depth-wise convolution 3 x 3", "stages.0.blocks.0.ffn.local", 10**6, 10**6, (0.001,) * 3),
+            ("d", "reorder", "", 0, 10**6, (0.001, 0.002, 0.001)),
+        )
+    ),
+    watched=(0.007, 0.008, 0.009),
+    plain=(0.006, 0.007, 0.008),
+    product=(0.002, 0.001, 0.003),
+    triad=(0.004, 0.001, 0.002),
+    graph_macs=2 * 10**8 + 10**6,
+    conditions=replace(CONDITIONS, runtime="onnxruntime"),
+    environment=ENVIRONMENT,
+    started="2026-01-01T00:00:00+00:00",
 )
 
 
@@ -87,6 +110,12 @@ def timed() -> Profile:
     )
     rows = tuple(replace(row, seconds=(0.001, 0.002)) for row in counted.rows)
     return replace(counted, rows=rows, run=run, module_times=times)
+
+
+@pytest.fixture
+def by_operator(timed: Profile) -> Profile:
+    """The profile with made-up times of operators in place of those of modules."""
+    return replace(timed, by="op", module_times=None, operator_times=(OPERATOR_TIMES,))
 
 
 @pytest.fixture(scope="session")

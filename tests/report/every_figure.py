@@ -13,10 +13,12 @@ from saevit.profiling import profile
 from saevit.report.attention_figure import attention_figure
 from saevit.report.breakdown_plot import breakdown_figure
 from saevit.report.explore_figures import front_figure, tornado_figure
+from saevit.report.roofline_plot import roofline_figure
 from saevit.report.scatter.scatter_plot import scatter_figure
 from saevit.report.views.training import draw_learning_curve
 from saevit.variant import parse
 from tests.explore.spaces import MIDDLE
+from tests.report.conftest import OPERATOR_TIMES
 from tests.report.scatter.test_scatter_plot import ALL
 from tests.report.views.test_explore import found
 from tests.report.views.test_training import ROWS, row
@@ -31,6 +33,14 @@ def breakdown(text: str) -> "Figure":
     counted = profile("saevit_pico", img_size=(64, 64), counters=["analytic"])
     rows = tuple(replace(one, path=one.path + text) for one in counted.rows)
     return breakdown_figure(replace(counted, model=text, rows=rows))
+
+
+def roofline(text: str) -> "Figure":
+    counted = profile("saevit_pico", img_size=(64, 64), counters=["analytic"])
+    environment = replace(OPERATOR_TIMES.environment, cpu=text)
+    operators = tuple(replace(one, kind=one.kind + text) for one in OPERATOR_TIMES.operators)
+    times = replace(OPERATOR_TIMES, environment=environment, operators=operators)
+    return roofline_figure(replace(counted, model=text, by="op", operator_times=(times,)))
 
 
 def front(text: str) -> "Figure":
@@ -74,6 +84,7 @@ def looked() -> Attention:
 
 FIGURES: dict[str, Callable[[str], "Figure"]] = {
     "profile": breakdown,
+    "profile-operators": roofline,
     "compare": lambda text: scatter(text, ["gmacs", "latency"], "top1"),
     "compare-costs": lambda text: scatter(text, ["gmacs"], "latency"),
     "explore": front,

@@ -183,7 +183,7 @@ def test_every_figure_is_made_and_saved_by_the_door() -> None:
             if isinstance(node, ast.FunctionDef) and "=new_figure(" in ast.unparse(node).replace(" ", ""):
                 made.append(node.name)
                 assert "own_settings()" in [ast.unparse(one) for one in node.decorator_list], node.name
-    assert len(made) == 6
+    assert len(made) == 7
 
 
 def test_photograph_and_maps_are_upright(tmp_path: Path) -> None:

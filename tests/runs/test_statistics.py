@@ -8,9 +8,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binom
 
 from saevit.runs.record import LONGEST, SHORTEST
-from saevit.runs.statistics import Share, median, quantile, ratio, rounds_needed, summarize, wilson
+from saevit.runs.statistics import (
+    Share,
+    list_percentiles,
+    median,
+    percentile_ranks,
+    quantile,
+    ratio,
+    rounds_needed,
+    summarize,
+    wilson,
+)
 
 seconds = st.floats(1e-6, 1e3)
 samples = st.lists(seconds, min_size=1, max_size=40)
@@ -225,3 +236,29 @@ def test_wilsons_interval_in_numbers() -> None:
 def test_a_share_is_of_something(hits: int, total: int) -> None:
     with pytest.raises(ValueError, match="hits of"):
         Share(hits=hits, total=total)
+
+
+@pytest.mark.parametrize(("count", "shares"), [(19, []), (20, [0.5]), (100, [0.5, 0.9]), (999, [0.5, 0.9])])
+def test_few_samples_have_few_percentiles(count: int, shares: list[float]) -> None:
+    assert [one.share for one in list_percentiles([1.0] * count)] == shares
+
+
+def test_percentiles_of_a_thousand_samples() -> None:
+    samples = [float(i) for i in range(1, 1001)]
+    p50, p90, p99 = list_percentiles(samples[::-1])
+    assert (p50.share, p90.share, p99.share) == (0.5, 0.9, 0.99)
+    assert (p50.value, p90.value, p99.value) == pytest.approx((500.5, 900.1, 990.01))
+    assert all(one.low < one.value < one.high and one.count == 1000 for one in (p50, p90, p99))
+    assert (p50.low, p50.high) == (469.0, 532.0)  # as in tables of the sign test: 500 -+ 1.96 x 15.8
+
+
+@pytest.mark.parametrize("count", [20, 101, 1000, 5000])
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.99])
+def test_the_interval_of_a_percentile_covers_it(count: int, share: float) -> None:
+    low, high = percentile_ranks(count, share)
+    below = binom(count, share)
+    assert 0 <= low <= high < count
+    assert below.cdf(low) <= 0.025 or low == 0
+    assert below.cdf(low + 1) > 0.025
+    assert below.cdf(high) >= 0.975 or high == count - 1
+    assert high == 0 or below.cdf(high - 1) < 0.975

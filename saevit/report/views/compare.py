@@ -25,8 +25,10 @@ from saevit.report.latencies import (
     MEDIAN,
     describe_machine,
     describe_noise_floor,
+    list_pass_columns,
     run_values,
     subject_values,
+    tabulate_passes,
     write_ratio,
 )
 from saevit.report.messages import summarize_comparison
@@ -99,6 +101,7 @@ def list_columns(
         *(column.via(comparison.ratio) for column in RATIO),
         *(column.via(comparison.difference) for column in DIFFERENCE),
         *(speed if timed else ()),
+        *(column.via(lambda c: c.subject) for column in list_pass_columns(comparison.run)),
         *attribute_columns(failure="reason", same_network_as="same_as"),
     ]
 
@@ -146,7 +149,7 @@ def view_comparison(comparison: Comparison, sort: str | None, axes: Sequence[str
     return View(
         result=summarize_comparison(comparison),
         warnings=(*failures, *(advice(run, "warning") if run else ())),
-        tables=(tabulate_comparison(comparison, sort, axes),),
+        tables=(tabulate_comparison(comparison, sort, axes), *(tabulate_passes(run) if run else ())),
         notes=tuple(notes),
     )
 

@@ -24,11 +24,15 @@ from saevit.report.latencies import (
     STATISTICS,
     describe_machine,
     describe_noise_floor,
+    list_pass_columns,
+    pass_values,
     run_values,
     subject_values,
+    tabulate_passes,
     write_ratio,
 )
 from saevit.report.messages import summarize_breakdown
+from saevit.report.operator_tables import list_operator_warnings, summarize_operators, tabulate_operators
 from saevit.report.units import FLOPS_PER_MAC, bare_names, giga, milliseconds, percent, scaled, size
 from saevit.runs.advice import advice
 from saevit.runs.run import Run, Subject
@@ -48,16 +52,17 @@ TIMINGS: tuple[Column[Subject], ...] = (*LATENCIES, *attribute_columns("failure"
 
 def view_profile(profile: Profile) -> View:
     """Return what is shown of a profile: speed (if measured), counts, breakdown, receipt."""
-    speed = (tabulate_speed(profile.run),) if profile.run else ()
+    speed = (tabulate_speed(profile.run), *tabulate_passes(profile.run)) if profile.run else ()
     notes = [profile.statement] if profile.statement else []
     if profile.run and profile.run.timed[0].conditions.folded:
         notes.append("timed in the folded form (--no-fold: as defined); MACs are of the network as defined")
     if profile.module_times and profile.breakdown_scale != 1:
         notes.append("ms by module: its share of the breakdown's time, multiplied by the measured latency")
+    parts = tabulate_operators(profile) or (tabulate_breakdown(profile),)
     return View(
         result=summarize_profile(profile),
         warnings=tuple(list_warnings(profile)),
-        tables=(*speed, tabulate_costs(profile), tabulate_breakdown(profile), tabulate_receipt(profile)),
+        tables=(*speed, tabulate_costs(profile), *parts, tabulate_receipt(profile)),
         notes=tuple(notes),
     )
 
@@ -70,7 +75,7 @@ def summarize_profile(profile: Profile) -> str:
         conditions = profile.run.reference.conditions
         where = f"batch {conditions.batch_size}, {conditions.runtime}, {plural(conditions.threads, 'thread')}"
         text = f"{text}, and takes {milliseconds(profile.latency)} ms per batch ({where})"
-    return f"{text}. {summarize_breakdown(profile)}"
+    return f"{text}. {(summarize_operators if profile.operator_times else summarize_breakdown)(profile)}"
 
 
 def list_warnings(profile: Profile) -> list[str]:
@@ -89,6 +94,7 @@ def list_warnings(profile: Profile) -> list[str]:
             f"the breakdown took {total} ms per batch, but the latency is {latency} ms: the load of the "
             "machine changed, and the shares of time are not reliable; run again"
         )
+    warnings += list_operator_warnings(profile)
     return [*warnings, *(advice(run, "warning") if run else ())]
 
 
@@ -241,7 +247,10 @@ def write_profile_json(profile: Profile) -> str:
     run, times = profile.run, profile.module_times
     if run:
         data["timings"] = run_values(run) | {
-            "latencies": [subject_values(subject) | row_values(TIMINGS, subject) for subject in run.timed],
+            "latencies": [
+                subject_values(subject) | pass_values(run, subject) | row_values(TIMINGS, subject)
+                for subject in run.timed
+            ],
             "breakdown": asdict(times.conditions) if times else None,
             "breakdown_total": times.watched if times else (),
             "breakdown_plain": times.plain if times else (),
@@ -257,4 +266,4 @@ def write_profile_csv(profile: Profile) -> str:
     if profile.run is None:
         return write_csv(COUNTS, [profile])
     counts: list[Column[Subject]] = [column.via(lambda subject: profile) for column in COUNTS]
-    return write_csv([*counts, *TIMINGS], profile.run.timed)
+    return write_csv([*counts, *TIMINGS, *list_pass_columns(profile.run)], profile.run.timed)

@@ -14,14 +14,15 @@ from saevit.report.latencies import (
     describe_ratio,
     describe_shared,
     find_differing,
+    tabulate_passes,
 )
 from saevit.report.run_messages import summarize_run
 from saevit.report.units import digits, list_fields, milliseconds, percent, scaled, size
 from saevit.report.views.evaluation import describe_comparison, note_training, tabulate_stored_evaluation
 from saevit.report.views.listing import CUT_OFF, ENDINGS
 from saevit.runs.advice import advice
-from saevit.runs.record import Record
-from saevit.runs.run import Run, Subject
+from saevit.runs.record import Environment, Record
+from saevit.runs.run import PASS, Run, Subject
 from saevit.runs.statistics import ratio, summarize
 from saevit.text import plural
 
@@ -63,14 +64,16 @@ def tabulate_run(run: Run) -> tuple[Table, ...]:
     """Return the tables of a run: subjects or evaluation, facts, other samples, and the machine."""
     first = tabulate_stored_evaluation(run) if run.is_evaluation else tabulate_subjects(run)
     facts = () if run.is_evaluation else tabulate_facts(run)
-    return (first, *facts, *tabulate_samples(run), tabulate_machine(run))
+    return (first, *tabulate_passes(run), *facts, *tabulate_samples(run), tabulate_machine(run.environment))
 
 
-def tabulate_machine(run: Run) -> Table:
-    """Return what of machine and software matters most; the notes have the rest."""
-    values = {name: text for name, text in list_fields(run.environment).items() if text != NONE}
-    rest = ", ".join(f"{name} {text}" for name, text in values.items() if name not in MACHINE)
-    rows = [(name, values[name]) for name in MACHINE if name in values]
+def tabulate_machine(
+    environment: Environment, shown: Sequence[str] = MACHINE, more: Sequence[tuple[str, str]] = ()
+) -> Table:
+    """Return the fields of machine and software that are `shown`, and more rows; the notes have the rest."""
+    values = {name: text for name, text in list_fields(environment).items() if text != NONE}
+    rest = ", ".join(f"{name} {text}" for name, text in values.items() if name not in shown)
+    rows = [*((name, values[name]) for name in shown if name in values), *more]
     return text_table("Machine and software", ("", "~value"), rows, [rest] if rest else [])
 
 
@@ -168,7 +171,7 @@ def tabulate_samples(run: Run) -> tuple[Table, ...]:
     """Return the samples taken outside the rounds, such as those of modules: one table per subject."""
     groups: dict[str, list[Record]] = {}
     for fact in run.facts:
-        if fact.samples:
+        if fact.samples and fact.quantity != PASS:
             where = fact.subject if fact.conditions is None else f"{fact.subject}, {fact.conditions}"
             groups.setdefault(where, []).append(fact)
     return tuple(

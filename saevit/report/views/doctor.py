@@ -1,0 +1,82 @@
+"""The view of `saevit doctor`."""
+
+from dataclasses import asdict
+
+from saevit.doctor import ADDS, IMG_SIZE, REQUIRED, TIMED, Diagnosis
+from saevit.report.columns import Table, View, text_table, write_json
+from saevit.report.latencies import describe_noise_floor, run_values
+from saevit.report.units import percent, size
+from saevit.report.views.run import MACHINE, tabulate_machine
+from saevit.runs.advice import advice
+from saevit.text import plural
+
+SHOWN = ("saevit", "python", "torch", "timm", *(name for name in MACHINE if name not in ("saevit", "torch")))
+
+
+def view_diagnosis(found: Diagnosis) -> View:
+    """Return what works, what can be resolved, and the tables of machine, extras and folders."""
+    tables = [tabulate_machine(found.environment, SHOWN, list_live(found))]
+    tables += [tabulate_extras(found)] if found.extras else []
+    folders = ((one.use, one.path, "yes" if one.is_writable else "no") for one in found.folders)
+    notes = []
+    if found.noise and found.noise.noise_floor:
+        notes.append(describe_noise_floor(TIMED, found.noise.noise_floor))
+    if not found.extras:
+        notes.append("Extras are not known: saevit runs without being installed as a package")
+    return View(
+        result=summarize_diagnosis(found),
+        warnings=(*found.problems, *(advice(found.noise, "warning") if found.noise else ())),
+        tables=(*tables, text_table("Folders", ("use", "~path", "writable"), folders)),
+        notes=tuple(notes),
+    )
+
+
+def summarize_diagnosis(found: Diagnosis) -> str:
+    """Return whether saevit works here, and which differences in time can be resolved now."""
+    works = "saevit works here" if not found.problems else plural(len(found.problems), "problem")
+    if not found.noise or found.resolution is None:
+        return f"{works}."
+    subject = found.noise.timed[0]
+    return (
+        f"{works}. Now, {plural(found.noise.rounds, 'round')} can resolve differences in time from about "
+        f"{percent(found.resolution)} on: {TIMED} was timed against itself ({IMG_SIZE[0]} x {IMG_SIZE[1]} "
+        f"px, batch 1, {subject.conditions.device}, {plural(subject.conditions.threads, 'thread')})."
+    )
+
+
+def list_live(found: Diagnosis) -> list[tuple[str, str]]:
+    """Return what of the machine may change between two runs, and what its processor has."""
+    rows = [("devices", ", ".join(found.devices)), ("free memory", size(found.free_bytes))]
+    rows += [("load average", f"{found.load:.1f}")] if found.load is not None else []
+    return [*rows, ("extensions", ", ".join(found.vectors))] if found.vectors else rows
+
+
+def tabulate_extras(found: Diagnosis) -> Table:
+    """Return what each extra adds and lacks; notes have the versions."""
+    rows = [
+        (extra.name, ", ".join(extra.missing) or "nothing", ADDS.get(extra.name, ""), extra.command)
+        for extra in found.extras
+        if extra.name != REQUIRED
+    ]
+    versions = [
+        f"{extra.name or 'always needed'}: {', '.join(map(' '.join, extra.installed.items()))}"
+        for extra in found.extras
+        if extra.installed
+    ]
+    return text_table("Extras", ("extra", "~missing", "~adds", "~to install"), rows, versions)
+
+
+def write_diagnosis_json(found: Diagnosis) -> str:
+    """Return everything as JSON, with the samples of the noise check."""
+    names = ("environment", "devices", "vectors", "free_bytes", "load", "folders")
+    values = asdict(found)
+    return write_json(
+        {name: values[name] for name in names}
+        | {
+            "extras": [asdict(extra) | {"command": extra.command} for extra in found.extras],
+            "problems": found.problems,
+            "resolution": found.resolution,
+            "noise_floor": asdict(floor) if found.noise and (floor := found.noise.noise_floor) else None,
+            "noise": run_values(found.noise) if found.noise else None,
+        }
+    )
