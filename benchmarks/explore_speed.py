@@ -3,7 +3,8 @@
     python benchmarks/explore_speed.py [--jobs N]
 
 Prints Markdown for docs/benchmarks.md. Each search runs in a separate process, so that peak memory is
-per search; fvcore counts built models (on the meta device) in the same run, on one core.
+per search; fvcore counts built models (on the meta device) in the same run, on one core. Predicted latency is
+that of made-up times of parts, so that a search needs no calibration.
 """
 
 import argparse
@@ -15,6 +16,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from saevit.explore.latency_model import LatencyModel, LatencyPart, make_grids
+from saevit.explore.latency_parts import choose_parts
 from saevit.explore.question import Method, Question, Search, read_band, read_limit
 from saevit.explore.search import answer
 from saevit.explore.space import Space, read_space
@@ -54,6 +57,19 @@ def space_of(texts: dict[str, str]) -> Space:
     return read_space(PRESETS["saevit_tiny"], texts)
 
 
+def make_up_latency(space: Space) -> LatencyModel:
+    """Return a model of latency whose parts run at 40 GMACs/s, and 8 GB/s for the map that they read."""
+
+    def seconds(part: LatencyPart) -> float:
+        kernel = {"stem": 36.0, "downsample": 9.0, "ffn": 2.0, "attention": 1.5}.get(part.group.kind, 1.0)
+        pixels = (56 >> part.group.stage) ** 2 if part.group.kind != "head" else 1
+        second = part.first if part.group.kind == "attention" else part.second
+        return 2e-5 + pixels * part.first * (second * kernel / 4e10 + 4 / 8e9)
+
+    times = {part: seconds(part) for part in choose_parts(space)}
+    return LatencyModel(make_grids(times), (2e-4, 1.1, 5e-6))
+
+
 def jobs_of() -> dict[str, Search]:
     """Return the searches by what they are called."""
     limits = (
@@ -64,8 +80,12 @@ def jobs_of() -> dict[str, Search]:
     few = space_of(HUNDRED_MILLION)
     many = space_of(TRILLION)
 
+    latency = make_up_latency(many)
+
     def job(space: Space, method: Method, objectives: tuple[str, ...], kept: Any) -> Search:
-        query = Question(space=space, objectives=objectives, limits=kept, rank=objectives[-1])
+        query = Question(
+            space=space, objectives=objectives, limits=kept, rank=objectives[-1], latency=latency
+        )
         return Search(question=query, method=method)
 
     costs = ("gmacs", "params", "activations")
@@ -83,6 +103,12 @@ def jobs_of() -> dict[str, Search]:
         "exact front (dp): MACs and capacity": job(many, "dp", ("gmacs", "capacity"), ()),
         "exact front (dp): parameters and capacity within 1 GMACs": job(
             many, "dp", ("params", "capacity"), upper
+        ),
+        "exact front (dp): parameters and most MACs": job(many, "dp", ("params", "most-gmacs"), ()),
+        "exact front (dp): predicted latency and parameters": job(many, "dp", ("latency", "params"), ()),
+        "exact front (dp): predicted latency and most MACs": job(many, "dp", ("latency", "most-gmacs"), ()),
+        "exact front (dp): predicted latency and most MACs within 10 ms": job(
+            many, "dp", ("latency", "most-gmacs"), (read_limit("", "latency", "10ms"),)
         ),
     }
 

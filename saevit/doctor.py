@@ -14,10 +14,12 @@ from packaging.requirements import Requirement
 from platformdirs import user_cache_path
 
 from saevit.count.model_costs import count_variant
-from saevit.machine import free_memory
-from saevit.measure.conditions import available_devices
+from saevit.machine import free_memory, usable_cores
+from saevit.measure.conditions import available_devices, pin_threads, synchronizer
 from saevit.measure.environment import environment, load_average
+from saevit.measure.operator_times import time_fastest_call
 from saevit.measure.progress import Tell
+from saevit.measure.roofs import Roofs, find_roofs, make_product, make_triad
 from saevit.measure.timing import TimingOptions, list_conditions, time_models
 from saevit.runs.record import Environment
 from saevit.runs.run import Run
@@ -29,10 +31,12 @@ ADDS = {
     "birder": "networks that timm lacks, such as EdgeViT",
     "explore": "explore --parquet, --engine ray",
     "export": "export to ONNX and OpenVINO, --runtime onnxruntime,openvino",
+    "executorch": "export to ExecuTorch, --runtime executorch",
     "train": "training in several processes, --data icons:FILE and digits",
     "dev": "the tests and linters of saevit itself",
 }
 TIMED, IMG_SIZE = "saevit_pico", (224, 224)  # the network of the noise check: a pass takes milliseconds
+CALLS = 100  # of about a millisecond
 VECTORS = ("avx2", "avx512_f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "neon", "sve", "bf16")
 
 
@@ -71,6 +75,7 @@ class Diagnosis:
     extras: tuple[Extra, ...]  # REQUIRED first; empty: saevit is not installed as a package
     folders: tuple[Folder, ...]
     noise: Run | None = None  # one network, timed twice in each round; None: not measured
+    roofs: Roofs | None = None  # of the processor, with as many threads as usable cores; None: not measured
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -114,6 +119,7 @@ def diagnose(
         extras=list_extras(),
         folders=list_folders(store or default_folder()),
         noise=time_twice(on_progress) if is_timed else None,
+        roofs=measure_roofs() if is_timed else None,
     )
 
 
@@ -123,6 +129,15 @@ def time_twice(on_progress: Tell) -> Run:
     counted = count_variant(parse(TIMED), IMG_SIZE)
     (conditions,) = list_conditions(counted, IMG_SIZE, "fp32", options)
     return time_models([(counted, conditions)], options, on_progress)
+
+
+def measure_roofs() -> Roofs:
+    """Measure the rates of matrix products and of memory in fp32, by the fastest of many calls."""
+    with pin_threads(usable_cores()), torch.inference_mode():
+        product, triad = (
+            time_fastest_call(call, synchronizer("cpu"), CALLS) for call in (make_product(), make_triad())
+        )
+    return find_roofs(product, triad)
 
 
 def list_vectors() -> tuple[str, ...]:

@@ -20,6 +20,21 @@ class OptionError(SaevitError, ValueError):
     """A setting (size, batch, device, precision, path, ...) that cannot be used here."""
 
 
+class DataError(OptionError):
+    """A source of images that cannot be used.
+
+    Args:
+        problem: the source and what is wrong with it, without the option that names the source.
+    """
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"--data {self.problem}"
+
+
 class MemoryLimitError(SaevitError):
     """A model or batch that by its exact count cannot fit in this machine's memory."""
 

@@ -252,6 +252,8 @@ def _time_paths(
 
     on_progress(NextStep(text="timing the modules"))
     eager = replace(run.reference.conditions, runtime="eager")
+    if eager.dtype == "int8":
+        eager = replace(eager, dtype="fp32")
     try:
         eager = _choose_form(counted, paths, eager)
         network = builder_of(counted, eager)()

@@ -127,15 +127,27 @@ BatchSizes = Annotated[
 ]
 BatchSize = Annotated[int, of_time(parser=readers.count_reader(), metavar="N", help="Batch size.")]
 Device = Annotated[str, of_time(metavar="DEVICE", help="Device: auto, cpu, cuda, cuda:N or mps.")]
-Dtype = Annotated[DtypeName, of_time(help="Numeric precision.")]
-Runtime = Annotated[str, of_time(metavar="NAME", help="Runtime: eager, compile, onnxruntime or openvino.")]
+Dtype = Annotated[DtypeName, of_time(help="Numeric precision; int8 needs --runtime onnxruntime or openvino.")]
+Dtypes = Annotated[
+    Any,
+    of_time(
+        "--dtype",
+        parser=readers.read_dtypes,
+        metavar="NAME,...",
+        help="Numeric precisions: fp32, bf16, fp16, int8 (onnxruntime and openvino). A runtime is timed in "
+        "those that it has.",
+    ),
+]
+Runtime = Annotated[
+    str, of_time(metavar="NAME", help="Runtime: eager, compile, onnxruntime, openvino or executorch.")
+]
 Runtimes = Annotated[
     Any,
     of_time(
         "--runtime",
         parser=readers.read_names,
         metavar="NAME,...",
-        help="Runtimes to time: eager, compile, onnxruntime, openvino.",
+        help="Runtimes to time: eager, compile, onnxruntime, openvino, executorch.",
     ),
 ]
 Threads = Annotated[
@@ -252,7 +264,7 @@ def check_unmeasured(
 def with_style(command: Callable[..., Any]) -> Callable[..., Any]:
     """Return a command with the options of `display.OutputStyle`, except those that it has itself."""
     own = inspect.signature(command).parameters
-    added = {name: annotation for name, annotation in STYLE.items() if name not in own}
+    added = {name: kind for name, kind in STYLE.items() if name not in own}
 
     @wraps(command)
     def styled(**given: Any) -> Any:
@@ -262,18 +274,28 @@ def with_style(command: Callable[..., Any]) -> Callable[..., Any]:
         finally:
             display.STYLE.reset(token)
 
-    parameters = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=getattr(display.DEFAULT, name),
-            annotation=annotation,
-        )
-        for name, annotation in added.items()
-    ]
-    vars(styled)["__signature__"] = inspect.Signature([*own.values(), *parameters])
-    styled.__annotations__ = command.__annotations__ | added
+    declare_options(styled, {name: (kind, getattr(display.DEFAULT, name)) for name, kind in added.items()})
     return styled
+
+
+def declare_options(
+    wrapper: Callable[..., Any], added: Mapping[str, tuple[Any, Any]], replaced: str = ""
+) -> None:
+    """Declare the parameters of the wrapper of a command, from which Typer makes options.
+
+    Args:
+        wrapper: made by `functools.wraps`.
+        added: parameters that the command does not have: their types and defaults.
+        replaced: a parameter of the command that the wrapper sets.
+    """
+    own = inspect.signature(wrapper).parameters
+    parameters = [each for name, each in own.items() if name != replaced]
+    parameters += [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for name, (kind, default) in added.items()
+    ]
+    vars(wrapper)["__signature__"] = inspect.Signature(parameters)
+    wrapper.__annotations__ = {each.name: each.annotation for each in parameters}
 
 
 By = Annotated[

@@ -7,11 +7,12 @@ defaults to a parser too, which need not be text.
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from saevit.baselines.adapters import read_library_model
-from saevit.errors import OptionError
+from saevit.errors import OptionError, nearest
 from saevit.machine import most_threads
+from saevit.runs.record import BYTES, Dtype
 from saevit.text import abbreviated, read_number, read_whole
 from saevit.variant import KEYS, VariantSpec, read_pairs, set_values
 
@@ -88,6 +89,15 @@ def read_batch_sizes(text: str) -> tuple[int, ...]:
 def read_names(text: str) -> tuple[str, ...]:
     """Parse names joined by commas, and keep each once."""
     return tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+
+
+def read_dtypes(text: str) -> tuple[Dtype, ...]:
+    """Parse precisions joined by commas."""
+    names = read_names(text)
+    for name in names:
+        if name not in BYTES:
+            raise OptionError(f"{abbreviated(name)!r} is not available: {nearest(name, BYTES)}")
+    return cast(tuple[Dtype, ...], names)
 
 
 def read_rates(text: str) -> str:

@@ -51,6 +51,13 @@ def test_every_extra_is_described() -> None:
     assert set(ADDS) == set(project["optional-dependencies"])
 
 
+def test_a_table_names_few_packages_and_the_notes_all() -> None:
+    extra = Extra(name="export", installed={}, missing=("a>=1", "b", "c<2,>=1", "d~=3", "e"))
+    table = view_diagnosis(replace(FOUND, extras=(extra,))).tables[1]
+    assert table.rows[0][1] == "a, b, c, 2 more"
+    assert "export lacks a>=1, b, c<2,>=1, d~=3, e" in table.notes
+
+
 def test_a_folder_that_can_be_made_is_writable(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert is_writable(tmp_path / "new" / "newer")
@@ -92,7 +99,7 @@ def test_the_command_writes_what_it_found(
     assert run_command(["doctor", "--no-measure", "--store", str(tmp_path / "s"), "--json", "-"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert data["folders"][0] == {"use": "stored runs", "path": str(tmp_path / "s"), "is_writable": True}
-    assert data["noise"] is data["resolution"] is None
+    assert data["noise"] is data["resolution"] is data["roofs"] is None
     monkeypatch.setattr(doctor, "is_writable", lambda path: False)
     assert run_command(["doctor", "--no-measure"]) == 1
     assert "cannot be written to: change its permissions" in capsys.readouterr().out

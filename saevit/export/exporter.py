@@ -13,7 +13,8 @@ import saevit
 from saevit.checkpoint import About
 from saevit.errors import MeasureError, OptionError, nearest, need
 from saevit.export import verify
-from saevit.export.formats import EXTRA, Content, ExportInput, Format, first_cause
+from saevit.export.executorch import EXECUTORCH
+from saevit.export.formats import Content, ExportInput, Format, first_cause
 from saevit.export.onnx import ONNX, OPSET, check_opset
 from saevit.export.openvino import OPENVINO
 from saevit.export.timm_folder import TIMM_FILES, WEIGHTS, read_timm_folder, write_timm_folder
@@ -23,7 +24,12 @@ from saevit.loading import LoadedNetwork
 from saevit.models import SEED, convert_for_inference
 from saevit.runs.run import MeasuredTop1
 
-FORMATS: dict[str, Format] = {"onnx": ONNX, "pt2": TORCH_EXPORT, "openvino": OPENVINO}
+FORMATS: dict[str, Format] = {
+    "onnx": ONNX,
+    "pt2": TORCH_EXPORT,
+    "openvino": OPENVINO,
+    "executorch": EXECUTORCH,
+}
 TIMM = "timm"  # the one format that is a folder
 LARGEST_BATCH = 2**16
 UNFINISHED = "<!-- saevit export was killed while it replaced this file: run it again -->\n"
@@ -62,7 +68,7 @@ def check_request(formats: Sequence[str], *, batch: int | None, opset: int) -> N
         if name not in (*FORMATS, TIMM):
             raise OptionError(f"format {name!r} is not known: {nearest(name, (*FORMATS, TIMM))}")
         for package in FORMATS[name].packages if name != TIMM else ():
-            need(package, EXTRA)
+            need(package, FORMATS[name].extra)
     check_opset(opset)
     if batch is not None and not 1 <= batch <= LARGEST_BATCH:
         raise OptionError(f"batch {batch}: from 1 to {LARGEST_BATCH}, or dynamic")

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from saevit.runs.record import Dtype
+
 EXTRA = "export"  # extra of the package with what the formats need
 
 Shape = tuple[int, int, int, int]  # (B, C, H, W)
@@ -28,6 +30,8 @@ class ExportInput:
     is_dynamic: bool  # accept any batch size, not only that of the shape
     opset: int  # version of ONNX's operators
     properties: Mapping[str, str]  # what the files say about the network
+    dtype: Dtype = "fp32"  # of the weights in the files; int8: of the activations too
+    calibration: Tensor | None = None  # images (N, C, H, W), for int8
     graphs: dict[str, Any] = field(default_factory=dict)  # made once, shared by formats
 
 
@@ -45,6 +49,9 @@ class Format:
 
     endings: tuple[str, ...]  # of its files; the user names the first one
     packages: tuple[str, ...]  # required besides torch
+    extra: str = EXTRA  # of saevit, with these packages
+    dtypes: tuple[Dtype, ...] = ("fp32",)
+    any_batch: bool = True  # False: files accept one batch size
     write: Callable[[ExportInput, Path], Content]  # fills the file and those beside it; MeasureError, OSError
     read: Callable[[Path], Runner]  # loads the files in the format's own runtime
 

@@ -18,8 +18,15 @@ GROUP = "saevit"  # group of the properties in rt_info
 NOT_COUNTED = ("Constant", "Parameter", "Result")  # nodes that compute nothing
 
 
-def make_openvino_model(data: bytes, properties: Mapping[str, str] | None = None) -> Any:
+def make_openvino_model(
+    data: bytes, properties: Mapping[str, str] | None = None, *, is_int8: bool = False
+) -> Any:
     """Return an `openvino.Model` of the bytes of an ONNX file.
+
+    Args:
+        data: the file.
+        properties: what the model says about the network.
+        is_int8: the graph is quantised; its weights then stay as they are, and OpenVINO computes in int8.
 
     Raises:
         MeasureError: OpenVINO cannot read the graph, in one line.
@@ -29,9 +36,11 @@ def make_openvino_model(data: bytes, properties: Mapping[str, str] | None = None
     try:
         with formats.silence_exporters():
             model = openvino.Core().read_model(data, b"")
-            folding = need("openvino.passes").Manager()
-            folding.register_pass(need("openvino.passes").ConstantFolding())
             # Otherwise the shapes of biases are computed at run time: saevit_pico has 940 operators, not 319.
+            # Folding would also turn the weights of a quantised graph back to fp32.
+            folding = need("openvino.passes").Manager()
+            if not is_int8:
+                folding.register_pass(need("openvino.passes").ConstantFolding())
             folding.run_passes(model)
     except Exception as error:  # OpenVINO raises RuntimeError and kinds of its own
         raise MeasureError(f"OpenVINO cannot read the ONNX graph: {formats.first_cause(error)}") from error

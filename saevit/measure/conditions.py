@@ -13,7 +13,12 @@ from saevit.errors import OptionError, first_line, nearest
 from saevit.machine import most_threads
 from saevit.runs.record import Conditions
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {  # of the network and its images; for int8 the runtime quantises both
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+    "int8": torch.float32,
+}
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 ACCELERATORS = ("cuda", "mps")
 
@@ -56,7 +61,7 @@ def check_dtype(device: str, dtype: str) -> torch.dtype:
     try:
         _try_out(device, DTYPES[dtype])
     except RuntimeError as error:
-        others = [name for name in DTYPES if name != dtype and _runs(device, name)]
+        others = [name for name in DTYPES if name not in (dtype, "int8") and _runs(device, name)]
         raise OptionError(
             f"dtype {dtype!r} does not run on {device} ({first_line(error)}): choose from {', '.join(others)}"
         ) from error
@@ -113,7 +118,11 @@ def example_input(conditions: Conditions, channels: int) -> Tensor:
 
 
 def precision_note(conditions: Conditions) -> str | None:
-    """Return a note if the accelerator rounds the factors of convolutions or products in fp32."""
+    """Return a note on int8, or if the accelerator rounds the factors of convolutions or products in fp32."""
+    if conditions.dtype == "int8":
+        return (
+            "int8: quantised statically and calibrated on noise, for times only; accuracies are not in int8"
+        )
     if conditions.dtype != "fp32" or not conditions.device.startswith("cuda"):
         return None
     modes = {

@@ -37,6 +37,7 @@ def environment() -> Environment:
         birder=_installed("birder"),
         onnxruntime=_installed("onnxruntime"),
         openvino=_installed("openvino"),
+        executorch=_installed("executorch"),
         saevit=saevit.__version__,
         os=platform.platform(),
         machine=platform.machine(),

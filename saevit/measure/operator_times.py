@@ -59,7 +59,7 @@ class OperatorGroup:
 class OperatorTimes:
     """Raw times of a runtime's operators, in seconds per forward pass of one batch.
 
-    Operators have a sample for each profiled pass or, in OpenVINO, for each round, as all else has.
+    Operators have a sample for each profiled pass, all else has one for each round.
     """
 
     operators: tuple[RunOperator, ...]

@@ -252,6 +252,8 @@ def _make_entries(models: Sequence[TimedModel]) -> list[_Entry]:
 
     def network_of(build: Callable[[], nn.Module], conditions: Conditions) -> nn.Module:
         like = replace(conditions, img_size=(1, 1), batch_size=1, threads=1, runtime="eager")
+        if like.dtype == "int8":  # quantised from the graph in fp32
+            like = replace(like, dtype="fp32")
         return placed(build, like)  # the weights do not depend on the fields that are set to constants
 
     return [

@@ -6,7 +6,9 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -59,17 +61,12 @@ def profile_onnxruntime(
 
         def sample() -> float:
             call()
-            return time_passes(call)
+            return time_call(call, lambda: None, 0.0, PASSES).seconds
 
         yield Profiled(
             sample=sample,
             read=lambda: read_onnxruntime(graph, Path(session.end_profiling()), optimised),
         )
-
-
-def time_passes(call: Callable[[], object]) -> float:
-    """Return the seconds of one pass in a profiled sample."""
-    return time_call(call, lambda: None, 0.0, PASSES).seconds
 
 
 def read_onnxruntime(graph: OnnxGraph, profile: Path, optimised: Path) -> tuple[RunOperator, ...]:
@@ -110,26 +107,27 @@ def read_onnxruntime(graph: OnnxGraph, profile: Path, optimised: Path) -> tuple[
 
 @contextmanager
 def profile_openvino(graph: OnnxGraph, data: bytes, images: np.ndarray, threads: int) -> Iterator[Profiled]:
-    """Profile models that OpenVINO compiles anew for each sample; operators have a time for each sample.
+    """Profile models that OpenVINO compiles anew for each sample; operators have a time for each pass.
 
     OpenVINO keeps the mean of each operator over all passes of a compiled model, in whole microseconds.
     """
     openvino = need("openvino", EXTRA)
     with silence_exporters():
         model = make_openvino_model(data)
-    means: list[tuple[Times, Times]] = []  # of the first pass, and of all passes of a sample
+    means: list[list[Times]] = []  # of each sample, after each of its passes
     compiled: list[Any] = []
 
     def sample() -> float:
-        made = compile_openvino(model, threads, is_profiled=True)
-        request = made.create_infer_request()
+        compiled[:] = [compile_openvino(model, threads, is_profiled=True)]
+        request = compiled[0].create_infer_request()
         request.set_input_tensor(openvino.Tensor(images, shared_memory=True))
         request.infer()
-        first = read_means(request)
-        seconds = time_passes(request.infer)
-        means.append((first, read_means(request)))
-        compiled[:] = [made]
-        return seconds
+        means.append([read_means(request)])
+        seconds = []
+        for _ in range(PASSES):
+            seconds.append(time_call(request.infer, lambda: None, 0.0).seconds)
+            means[-1].append(read_means(request))
+        return fmean(seconds)
 
     yield Profiled(sample=sample, read=lambda: read_openvino(graph, means, compiled[0].get_runtime_model()))
 
@@ -141,15 +139,12 @@ def read_means(request: Any) -> Times:
     }
 
 
-def read_openvino(
-    graph: OnnxGraph, means: Sequence[tuple[Times, Times]], model: Any
-) -> tuple[RunOperator, ...]:
+def read_openvino(graph: OnnxGraph, means: Sequence[Sequence[Times]], model: Any) -> tuple[RunOperator, ...]:
     """Return the operators that ran, with their sizes and origins from the model that runs."""
     nodes = {node.get_friendly_name(): node for node in model.get_ops()}
-    operators = {name: kind for name, (kind, _) in means[0][1].items()}
+    operators = {name: kind for name, (kind, _) in means[0][0].items()}
     seconds = {
-        name: [max(0.0, ((1 + PASSES) * every[name][1] - first[name][1]) / PASSES) for first, every in means]
-        for name in operators
+        name: [t for each in means for t in split_means([m[name][1] for m in each])] for name in operators
     }
     operators = {name: kind for name, kind in operators.items() if any(seconds[name])}
     found = []
@@ -170,6 +165,12 @@ def read_openvino(
             )
         )
     return tuple(found)
+
+
+def split_means(means: Sequence[float]) -> Iterator[float]:
+    """Yield the time of each pass but the first from the means over the first 1, 2, ... passes."""
+    for passes, (before, after) in enumerate(pairwise(means), 1):
+        yield max(0.0, (passes + 1) * after - passes * before)
 
 
 def list_origins(graph: OnnxGraph, node: Any) -> list[GraphNode]:

@@ -16,11 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from saevit.errors import MeasureError, OptionError, first_line, nearest, need
+from saevit.export import executorch
+from saevit.export.executorch import load_program, make_program, silence_native
 from saevit.export.formats import EXTRA, Shape, first_cause, silence_exporters
+from saevit.export.int8 import quantize_graph
 from saevit.export.onnx import INPUT, OUTPUT, make_onnx_model
 from saevit.export.openvino import compile_openvino, make_openvino_model
 from saevit.machine import is_out_of_memory
-from saevit.runs.record import Conditions
+from saevit.runs.record import Conditions, Dtype
 
 Call = Callable[[], object]
 
@@ -28,8 +31,9 @@ COMPILED_MODELS = 1000  # one run may compile that many models of one class
 SWITCHES = ("TORCH_COMPILE_DISABLE", "TORCHDYNAMO_DISABLE")  # turn torch.compile off
 PROVIDER = "CPUExecutionProvider"  # of ONNX Runtime
 
-# One graph for each network and shape, for all runtimes that need it.
-_GRAPHS: WeakKeyDictionary[nn.Module, dict[Shape, bytes]] = WeakKeyDictionary()
+# One graph for each network, shape and precision, for all runtimes that need it.
+_GRAPHS: WeakKeyDictionary[nn.Module, dict[tuple[Shape, Dtype], bytes]] = WeakKeyDictionary()
+CALIBRATION_IMAGES = 8  # of noise; times do not depend on them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +48,9 @@ class Runtime:
 
     name: str  # as in `Conditions.runtime`
     prepare: Callable[[nn.Module, Tensor, Conditions], Call]
-    packages: tuple[str, ...] = ()  # of a runtime for ONNX graphs: it is measured on the CPU only
+    packages: tuple[str, ...] = ()  # of a runtime for exported graphs: it is measured on the CPU only
+    extra: str = EXTRA  # of saevit, with these packages
+    dtypes: tuple[Dtype, ...] = ("fp32", "bf16", "fp16")
 
     def check(self, conditions: Conditions) -> None:
         """Refuse, before any work, conditions under which this runtime is never measured.
@@ -53,15 +59,16 @@ class Runtime:
             OptionError: a device, precision or layout that it does not support.
             MissingPackageError: a package is not installed.
         """
+        if conditions.dtype not in self.dtypes:
+            raise OptionError(
+                f"runtime {self.name} runs in {', '.join(self.dtypes)}, not in {conditions.dtype}: "
+                f"{self.suggest(conditions.dtype)}"
+            )
         if not self.packages:
             return
         if conditions.device != "cpu":
             raise OptionError(
                 f"runtime {self.name} runs on the CPU only, not on {conditions.device}: use --device cpu"
-            )
-        if conditions.dtype != "fp32":
-            raise OptionError(
-                f"runtime {self.name} runs in fp32 only, not in {conditions.dtype}: use --dtype fp32"
             )
         if conditions.memory_format != "contiguous":
             raise OptionError(
@@ -69,7 +76,12 @@ class Runtime:
                 "use --memory-format contiguous"
             )
         for package in self.packages:
-            need(package, EXTRA)
+            need(package, self.extra)
+
+    def suggest(self, dtype: Dtype) -> str:
+        """Return the end of an error line: what to use instead of this runtime in this precision."""
+        others = [name for name, runtime in RUNTIMES.items() if dtype in runtime.dtypes]
+        return f"use --dtype fp32 or --runtime {' or '.join(others)}"
 
 
 def find_runtime(name: str) -> Runtime:
@@ -126,7 +138,7 @@ def prepare_compiled(network: nn.Module, example: Tensor, conditions: Conditions
 
 def prepare_onnxruntime(network: nn.Module, example: Tensor, conditions: Conditions) -> Call:
     """Open a session of ONNX Runtime for the measured shape, inputs and outputs in fixed memory."""
-    graph = write_graph(network, example)
+    graph = write_graph(network, example, conditions.dtype)
     try:
         with silence_exporters():
             session = open_session(graph, conditions.threads)
@@ -188,12 +200,13 @@ def bind_images(session: Any, images: np.ndarray) -> Callable[[], Any]:
 
 
 def prepare_openvino(network: nn.Module, example: Tensor, conditions: Conditions) -> Call:
-    """Compile with OpenVINO for the measured shape, one request in one stream, in fp32."""
+    """Compile with OpenVINO for the measured shape, one request in one stream."""
     openvino = need("openvino", EXTRA)
-    graph = write_graph(network, example)
+    graph = write_graph(network, example, conditions.dtype)
+    model = make_openvino_model(graph, is_int8=conditions.dtype == "int8")
     try:
         with silence_exporters():
-            made = compile_openvino(make_openvino_model(graph), conditions.threads)
+            made = compile_openvino(model, conditions.threads)
             request = made.create_infer_request()
         request.set_input_tensor(openvino.Tensor(example.numpy(), shared_memory=True))
         outputs = list(request.infer().values())
@@ -216,14 +229,39 @@ def prepare_openvino(network: nn.Module, example: Tensor, conditions: Conditions
     return functools.partial(infer, example)  # owns the images: the request does not own their memory
 
 
-def write_graph(network: nn.Module, example: Tensor) -> bytes:
+def prepare_executorch(network: nn.Module, example: Tensor, conditions: Conditions) -> Call:
+    """Lower to ExecuTorch with XNNPACK for the measured shape, and load the program."""
+    B, C, H, W = example.shape
+    data = bytes(make_program(network, (B, C, H, W)).buffer)
+    try:
+        program = load_program(data, conditions.threads)
+        with silence_native():
+            outputs = program(example)
+    except Exception as error:  # a RuntimeError with a number
+        if is_out_of_memory(error):
+            raise
+        raise MeasureError(
+            f"ExecuTorch cannot run the network: {first_cause(error)}; use another --runtime"
+        ) from error
+    check_finite(outputs)
+    return functools.partial(program, example)
+
+
+def write_graph(network: nn.Module, example: Tensor, dtype: Dtype = "fp32") -> bytes:
     """Return the ONNX graph of a network for the shape of the example. Raises MeasureError if it has none."""
     made = _GRAPHS.setdefault(network, {})
     B, C, H, W = example.shape
     shape = (B, C, H, W)
-    if shape not in made:
-        made[shape] = make_onnx_model(network, shape, is_dynamic=False).SerializeToString()
-    return made[shape]
+    if (shape, dtype) not in made:
+        if dtype == "int8":
+            noise = torch.randn(
+                max(B, CALIBRATION_IMAGES), C, H, W, generator=torch.Generator().manual_seed(1)
+            )
+            graph = quantize_graph(write_graph(network, example), noise)
+        else:
+            graph = make_onnx_model(network, shape, is_dynamic=False)
+        made[shape, dtype] = graph.SerializeToString()
+    return made[shape, dtype]
 
 
 def check_finite(outputs: object) -> None:
@@ -245,7 +283,20 @@ RUNTIMES = {
             name="onnxruntime",
             prepare=prepare_onnxruntime,
             packages=("onnx", "onnxscript", "onnxruntime"),
+            dtypes=("fp32", "int8"),
         ),
-        Runtime(name="openvino", prepare=prepare_openvino, packages=("onnx", "onnxscript", "openvino")),
+        Runtime(
+            name="openvino",
+            prepare=prepare_openvino,
+            packages=("onnx", "onnxscript", "openvino", "onnxruntime"),  # the last one quantises
+            dtypes=("fp32", "int8"),
+        ),
+        Runtime(
+            name="executorch",
+            prepare=prepare_executorch,
+            packages=(executorch.PACKAGE,),
+            extra=executorch.EXTRA,
+            dtypes=("fp32",),
+        ),
     )
 }

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 from saevit.count.model_costs import ModelCosts
@@ -15,12 +16,15 @@ from saevit.runs.store import Writer
 if TYPE_CHECKING:
     from torch import nn
 
+    from saevit.measure.runtimes import Runtime
+
 
 @dataclass(frozen=True, kw_only=True)
 class TimingOptions:
-    """How to time: every runtime at every batch size, all in one interleaved run."""
+    """How to time: every runtime in every precision at every batch size, all in one interleaved run."""
 
     batch_sizes: tuple[int, ...] = (1, 8)
+    dtypes: tuple[Dtype, ...] = ()  # empty: the one that is counted
     device: str = "auto"
     runtimes: tuple[str, ...] = ("eager",)
     threads: int | None = None  # None: as many as there are usable cores
@@ -36,7 +40,9 @@ class TimingOptions:
 def list_conditions(
     counted: ModelCosts, img_size: tuple[int, int], dtype: Dtype, options: TimingOptions
 ) -> tuple[Conditions, ...]:
-    """Return every runtime at every batch size, on a device and in a precision that work on this machine.
+    """Return every runtime at every batch size, on a device and in precisions that work on this machine.
+
+    A precision that a runtime does not have is left out if another runtime has it.
 
     Raises:
         OptionError: a device, precision or runtime that is not available.
@@ -46,36 +52,45 @@ def list_conditions(
     from saevit.measure.runtimes import find_runtime
 
     device = resolve_device(options.device)
-    check_dtype(device, dtype)
-    runtimes = [find_runtime(name) for name in options.runtimes]
+    dtypes = options.dtypes or (dtype,)
+    for each in dtypes:
+        check_dtype(device, each)
     threads = options.threads or usable_cores()
     check_threads(threads)
     found = tuple(
         Conditions(
             img_size=img_size,
             batch_size=batch_size,
-            dtype=dtype,
+            dtype=each,
             device=device,
             runtime=runtime.name,
             threads=threads,
             memory_format=options.memory_format,
             folded=options.fold and counted.folded is not None,
         )
-        for runtime in runtimes
+        for runtime, each in pair_runtimes([find_runtime(name) for name in options.runtimes], dtypes)
         for batch_size in options.batch_sizes
     )
-    for runtime in runtimes:
-        runtime.check(found[0])
+    for conditions in found:
+        find_runtime(conditions.runtime).check(conditions)
     if not options.force:
         check_memory(counted, max(found, key=lambda c: c.batch_size))
     return found
+
+
+def pair_runtimes(runtimes: "Sequence[Runtime]", dtypes: Sequence[Dtype]) -> "list[tuple[Runtime, Dtype]]":
+    """Return each runtime with its precisions, and those that do not fit if nothing else is left of them."""
+    pairs = list(product(runtimes, dtypes))
+    known = [(runtime, dtype) for runtime, dtype in pairs if dtype in runtime.dtypes]
+    used = {name for runtime, dtype in known for name in (runtime.name, dtype)}
+    return [pair for pair in pairs if pair in known or not {pair[0].name, pair[1]} <= used]
 
 
 def check_memory(counted: ModelCosts, conditions: Conditions) -> None:
     """Refuse, by a MemoryLimitError, a model whose weights and activations do not fit in memory."""
     from saevit.machine import free_memory
 
-    size = BYTES[conditions.dtype]
+    size = BYTES["fp32" if conditions.dtype == "int8" else conditions.dtype]  # quantised from fp32
     try:
         check_fits(
             f"{counted.name} at batch {conditions.batch_size}",

@@ -17,11 +17,11 @@ LONGEST_NAME = 2000  # characters
 SHORTEST, LONGEST = 1e-12, 1e12  # a sample, in its unit: ratios of samples stay finite
 COUNTS = {"params": "parameters", "macs": "MACs", "activations": "elements", "peak_bytes": "bytes"}  # units
 
-Dtype = Literal["fp32", "bf16", "fp16"]
+Dtype = Literal["fp32", "bf16", "fp16", "int8"]
 MemoryFormat = Literal["contiguous", "channels_last"]
 Source = Literal["published", "analytic", "counted", "measured"]
 
-BYTES: dict[Dtype, int] = {"fp32": 4, "bf16": 2, "fp16": 2}  # of one number
+BYTES: dict[Dtype, int] = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}  # of one number
 
 
 def utc_now() -> str:
@@ -39,6 +39,7 @@ class Environment:
     birder: str | None = None
     onnxruntime: str | None = None
     openvino: str | None = None
+    executorch: str | None = None
     saevit: str
     os: str
     machine: str  # instruction set family, such as x86_64

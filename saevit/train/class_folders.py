@@ -10,7 +10,7 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, NamedTuple
 
-from saevit.errors import OptionError
+from saevit.errors import DataError, OptionError
 from saevit.files import as_text, unusable
 from saevit.images import ENDINGS, read_image
 from saevit.text import plural, printable
@@ -92,8 +92,8 @@ def find_splits(folder: Path, source: str) -> tuple[Path | None, Path | None]:
         return None, None
     for path in used:
         if not list_folders(path):
-            raise OptionError(
-                f"--data {source}: {printable(path.name)}/ has no class folders: put the images of each "
+            raise DataError(
+                f"{source}: {printable(path.name)}/ has no class folders: put the images of each "
                 "class into a folder in it, or rename it"
             )
     return next(iter(train), None), next(iter(validation), None)
@@ -105,8 +105,8 @@ def check_class_folder(folder: Path, source: str) -> None:
     with contextlib.suppress(OptionError):  # the scan for images reports an unreadable folder
         names = [path.name.lower() for path in list_folders(folder)]
     if {*TRAIN_NAMES}.intersection(names) and {*VALIDATION_NAMES}.intersection(names):
-        raise OptionError(
-            f"--data {source}: {printable(folder.name)}/ contains the folders of two splits, so it is "
+        raise DataError(
+            f"{source}: {printable(folder.name)}/ contains the folders of two splits, so it is "
             f"not a class: use --data {printable(str(folder))}, or put the class folders into train/ and val/"
         )
 
@@ -119,9 +119,7 @@ def select_images(
         return split_classes(scan_folder(folder), split)
     if train is None and validation is not None:
         if split == "train":
-            raise OptionError(
-                f"--data {source} has {validation.name}/ but no train/: there are no training images"
-            )
+            raise DataError(f"{source} has {validation.name}/ but no train/: there are no training images")
         return scan_folder(validation), f"from {validation.name}/"
     assert train is not None
     trained = scan_folder(train)
@@ -131,8 +129,8 @@ def select_images(
         return trained, f"from {train.name}/, with {validation.name}/ for validation"
     tested = scan_folder(validation)
     if unknown := sorted({file.class_name for file in tested.files}.difference(trained.classes)):
-        raise OptionError(
-            f"--data {source}: {list_classes([printable(name) for name in unknown])} in {validation.name}/ "
+        raise DataError(
+            f"{source}: {list_classes([printable(name) for name in unknown])} in {validation.name}/ "
             f"and not in {train.name}/: add training images of every class, or remove the class"
         )
     if split == "validation":
@@ -168,16 +166,16 @@ def check_images(scan: FolderScan, split: Split, source: str) -> None:
     images = f"images ({', '.join(ENDINGS)})"
     if not scan.classes:
         contents = f"{plural(scan.loose, 'image')} and " if scan.loose else ""
-        raise OptionError(
-            f"--data {source} has {contents}no class folders: put the {images} of each class into a folder"
+        raise DataError(
+            f"{source} has {contents}no class folders: put the {images} of each class into a folder"
         )
     if not scan.files:
         problem = f"; {scan.problems[0]}" if scan.problems else ""
         folders = plural(len(scan.classes), "class folder")
-        raise OptionError(f"--data {source} has no {images} in its {folders}{problem}")
+        raise DataError(f"{source} has no {images} in its {folders}{problem}")
     if split == "train" and len({file.class_name for file in scan.files}) < 2:
-        raise OptionError(
-            f"--data {source} has images of one class only, '{printable(scan.files[0].class_name)}': "
+        raise DataError(
+            f"{source} has images of one class only, '{printable(scan.files[0].class_name)}': "
             "training needs two or more, add a second class"
         )
 

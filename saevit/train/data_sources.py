@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from saevit.errors import OptionError, need
+from saevit.errors import DataError, OptionError, need
 from saevit.files import ICONS, expand, file_type
 from saevit.images import UnreadableImage, read_image, upright_rgb
 from saevit.measure.progress import Tell
@@ -67,9 +67,9 @@ def open_data(
         raise OptionError(f"--data-dir is for torch/NAME and hfds/NAME, not for --data {name}")
     if kind == "missing":
         names = ", ".join((*IN_MEMORY, f"{ICONS}FILE"))
-        raise OptionError(f"--data {name} does not exist: name a folder of images, torch/NAME, or {names}")
+        raise DataError(f"{name} does not exist: name a folder of images, torch/NAME, or {names}")
     if kind != "folder":
-        raise OptionError(f"--data {name} is not a folder: name a folder with one folder of images per class")
+        raise DataError(f"{name} is not a folder: name a folder with one folder of images per class")
     return open_class_folders(folder, split)
 
 
@@ -118,21 +118,18 @@ def open_timm_data(source: str, split: Split, root: Path | None) -> ImageData:
     """
     prefix = reader_prefix(source)
     if prefix in STREAM_PREFIXES:
-        raise OptionError(
-            f"--data {source} is a stream, but images are read by index: "
-            "use torch/NAME, hfds/NAME or a folder"
+        raise DataError(
+            f"{source} is a stream, but images are read by index: use torch/NAME, hfds/NAME or a folder"
         )
     if split == "all":
         raise OptionError(f"--split all: {source} defines its own splits, choose train or validation")
     if prefix == "torch" and root is None:
-        raise OptionError(
-            f"--data {source} needs --data-dir, the folder with the data: nothing is downloaded"
-        )
+        raise DataError(f"{source} needs --data-dir, the folder with the data: nothing is downloaded")
     dataset = create_dataset(source, split, root)
     reader = getattr(dataset, "reader", None)
     names, labels = read_labels(reader) if reader is not None else read_torchvision_labels(dataset, source)
     if not labels:
-        raise OptionError(f"--data {source} has no images in its split {split}")
+        raise DataError(f"{source} has no images in its split {split}")
     return ImageData(
         name=source,
         split=split,
@@ -160,8 +157,8 @@ def create_dataset(source: str, split: str, root: Path | None) -> Any:
     except Exception as error:  # each reader raises its own errors
         reason = printable(" ".join(str(error).split())[:200] or type(error).__name__)
         place = f" in {printable(str(root))}" if root else ""
-        raise OptionError(
-            f"--data {printable(source)} cannot be opened{place}, and nothing is downloaded: {reason}"
+        raise DataError(
+            f"{printable(source)} cannot be opened{place}, and nothing is downloaded: {reason}"
         ) from error
 
 
@@ -189,9 +186,7 @@ def read_torchvision_labels(dataset: Any, source: str) -> tuple[tuple[str, ...],
     """Return class names and labels of one of torchvision's datasets."""
     targets = getattr(dataset, "targets", None)
     if targets is None:
-        raise OptionError(
-            f"--data {source} does not list its labels: name torch/cifar10, torch/mnist, or a folder"
-        )
+        raise DataError(f"{source} does not list its labels: name torch/cifar10, torch/mnist, or a folder")
     labels = tuple(int(label) for label in targets)
     names = getattr(dataset, "classes", None) or range(1 + max(labels, default=-1))
     return tuple(printable(name[0] if isinstance(name, tuple) else str(name)) for name in names), labels

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from saevit.errors import OptionError
+from saevit.errors import DataError, OptionError
 from saevit.files import ICONS, MIB, file_type, read_bytes, unusable
 from saevit.text import abbreviated, printable
 
@@ -76,7 +76,7 @@ def hash_package(path: Path) -> str:
     kind, digest = file_type(path), hashlib.sha256()
     if kind not in ("file", "folder"):
         problem = "does not exist" if kind == "missing" else "is neither a file nor a folder"
-        raise OptionError(f"--data {ICONS}{printable(str(path))} {problem}: {WAY_OUT}")
+        raise DataError(f"{ICONS}{printable(str(path))} {problem}: {WAY_OUT}")
     try:
         if kind == "file":
             with path.open("rb") as file:
@@ -92,9 +92,9 @@ def read_icon_sets(path: Path) -> dict[str, dict[str, Drawing]]:
     """Read the sets with a permissive licence, without emoji, flags and logos: drawings by set and name.
 
     Raises:
-        OptionError: the path is not the package, or the package is damaged.
+        DataError: the path is not the package, or the package is damaged.
     """
-    source = f"--data {ICONS}{printable(str(path))}"
+    source = f"{ICONS}{printable(str(path))}"
     sets: dict[str, dict[str, Drawing]] = {}
     is_package = False
     try:
@@ -108,12 +108,12 @@ def read_icon_sets(path: Path) -> dict[str, dict[str, Drawing]]:
         if isinstance(error, OptionError):
             raise
         reason = abbreviated(str(error).partition("\n")[0])
-        raise OptionError(f"{source} is damaged, incomplete or no .tgz file ({reason}): {WAY_OUT}") from error
+        raise DataError(f"{source} is damaged, incomplete or no .tgz file ({reason}): {WAY_OUT}") from error
     except OSError as error:
         raise unusable(path, error, "read") from error
     if not (is_package and sets):
         what = "has no icon sets" if is_package else f"is not the npm package {PACKAGE}"
-        raise OptionError(f"{source} {what}: {WAY_OUT}")
+        raise DataError(f"{source} {what}: {WAY_OUT}")
     return dict(sorted(sets.items()))
 
 

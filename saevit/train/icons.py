@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from saevit.errors import OptionError, need
+from saevit.errors import DataError, OptionError, need
 from saevit.files import ICONS, as_text, replace_file
 from saevit.measure.progress import NextStep, Tell
 from saevit.text import plural
@@ -110,7 +110,7 @@ def open_icons(
         tell: is called with the progress.
 
     Raises:
-        OptionError: the path is not the package.
+        DataError: the path is not the package.
         MissingPackageError: resvg-py is not installed.
     """
     rules, size = rules or IconRules(), min(size, MAX_ICON_SIZE)
@@ -189,7 +189,7 @@ def render_package(path: Path, size: int, rules: IconRules, tell: Tell) -> IconT
     seen = {i: image for i, image in enumerate(small) if image is not None and image.min() <= INK}
     icons = [found[i] for i in seen]
     if not icons:
-        raise OptionError(f"--data {ICONS}{path}: no concept is drawn by {rules.least_sets} sets: {WAY_OUT}")
+        raise DataError(f"{ICONS}{path}: no concept is drawn by {rules.least_sets} sets: {WAY_OUT}")
     tell(NextStep(text="comparing icons"))
     pairs = find_pairs(np.stack(list(seen.values())), rules)
     same = [(i, j) for i, j, cosine in pairs if cosine > rules.same]

@@ -7,7 +7,7 @@ from torch import nn
 
 from saevit.checkpoint import About
 from saevit.count.cost import count_tokens
-from saevit.errors import MeasureError, MemoryLimitError, OptionError, SaevitError, nearest, need
+from saevit.errors import DataError, MeasureError, MemoryLimitError, OptionError, SaevitError, nearest, need
 from saevit.files import expand
 from saevit.machine import free_memory
 from saevit.measure.progress import Tell
@@ -150,10 +150,10 @@ def open_splits(
     splits: tuple[Split, Split] = ("train", "validation")
     train, validation = (open_data(run.data, s, root=root, size=max(img_size), tell=tell) for s in splits)
     if train.num_classes < 2:
-        raise OptionError(f"--data {train.name} has one class: training needs two or more")
+        raise DataError(f"{train.name} has one class: training needs two or more")
     if not len(validation):
-        raise OptionError(
-            f"--data {train.name} has no validation images: training needs some to choose the best epoch"
+        raise DataError(
+            f"{train.name} has no validation images: training needs some to choose the best epoch"
         )
     return train, validation
 

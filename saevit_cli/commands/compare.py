@@ -3,28 +3,26 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-import saevit
-from saevit.errors import OptionError, nearest
-from saevit_cli import display, options, output, readers
+from saevit.errors import OptionError
+from saevit_cli import display, options, output
 from saevit_cli.commands import compare_options as own
 from saevit_cli.commands import trial_options
-from saevit_cli.commands.trial_run import train_candidates
+from saevit_cli.commands.compare_networks import check_trained_data, choose_networks, find_accuracies
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from saevit.comparing.accuracies import MeasuredOn
     from saevit.comparing.comparison import Comparison
 
-PUBLISHED = "published"
 PHONE = 3.7  # inches of a panel on a page
 AXES = ("gmacs", "latency")  # of the plot and the fronts, by default
 
 
+@trial_options.with_trials
 def compare(
     context: typer.Context,
     models: own.Models = None,
@@ -51,46 +49,26 @@ def compare(
     y: own.AxisY = None,
     top1: own.Top1 = None,
     train: own.Train = False,
-    epochs: trial_options.Epochs = None,
-    images: trial_options.Images = None,
-    seeds: trial_options.Seeds = trial_options.SEEDS,
-    halve: trial_options.Halve = False,
-    tune_lr: trial_options.TuneLr = False,
-    recipe: trial_options.Recipe = None,
     settings: trial_options.Set = None,
-    data_dir: trial_options.DataDir = None,
-    amp: trial_options.Amp = None,
-    workers: trial_options.Workers = None,
-    runs: trial_options.Runs = None,
     plot: own.Plot = None,
     report: options.Report = None,
     json: options.Json = None,
     csv: options.Csv = None,
     store: options.Store = None,
     overwrite: options.Overwrite = False,
+    *,
+    trials: dict[str, Any],
 ) -> int:
     """Compare models: exact counts, one interleaved timing run, published or measured top-1."""
     from saevit.comparing.compare import DEFAULT_MODELS, expected, resolve_models
     from saevit.comparing.compare import compare as compare_models
     from saevit.measure.timing import TimingOptions
     from saevit.report.figure import FORMATS
-    from saevit.report.metrics import check_axes, sort_candidates
     from saevit.report.scatter.points import choose_axes
     from saevit.report.views.compare import view_comparison, write_comparison_csv, write_comparison_json
     from saevit.runs.store import find_run
 
-    given = locals()
-    sort_candidates((), sort)
-    check_axes(x or (), y or "top1")
-    if not measure:
-        used = ("measure", "dtype", *(["device"] if train else []))  # a training has a device
-        options.check_unmeasured(context, {"--sort": sort}, used)
-    if from_store:
-        check_as_measured(context)
-    if train:
-        check_trained_data(top1, classes)
-    else:
-        trial_options.refuse_without_training(context, "--train")
+    check_request(context)
     source = find_run(from_store, store, timed=True, on_skip=display.warn) if from_store else None
     outputs = output.Outputs(
         {"--json": json, "--csv": csv, "--report": report, "--plot": plot},
@@ -117,34 +95,21 @@ def compare(
             fold=fold,
             force=force,
         )
-        names = names or resolve_models(DEFAULT_MODELS)
-        measured, outcome = None, None
-        if train:
-            if base not in (None, *names):
-                raise OptionError(f"reference {base!r} is not compared: {nearest(str(base), names)}")
-            asked = given | {"img_size": trial_options.find_given_size(context)}
-            plan = trial_options.read_plan("--top1", str(top1), asked, device=device)
-            measured, outcome = train_candidates(list_trainable(names), plan, given, store)
-            classes, img_size = plan.train.num_classes, plan.recipe.img_size
-        elif measured := find_accuracies(top1, store):  # costs are of the networks that were trained
-            classes = classes or measured.num_classes
-            img_size = img_size if trial_options.find_given_size(context) else measured.img_size
-        names = [set_classes(name, classes) for name in names]
-        base = base and set_classes(base, classes)
+        chosen = choose_networks(context, names or resolve_models(DEFAULT_MODELS), base, trials)
         if plot:  # refuses axes before anything is measured
-            plot_axes(expected(names, img_size, measured, is_timed=measure))
+            plot_axes(expected(chosen.models, chosen.img_size, chosen.measured, is_timed=measure))
         with outputs.measuring(store, wanted=measure) as (writer, on_progress):
             result = compare_models(
-                names,
-                reference=base,
-                img_size=img_size,
+                chosen.models,
+                reference=chosen.reference,
+                img_size=chosen.img_size,
                 dtype=dtype,
                 timing=timing if measure else None,
                 on_progress=on_progress,
                 writer=writer,
-                measured=measured,
+                measured=chosen.measured,
             )
-        result = outcome.add_reasons(result) if outcome else result
+        result = chosen.add_reasons(result)
     if not top1:
         result = hint_evaluations(result, store)
     outputs.show(view_comparison(result, sort, axes))
@@ -160,44 +125,22 @@ def compare(
     return output.exit_code(None if source else result.run, failed=result.failed or not is_written)
 
 
-def set_classes(model: str, classes: int | None) -> str:
-    """Return the text of a model with this number of classes; a model without a network stays as it is."""
-    from saevit.baselines.adapters import NUM_CLASSES, name_network
+def check_request(context: typer.Context) -> None:
+    """Refuse options that do not fit together, and warn of those that have no effect."""
+    from saevit.report.metrics import check_axes, sort_candidates
 
-    if classes is None or not has_network(model):
-        return model
-    name = model if classes == NUM_CLASSES else name_network(model)  # a published training has 1000
-    return str(readers.read_model(name, classes=classes))
-
-
-def has_network(model: str) -> bool:
-    """Tell whether a model can be built; of others only published figures are known."""
-    from saevit.baselines.published import find_row
-    from saevit.models import is_baseline
-
-    return is_baseline(model) or not find_row(model)
-
-
-def check_trained_data(top1: str | None, classes: int | None) -> None:
-    """Refuse --train without data that can be trained on, or with a number of classes."""
-    from saevit.runs.evaluation import SPLITS
-
-    if top1 in (None, PUBLISHED):
-        raise OptionError("--train needs images: add --top1 DATA, such as --top1 icons:FILE or a folder")
-    if (split := str(top1).rpartition("@")[2]) in SPLITS and split != top1:
-        raise OptionError(
-            f"--top1 {top1}: --train trains on the images of train and evaluates on those of validation, "
-            f"leave out @{split}"
-        )
-    if classes is not None:
-        raise OptionError(f"--classes {classes}: with --train the number of classes follows from the data")
-
-
-def list_trainable(models: Sequence[str]) -> list[str]:
-    """Return the models that have a network, without what only chooses weights."""
-    from saevit.baselines.adapters import name_network
-
-    return [name_network(model) for model in models if has_network(model)]
+    given = context.params
+    sort_candidates((), given["sort"])
+    check_axes(given["x"] or (), given["y"] or "top1")
+    if not given["measure"]:
+        used = ("measure", "dtype", *(["device"] if given["train"] else []))  # a training has a device
+        options.check_unmeasured(context, {"--sort": given["sort"]}, used)
+    if given["from_store"]:
+        check_as_measured(context)
+    if given["train"]:
+        check_trained_data(given["top1"], given["classes"])
+    else:
+        trial_options.refuse_without_training(context, "--train")
 
 
 def check_as_measured(context: typer.Context) -> None:
@@ -224,18 +167,6 @@ def read_comparison(
     definition = run.environment.network
     measured = find_accuracies(top1, store, definition) if top1 else accuracies_of(run)
     return comparison_of(run, models, reference, measured)
-
-
-def find_accuracies(
-    top1: str | None, store: Path | None, definition: int = saevit.NETWORK
-) -> "MeasuredOn | None":
-    """Return the evaluations that --top1 names, of one definition of the network; None is published ones."""
-    from saevit.comparing.accuracies import choose_accuracies
-    from saevit.runs.evaluation import list_top1s
-
-    if top1 in (None, PUBLISHED):
-        return None
-    return choose_accuracies(str(top1), list_top1s(store, display.warn), definition)
 
 
 def hint_evaluations(result: "Comparison", store: Path | None) -> "Comparison":

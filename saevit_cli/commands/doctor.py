@@ -10,7 +10,7 @@ Measure = Annotated[
         "--measure/--no-measure",
         metavar="",
         show_default=False,
-        help="Time a small network against itself, for about five seconds (the default), or not.",
+        help="Time a small network against itself (the default; five seconds on a quiet machine), or not.",
     ),
 ]
 

@@ -1,9 +1,7 @@
 """`saevit explore`."""
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -15,16 +13,13 @@ from saevit_cli.commands import latency_options as latency
 from saevit_cli.commands import trial_options
 from saevit_cli.commands.explore_best import measure_best, train_best
 from saevit_cli.commands.explore_one import refuse_choices, show_sensitivity, solve_key
+from saevit_cli.commands.explore_search import choose_space, make_question, run_search
 
 if TYPE_CHECKING:
-    from saevit.explore.calibration import Calibration
     from saevit.explore.exploration import Exploration
-    from saevit.explore.question import Search
-    from saevit.explore.search import Answer
-    from saevit.explore.space import Space
-    from saevit.variant import VariantSpec
 
 
+@trial_options.with_trials
 def explore(
     context: typer.Context,
     model: own.Variant = "saevit_tiny",
@@ -63,16 +58,6 @@ def explore(
     dtype: options.Dtype = "fp32",
     train_top: trial_options.TrainTop = None,
     data: trial_options.Data = None,
-    epochs: trial_options.Epochs = None,
-    images: trial_options.Images = None,
-    seeds: trial_options.Seeds = trial_options.SEEDS,
-    halve: trial_options.Halve = False,
-    tune_lr: trial_options.TuneLr = False,
-    recipe: trial_options.Recipe = None,
-    data_dir: trial_options.DataDir = None,
-    amp: trial_options.Amp = None,
-    workers: trial_options.Workers = None,
-    runs: trial_options.Runs = None,
     batch_size: options.BatchSize = 1,
     threads: options.Threads = None,
     rounds: options.Rounds = 15,
@@ -84,13 +69,15 @@ def explore(
     json: own.Json = None,
     parquet: own.Parquet = None,
     overwrite: options.Overwrite = False,
+    *,
+    trials: dict[str, Any],
 ) -> int:
     """Search a space of variants by costs: fronts, the best within limits, the largest for a budget."""
     from saevit.models import check_img_size
     from saevit.report.figure import FORMATS
     from saevit.variant import parse
 
-    given = locals()
+    given = locals() | trials
     outputs = output.Outputs(
         {"--csv": csv, "--json": json, "--parquet": parquet, "--plot": plot, "--report": report},
         overwrite=overwrite,
@@ -116,7 +103,7 @@ def explore(
         refuse_choices("--sensitivity", choices)
         return show_sensitivity(base, img_size, outputs)
     from saevit.comparing.compare import resolve_models
-    from saevit.explore.question import Question, Search, choose_method
+    from saevit.explore.question import Search, choose_method
     from saevit.measure.timing import TimingOptions
 
     timing = TimingOptions(
@@ -134,23 +121,7 @@ def explore(
             variants, choose_conditions(), latency.choose_timing(context, timing), store, outputs
         )
     compared = resolve_models([reference])[0] if measure_top and reference else str(base)
-    limits |= own.list_limits(given)
-    calibration = None
-    if "latency" in (*(objectives or ()), rank_by) or "--max-latency" in limits:
-        calibration = latency.load_calibration(context, variants, choose_conditions(), store)
-    elif not objectives and not rank_by:
-        calibration = latency.load_if_any(context, variants, choose_conditions, store)
-    objectives = objectives or own.choose_objectives(limits, is_predicted=calibration is not None)
-    question = Question(
-        space=variants,
-        limits=own.read_limits(limits),
-        img_size=img_size,
-        objectives=objectives,
-        latency=calibration.model if calibration else None,
-        rising=monotone,
-        rank=rank_by or objectives[-1],
-        top=max(top, measure_top or 1, train_top or 1),
-    )
+    question, calibration = make_question(context, variants, limits, choose_conditions)
     plan = trial_options.read_plan("--data", str(data), given, device=device) if train_top else None
     chosen = choose_method(question.space.size, method)
     search = Search(question=question, method=chosen, samples=samples, seed=seed)
@@ -170,78 +141,6 @@ def check_training(context: typer.Context, given: Mapping[str, Any]) -> None:
             raise OptionError(f"--set {item} is for trainings: add --train-top, or leave it out")
     elif not given["data"]:
         raise OptionError("--train-top needs images: add --data, such as --data icons:FILE or a folder")
-
-
-def choose_space(base: "VariantSpec", choices: dict[str, str]) -> "Space":
-    """Return the space of the choices; without any, the default one around the variant."""
-    from saevit.explore.space import default_choices, make_space, read_space
-
-    return read_space(base, choices) if choices else make_space(base, default_choices(base))
-
-
-def run_search(
-    search: "Search",
-    jobs: int | None,
-    engine: str,
-    journal: Path | None,
-    calibration: "Calibration | None" = None,
-) -> "Exploration":
-    """Search with a progress bar, and write the size of the space, warnings and the time on stderr."""
-    from saevit.explore.exploration import count_answer
-    from saevit.explore.journal import SearchError
-    from saevit.explore.search import answer
-    from saevit.machine import usable_cores
-
-    question, start, warnings = search.question, time.monotonic(), list[str]()
-    factors = [f"{count:,}" for count in question.space.shape if count > 1]
-    product = f" ({' x '.join(factors)})" if len(factors) > 1 else ""
-    method = {
-        "exhaustive": "every variant is evaluated",
-        "dp": "the exact front by dynamic programming",
-        "sample": f"a sample of {search.samples:,}",
-    }[search.method]
-    display.say(f"{question.space.size:,} combinations{product}: {method}")
-    try:
-        with display.show_progress() as tell:
-            found = answer(
-                search,
-                workers=jobs or usable_cores(),
-                engine=engine,
-                journal=journal,
-                on_chunk=chunk_teller(tell, start),
-                warn=warnings.append,
-            )
-    except SearchError as error:
-        display.complain(f"{error}")
-        raise typer.Exit(output.FAILED) from error
-    for text in warnings:
-        display.warn(text)
-    display.say(describe_speed(found, time.monotonic() - start))
-    return count_answer(found, calibration)
-
-
-def chunk_teller(
-    tell: Callable[[str, float | None, float | None], None], start: float
-) -> Callable[[int, int], None]:
-    """Return a function that moves the bar, with the time left at the pace since the start."""
-    resumed: list[int] = []
-
-    def on_chunk(done: int, total: int) -> None:
-        resumed.append(done)
-        new = done - resumed[0]
-        left = (time.monotonic() - start) * (total - done) / new if new else None
-        tell(f"chunk {done:,} of {total:,}", done / max(1, total), left)
-
-    return on_chunk
-
-
-def describe_speed(found: "Answer", seconds: float) -> str:
-    """Return how long the search took."""
-    seen = found.findings.seen
-    if not found.is_counted:
-        return f"found the front of {seen:,} in {seconds:.1f} s"
-    rate = f", {seen / seconds / 1e6:.3g} million per second" if seconds > 0.1 else ""
-    return f"evaluated {seen:,} in {seconds:.1f} s{rate}"
 
 
 def write_exploration(found: "Exploration", outputs: output.Outputs) -> bool:

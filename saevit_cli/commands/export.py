@@ -23,7 +23,7 @@ Formats = Annotated[
     list[str] | None,
     of_files(
         "--format",
-        metavar="onnx|pt2|openvino|timm",
+        metavar="onnx|pt2|openvino|executorch|timm",
         help="Formats, joined by commas; the default is that of the ending of --output, otherwise onnx.",
     ),
 ]
@@ -32,8 +32,8 @@ Target = Annotated[
     of_files(
         "--output",
         metavar="FILE|DIR",
-        help="File to write (.onnx, .pt2 or .xml), or a folder for files named after the model, made if "
-        "it is missing; the default is the current folder. timm alone fills the folder itself.",
+        help="File to write (.onnx, .pt2, .xml or .pte), or a folder for files named after the model, made "
+        "if it is missing; the default is the current folder. timm alone fills the folder itself.",
     ),
 ]
 Batch = Annotated[
@@ -62,11 +62,11 @@ def export(
     store: options.Store = None,
     overwrite: options.Overwrite = False,
 ) -> int:
-    """Write a network as ONNX, torch.export or OpenVINO files or as a folder of timm, and verify each file.
+    """Write a network as ONNX, torch.export, OpenVINO or ExecuTorch files or a folder of timm; verify each.
 
     Variants are written in the folded form, and timm models re-parameterised. Each file is read back in its
     own runtime. A file whose outputs differ from the network's by more than 1e-4 (relative) is deleted.
-    Images must already be normalised: mean and std are in the metadata of each file.
+    Images must already be normalised: mean and std are in the metadata of each file (.pte has none).
 
     A folder of timm holds the weights as trained, config.json and a model card with the stored evaluations of
     these weights. timm.create_model("local-dir:FOLDER", pretrained=True) loads it.

@@ -33,7 +33,7 @@ Runtime = Annotated[
         "--runtime",
         "--latency-of",
         metavar="NAME",
-        help="Runtime of latency: eager, compile, onnxruntime or openvino.",
+        help="Runtime of latency: eager, compile, onnxruntime, openvino or executorch.",
     ),
 ]
 TIMING = ("device", "dtype", "runtime", "batch_size", "threads")  # options that a calibration is of

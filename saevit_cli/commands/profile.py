@@ -30,7 +30,7 @@ def profile(
     img_size: options.ImgSize = "224",
     batch_size: options.BatchSizes = "1,8",
     device: options.Device = "auto",
-    dtype: options.Dtype = "fp32",
+    dtype: options.Dtypes = "fp32",
     runtime: options.Runtimes = "eager",
     threads: options.Threads = None,
     memory_format: options.MemoryFormat = "contiguous",
@@ -67,6 +67,7 @@ def profile(
     )
     plan = TimingOptions(
         batch_sizes=batch_size,
+        dtypes=dtype,
         device=device,
         runtimes=runtime,
         threads=threads,
@@ -81,7 +82,7 @@ def profile(
         found = profile(
             subject,
             img_size=img_size,
-            dtype=dtype,
+            dtype=dtype[0],
             counters=counters,
             by=by,
             timing=plan if measure else None,

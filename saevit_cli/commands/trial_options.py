@@ -1,12 +1,13 @@
 """Options of the trials that `compare --train` and `explore --train-top` run, and their plan."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from saevit.errors import OptionError
+from saevit.errors import DataError, OptionError
 from saevit.measure.progress import NextStep
 from saevit_cli import display, options, readers
 from saevit_cli.commands.train import AMP, DATA_DIR, EPOCHS, WORKERS, Precision, read_request, split_settings
@@ -102,6 +103,32 @@ Runs = Annotated[
 ]
 
 
+SHARED: dict[str, tuple[Any, Any]] = {  # parameter of every command that trains several models: type, default
+    "epochs": (Epochs, None),
+    "images": (Images, None),
+    "seeds": (Seeds, SEEDS),
+    "halve": (Halve, False),
+    "tune_lr": (TuneLr, False),
+    "recipe": (Recipe, None),
+    "data_dir": (DataDir, None),
+    "amp": (Amp, None),
+    "workers": (Workers, None),
+    "runs": (Runs, None),
+}
+
+
+def with_trials(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a command with the options in `SHARED`; it gets their values as the dict `trials`."""
+
+    @wraps(command)
+    def trained(**given: Any) -> Any:
+        trials = {name: given.pop(name) for name in SHARED}
+        return command(**given, trials=trials)
+
+    options.declare_options(trained, SHARED, replaced="trials")
+    return trained
+
+
 def refuse_without_training(context: typer.Context, switch: str) -> None:
     """Refuse options of the training without the option that asks for it."""
     for param in context.command.params:
@@ -172,11 +199,8 @@ def read_plan(option: str, data: str, given: Mapping[str, Any], *, device: str) 
                 workers=workers,
                 tell=tell,
             )
-        except OptionError as error:
-            text = str(error)
-            if not text.startswith("--data "):
-                raise
-            raise OptionError(option + text.removeprefix("--data")) from error
+        except DataError as error:
+            raise OptionError(f"{option} {error.problem}") from error
 
 
 def check_options(given: Mapping[str, Any]) -> None:

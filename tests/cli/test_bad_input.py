@@ -70,7 +70,11 @@ CASES = [
     (["profile", "--batch-size", "1,1"], "--batch-size 1,1: name every batch size once"),
     (["profile", "--batch-size", "1.5"], "--batch-size 1.5: a whole number from 1 to 1,000,000"),
     (["profile", "--device", "tpu"], "device 'tpu' is not known: torch"),
-    (["profile", "--dtype", "int8"], "--dtype 'int8' is not available: choose from fp32, bf16, fp16"),
+    (["profile", "--dtype", "int4"], "--dtype 'int4' is not available: did you mean int8?"),
+    (
+        ["profile", "--dtype", "int8"],
+        "runtime eager runs in fp32, bf16, fp16, not in int8: use --dtype fp32 or ",
+    ),
     (["profile", "--dtype", "bf61"], "--dtype 'bf61' is not available: did you mean bf16"),
     (["profile", "--runtime", "eagr"], "runtime 'eagr' is not known: did you mean eager?"),
     (

@@ -130,4 +130,7 @@ def test_both_runtimes_stand_beside_eager(saevit: Run) -> None:
     assert all(len(one["samples"]) == 2 for one in latencies)
     refused = saevit("profile", FLAT, *SMALL, *quick, "--runtime", "openvino", "--dtype", "bf16")
     assert refused.returncode == 2
-    assert refused.stderr == ("error: runtime openvino runs in fp32 only, not in bf16: use --dtype fp32\n")
+    assert refused.stderr == (
+        "error: runtime openvino runs in fp32, int8, not in bf16: "
+        "use --dtype fp32 or --runtime eager or compile\n"
+    )

@@ -8,14 +8,16 @@ import pytest
 import timm
 import torch
 
-from saevit.checkpoint import About
+from saevit.checkpoint import About, read_checkpoint, save_checkpoint
 from saevit.export.exporter import export_network
 from saevit.export.timm_folder import shorten_source, write_config
 from saevit.loading import LoadedNetwork, load_network
 from saevit.provenance import Training
-from saevit.runs.evaluation import records_of
+from saevit.runs.evaluation import keep_evaluation, records_of
 from saevit.runs.run import read_top1
+from saevit.runs.store import Writer
 from saevit.train.data_sources import open_data
+from saevit_cli.app import run_command
 from tests.runs.test_evaluation import FOUND
 
 SMALL = "saevit_pico:width=0.25,depths=1,classes=3"
@@ -96,3 +98,20 @@ def test_only_the_last_part_of_a_path_is_published() -> None:
     assert shorten_source("icons:/home/me/i.tgz") == "icons:i.tgz"
     assert shorten_source("torch/cifar10") == "torch/cifar10"
     assert shorten_source("") == ""
+
+
+def test_the_command_fills_a_folder_and_cites_the_stored_evaluations(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, store = tmp_path / "c.safetensors", tmp_path / "store"
+    net = small()
+    save_checkpoint(net.model.state_dict(), net.about, file)
+    for sha256 in (read_checkpoint(file).sha256, "of another file"):
+        with Writer(store) as writer:
+            keep_evaluation(replace(FOUND, sha256=sha256), writer)
+    words = ["export", "--checkpoint", str(file), "--format", "timm", "--store", str(store)]
+    assert run_command([*words, "--output", str(tmp_path / "v1.2")]) == 0
+    assert "Wrote and verified 3 files" in capsys.readouterr().out
+    assert (tmp_path / "v1.2" / "README.md").read_text().count("75.38 %") == 1
+    assert run_command([*words, "--output", str(tmp_path / "v1.2")]) == 2
+    assert "v1.2/model.safetensors exists: choose another name" in capsys.readouterr().err

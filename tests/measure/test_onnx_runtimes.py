@@ -14,7 +14,9 @@ from saevit.errors import MeasureError, MissingPackageError, OptionError
 from saevit.measure import runtimes
 from saevit.measure.conditions import example_input, place_network
 from saevit.measure.rounds import TimedModel, measure
+from saevit.measure.timing import TimingOptions, list_conditions
 from saevit.model.fold import fold
+from saevit.models import count_model
 from saevit.variant import parse
 from tests.measure.conftest import CONDITIONS
 from tests.model.networks import error, trained
@@ -78,7 +80,7 @@ class Graph:
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ({"dtype": "bf16"}, "runs in fp32 only, not in bf16: use --dtype fp32"),
+        ({"dtype": "bf16"}, "runs in fp32, int8, not in bf16: use --dtype fp32 or --runtime eager"),
         ({"device": "cuda"}, "runs on the CPU only, not on cuda: use --device cpu"),
         (
             {"memory_format": "channels_last"},
@@ -99,6 +101,34 @@ def test_a_package_that_is_absent_is_named(name: str, monkeypatch: pytest.Monkey
         MissingPackageError, match=rf"^{name} is not installed: pip install 'saevit\[export\]'"
     ):
         runtimes.find_runtime(name).check(HERE)
+
+
+@both
+def test_int8_is_near_fp32_and_is_computed_in_int8(name: str) -> None:
+    with torch.inference_mode():
+        fp32 = outputs(name, prepared(name, FOLDED))
+        int8 = outputs(name, prepared(name, FOLDED, dtype="int8"))
+    assert 1e-5 < error(int8, fp32) < 0.2
+
+
+def test_each_runtime_is_timed_in_the_precisions_that_it_has() -> None:
+    options = TimingOptions(
+        runtimes=("eager", "onnxruntime"), dtypes=("fp32", "bf16", "int8"), batch_sizes=(1,), device="cpu"
+    )
+    found = list_conditions(count_model("saevit_pico", (64, 64))[0], (64, 64), "fp32", options)
+    assert [(one.runtime, one.dtype) for one in found] == [
+        ("eager", "fp32"),
+        ("eager", "bf16"),
+        ("onnxruntime", "fp32"),
+        ("onnxruntime", "int8"),
+    ]
+    with pytest.raises(OptionError, match="eager runs in fp32, bf16, fp16, not in int8: use"):
+        list_conditions(
+            count_model("saevit_pico", (64, 64))[0],
+            (64, 64),
+            "fp32",
+            replace(options, runtimes=("eager",)),
+        )
 
 
 class Refuses(nn.Module):

@@ -1,15 +1,18 @@
 """The view of `saevit doctor`."""
 
+import re
 from dataclasses import asdict
 
-from saevit.doctor import ADDS, IMG_SIZE, REQUIRED, TIMED, Diagnosis
+from saevit.doctor import ADDS, IMG_SIZE, REQUIRED, TIMED, Diagnosis, Extra
+from saevit.measure.roofs import SIDE
 from saevit.report.columns import Table, View, text_table, write_json
 from saevit.report.latencies import describe_noise_floor, run_values
-from saevit.report.units import percent, size
+from saevit.report.units import digits, percent, size
 from saevit.report.views.run import MACHINE, tabulate_machine
 from saevit.runs.advice import advice
 from saevit.text import plural
 
+MOST_NAMED = 3  # packages of an extra
 SHOWN = ("saevit", "python", "torch", "timm", *(name for name in MACHINE if name not in ("saevit", "torch")))
 
 
@@ -48,13 +51,19 @@ def list_live(found: Diagnosis) -> list[tuple[str, str]]:
     """Return what of the machine may change between two runs, and what its processor has."""
     rows = [("devices", ", ".join(found.devices)), ("free memory", size(found.free_bytes))]
     rows += [("load average", f"{found.load:.1f}")] if found.load is not None else []
-    return [*rows, ("extensions", ", ".join(found.vectors))] if found.vectors else rows
+    rows += [("extensions", ", ".join(found.vectors))] if found.vectors else []
+    if found.roofs:
+        rows.append(
+            ("matrix products", f"{digits(found.roofs.macs / 1e9)} GMAC/s now, fp32, {SIDE} x {SIDE}")
+        )
+        rows.append(("memory traffic", f"{digits(found.roofs.bandwidth / 1e9)} GB/s now"))
+    return rows
 
 
 def tabulate_extras(found: Diagnosis) -> Table:
     """Return what each extra adds and lacks; notes have the versions."""
     rows = [
-        (extra.name, ", ".join(extra.missing) or "nothing", ADDS.get(extra.name, ""), extra.command)
+        (extra.name, name_missing(extra), ADDS.get(extra.name, ""), extra.command)
         for extra in found.extras
         if extra.name != REQUIRED
     ]
@@ -63,12 +72,20 @@ def tabulate_extras(found: Diagnosis) -> Table:
         for extra in found.extras
         if extra.installed
     ]
-    return text_table("Extras", ("extra", "~missing", "~adds", "~to install"), rows, versions)
+    lacks = [f"{extra.name} lacks {', '.join(extra.missing)}" for extra in found.extras if extra.missing]
+    return text_table("Extras", ("extra", "~missing", "~adds", "~to install"), rows, [*lacks, *versions])
+
+
+def name_missing(extra: Extra) -> str:
+    """Return the first packages that an extra lacks, and the number of the others."""
+    names = [re.split("[<>=!~]", requirement)[0] for requirement in extra.missing]
+    more = [f"{len(names) - MOST_NAMED} more"] if len(names) > MOST_NAMED else []
+    return ", ".join([*names[:MOST_NAMED], *more]) or "nothing"
 
 
 def write_diagnosis_json(found: Diagnosis) -> str:
     """Return everything as JSON, with the samples of the noise check."""
-    names = ("environment", "devices", "vectors", "free_bytes", "load", "folders")
+    names = ("environment", "devices", "vectors", "free_bytes", "load", "folders", "roofs")
     values = asdict(found)
     return write_json(
         {name: values[name] for name in names}

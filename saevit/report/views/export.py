@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from saevit.export.exporter import Export, Exported
+from saevit.export.exporter import FORMATS, Export, Exported
 from saevit.export.verify import LIMIT, RANGE
 from saevit.report.columns import Column, Table, View, make_table, write_json
 from saevit.report.units import size
@@ -27,6 +27,8 @@ def view_export(export: Export) -> View:
             "OpenVINO computes in bf16 on processors that have it, unless INFERENCE_PRECISION_HINT is f32; "
             "the file was verified in f32."
         )
+    if fixed := list_fixed(export):
+        notes.append(f"Files of {', '.join(fixed)} accept batch size {export.batch or 1} only.")
     random = "The weights are random: export trained ones with --checkpoint FILE"
     return View(
         result=summarize_export(export),
@@ -53,7 +55,8 @@ def summarize_export(export: Export) -> str:
 def tabulate_files(export: Export) -> Table:
     """Return size, largest difference, versions and operators of each format."""
     height, width = export.img_size
-    batch = "any batch size" if export.batch is None else f"batch size {export.batch}"
+    is_any = export.batch is None and len(list_fixed(export)) < len(export.written)
+    batch = "any batch size" if is_any else f"batch size {export.batch or 1}"
     notes = [
         "difference: norm of the difference over norm of the outputs, the largest of all images within "
         f"{RANGE:g} standard deviations; the limit of {LIMIT:g} applies to it and to the largest difference "
@@ -64,6 +67,12 @@ def tabulate_files(export: Export) -> Table:
         notes += [f"{one.format}: {list_operators(one)}", f"{one.format}, difference of each image: {images}"]
     title = f"{export.about.model}: {height} x {width} px, {batch}, NCHW, fp32"
     return make_table(title, FILES, export.written, notes)
+
+
+def list_fixed(export: Export) -> list[str]:
+    """Return the formats whose files accept one batch size only."""
+    names = [one.format for one in export.written]
+    return [name for name in names if name in FORMATS and not FORMATS[name].any_batch]
 
 
 def name_files(files: list[str]) -> str:

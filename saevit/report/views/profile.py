@@ -1,5 +1,6 @@
 """A profile: counts, speed, a breakdown by stage, block or module, and a comparison of counters."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 from saevit.count.breakdown_lines import name_line
@@ -124,15 +125,15 @@ def tabulate_costs(profile: Profile) -> Table:
 def tabulate_speed(run: Run) -> Table:
     """Return latency and throughput with their spread, and the noise floor of this machine."""
     conditions = run.timed[0].conditions
-    notes = [note for subject in run.timed for note in subject.notes]
+    dtypes = list(dict.fromkeys(subject.conditions.dtype for subject in run.timed))
+    notes = list(dict.fromkeys(note for subject in run.timed for note in subject.notes))
+    notes += [describe_precision(subject, other) for subject, other in pair_precisions(run.timed)]
     if run.noise_floor:
         notes.append(describe_noise_floor("the first line", run.noise_floor))
 
     def ratio_to_first_runtime(subject: Subject) -> str | None:
-        batch = subject.conditions.batch_size
-        same = [one for one in run.timed if one.conditions.batch_size == batch]
-        first = next((one for one in same if one.conditions.runtime == conditions.runtime), None)
-        if first is None or first is subject or not first.samples or not subject.samples:
+        first = find_same(run.timed, subject, runtime=conditions.runtime, dtype=conditions.dtype)
+        if first is None or first is subject or not subject.samples:
             return None
         return write_ratio(ratio(subject.samples, first.samples))
 
@@ -140,21 +141,50 @@ def tabulate_speed(run: Run) -> Table:
         return QUARTILES.cell(subject) if subject.samples else subject.failure or "no sample"
 
     median_ms, quartiles, spread, throughput = STATISTICS
+    of_first = f" {conditions.dtype}" if len(dtypes) > 1 else ""
     return make_table(
-        f"Speed: {conditions.dtype}, {plural(conditions.threads, 'thread')}, {conditions.memory_format}, "
+        f"Speed: {', '.join(dtypes)}, {plural(conditions.threads, 'thread')}, {conditions.memory_format}, "
         f"{plural(run.rounds, 'interleaved round')} on {describe_machine(run)}",
         [
             Column("runtime", lambda one: one.conditions.runtime),
+            Column("dtype", lambda one: one.conditions.dtype if of_first else None),
             Column("batch", lambda one: str(one.conditions.batch_size), "right"),
             median_ms,
             throughput,
-            Column(f"time relative to {conditions.runtime}", ratio_to_first_runtime),
+            Column(f"time relative to {conditions.runtime}{of_first}", ratio_to_first_runtime),
             replace(quartiles, text=show_reason, wraps=True),
             spread,
         ],
         run.timed,
         [*notes, *advice(run, "note")],
     ).without_empty_columns()
+
+
+def find_same(timed: Sequence[Subject], subject: Subject, **other: str) -> Subject | None:
+    """Return the timing with samples under the same conditions but for those given; None if there is none."""
+    wanted = replace(subject.conditions, **other)  # type: ignore[arg-type]
+    return next((one for one in timed if one.conditions == wanted and one.samples), None)
+
+
+def pair_precisions(timed: Sequence[Subject]) -> list[tuple[Subject, Subject]]:
+    """Return each timing of a further precision with that of its runtime's first one.
+
+    The runtime of the first line is left out, because the table has its ratios.
+    """
+    first = timed[0].conditions
+    pairs = [
+        (subject, find_same(timed, subject, dtype=first.dtype))
+        for subject in timed
+        if subject.samples and subject.conditions.dtype != first.dtype
+    ]
+    return [(a, b) for a, b in pairs if b and a.conditions.runtime != first.runtime]
+
+
+def describe_precision(subject: Subject, other: Subject) -> str:
+    """Return the time of a precision relative to another one of the same runtime, as text."""
+    conditions = subject.conditions
+    what = f"{conditions.runtime} at batch {conditions.batch_size}, {conditions.dtype} relative to"
+    return f"{what} {other.conditions.dtype}: {write_ratio(ratio(subject.samples, other.samples))}"
 
 
 def tabulate_breakdown(profile: Profile) -> Table:
