@@ -2,7 +2,7 @@
 
     python examples/draw_shapes.py FOLDER [--train 40] [--val 20]
 
-Colour, place, size and rotation of the shapes are random, and equal for equal numbers.
+Colour, place, size and angle of the shapes are random, and the same in each call.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def draw(shape: str, style: str, rng: random.Random) -> Image.Image:
     )
     image = Image.new("RGB", (whole, whole), paper)
     x, y = (whole * rng.uniform(0.38, 0.62) for _ in range(2))
-    radius, turn = whole * rng.uniform(0.22, 0.36), rng.uniform(0, 2 * math.pi)
+    radius, turn = whole * rng.uniform(0.24, 0.36), rng.uniform(-0.2, 0.2) - math.pi / 2
     mask = Image.new("L", (whole, whole))
     pen = ImageDraw.Draw(mask)
     fill = {"filled": 255, "striped": 255}.get(style, 0)
