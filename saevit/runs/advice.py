@@ -9,6 +9,7 @@ from saevit.runs.statistics import quantile, rounds_needed, summarize
 
 SPREAD_NOTE, SPREAD_WARNING = 0.10, 0.25  # interquartile range / median
 DRIFT = 0.05  # change of the median from the first to the last third
+CROWDED = 4  # waiting programs for each core: several threads then give other ratios (docs/log.md)
 FEWEST_FOR_DRIFT = 9  # rounds: three per third
 MOST_LINES = 2  # on one matter
 MOST_PERCENT = 10  # a larger spread is written as a multiple of the median
@@ -88,7 +89,12 @@ def _check_run(run: Run, working: Sequence[Subject]) -> Iterator[Advice]:
     load, cores = run.load_before, run.environment.usable_cores
     if load is not None and load >= 0.5 and load + threads > cores:
         finding = f"load average {load:.1f} on {cores} cores before the run"
-        yield Advice("note", None, finding, "close other programs and run again")
+        if threads > 1 and load >= CROWDED * cores:
+            yield Advice(
+                "warning", None, finding, "threads wait for each other, ratios are wrong too; use --threads 1"
+            )
+        else:
+            yield Advice("note", None, finding, "close other programs and run again")
     floor = run.noise_floor
     if floor and floor.verdict != "not resolved":
         by = 100 * abs(floor.median - 1)

@@ -83,6 +83,9 @@ def test_noise_without_a_trend_is_no_drift() -> None:
 def test_load_counts_when_it_takes_our_cores() -> None:
     busy = replace(run_of(threads=1), load_before=1.6)
     assert "load average 1.6 on 2 cores" in only(busy).finding
+    assert only(replace(busy, load_before=9.0)).level == "note"
+    crowded = only(replace(run_of(threads=2), load_before=9.0))
+    assert (crowded.level, "use --threads 1" in crowded.way_out) == ("warning", True)
     assert advise(replace(busy, environment=replace(busy.environment, usable_cores=8))) == ()
     assert advise(replace(busy, load_before=None)) == ()
 
