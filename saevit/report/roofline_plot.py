@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 7.5, 4.6  # inches of a panel with its texts
 STYLES: dict[str, dict[str, Any]] = {
-    "stages": {"marker": "o", "color": "#0072B2"},
-    "kinds of operators": {"marker": "s", "color": "#D55E00"},
+    "stages": {"marker": "o", "color": "#0072B2", "zorder": 4, "alpha": 0.85},
+    "kinds of operators": {"marker": "s", "color": "#D55E00", "zorder": 3},
 }
 ROOF: dict[str, Any] = {"color": "#000000", "linewidth": 1.2, "zorder": 2}
 LEAST_AREA, AREA = 16.0, 400.0  # of a marker in square points: the least, and for all of the time
