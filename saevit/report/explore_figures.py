@@ -29,6 +29,7 @@ from saevit.report.messages import (
 from saevit.report.scatter.labels import PointLabel, write_labels
 from saevit.report.scatter.placement import split_line
 from saevit.report.units import cut, giga, scaled
+from saevit.report.views.calibration import describe_prediction
 from saevit.report.views.explore import list_shown
 from saevit.text import plural, printable
 
@@ -183,6 +184,8 @@ def front_caption(found: Exploration) -> list[str]:
     bounds = [limit.text.lstrip("-") for limit in question.limits] + ["monotone"] * question.rising
     if bounds:
         lines.append(f"Limits: {', '.join(bounds)}")
+    if found.calibration:
+        lines.append(describe_prediction(found.calibration))
     if "capacity" in (*question.objectives, question.rank):
         lines.append("Capacity: training-free entropy (DeepMAD, arXiv 2303.02165), not an accuracy")
     return lines
