@@ -15,6 +15,7 @@ from saevit.errors import MeasureError, OptionError, nearest, need
 from saevit.export import verify
 from saevit.export.executorch import EXECUTORCH
 from saevit.export.formats import Content, ExportInput, Format, first_cause
+from saevit.export.int8 import Int8Images
 from saevit.export.onnx import ONNX, OPSET, check_opset
 from saevit.export.openvino import OPENVINO
 from saevit.export.timm_folder import TIMM_FILES, WEIGHTS, read_timm_folder, write_timm_folder
@@ -22,7 +23,10 @@ from saevit.export.torch_export import TORCH_EXPORT
 from saevit.files import TEMPORARY, owned, replace_file, unusable
 from saevit.loading import LoadedNetwork
 from saevit.models import SEED, convert_for_inference
+from saevit.runs.accuracy_statistics import AccuracyDifference
+from saevit.runs.record import Dtype
 from saevit.runs.run import MeasuredTop1
+from saevit.runs.statistics import Share
 
 FORMATS: dict[str, Format] = {
     "onnx": ONNX,
@@ -44,6 +48,21 @@ class Exported:
     content: Content
     differences: tuple[verify.Difference, ...]  # one per image
 
+    @property
+    def path(self) -> Path:
+        """The main file."""
+        return Path(next(iter(self.files)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileAccuracy:
+    """Top-1 of an exported file, and of its network in torch on the same images."""
+
+    format: str
+    top1: Share
+    of_network: Share
+    difference: AccuracyDifference  # file minus network, image by image
+
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
@@ -55,10 +74,14 @@ class Export:
     is_random: bool  # the weights
     written: tuple[Exported, ...]
     failures: Mapping[str, str]  # format to the reason why it was not written
+    dtype: Dtype = "fp32"
+    calibrated_on: str = ""  # int8: on which images
+    evaluated_on: str = ""  # data and split of the accuracies
+    accuracies: tuple[FileAccuracy, ...] = ()
 
 
-def check_request(formats: Sequence[str], *, batch: int | None, opset: int) -> None:
-    """Refuse a format, batch or opset that cannot be written.
+def check_request(formats: Sequence[str], *, batch: int | None, opset: int, dtype: Dtype = "fp32") -> None:
+    """Refuse a format, batch, opset or precision that cannot be written.
 
     Raises:
         OptionError: it is not one of those that are known.
@@ -67,6 +90,12 @@ def check_request(formats: Sequence[str], *, batch: int | None, opset: int) -> N
     for name in formats:
         if name not in (*FORMATS, TIMM):
             raise OptionError(f"format {name!r} is not known: {nearest(name, (*FORMATS, TIMM))}")
+        if dtype not in (FORMATS[name].dtypes if name != TIMM else ("fp32",)):
+            others = " or ".join(other for other, form in FORMATS.items() if dtype in form.dtypes)
+            raise OptionError(
+                f"format {name} is not written in {dtype}: "
+                + (f"use --format {others}" if others else "use --dtype fp32")
+            )
         for package in FORMATS[name].packages if name != TIMM else ():
             need(package, FORMATS[name].extra)
     check_opset(opset)
@@ -81,6 +110,7 @@ def export_network(
     img_size: tuple[int, int] | None = None,
     batch: int | None = None,
     opset: int = OPSET,
+    calibration: Int8Images | None = None,
     top1s: Sequence[MeasuredTop1] = (),
     on_format: Callable[[str], object] = lambda name: None,
 ) -> Export:
@@ -95,6 +125,7 @@ def export_network(
         img_size: (H, W); None is that of the network.
         batch: None accepts any.
         opset: of ONNX.
+        calibration: images for int8; None writes in fp32.
         top1s: evaluations of these weights, for the model card of `timm`.
         on_format: called with the name of each format before it is written.
 
@@ -102,7 +133,8 @@ def export_network(
         OptionError, MissingPackageError: see `check_request`.
         MeasureError: the network's own outputs are not finite, or do not depend on the image.
     """
-    check_request(list(paths), batch=batch, opset=opset)
+    dtype: Dtype = "int8" if calibration else "fp32"
+    check_request(list(paths), batch=batch, opset=opset, dtype=dtype)
     about = network.about
     size = img_size or about.img_size
     source = ExportInput(
@@ -110,10 +142,15 @@ def export_network(
         shape=(batch or 1, about.in_chans, *size),
         is_dynamic=batch is None,
         opset=opset,
-        properties=describe_network(network, size),
+        properties=describe_network(network, size)
+        | ({"int8": f"calibrated on {calibration.source}"} if calibration else {}),
+        dtype=dtype,
+        calibration=calibration.images if calibration else None,
     )
     images = verify.make_images(about.in_chans, size, about.mean, about.std)
     extremes = verify.make_extremes(about.in_chans, size)
+    if calibration:
+        images, extremes = dict(calibration.compared), {}
     expected = verify.compute_reference(source.model, images, extremes, batch)
     written, failures = [], {}
     for name, path in paths.items():
@@ -132,6 +169,8 @@ def export_network(
         is_random=network.is_random,
         written=tuple(written),
         failures=failures,
+        dtype=dtype,
+        calibrated_on=calibration.source if calibration else "",
     )
 
 
@@ -178,7 +217,8 @@ def export_format(name: str, source: ExportInput, expected: verify.Reference, pa
         try:
             content = form.write(source, temporary)
             try:
-                differences = verify.compare_outputs(form.read(temporary), expected)
+                limit = verify.LIMIT_INT8 if source.dtype == "int8" else verify.LIMIT
+                differences = verify.compare_outputs(form.read(temporary), expected, limit)
             except MeasureError:
                 raise
             except Exception as error:  # runtimes raise all kinds

@@ -1,29 +1,49 @@
 """Int8: ONNX graphs whose weights and activations are quantised statically, calibrated on images."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from saevit.errors import MeasureError, need
 from saevit.export import formats
-from saevit.export.onnx import INPUT
+
+NOISE_IMAGES = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Int8Images:
+    """Images that int8 is calibrated and compared with, normalised."""
+
+    source: str  # what they are
+    images: Tensor  # (N, C, H, W)
+    compared: Mapping[str, Tensor]  # further ones by name (C, H, W), on which outputs are compared
+
+
+def make_noise_calibration(channels: int, img_size: tuple[int, int]) -> Int8Images:
+    """Return noise to calibrate a network of random weights with."""
+    generator = torch.Generator().manual_seed(1)
+    first, second = torch.randn(2, NOISE_IMAGES, channels, *img_size, generator=generator)
+    compared = {f"noise {number}": image for number, image in enumerate(second, start=1)}
+    return Int8Images(source="noise", images=first, compared=compared)
 
 
 @dataclass(frozen=True)
 class ImageReader:
     """Gives the quantiser its images, as many at a time as the graph accepts."""
 
+    name: str  # of the graph's input
     batches: Iterator[np.ndarray]  # (B, C, H, W)
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         """Return the next input of the graph, or None after the last."""
         batch = next(self.batches, None)
-        return None if batch is None else {INPUT: batch}
+        return None if batch is None else {self.name: batch}
 
 
 def quantize_graph(data: bytes, images: Tensor) -> Any:
@@ -53,7 +73,7 @@ def quantize_graph(data: bytes, images: Tensor) -> Any:
             quantization.quantize_static(
                 onnx.ModelProto.FromString(data),
                 path,
-                ImageReader(iter(whole.reshape(-1, size, *whole.shape[1:]))),
+                ImageReader(graph.graph.input[0].name, iter(whole.reshape(-1, size, *whole.shape[1:]))),
                 quant_format=quantization.QuantFormat.QDQ,
                 per_channel=True,
                 nodes_to_exclude=find_padding(graph),

@@ -11,6 +11,7 @@ from torch import nn
 
 from saevit.errors import MeasureError, OptionError, need
 from saevit.export import formats
+from saevit.export.int8 import quantize_graph
 
 OPSET = 20  # the first with GELU as one operator
 OPSETS = range(18, 24)  # what torch's exporter writes without converting
@@ -79,15 +80,19 @@ def check_opset(opset: int) -> None:
 
 
 def graph_of(source: formats.ExportInput) -> Any:
-    """Return the ONNX graph of a network to write; formats share one."""
+    """Return the ONNX graph of a network to write, in its precision; formats share one."""
     if "onnx" not in source.graphs:
-        source.graphs["onnx"] = make_onnx_model(
+        graph = make_onnx_model(
             source.model,
             source.shape,
             is_dynamic=source.is_dynamic,
             opset=source.opset,
             properties=source.properties,
         )
+        if source.dtype == "int8":
+            assert source.calibration is not None  # as `export_network` gives it
+            graph = quantize_graph(graph.SerializeToString(), source.calibration)
+        source.graphs["onnx"] = graph
     return source.graphs["onnx"]
 
 
@@ -116,4 +121,5 @@ ONNX = formats.Format(
     packages=("onnx", "onnxscript", "onnxruntime"),
     write=write_onnx,
     read=read_onnx,
+    dtypes=("fp32", "int8"),
 )

@@ -74,8 +74,9 @@ def compile_openvino(model: Any, threads: int | None = None, *, is_profiled: boo
 
 
 def write_openvino(source: formats.ExportInput, path: Path) -> formats.Content:
-    """Convert the ONNX graph and write `path` (.xml) and the weights beside it (.bin), in fp32."""
-    model = make_openvino_model(graph_of(source).SerializeToString(), source.properties)
+    """Convert the ONNX graph and write `path` (.xml) and the weights beside it (.bin)."""
+    data = graph_of(source).SerializeToString()
+    model = make_openvino_model(data, source.properties, is_int8=source.dtype == "int8")
     nodes = list(model.get_ops())
     try:
         need("openvino", formats.EXTRA).save_model(model, path, compress_to_fp16=False)
@@ -105,7 +106,8 @@ def read_openvino(path: Path) -> formats.Runner:
 
 OPENVINO = formats.Format(
     endings=(".xml", ".bin"),
-    packages=("onnx", "onnxscript", "openvino"),
+    packages=("onnx", "onnxscript", "openvino", "onnxruntime"),  # the last one quantises
+    dtypes=("fp32", "int8"),
     write=write_openvino,
     read=read_openvino,
 )

@@ -19,7 +19,7 @@ from saevit.errors import MeasureError, OptionError, first_line, nearest, need
 from saevit.export import executorch
 from saevit.export.executorch import load_program, make_program, silence_native
 from saevit.export.formats import EXTRA, Shape, first_cause, silence_exporters
-from saevit.export.int8 import quantize_graph
+from saevit.export.int8 import make_noise_calibration, quantize_graph
 from saevit.export.onnx import INPUT, OUTPUT, make_onnx_model
 from saevit.export.openvino import compile_openvino, make_openvino_model
 from saevit.machine import is_out_of_memory
@@ -33,7 +33,6 @@ PROVIDER = "CPUExecutionProvider"  # of ONNX Runtime
 
 # One graph for each network, shape and precision, for all runtimes that need it.
 _GRAPHS: WeakKeyDictionary[nn.Module, dict[tuple[Shape, Dtype], bytes]] = WeakKeyDictionary()
-CALIBRATION_IMAGES = 8  # of noise; times do not depend on them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,9 +253,7 @@ def write_graph(network: nn.Module, example: Tensor, dtype: Dtype = "fp32") -> b
     shape = (B, C, H, W)
     if (shape, dtype) not in made:
         if dtype == "int8":
-            noise = torch.randn(
-                max(B, CALIBRATION_IMAGES), C, H, W, generator=torch.Generator().manual_seed(1)
-            )
+            noise = make_noise_calibration(C, (H, W)).images
             graph = quantize_graph(write_graph(network, example), noise)
         else:
             graph = make_onnx_model(network, shape, is_dynamic=False)

@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from saevit.errors import OptionError
+from saevit.errors import OptionError, nearest
 from saevit_cli import display, options, output, readers
+from saevit_cli.commands.export_images import ExportImages
 
 if TYPE_CHECKING:
     from saevit.runs.run import MeasuredTop1
 
 of_files = options.in_panel("Files")
 DYNAMIC = "dynamic"
+PRECISIONS = ("fp32", "int8")
 
 
 def read_batch(text: str) -> int | None:
@@ -48,6 +50,22 @@ Opset = Annotated[
     int, of_files(parser=readers.count_reader(), metavar="N", help="ONNX operator set version, 18 to 23.")
 ]
 
+Dtype = Annotated[
+    Any,
+    of_files(
+        metavar="fp32|int8",
+        help="Precision of the files; int8 (onnx and openvino) is quantised statically and calibrated on 128 "
+        "training images of --data.",
+    ),
+]
+Data = Annotated[
+    str | None,
+    of_files(
+        metavar="SOURCE",
+        help="Images as for `saevit eval`: the top-1 of each file is measured beside that of the network.",
+    ),
+]
+
 
 def export(
     model: options.CheckpointModel = None,
@@ -58,6 +76,8 @@ def export(
     img_size: options.CheckpointImgSize = None,
     batch: Batch = DYNAMIC,
     opset: Opset = 20,
+    dtype: Dtype = "fp32",
+    data: Data = None,
     json: options.Json = None,
     store: options.Store = None,
     overwrite: options.Overwrite = False,
@@ -80,8 +100,11 @@ def export(
     by_ending = {form.endings[0]: name for name, form in FORMATS.items()}
     default = by_ending.get(target.suffix if target else "", "onnx")
     names = readers.read_names(",".join(format or [default]))
-    check_request(names, batch=batch, opset=opset)
-    paths = choose_paths(names, target, readers.output_name(subject, weights))
+    if dtype not in PRECISIONS:
+        raise OptionError(f"--dtype {dtype}: {nearest(dtype, PRECISIONS)}")
+    check_request(names, batch=batch, opset=opset, dtype=dtype)
+    suffix = "" if dtype == "fp32" else f"-{dtype}"
+    paths = choose_paths(names, target, readers.output_name(subject, weights), suffix)
     main, *others = (file for name, path in paths.items() for file in list_files(name, path))
     files = {"--output": main} | {f"--output's {file.name}": file for file in others}
     outputs = output.Outputs(
@@ -93,15 +116,19 @@ def export(
     )
     with display.show_progress() as tell:
         network = load_network(subject, weights, img_size)
+        images = ExportImages(network, data, img_size, tell)
         result = export_network(
             network,
             paths,
             img_size=img_size,
             batch=batch,
             opset=opset,
+            calibration=images.calibrate() if dtype == "int8" else None,
             top1s=find_evaluations(network.sha256, store) if TIMM in names else (),
             on_format=lambda name: tell(f"writing and verifying {name}", None, None),
         )
+        if data and result.written:
+            result = images.evaluate(result)
     for note in network.notes:
         display.say(note)
     for name, reason in result.failures.items():
@@ -111,7 +138,9 @@ def export(
     return output.exit_code(failed=bool(result.failures) or not is_written)
 
 
-def choose_paths(formats: Sequence[str], target: Path | None, model: str) -> dict[str, Path]:
+def choose_paths(
+    formats: Sequence[str], target: Path | None, model: str, suffix: str = ""
+) -> dict[str, Path]:
     """Return the file of each format: in a folder, which need not exist, or the file that the user named."""
     from saevit.export.exporter import FORMATS, TIMM
 
@@ -120,7 +149,7 @@ def choose_paths(formats: Sequence[str], target: Path | None, model: str) -> dic
         return {TIMM: target}
     if folder.is_dir() or not (folder.suffix or folder.exists()):
         endings = {name: form.endings[0] for name, form in FORMATS.items()} | {TIMM: ""}
-        return {name: folder / f"{readers.stem_of(model)}{endings[name]}" for name in formats}
+        return {name: folder / f"{readers.stem_of(model)}{suffix}{endings[name]}" for name in formats}
     if len(formats) > 1:
         raise OptionError(f"--output {target}: {len(formats)} formats need a folder, not a file")
     return {formats[0]: folder}

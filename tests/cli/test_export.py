@@ -84,6 +84,7 @@ def test_a_missing_folder_is_made_without_a_warning(saevit: Run, tmp_path: Path)
         ([FLAT, "--batch", "many"], "--batch many: a whole number from 1 to 1,000,000"),
         ([FLAT, "--opset", "9"], "opset 9: from 18 to 23, nearest is 18"),
         ([FLAT, "--img-size", "8"], "8 px is out of range, nearest is 32"),
+        ([FLAT, "--dtype", "int4"], "--dtype int4: did you mean int8?"),
         (["saevit_pica"], "did you mean"),
         (["--checkpoint", "no.safetensors"], "--checkpoint no.safetensors does not exist"),
     ],

@@ -3,10 +3,10 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from saevit.export.exporter import FORMATS, Export, Exported
-from saevit.export.verify import LIMIT, RANGE
+from saevit.export.exporter import FORMATS, Export, Exported, FileAccuracy
+from saevit.export.verify import LIMIT, LIMIT_INT8, RANGE
 from saevit.report.columns import Column, Table, View, make_table, write_json
-from saevit.report.units import size
+from saevit.report.units import percent, size
 from saevit.text import plural
 
 MOST_OPERATORS = 12  # kinds of operators that one line names
@@ -29,13 +29,21 @@ def view_export(export: Export) -> View:
         )
     if fixed := list_fixed(export):
         notes.append(f"Files of {', '.join(fixed)} accept batch size {export.batch or 1} only.")
+    if export.dtype == "int8" and not export.accuracies and not export.is_random:
+        notes.insert(0, "The accuracy in int8 is not known: measure it with --data SOURCE.")
     random = "The weights are random: export trained ones with --checkpoint FILE"
     return View(
         result=summarize_export(export),
         warnings=(random,) if export.is_random else (),
-        tables=(tabulate_files(export),) if export.written else (),
+        tables=list_tables(export),
         notes=tuple(notes) if export.written else (),
     )
+
+
+def list_tables(export: Export) -> tuple[Table, ...]:
+    """Return the files, and their accuracies where those were measured."""
+    tables = [tabulate_files(export)] if export.written else []
+    return (*tables, tabulate_accuracies(export)) if export.accuracies else tuple(tables)
 
 
 def summarize_export(export: Export) -> str:
@@ -46,10 +54,40 @@ def summarize_export(export: Export) -> str:
     files = [file for one in export.written for file in one.files]
     what = Path(files[0]).name if len(files) == 1 else plural(len(files), "file")
     failed = f" {plural(len(export.failures), 'format')} failed." if export.failures else ""
+    limit = LIMIT_INT8 if export.dtype == "int8" else LIMIT
+    accuracies = "".join(f" {describe_accuracy(one, export)}" for one in export.accuracies)
     return (
         f"Wrote and verified {what}: the outputs differ from the network's by at most {largest:.1e} "
-        f"(relative, limit {LIMIT:g}).{failed}"
+        f"(relative, limit {limit:g}).{accuracies}{failed}"
     )
+
+
+def describe_accuracy(one: FileAccuracy, export: Export) -> str:
+    """Return top-1 of a file and its difference from the network as a sentence."""
+    points = 100 * one.difference.value
+    than = "equal to" if not points else f"{abs(points):.2f} points {'above' if points > 0 else 'below'}"
+    return f"Top-1 of {one.format} ({export.dtype}) is {percent(one.top1.value, 2)}, {than} the network's."
+
+
+def tabulate_accuracies(export: Export) -> Table:
+    """Return top-1 of each file, and its difference from the network."""
+    (images,) = {one.top1.total for one in export.accuracies}
+    columns: list[Column[FileAccuracy]] = [
+        Column("format", lambda one: one.format),
+        Column("top-1", lambda one: percent(one.top1.value, 2), "right"),
+        Column("in torch, fp32", lambda one: percent(one.of_network.value, 2), "right"),
+        Column("difference, points", show_difference, "right"),
+        Column("p (McNemar)", lambda one: f"{one.difference.weights_p:.2g}", "right"),
+    ]
+    title = f"Top-1 on {export.evaluated_on}, {plural(images, 'image')}, {export.dtype}"
+    note = "difference: file minus network, image by image, with its interval at 95 % over images"
+    return make_table(title, columns, export.accuracies, [note])
+
+
+def show_difference(one: FileAccuracy) -> str:
+    """Return a difference of accuracies in points, with its interval."""
+    low, value, high = (100 * x for x in (one.difference.low, one.difference.value, one.difference.high))
+    return f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 def tabulate_files(export: Export) -> Table:
@@ -62,10 +100,16 @@ def tabulate_files(export: Export) -> Table:
         f"{RANGE:g} standard deviations; the limit of {LIMIT:g} applies to it and to the largest difference "
         "over the largest output; outputs of other images must be finite"
     ]
+    if export.dtype == "int8":
+        notes = [
+            f"int8: quantised statically by ONNX Runtime, calibrated on {export.calibrated_on}; differences "
+            f"are of {plural(len(export.written[0].differences), 'other image')}; the limit of "
+            f"{LIMIT_INT8:g} only shows that the file is of this network"
+        ]
     for one in export.written:
         images = ", ".join(f"{each.image}: {each.relative:.1e}" for each in one.differences)
         notes += [f"{one.format}: {list_operators(one)}", f"{one.format}, difference of each image: {images}"]
-    title = f"{export.about.model}: {height} x {width} px, {batch}, NCHW, fp32"
+    title = f"{export.about.model}: {height} x {width} px, {batch}, NCHW, {export.dtype}"
     return make_table(title, FILES, export.written, notes)
 
 
