@@ -127,8 +127,9 @@ class MeasuredOn:
 
     @property
     def num_classes(self) -> int | None:
-        """Number of classes of the newest evaluation that counts."""
-        return count_classes(self.newest[-1].model)
+        """Number of classes of the data; None if it is not known."""
+        known = map(find_classes, reversed(self.newest))
+        return next((count for count in known if count is not None), None)
 
     @property
     def img_size(self) -> tuple[int, int]:
@@ -186,7 +187,7 @@ class MeasuredOn:
             epochs=training.epoch if training else None,
             trained_images=training.images if training else None,
             fingerprint=newest.fingerprint,
-            num_classes=count_classes(newest.model),
+            num_classes=self.num_classes,
             unreadable=newest.unreadable,
             hits=hits if all(hits) else (),
         )
@@ -213,6 +214,12 @@ def count_classes(model: str) -> int | None:
         return library.num_classes if library else parse(model).num_classes
     except SaevitError:
         return None
+
+
+def find_classes(found: MeasuredTop1) -> int | None:
+    """Return the number of classes; without it in the record, only the text of a variant has it."""
+    is_variant = found.model.partition(":")[0] in PRESETS
+    return count_classes(found.model) if found.num_classes is None and is_variant else found.num_classes
 
 
 def describe_group(group: SeedGroup, newest: MeasuredTop1) -> str:

@@ -79,6 +79,7 @@ def records_of(found: Evaluation) -> list[Record]:
         f"data={found.data}",
         *([f"fingerprint={found.fingerprint}"] if found.fingerprint else []),
         f"split={found.split}",
+        f"classes={found.num_classes}",
         f"images={found.images}",
         f"unreadable={len(found.unreadable)}",
         f"checkpoint={found.checkpoint}",

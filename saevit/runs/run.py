@@ -34,6 +34,7 @@ class MeasuredTop1:
     sha256: str
     training: Training | None = None  # None: not known
     hits: tuple[bool, ...] = ()  # of each image, in the order of the data; empty: not known
+    num_classes: int | None = None  # of the data; None: not known
 
     @property
     def model(self) -> str:
@@ -82,6 +83,7 @@ def read_top1(record: Record) -> MeasuredTop1 | None:
             sha256=facts["sha256"],
             training=Training.from_notes(facts),
             hits=hits,
+            num_classes=read_whole(facts["classes"]) if "classes" in facts else None,
         )
     except (KeyError, ValueError):
         return None

@@ -415,3 +415,11 @@ def test_a_stored_run_shows_the_same_again(tmp_path: Path) -> None:
     stored = next((tmp_path / "evals").iterdir())
     with pytest.raises(OptionError, match="is an evaluation and has no times"):
         comparison_of(read_run(stored))
+
+
+def test_the_number_of_classes_is_that_of_the_data() -> None:
+    newest_has_no_classes_in_its_text = [top1(SMALL + ",classes=10", 100), top1(BASELINE, 150)]
+    assert choose_accuracies("digits", newest_has_no_classes_in_its_text).num_classes == 10
+    of_old_files = [replace(one, num_classes=None) for one in newest_has_no_classes_in_its_text]
+    assert choose_accuracies("digits", of_old_files).num_classes == 10
+    assert choose_accuracies("digits", of_old_files[1:]).num_classes is None

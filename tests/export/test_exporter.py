@@ -61,7 +61,15 @@ def write(network: LoadedNetwork, folder: Path, *names: str, **more: Any) -> Wri
     return Written(folder, network, export_network(network, paths, **more))
 
 
-@pytest.fixture(scope="module", params=list(VARIANTS.values()), ids=list(VARIANTS))
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(
+            spec, id=name, marks=pytest.mark.slow if name in ("average, mlp", "stride, no local") else ()
+        )
+        for name, spec in VARIANTS.items()
+    ],
+)
 def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Written:
     return write(network_of(request.param), tmp_path_factory.mktemp("written"))
 

@@ -216,7 +216,9 @@ def test_images_of_a_batch_do_not_mix() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Guards may run slower:RuntimeWarning")
-@some_switches
+@pytest.mark.parametrize(
+    "switch", [{}, *(pytest.param(s, marks=pytest.mark.slow) for s in SWITCHES.values())]
+)
 def test_compiled(switch: dict[str, Any]) -> None:
     torch.compiler.reset()
     folded = fold(trained(replace(SMALL, **switch)))

@@ -370,6 +370,7 @@ def test_odd_names_stay_on_one_line(tmp_path: Path) -> None:
     assert {"new\\nline", "\\udcff\\udcfe", "²"} <= set(data.class_names)
 
 
+@pytest.mark.slow  # the system needs seconds for paths of this length
 def test_folders_in_folders_to_any_depth(tmp_path: Path) -> None:
     for name in "ab":
         draw(tmp_path / name / "/".join("d" * 900) / "0.png")
