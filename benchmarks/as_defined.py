@@ -41,7 +41,7 @@ def rows(name: str, conditions: Conditions, rounds: int) -> str:
     for layout in LAYOUTS:
         like = replace(conditions, memory_format=layout, folded=False)
         subjects.append(TimedModel(name=name, build=functools.partial(defined, name), conditions=like))
-    run = measure(subjects, rounds=rounds, noise_floor=False)
+    run = measure(subjects, rounds=rounds)
     folded, *forms = (timing.samples for timing in run.timed)
     best = min(forms, key=median)
     found = ratio(best, folded)

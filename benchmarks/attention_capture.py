@@ -43,7 +43,8 @@ def rounds_of(net: Network, rounds: int) -> tuple[list[float], list[float]]:
     def overview() -> None:
         look_at(net, [], choice)
 
-    plain(), overview()
+    plain()
+    overview()
     pairs = [(seconds(overview), seconds(plain)) for _ in range(rounds)]
     return [a for a, _ in pairs], [b for _, b in pairs]
 

@@ -52,7 +52,7 @@ def entropy_of(model: nn.Module) -> tuple[float, float]:
 
     hooks = [m.register_forward_hook(see) for m in model.modules() if isinstance(m, UNITS)]
     with torch.no_grad():
-        last = model.forward_features(torch.empty(1, 3, SIZE, SIZE, device="meta"))  # type: ignore[operator]
+        last = model.forward_features(torch.empty(1, 3, SIZE, SIZE, device="meta"))
     for hook in hooks:
         hook.remove()
     last = last[-1] if isinstance(last, list | tuple) else last

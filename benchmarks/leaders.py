@@ -142,7 +142,7 @@ def samples_of(conditions: Conditions, rivals: Sequence[str], rounds: int) -> Sa
     product = replace(conditions, runtime="eager", batch_size=1, dtype="fp32", memory_format="contiguous")
     subjects.append(TimedModel(name=MATRIX, build=Product, conditions=product))
     best: Samples = {}
-    timings = measure(subjects, rounds=rounds, min_time=0.1, noise_floor=False).timed
+    timings = measure(subjects, rounds=rounds, min_time=0.1).timed
     for subject, timing in zip(subjects, timings, strict=True):
         if timing.failure:
             print(f"{timing.label} is left out: {timing.failure}", flush=True)

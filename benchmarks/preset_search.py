@@ -209,7 +209,7 @@ def times(
         for runtime, batch in keys
         for spec in specs
     ]
-    timings = measure(subjects, rounds=rounds, min_time=min_time, noise_floor=False).timed
+    timings = measure(subjects, rounds=rounds, min_time=min_time).timed
     if failures := [f"{t.label}: {t.failure}" for t in timings if t.failure]:
         raise SystemExit(failures[0])
     count = len(specs)

@@ -60,7 +60,7 @@ def main() -> None:
         )
         for name, size in keys
     ]
-    run = measure(subjects, rounds=options.rounds, noise_floor=False)
+    run = measure(subjects, rounds=options.rounds)
     samples = {key: timing.samples for key, timing in zip(keys, run.timed, strict=True)}
     print("| model | px | GMACs | ms | times 224 px | peak activations, MB | times 224 px |")
     print("| --- | --- | --- | --- | --- | --- | --- |")

@@ -28,6 +28,7 @@ from saevit.variant import parse
 
 REQUIRED = ""  # the name of what saevit always needs
 ADDS = {
+    "docs": "make site",
     "birder": "networks that timm lacks, such as EdgeViT",
     "explore": "explore --parquet, --engine ray",
     "export": "export to ONNX and OpenVINO, --runtime onnxruntime,openvino",

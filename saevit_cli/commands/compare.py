@@ -50,6 +50,7 @@ def compare(
     top1: own.Top1 = None,
     train: own.Train = False,
     settings: trial_options.Set = None,
+    engine: trial_options.Engine = "local",
     plot: own.Plot = None,
     report: options.Report = None,
     json: options.Json = None,

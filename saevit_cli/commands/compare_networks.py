@@ -59,7 +59,8 @@ def choose_networks(
         size = trial_options.find_given_size(context)
         asked = {**trials, "settings": given["settings"], "img_size": size}
         plan = trial_options.read_plan("--top1", str(given["top1"]), asked, device=given["device"])
-        measured, outcome = train_candidates(list_trainable(models), plan, trials, given["store"])
+        asked["engine"] = given["engine"]
+        measured, outcome = train_candidates(list_trainable(models), plan, asked, given["store"])
         classes, img_size = plan.train.num_classes, plan.recipe.img_size
     elif measured := find_accuracies(given["top1"], given["store"]):
         classes = classes or measured.num_classes

@@ -189,7 +189,8 @@ EngineName = Annotated[
     of_search(
         "--engine",
         metavar="ENGINE",
-        help="local: this machine; ray: the Ray cluster that `ray` finds (needs 'saevit[explore]').",
+        help="local: this machine; ray: the Ray cluster that `ray` finds (needs 'saevit[explore]'). "
+        "--train-top uses it too.",
     ),
 ]
 Resume = Annotated[

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -100,6 +100,16 @@ Workers = Annotated[int | None, of_trials(**WORKERS)]
 Runs = Annotated[
     Path | None,
     of_trials(metavar="DIR", help="Folder of the trainings, one folder each; the default is runs."),
+]
+
+Engine = Annotated[
+    Literal["local", "ray"],
+    of_trials(
+        "--engine",
+        metavar="ENGINE",
+        help="local: one training after another; ray: one on each GPU of the Ray cluster that `ray` finds, "
+        "or on each core if it has no GPU (needs 'saevit[explore]').",
+    ),
 ]
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from saevit.runs.evaluation import Evaluation
     from saevit.train.preparation import PreparedRun
     from saevit.train.state import Epoch, TrainingState
-    from saevit.trials.halving import DroppedModel
+    from saevit.trials.halving import DroppedModel, RunTrials
     from saevit.trials.learning_rates import ChosenRate
     from saevit.trials.runner import TrialOutcome
     from saevit.trials.schedule import TrialSchedule
@@ -118,7 +118,7 @@ def train_candidates(
     Args:
         models: the models.
         plan: the terms of their trainings.
-        given: the options `seeds`, `halve` and `tune_lr`.
+        given: the options `seeds`, `halve`, `tune_lr` and `engine`.
         store: the folder of stored runs; None is the default one.
 
     Raises:
@@ -130,12 +130,13 @@ def train_candidates(
     from saevit.trials.halving import plan_rungs, run_rungs
     from saevit.trials.schedule import order_trials, select_results
 
-    rates = tune_rates(models, plan, store) if given["tune_lr"] else {}
+    run_trials = choose_engine(given["engine"])
+    rates = tune_rates(models, plan, store, run_trials) if given["tune_lr"] else {}
     trials = order_trials(models, given["seeds"], {model: rate.lr for model, rate in rates.items()})
     rungs = plan_rungs(plan) if given["halve"] else (plan,)
     with stop_requests() as is_stopped, display.show_progress() as show:
         watch = RungWatch(show, plural(given["seeds"], "seed"), len(rungs))
-        outcome = run_rungs(trials, rungs, store, watch, is_stopped)
+        outcome = run_rungs(trials, rungs, store, watch, is_stopped, run_trials)
     if outcome.is_stopped:
         leave_stopped(watch, store)
     found = list_top1s(store, display.warn)
@@ -149,7 +150,20 @@ def train_candidates(
     return measured, replace(outcome, notes=notes)
 
 
-def tune_rates(models: Sequence[str], plan: "TrialPlan", store: Path | None) -> "dict[str, ChosenRate]":
+def choose_engine(name: str) -> "RunTrials":
+    """Return what runs trials: in this process, or on a Ray cluster."""
+    if name == "ray":
+        from saevit.trials.ray_engine import run_trials_on_ray
+
+        return run_trials_on_ray
+    from saevit.trials.runner import run_trials
+
+    return run_trials
+
+
+def tune_rates(
+    models: Sequence[str], plan: "TrialPlan", store: Path | None, run_trials: "RunTrials"
+) -> "dict[str, ChosenRate]":
     """Train each model with each rate of the grid at the smallest budget, and return the chosen rates."""
     from saevit.runs.evaluation import list_top1s
     from saevit.trials.halving import plan_rungs, run_rungs
@@ -159,7 +173,7 @@ def tune_rates(models: Sequence[str], plan: "TrialPlan", store: Path | None) -> 
     trials = list_rate_trials(models, short)
     with stop_requests() as is_stopped, display.show_progress() as show:
         watch = RungWatch(show, plural(len(FACTORS), "learning rate"))
-        outcome = run_rungs(trials, (short,), store, watch, is_stopped)
+        outcome = run_rungs(trials, (short,), store, watch, is_stopped, run_trials)
     if outcome.is_stopped:
         leave_stopped(watch, store)
     return choose_rates(short, trials, list_top1s(store))

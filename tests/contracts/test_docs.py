@@ -26,7 +26,7 @@ from tests.runs.test_record import COUNTED
 from tests.runs.test_store import BEGUN, round_of
 
 ROOT = Path(__file__).parents[2]
-README = ROOT / "README.md"
+README, GUIDE = ROOT / "README.md", ROOT / "docs" / "guide.md"
 OF_ALL = ("--version", "--traceback")  # options that stand before any command
 INTRO = """# Command line
 
@@ -157,9 +157,10 @@ def keep_images(folder: Path, classes: int) -> None:
         Image.new("RGB", (40, 40), (6 * number, 99, 200)).save(path)
 
 
-def readme_commands() -> list[str]:
-    """Every `saevit ...` line in README's code blocks."""
-    blocks = re.findall(r"```sh\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+def document_commands() -> list[str]:
+    """Every `saevit ...` line in the code blocks of README and the guide."""
+    text = "".join(path.read_text(encoding="utf-8") for path in (README, GUIDE))
+    blocks = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
     lines = [line.split(" # ")[0].strip() for block in blocks for line in block.splitlines()]
     return [line.removeprefix("saevit ") for line in lines if line.startswith("saevit ")]
 
@@ -181,9 +182,9 @@ def make_cheap(arguments: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "text", dict.fromkeys([*readme_commands(), *(text for pair in EXAMPLES.values() for text in pair)])
+    "text", dict.fromkeys([*document_commands(), *(text for pair in EXAMPLES.values() for text in pair)])
 )
-def test_commands_of_readme_and_help_run(
+def test_commands_of_documents_and_help_run(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = shlex.split(text)
@@ -221,8 +222,9 @@ def test_commands_of_readme_and_help_run(
     assert capsys.readouterr().err.replace("wrote", "").count("error") == 0
 
 
-def test_readme_shows_what_commands_print(
-    golden: Callable[[str, Any], None], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("path", [README, GUIDE], ids=lambda path: path.stem)
+def test_documents_show_what_commands_print(
+    path: Path, golden: Callable[[str, Any], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A block that starts with `$ saevit` is what a terminal of 80 columns shows; `...` ends a part of it."""
 
@@ -236,13 +238,15 @@ def test_readme_shows_what_commands_print(
             lines = [*lines[: body.count("\n") - 1], "..."]
         return "\n".join(["```text", command, *lines, "```"])
 
-    text = README.read_text(encoding="utf-8")
-    golden("../../README.md", re.sub(r"```text\n\$ saevit.*?\n```", show, text, flags=re.DOTALL))
+    text = path.read_text(encoding="utf-8")
+    golden(
+        f"../../{path.relative_to(ROOT)}", re.sub(r"```text\n\$ saevit.*?\n```", show, text, flags=re.DOTALL)
+    )
 
 
-def test_readme_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_python_of_the_guide_runs(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torchvision", exc_type=RuntimeError)
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), flags=re.DOTALL)
     for block in blocks:
         exec(block.replace("rounds=6", "rounds=6, min_time=0.001"), {})
     assert len(blocks) == 2
@@ -273,3 +277,8 @@ def test_help_lists_what_each_command_says_of_itself() -> None:
     assert isinstance(LOADED, typer.core.TyperGroup)
     said = {name: (command.help or "").split("\n\n")[0] for name, command in LOADED.commands.items()}
     assert {name: " ".join(text.split()) for name, text in said.items()} == SUMMARIES
+
+
+def test_every_document_is_a_page_of_the_site() -> None:
+    pages = re.findall(r"^  - .*: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), flags=re.MULTILINE)
+    assert sorted(pages) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
