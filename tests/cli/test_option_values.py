@@ -32,6 +32,7 @@ QUICK: dict[str, tuple[str, ...]] = {
     "train": (SMALL, "--data", "data", "--output", "run", "--show-recipe"),
     "export": (SMALL, *SIZE, "--output", "net.onnx", "--overwrite"),
     "list": (),
+    "doctor": ("--no-measure",),
     "results list": (),
     "results show": ("latest",),
     "results diff": ("latest", "latest"),

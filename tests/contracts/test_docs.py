@@ -168,16 +168,19 @@ def document_commands() -> list[str]:
 def make_cheap(arguments: list[str]) -> list[str]:
     """Return the arguments of a command as it runs here: without times, with few epochs."""
     # An order by times needs times; else fewer epochs, and fewer variants to time.
-    words = {"latency": "gmacs"} if "--sort" in arguments else {"30": "1", "3": "1"}
+    words = {"latency": "gmacs"} if "--sort" in arguments else {"30": "1", "3": "1", "5": "1"}
     command, *rest = [words.get(word, word) for word in arguments]
     is_variant = not rest or rest[0].startswith(("saevit_", "-"))
-    more = {
+    cheap = {
         "train": ["--epochs", "1", "--img-size", "32"] if "photos" in rest else ["--epochs", "1"],
         "profile": ["--no-measure", "--counters", "analytic" if is_variant else "torch"],
+        "profile --by": ["--rounds", "6", "--min-time", "0.001"],
         "compare": [] if "--from-store" in rest else ["--no-measure"],
         "compare --train": ["--no-measure", "--epochs", "1", "--seeds", "1", "--img-size", "32"],
         "explore": ["--rounds", "6", "--min-time", "0.001"] if "--measure-top" in rest else [],
-    }.get(f"{command} --train" if "--train" in rest else command, [])
+    }
+    kind = "--train" if "--train" in rest else "--by" if "op" in rest else ""
+    more = cheap.get(f"{command} {kind}".strip(), [])
     return [command, *rest, *(word for word in more if word not in rest)]
 
 
