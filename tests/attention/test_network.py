@@ -30,6 +30,7 @@ def test_a_pass_beyond_the_memory_is_refused(model: str, monkeypatch: pytest.Mon
         open_network(named, (64, 96))
 
 
+@pytest.mark.slow  # a network of 200 blocks
 def test_what_is_recorded_counts() -> None:
     """A deep network keeps queries and keys of every block, which by far outweigh what a pass needs."""
     net = open_network(parse(f"saevit_pico:{DEEP}"), (64, 64))

@@ -11,7 +11,7 @@ from saevit.variant import PRESETS, VariantSpec
 from tests.counters import COUNTERS
 from tests.strategies import img_sizes, specs
 
-EXAMPLES = 30  # random variants and sizes
+EXAMPLES = 20  # random variants and sizes
 SHARDS, MANY = 6, 60  # test-slow takes 360 more, in parts that run side by side
 
 
@@ -47,7 +47,7 @@ def test_four_counters_give_the_same_integers_on_hundreds(
     check_counters(spec, img_size)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(specs(), img_sizes(), st.integers(1, 3))
 def test_activations_and_elementwise_work(
     spec: VariantSpec, img_size: tuple[int, int], batch_size: int
