@@ -1,11 +1,16 @@
 """`saevit profile`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from saevit_cli import options, output, readers
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from saevit.profiling import Profile
 
 Counters = Annotated[
     Any,
@@ -52,9 +57,7 @@ def profile(
     """Count one model exactly, time it, and show the cost of each part."""
     from saevit.measure.timing import TimingOptions
     from saevit.profiling import profile
-    from saevit.report.breakdown_plot import breakdown_figure
     from saevit.report.figure import FORMATS
-    from saevit.report.roofline_plot import roofline_figure
     from saevit.report.views.profile import view_profile, write_profile_csv, write_profile_json
 
     if not measure:
@@ -94,10 +97,18 @@ def profile(
         {
             "--json": lambda: write_profile_json(found),
             "--csv": lambda: write_profile_csv(found),
-            "--plot": lambda: (roofline_figure if found.operator_times else breakdown_figure)(found),
+            "--plot": lambda: draw_plot(found),
         },
         found.run,
     )
     latencies = found.run.timed if found.run else ()
     failed = not is_written or any(latency.failure for latency in latencies)
     return output.exit_code(found.run, failed=failed)
+
+
+def draw_plot(found: "Profile") -> "Figure":
+    """Draw the roofline if operators were timed, otherwise the breakdown."""
+    from saevit.report.breakdown_plot import breakdown_figure
+    from saevit.report.roofline_plot import roofline_figure
+
+    return (roofline_figure if found.operator_times else breakdown_figure)(found)

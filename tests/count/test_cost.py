@@ -144,7 +144,7 @@ def test_textbook_layers() -> None:
     assert sum(op.activations for op in attended) == 49 * 384
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(specs(), img_sizes(160))
 @example(parse("saevit_tiny"), (224, 224))
 @example(parse("saevit_tiny:ffn=mlp,ratios=0.5,rates=1"), (97, 131))

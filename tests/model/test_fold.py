@@ -215,10 +215,9 @@ def test_images_of_a_batch_do_not_mix() -> None:
             assert error(folded(x[i : i + 1])[0], whole[i]) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Guards may run slower:RuntimeWarning")
-@pytest.mark.parametrize(
-    "switch", [{}, *(pytest.param(s, marks=pytest.mark.slow) for s in SWITCHES.values())]
-)
+@every_switch
 def test_compiled(switch: dict[str, Any]) -> None:
     torch.compiler.reset()
     folded = fold(trained(replace(SMALL, **switch)))

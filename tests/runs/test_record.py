@@ -191,7 +191,7 @@ def test_what_is_no_record_is_refused(data: Any) -> None:
         ({"batch_size": 0}, "batch_size 0"),
         ({"batch_size": True}, "batch_size = True"),
         ({"threads": 1.5}, r"threads = 1\.5"),
-        ({"dtype": "fp8"}, "dtype = 'fp8'.*'fp32', 'bf16' or 'fp16'"),
+        ({"dtype": "fp8"}, "dtype = 'fp8'.*'fp32', 'bf16', 'fp16' or 'int8'"),
         ({"device": "gpu"}, "cpu, cuda, mps"),
         ({"device": "cuda:"}, "cpu, cuda, mps"),
         ({"memory_format": "nhwc"}, "'contiguous' or 'channels_last'"),
