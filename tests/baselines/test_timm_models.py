@@ -42,6 +42,7 @@ def test_a_fixed_size_follows_the_size_asked_for() -> None:
     assert at_160.params < at_224.params  # fewer positions
 
 
+@pytest.mark.slow  # every module is timed
 def test_timed_beside_its_counts() -> None:
     plan = TimingOptions(batch_sizes=(1,), rounds=3, min_time=0.001, device="cpu")
     found = profile("timm:mobilenetv3_small_050", img_size=(64, 64), counters=["torch"], timing=plan)

@@ -180,6 +180,7 @@ main()
 """
 
 
+@pytest.mark.slow  # three processes at once
 def test_workers_that_fail_are_one_line(here: Path) -> None:
     command = [sys.executable, "-c", FULL, "eval", "--checkpoint", "best.safetensors", "--workers", "2"]
     runs = [  # several at once: queues were closed twice on a busy machine only

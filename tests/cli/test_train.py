@@ -264,6 +264,7 @@ def test_a_wish_to_stop_is_met_while_a_worker_hangs(number: int, here: Path, sta
     check_gone(children)
 
 
+@pytest.mark.slow
 def test_workers_that_fail_are_one_line(here: Path) -> None:
     command = [sys.executable, "-c", FULL, "train", *WORKERS, "--epochs", "1", "--output"]
     runs = [  # two at once: on a busy machine, Python wrote a traceback after our line
@@ -309,6 +310,7 @@ def test_too_little_shared_memory_is_one_line_and_an_earlier_run_stays(
     assert log_of(here / "new") == log_of(here / "old")
 
 
+@pytest.mark.slow
 def test_a_folder_in_which_a_run_is_under_way_is_left_alone(
     here: Path, start: Start, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -345,6 +347,7 @@ def test_a_run_that_kept_nothing_begins_anew(here: Path, capsys: pytest.CaptureF
     assert log_of(here / "killed") == log_of(here / "whole")
 
 
+@pytest.mark.slow
 def test_other_data_are_refused_and_nothing_is_written(
     here: Path, start: Start, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -416,6 +419,7 @@ main()
 """
 
 
+@pytest.mark.slow  # processes of torchrun
 def test_what_one_process_alone_finds_wrong_is_told_once(here: Path) -> None:
     (here / "lost.py").write_text(LOST)
     done = subprocess.run(

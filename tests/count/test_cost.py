@@ -55,7 +55,7 @@ def test_presets_keep_their_budget(name: str) -> None:
     assert count_network(PRESETS[name], (224, 224)).macs == pytest.approx(BUDGETS[name], rel=0.01)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(specs(), img_sizes())
 def test_parameters_path_by_path(spec: VariantSpec, img_size: tuple[int, int]) -> None:
     found: Counter[str] = Counter()
@@ -66,7 +66,7 @@ def test_parameters_path_by_path(spec: VariantSpec, img_size: tuple[int, int]) -
     assert {path: cost.params for path, cost in costs.items() if cost.params} == found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(specs(), img_sizes())
 def test_shapes_path_by_path(spec: VariantSpec, img_size: tuple[int, int]) -> None:
     model = on_meta(spec)

@@ -45,7 +45,7 @@ def check_rows(space: Space, count: int, seed: int) -> None:
 
 
 def test_rows_equal_the_counter_on_the_built_network() -> None:
-    check_rows(make_space(PRESETS["saevit_tiny"], CHOICES), 20, seed=0)
+    check_rows(make_space(PRESETS["saevit_tiny"], CHOICES), 8, seed=0)
 
 
 @pytest.mark.slow

@@ -79,7 +79,7 @@ def losses_of(found: Answer, query: Question) -> list[tuple[float, ...]]:
     return [everything[place] for place in found.front]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(queries())
 def test_exhaustive_is_a_plain_loop(query: Question) -> None:
     kept, best = by_brute_force(query)
@@ -94,7 +94,7 @@ def test_exhaustive_is_a_plain_loop(query: Question) -> None:
     assert len(found.top) == min(query.top, len(kept))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(queries())
 def test_the_dynamic_programme_is_a_plain_loop(query: Question) -> None:
     kept, best = by_brute_force(query)

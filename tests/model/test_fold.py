@@ -30,7 +30,7 @@ some_switches = pytest.mark.parametrize(
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(specs(), img_sizes(100), st.integers(0, 2**16), st.sampled_from([1, 2, 5]), st.sampled_from(LAYOUTS))
 def test_any_variant_at_any_size(
     spec: VariantSpec, img_size: tuple[int, int], seed: int, batch: int, layout: torch.memory_format
