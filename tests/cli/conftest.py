@@ -16,15 +16,9 @@ SECONDS = 300.0  # until a command is ended
 FORKS = multiprocessing.get_context("forkserver")  # loading torch takes most of the time of a short command
 FORKS.set_forkserver_preload(
     [
-        "torch",
-        "timm",
-        "thop",
-        "fvcore.nn",
-        "pydantic",
-        "typer",
-        "rich.table",
-        "matplotlib.figure",
-        "scipy.stats",
+        *("saevit", "torch", "timm", "thop", "fvcore.nn", "matplotlib.figure", "scipy.stats", "rich.table"),
+        *("saevit_cli.app", "saevit_cli.commands.compare", "saevit.comparing.compare", "saevit.train.loop"),
+        *("saevit.report.views.profile", "saevit.report.views.compare", "saevit.explore.search"),
     ]
 )
 
