@@ -86,7 +86,7 @@ def find_model_name(file: "Checkpoint | None") -> str:
         raise OptionError("no network: name a variant such as saevit_tiny, or a --checkpoint")
     if not file.model:
         fits = f", such as {near}, which fits" if (near := find_preset(file)) else ""
-        raise OptionError(f"{file.label} does not say which network it is of: name it too{fits}")
+        raise OptionError(f"{file.label} names no network: name the model too{fits}")
     try:
         named = resolve_model(file.model)
         if isinstance(named, str):

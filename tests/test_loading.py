@@ -81,7 +81,7 @@ def test_what_names_no_network_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bare.safetensors"
     save_file(build_network(TEXT, SIZE).state_dict(), path)
     assert load_network(TEXT, path).about.model == str(build_network(TEXT, SIZE).spec)
-    with pytest.raises(OptionError, match="does not say which network it is of"):
+    with pytest.raises(OptionError, match="names no network"):
         load_network(None, path)
     with pytest.raises(OptionError, match="name a variant such as saevit_tiny, or a --checkpoint"):
         load_network(None, None)
@@ -155,7 +155,7 @@ def test_the_right_network_is_named(tmp_path: Path) -> None:
                 load_network(text, path)
             wanted = f"--checkpoint {path} is of another network: it holds saevit_nano:classes=7, not {text}"
             assert str(caught.value) == wanted
-    with pytest.raises(OptionError, match=r"name it too, such as saevit_nano:classes=7, which fits$"):
+    with pytest.raises(OptionError, match=r"name the model too, such as saevit_nano:classes=7, which fits$"):
         load_network(None, bare)
 
 

@@ -1,4 +1,4 @@
-"""Predicted classes of an image, and the pixels that raise the logit of a class (Grad-CAM).
+"""Compute the predicted classes of an image, and which pixels raise the logit of a class (Grad-CAM).
 
 Grad-CAM (Selvaraju et al., arXiv 1610.02391) weighs the channels of a stage's map by the mean gradient of the
 logit of a class, adds them up and keeps what is positive. The maps here are scaled to a sum of one.

@@ -6,10 +6,9 @@ Every figure is computed from the samples of the stored run.
 import math
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from pathlib import Path
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -30,7 +29,6 @@ from saevit.explore.latency_parts import (
     PREFIX,
     REPEATS,
     build_part,
-    check_covers,
     choose_parts,
     describe_input,
     read_part,
@@ -38,10 +36,10 @@ from saevit.explore.latency_parts import (
 )
 from saevit.explore.space import Space
 from saevit.measure.progress import NextStep, Tell
-from saevit.runs.record import Conditions, Environment
+from saevit.runs.record import Conditions
 from saevit.runs.run import Run
 from saevit.runs.statistics import Share, median, quantile, rank_correlation
-from saevit.runs.store import Writer, read_runs
+from saevit.runs.store import Writer
 from saevit.variant import VariantSpec, parse
 
 if TYPE_CHECKING:
@@ -54,9 +52,6 @@ DRAWN = 20  # times as many are drawn, of which those at even distances of MACs 
 SCATTER = 0.3  # of the choices of a drawn variant around one common level, as a share of the choices
 WITHIN = (0.05, 0.10)  # errors whose share of variants is stated
 STATED = 0.9  # of the held-out variants have at most the error that predictions are shown with
-MACHINE = ("cpu", "cpu_capability", "machine", "torch", "network")  # equal for a calibration to apply
-ACCELERATOR = ("accelerator", "accelerator_driver", "accelerator_toolkit")
-CONDITIONS = ("runtime", "device", "dtype", "batch_size", "threads", "img_size", "memory_format", "folded")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -305,52 +300,3 @@ def hold_out(
     assert predicted is not None  # its parts were timed
     macs = count_network(specs[i], img_size).macs
     return HeldOut(model=str(specs[i]), macs=macs, measured=float(seconds[i]), predicted=predicted)
-
-
-def has_calibration(folder: Path | None) -> bool:
-    """Return whether a calibration is stored, of whatever conditions. Raises OptionError as `read_runs`."""
-    runs = read_runs(folder, lambda line: None, newest_first=True, having=PREFIX)
-    return any(map(is_calibration, runs))
-
-
-def find_calibration(
-    folder: Path | None,
-    conditions: Conditions,
-    environment: Environment,
-    space: Space | None = None,
-    on_skip: Callable[[str], object] = lambda line: None,
-) -> Calibration:
-    """Return the newest stored calibration under these conditions, on this machine, that covers the space.
-
-    Raises:
-        OptionError: there is none; the message names the first difference of the newest calibration.
-    """
-    newest = ""
-    for run in read_runs(folder, on_skip, newest_first=True, having=PREFIX):
-        if not is_calibration(run):
-            continue
-        try:
-            found = fit_run(run)
-            difference = describe_difference(found, conditions, environment)
-            if not difference and space is not None:
-                check_covers(found.model, space)
-        except OptionError as error:
-            difference = str(error)
-        if not difference:
-            return found
-        newest = newest or f"; the newest one differs: {difference}"
-    raise OptionError(f"no calibration for {conditions} on this machine{newest}")
-
-
-def describe_difference(found: Calibration, conditions: Conditions, environment: Environment) -> str:
-    """Return the first condition, package or part of the machine that differs; empty if none does."""
-    names = [*MACHINE, *(ACCELERATOR if conditions.device != "cpu" else ())]
-    if conditions.runtime in ("onnxruntime", "openvino"):
-        names.append(conditions.runtime)
-    for what, mine, theirs in (
-        *((name, getattr(conditions, name), getattr(found.conditions, name)) for name in CONDITIONS),
-        *((name, getattr(environment, name), getattr(found.run.environment, name)) for name in names),
-    ):
-        if mine != theirs:
-            return f"{what} {theirs}, here {mine}"
-    return ""

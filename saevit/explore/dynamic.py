@@ -60,9 +60,9 @@ class Programmer:
 
 
 def list_signs(question: Question) -> dict[tuple[str, int], bool]:
-    """Return the partials of which less (1) or more (-1) is better, and whether an objective says so.
+    """Return each partial with its sign, and whether an objective needs it; 1: less is better, -1: more is.
 
-    Otherwise a limit does. A band says both: a cheaper beginning may fall below it.
+    Limits need the other partials. A band gives both signs: a cheaper beginning may fall below it.
     """
     objectives = [QUANTITIES[name] for name in question.objectives]
     signs = {(name, -1 if one.better == "max" else 1): True for one in objectives for name in one.partials}

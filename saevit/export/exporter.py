@@ -190,7 +190,7 @@ def export_timm_folder(
 ) -> Exported:
     """Write timm's folder beside its place, load it with timm, compare, and move its files to the place.
 
-    It holds the network as it is trained, not the folded one.
+    The folder holds the weights of the defined form; files of the other formats hold the folded form.
     """
     network = replace(network, about=replace(network.about, img_size=img_size))
     try:

@@ -7,6 +7,15 @@ from typing import TYPE_CHECKING, Any
 from saevit.explore.exploration import CountedVariant, Exploration
 from saevit.explore.question import QUANTITIES
 from saevit.explore.solve import Sensitivity
+from saevit.report.explore_messages import (
+    choose_answer,
+    describe_best,
+    name_base,
+    summarize_exploration,
+    summarize_sensitivity,
+    write_amount,
+    write_limit,
+)
 from saevit.report.figure import (
     GREY,
     POINTS,
@@ -16,15 +25,6 @@ from saevit.report.figure import (
     own_settings,
     scale_axis,
     style_axes,
-)
-from saevit.report.messages import (
-    choose_answer,
-    describe_best,
-    name_base,
-    summarize_exploration,
-    summarize_sensitivity,
-    write_amount,
-    write_limit,
 )
 from saevit.report.scatter.labels import PointLabel, write_labels
 from saevit.report.scatter.placement import split_line

@@ -87,7 +87,7 @@ def find_accuracies(
 
 
 def set_classes(model: str, classes: int | None) -> str:
-    """Return the text of a model with this number of classes; a model without a network stays as it is."""
+    """Return a model's text with this number of classes; a model that cannot be built keeps its text."""
     from saevit.baselines.adapters import NUM_CLASSES, name_network
 
     if classes is None or not has_network(model):

@@ -72,7 +72,7 @@ def train_best(
 
 def choose_spread(found: "Exploration", count: int) -> "list[CountedVariant]":
     """Return variants of the front at even distances, one of which is the answer if it is on the front."""
-    from saevit.report.messages import choose_answer
+    from saevit.report.explore_messages import choose_answer
     from saevit.report.views.explore import thin_rows
 
     front, answer = found.front, choose_answer(found)

@@ -95,7 +95,7 @@ def load_calibration(
     context: typer.Context, space: "Space", conditions: "Conditions", store: Path | None
 ) -> "Calibration":
     """Return the stored calibration that applies. Raises OptionError, with the command that makes it."""
-    from saevit.explore.calibration import find_calibration
+    from saevit.explore.stored_calibrations import find_calibration
     from saevit.measure.environment import environment
 
     try:
@@ -111,7 +111,7 @@ def load_if_any(
     store: Path | None,
 ) -> "Calibration | None":
     """Return the stored calibration that applies, or None; say why if one is stored but does not apply."""
-    from saevit.explore.calibration import has_calibration
+    from saevit.explore.stored_calibrations import has_calibration
 
     try:
         if has_calibration(store):

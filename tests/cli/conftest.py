@@ -1,4 +1,4 @@
-"""The command line as a process of its own, forked from a process that has loaded its libraries."""
+"""Run the command line in a separate process, which is forked from one that has loaded the libraries."""
 
 import multiprocessing
 import os

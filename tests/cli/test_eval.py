@@ -139,7 +139,7 @@ def test_weights_that_do_not_say_what_they_are(here: Path, capsys: pytest.Captur
 
     torch.save(build_network(f"{VARIANT},classes=2", SIZE).state_dict(), here / "bare.pth")
     assert run_command(["eval", "--checkpoint", "bare.pth"]) == 2
-    assert "does not say which network it is of" in capsys.readouterr().err
+    assert "names no network" in capsys.readouterr().err
     named = ["eval", VARIANT, "--classes", "2", "--checkpoint", "bare.pth", "--img-size", "32,64"]
     assert run_command(named) == 2
     assert "does not name its training data: add --data SOURCE" in capsys.readouterr().err

@@ -274,12 +274,10 @@ def test_readme_table_is_what_the_command_prints(capsys: pytest.CaptureFixture[s
 
 
 def test_no_machine_or_registry_is_named() -> None:
-    forbidden = re.compile("/" + "work/|/" + "root/|index" + "-url")
-    files = [
-        p
-        for pattern in ("*.md", "*.toml", "Makefile", "docs/*.md", "saevit*/**/*.py")
-        for p in ROOT.glob(pattern)
-    ]
+    forbidden = re.compile("/" + "work/|/" + "root/|index" + "-url|pypi" + r"\.|download\." + "pytorch")
+    patterns = ("*.md", "*.toml", "*.yml", ".*.yaml", ".ci/*", "Makefile", "Dockerfile", "docs/*.md")
+    code = ("saevit*/**/*.py", "tests/**/*.py", "benchmarks/*.py", "examples/*.py")
+    files = [path for pattern in (*patterns, *code) for path in ROOT.glob(pattern)]
     assert [p.name for p in files if forbidden.search(p.read_text(encoding="utf-8"))] == []
 
 

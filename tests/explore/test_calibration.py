@@ -16,13 +16,13 @@ from saevit.explore.calibration import (
     calibrate,
     correlate,
     draw_variants,
-    find_calibration,
     fit_run,
     is_calibration,
 )
 from saevit.explore.latency_model import LatencyPart
 from saevit.explore.latency_parts import EMPTY, REPEATS
 from saevit.explore.space import Space, default_choices, make_space, read_space
+from saevit.explore.stored_calibrations import describe_difference, find_calibration
 from saevit.measure import timer
 from saevit.measure.progress import NextStep
 from saevit.runs.store import Writer, list_runs, read_run
@@ -139,9 +139,9 @@ def test_a_calibration_of_another_machine_or_version_is_refused(
     found = stored(timed, tmp_path)
     other = replace(found.run.environment, **{name: value})
     found = replace(found, conditions=replace(HERE, runtime=runtime))
-    difference = calibration.describe_difference(found, found.conditions, other)
+    difference = describe_difference(found, found.conditions, other)
     assert difference.endswith(f"here {value if name != 'saevit' else 1}")
-    assert not calibration.describe_difference(found, found.conditions, found.run.environment)
+    assert not describe_difference(found, found.conditions, found.run.environment)
 
 
 def test_an_onnx_version_matters_only_to_its_own_runtime(timed: Calibrate, tmp_path: Path) -> None:

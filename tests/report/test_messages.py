@@ -12,16 +12,14 @@ from saevit.explore.exploration import count_variant
 from saevit.explore.solve import Sensitivity, find_sensitivity, solve
 from saevit.profiling import Profile, profile
 from saevit.report.attention_messages import summarize_attention
-from saevit.report.messages import (
+from saevit.report.explore_messages import (
     describe_best,
-    list_subjects,
     name_base,
-    summarize_breakdown,
-    summarize_comparison,
     summarize_exploration,
     summarize_sensitivity,
     summarize_solution,
 )
+from saevit.report.messages import list_subjects, summarize_breakdown, summarize_comparison
 from saevit.variant import parse
 from tests.explore.spaces import MIDDLE
 from tests.report.scatter.test_scatter_plot import compared, model

@@ -20,11 +20,7 @@ from saevit.report.columns import (
     write_csv,
     write_json,
 )
-from saevit.report.messages import (
-    choose_answer,
-    summarize_exploration,
-    write_amount,
-)
+from saevit.report.explore_messages import choose_answer, summarize_exploration, write_amount
 from saevit.report.units import giga, milliseconds, scaled, size
 from saevit.report.views.calibration import calibration_data, describe_prediction
 from saevit.text import plural

@@ -7,7 +7,7 @@ from typing import Any
 from saevit.explore.exploration import CountedVariant
 from saevit.explore.solve import KeyStep, Sensitivity, Solution
 from saevit.report.columns import Column, View, make_table
-from saevit.report.messages import summarize_sensitivity, summarize_solution, write_amount
+from saevit.report.explore_messages import summarize_sensitivity, summarize_solution, write_amount
 from saevit.report.units import scaled
 from saevit.report.views.explore import COLUMNS
 

@@ -8,7 +8,7 @@ from saevit.explore.control import EQUAL, name_cost
 from saevit.explore.exploration import CountedVariant, Exploration
 from saevit.report.accuracy_texts import write_points, write_top1
 from saevit.report.columns import Table, View, text_table
-from saevit.report.messages import NOUNS, write_quantity
+from saevit.report.explore_messages import NOUNS, write_quantity
 from saevit.report.units import percent
 from saevit.report.views.compare import view_comparison
 from saevit.text import plural

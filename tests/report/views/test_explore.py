@@ -16,8 +16,13 @@ from saevit.explore.solve import find_sensitivity
 from saevit.explore.space import read_space
 from saevit.report.columns import row_values
 from saevit.report.explore_figures import front_figure, tornado_figure
+from saevit.report.explore_messages import (
+    choose_answer,
+    describe_best,
+    summarize_exploration,
+    summarize_sensitivity,
+)
 from saevit.report.figure import save_figure
-from saevit.report.messages import choose_answer, describe_best, summarize_exploration, summarize_sensitivity
 from saevit.report.views.explore import (
     MOST_ROWS,
     explore_csv,
