@@ -11,6 +11,7 @@ from saevit.runs.record import Conditions, Environment
 from saevit.runs.store import read_runs
 
 MACHINE = ("cpu", "cpu_capability", "machine", "torch", "network")  # equal for a calibration to apply
+PACKAGES = ("onnxruntime", "openvino", "executorch")  # runtimes with a version of their own
 ACCELERATOR = ("accelerator", "accelerator_driver", "accelerator_toolkit")
 CONDITIONS = ("runtime", "device", "dtype", "batch_size", "threads", "img_size", "memory_format", "folded")
 
@@ -53,7 +54,7 @@ def find_calibration(
 def describe_difference(found: Calibration, conditions: Conditions, environment: Environment) -> str:
     """Return the first condition, package or part of the machine that differs; empty if none does."""
     names = [*MACHINE, *(ACCELERATOR if conditions.device != "cpu" else ())]
-    if conditions.runtime in ("onnxruntime", "openvino"):
+    if conditions.runtime in PACKAGES:
         names.append(conditions.runtime)
     for what, mine, theirs in (
         *((name, getattr(conditions, name), getattr(found.conditions, name)) for name in CONDITIONS),

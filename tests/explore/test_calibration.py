@@ -131,6 +131,7 @@ def test_a_calibration_of_other_conditions_is_refused(
         ("eager", "torch", "1.0"),
         ("eager", "saevit", "0.1.0"),  # whose network was another one
         ("onnxruntime", "onnxruntime", "1.0"),
+        ("executorch", "executorch", "1.0"),
     ],
 )
 def test_a_calibration_of_another_machine_or_version_is_refused(
