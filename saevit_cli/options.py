@@ -127,15 +127,15 @@ BatchSizes = Annotated[
 ]
 BatchSize = Annotated[int, of_time(parser=readers.count_reader(), metavar="N", help="Batch size.")]
 Device = Annotated[str, of_time(metavar="DEVICE", help="Device: auto, cpu, cuda, cuda:N or mps.")]
-Dtype = Annotated[DtypeName, of_time(help="Numeric precision; int8 needs --runtime onnxruntime or openvino.")]
+Dtype = Annotated[DtypeName, of_time(help="Numeric precision; int8: onnxruntime, openvino, executorch.")]
 Dtypes = Annotated[
     Any,
     of_time(
         "--dtype",
         parser=readers.read_dtypes,
         metavar="NAME,...",
-        help="Numeric precisions: fp32, bf16, fp16, int8 (onnxruntime and openvino). A runtime is timed in "
-        "those that it has.",
+        help="Numeric precisions: fp32, bf16, fp16, int8 (onnxruntime, openvino, executorch). A runtime is "
+        "timed in those that it has.",
     ),
 ]
 Runtime = Annotated[

@@ -16,13 +16,14 @@ from torch import Tensor, nn
 from saevit.count.tracing import copy_placed
 from saevit.errors import MeasureError, need
 from saevit.export import formats
+from saevit.export.int8 import fill_batches
 
 EXTRA = "executorch"  # extra of the package
 PACKAGE = "executorch.exir"
 NOT_COUNTED = ("alloc", "getitem", "free")  # calls that compute nothing
 
 
-def make_program(model: nn.Module, shape: formats.Shape) -> Any:
+def make_program(model: nn.Module, shape: formats.Shape, calibration: Tensor | None = None) -> Any:
     """Return an ExecuTorch program of a network, for images of exactly this shape.
 
     XNNPACK computes all operators that it has; the others run in ExecuTorch's own kernels.
@@ -30,24 +31,51 @@ def make_program(model: nn.Module, shape: formats.Shape) -> Any:
     Args:
         model: in eval mode, on the CPU, in fp32.
         shape: of the images.
+        calibration: normalised images (N, C, H, W) for int8; None writes in fp32.
 
     Raises:
         MeasureError: this network cannot be written, in one line.
         MissingPackageError: executorch is not installed.
     """
     exir = import_silently(PACKAGE)
-    xnnpack = import_silently("executorch.backends.xnnpack.partition.xnnpack_partitioner")
     # XNNPACK's passes refuse weights in another layout, and its results get the layout of the weights.
     network = copy_placed(model, lambda tensor: tensor.clone(memory_format=torch.contiguous_format))
     try:
         with formats.silence_exporters(), torch.inference_mode(False), torch.no_grad():
             traced = torch.export.export(network, (torch.zeros(shape),))
+            if calibration is not None:
+                quantised = quantize(traced.module(), fill_batches(calibration, shape[0]))
+                traced = torch.export.export(quantised, (torch.zeros(shape),))
             return exir.to_edge_transform_and_lower(
                 traced,
-                partitioner=[xnnpack.XnnpackPartitioner()],
+                partitioner=[make_partitioner(is_int8=calibration is not None)],
             ).to_executorch()
     except Exception as error:  # networks and the exporter raise all kinds
         raise MeasureError(f"ExecuTorch cannot write the network: {formats.first_cause(error)}") from error
+
+
+def make_partitioner(*, is_int8: bool) -> Any:
+    """Return what chooses the operators that XNNPACK computes."""
+    xnnpack = import_silently("executorch.backends.xnnpack.partition.xnnpack_partitioner")
+    configs = import_silently("executorch.backends.xnnpack.partition.config").ALL_PARTITIONER_CONFIGS
+    # XNNPACK refuses programs that pad a dequantised tensor, as soon as they are loaded.
+    left_out = "constant_pad_nd.default" if is_int8 else None
+    return xnnpack.XnnpackPartitioner([each for each in configs if each.target_name != left_out])
+
+
+def quantize(network: Any, batches: Tensor) -> Any:
+    """Return a traced network in int8, quantised statically for XNNPACK and calibrated on batches of images.
+
+    Weights have a scale for each output channel. Convolutions, products by weights, additions,
+    multiplications and concatenations are computed in int8, all others in fp32.
+    """
+    pt2e = import_silently("torchao.quantization.pt2e.quantize_pt2e")
+    xnnpack = import_silently("executorch.backends.xnnpack.quantizer.xnnpack_quantizer")
+    config = xnnpack.get_symmetric_quantization_config(is_per_channel=True)
+    observed = pt2e.prepare_pt2e(network, xnnpack.XNNPACKQuantizer().set_global(config))
+    for images in batches:
+        observed(images)
+    return pt2e.convert_pt2e(observed)
 
 
 def import_silently(module: str) -> Any:
@@ -107,7 +135,7 @@ def silence_native() -> Iterator[None]:
 
 def write_pte(source: formats.ExportInput, path: Path) -> formats.Content:
     """Write one .pte file, for the batch size of the images' shape."""
-    program = make_program(source.model, source.shape)
+    program = make_program(source.model, source.shape, source.calibration)
     path.write_bytes(program.buffer)
     names = [
         name_operator(node.target)
@@ -141,6 +169,8 @@ EXECUTORCH = formats.Format(
     endings=(".pte",),
     packages=("executorch.exir",),
     extra=EXTRA,
+    dtypes=("fp32", "int8"),
+    quantiser="torchao with XNNPACKQuantizer",
     any_batch=False,
     write=write_pte,
     read=read_pte,

@@ -14,7 +14,7 @@ from saevit.checkpoint import About
 from saevit.errors import MeasureError, OptionError, nearest, need
 from saevit.export import verify
 from saevit.export.executorch import EXECUTORCH
-from saevit.export.formats import Content, ExportInput, Format, first_cause
+from saevit.export.formats import Content, ExportInput, Format, first_cause, silence_exporters
 from saevit.export.int8 import Int8Images
 from saevit.export.onnx import ONNX, OPSET, check_opset
 from saevit.export.openvino import OPENVINO
@@ -97,7 +97,8 @@ def check_request(formats: Sequence[str], *, batch: int | None, opset: int, dtyp
                 + (f"use --format {others}" if others else "use --dtype fp32")
             )
         for package in FORMATS[name].packages if name != TIMM else ():
-            need(package, FORMATS[name].extra)
+            with silence_exporters():  # some warn when they are imported
+                need(package, FORMATS[name].extra)
     check_opset(opset)
     if batch is not None and not 1 <= batch <= LARGEST_BATCH:
         raise OptionError(f"batch {batch}: from 1 to {LARGEST_BATCH}, or dynamic")

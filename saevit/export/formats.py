@@ -51,6 +51,7 @@ class Format:
     packages: tuple[str, ...]  # required besides torch
     extra: str = EXTRA  # of saevit, with these packages
     dtypes: tuple[Dtype, ...] = ("fp32",)
+    quantiser: str = ""  # what quantises it in int8
     any_batch: bool = True  # False: files accept one batch size
     write: Callable[[ExportInput, Path], Content]  # fills the file and those beside it; MeasureError, OSError
     read: Callable[[Path], Runner]  # loads the files in the format's own runtime

@@ -1,4 +1,4 @@
-"""Int8: ONNX graphs whose weights and activations are quantised statically, calibrated on images."""
+"""Int8: ONNX graphs whose weights and activations are quantised statically, and images to calibrate with."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -64,16 +64,13 @@ def quantize_graph(data: bytes, images: Tensor) -> Any:
     onnx, quantization = need("onnx", formats.EXTRA), need("onnxruntime.quantization", formats.EXTRA)
     graph = onnx.ModelProto.FromString(data)
     size = graph.graph.input[0].type.tensor_type.shape.dim[0].dim_value or 1  # 0: any
-    if len(images) < size:
-        images = images.repeat(-(-size // len(images)), 1, 1, 1)
-    whole = images[: len(images) // size * size].numpy()
     try:
         with formats.silence_exporters(), TemporaryDirectory(prefix="saevit-") as folder:
             path = Path(folder) / "int8.onnx"
             quantization.quantize_static(
                 onnx.ModelProto.FromString(data),
                 path,
-                ImageReader(graph.graph.input[0].name, iter(whole.reshape(-1, size, *whole.shape[1:]))),
+                ImageReader(graph.graph.input[0].name, iter(fill_batches(images, size).numpy())),
                 quant_format=quantization.QuantFormat.QDQ,
                 per_channel=True,
                 nodes_to_exclude=find_padding(graph),
@@ -88,6 +85,16 @@ def quantize_graph(data: bytes, images: Tensor) -> Any:
     del made.metadata_props[:]
     made.metadata_props.extend(graph.metadata_props)
     return made
+
+
+def fill_batches(images: Tensor, size: int) -> Tensor:
+    """Return images (N, C, H, W) as full batches (M, size, C, H, W).
+
+    The last images that fill no batch are left out; too few for one batch are repeated.
+    """
+    if len(images) < size:
+        images = images.repeat(-(-size // len(images)), 1, 1, 1)
+    return images[: len(images) // size * size].reshape(-1, size, *images.shape[1:])
 
 
 def find_padding(graph: Any) -> list[str]:

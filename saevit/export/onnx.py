@@ -122,4 +122,5 @@ ONNX = formats.Format(
     write=write_onnx,
     read=read_onnx,
     dtypes=("fp32", "int8"),
+    quantiser="ONNX Runtime",
 )

@@ -108,6 +108,7 @@ OPENVINO = formats.Format(
     endings=(".xml", ".bin"),
     packages=("onnx", "onnxscript", "openvino", "onnxruntime"),  # the last one quantises
     dtypes=("fp32", "int8"),
+    quantiser="ONNX Runtime",
     write=write_openvino,
     read=read_openvino,
 )

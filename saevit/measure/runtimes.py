@@ -75,7 +75,8 @@ class Runtime:
                 "use --memory-format contiguous"
             )
         for package in self.packages:
-            need(package, self.extra)
+            with silence_exporters():  # some warn when they are imported
+                need(package, self.extra)
 
     def suggest(self, dtype: Dtype) -> str:
         """Return the end of an error line: what to use instead of this runtime in this precision."""
@@ -231,7 +232,8 @@ def prepare_openvino(network: nn.Module, example: Tensor, conditions: Conditions
 def prepare_executorch(network: nn.Module, example: Tensor, conditions: Conditions) -> Call:
     """Lower to ExecuTorch with XNNPACK for the measured shape, and load the program."""
     B, C, H, W = example.shape
-    data = bytes(make_program(network, (B, C, H, W)).buffer)
+    noise = make_noise_calibration(C, (H, W)).images if conditions.dtype == "int8" else None
+    data = bytes(make_program(network, (B, C, H, W), noise).buffer)
     try:
         program = load_program(data, conditions.threads)
         with silence_native():
@@ -293,7 +295,7 @@ RUNTIMES = {
             prepare=prepare_executorch,
             packages=(executorch.PACKAGE,),
             extra=executorch.EXTRA,
-            dtypes=("fp32",),
+            dtypes=("fp32", "int8"),
         ),
     )
 }

@@ -54,8 +54,8 @@ Dtype = Annotated[
     Any,
     of_files(
         metavar="fp32|int8",
-        help="Precision of the files; int8 (onnx and openvino) is quantised statically and calibrated on 128 "
-        "training images of --data.",
+        help="Precision of the files; int8 (onnx, openvino, executorch) is quantised statically and "
+        "calibrated on 128 training images of --data.",
     ),
 ]
 Data = Annotated[

@@ -85,5 +85,7 @@ def test_a_file_of_another_network_is_refused_in_int8_too() -> None:
 
 
 def test_a_format_without_int8_is_refused() -> None:
-    with pytest.raises(OptionError, match="format pt2 is not written in int8: use --format onnx or openvino"):
+    with pytest.raises(
+        OptionError, match="pt2 is not written in int8: use --format onnx or openvino or exec"
+    ):
         check_request(["onnx", "pt2"], batch=None, opset=20, dtype="int8")

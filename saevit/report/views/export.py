@@ -101,8 +101,10 @@ def tabulate_files(export: Export) -> Table:
         "over the largest output; outputs of other images must be finite"
     ]
     if export.dtype == "int8":
+        names = (FORMATS[one.format].quantiser for one in export.written)
         notes = [
-            f"int8: quantised statically by ONNX Runtime, calibrated on {export.calibrated_on}; differences "
+            f"int8: quantised statically by {' and '.join(dict.fromkeys(names))}, calibrated on "
+            f"{export.calibrated_on}; differences "
             f"are of {plural(len(export.written[0].differences), 'other image')}; the limit of "
             f"{LIMIT_INT8:g} only shows that the file is of this network"
         ]
