@@ -76,6 +76,11 @@ class Candidate:
         return not self.same_as and not self.published_only
 
     @property
+    def is_quantized(self) -> bool:
+        """Was it timed in int8? Its accuracy is not that of the fp32 weights."""
+        return bool(self.subject and self.subject.conditions.dtype == "int8")
+
+    @property
     def samples(self) -> tuple[float, ...]:
         """Seconds per batch, one value a round; empty if it was not timed."""
         return self.subject.samples if self.subject else ()
