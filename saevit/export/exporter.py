@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import saevit
 from saevit.checkpoint import About
@@ -111,7 +112,7 @@ def export_network(
     img_size: tuple[int, int] | None = None,
     batch: int | None = None,
     opset: int = OPSET,
-    calibration: Int8Images | None = None,
+    precision: Literal["fp32", "fp16"] | Int8Images = "fp32",
     top1s: Sequence[MeasuredTop1] = (),
     on_format: Callable[[str], object] = lambda name: None,
 ) -> Export:
@@ -126,7 +127,7 @@ def export_network(
         img_size: (H, W); None is that of the network.
         batch: None accepts any.
         opset: of ONNX.
-        calibration: images for int8; None writes in fp32.
+        precision: of the weights; images to calibrate with write int8.
         top1s: evaluations of these weights, for the model card of `timm`.
         on_format: called with the name of each format before it is written.
 
@@ -134,7 +135,8 @@ def export_network(
         OptionError, MissingPackageError: see `check_request`.
         MeasureError: the network's own outputs are not finite, or do not depend on the image.
     """
-    dtype: Dtype = "int8" if calibration else "fp32"
+    dtype: Dtype
+    dtype, calibration = (precision, None) if isinstance(precision, str) else ("int8", precision)
     check_request(list(paths), batch=batch, opset=opset, dtype=dtype)
     about = network.about
     size = img_size or about.img_size
@@ -218,7 +220,7 @@ def export_format(name: str, source: ExportInput, expected: verify.Reference, pa
         try:
             content = form.write(source, temporary)
             try:
-                limit = verify.LIMIT_INT8 if source.dtype == "int8" else verify.LIMIT
+                limit = verify.LIMITS[source.dtype]
                 differences = verify.compare_outputs(form.read(temporary), expected, limit)
             except MeasureError:
                 raise

@@ -11,6 +11,7 @@ from torch import nn
 
 from saevit.errors import MeasureError, OptionError, need
 from saevit.export import formats
+from saevit.export.fp16 import store_in_fp16
 from saevit.export.int8 import quantize_graph
 
 OPSET = 20  # the first with GELU as one operator
@@ -80,7 +81,7 @@ def check_opset(opset: int) -> None:
 
 
 def graph_of(source: formats.ExportInput) -> Any:
-    """Return the ONNX graph of a network to write, in its precision; formats share one."""
+    """Return the ONNX graph of a network to write, in int8 or fp32; formats share one."""
     if "onnx" not in source.graphs:
         graph = make_onnx_model(
             source.model,
@@ -99,6 +100,8 @@ def graph_of(source: formats.ExportInput) -> Any:
 def write_onnx(source: formats.ExportInput, path: Path) -> formats.Content:
     """Write one .onnx file."""
     graph = graph_of(source)
+    if source.dtype == "fp16":
+        graph = store_in_fp16(graph.SerializeToString())
     path.write_bytes(graph.SerializeToString())
     (opset,) = [entry.version for entry in graph.opset_import if entry.domain in ("", "ai.onnx")]
     versions = {"opset": str(opset), "IR": str(graph.ir_version)}
@@ -121,6 +124,6 @@ ONNX = formats.Format(
     packages=("onnx", "onnxscript", "onnxruntime"),
     write=write_onnx,
     read=read_onnx,
-    dtypes=("fp32", "int8"),
+    dtypes=("fp32", "fp16", "int8"),
     quantiser="ONNX Runtime",
 )

@@ -79,7 +79,7 @@ def write_openvino(source: formats.ExportInput, path: Path) -> formats.Content:
     model = make_openvino_model(data, source.properties, is_int8=source.dtype == "int8")
     nodes = list(model.get_ops())
     try:
-        need("openvino", formats.EXTRA).save_model(model, path, compress_to_fp16=False)
+        need("openvino", formats.EXTRA).save_model(model, path, compress_to_fp16=source.dtype == "fp16")
     except Exception as error:  # on a full disk it says "iostream error"
         constants = (node for node in nodes if node.get_type_name() == "Constant")
         if shutil.disk_usage(path.parent).free < sum(node.get_byte_size() for node in constants):
@@ -107,7 +107,7 @@ def read_openvino(path: Path) -> formats.Runner:
 OPENVINO = formats.Format(
     endings=(".xml", ".bin"),
     packages=("onnx", "onnxscript", "openvino", "onnxruntime"),  # the last one quantises
-    dtypes=("fp32", "int8"),
+    dtypes=("fp32", "fp16", "int8"),
     quantiser="ONNX Runtime",
     write=write_openvino,
     read=read_openvino,

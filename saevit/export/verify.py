@@ -10,9 +10,14 @@ from torch import Tensor, nn
 
 from saevit.errors import MeasureError
 from saevit.export.formats import Runner
+from saevit.runs.record import Dtype
 
-LIMIT = 1e-4  # of relative differences
-LIMIT_INT8 = 0.3  # shows only that the file is of this network; its accuracy says how good it is
+LIMIT = 1e-4  # of relative differences, in fp32
+LIMITS: dict[Dtype, float] = {
+    "fp32": LIMIT,
+    "fp16": 1e-2,
+    "int8": 0.3,  # shows only that the file is of this network; its accuracy says how good it is
+}
 SPREAD = 100.0  # the limit is this much higher relative to the spread of outputs between images
 RANGE = 4.0  # standard deviations; the limit applies to images within
 LARGE = 100.0

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 of_files = options.in_panel("Files")
 DYNAMIC = "dynamic"
-PRECISIONS = ("fp32", "int8")
+PRECISIONS = ("fp32", "fp16", "int8")
 
 
 def read_batch(text: str) -> int | None:
@@ -53,9 +53,9 @@ Opset = Annotated[
 Dtype = Annotated[
     Any,
     of_files(
-        metavar="fp32|int8",
-        help="Precision of the files; int8 (onnx, openvino, executorch) is quantised statically and "
-        "calibrated on 128 training images of --data.",
+        metavar="fp32|fp16|int8",
+        help="Precision of the files; fp16 (onnx, openvino) stores weights in float16; int8 (onnx, openvino, "
+        "executorch) is quantised statically and calibrated on 128 training images of --data.",
     ),
 ]
 Data = Annotated[
@@ -85,7 +85,8 @@ def export(
     """Write a network as ONNX, torch.export, OpenVINO or ExecuTorch files or a folder of timm; verify each.
 
     Variants are written in the folded form, and timm models re-parameterised. Each file is read back in its
-    own runtime. A file whose outputs differ from the network's by more than 1e-4 (relative) is deleted.
+    own runtime. A file whose outputs differ from the network's by more than 1e-4 (relative; fp16: 0.01) is
+    deleted.
     Images must already be normalised: mean and std are in the metadata of each file (.pte has none).
 
     A folder of timm holds the weights as trained, config.json and a model card with the stored evaluations of
@@ -123,7 +124,7 @@ def export(
             img_size=img_size,
             batch=batch,
             opset=opset,
-            calibration=images.calibrate() if dtype == "int8" else None,
+            precision=images.calibrate() if dtype == "int8" else dtype,
             top1s=find_evaluations(network.sha256, store) if TIMM in names else (),
             on_format=lambda name: tell(f"writing and verifying {name}", None, None),
         )

@@ -32,7 +32,7 @@ def test_a_program_computes_what_the_network_computes(tmp_path: Path) -> None:
 def test_a_program_in_int8_is_near_the_network_with_padded_maps(tmp_path: Path) -> None:
     network = network_of(replace(SHALLOW, rates=(4, 3, 2, 1)))  # some of its scores are -inf
     noise_images = make_noise_calibration(3, SIZE)
-    found = export_network(network, {"executorch": tmp_path / "a.pte"}, calibration=noise_images)
+    found = export_network(network, {"executorch": tmp_path / "a.pte"}, precision=noise_images)
     assert not found.failures
     x = torch.stack([*noise_images.compared.values()])
     outputs = torch.from_numpy(FORMATS["executorch"].read(tmp_path / "a.pte")(x))

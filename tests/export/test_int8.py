@@ -51,7 +51,7 @@ def test_both_formats_are_near_the_network_and_their_accuracy_is_measured(tmp_pa
     data = made_up_data("validation", 6)
     calibration = choose_calibration(NETWORK.about, made_up_data("train", 20), data)
     assert (len(calibration.images), calibration.source) == (20, "20 images of made up (train)")
-    found = export_network(NETWORK, paths, calibration=calibration)
+    found = export_network(NETWORK, paths, precision=calibration)
     assert (found.failures, found.dtype) == ({}, "int8")
     x = torch.stack([*calibration.compared.values()])
     expected = convert_for_inference(NETWORK.model)(x)
@@ -79,9 +79,9 @@ def test_a_file_of_another_network_is_refused_in_int8_too() -> None:
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 2))
     images = {name: torch.rand(3, 8, 8) for name in "ab"}
     expected = verify.compute_reference(model, images, {}, 1)
-    verify.compare_outputs(lambda x: model(x).detach().numpy() * 1.1, expected, verify.LIMIT_INT8)
+    verify.compare_outputs(lambda x: model(x).detach().numpy() * 1.1, expected, verify.LIMITS["int8"])
     with pytest.raises(verify.MeasureError, match=r"above the limit of 0\.3"):
-        verify.compare_outputs(lambda x: model(x).detach().numpy() * 2, expected, verify.LIMIT_INT8)
+        verify.compare_outputs(lambda x: model(x).detach().numpy() * 2, expected, verify.LIMITS["int8"])
 
 
 def test_a_format_without_int8_is_refused() -> None:

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from saevit.export.exporter import FORMATS, Export, Exported, FileAccuracy
-from saevit.export.verify import LIMIT, LIMIT_INT8, RANGE
+from saevit.export.verify import LIMITS, RANGE
 from saevit.report.columns import Column, Table, View, make_table, write_json
 from saevit.report.units import percent, size
 from saevit.text import plural
@@ -54,11 +54,10 @@ def summarize_export(export: Export) -> str:
     files = [file for one in export.written for file in one.files]
     what = Path(files[0]).name if len(files) == 1 else plural(len(files), "file")
     failed = f" {plural(len(export.failures), 'format')} failed." if export.failures else ""
-    limit = LIMIT_INT8 if export.dtype == "int8" else LIMIT
     accuracies = "".join(f" {describe_accuracy(one, export)}" for one in export.accuracies)
     return (
         f"Wrote and verified {what}: the outputs differ from the network's by at most {largest:.1e} "
-        f"(relative, limit {limit:g}).{accuracies}{failed}"
+        f"(relative, limit {LIMITS[export.dtype]:g}).{accuracies}{failed}"
     )
 
 
@@ -97,8 +96,8 @@ def tabulate_files(export: Export) -> Table:
     batch = "any batch size" if is_any else f"batch size {export.batch or 1}"
     notes = [
         "difference: norm of the difference over norm of the outputs, the largest of all images within "
-        f"{RANGE:g} standard deviations; the limit of {LIMIT:g} applies to it and to the largest difference "
-        "over the largest output; outputs of other images must be finite"
+        f"{RANGE:g} standard deviations; the limit of {LIMITS[export.dtype]:g} applies to it and to the "
+        "largest difference over the largest output; outputs of other images must be finite"
     ]
     if export.dtype == "int8":
         names = (FORMATS[one.format].quantiser for one in export.written)
@@ -106,8 +105,10 @@ def tabulate_files(export: Export) -> Table:
             f"int8: quantised statically by {' and '.join(dict.fromkeys(names))}, calibrated on "
             f"{export.calibrated_on}; differences "
             f"are of {plural(len(export.written[0].differences), 'other image')}; the limit of "
-            f"{LIMIT_INT8:g} only shows that the file is of this network"
+            f"{LIMITS['int8']:g} only shows that the file is of this network"
         ]
+    if export.dtype == "fp16":
+        notes.insert(0, "fp16: weights are stored in float16, and runtimes compute in fp32")
     for one in export.written:
         images = ", ".join(f"{each.image}: {each.relative:.1e}" for each in one.differences)
         notes += [f"{one.format}: {list_operators(one)}", f"{one.format}, difference of each image: {images}"]
