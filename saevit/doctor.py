@@ -33,6 +33,7 @@ ADDS = {
     "explore": "explore --parquet, --engine ray",
     "export": "export to ONNX and OpenVINO, --runtime onnxruntime,openvino",
     "executorch": "export to ExecuTorch, --runtime executorch",
+    "coreml": "export to Core ML",
     "train": "training in several processes, --data icons:FILE and digits",
     "dev": "the tests and linters of saevit itself",
 }

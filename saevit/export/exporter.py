@@ -14,6 +14,7 @@ import saevit
 from saevit.checkpoint import About
 from saevit.errors import MeasureError, OptionError, nearest, need
 from saevit.export import verify
+from saevit.export.coreml import COREML, PACKAGE_FILES
 from saevit.export.executorch import EXECUTORCH
 from saevit.export.formats import Content, ExportInput, Format, first_cause, silence_exporters
 from saevit.export.int8 import Int8Images
@@ -34,8 +35,13 @@ FORMATS: dict[str, Format] = {
     "pt2": TORCH_EXPORT,
     "openvino": OPENVINO,
     "executorch": EXECUTORCH,
+    "coreml": COREML,
 }
-TIMM = "timm"  # the one format that is a folder
+TIMM = "timm"
+FOLDERS: dict[str, tuple[str, ...]] = {  # formats that are folders, and their files, the main one first
+    TIMM: tuple(sorted(TIMM_FILES, key=WEIGHTS.__ne__)),
+    "coreml": PACKAGE_FILES,
+}
 LARGEST_BATCH = 2**16
 UNFINISHED = "<!-- saevit export was killed while it replaced this file: run it again -->\n"
 
@@ -47,7 +53,7 @@ class Exported:
     format: str
     files: Mapping[str, int]  # path to bytes
     content: Content
-    differences: tuple[verify.Difference, ...]  # one per image
+    differences: tuple[verify.Difference, ...]  # one per image; none if it cannot be read back here
 
     @property
     def path(self) -> Path:
@@ -161,6 +167,8 @@ def export_network(
         try:
             if name == TIMM:
                 written.append(export_timm_folder(network, size, expected, path, top1s))
+            elif name in FOLDERS:
+                written.append(export_package(name, source, path))
             else:
                 written.append(export_format(name, source, expected, path))
         except (MeasureError, OptionError) as error:
@@ -179,8 +187,8 @@ def export_network(
 
 def list_files(name: str, path: Path) -> list[Path]:
     """Return the files of a format, the main one first."""
-    if name == TIMM:
-        return [path / file for file in sorted(TIMM_FILES, key=WEIGHTS.__ne__)]
+    if name in FOLDERS:
+        return [path / file for file in FOLDERS[name]]
     return [path, *(path.with_suffix(ending) for ending in FORMATS[name].endings[1:])]
 
 
@@ -210,10 +218,31 @@ def export_timm_folder(
     return Exported(format=TIMM, files=sizes, content=content, differences=differences)
 
 
+def export_package(name: str, source: ExportInput, folder: Path) -> Exported:
+    """Write a folder beside its place, and move its files to the place, the main one last."""
+    form = FORMATS[name]
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=folder.parent) as place:
+            made = Path(place) / f"made{form.endings[0]}"
+            content = form.write(source, made)
+            main, *_ = files = list_files(name, made)
+            for old, new in reversed([*zip(files, list_files(name, folder), strict=True)]):
+                old.chmod(main.stat().st_mode)  # coremltools lets only the user read the others
+                new.parent.mkdir(parents=True, exist_ok=True)
+                old.replace(new)
+    except OSError as error:
+        raise unusable(folder, error, "written") from error
+    size = sum(file.stat().st_size for file in list_files(name, folder))
+    return Exported(format=name, files={str(folder): size}, content=content, differences=())
+
+
 def export_format(name: str, source: ExportInput, expected: verify.Reference, path: Path) -> Exported:
     """Write one format under temporary names, read it back, compare, and rename it to its place."""
     made: list[Exported] = []
     form = FORMATS[name]
+    assert form.read is not None  # else the format is a folder
+    read = form.read
 
     def write(temporary: Path) -> None:
         files = [temporary.with_suffix(ending) for ending in form.endings]
@@ -221,7 +250,7 @@ def export_format(name: str, source: ExportInput, expected: verify.Reference, pa
             content = form.write(source, temporary)
             try:
                 limit = verify.LIMITS[source.dtype]
-                differences = verify.compare_outputs(form.read(temporary), expected, limit)
+                differences = verify.compare_outputs(read(temporary), expected, limit)
             except MeasureError:
                 raise
             except Exception as error:  # runtimes raise all kinds

@@ -54,7 +54,7 @@ class Format:
     quantiser: str = ""  # what quantises it in int8
     any_batch: bool = True  # False: files accept one batch size
     write: Callable[[ExportInput, Path], Content]  # fills the file and those beside it; MeasureError, OSError
-    read: Callable[[Path], Runner]  # loads the files in the format's own runtime
+    read: Callable[[Path], Runner] | None  # loads the files in the format's own runtime; None: it is not here
 
 
 def trace_arguments(shape: Shape, *, is_dynamic: bool) -> tuple[tuple[Tensor], Any]:

@@ -83,8 +83,8 @@ def evaluate_files(
     conditions = choose_conditions(net, EvalPlan(img_size=export.img_size, device="cpu"))
     networks = {"torch": convert_for_inference(net.model)}
     for one in export.written:
-        if one.format in FORMATS:
-            run = FORMATS[one.format].read(one.path)
+        if one.format in FORMATS and (read := FORMATS[one.format].read):
+            run = read(one.path)
             networks[one.format] = FileNetwork(run, export.batch).eval()
     hits: dict[str, list[bool]] = {}
     with pin_threads(usable_cores()), torch.inference_mode():

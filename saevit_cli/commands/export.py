@@ -25,7 +25,7 @@ Formats = Annotated[
     list[str] | None,
     of_files(
         "--format",
-        metavar="onnx|pt2|openvino|executorch|timm",
+        metavar="onnx|pt2|openvino|executorch|coreml|timm",
         help="Formats, joined by commas; the default is that of the ending of --output, otherwise onnx.",
     ),
 ]
@@ -34,8 +34,8 @@ Target = Annotated[
     of_files(
         "--output",
         metavar="FILE|DIR",
-        help="File to write (.onnx, .pt2, .xml or .pte), or a folder for files named after the model, made "
-        "if it is missing; the default is the current folder. timm alone fills the folder itself.",
+        help="File to write (.onnx, .pt2, .xml, .pte or .mlpackage), or a folder for files named after the "
+        "model, made if missing; the default is the current folder. timm alone fills the folder itself.",
     ),
 ]
 Batch = Annotated[
@@ -54,8 +54,8 @@ Dtype = Annotated[
     Any,
     of_files(
         metavar="fp32|fp16|int8",
-        help="Precision of the files; fp16 (onnx, openvino) stores weights in float16; int8 (onnx, openvino, "
-        "executorch) is quantised statically and calibrated on 128 training images of --data.",
+        help="Precision of the files; fp16 (onnx, openvino, coreml) stores weights in float16; int8 (onnx, "
+        "openvino, executorch) is quantised statically and calibrated on 128 training images of --data.",
     ),
 ]
 Data = Annotated[
@@ -82,11 +82,11 @@ def export(
     store: options.Store = None,
     overwrite: options.Overwrite = False,
 ) -> int:
-    """Write a network as ONNX, torch.export, OpenVINO or ExecuTorch files or a folder of timm; verify each.
+    """Write a network as ONNX, torch.export, OpenVINO, ExecuTorch, Core ML or timm files; verify each.
 
     Variants are written in the folded form, and timm models re-parameterised. Each file is read back in its
     own runtime. A file whose outputs differ from the network's by more than 1e-4 (relative; fp16: 0.01) is
-    deleted.
+    deleted. Core ML runs on macOS only and is not read back.
     Images must already be normalised: mean and std are in the metadata of each file (.pte has none).
 
     A folder of timm holds the weights as trained, config.json and a model card with the stored evaluations of
@@ -94,7 +94,7 @@ def export(
     """
     subject = readers.read_network(model, None, None, None, None, classes, checkpoint=checkpoint)
     weights = readers.read_weights(checkpoint)
-    from saevit.export.exporter import FORMATS, TIMM, check_request, export_network, list_files
+    from saevit.export.exporter import FOLDERS, FORMATS, TIMM, check_request, export_network, list_files
     from saevit.loading import load_network
     from saevit.report.views.export import view_export, write_export_json
 
@@ -112,7 +112,7 @@ def export(
         {"--json": json, **files},
         overwrite=overwrite,
         inputs=[("--checkpoint", checkpoint)],
-        endings={"--output": (main.suffix,) if names[0] == TIMM else FORMATS[names[0]].endings[:1]},
+        endings={"--output": (main.suffix,) if names[0] in FOLDERS else FORMATS[names[0]].endings[:1]},
         in_new_folders=files,
     )
     with display.show_progress() as tell:
@@ -146,13 +146,15 @@ def choose_paths(
     from saevit.export.exporter import FORMATS, TIMM
 
     folder = target or Path()
-    if formats == (TIMM,) and target:
-        return {TIMM: target}
+    if formats in ((TIMM,), ("coreml",)) and target and (formats == (TIMM,) or target.suffix == ".mlpackage"):
+        return {formats[0]: target}
     if folder.is_dir() or not (folder.suffix or folder.exists()):
         endings = {name: form.endings[0] for name, form in FORMATS.items()} | {TIMM: ""}
         return {name: folder / f"{readers.stem_of(model)}{suffix}{endings[name]}" for name in formats}
     if len(formats) > 1:
         raise OptionError(f"--output {target}: {len(formats)} formats need a folder, not a file")
+    if formats == ("coreml",):
+        raise OptionError(f"--output {target} has no known ending: choose from .mlpackage")
     return {formats[0]: folder}
 
 

@@ -9,11 +9,14 @@ from saevit.report.columns import Column, Table, View, make_table, write_json
 from saevit.report.units import percent, size
 from saevit.text import plural
 
+NOT_READ = "not read back: Core ML runs on macOS only"
 MOST_OPERATORS = 12  # kinds of operators that one line names
 FILES: tuple[Column[Exported], ...] = (
     Column("file", lambda one: name_files(list(one.files))),
     Column("size", lambda one: size(sum(one.files.values())), side="right"),
-    Column("difference", lambda one: f"{largest_difference(one):.1e}", side="right"),
+    Column(
+        "difference", lambda one: f"{largest_difference(one):.1e}" if one.differences else "", side="right"
+    ),
     Column("operators", lambda one: f"{sum(one.content.operators.values()):,}", side="right"),
     Column("versions", lambda one: ", ".join(f"{name} {v}" for name, v in one.content.versions.items())),
 )
@@ -27,6 +30,8 @@ def view_export(export: Export) -> View:
             "OpenVINO computes in bf16 on processors that have it, unless INFERENCE_PRECISION_HINT is f32; "
             "the file was verified in f32."
         )
+    if any(one.format == "coreml" for one in export.written):
+        notes.append(f"coreml: {NOT_READ}; its outputs are not compared with the network's.")
     if fixed := list_fixed(export):
         notes.append(f"Files of {', '.join(fixed)} accept batch size {export.batch or 1} only.")
     if export.dtype == "int8" and not export.accuracies and not export.is_random:
@@ -50,13 +55,16 @@ def summarize_export(export: Export) -> str:
     """Return how many files were written, and their largest difference from the network."""
     if not export.written:
         return "Nothing was written."
-    largest = max(map(largest_difference, export.written))
+    differences = [largest_difference(one) for one in export.written if one.differences]
     files = [file for one in export.written for file in one.files]
     what = Path(files[0]).name if len(files) == 1 else plural(len(files), "file")
     failed = f" {plural(len(export.failures), 'format')} failed." if export.failures else ""
     accuracies = "".join(f" {describe_accuracy(one, export)}" for one in export.accuracies)
+    if not differences:
+        return f"Wrote {what}, {NOT_READ}.{failed}"
+    verified = "Wrote and verified" if len(differences) == len(export.written) else "Wrote"
     return (
-        f"Wrote and verified {what}: the outputs differ from the network's by at most {largest:.1e} "
+        f"{verified} {what}: the outputs differ from the network's by at most {max(differences):.1e} "
         f"(relative, limit {LIMITS[export.dtype]:g}).{accuracies}{failed}"
     )
 
@@ -108,10 +116,12 @@ def tabulate_files(export: Export) -> Table:
             f"{LIMITS['int8']:g} only shows that the file is of this network"
         ]
     if export.dtype == "fp16":
-        notes.insert(0, "fp16: weights are stored in float16, and runtimes compute in fp32")
+        notes.insert(0, "fp16: weights are stored in float16; Core ML computes in it, other runtimes in fp32")
     for one in export.written:
         images = ", ".join(f"{each.image}: {each.relative:.1e}" for each in one.differences)
-        notes += [f"{one.format}: {list_operators(one)}", f"{one.format}, difference of each image: {images}"]
+        notes.append(f"{one.format}: {list_operators(one)}")
+        if images:
+            notes.append(f"{one.format}, difference of each image: {images}")
     title = f"{export.about.model}: {height} x {width} px, {batch}, NCHW, {export.dtype}"
     return make_table(title, FILES, export.written, notes)
 
