@@ -37,8 +37,8 @@ SUMMARIES = {
     "eval": "Measure the accuracy of trained weights: top-1 and top-5 with intervals, calibration, "
     "throughput.",
     "train": "Train a variant or a timm model with a published recipe; --resume continues a stopped run.",
-    "export": "Write a network as ONNX, torch.export, OpenVINO or ExecuTorch files or a folder of timm; "
-    "verify each.",
+    "export": "Write a network as ONNX, torch.export, OpenVINO, ExecuTorch, timm (each verified) or "
+    "Core ML files.",
     "doctor": "Show what works here: packages, machine, folders, and which differences in time are resolved.",
     "list": "Show the presets and the keys of variants.",
     "results": "List, show, compare and export stored runs.",

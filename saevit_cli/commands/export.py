@@ -82,7 +82,7 @@ def export(
     store: options.Store = None,
     overwrite: options.Overwrite = False,
 ) -> int:
-    """Write a network as ONNX, torch.export, OpenVINO, ExecuTorch, Core ML or timm files; verify each.
+    """Write a network as ONNX, torch.export, OpenVINO, ExecuTorch, timm (each verified) or Core ML files.
 
     Variants are written in the folded form, and timm models re-parameterised. Each file is read back in its
     own runtime. A file whose outputs differ from the network's by more than 1e-4 (relative; fp16: 0.01) is
