@@ -65,10 +65,7 @@ EXAMPLES = {
         "eval --checkpoint runs/saevit_pico-digits/best.safetensors",
         "eval --checkpoint best.safetensors --data photos --json result.json",
     ),
-    "train": (
-        "train saevit_pico --epochs 30",
-        "train saevit_small --data photos --set batch_size=256",
-    ),
+    "train": ("train saevit_pico --epochs 30", "train saevit_small --data photos --set batch_size=256"),
     "export": (
         "export saevit_tiny --format onnx,openvino --output exported",
         "export --checkpoint best.safetensors --format timm --output my_model",
@@ -81,10 +78,7 @@ EXAMPLES = {
         "results diff 20261126 latest",
         "results diff laptop.jsonl server.jsonl --reference saevit_tiny",
     ),
-    "results export": (
-        "results export --output all.csv",
-        "results export latest --output latest.json",
-    ),
+    "results export": ("results export --output all.csv", "results export latest --output latest.json"),
 }
 # Module and function of the commands that are not called as their module.
 FUNCTIONS = {
@@ -104,15 +98,10 @@ def show_version(wanted: bool) -> None:
 def callback(
     version: Annotated[
         bool,
-        typer.Option(
-            "--version", callback=show_version, is_eager=True, metavar="", help="Show the version and exit."
-        ),
+        typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit."),
     ] = False,
     traceback: Annotated[  # removed from the arguments before they are parsed, at any position
-        bool,
-        typer.Option(
-            TRACEBACK, metavar="", help="Show the traceback of an error and the warnings of libraries."
-        ),
+        bool, typer.Option(TRACEBACK, help="Show the traceback of an error and the warnings of libraries.")
     ] = False,
 ) -> None:
     """Explore SAEViT, a light hybrid of convolution and sparse attention.

@@ -177,7 +177,6 @@ Percentiles = Annotated[
     bool,
     of_time(
         "--percentiles",
-        metavar="",
         help=f"Time at least {PASSES:,} single passes of each configuration too, and show p50, p90 and p99 "
         "of them.",
     ),
@@ -185,50 +184,34 @@ Percentiles = Annotated[
 Measure = Annotated[
     bool,
     of_time(
-        "--measure/--no-measure",
-        metavar="",
-        show_default=False,
-        help="Time the model (the default), or count only.",
+        "--measure/--no-measure", show_default=False, help="Time the model (the default), or count only."
     ),
 ]
 Fold = Annotated[
     bool,
     of_time(
         "--fold/--no-fold",
-        metavar="",
         show_default=False,
         help="Time the folded form of a variant (the default), or the form as defined. MACs are always those "
         "of the form as defined.",
     ),
 ]
-Force = Annotated[
-    bool, of_time("--force", metavar="", help="Time a model even if it is predicted not to fit in memory.")
-]
+Force = Annotated[bool, of_time("--force", help="Time a model even if it is predicted not to fit in memory.")]
 
 # Output
 Show = Annotated[
     display.Format,
     of_output("--format", metavar="FORMAT", help="Format on stdout: table, markdown, csv or json."),
 ]
-Wide = Annotated[bool, of_output("--wide", metavar="", help="Show all columns of the tables.")]
-Explain = Annotated[bool, of_output("--explain", metavar="", help="Show the notes that explain the tables.")]
+Wide = Annotated[bool, of_output("--wide", help="Show all columns of the tables.")]
+Explain = Annotated[bool, of_output("--explain", help="Show the notes that explain the tables.")]
 Quiet = Annotated[
-    bool,
-    of_output("--quiet", "-q", metavar="", help="Show results, warnings and errors; no notes, no progress."),
+    bool, of_output("--quiet", "-q", help="Show results, warnings and errors; no notes, no progress.")
 ]
 Verbose = Annotated[
-    bool,
-    of_output(
-        "--verbose", "-v", metavar="", help="Show all columns and notes, and the warnings of libraries."
-    ),
+    bool, of_output("--verbose", "-v", help="Show all columns and notes, and the warnings of libraries.")
 ]
-STYLE: dict[str, Any] = {
-    "format": Show,
-    "wide": Wide,
-    "explain": Explain,
-    "quiet": Quiet,
-    "verbose": Verbose,
-}
+STYLE: dict[str, Any] = {"format": Show, "wide": Wide, "explain": Explain, "quiet": Quiet, "verbose": Verbose}
 
 
 def is_given(context: typer.Context, name: str | None) -> bool:
@@ -268,11 +251,8 @@ def with_style(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def styled(**given: Any) -> Any:
-        token = display.STYLE.set(replace(display.DEFAULT, **{name: given.pop(name) for name in added}))
-        try:
+        with display.use_style(replace(display.DEFAULT, **{name: given.pop(name) for name in added})):
             return command(**given)
-        finally:
-            display.STYLE.reset(token)
 
     declare_options(styled, {name: (kind, getattr(display.DEFAULT, name)) for name, kind in added.items()})
     return styled
@@ -307,8 +287,7 @@ By = Annotated[
     ),
 ]
 Json = Annotated[
-    str | None,
-    of_output(metavar="FILE|-", help="Write the complete results as JSON; - is stdout."),
+    str | None, of_output(metavar="FILE|-", help="Write the complete results as JSON; - is stdout.")
 ]
 Csv = Annotated[str | None, csv_option("one row per configuration, in timm's columns")]
 Store = Annotated[
@@ -329,4 +308,4 @@ Report = Annotated[
         help="Write an HTML page with the result, pictures, sortable tables and data; it needs no network.",
     ),
 ]
-Overwrite = Annotated[bool, of_output("--overwrite", metavar="", help="Replace output files that exist.")]
+Overwrite = Annotated[bool, of_output("--overwrite", help="Replace output files that exist.")]

@@ -136,8 +136,8 @@ class Outputs:
         self, store: Path | None, *, wanted: bool = True
     ) -> "Iterator[tuple[Writer | None, Callable[[NextStep], None]]]":
         """Yield the writer of a run (see `kept`) and the function that shows its steps on a progress bar."""
-        with self.kept(store, wanted=wanted) as writer, display.show_progress() as tell:
-            yield writer, lambda step: tell(step.text, step.done, step.eta)
+        with self.kept(store, wanted=wanted) as writer, display.show_progress() as on_progress:
+            yield writer, on_progress
 
     def write(
         self,

@@ -4,7 +4,6 @@ A parser takes the text of one option; `app` puts the name of the option before 
 defaults to a parser too, which need not be text.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 MOST = 10**6  # the largest count, unless a reader says otherwise
 MOST_PROCESSES = 256
 MOST_CLASSES = int(KEYS["classes"].high)
-LONGEST_STEM = 100  # characters of a file name
 
 
 def count_reader(*, least: int = 1, most: int = MOST) -> Callable[[Any], int]:
@@ -181,8 +179,3 @@ def read_weights(path: Path | None) -> "Checkpoint | None":
 def output_name(model: VariantSpec | str | None, weights: "Checkpoint | None") -> str:
     """Return the name for output files: the model that the user named, else the model of the weights."""
     return weights.model or weights.path.stem if model is None and weights else str(model)
-
-
-def stem_of(model: str) -> str:
-    """Return the text of a model as part of a file name."""
-    return re.sub(r"[^A-Za-z0-9._]+", "-", model)[:LONGEST_STEM].strip("-")

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from saevit.attention.findings import ClassMap, Photo, Prediction
-from saevit.attention.network import Network
 from saevit.attention.photo import make_input
 from saevit.checkpoint import About
 from saevit.count.cost import count_network
 from saevit.errors import OptionError, nearest
+from saevit.loading import LoadedNetwork
 from saevit.machine import check_fits, free_memory
 from saevit.model.pyramid import SAEViT
 from saevit.text import abbreviated
@@ -24,7 +24,7 @@ BYTES = 4  # fp32
 MOST = 5  # predictions that are kept
 
 
-def predict_classes(net: Network, logits: Tensor) -> tuple[Prediction, ...]:
+def predict_classes(net: LoadedNetwork, logits: Tensor) -> tuple[Prediction, ...]:
     """Return the most probable classes of an image; nothing for random weights or without classes."""
     if net.is_random or logits.ndim != 2 or not 1 < logits.shape[1] == net.about.num_classes:
         return ()
@@ -53,7 +53,7 @@ def find_class(about: About, text: str) -> int:
 
 
 def map_classes(
-    net: Network, photo: Photo, names: Sequence[str], stages: Collection[int] | None = None
+    net: LoadedNetwork, photo: Photo, names: Sequence[str], stages: Collection[int] | None = None
 ) -> tuple[ClassMap, ...]:
     """Return Grad-CAM of classes at the end of each chosen stage; without names, of the predicted class.
 

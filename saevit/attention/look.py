@@ -23,10 +23,11 @@ from saevit.attention.findings import (
     Redundancy,
 )
 from saevit.attention.maps import map_block, map_rollouts
-from saevit.attention.network import Network, list_notes, record_attention
+from saevit.attention.network import list_notes, record_attention
 from saevit.attention.numbers import compute_numbers, compute_similarities, suggest_rate
 from saevit.attention.photo import describe_preparation, find_drawing, fit_image, locate_query, read_photo
 from saevit.errors import MeasureError, OptionError
+from saevit.loading import LoadedNetwork
 
 HeadValues = dict[tuple[AttentionBlock, int], dict[str, float]]  # of one image: by block and head, by name
 StageValues = dict[tuple[int, int], dict[int, float]]  # of one image: by stage and its rate, by rate tried
@@ -46,7 +47,7 @@ class Choice:
 
 
 def look_at(
-    net: Network, paths: Sequence[Path], choice: Choice, on_image: Callable[[int], None] | None = None
+    net: LoadedNetwork, paths: Sequence[Path], choice: Choice, on_image: Callable[[int], None] | None = None
 ) -> Attention:
     """Run a network on images: maps are of the first, numbers of all. Of several, broken ones are left out.
 
@@ -166,7 +167,7 @@ def gather_redundancy(images: list[StageValues], threshold: float) -> tuple[Redu
 
 
 def map_first(
-    net: Network,
+    net: LoadedNetwork,
     photo: Photo,
     queries: tuple[QueryPixel, ...],
     recording: Recording,

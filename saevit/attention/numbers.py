@@ -72,11 +72,7 @@ def compute_entropies(layer: Layer) -> dict[str, Tensor]:
         share = query_shares[groups, :, rows]
         attention += (entropy * share).sum((0, 2))
         support += ((entropy + (P @ inside[groups]).squeeze(3)).exp() * share).sum((0, 2))
-    return {
-        "attention_entropy": attention,
-        "window_entropy": inside.mean().expand(heads),
-        "support": support,
-    }
+    return {"attention_entropy": attention, "window_entropy": inside.mean().expand(heads), "support": support}
 
 
 def compute_distance(layer: Layer, queries: Tensor) -> Tensor:

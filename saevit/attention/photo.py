@@ -67,11 +67,7 @@ def fit_image(rgb: "Image.Image", img_size: tuple[int, int], name: str, notes: S
     # Cropping inside resize: an image of 1 x 10,000 px never becomes a giant one.
     resized = rgb.resize((W, H), resampling.BICUBIC, box=crop, reducing_gap=3.0)
     return Photo(
-        name=name,
-        size=(rgb.width, rgb.height),
-        crop=crop,
-        pixels=np.asarray(resized),
-        notes=tuple(notes),
+        name=name, size=(rgb.width, rgb.height), crop=crop, pixels=np.asarray(resized), notes=tuple(notes)
     )
 
 

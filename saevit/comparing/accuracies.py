@@ -75,12 +75,7 @@ class MeasuredOn:
 
     @classmethod
     def select(
-        cls,
-        found: Sequence[MeasuredTop1],
-        data: str,
-        split: str,
-        definition: int,
-        terms: str | None = None,
+        cls, found: Sequence[MeasuredTop1], data: str, split: str, definition: int, terms: str | None = None
     ) -> Self:
         """Select the evaluations of one split of one dataset from all evaluations in the order of their time.
 

@@ -157,10 +157,7 @@ def _time(
 
 
 def comparison_of(
-    run: Run,
-    models: Sequence[str] = (),
-    reference: str | None = None,
-    measured: MeasuredOn | None = None,
+    run: Run, models: Sequence[str] = (), reference: str | None = None, measured: MeasuredOn | None = None
 ) -> Comparison:
     """Return a stored run as a comparison, with the accuracies that are published today.
 

@@ -5,12 +5,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from saevit.notebook import NotebookResult
-from saevit.runs.accuracy_statistics import (
-    AccuracyDifference,
-    GroupDifference,
-    compare_groups,
-    compare_hits,
-)
+from saevit.runs.accuracy_statistics import AccuracyDifference, GroupDifference, compare_groups, compare_hits
 from saevit.runs.record import Dtype
 from saevit.runs.run import Run, Subject
 from saevit.runs.statistics import Ratio, median, ratio

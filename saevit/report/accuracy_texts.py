@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from saevit.comparing.comparison import Accuracy, Comparison
 from saevit.provenance import Training
-from saevit.report.columns import Column, attribute_columns, number_column
+from saevit.report.columns import Column, attribute_columns, number_column, text_column
 from saevit.runs.accuracy_statistics import AccuracyDifference
 from saevit.text import plural
 
@@ -30,7 +30,7 @@ def write_top1(accuracy: Accuracy) -> str:
 ACCURACY: tuple[Column[Accuracy], ...] = (
     Column("top-1", write_top1, "right", key="top1", value=lambda a: a.top1),
     number_column("at px", "top1_img_size", lambda a: a.img_size, str),
-    Column("source", lambda a: a.mark, key="top1_mark", value=lambda a: a.mark),
+    text_column("source", "top1_mark", lambda a: a.mark),
     *attribute_columns(top1_source="source", top1_measured_on="measured_on"),
     Column(key="top1_low", value=lambda a: a.interval[0] if a.interval else None),
     Column(key="top1_high", value=lambda a: a.interval[1] if a.interval else None),

@@ -17,15 +17,7 @@ from saevit.report.attention_grid import (
     spaced_name,
 )
 from saevit.report.attention_messages import summarize_attention
-from saevit.report.figure import (
-    GREY,
-    LINE_HEIGHT,
-    POINTS,
-    new_figure,
-    own_settings,
-    text_height,
-    wrap_text,
-)
+from saevit.report.figure import GREY, LINE_HEIGHT, POINTS, new_figure, own_settings, text_height, wrap_text
 from saevit.report.units import digits
 
 if TYPE_CHECKING:

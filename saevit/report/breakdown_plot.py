@@ -11,7 +11,7 @@ from saevit.profiling import Profile, ProfileRow
 from saevit.report.figure import add_legend, add_message, new_figure, own_settings, style_axes
 from saevit.report.latencies import describe_machine
 from saevit.report.messages import find_largest_row, summarize_breakdown
-from saevit.report.units import cut, giga, milliseconds, percent, scaled
+from saevit.report.units import cut, giga, milliseconds, percent, scaled, write_pixels
 from saevit.text import plural, printable
 
 if TYPE_CHECKING:
@@ -99,9 +99,8 @@ def measure_row(profile: Profile, row: ProfileRow, name: str) -> tuple[float, st
 
 def list_conditions(profile: Profile) -> list[str]:
     """Return the lines of the caption: the model, and under which conditions it was measured."""
-    height, width = profile.img_size
     counts = f"{scaled(profile.params)} parameters, {giga(profile.macs)} GMACs"
-    lines = [f"{profile.model}: {counts}, {height} x {width} px"]
+    lines = [f"{profile.model}: {counts}, {write_pixels(profile.img_size)}"]
     times = profile.module_times
     if profile.run and times:
         rounds, torch = len(times.watched), profile.run.environment.torch

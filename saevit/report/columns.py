@@ -58,11 +58,7 @@ class Column(Generic[Row]):
 
 
 def number_column(
-    head: str,
-    key: str,
-    read: Callable[[Row], float | None],
-    form: Callable[[Any], str],
-    divisor: float = 1,
+    head: str, key: str, read: Callable[[Row], float | None], form: Callable[[Any], str], divisor: float = 1
 ) -> Column[Row]:
     """Return a right-aligned column of numbers, None where a number is not known.
 
@@ -80,6 +76,13 @@ def number_column(
         key=key,
         value=value,
     )
+
+
+def text_column(
+    head: str, key: str, read: Callable[[Row], str | None], side: Side = "left", *, wraps: bool = False
+) -> Column[Row]:
+    """Return a column whose text is also its value in files."""
+    return Column(head, read, side, key=key, value=read, wraps=wraps)
 
 
 def attribute_columns(*paths: str, **renamed: str) -> tuple[Column[Any], ...]:

@@ -28,7 +28,7 @@ from saevit.report.figure import (
 )
 from saevit.report.scatter.labels import PointLabel, write_labels
 from saevit.report.scatter.placement import split_line
-from saevit.report.units import cut, giga, scaled
+from saevit.report.units import cut, giga, scaled, write_pixels
 from saevit.report.views.calibration import describe_prediction
 from saevit.report.views.explore import list_shown
 from saevit.text import plural, printable
@@ -172,14 +172,15 @@ def label_front(
 
 def front_caption(found: Exploration) -> list[str]:
     """Return what was searched and how, a line each."""
-    question, (height, width) = found.question, found.question.img_size
+    question = found.question
     method = {
         "exhaustive": "all evaluated",
         "dp": "exact, by dynamic programming",
         "sample": f"{found.answer.findings.seen:,} sampled",
     }[found.answer.search.method]
     lines = [
-        f"{question.space.size:,} combinations around {found.base.model}, {method}; {height} x {width} px"
+        f"{question.space.size:,} combinations around {found.base.model}, {method}; "
+        f"{write_pixels(question.img_size)}"
     ]
     bounds = [limit.text.lstrip("-") for limit in question.limits] + ["monotone"] * question.rising
     if bounds:
@@ -204,10 +205,10 @@ def tornado_figure(found: Sensitivity) -> "Figure":
     first.set_yticks(range(len(keys)), [key_label(found, key) for key in keys], size=8)
     first.set_ylim(len(keys) - 0.4, -0.6)
     add_legend(first, 2)
-    base, (height, width) = found.base, found.base.img_size
+    base = found.base
     lines = [
         f"{base.model}: {giga(base.macs)} GMACs, {scaled(base.params)} parameters, "
-        f"{scaled(base.activations)} activations at {height} x {width} px",
+        f"{scaled(base.activations)} activations at {write_pixels(base.img_size)}",
         "One step of each key while all other keys stay the same; the middle value is the variant's.",
     ]
     add_message(figure, summarize_sensitivity(found), lines)

@@ -9,15 +9,7 @@ from saevit.report.columns import Column, Table, attribute_columns, make_table, 
 from saevit.report.units import bounds, digits, interval, milliseconds, percent
 from saevit.runs.record import Conditions
 from saevit.runs.run import Run, Subject
-from saevit.runs.statistics import (
-    BEYOND,
-    PERCENTILES,
-    Ratio,
-    Summary,
-    list_percentiles,
-    median,
-    summarize,
-)
+from saevit.runs.statistics import BEYOND, PERCENTILES, Ratio, Summary, list_percentiles, median, summarize
 
 T = TypeVar("T")
 
@@ -44,8 +36,6 @@ QUARTILES: Column[Subject] = Column(
     "quartiles", from_samples(lambda seen: f"{milliseconds(seen.q1)} .. {milliseconds(seen.q3)}"), "right"
 )
 SPREAD: Column[Subject] = Column("spread", from_samples(lambda seen: percent(seen.spread)), "right")
-STATISTICS: tuple[Column[Subject], ...] = (MEDIAN, QUARTILES, SPREAD, THROUGHPUT)  # in the order of tables
-
 LATENCIES: tuple[Column[Subject], ...] = (  # in the order of CSV files
     *attribute_columns(infer_batch_size="conditions.batch_size"),
     THROUGHPUT,

@@ -13,14 +13,7 @@ from saevit.count.breakdown_lines import name_line
 from saevit.profiling import Profile, ProfileRow
 from saevit.report.accuracy_texts import write_points
 from saevit.report.metrics import is_comparable, is_resolved
-from saevit.report.units import (
-    digits,
-    giga,
-    milliseconds,
-    percent,
-    short_names,
-    write_ratio_interval,
-)
+from saevit.report.units import digits, giga, milliseconds, percent, short_names, write_ratio_interval
 from saevit.runs.statistics import Ratio, ratio
 from saevit.text import plural
 

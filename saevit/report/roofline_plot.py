@@ -14,11 +14,7 @@ from saevit.report.figure import (
     scale_axis,
     style_axes,
 )
-from saevit.report.operator_tables import (
-    describe_roofs,
-    find_stages,
-    summarize_operators,
-)
+from saevit.report.operator_tables import describe_roofs, find_stages, summarize_operators
 from saevit.report.scatter.labels import PointLabel, write_labels
 from saevit.report.units import cut, digits, percent
 from saevit.text import printable

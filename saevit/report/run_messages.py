@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from saevit.files import name_source
 from saevit.report.latencies import find_differing
-from saevit.report.units import milliseconds, percent, short_names, write_ratio_interval
+from saevit.report.units import milliseconds, percent, short_names, write_ratio_interval, write_share_interval
 from saevit.runs.diff import Diff
 from saevit.runs.evaluation import Evaluation
 from saevit.runs.run import TWIN, MeasuredTop1, Run, RunSummary, Subject
@@ -52,8 +52,7 @@ def summarize_top1(top: MeasuredTop1) -> str:
 
 def describe_top1(share: Share) -> str:
     """Write a top-1 with its interval: `98.6 % top-1 [96.8, 99.4]`."""
-    low, high = (100 * end for end in share.interval)
-    return f"{percent(share.value)} top-1 [{low:.1f}, {high:.1f}]"
+    return f"{percent(share.value)} top-1 {write_share_interval(share)}"
 
 
 def describe_images(data: str, split: str, count: int) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
-from saevit.runs.statistics import Ratio
+from saevit.runs.statistics import Ratio, Share
 from saevit.text import printable
 
 FLOPS_PER_MAC = 2
@@ -91,6 +91,17 @@ def percent(share: float, decimals: int = 1) -> str:
     if share < 1 and float(text) == 100:
         text = f"{100 - 10**-decimals:.{decimals}f}"
     return f"{text} %"
+
+
+def write_pixels(img_size: tuple[int, int]) -> str:
+    """Write an input size (H, W): `224 x 224 px`."""
+    return f"{img_size[0]} x {img_size[1]} px"
+
+
+def write_share_interval(share: Share, decimals: int = 1) -> str:
+    """Write Wilson's interval of a share in per cent: `[96.8, 99.4]`."""
+    low, high = (f"{100 * end:.{decimals}f}" for end in share.interval)
+    return f"[{low}, {high}]"
 
 
 def list_fields(record: Any) -> dict[str, str]:

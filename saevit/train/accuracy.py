@@ -228,9 +228,7 @@ def predict(model: nn.Module, x: Tensor, conditions: Conditions) -> Tensor:
     return logits
 
 
-def compute_speeds(
-    laps: Sequence[tuple[int, float, float]],
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def compute_speeds(laps: Sequence[tuple[int, float, float]]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return images/s alone and with reading, of full batches without the first one if there is another.
 
     The first batch includes the choice of kernels and the allocation of memory; a short last one is slow.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.cluster.hierarchy import DisjointSet
 
 from saevit.errors import DataError, OptionError, need
 from saevit.files import ICONS, as_text, replace_file
@@ -36,16 +37,8 @@ STYLES = re.compile(  # parts of a name that say how, not what; a number is a si
 )
 BRANDS = frozenset(
     (
-        "android",
-        "apple",
-        "bitcoin",
-        "facebook",
-        "github",
-        "google",
-        "instagram",
-        "linkedin",
-        "twitter",
-        "youtube",
+        *("android", "apple", "bitcoin", "facebook", "github", "google", "instagram", "linkedin"),
+        *("twitter", "youtube"),
     )
 )
 STEP = 50  # drawings between two reports of progress
@@ -314,16 +307,10 @@ def hold_out_sets(sets: Sequence[str], groups: Mapping[str, str]) -> set[str]:
 def join(
     members: Iterable[T], pairs: Iterable[tuple[T, T]], key: Callable[[T], Any] | None = None
 ) -> dict[T, T]:
-    """Return the first member, by the key, of the connected group of each member."""
-    neighbours: defaultdict[T, list[T]] = defaultdict(list)
-    for a, b in pairs:
-        neighbours[a].append(b)
-        neighbours[b].append(a)
-    leaders: dict[T, T] = {}
-    for member in sorted(members, key=key):
-        waiting = [member]
-        while waiting:
-            if (one := waiting.pop()) not in leaders:
-                leaders[one] = member
-                waiting += neighbours[one]
-    return leaders
+    """Connect the members of each pair, and map each member to the first member (by `key`) of its group."""
+    groups = DisjointSet(members)
+    for pair in pairs:
+        groups.merge(*pair)
+    return {
+        member: first for group in groups.subsets() for first in [min(group, key=key)] for member in group
+    }

@@ -121,9 +121,7 @@ def prepare_run(
         found = load_initial_weights(net, run.model, expand(run.init), train, img_size=size, sha256=sha256)
         run, start = replace(run, init_sha256=found.sha256), found.note
     about = replace(
-        read_about(net, run.model, recipe.img_size),
-        class_names=train.class_names,
-        data=train.name,
+        read_about(net, run.model, recipe.img_size), class_names=train.class_names, data=train.name
     )
     check_timm_names(resolved, about)
     few = 0 if run.init or run.data == DIGITS else FEW_UPDATES  # digits: 460 are enough (docs/log.md)

@@ -152,9 +152,7 @@ class Recipe:
     img_size: tuple[int, int] = setting((224, 224), Pair(Number(32, 2**14, whole=True)), DEIT)  # (H, W), px
     opt: str = setting("adamw", Text(), DEIT)
     lr: float | None = setting(  # None: lr_base, scaled by the images of an update
-        None,
-        Number(0, optional=True),
-        "timm's train.py: lr_base x images per update / lr_base_size",
+        None, Number(0, optional=True), "timm's train.py: lr_base x images per update / lr_base_size"
     )
     lr_base: float = setting(1e-3, POSITIVE, f"{DEIT}: 5e-4 for 512 images, which is 1e-3 for 1024")
     lr_base_size: int = setting(1024, COUNT, f"{DEIT}, see lr_base")

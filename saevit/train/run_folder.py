@@ -3,7 +3,6 @@
 import contextlib
 import io
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -17,7 +16,16 @@ from saevit.checkpoint import MAX_BYTES, NETWORK, About, check_network, save_che
 from saevit.decode import DecodeError, decode, parse_json
 from saevit.errors import OptionError
 from saevit.export.timm_folder import CONFIG, write_config
-from saevit.files import TEMPORARY, file_type, name_source, owned, read_bytes, replace_file, unusable
+from saevit.files import (
+    TEMPORARY,
+    file_type,
+    name_source,
+    owned,
+    read_bytes,
+    replace_file,
+    to_file_name,
+    unusable,
+)
 from saevit.text import printable
 from saevit.train.engine import Engine
 from saevit.train.recipe_files import BUILT_IN, read_recipe, write_toml
@@ -39,9 +47,7 @@ FORMS = "forms"  # key in its facts: type and shape of each tensor
 
 def default_folder(model: str, data: str) -> Path:
     """Return the default folder of a run: runs/MODEL-DATA."""
-    source = name_source(data)
-    name = "-".join(re.sub(r"[^A-Za-z0-9._]+", "-", part).strip("-.") for part in (model, source))
-    return RUNS / name[:MAX_NAME]
+    return RUNS / "-".join(map(to_file_name, (model, name_source(data))))[:MAX_NAME]
 
 
 @contextmanager

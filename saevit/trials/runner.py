@@ -106,11 +106,7 @@ class TrialFailed(SaevitError):  # noqa: N818 - says what happened
 
 
 def run_trial(
-    trial: Trial,
-    plan: TrialPlan,
-    store: Path | None,
-    observer: TrialObserver,
-    is_stopped: Callable[[], bool],
+    trial: Trial, plan: TrialPlan, store: Path | None, observer: TrialObserver, is_stopped: Callable[[], bool]
 ) -> Evaluation:
     """Train one model with one seed, or continue its training; evaluate and store its final weights.
 

@@ -3,13 +3,12 @@
 import hashlib
 import json
 import math
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import saevit
 from saevit.comparing.accuracies import network_key
-from saevit.files import name_source
+from saevit.files import name_source, to_file_name
 from saevit.measure.progress import Tell
 from saevit.runs.run import MeasuredTop1
 from saevit.train.image_data import ImageData
@@ -75,8 +74,8 @@ class TrialPlan:
             *(self.train.name, self.train.fingerprint, self.validation.fingerprint),
         ]
         digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:DIGITS]
-        source = to_file_name(name_source(self.train.name))
-        name = f"{to_file_name(trial.model)}-{digest}-seed{trial.seed}"
+        source = to_file_name(name_source(self.train.name), LONGEST_NAME)
+        name = f"{to_file_name(trial.model, LONGEST_NAME)}-{digest}-seed{trial.seed}"
         return self.folder / f"{source}-{self.terms}" / name
 
     def is_result(self, one: MeasuredTop1, trial: Trial) -> bool:
@@ -95,11 +94,6 @@ class TrialPlan:
             and network_key(one.model) == network_key(trial.model)
             and (one.definition == saevit.NETWORK or not is_variant)
         )
-
-
-def to_file_name(text: str) -> str:
-    """Return a text as a part of a file name."""
-    return re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.")[:LONGEST_NAME]
 
 
 def open_plan(

@@ -27,9 +27,7 @@ Group = Annotated[
 AllModels = Annotated[
     bool,
     options.of_model(
-        "--all",
-        metavar="",
-        help=f"Compare all models that a pattern matches, even if there are more than {MOST_MODELS}.",
+        "--all", help=f"Compare all models that a pattern matches, even if there are more than {MOST_MODELS}."
     ),
 ]
 Reference = Annotated[
@@ -86,7 +84,6 @@ Train = Annotated[
     bool,
     trial_options.of_trials(
         "--train",
-        metavar="",
         help="Train the models that have no measured accuracy on the data of --top1, with one recipe and one "
         "budget, and evaluate their final weights. A command that was stopped or killed continues when it is "
         "repeated. Costs are of the networks that are trained.",

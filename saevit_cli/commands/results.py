@@ -113,10 +113,7 @@ def diff_runs(
 
 @results.command("export")
 def export_runs(
-    target: Target,
-    runs: RunNames = None,
-    store: options.Store = None,
-    overwrite: options.Overwrite = False,
+    target: Target, runs: RunNames = None, store: options.Store = None, overwrite: options.Overwrite = False
 ) -> int:
     """Write the records of one, several or all runs to one file."""
     from saevit.report.views.listing import write_records_csv, write_records_lines, write_runs_json

@@ -45,10 +45,7 @@ AMP: dict[str, Any] = {
     "metavar": "PRECISION",
     "help": "Mixed precision: none, bf16 or fp16; the default is none.",
 }
-EPOCHS: dict[str, Any] = {
-    "metavar": "N",
-    "help": "Number of epochs; the default is that of the recipe.",
-}
+EPOCHS: dict[str, Any] = {"metavar": "N", "help": "Number of epochs; the default is that of the recipe."}
 
 of_training, of_recipe = options.in_panel("Training"), options.in_panel("Recipe")
 of_machine = options.in_panel("Machine")
@@ -129,8 +126,7 @@ ImgSize = Annotated[
     of_recipe(metavar="N|HxW", help="Input size in pixels, at least 32; the default is that of the recipe."),
 ]
 ShowRecipe = Annotated[
-    bool,
-    of_recipe("--show-recipe", metavar="", help="Show every value of the recipe with its source, and exit."),
+    bool, of_recipe("--show-recipe", help="Show every value of the recipe with its source, and exit.")
 ]
 Device = Annotated[str, of_machine(metavar="DEVICE", help="Device: auto, cpu, cuda, cuda:N or mps.")]
 Workers = Annotated[int | None, of_machine(**WORKERS)]
@@ -138,17 +134,14 @@ Amp = Annotated[Precision | None, of_machine(**AMP)]
 ChannelsLast = Annotated[
     bool | None,
     of_machine(
-        "--channels-last/--no-channels-last",
-        metavar="",
-        help="Memory layout channels_last (the default), or contiguous.",
+        "--channels-last/--no-channels-last", help="Memory layout channels_last (the default), or contiguous."
     ),
 ]
-Compile = Annotated[bool | None, of_machine("--compile", metavar="", help="Train with torch.compile.")]
+Compile = Annotated[bool | None, of_machine("--compile", help="Train with torch.compile.")]
 GradCheckpointing = Annotated[
     bool | None,
     of_machine(
         "--grad-checkpointing",
-        metavar="",
         help="Save memory: recompute activations in the backward pass instead of storing them.",
     ),
 ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from saevit.errors import SaevitError
 from saevit.files import ICONS, expand
-from saevit.measure.progress import ENDING, NextStep
+from saevit.measure.progress import ENDING
 from saevit_cli import display, output
 
 if TYPE_CHECKING:
@@ -89,33 +89,31 @@ def prepare_in_all(
     """Prepare the run in every process; the first opens the data before the others, which renders icons."""
     from saevit.train.preparation import open_splits, prepare_run
 
-    with display.show_progress() if processes.is_first else nullcontext() as show:
-
-        def tell(step: NextStep) -> None:
-            if show:
-                show(step.text, step.done, step.eta)
-
+    with display.show_progress() if processes.is_first else nullcontext(lambda step: None) as tell:
         if processes.count > 1:
             processes.run_in_first(lambda: open_splits(run, recipe.img_size, tell))
         return processes.run_in_all(lambda: prepare_run(run, recipe, processes, tell, is_begun=is_begun))
 
 
-def run_training(
-    prepared: "PreparedRun",
-    state: "TrainingState",
-    folder: Path,
-    processes: "Processes",
-    workers: int | None,
-) -> int:
-    """Train, with one line per epoch on stdout and a progress bar on stderr, and show the results."""
+def choose_workers(workers: int | None, data: str) -> int:
+    """Return the number of worker processes that read images; None is the default for the data."""
     from saevit.machine import usable_cores
     from saevit.train.data_sources import IN_MEMORY
+
+    if workers is not None:
+        return workers
+    return 0 if data in IN_MEMORY else min(usable_cores(), MAX_WORKERS)
+
+
+def run_training(
+    prepared: "PreparedRun", state: "TrainingState", folder: Path, processes: "Processes", workers: int | None
+) -> int:
+    """Train, with one line per epoch on stdout and a progress bar on stderr, and show the results."""
     from saevit.train.loop import train_network
     from saevit.train.processes import OtherProcessError
     from saevit_cli.commands import train_view as view
 
-    if workers is None:
-        workers = 0 if state.run.data in IN_MEMORY else min(usable_cores(), MAX_WORKERS)
+    workers = choose_workers(workers, state.run.data)
     if processes.is_first:
         view.show_start(prepared, state, folder, processes, workers)
     with stop_requests() as is_stopped, view.show_progress(state, processes) as observer:

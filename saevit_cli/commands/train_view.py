@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from saevit.errors import SaevitError
 from saevit.files import name_source
-from saevit.report.units import scaled
+from saevit.report.units import scaled, write_pixels
 from saevit.text import plural, printable
 from saevit.train.state import Epoch, best_epoch, write_log
 from saevit_cli import display, output
@@ -101,7 +101,6 @@ def describe_macs(job: "PreparedRun") -> tuple[str, list[str]]:
     from saevit.count.cost import count_network
     from saevit.model.pyramid import SAEViT
 
-    height, width = job.recipe.img_size
     if isinstance(job.net, SAEViT):
         macs, counter = int(count_network(job.net.spec, job.recipe.img_size).macs), "analytic"
     else:
@@ -109,8 +108,9 @@ def describe_macs(job: "PreparedRun") -> tuple[str, list[str]]:
         from saevit.models import build_network
 
         net = build_network(job.run.model, job.recipe.img_size, num_classes=job.train.num_classes)
-        macs, counter = sum(count_torch(net, (1, job.about.in_chans, height, width)).macs.values()), "torch"
-    text = f"{scaled(macs)} MACs per image of {height} x {width} px"
+        shape = (1, job.about.in_chans, *job.recipe.img_size)
+        macs, counter = sum(count_torch(net, shape).macs.values()), "torch"
+    text = f"{scaled(macs)} MACs per image of {write_pixels(job.recipe.img_size)}"
     return text, [f"network: {macs:,} MACs, counted by {counter}"]
 
 

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from saevit.errors import DataError, OptionError
-from saevit.measure.progress import NextStep
 from saevit_cli import display, options, readers
 from saevit_cli.commands.train import AMP, DATA_DIR, EPOCHS, WORKERS, Precision, read_request, split_settings
-from saevit_cli.commands.train_run import MAX_WORKERS
+from saevit_cli.commands.train_run import choose_workers
 
 if TYPE_CHECKING:
     from saevit.trials.trial import TrialPlan
@@ -61,7 +60,6 @@ Halve = Annotated[
     bool,
     of_trials(
         "--halve",
-        metavar="",
         help="Train all models with a quarter of the budget first, then with half, then with all of it, "
         "each time from the start and with a complete schedule. In between, drop models that are resolved to "
         "be less accurate than the better half; that needs two seeds or more.",
@@ -71,7 +69,6 @@ TuneLr = Annotated[
     bool,
     of_trials(
         "--tune-lr",
-        metavar="",
         help="Choose the learning rate of each model from 1/2, 1 and 2 times that of the recipe, by the "
         "validation top-1 after trainings with seed 0 and a quarter of the budget.",
     ),
@@ -177,8 +174,6 @@ def read_plan(option: str, data: str, given: Mapping[str, Any], *, device: str) 
     Raises:
         SaevitError: options that do not fit together, or data that cannot be used.
     """
-    from saevit.machine import usable_cores
-    from saevit.train.data_sources import IN_MEMORY
     from saevit.train.run_folder import RUNS
     from saevit.trials.trial import open_plan
 
@@ -190,14 +185,7 @@ def read_plan(option: str, data: str, given: Mapping[str, Any], *, device: str) 
         raise OptionError(
             f"--recipe {given['recipe']} starts from {run.init}: models are trained from scratch here"
         )
-    workers = given.get("workers")
-    if workers is None:
-        workers = 0 if run.data in IN_MEMORY else min(usable_cores(), MAX_WORKERS)
-    with display.show_progress() as show:
-
-        def tell(step: NextStep) -> None:
-            show(step.text, step.done, step.eta)
-
+    with display.show_progress() as on_progress:
         try:
             return open_plan(
                 run,
@@ -206,8 +194,8 @@ def read_plan(option: str, data: str, given: Mapping[str, Any], *, device: str) 
                 images=given.get("images"),
                 folder=given.get("runs") or RUNS,
                 device=device,
-                workers=workers,
-                tell=tell,
+                workers=choose_workers(given.get("workers"), run.data),
+                tell=on_progress,
             )
         except DataError as error:
             raise OptionError(f"{option} {error.problem}") from error

@@ -1,6 +1,5 @@
 """`saevit visualize-attention`."""
 
-import re
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -9,6 +8,8 @@ import typer
 
 from saevit.attention.findings import MapView, NumbersBy
 from saevit.errors import OptionError
+from saevit.files import to_file_name
+from saevit.measure.progress import NextStep
 from saevit.weights import SHIPPED, SHIPPED_IMG_SIZE, SHIPPED_MODEL
 from saevit_cli import display, options, output, readers
 
@@ -275,8 +276,7 @@ def figure_path(target: Path | None, pairs: "Pairs", view: str) -> Path:
     """Return the file of the figure; its default name is made of the networks and the view."""
     if target is not None and not target.is_dir():
         return target
-    models = (readers.output_name(*pair) for pair in pairs)
-    names = [re.sub(r"[^A-Za-z0-9._]+", "-", model)[:LONGEST_NAME].strip("-") for model in models]
+    names = [to_file_name(readers.output_name(*pair), LONGEST_NAME) for pair in pairs]
     return (target or Path()) / f"{'-and-'.join(dict.fromkeys(names))}-{view}.png"
 
 
@@ -290,13 +290,13 @@ def look_at_all(
     if not files:
         display.say("no --image: using a drawing (an icon of a picture), which this command makes")
     networks, notes = [], list[str]()
-    with display.show_progress() as tell:
+    with display.show_progress() as on_progress:
         for model, checkpoint in pairs:
             net = open_network(model, img_size, checkpoint)
             notes += net.notes
 
             def on_image(done: int, name: str = net.about.model) -> None:
-                tell(name, done / max(len(files), 1), None)
+                on_progress(NextStep(text=name, done=done / max(len(files), 1)))
 
             networks.append(look_at(net, files, choice, on_image))
     for line in notes:

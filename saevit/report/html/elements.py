@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from xml.etree.ElementTree import Element, tostring
 
-from saevit.report.latencies import find_differing
-from saevit.report.units import milliseconds, percent, short_names
-from saevit.runs.run import Run, Subject
+from saevit.report.run_messages import name_configurations
+from saevit.report.units import milliseconds, percent
+from saevit.runs.run import Run
 from saevit.runs.statistics import quantile, summarize
 from saevit.text import printable
 
@@ -36,8 +36,8 @@ def write_html(*elements: Element) -> str:
 
 def samples_section(run: Run) -> list[Element]:
     """Return the section with its text and one plot per subject; nothing if no model was timed."""
-    names = name_subjects(run.timed)
-    series = [(names[subject.label], subject.samples) for subject in run.timed if subject.samples]
+    names = name_configurations(run.timed)
+    series = [(names[s.label] or s.name, s.samples) for s in run.timed if s.samples]
     if not series:
         return []
     if run.twin:
@@ -52,16 +52,6 @@ def samples_section(run: Run) -> list[Element]:
     heading = element("h2", {"id": "samples"}, "Samples")
     plots = element("ul", {"class": "strips"}, *(samples_plot(*each, scale) for each in series))
     return [element("section", {"aria-labelledby": "samples"}, heading, element("p", {}, text), plots)]
-
-
-def name_subjects(subjects: Sequence[Subject]) -> dict[str, str]:
-    """Return a short name of each subject by its label: of one model, the conditions that differ."""
-    names = {subject.label: subject.name for subject in subjects}
-    if len(set(names.values())) > 1:
-        return short_names(names)
-    differing = find_differing(subject.conditions for subject in subjects)
-    texts = {s.label: ", ".join(f"{c.head} {c.cell(s.conditions)}" for c in differing) for s in subjects}
-    return {label: text or names[label] for label, text in texts.items()}
 
 
 def relative_deviations(samples: Sequence[float]) -> list[float]:

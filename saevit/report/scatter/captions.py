@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 
 from saevit.comparing.comparison import Candidate, Comparison
-from saevit.report.accuracy_texts import describe_measurement
+from saevit.report.accuracy_texts import describe_measurement, write_range
 from saevit.report.latencies import describe_machine
 from saevit.report.metrics import LEAST, METRICS, Disagreement
 from saevit.report.scatter.points import NEAR_FRONT, ScatterPanel, has_accuracies, is_of_other_size
-from saevit.report.units import digits, short_names
+from saevit.report.units import digits, short_names, write_pixels
 from saevit.runs.run import Run
 
 MOST_NAMED = 3  # models in one sentence
@@ -22,8 +22,8 @@ def capitalize(text: str) -> str:
 def write_caption(comparison: Comparison, panels: Sequence[ScatterPanel]) -> str:
     """Return one paragraph: sizes, sources, conditions of the timing, and models that are not drawn."""
     is_timed = any(METRICS[name].is_timed for panel in panels for name in (panel.x, panel.y))
-    height, width = comparison.img_size
-    networks = f"networks {'timed' if is_timed else 'counted'} at {height} x {width} px, with random weights."
+    pixels = write_pixels(comparison.img_size)
+    networks = f"networks {'timed' if is_timed else 'counted'} at {pixels}, with random weights."
     drawn = [point.candidate for panel in panels for point in panel.points]
     sentences = [capitalize(networks)]
     if panels[0].y != "top1" and not has_accuracies(comparison):
@@ -31,7 +31,7 @@ def write_caption(comparison: Comparison, panels: Sequence[ScatterPanel]) -> str
     if panels[0].y == "top1":
         sentences = [f"Top-1: {describe_accuracies(comparison)}; {networks}"]
         if any(is_of_other_size(c, comparison) for c in drawn):
-            sentences.append(f"@N: accuracy at N px, drawn at its cost at {height} x {width} px.")
+            sentences.append(f"@N: accuracy at N px, drawn at its cost at {pixels}.")
         sentences += filter(None, map(describe_undecided, panels))
     if is_timed and comparison.run:
         sentences.append(describe_timing(comparison.run))
@@ -53,18 +53,12 @@ def describe_undecided(panel: ScatterPanel) -> str:
     return f"Not resolved from the front by {METRICS[panel.x].noun or panel.x}: {', '.join(names)}."
 
 
-def number_range(values: Sequence[int]) -> str:
-    """Return the smallest and the largest number, or one if they are equal."""
-    ends = dict.fromkeys((min(values), max(values))) if values else {}
-    return " to ".join(f"{value:,}" for value in ends)
-
-
 def describe_timing(run: Run) -> str:
     """Return a sentence on the machine and the conditions of the timing."""
     c = run.timed[0].conditions
     batches = [s.conditions.batch_size for s in run.timed if s.samples] or [c.batch_size]
     return (
-        f"Measured on {describe_machine(run)}: {c.dtype}, batch {number_range(batches)}, {c.threads} "
+        f"Measured on {describe_machine(run)}: {c.dtype}, batch {write_range(batches)}, {c.threads} "
         f"thread{'s' * (c.threads > 1)}, {c.runtime}, {c.memory_format}, torch {run.environment.torch}; "
         f"medians and quartiles of {run.rounds} interleaved rounds."
     )

@@ -1,16 +1,26 @@
 """A calibration as a table: its error on held-out variants, beside that of MACs."""
 
+from dataclasses import asdict
 from typing import Any
 
 from saevit.explore.calibration import STATED, WITHIN, Agreement, Calibration, HeldOut
-from saevit.report.columns import Column, View, make_table, number_column, row_values, write_csv, write_json
+from saevit.report.columns import (
+    Column,
+    View,
+    make_table,
+    number_column,
+    row_values,
+    text_column,
+    write_csv,
+    write_json,
+)
 from saevit.report.units import giga, milliseconds, percent
 from saevit.runs.advice import advice
 from saevit.runs.statistics import median
 from saevit.text import plural
 
 COLUMNS: tuple[Column[HeldOut], ...] = (
-    Column("variant", text=lambda row: row.model, key="model", value=lambda row: row.model),
+    text_column("variant", "model", lambda row: row.model),
     number_column("predicted (ms)", "predicted_latency_s", lambda row: row.predicted, milliseconds),
     number_column("measured (ms)", "measured_latency_s", lambda row: row.measured, milliseconds),
     number_column("error (%)", "error", lambda row: row.error, lambda error: f"{100 * error:+.1f}"),
@@ -76,14 +86,9 @@ def calibration_data(found: Calibration) -> dict[str, Any]:
         "coefficients": list(found.model.coefficients),
         "median_error": median(found.errors),
         "error_of_90_percent": found.stated_error,
-        "rank_correlation": agreement_data(found.agreement),
-        "rank_correlation_of_macs": agreement_data(found.macs_agreement),
+        "rank_correlation": found.agreement and asdict(found.agreement),
+        "rank_correlation_of_macs": found.macs_agreement and asdict(found.macs_agreement),
     }
-
-
-def agreement_data(found: Agreement | None) -> dict[str, float] | None:
-    """Return a rank correlation with its interval."""
-    return {"rho": found.rho, "low": found.low, "high": found.high} if found else None
 
 
 def calibration_json(found: Calibration) -> str:

@@ -17,6 +17,7 @@ from saevit.report.columns import (
     number_column,
     row_values,
     size_value,
+    text_column,
     write_csv,
     write_json,
 )
@@ -33,7 +34,7 @@ from saevit.report.latencies import (
 )
 from saevit.report.messages import summarize_comparison
 from saevit.report.metrics import COSTS, find_front, find_undecided, is_comparable, sort_candidates
-from saevit.report.units import LONGEST, bare_names, find_common_classes, giga, scaled, size
+from saevit.report.units import LONGEST, bare_names, find_common_classes, giga, scaled, size, write_pixels
 from saevit.runs.advice import MOST_LINES, advice
 from saevit.runs.run import Run
 from saevit.runs.statistics import Ratio
@@ -79,8 +80,8 @@ def list_columns(
         median, text=lambda c: "failed" if c.reason and not c.samples else median.cell(c)
     )
     return [
-        Column("model", lambda c: c.model, key="model", value=lambda c: c.model),
-        Column("family", lambda c: c.family, key="family", value=lambda c: c.family),
+        text_column("model", "model", lambda c: c.model),
+        text_column("family", "family", lambda c: c.family),
         Column(key="infer_img_size", value=lambda c: size_value(comparison.img_size)),
         *COUNTS,
         *(column.via(lambda c: c.accuracy) for column in ACCURACY),
@@ -156,7 +157,6 @@ def view_comparison(comparison: Comparison, sort: str | None, axes: Sequence[str
 
 def tabulate_comparison(comparison: Comparison, sort: str | None, axes: Sequence[str] = AXES) -> Table:
     """Return the table of a comparison; its notes explain the columns and what is missing."""
-    height, width = comparison.img_size
     run = comparison.run
     names = bare_names(c.model for c in comparison.candidates)
     classes = find_common_classes(names)
@@ -173,7 +173,7 @@ def tabulate_comparison(comparison: Comparison, sort: str | None, axes: Sequence
     notes = [*describe_models(comparison), *describe_accuracies(comparison)]
     return make_table(
         f"{plural(len(comparison.candidates), 'model')}, {f'{classes} classes, ' if classes else ''}"
-        f"{height} x {width} px, {conditions}",
+        f"{write_pixels(comparison.img_size)}, {conditions}",
         columns,
         sort_candidates(comparison.candidates, sort),
         [*notes, *(describe_timings(comparison, run) if run else ())],
@@ -227,7 +227,7 @@ def describe_measured(comparison: Comparison, rated: Sequence[Candidate]) -> lis
     )
     notes += [
         "points: top-1 minus that of the reference, paired image by image, and its interval at 95 %; not "
-        "resolved: the interval contains 0, or a model has one seed and the interval is over images only",
+        "resolved: the interval contains 0, or a model has one seed and the interval is over images only"
     ]
     notes += describe_weights(comparison)
     if other := describe_other_classes(rated):

@@ -16,12 +16,13 @@ from saevit.report.columns import (
     make_table,
     row_values,
     size_value,
+    text_column,
     text_table,
     write_csv,
     write_json,
 )
 from saevit.report.run_messages import summarize_evaluation
-from saevit.report.units import digits, fixed, percent
+from saevit.report.units import digits, fixed, percent, write_pixels, write_share_interval
 from saevit.runs.advice import SPREAD_WARNING
 from saevit.runs.evaluation import NOT_INTERLEAVED, ClassResult, Evaluation
 from saevit.runs.record import Record
@@ -63,9 +64,9 @@ EVALUATION: tuple[Column[Evaluation], ...] = (
     *attribute_columns("workers", "form", "started"),
 )
 CLASSES: tuple[Column[ClassResult], ...] = (
-    Column("class", lambda one: one.name, key="name", value=lambda one: one.name),
+    text_column("class", "name", lambda one: one.name),
     Column("top-1", lambda one: f"{100 * one.share.value:.1f}", "right", unit="%"),
-    Column(INTERVAL, lambda one: describe_interval(one.share, 1)),
+    Column(INTERVAL, lambda one: write_share_interval(one.share)),
     Column("right", lambda one: str(one.share.hits), "right", key="right", value=lambda one: one.share.hits),
     Column("of", lambda one: str(one.share.total), "right", key="images", value=lambda one: one.share.total),
     Column(key="top1", value=lambda one: 100 * one.share.value),
@@ -100,7 +101,6 @@ def warn_of_spread(found: Evaluation) -> list[str]:
 
 def tabulate_accuracy(found: Evaluation) -> Table:
     """Return accuracy with its interval, calibration and speed."""
-    height, width = found.conditions.img_size
     rows = [("top-1", *describe_share(found.top1))]
     rows += [("top-5", *describe_share(found.top5))] if found.top5 else []
     rows += [
@@ -111,7 +111,7 @@ def tabulate_accuracy(found: Evaluation) -> Table:
     ]
     readers = plural(found.workers, "worker") if found.workers else "one process"
     return text_table(
-        f"{found.checkpoint} at {height} x {width} px",
+        f"{found.checkpoint} at {write_pixels(found.conditions.img_size)}",
         ("", ">value", INTERVAL),
         rows,
         [
@@ -140,12 +140,7 @@ def tabulate_worst(found: Evaluation) -> Table:
 
 def describe_share(share: Share) -> tuple[str, str]:
     """Return a share in per cent and its interval as text."""
-    return f"{100 * share.value:.2f} %", describe_interval(share, 2)
-
-
-def describe_interval(share: Share, decimals: int) -> str:
-    """Return Wilson's interval of a share in per cent as text."""
-    return "[{:.{d}f}, {:.{d}f}]".format(*(100 * end for end in share.interval), d=decimals)
+    return f"{100 * share.value:.2f} %", write_share_interval(share, 2)
 
 
 def describe_comparison(model: str, data: str) -> str:

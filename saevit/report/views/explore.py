@@ -17,11 +17,12 @@ from saevit.report.columns import (
     number_column,
     row_values,
     size_value,
+    text_column,
     write_csv,
     write_json,
 )
 from saevit.report.explore_messages import choose_answer, summarize_exploration, write_amount
-from saevit.report.units import giga, milliseconds, scaled, size
+from saevit.report.units import giga, milliseconds, scaled, size, write_pixels
 from saevit.report.views.calibration import calibration_data, describe_prediction
 from saevit.text import plural
 
@@ -51,7 +52,7 @@ HEADS = {
     "capacity": "capacity",
 }
 COLUMNS: tuple[Column[CountedVariant], ...] = (
-    Column("variant", text=lambda row: row.model, key="model", value=lambda row: row.model),
+    text_column("variant", "model", lambda row: row.model),
     Column(key="infer_img_size", value=lambda row: size_value(row.img_size)),
     Column(key="param_count", value=lambda row: row.params / 1e6),
     Column(key="infer_gmacs", value=lambda row: row.macs / 1e9),
@@ -170,7 +171,7 @@ def describe_depth(found: Exploration) -> list[str]:
 def explain_search(found: Exploration) -> list[str]:
     """Return how the front was found, its limits, and what the columns mean."""
     question, search, findings = found.question, found.answer.search, found.answer.findings
-    (height, width), space = question.img_size, f"{question.space.size:,} combinations"
+    space = f"{question.space.size:,} combinations"
     method = {
         "exhaustive": f"{space}, all evaluated; {findings.invalid:,} are invalid (heads must divide dims)",
         "dp": f"{space}; the front is exact, by dynamic programming over the stages",
@@ -182,7 +183,7 @@ def explain_search(found: Exploration) -> list[str]:
         notes.append(f"within {', '.join(limits)}{within}")
     return [
         *notes,
-        f"counts are per image of {height} x {width} px, bytes are of fp32",
+        f"counts are per image of {write_pixels(question.img_size)}, bytes are of fp32",
         *([RHO_NOTE] if is_scored(question) else []),
     ]
 

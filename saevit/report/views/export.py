@@ -6,7 +6,7 @@ from pathlib import Path
 from saevit.export.exporter import FORMATS, Export, Exported, FileAccuracy
 from saevit.export.verify import LIMIT, LIMIT_INT8, RANGE
 from saevit.report.columns import Column, Table, View, make_table, write_json
-from saevit.report.units import percent, size
+from saevit.report.units import percent, size, write_pixels
 from saevit.text import plural
 
 MOST_OPERATORS = 12  # kinds of operators that one line names
@@ -92,7 +92,6 @@ def show_difference(one: FileAccuracy) -> str:
 
 def tabulate_files(export: Export) -> Table:
     """Return size, largest difference, versions and operators of each format."""
-    height, width = export.img_size
     is_any = export.batch is None and len(list_fixed(export)) < len(export.written)
     batch = "any batch size" if is_any else f"batch size {export.batch or 1}"
     notes = [
@@ -109,7 +108,7 @@ def tabulate_files(export: Export) -> Table:
     for one in export.written:
         images = ", ".join(f"{each.image}: {each.relative:.1e}" for each in one.differences)
         notes += [f"{one.format}: {list_operators(one)}", f"{one.format}, difference of each image: {images}"]
-    title = f"{export.about.model}: {height} x {width} px, {batch}, NCHW, {export.dtype}"
+    title = f"{export.about.model}: {write_pixels(export.img_size)}, {batch}, NCHW, {export.dtype}"
     return make_table(title, FILES, export.written, notes)
 
 

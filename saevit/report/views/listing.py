@@ -17,6 +17,7 @@ from saevit.report.columns import (
     number_column,
     row_values,
     size_value,
+    text_column,
     text_table,
     write_csv,
     write_json,
@@ -48,11 +49,11 @@ def join_sizes(field: str) -> Callable[[Preset], str]:
 
 
 PRESET_COLUMNS: tuple[Column[Preset], ...] = (
-    Column("preset", lambda preset: preset[0], key="model", value=lambda preset: preset[0]),
+    text_column("preset", "model", lambda preset: preset[0]),
     number_column("GMACs", "infer_gmacs", lambda preset: preset[2].macs, giga, 1e9),
     number_column("params", "param_count", lambda preset: preset[2].params, scaled, 1e6),
     *(
-        Column(head, join_sizes(field), key=head, value=join_sizes(field))
+        text_column(head, head, join_sizes(field))
         for head, field in (
             ("dims", "dims"),
             ("depths", "depths"),
@@ -107,8 +108,8 @@ RUNS: tuple[Column[RunSummary], ...] = (  # in the order of CSV files
         key="started",
         value=lambda run: run.started,
     ),
-    Column("machine", lambda run: run.hardware, key="hardware", value=lambda run: run.hardware),
-    Column("torch", lambda run: run.torch, key="torch", value=lambda run: run.torch),
+    text_column("machine", "hardware", lambda run: run.hardware),
+    text_column("torch", "torch", lambda run: run.torch),
     Column(
         "models",
         lambda run: name_models(run.subjects) if run.started else None,

@@ -41,10 +41,7 @@ def view_predicted(
 
 
 def describe_ranking(
-    found: Exploration,
-    timed: Comparison,
-    best: Sequence[CountedVariant],
-    control: Sequence[CountedVariant],
+    found: Exploration, timed: Comparison, best: Sequence[CountedVariant], control: Sequence[CountedVariant]
 ) -> str:
     """Return in one sentence how well the predicted cost ranks the measured variants."""
     cost = name_cost(found)

@@ -21,8 +21,10 @@ from saevit.report.columns import (
 )
 from saevit.report.latencies import (
     LATENCIES,
+    MEDIAN,
     QUARTILES,
-    STATISTICS,
+    SPREAD,
+    THROUGHPUT,
     describe_machine,
     describe_noise_floor,
     list_pass_columns,
@@ -34,7 +36,16 @@ from saevit.report.latencies import (
 )
 from saevit.report.messages import summarize_breakdown
 from saevit.report.operator_tables import list_operator_warnings, summarize_operators, tabulate_operators
-from saevit.report.units import FLOPS_PER_MAC, bare_names, giga, milliseconds, percent, scaled, size
+from saevit.report.units import (
+    FLOPS_PER_MAC,
+    bare_names,
+    giga,
+    milliseconds,
+    percent,
+    scaled,
+    size,
+    write_pixels,
+)
 from saevit.runs.advice import advice
 from saevit.runs.run import Run, Subject
 from saevit.runs.statistics import median, ratio
@@ -101,7 +112,6 @@ def list_warnings(profile: Profile) -> list[str]:
 
 def tabulate_costs(profile: Profile) -> Table:
     """Return parameters, MACs, FLOPs, activations and memory."""
-    height, width = profile.img_size
     rows = [
         ("parameters", scaled(profile.params), f"{profile.params:,}"),
         ("weights", size(profile.weight_bytes), profile.dtype),
@@ -118,7 +128,7 @@ def tabulate_costs(profile: Profile) -> Table:
         ("peak activations", size, profile.peak_bytes, largest),
     ]
     rows += [(name, form(count), about) for name, form, count, about in counts if count is not None]
-    title = f"Counts per image of {height} x {width} px, by {profile.counted_by}"
+    title = f"Counts per image of {write_pixels(profile.img_size)}, by {profile.counted_by}"
     return text_table(title, ("", ">value", "~meaning"), rows)
 
 
@@ -140,7 +150,6 @@ def tabulate_speed(run: Run) -> Table:
     def show_reason(subject: Subject) -> str:
         return QUARTILES.cell(subject) if subject.samples else subject.failure or "no sample"
 
-    median_ms, quartiles, spread, throughput = STATISTICS
     of_first = f" {conditions.dtype}" if len(dtypes) > 1 else ""
     return make_table(
         f"Speed: {', '.join(dtypes)}, {plural(conditions.threads, 'thread')}, {conditions.memory_format}, "
@@ -149,11 +158,11 @@ def tabulate_speed(run: Run) -> Table:
             Column("runtime", lambda one: one.conditions.runtime),
             Column("dtype", lambda one: one.conditions.dtype if of_first else None),
             Column("batch", lambda one: str(one.conditions.batch_size), "right"),
-            median_ms,
-            throughput,
+            MEDIAN,
+            THROUGHPUT,
             Column(f"time relative to {conditions.runtime}{of_first}", ratio_to_first_runtime),
-            replace(quartiles, text=show_reason, wraps=True),
-            spread,
+            replace(QUARTILES, text=show_reason, wraps=True),
+            SPREAD,
         ],
         run.timed,
         [*notes, *advice(run, "note")],

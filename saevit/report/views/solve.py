@@ -6,9 +6,9 @@ from typing import Any
 
 from saevit.explore.exploration import CountedVariant
 from saevit.explore.solve import KeyStep, Sensitivity, Solution
-from saevit.report.columns import Column, View, make_table
+from saevit.report.columns import Column, View, make_table, text_column
 from saevit.report.explore_messages import summarize_sensitivity, summarize_solution, write_amount
-from saevit.report.units import scaled
+from saevit.report.units import scaled, write_pixels
 from saevit.report.views.explore import COLUMNS
 
 RowsView = tuple[View, tuple[Column[Any], ...], Sequence[Any]]  # with the columns and rows for files
@@ -23,7 +23,7 @@ def view_solution(found: Solution) -> RowsView:
     variant, *costs = list[Column[Any]](column.via(lambda row: row[2]) for column in COLUMNS)
     own: list[Column[Any]] = [
         Column(found.key, text=lambda row: row[0] or None, key="key", value=lambda _: found.key),
-        Column("result", text=lambda row: row[1], key="is", value=lambda row: row[1]),
+        text_column("result", "is", lambda row: row[1]),
     ]
     notes = ["channels and heads: if dims are solved for, the heads of a stage follow its channels"]
     table = make_table(
@@ -34,11 +34,11 @@ def view_solution(found: Solution) -> RowsView:
 
 def view_sensitivity(found: Sensitivity) -> RowsView:
     """Return the change of the costs by one step of each key, the largest change of MACs first."""
-    base, (height, width) = found.base, found.base.img_size
+    base = found.base
     columns: list[Column[KeyStep]] = [
-        Column("key", text=lambda step: step.key, key="key", value=lambda step: step.key),
-        Column("from", text=lambda step: step.old, side="right", key="from", value=lambda step: step.old),
-        Column("to", text=lambda step: step.new, side="right", key="to", value=lambda step: step.new),
+        text_column("key", "key", lambda step: step.key),
+        text_column("from", "from", lambda step: step.old, "right"),
+        text_column("to", "to", lambda step: step.new, "right"),
     ]
     pairs = [
         change_columns(base, head, field)
@@ -48,7 +48,8 @@ def view_sensitivity(found: Sensitivity) -> RowsView:
     columns += [replace(column.via(lambda step: step.row), text=None) for column in COLUMNS]
     costs = ", ".join(write_amount(base, name) for name in ("gmacs", "params", "activations"))
     table = make_table(
-        f"Change relative to {base.model} ({costs}) at {height} x {width} px, one step of one key at a time",
+        f"Change relative to {base.model} ({costs}) at {write_pixels(base.img_size)}, one step of one key at "
+        "a time",
         columns,
         found.steps,
         ["all other keys stay the same; the heads of a stage follow its channels"],

@@ -6,10 +6,10 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from saevit.files import name_source
-from saevit.report.columns import NONE, Column, Table, View, make_table, write_json
+from saevit.report.columns import NONE, Column, Table, View, make_table, text_column, write_json
 from saevit.report.figure import add_message, new_figure, own_settings, scale_axis, style_axes
 from saevit.report.run_messages import count_hits, summarize_training
-from saevit.report.units import fixed
+from saevit.report.units import fixed, write_share_interval
 from saevit.train.state import Epoch, TrainingState, best_epoch
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ CLOSE: dict[str, Any] = {"borderaxespad": 0.2, "borderpad": 0, "handlelength": 1
 
 
 RECIPE_COLUMNS: tuple[Column[tuple[str, str, str]], ...] = (
-    Column("key", lambda row: row[0], key="key", value=lambda row: row[0]),
-    Column("value", lambda row: row[1], key="value", value=lambda row: row[1]),
-    Column("source", lambda row: row[2], key="source", value=lambda row: row[2], wraps=True),
+    text_column("key", "key", lambda row: row[0]),
+    text_column("value", "value", lambda row: row[1]),
+    text_column("source", "source", lambda row: row[2], wraps=True),
 )
 EPOCHS: tuple[Column[tuple[str, Epoch]], ...] = (
     Column("", lambda row: row[0]),
@@ -117,7 +117,7 @@ def describe_interval(name: str, row: Epoch) -> str:
     """Return Wilson's interval of a top-1; the best epoch was chosen, so its interval would mislead."""
     if name == "best":
         return NONE
-    return "[{:.2f}, {:.2f}]".format(*(100 * end for end in count_hits(row).interval))
+    return write_share_interval(count_hits(row), 2)
 
 
 def draw_training(state: TrainingState, caption: str) -> "Figure":
