@@ -2,11 +2,13 @@
 
     latency = a + b x (sum over the parts of their times) + c x (number of parts)
 
-with a, b and c of 0 or more. The time of a part between two sizes that were measured is interpolated
-linearly. The sum is taken stage by stage, in whole nanoseconds, so that a search adds it up like MACs.
+with a, b and c of 0 or more. Between two sizes that were measured, the time of a part is a power of the size.
+Parts whose channels are all multiples of 16 are timed apart from all others. The sum is taken stage by stage,
+in whole nanoseconds, so that a search adds it up like MACs.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -15,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from saevit.explore.space import BLOCK
 from saevit.variant import NUM_STAGES, Stage, VariantSpec
 
 Floats = NDArray[np.float64]
@@ -23,6 +26,7 @@ NANO = 1e9
 SHORTEST = 1e-8  # seconds of a part, after the time of an empty pass is subtracted
 FIRST = {"stem": "stem", "downsample": "before"}  # first size of these kinds; of all others `channels`
 SECOND = {"ffn": "hidden", "attention": "heads", "head": "classes"}  # and the second one
+CHANNELS = ("stem", "before", "channels", "hidden")  # sizes that count channels
 HEADS_SLACK = 2  # beyond the measured heads: they jump with the channels, and matter little
 SETTINGS = {
     "stem": ("in_chans", "act"),
@@ -66,18 +70,23 @@ def list_stage_parts(i: int, spec: VariantSpec, stage: Stage, in_dim: Any) -> li
     values = {name: getattr(spec, name) for name in ("act", "kernel", "ffn", "local", "key_dim", "sampling")}
     values["in_chans"] = spec.in_chans
 
-    def group(kind: str, **more: Any) -> PartGroup:
+    def list_parts(kind: str, first: Any, second: Any, times: Any = 1, **more: Any) -> Iterator[UsedPart]:
         chosen = {**values, **more}
-        return PartGroup(kind, i, tuple((name, chosen[name]) for name in SETTINGS.get(kind, ())))
+        settings = tuple((name, chosen[name]) for name in SETTINGS.get(kind, ()))
+        sizes = zip(PartGroup(kind, i).sizes, (first, second), strict=True)
+        remainders = [np.asarray(size) % BLOCK for name, size in sizes if name in CHANNELS]
+        is_whole = sum(remainders) == 0
+        for multiple, has in ((BLOCK, is_whole), (1, ~is_whole)):
+            if np.any(used := times * has):
+                yield UsedPart(PartGroup(kind, i, (*settings, ("multiple", multiple))), first, second, used)
 
-    parts = [UsedPart(group("downsample" if i else "stem"), in_dim, stage.dim)]
-    parts.append(UsedPart(group("ffn"), stage.dim, stage.hidden_dim, stage.depth))
+    parts = [*list_parts("downsample" if i else "stem", in_dim, stage.dim)]
+    parts += list_parts("ffn", stage.dim, stage.hidden_dim, stage.depth)
     for rate in np.unique(stage.rate).tolist():
         times = stage.attn_blocks * (np.asarray(stage.rate) == rate)
-        if np.any(times):
-            parts.append(UsedPart(group("attention", rate=rate), stage.dim, stage.num_heads, times))
+        parts += list_parts("attention", stage.dim, stage.num_heads, times, rate=rate)
     if i == NUM_STAGES - 1:
-        parts.append(UsedPart(group("head"), stage.dim, spec.num_classes))
+        parts += list_parts("head", stage.dim, spec.num_classes)
     return parts
 
 
@@ -105,16 +114,22 @@ def make_grids(times: Mapping[LatencyPart, float]) -> tuple[tuple[PartGroup, Gri
 
 
 def interpolate(grid: Grid, first: Any, second: Any) -> Floats:
-    """Return the time between measured sizes, linear along each size and extended beyond the ends."""
-    first, second = np.broadcast_arrays(np.asarray(first, np.float64), np.asarray(second, np.float64))
-    rows = [along([x for x, _ in points], [t for _, t in points], second) for _, points in grid]
-    return np.maximum(along([x for x, _ in grid], rows, first), SHORTEST)
+    """Return the time between measured sizes: a power of each size, continued beyond the ends."""
+    x, y = np.broadcast_arrays(log_sizes(first), log_sizes(second))
+    rows = [along([s for s, _ in points], [math.log(t) for _, t in points], y) for _, points in grid]
+    return np.maximum(np.exp(along([size for size, _ in grid], rows, x)), SHORTEST)
 
 
-def along(xs: Sequence[int], ys: Sequence[Any], x: Floats) -> Floats:
-    """Return the piecewise linear function through (xs, ys) at x; each y is a number or like x."""
-    if len(xs) == 1:
+def log_sizes(sizes: Any) -> Floats:
+    """Return the logarithms of sizes, finite for 0 classes too."""
+    return np.log(np.maximum(np.asarray(sizes, np.float64), 0.5))
+
+
+def along(sizes: Sequence[int], ys: Sequence[Any], x: Floats) -> Floats:
+    """Return the piecewise linear function through (log size, y) at x; each y is a number or like x."""
+    if len(sizes) == 1:
         return np.broadcast_to(np.asarray(ys[0], np.float64), x.shape)
+    xs = log_sizes(sizes)
     below = np.clip(np.searchsorted(xs, x, side="right") - 1, 0, len(xs) - 2)
     found = np.empty(x.shape)
     for k, (low, high) in enumerate(pairwise(xs)):

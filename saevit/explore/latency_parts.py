@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 PREFIX = "part:"
 EMPTY = LatencyPart(PartGroup("empty", 0), 8, 8)  # a pass that computes almost nothing
 REPEATS = {"ffn": 3, "attention": 3}  # copies in a row, so that reading and writing the map counts less
-MOST_PARTS = 90
+MOST_PARTS = 100
 MOST_SIZES = range(8, 1, -1)  # of each size of a group
-MOST_HIDDEN = 2  # times of an FFN are close to linear in its hidden channels
+ENDS = {"downsample": (2, 2), "head": (2, 2), "ffn": (8, 2)}  # two sizes, where times follow a power of them
 FREE = ("depth", "drop_path", "attn_blocks")  # keys that change how often parts run, not which
 MOST_ENTRIES = 2**24  # combinations that are listed
 
@@ -108,11 +108,13 @@ def thin_group(
     group: PartGroup, pairs: set[tuple[int, int]], kept: set[tuple[int, int]], most: int
 ) -> Iterator[LatencyPart]:
     """Yield the parts of a group to time, at most this many of either size beside those of `kept`."""
-    firsts = thin_sizes({first for first, _ in pairs}, most)
+    few_first, few_second = (min(most, few) for few in ENDS.get(group.kind, (most, most)))
+    firsts = thin_sizes({first for first, _ in pairs}, few_first)
     for first in sorted(firsts | {first for first, _ in kept}):
         seconds = {second for one, second in pairs if one == first}
-        few = min(most, MOST_HIDDEN) if group.kind == "ffn" else most
-        for second in sorted(thin_sizes(seconds, few) | {second for one, second in kept if one == first}):
+        for second in sorted(
+            thin_sizes(seconds, few_second) | {second for one, second in kept if one == first}
+        ):
             yield LatencyPart(group, first, second)
 
 

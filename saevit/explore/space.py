@@ -19,6 +19,7 @@ from saevit.variant import KEYS, NUM_STAGES, VariantSpec
 PER_STAGE = ("dims", "depths", "heads", "ratios", "rates", "attn_blocks")  # keys with a value for each stage
 STAGE_KEYS = {f"{key}{i + 1}": (key, i) for i in range(NUM_STAGES) for key in PER_STAGE}
 MOST_CHOICES = 100_000  # of one key
+BLOCK = 16  # channels that runtimes compute at once; a rest costs up to 1.5 times as much (docs/log.md)
 
 Values = tuple[Any, ...]
 
@@ -236,11 +237,15 @@ def toml_text(key: str, value: Any) -> str:
 
 
 def default_choices(base: VariantSpec) -> dict[str, Values]:
-    """Return choices around a variant: channels, blocks and ratios of each stage."""
+    """Return choices around a variant: channels, blocks and ratios of each stage.
+
+    The channels are multiples of 16 if those of the variant are, because runtimes compute them fastest.
+    """
     choices: dict[str, Values] = {}
     for i in range(NUM_STAGES):
-        step, steps = 8 * max(1, round(base.dims[i] / 96)), range(-3, 4) if i else range(-2, 3)
-        dims = (base.dims[i] // 8 * 8 + step * j for j in steps)
+        block = 8 if base.dims[i] % BLOCK else BLOCK
+        step, steps = block * max(1, round(base.dims[i] / 12 / block)), range(-3, 4) if i else range(-2, 3)
+        dims = (base.dims[i] // block * block + step * j for j in steps)
         choices[f"dims{i + 1}"] = tuple(dim for dim in dims if dim >= 8)
         deeper = 2 if base.depths[i] > 3 else 1
         choices[f"depths{i + 1}"] = tuple(range(max(1, base.depths[i] - deeper), base.depths[i] + deeper + 1))

@@ -1,5 +1,6 @@
 """Small random spaces, and what a plain loop over all their variants says."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from hypothesis import strategies as st
@@ -103,7 +104,14 @@ def part_ns(part: LatencyPart) -> int:
     """A time of a part that differs between all sizes and settings, in nanoseconds."""
     group = part.group
     settings = sum(len(str(value)) for _, value in group.settings)
-    return 7 * part.first * (group.stage + 1) + 3 * part.second * len(group.kind) + 11 * settings
+    return (7 * (group.stage + 1) + 3 * len(group.kind) + 11 * settings) * part.first * max(1, part.second)
+
+
+def make_part(kind: str, stage: int, settings: Iterable[tuple[str, Any]], *sizes: int) -> LatencyPart:
+    """Return a part; those whose channels are all multiples of 16 are a group of their own."""
+    channels = sizes[:1] if kind in ("attention", "head") else sizes
+    multiple = 1 if any(size % 16 for size in channels) else 16
+    return LatencyPart(PartGroup(kind, stage, (*settings, ("multiple", multiple))), *sizes)
 
 
 def make_latency(space: Space) -> LatencyModel:
@@ -118,16 +126,15 @@ def latency_of(spec: VariantSpec) -> int:
     ffn = {key: getattr(spec, key) for key in ("kernel", "act", "ffn", "local")}
     parts, before = [], spec.stem_dim
     for i, stage in enumerate(spec.stages):
-        kind = "downsample" if i else "stem"
         first = () if i else (("in_chans", spec.in_chans), ("act", spec.act))
-        parts.append(LatencyPart(PartGroup(kind, i, first), before, stage.dim))
+        parts.append(make_part("downsample" if i else "stem", i, first, before, stage.dim))
         attention = (("rate", stage.rate), ("key_dim", spec.key_dim), ("sampling", spec.sampling))
         for attends in stage.attends:
-            parts.append(LatencyPart(PartGroup("ffn", i, tuple(ffn.items())), stage.dim, stage.hidden_dim))
+            parts.append(make_part("ffn", i, ffn.items(), stage.dim, stage.hidden_dim))
             if attends:
-                parts.append(LatencyPart(PartGroup("attention", i, attention), stage.dim, stage.num_heads))
+                parts.append(make_part("attention", i, attention, stage.dim, stage.num_heads))
         before = stage.dim
-    parts.append(LatencyPart(PartGroup("head", 3), before, spec.num_classes))
+    parts.append(make_part("head", 3, (), before, spec.num_classes))
     return ONCE + sum(2 * part_ns(part) + EACH for part in parts)
 
 

@@ -138,10 +138,9 @@ def test_a_file_says_the_same_as_the_command_line() -> None:
 def test_around_a_preset_is_the_preset(name: str) -> None:
     space = make_space(PRESETS[name], default_choices(PRESETS[name]))
     assert 10**5 < space.size < 10**8
-    assert all(
-        PRESETS[name].dims[i] in axis.values
-        for i, axis in enumerate([a for a in space.axes if a.key.startswith("dims")])
-    )
+    for i, axis in enumerate([a for a in space.axes if a.key.startswith("dims")]):
+        assert PRESETS[name].dims[i] in axis.values
+        assert all(dim % 16 == 0 for dim in axis.values)  # runtimes compute these fastest
 
 
 @given(st.floats(0.01, 5000), st.integers(1, 512))
