@@ -165,6 +165,34 @@ def document_commands() -> list[str]:
     return [line.removeprefix("saevit ") for line in lines if line.startswith("saevit ")]
 
 
+def written_commands() -> Iterator[str]:
+    """Yield every command of README and docs/, in code blocks and in sentences."""
+    for path in (README, *sorted(GUIDE.parent.glob("*.md"))):
+        text = path.read_text(encoding="utf-8").replace("\\\n", "")
+        blocks = re.findall(r"```(?:sh|text)\n(.*?)```", text, flags=re.DOTALL)
+        yield from (line.removeprefix("$ ") for block in blocks for line in block.splitlines())
+        yield from (" ".join(span.split()) for span in re.findall(r"`(saevit [^`]*)`", text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    sorted(
+        text
+        for text in set(written_commands())
+        if text.startswith("saevit ") and "..." not in text and "COMMAND" not in text
+    ),
+)
+def test_written_commands_have_options_that_exist(text: str) -> None:
+    words = shlex.split(text, comments=True)[1:]
+    command: Any = LOADED
+    while hasattr(command, "commands") and words and words[0] in command.commands:
+        command = command.commands[words.pop(0)]
+    if not hasattr(command, "commands"):
+        command.make_context("saevit", words)
+    else:
+        assert words in ([], ["--help"])  # a group alone shows its help
+
+
 def make_cheap(arguments: list[str]) -> list[str]:
     """Return the arguments of a command as it runs here: without times, with few epochs."""
     words = {"latency": "gmacs"} if "--sort" in arguments else {"30": "1", "3": "1"}
