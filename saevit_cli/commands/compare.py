@@ -61,7 +61,7 @@ def compare(
     trials: dict[str, Any],
 ) -> int:
     """Compare models: exact counts, one interleaved timing run, published or measured top-1."""
-    from saevit.comparing.compare import DEFAULT_MODELS, expected, resolve_models
+    from saevit.comparing.compare import DEFAULT_MODELS, make_expected, resolve_models
     from saevit.comparing.compare import compare as compare_models
     from saevit.measure.timing import TimingOptions
     from saevit.report.figure import FORMATS
@@ -98,7 +98,7 @@ def compare(
         )
         chosen = choose_networks(context, names or resolve_models(DEFAULT_MODELS), base, trials)
         if plot:  # refuses axes before anything is measured
-            plot_axes(expected(chosen.models, chosen.img_size, chosen.measured, is_timed=measure))
+            plot_axes(make_expected(chosen.models, chosen.img_size, chosen.measured, is_timed=measure))
         with outputs.measuring(store, wanted=measure) as (writer, on_progress):
             result = compare_models(
                 chosen.models,

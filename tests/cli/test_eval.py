@@ -164,7 +164,7 @@ def test_compare_draws_it(here: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "Fewer than two models have a known top-1" in (here / "a.svg").read_text(encoding="utf-8")
     assert "measured here on pets (validation)" in (here / "a.html").read_text(encoding="utf-8")
     assert run_command([*models, "--top1", "dogs"]) == 2
-    assert "nothing was measured on dogs (validation) here" in capsys.readouterr().err
+    assert "no evaluation on dogs (validation) is stored" in capsys.readouterr().err
 
 
 FULL = """

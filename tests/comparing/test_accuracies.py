@@ -95,7 +95,7 @@ def test_the_newest_of_the_data_that_were_asked_for() -> None:
 
 @pytest.mark.parametrize("text", ["digit", "digits@train", "published@all"])
 def test_data_on_which_nothing_was_measured(text: str) -> None:
-    with pytest.raises(OptionError, match=f"--top1 {text}: nothing was measured on"):
+    with pytest.raises(OptionError, match=f"--top1 {text}: no evaluation on"):
         choose_accuracies(text, MEASURED)
     with pytest.raises(OptionError, match="saevit eval measures it"):
         choose_accuracies(text, [])
