@@ -107,7 +107,7 @@ def compare(
 
 
 def _expand(model: str) -> list[str]:
-    """Return the models that a text names; a text without a model is returned, and its row shows the error."""
+    """Return the models that a text names; an invalid text is returned, and its row shows the error."""
     try:
         return resolve_models([model])
     except SaevitError:

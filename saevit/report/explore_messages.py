@@ -1,4 +1,4 @@
-"""The messages of `explore`: of a search, of the largest value that fits, and of one step of each key."""
+"""The messages of `saevit explore`: of a search, of --solve, and of --sensitivity."""
 
 import math
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ MILLIONS = {  # units
 
 
 def summarize_exploration(found: Exploration) -> str:
-    """Return the size of the front, and the best variant within the limits relative to the base variant."""
+    """Summarize a search: the size of the front, and the best variant relative to the base variant."""
     count = len(found.front)
     names = ["most " * name.startswith("most-") + NOUNS[name] for name in found.question.objectives]
     listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
@@ -44,7 +44,7 @@ def summarize_exploration(found: Exploration) -> str:
 
 
 def describe_best(found: Exploration) -> str:
-    """Return what the answer is (see `choose_answer`), relative to the base variant."""
+    """Describe the answer (see `choose_answer`) relative to the base variant."""
     base, rank, best = found.base, found.question.rank, found.top[0]
     answer, noun = choose_answer(found), NOUNS[rank]
     is_many = noun.endswith("s")
@@ -65,14 +65,14 @@ def describe_best(found: Exploration) -> str:
 
 
 def list_costs(question: Question) -> list[str]:
-    """Return the objectives of which less is better."""
+    """Return the objectives that are minimised."""
     return [name for name in question.objectives if QUANTITIES[name].better == "min"]
 
 
 def choose_answer(found: Exploration) -> CountedVariant | None:
-    """Return the best variant within the limits, or the cheapest one that is as good as the base variant.
+    """Return the best variant within the limits; without limits, the cheapest as good as the base variant.
 
-    The latter is the answer without limits, if more of the ranking is better and costs are an objective.
+    The second rule needs a ranking that is maximised, and a cost among the objectives.
     """
     question, base, costs = found.question, found.base, list_costs(found.question)
     rank = question.rank
@@ -86,7 +86,7 @@ def choose_answer(found: Exploration) -> CountedVariant | None:
 
 
 def compare_with_base(found: Exploration, best: CountedVariant) -> str:
-    """Return how a variant compares with the base variant in the ranking and in one other quantity."""
+    """Describe a variant relative to the base variant: in the ranking and in one other quantity."""
     base, rank = found.base, found.question.rank
     name = name_base(base)
     if best.model == base.model:
@@ -133,7 +133,7 @@ def write_limit(limit: Limit) -> str:
 
 
 def summarize_solution(found: Solution) -> str:
-    """Return the largest value of the key that fits, and what the next value costs."""
+    """Summarize --solve: the largest value of the key that fits, and the cost of the next value."""
     head = f"The largest {found.key} within {found.target / 1e9:g} GMACs is {found.value}"
     text = f"{head} ({giga(found.row.macs)} GMACs)"
     if found.next_row is None:
@@ -142,9 +142,9 @@ def summarize_solution(found: Solution) -> str:
 
 
 def summarize_sensitivity(found: Sensitivity) -> str:
-    """Return which step changes MACs most, and which one changes parameters most.
+    """Summarize --sensitivity: the step with the largest effect on MACs, and that on parameters.
 
-    Steps of width and depth change all stages at once, so other keys come first if there are any.
+    Steps of width and depth change all stages, so they are used only if there are no steps of other keys.
     """
     steps = [step for step in found.steps if step.key not in MULTIPLIERS] or found.steps
     if not steps:
@@ -154,12 +154,12 @@ def summarize_sensitivity(found: Sensitivity) -> str:
 
 
 def write_largest_step(found: Sensitivity, steps: Sequence[KeyStep], field: str) -> str:
-    """Write the step that changes a cost most, with the change: `rates1 8 to 4 (+3.1 %)`."""
+    """Write the step that changes a cost the most, with its effect: `rates1 8 to 4 (+3.1 %)`."""
     step = max(steps, key=lambda step: abs(step.change(found.base, field)))
     change = 100 * step.change(found.base, field) / max(1, getattr(found.base, field))
     return f"{step.key} {step.old} to {step.new} ({change:+.1f} %)"
 
 
 def name_base(base: CountedVariant) -> str:
-    """Return the name of a base variant, or `the base variant` in place of a long text."""
+    """Return the text of the base variant, or `the base variant` if the text is long."""
     return base.model if len(base.model) <= LONGEST else "the base variant"

@@ -1,7 +1,4 @@
-"""The messages of a training, an evaluation and of stored runs, as `messages` has those of other results.
-
-Each message is computed from the data and claims no more than they show.
-"""
+"""The messages of a training, an evaluation and stored runs, like `messages` for other results."""
 
 import math
 from collections.abc import Sequence
@@ -18,7 +15,7 @@ from saevit.train.state import Epoch, TrainingState
 
 
 def summarize_training(state: TrainingState) -> str:
-    """Return the top-1 of the last validated epoch with its interval, and where the training stopped."""
+    """Summarize a training: the top-1 of the last validated epoch, and the epoch of an early stop."""
     name, epochs, done = name_model(state.run.model), state.recipe.epochs, len(state.rows)
     head = ""
     if not state.is_finished:
@@ -32,7 +29,7 @@ def summarize_training(state: TrainingState) -> str:
 
 
 def count_hits(row: Epoch) -> Share:
-    """Return the images that were classified correctly in a validated epoch."""
+    """Return the number of correctly classified images in a validated epoch."""
     assert row.val_top1 is not None
     assert row.val_images is not None
     return Share(hits=round(row.val_top1 / 100 * row.val_images), total=row.val_images)
@@ -56,20 +53,20 @@ def describe_top1(share: Share) -> str:
 
 
 def describe_images(data: str, split: str, count: int) -> str:
-    """Write which images an accuracy is of: `digits (validation, 359 images)`."""
+    """Write the images of an accuracy: `digits (validation, 359 images)`."""
     part = "" if split == "all" else f"{split}, "
     return f"{name_source(data)} ({part}{plural(count, 'image')})"
 
 
 def name_model(model: str) -> str:
-    """Return a name that fits into a sentence."""
+    """Return the short name of a model."""
     return short_names([model])[model]
 
 
 def summarize_store(runs: Sequence[RunSummary], folder: str) -> str:
-    """Return how many runs a folder has, and what the newest one is."""
+    """Summarize a store: the number of runs, and the models of the newest run."""
     if not runs:
-        return f"{folder} has no runs yet: saevit profile, compare and eval store theirs there."
+        return f"{folder} has no runs yet: saevit profile, compare and eval store their results there."
     head = f"{plural(len(runs), 'run')} in {folder}"
     readable = [run for run in runs if not run.problem]
     if not readable:
@@ -83,7 +80,7 @@ def summarize_store(runs: Sequence[RunSummary], folder: str) -> str:
 
 
 def summarize_run(run: Run) -> str:
-    """Return the top-1 of an evaluation, the time of one configuration, or the fastest of several."""
+    """Summarize a stored run: the top-1 of an evaluation, or the fastest and the slowest configuration."""
     if run.top1s:
         return summarize_top1(run.top1s[0])
     timed = [one for one in run.timed if one.samples]
@@ -110,12 +107,12 @@ def summarize_run(run: Run) -> str:
 
 
 def is_slower(subject: Subject, other: Subject) -> bool:
-    """Return whether the rounds resolve that a subject takes more time per image than another one."""
+    """Tell whether a subject takes significantly more time per image than another one."""
     return ratio(subject.seconds_per_image, other.seconds_per_image).verdict == "slower"
 
 
 def name_configurations(subjects: Sequence[Subject]) -> dict[str, str]:
-    """Return a name for each label: the model, or what its configurations differ in."""
+    """Return a short name for each label: the model, the conditions that differ, or both."""
     differing = find_differing(one.conditions for one in subjects)
     models = short_names(dict.fromkeys(one.name for one in subjects))
     names = {}
@@ -128,7 +125,7 @@ def name_configurations(subjects: Sequence[Subject]) -> dict[str, str]:
 
 
 def summarize_diff(found: Diff, first: str, second: str) -> str:
-    """Return how many models changed from one run to another."""
+    """Summarize the difference of two runs: the number of changes, and the largest change."""
     changes = [change for change in found.changes if change.quantity != TWIN]
     where = f"from {first} to {second}"
     if not changes:

@@ -139,7 +139,7 @@ def test_evaluations_of_variants_whose_network_was_another_are_left_out() -> Non
     assert on.left_out == (LARGE,)
     found = compare([SMALL, LARGE, BASELINE], img_size=(64, 64), measured=on)
     assert [c.accuracy is None for c in found.candidates] == [False, True, False]
-    note = f"evaluations of {LARGE} on digits (validation) are left out: they were made with another version"
+    note = f"evaluations of {LARGE} on digits (validation) are left out: another version"
     assert [text for text in tabulate_comparison(found, "top1").notes if text.startswith(note)]
     with pytest.raises(
         OptionError, match=r"--top1 digits: evaluations of .* are left out: .*; run saevit eval again"
