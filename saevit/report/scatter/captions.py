@@ -1,4 +1,4 @@
-"""The sentences around a scatter plot: sources and conditions of its values, and missing models."""
+"""The sentences below a scatter plot: sources and conditions of its values, missing models, disagreements."""
 
 import math
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ MOST_NAMED = 3  # models in one sentence
 
 
 def capitalize(text: str) -> str:
-    """Return a text with a capital first letter and the others as they are."""
+    """Return a text with a capital first letter, without changes to the other letters."""
     return text[:1].upper() + text[1:]
 
 
 def write_caption(comparison: Comparison, panels: Sequence[ScatterPanel]) -> str:
-    """Return one paragraph: sizes, sources, conditions of the timing, and models that are not drawn."""
+    """Return the caption: input size, sources, conditions of the timing, and models that are not drawn."""
     is_timed = any(METRICS[name].is_timed for panel in panels for name in (panel.x, panel.y))
     pixels = write_pixels(comparison.img_size)
     networks = f"networks {'timed' if is_timed else 'counted'} at {pixels}, with random weights."
@@ -39,14 +39,14 @@ def write_caption(comparison: Comparison, panels: Sequence[ScatterPanel]) -> str
 
 
 def describe_accuracies(comparison: Comparison) -> str:
-    """Return the source of the accuracies; measured ones with their data, budget and seeds."""
+    """Describe the source of the accuracies: published, or measured with data, budget and seeds."""
     if not comparison.top1_on:
         return "published, at the size of its evaluation"
     return f"measured here on {describe_measurement(comparison)}, drawn as bars"
 
 
 def describe_undecided(panel: ScatterPanel) -> str:
-    """Return a sentence on the models that may be on the front of a panel."""
+    """Return a sentence that names the models that may be on the front of a panel."""
     names = [point.name for point in panel.points if point.kind in NEAR_FRONT]
     if not names:
         return ""
@@ -67,7 +67,7 @@ def describe_timing(run: Run) -> str:
 def list_missing(
     comparison: Comparison, panels: Sequence[ScatterPanel], drawn: Sequence[Candidate]
 ) -> list[str]:
-    """Return sentences on models that are not drawn, not in every panel, or known from a table only."""
+    """Return sentences on models that are not drawn, not in every panel, or without a network."""
     models = [{point.candidate.model for point in panel.points} for panel in panels]
     everywhere, somewhere = set.intersection(*models), set.union(*models)
     known = comparison.candidates
@@ -91,7 +91,7 @@ def list_missing(
 def describe_disagreements(
     panel: ScatterPanel, pairs: Sequence[Disagreement], examples: Sequence[Disagreement]
 ) -> str:
-    """Return how many pairs of models the two axes order in opposite ways, with examples."""
+    """Describe how many pairs of models the two axes order in opposite ways, with examples."""
     count = sum(point.kind != "claim" for point in panel.points)
     if count < LEAST:
         return ""
