@@ -75,4 +75,4 @@ def test_the_roofline_has_a_point_for_each_group_with_macs(by_operator: Profile)
     xs, ys = axes.lines[0].get_data()
     assert (xs[1], ys[1]) == (OPERATOR_TIMES.roofs.ridge, OPERATOR_TIMES.roofs.macs / 1e9)
     assert {text.get_text() for text in axes.texts} >= {"stage 1 (67 %)", "convolution 1 x 1 (67 %)"}
-    assert "without a point: reorder 16.7 %" in figure.get_supxlabel().replace("\n", " ")
+    assert "kinds without MACs have no point: reorder 16.7 %" in figure.get_supxlabel().replace("\n", " ")

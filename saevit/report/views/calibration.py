@@ -1,4 +1,4 @@
-"""A calibration as a table: its error on held-out variants, beside that of MACs."""
+"""A calibration of latency as a table of its errors on held-out variants."""
 
 from dataclasses import asdict
 from typing import Any
@@ -29,7 +29,7 @@ COLUMNS: tuple[Column[HeldOut], ...] = (
 
 
 def view_calibration(found: Calibration) -> View:
-    """Return how well the calibration predicts variants that it was not fitted to."""
+    """Return the errors of a calibration on variants that were not used in the fit."""
     parts = len(found.run.timed) - len(found.held_out)
     title = f"Latency of {plural(len(found.held_out), 'variant')}, each predicted by the fit over the others"
     a, b, c = found.model.coefficients
@@ -53,7 +53,7 @@ def view_calibration(found: Calibration) -> View:
 
 
 def summarize_calibration(found: Calibration) -> str:
-    """Return the error on held-out variants in one sentence."""
+    """Summarize the error on held-out variants in one sentence."""
     shares = " and ".join(
         f"{percent(found.share_within(error).value, 0)} within {percent(error, 0)}" for error in WITHIN
     )
@@ -69,7 +69,7 @@ def write_agreement(found: Agreement | None) -> str:
 
 
 def describe_prediction(found: Calibration) -> str:
-    """Return a sentence on where predicted latency comes from, and how far it was off."""
+    """Describe the calibration of a predicted latency, and its error."""
     return (
         f"Latency per batch is predicted for {found.conditions}, from the calibration of "
         f"{found.run.started[:16].replace('T', ' ')} UTC: {percent(STATED, 0)} of its held-out variants were "
@@ -78,7 +78,7 @@ def describe_prediction(found: Calibration) -> str:
 
 
 def calibration_data(found: Calibration) -> dict[str, Any]:
-    """Return what a file says about predicted latency."""
+    """Return the facts of a calibration for JSON."""
     return {
         "run": found.run.path.stem,
         "started": found.run.started,

@@ -1,4 +1,4 @@
-"""The largest value of a key within a budget, and the cost of one step of each key, as tables."""
+"""The results of --solve (largest value of a key within a budget) and --sensitivity as tables."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,11 +11,11 @@ from saevit.report.explore_messages import summarize_sensitivity, summarize_solu
 from saevit.report.units import scaled, write_pixels
 from saevit.report.views.explore import COLUMNS
 
-RowsView = tuple[View, tuple[Column[Any], ...], Sequence[Any]]  # with the columns and rows for files
+RowsView = tuple[View, tuple[Column[Any], ...], Sequence[Any]]  # a view, and columns and rows for files
 
 
 def view_solution(found: Solution) -> RowsView:
-    """Return the largest value that fits, the next value, and the variant as given."""
+    """Return the rows of the largest value that fits, of the next value, and of the base variant."""
     rows = [(found.value, "fits", found.row)]
     if found.next_row is not None and found.next_value is not None:
         rows.append((found.next_value, "too much", found.next_row))
@@ -33,7 +33,7 @@ def view_solution(found: Solution) -> RowsView:
 
 
 def view_sensitivity(found: Sensitivity) -> RowsView:
-    """Return the change of the costs by one step of each key, the largest change of MACs first."""
+    """Return the change of the costs by one step of each key; the largest change of MACs is first."""
     base = found.base
     columns: list[Column[KeyStep]] = [
         text_column("key", "key", lambda step: step.key),
@@ -58,7 +58,7 @@ def view_sensitivity(found: Sensitivity) -> RowsView:
 
 
 def change_columns(base: CountedVariant, head: str, field: str) -> tuple[Column[KeyStep], Column[KeyStep]]:
-    """Return the columns of a cost's change: absolute, and relative to the base variant."""
+    """Return two columns for the change of a cost: absolute, and relative to the base variant."""
 
     def signed(step: KeyStep) -> str:
         change = step.change(base, field)
