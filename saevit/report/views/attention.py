@@ -181,7 +181,7 @@ def describe_redundancy(attention: Attention) -> str:
     threshold = f"{attention.redundancy[0].threshold:g} (--similarity)"
     if all(one.suggested == 1 for one in attention.redundancy):
         return (
-            "Redundancy suggests no sampling: in every stage the mean cosine similarity of pixels in a window "
+            "Redundancy suggests no sampling: in each stage the mean cosine similarity of pixels in a window "
             f"is below {threshold}."
         )
     stages = [f"r = {one.suggested} in stage {one.stage}" for one in attention.redundancy]
