@@ -1,4 +1,4 @@
-"""Opening a network with its weights, and running it on an image while its attention is recorded."""
+"""Open a network with its weights, and run it on an image while its attention is recorded."""
 
 from dataclasses import replace
 from functools import partial
@@ -48,19 +48,19 @@ def open_network(
 
 
 def check_recording_fits(net: nn.Module, about: About) -> None:
-    """Refuse an image size at which a pass and its recording need more memory than is free."""
+    """Raise MemoryLimitError if a pass and its recording need more memory than is free."""
     height, width = about.img_size
     shape = (1, about.in_chans, height, width)
     try:
         peak = trace_peak(net, shape, recording=partial(capture, features=True))
-    except Exception:  # it cannot run at this size, or it looks at data: the pass itself gives the error
+    except Exception:  # the pass itself raises the error, if the network cannot run at this size
         return
     what = f"attention of {about.model} at {height} x {width} px"
     check_fits(what, 0, peak.bytes, free=free_memory(), way_out="a smaller --img-size")
 
 
 def record_attention(net: LoadedNetwork, photo: Photo, *, features: bool) -> Recording:
-    """Run a network on one image. Raises MeasureError if that is not possible."""
+    """Run a network on one image, and return the recording; raise MeasureError if the pass fails."""
     x = make_input(photo, net.about)
     try:
         with torch.no_grad(), capture(net.model, features=features) as recording:
@@ -73,7 +73,7 @@ def record_attention(net: LoadedNetwork, photo: Photo, *, features: bool) -> Rec
 
 
 def list_notes(layers: list[Layer]) -> tuple[str, ...]:
-    """Return what a reader of the maps has to know about them."""
+    """Return the notes that are needed to read the maps."""
     samplings = {layer.block.sampling for layer in layers}
     notes = [MIX_NOTE] if "mix" in samplings else []
     outside = [layer.outside for layer in layers if layer.outside]
