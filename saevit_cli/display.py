@@ -1,4 +1,4 @@
-"""What the user sees: views on stdout, lines and a progress bar on stderr."""
+"""Show output to the user: views on stdout, single lines and a progress bar on stderr."""
 
 import shutil
 import sys

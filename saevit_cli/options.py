@@ -1,10 +1,10 @@
-"""The options that several commands share, each declared once.
+"""The options that several commands share.
 
-A command names an option in its signature, as in `img_size: options.ImgSize = "224"`. Typer calls the parser
-of the option (see `readers`), so that the command gets a value, here (224, 224). The options of one command
-are declared in the same way in its own module, with a parser of `readers` or a `Literal` of its choices.
+A command declares an option in its signature, as in `img_size: options.ImgSize = "224"`. Typer calls the
+parser of the option (see `readers`), so the command gets a value, here (224, 224). Options of one command are
+declared in the same way in the module of the command.
 
-A type that is `Any` here is a tuple: Typer would take a tuple type for an option with several values.
+The type `Any` here is a tuple, because Typer would interpret a tuple type as an option with several values.
 """
 
 import inspect
@@ -25,7 +25,7 @@ from saevit.runs.record import MemoryFormat as MemoryFormatName
 from saevit.variant import KEYS, PRESETS
 from saevit_cli import display, readers
 
-PASSES = 1000  # of --percentiles: what a p99 needs
+PASSES = 1000  # number of single passes for --percentiles, as p99 needs
 MODEL, TIME, OUTPUT = "Model", "Measuring", "Output"  # headings in a command's help
 
 
@@ -47,12 +47,12 @@ def complete_variant(incomplete: str) -> list[str]:
 
 
 def csv_option(rows: str) -> Any:
-    """Return the option --csv of a command, whose help says what a row is: "one row per run"."""
+    """Return the option --csv of a command; `rows` is for its help, such as "one row per run"."""
     return of_output("--csv", metavar="FILE|-", help=f"Write CSV with {rows}; - is stdout.")
 
 
 def plot_option(what: str) -> Any:
-    """Return the option --plot of a command, whose help says what is drawn."""
+    """Return the option --plot of a command; `what` is the object that is drawn, for its help."""
     return of_output("--plot", metavar="FILE", help=f"Draw {what} to a .png, .svg or .pdf file.")
 
 
@@ -62,7 +62,7 @@ Model = Annotated[
     typer.Argument(
         metavar="MODEL",
         help="Preset, PRESET:key=value,... (see `saevit list`), any timm model such as resnet18, "
-        "birder:NAME, or module:factory for a network of yours.",
+        "birder:NAME, or module:factory for your own network.",
         autocompletion=complete_variant,
     ),
 ]
@@ -135,7 +135,7 @@ Dtypes = Annotated[
         parser=readers.read_dtypes,
         metavar="NAME,...",
         help="Numeric precisions: fp32, bf16, fp16, int8 (onnxruntime and openvino). A runtime is timed in "
-        "those that it has.",
+        "the precisions that it supports.",
     ),
 ]
 Runtime = Annotated[
@@ -177,8 +177,8 @@ Percentiles = Annotated[
     bool,
     of_time(
         "--percentiles",
-        help=f"Time at least {PASSES:,} single passes of each configuration too, and show p50, p90 and p99 "
-        "of them.",
+        help=f"Also time at least {PASSES:,} single passes of each configuration, and show their p50, p90 "
+        "and p99.",
     ),
 ]
 Measure = Annotated[
@@ -192,8 +192,8 @@ Fold = Annotated[
     of_time(
         "--fold/--no-fold",
         show_default=False,
-        help="Time the folded form of a variant (the default), or the form as defined. MACs are always those "
-        "of the form as defined.",
+        help="Time the folded form of a variant (the default), or the form as defined. MACs are always of "
+        "the form as defined.",
     ),
 ]
 Force = Annotated[bool, of_time("--force", help="Time a model even if it is predicted not to fit in memory.")]
@@ -215,7 +215,7 @@ STYLE: dict[str, Any] = {"format": Show, "wide": Wide, "explain": Explain, "quie
 
 
 def is_given(context: typer.Context, name: str | None) -> bool:
-    """Tell whether the user gave the option or argument of a parameter."""
+    """Tell whether the user gave a parameter on the command line."""
     source = context.get_parameter_source(str(name))
     return source is not None and source.name == "COMMANDLINE"
 
@@ -225,19 +225,17 @@ def check_unmeasured(
     sorted_by: Mapping[str, str | None] = MappingProxyType({}),
     used: Collection[str] = ("measure", "dtype"),
 ) -> None:
-    """Refuse an order by times, and warn of timing options, which have no effect without measuring.
-
-    Those in `used` have one.
+    """Check the options of a command with --no-measure. Warn of timing options, except those in `used`.
 
     Raises:
-        OptionError: an order by times; names the option.
+        OptionError: an option in `sorted_by` sorts by times.
     """
     from saevit.report.metrics import METRICS
 
     for option, name in sorted_by.items():
         if name and METRICS[name].is_timed:
             others = ", ".join(other for other, metric in METRICS.items() if not metric.is_timed)
-            raise OptionError(f"{option} {name} needs times: drop --no-measure, or choose {others}")
+            raise OptionError(f"{option} {name} needs times: remove --no-measure, or choose {others}")
     for param in context.command.params:
         panel = getattr(param, "rich_help_panel", None)
         if panel == TIME and param.name not in used and is_given(context, param.name):
@@ -245,7 +243,7 @@ def check_unmeasured(
 
 
 def with_style(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a command with the options of `display.OutputStyle`, except those that it has itself."""
+    """Return a command with the options of `display.OutputStyle` that it does not declare itself."""
     own = inspect.signature(command).parameters
     added = {name: kind for name, kind in STYLE.items() if name not in own}
 
@@ -261,12 +259,12 @@ def with_style(command: Callable[..., Any]) -> Callable[..., Any]:
 def declare_options(
     wrapper: Callable[..., Any], added: Mapping[str, tuple[Any, Any]], replaced: str = ""
 ) -> None:
-    """Declare the parameters of the wrapper of a command, from which Typer makes options.
+    """Set the signature of a command's wrapper, from which Typer makes options.
 
     Args:
-        wrapper: made by `functools.wraps`.
-        added: parameters that the command does not have: their types and defaults.
-        replaced: a parameter of the command that the wrapper sets.
+        wrapper: the wrapper, made by `functools.wraps`.
+        added: additional parameters, name to type and default.
+        replaced: the parameter of the command that the wrapper sets.
     """
     own = inspect.signature(wrapper).parameters
     parameters = [each for name, each in own.items() if name != replaced]
@@ -282,8 +280,8 @@ By = Annotated[
     ByName,
     of_output(
         "--by",
-        help="Rows of the breakdown. op: kinds of operators and stages, by the profile that onnxruntime or "
-        "openvino makes itself.",
+        help="Rows of the breakdown. op: kinds of operators and stages, from the profiler of onnxruntime or "
+        "openvino.",
     ),
 ]
 Json = Annotated[
@@ -294,7 +292,7 @@ Store = Annotated[
     Path | None,
     of_output(
         "--store",
-        parser=expand,  # no shell has expanded the value of the variable
+        parser=expand,  # the value of the environment variable may have a ~
         metavar="DIR",
         envvar="SAEVIT_STORE",
         help="Folder of stored runs, which `saevit results` reads; the default is in the user's data folder.",

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from saevit_cli import options, readers
 from saevit_cli.commands import trial_options
 
-MOST_MODELS = 30  # of a pattern
+MOST_MODELS = 30  # maximum number of models of a pattern without --all
 
 Models = Annotated[
     list[str] | None,
@@ -75,9 +75,9 @@ Top1 = Annotated[
     options.of_output(
         "--top1",
         metavar="SOURCE",
-        help="Accuracies to show: `published` (the default), or those that `saevit eval` or --train measured "
-        "on a dataset: a folder, icons:FILE (or icons), digits (or digits@train). Classes and size then "
-        "default to those of the evaluated networks.",
+        help="Accuracies to show: `published` (the default), or the accuracies that `saevit eval` or --train "
+        "measured on a dataset: a folder, icons:FILE (or icons), digits (or digits@train). The default "
+        "number of classes and input size are then those of the evaluated networks.",
     ),
 ]
 Train = Annotated[

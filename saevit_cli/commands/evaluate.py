@@ -119,7 +119,7 @@ def evaluate(
 
 
 def store_result(result: "Evaluation", writer: "Writer") -> bool:
-    """Store the result, and return whether that worked; the reason goes to stderr."""
+    """Store the result, and return whether that succeeded; write an error on stderr."""
     from saevit.runs.evaluation import keep_evaluation
 
     try:

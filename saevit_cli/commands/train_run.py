@@ -1,4 +1,4 @@
-"""Runs of `saevit train`: started, continued, and stopped by signals."""
+"""Start, resume and stop the runs of `saevit train`."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from saevit.train.recipe import Recipe
     from saevit.train.state import TrainingRun, TrainingState
 
-MAX_WORKERS = 8  # by default
+MAX_WORKERS = 8  # maximum of the default
 BAD_INPUT = 2
 
 
 def report_once(work: Callable[[], int]) -> int:
-    """Run the work; of several processes only the first reports an error that all of them meet."""
+    """Run a function. If all of several processes raise the same error, only the first one reports it."""
     from saevit.train.processes import OtherProcessError, OwnProcessError, is_first_process
 
     try:
@@ -86,7 +86,7 @@ def resume_run(folder: Path, device: str, workers: int | None) -> int:
 def prepare_in_all(
     run: "TrainingRun", recipe: "Recipe", processes: "Processes", *, is_begun: bool = False
 ) -> "PreparedRun":
-    """Prepare the run in every process; the first opens the data before the others, which renders icons."""
+    """Prepare the run in every process. The first process opens the data first, which may render icons."""
     from saevit.train.preparation import open_splits, prepare_run
 
     with display.show_progress() if processes.is_first else nullcontext(lambda step: None) as tell:
@@ -108,7 +108,7 @@ def choose_workers(workers: int | None, data: str) -> int:
 def run_training(
     prepared: "PreparedRun", state: "TrainingState", folder: Path, processes: "Processes", workers: int | None
 ) -> int:
-    """Train, with one line per epoch on stdout and a progress bar on stderr, and show the results."""
+    """Train with one line per epoch on stdout and a progress bar on stderr, and show the results."""
     from saevit.train.loop import train_network
     from saevit.train.processes import OtherProcessError
     from saevit_cli.commands import train_view as view
@@ -125,7 +125,7 @@ def run_training(
             return output.FAILED
         except SaevitError as error:
             is_written = view.is_written(folder, state)
-            way = f"continue with: {view.resume_command(folder)}" if is_written else "nothing was written"
+            way = f"continue with: {view.resume_command(folder)}" if is_written else "no file was written"
             display.complain(f"{error}; {way}")
             return output.FAILED
     is_drawn = True
@@ -137,9 +137,9 @@ def run_training(
 
 @contextmanager
 def stop_requests() -> Iterator[Callable[[], bool]]:
-    """Yield a function that returns True after Ctrl-C or SIGTERM; the second signal interrupts at once.
+    """Yield a function that returns True after Ctrl-C or SIGTERM. A second signal interrupts at once.
 
-    Signals that are ignored, for example under nohup, stay ignored.
+    Signals that are ignored (for example by nohup) stay ignored.
     """
     is_requested = False
 
