@@ -235,7 +235,7 @@ def check_unmeasured(
     for option, name in sorted_by.items():
         if name and METRICS[name].is_timed:
             others = ", ".join(other for other, metric in METRICS.items() if not metric.is_timed)
-            raise OptionError(f"{option} {name} needs times: remove --no-measure, or choose {others}")
+            raise OptionError(f"{option} {name} needs times: drop --no-measure, or choose {others}")
     for param in context.command.params:
         panel = getattr(param, "rich_help_panel", None)
         if panel == TIME and param.name not in used and is_given(context, param.name):

@@ -111,11 +111,11 @@ def test_every_output(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (
             ["--checkpoint", "best.safetensors", "--set", "ffn=mlp"],
-            "holds the weights of one network: name its model too",
+            "has the weights of one network: name its model too",
         ),
         (
             ["--checkpoint", "best.safetensors", "--width", "2"],
-            "holds the weights of one network: name its model too",
+            "has the weights of one network: name its model too",
         ),
         (["--checkpoint", "best.safetensors", "--data", "three"], "has 2 classes and"),
     ],
