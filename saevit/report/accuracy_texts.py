@@ -55,15 +55,10 @@ def describe_training(training: Training) -> str:
     return f"seed {training.seed}, {epochs}, terms {training.recipe}"
 
 
-def list_counted(comparison: Comparison) -> list[Accuracy]:
-    """Return the measured accuracies by the chosen recipe, or all measured ones if no recipe is known."""
-    measured = [c.accuracy for c in comparison.candidates if c.accuracy and c.accuracy.measured_on]
-    return [accuracy for accuracy in measured if accuracy.terms] or measured
-
-
 def describe_measurement(comparison: Comparison) -> str:
     """Describe measured accuracies: their images, their training, and the meaning of their intervals."""
-    counted = list_counted(comparison)
+    measured = [c.accuracy for c in comparison.candidates if c.accuracy and c.accuracy.measured_on]
+    counted = [accuracy for accuracy in measured if accuracy.terms] or measured  # by the chosen recipe
     text = f"{comparison.top1_on}, {write_range(a.images for a in counted) or 'no'} images"
     if not any(accuracy.terms for accuracy in counted):
         return f"{text}; the recipe of the trainings is not known; intervals at 95 % are over images only"

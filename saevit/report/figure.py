@@ -202,14 +202,6 @@ def get_renderer(figure: "Figure") -> Any:
     return canvas.get_renderer()
 
 
-def text_width(figure: "Figure", text: str, size: float, weight: str = "normal") -> float:
-    """Return the width in inches of a text whose size is in points."""
-    from matplotlib.font_manager import FontProperties
-
-    font = FontProperties(size=size, weight=weight)
-    return get_renderer(figure).get_text_width_height_descent(text, font, ismath=False)[0] / figure.dpi
-
-
 def text_height(text: str, size: float) -> float:
     """Return the height in inches of the lines of a text whose size is in points."""
     return (text.count("\n") + 1) * size * LINE_HEIGHT / POINTS if text else 0.0
@@ -217,9 +209,13 @@ def text_height(text: str, size: float) -> float:
 
 def wrap_text(figure: "Figure", text: str, width: float, size: float, weight: str = "normal") -> str:
     """Wrap a text at spaces into lines of at most `width` inches; break longer words."""
+    from matplotlib.font_manager import FontProperties
+
+    measure = get_renderer(figure).get_text_width_height_descent
+    font = FontProperties(size=size, weight=weight)
 
     def fits(line: str) -> bool:
-        return text_width(figure, line, size, weight) <= width
+        return measure(line, font, ismath=False)[0] <= width * figure.dpi
 
     lines = [""]
     for full_word in re.findall(r"\S+(?: %\S*)?", text):  # a number and its % stay together

@@ -9,7 +9,16 @@ from saevit.report.columns import Column, Table, attribute_columns, make_table, 
 from saevit.report.units import bounds, digits, interval, milliseconds, percent
 from saevit.runs.record import Conditions
 from saevit.runs.run import Run, Subject
-from saevit.runs.statistics import BEYOND, PERCENTILES, Ratio, Summary, list_percentiles, median, summarize
+from saevit.runs.statistics import (
+    BEYOND,
+    PERCENTILES,
+    Percentile,
+    Ratio,
+    Summary,
+    list_percentiles,
+    median,
+    summarize,
+)
 
 T = TypeVar("T")
 
@@ -100,12 +109,15 @@ def tabulate_passes(run: Run) -> tuple[Table, ...]:
     return (make_table("Single passes, ms per batch", columns, rows, notes),)
 
 
+def find_percentile(run: Run, share: float, subject: Subject) -> Percentile | None:
+    """Return a percentile of the single passes of a subject; None if there are too few passes."""
+    return next((one for one in list_percentiles(run.passes_of(subject)) if one.share == share), None)
+
+
 def write_percentile(run: Run, share: float, subject: Subject) -> str | None:
-    """Write a percentile of a subject's single passes with its interval; None if there are too few passes."""
-    for one in list_percentiles(run.passes_of(subject)):
-        if one.share == share:
-            return f"{milliseconds(one.value)} [{milliseconds(one.low)}, {milliseconds(one.high)}]"
-    return None
+    """Write a percentile of the single passes of a subject with its interval."""
+    one = find_percentile(run, share, subject)
+    return one and f"{milliseconds(one.value)} [{milliseconds(one.low)}, {milliseconds(one.high)}]"
 
 
 def list_pass_columns(run: Run | None) -> list[Column[Subject]]:
@@ -114,8 +126,8 @@ def list_pass_columns(run: Run | None) -> list[Column[Subject]]:
         return []
 
     def find_value(share: float, name: str, subject: Subject) -> float | None:
-        found = list_percentiles(run.passes_of(subject))
-        return next((1e3 * getattr(one, name) for one in found if one.share == share), None)
+        one = find_percentile(run, share, subject)
+        return one and 1e3 * getattr(one, name)
 
     names = {"value": "", "low": "_low", "high": "_high"}
     columns: list[Column[Subject]] = [Column(key="passes", value=lambda one: len(run.passes_of(one)))]

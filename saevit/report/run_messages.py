@@ -8,7 +8,7 @@ from saevit.report.latencies import find_differing
 from saevit.report.units import milliseconds, percent, short_names, write_ratio_interval, write_share_interval
 from saevit.runs.diff import Diff
 from saevit.runs.evaluation import Evaluation
-from saevit.runs.run import TWIN, MeasuredTop1, Run, RunSummary, Subject
+from saevit.runs.run import TWIN, Run, RunSummary, Subject
 from saevit.runs.statistics import Share, median, ratio
 from saevit.text import plural
 from saevit.train.state import Epoch, TrainingState
@@ -36,15 +36,14 @@ def count_hits(row: Epoch) -> Share:
 
 
 def summarize_evaluation(found: Evaluation) -> str:
-    """Return the top-1 of an evaluation with its interval."""
-    where = describe_images(found.data, found.split, found.images)
-    return f"{name_model(found.model)} reaches {describe_top1(found.top1)} on {where}."
+    """Summarize an evaluation: top-1 with its interval, data and number of images."""
+    return describe_accuracy(found.model, found.top1, found.data, found.split)
 
 
-def summarize_top1(top: MeasuredTop1) -> str:
-    """Return the top-1 of a stored evaluation with its interval."""
-    where = describe_images(top.data, top.split, top.share.total)
-    return f"{name_model(top.model)} reaches {describe_top1(top.share)} on {where}."
+def describe_accuracy(model: str, share: Share, data: str, split: str) -> str:
+    """Write the top-1 of a model on a split of data as a sentence."""
+    where = describe_images(data, split, share.total)
+    return f"{name_model(model)} reaches {describe_top1(share)} on {where}."
 
 
 def describe_top1(share: Share) -> str:
@@ -82,7 +81,8 @@ def summarize_store(runs: Sequence[RunSummary], folder: str) -> str:
 def summarize_run(run: Run) -> str:
     """Summarize a stored run: the top-1 of an evaluation, or the fastest and the slowest configuration."""
     if run.top1s:
-        return summarize_top1(run.top1s[0])
+        top = run.top1s[0]
+        return describe_accuracy(top.model, top.share, top.data, top.split)
     timed = [one for one in run.timed if one.samples]
     if not timed:
         reason = next(iter(run.failures.values()), "no round was finished")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal
 
-from saevit.text import plural
+from saevit.text import list_first, plural
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -109,6 +109,5 @@ def hold_out(keys: Sequence[str], labels: Sequence[int], share: float = VALIDATI
 
 def list_classes(names: Sequence[str]) -> str:
     """Write the number of classes and the names of the first ones."""
-    first = ", ".join(names[:MAX_NAMED])
-    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    return f"class {first}" if len(names) == 1 else f"{len(names)} classes ({first}{more})"
+    first = list_first(names, MAX_NAMED)
+    return f"class {first}" if len(names) == 1 else f"{len(names)} classes ({first})"

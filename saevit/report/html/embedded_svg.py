@@ -34,7 +34,8 @@ def embed_figure(figure: "Figure", rows: Mapping[str, str], number: int) -> Elem
         for child in [child for child in parent if strip_namespace(child.tag) in DROPPED]:
             parent.remove(child)
     nodes = list(svg.iter())
-    wanted = {value for node in nodes for value in find_references(node)}
+    links = (v for node in nodes for n, v in node.attrib.items() if n.endswith("href") or "url(" in v)
+    wanted = {found[0] for value in links if (found := REFERENCE.search(value))}  # ids that are referenced
     for node in nodes:
         node.text = node.text and node.text.strip()
         node.tail = None
@@ -50,12 +51,6 @@ def embed_figure(figure: "Figure", rows: Mapping[str, str], number: int) -> Elem
 def strip_namespace(name: str) -> str:
     """Return a name without its XML namespace, which HTML does not have."""
     return name.rpartition("}")[2]
-
-
-def find_references(node: Element) -> list[str]:
-    """Return the ids that an element refers to."""
-    values = (v for name, v in node.attrib.items() if name.endswith("href") or "url(" in v)
-    return [found[0] for value in values if (found := REFERENCE.search(value))]
 
 
 def read_attributes(node: Element, number: int) -> dict[str, str]:

@@ -10,7 +10,7 @@ from saevit.report.latencies import describe_noise_floor, run_values
 from saevit.report.units import digits, percent, size
 from saevit.report.views.run import MACHINE, tabulate_machine
 from saevit.runs.advice import advice
-from saevit.text import plural
+from saevit.text import list_first, plural
 
 MOST_NAMED = 3  # packages of an extra
 SHOWN = ("saevit", "python", "torch", "timm", *(name for name in MACHINE if name not in ("saevit", "torch")))
@@ -79,8 +79,7 @@ def tabulate_extras(found: Diagnosis) -> Table:
 def name_missing(extra: Extra) -> str:
     """Write the names of the first missing packages of an extra, and the number of the others."""
     names = [re.split("[<>=!~]", requirement)[0] for requirement in extra.missing]
-    more = [f"{len(names) - MOST_NAMED} more"] if len(names) > MOST_NAMED else []
-    return ", ".join([*names[:MOST_NAMED], *more]) or "nothing"
+    return list_first(names, MOST_NAMED) or "nothing"
 
 
 def write_diagnosis_json(found: Diagnosis) -> str:

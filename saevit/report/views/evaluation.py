@@ -28,7 +28,7 @@ from saevit.runs.evaluation import NOT_INTERLEAVED, ClassResult, Evaluation
 from saevit.runs.record import Record
 from saevit.runs.run import MeasuredTop1, Run
 from saevit.runs.statistics import Share, summarize
-from saevit.text import plural
+from saevit.text import list_first, plural
 
 MOST_CLASSES = 5
 MOST_NAMED = 3  # images that could not be read
@@ -75,9 +75,9 @@ CLASSES: tuple[Column[ClassResult], ...] = (
 
 def view_evaluation(found: Evaluation) -> View:
     """Return the view of an evaluation, with the least accurate classes."""
-    unreadable, more = found.unreadable, len(found.unreadable) - MOST_NAMED
+    unreadable = found.unreadable
     missing = f"{plural(len(unreadable), 'unreadable image')} left out: "
-    missing += "; ".join(unreadable[:MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
+    missing += list_first(unreadable, MOST_NAMED, "; ")
     return View(
         result=summarize_evaluation(found),
         warnings=(*([missing] if unreadable else []), *found.left_out, *warn_of_spread(found)),

@@ -30,6 +30,7 @@ from saevit.runs.lines import head_fields
 from saevit.runs.record import Environment, Record
 from saevit.runs.run import Ending, Run, RunSummary, Subject
 from saevit.runs.statistics import median
+from saevit.text import list_first
 from saevit.variant import KEYS, PRESETS, VariantSpec
 
 Preset = tuple[str, VariantSpec, Cost]
@@ -112,7 +113,7 @@ RUNS: tuple[Column[RunSummary], ...] = (  # in the order of CSV files
     text_column("torch", "torch", lambda run: run.torch),
     Column(
         "models",
-        lambda run: name_models(run.subjects) if run.started else None,
+        lambda run: list_first([*short_names(run.subjects).values()], MOST_NAMED) if run.started else None,
         key="models",
         value=lambda run: " ".join(run.subjects),  # names have no spaces
         wraps=True,
@@ -190,13 +191,6 @@ def shorten_ids(names: Sequence[str]) -> list[str]:
             length += 1
         short.append(name[:length])
     return short
-
-
-def name_models(models: Sequence[str]) -> str:
-    """Write the names of the first models, and the number of the others."""
-    names = list(short_names(models).values())
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more
 
 
 def write_list_json(runs: Sequence[RunSummary]) -> str:
