@@ -117,7 +117,9 @@ def find_percentile(run: Run, share: float, subject: Subject) -> Percentile | No
 def write_percentile(run: Run, share: float, subject: Subject) -> str | None:
     """Write a percentile of the single passes of a subject with its interval."""
     one = find_percentile(run, share, subject)
-    return one and f"{milliseconds(one.value)} [{milliseconds(one.low)}, {milliseconds(one.high)}]"
+    if one is None:
+        return None
+    return f"{milliseconds(one.value)} [{milliseconds(one.low)}, {milliseconds(one.high)}]"
 
 
 def list_pass_columns(run: Run | None) -> list[Column[Subject]]:
@@ -127,7 +129,7 @@ def list_pass_columns(run: Run | None) -> list[Column[Subject]]:
 
     def find_value(share: float, name: str, subject: Subject) -> float | None:
         one = find_percentile(run, share, subject)
-        return one and 1e3 * getattr(one, name)
+        return None if one is None else 1e3 * getattr(one, name)
 
     names = {"value": "", "low": "_low", "high": "_high"}
     columns: list[Column[Subject]] = [Column(key="passes", value=lambda one: len(run.passes_of(one)))]
