@@ -126,8 +126,9 @@ def join_run(
     """Return the comparison of candidates with the times of a run, and with measured accuracies if given."""
     subjects = {subject.label: subject for subject in run.timed} if run else {}
     timed = [replace(c, subject=subjects.get(c.network, c.subject)) for c in candidates]
+    rated = [measured.replace_accuracy(c, img_size) if measured else c for c in timed]
     return Comparison(
-        candidates=tuple(measured.replace_accuracy(c, img_size) if measured else c for c in timed),
+        candidates=tuple(replace(c, accuracy=None) if c.is_quantized else c for c in rated),
         reference=reference,
         img_size=img_size,
         dtype=dtype,

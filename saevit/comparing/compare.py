@@ -22,7 +22,7 @@ from saevit.errors import MemoryLimitError, OptionError, SaevitError, nearest
 from saevit.measure.progress import NextStep, Tell
 from saevit.measure.timing import TimingOptions, list_conditions, time_models
 from saevit.models import check_img_size, count_model
-from saevit.runs.record import COUNTS, Conditions, Dtype
+from saevit.runs.record import BYTES, COUNTS, Conditions, Dtype
 from saevit.runs.run import Run, Subject
 from saevit.runs.store import Writer, keep
 from saevit.variant import PRESETS
@@ -64,16 +64,17 @@ def compare(
     writer: Writer | None = None,
     measured: MeasuredOn | None = None,
 ) -> Comparison:
-    """Count models, and time them in interleaved rounds.
+    """Count models and, with timing options, time all configurations in the same interleaved rounds.
 
-    A model that cannot be built or run gets a row with the reason. Trainings of one network share its times.
+    With several runtimes, precisions or batch sizes, there is one row per model and configuration. A model
+    that cannot be built or run gets a row with the reason. Trainings of one network share its times.
 
     Args:
         models: variants, timm models, `birder:NAME`, groups and patterns, as in the command.
         reference: the model that ratios are relative to; None is the first model.
         img_size: input size (H, W) of all models.
-        dtype: precision of all models.
-        timing: options with one batch size and one runtime; None counts only.
+        dtype: precision of all models (without `timing.dtypes`).
+        timing: the configurations to time; None counts only.
         on_progress: called before each model and each round.
         writer: stores every round when it is finished.
         measured: accuracies measured by `saevit eval`, in place of published ones.
@@ -103,6 +104,8 @@ def compare(
         pairs, reasons = _choose_conditions(counted, img_size, dtype, timing)
         candidates = [replace(c, failure=reasons.get(c.network, c.failure)) for c in candidates]
         run = _time(pairs, candidates, timing, on_progress, writer, measured) if pairs else None
+        if run and len(pairs) > len({costs.name for costs, _ in pairs}):
+            return comparison_of(run, reference=first, measured=measured)
     return join_run(candidates, run, first, img_size, dtype, measured)
 
 
@@ -131,8 +134,7 @@ def _choose_conditions(
         if isinstance(costs, str):
             continue
         try:
-            (conditions,) = list_conditions(costs, img_size, dtype, timing)
-            pairs.append((costs, conditions))
+            pairs += [(costs, each) for each in list_conditions(costs, img_size, dtype, timing)]
         except MemoryLimitError as error:
             reasons[model] = str(error)
     return pairs, reasons
@@ -183,8 +185,8 @@ def comparison_of(
         for label in dict.fromkeys([*counted, *subjects, *run.failures])
         if label in subjects or label not in names
     ]
-    models = [_find_label(run, name, labels) for name in models]
-    reference = reference and _find_label(run, reference, labels)
+    models = [label for name in models for label in _find_labels(run, name, labels)]
+    reference = reference and _find_labels(run, reference, labels)[0]
     same = map_same_networks([*subjects, *labels]) | {label: label for label in subjects}
     conditions = run.timed[0].conditions
     candidates = [
@@ -196,14 +198,15 @@ def comparison_of(
     return join_run(candidates, run, base, conditions.img_size, conditions.dtype, measured)
 
 
-def _find_label(run: Run, name: str, labels: Sequence[str]) -> str:
-    """Return the label of a model in a stored run, by its text or, if unique, by its network."""
+def _find_labels(run: Run, name: str, labels: Sequence[str]) -> list[str]:
+    """Return the labels of a model in a stored run, by its text or, if unique, by its network."""
     if name in labels:
-        return name
-    same = [label for label in labels if name_network(label) == name_network(name)]
-    if len(same) != 1:
+        return [name]
+    names = {subject.label: subject.name for subject in run.timed}
+    same = [label for label in labels if name_network(names.get(label, label)) == name_network(name)]
+    if len({names.get(label, label) for label in same}) != 1:
         raise OptionError(f"{name!r} is not in the run {run.path.stem}: {nearest(name, labels)}")
-    return same[0]
+    return same
 
 
 def _read_candidate(
@@ -214,6 +217,9 @@ def _read_candidate(
     name = subject.name if subject else network
     facts = [fact for fact in run.facts if fact.subject == name and fact.quantity in COUNTS]
     counts: dict[str, Any] = {fact.quantity: fact.value for fact in facts}
+    if subject and "peak_bytes" in counts:  # counted for the first precision
+        first = run.timed[0].conditions.dtype
+        counts["peak_bytes"] = counts["peak_bytes"] * BYTES[subject.conditions.dtype] // BYTES[first]
     if facts:
         counts["counted_by"] = next((note for fact in facts for note in fact.notes), None)
     failure = run.failures.get(network)

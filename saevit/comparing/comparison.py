@@ -69,6 +69,11 @@ class Candidate:
         return not self.same_as and not self.published_only
 
     @property
+    def is_quantized(self) -> bool:
+        """Was it timed in int8? Its accuracy is not that of the fp32 weights."""
+        return bool(self.subject and self.subject.conditions.dtype == "int8")
+
+    @property
     def samples(self) -> tuple[float, ...]:
         """Return the seconds per batch of each round; empty without timing."""
         return self.subject.samples if self.subject else ()

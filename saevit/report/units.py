@@ -133,7 +133,8 @@ def bare_names(models: Iterable[str]) -> dict[str, str]:
     A number of classes that all models share is left out. Variants, the claims of the paper (`saevit_...`)
     and factories (`module:name`) keep the rest of their name.
     """
-    bare = {m: m.partition(":")[2] if m.startswith(LIBRARIES) else m for m in models}
+    parts = {m: m.partition(" (") for m in models}  # name, and what is special about its configuration
+    bare = {m: m.partition(":")[2] if m.startswith(LIBRARIES) else m for m, *_ in parts.values()}
     if find_common_classes(bare):
         bare = {m: CLASSES.sub("", name) for m, name in bare.items()}
     heads = {
@@ -141,16 +142,18 @@ def bare_names(models: Iterable[str]) -> dict[str, str]:
         for m, name in bare.items()
     }
     count = Counter(heads.values())
-    return {m: printable(head if count[head] == 1 else bare[m]) for m, head in heads.items()}
+    shown = {m: head if count[head] == 1 else bare[m] for m, head in heads.items()}
+    return {label: printable("".join((shown[m], *rest))) for label, (m, *rest) in parts.items()}
 
 
 def short_names(models: Iterable[str]) -> dict[str, str]:
     """Return a unique short name for each model.
 
-    Long names of `bare_names` are shortened in the middle, because variants differ at their ends. Equal names
-    get a number.
+    Long names of `bare_names` are shortened in the middle, because variants differ at their ends; a
+    configuration in brackets is kept. Equal names get a number.
     """
-    short = {model: cut(name) for model, name in bare_names(models).items()}
+    parts = {model: name.partition(" (") for model, name in bare_names(models).items()}
+    short = {model: "".join((cut(name), *rest)) for model, (name, *rest) in parts.items()}
     equal = {name for name, times in Counter(short.values()).items() if times > 1}
     numbers = dict.fromkeys(equal, 0)
     for model, name in short.items():

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from saevit.comparing.candidates import candidate_of, join_run
 from saevit.comparing.compare import compare, resolve_models
 from saevit.comparing.comparison import Candidate, Comparison
 from saevit.errors import OptionError
@@ -19,7 +20,10 @@ from saevit.report.views.compare import (
     write_comparison_csv,
     write_comparison_json,
 )
+from saevit.runs.record import Conditions
+from saevit.runs.run import Subject
 from saevit.runs.statistics import ratio
+from saevit.variant import parse
 
 SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1,stem=8,classes=10"
 LARGE = "saevit_pico:dims=16-16-32-32,heads=1,depths=4,classes=10"
@@ -54,6 +58,42 @@ def test_all_were_in_the_same_rounds(found: Comparison) -> None:
     assert found.run is not None
     assert {len(c.samples) for c in found.candidates} == {PLAN.rounds}
     assert len(found.run.twin) == PLAN.rounds
+
+
+def test_each_configuration_of_a_model_is_a_row() -> None:
+    plan = replace(PLAN, rounds=2, dtypes=("fp32", "bf16"))
+    found = compare([LARGE, SMALL], reference=SMALL, img_size=(64, 64), timing=plan)
+    assert [c.model for c in found.candidates] == [
+        f"{parse(model)} ({dtype})" for model in (SMALL, LARGE) for dtype in ("fp32", "bf16")
+    ]
+    assert found.reference == f"{parse(SMALL)} (fp32)"
+    small, half, *_ = found.candidates
+    assert small.macs == half.macs
+    assert (small.peak_bytes, half.params) == (2 * (half.peak_bytes or 0), small.params)
+    assert found.ratio(half) == ratio(half.seconds_per_image, small.seconds_per_image)
+    title = tabulate_comparison(found, None).title
+    assert "2 models in 4 configurations" in title
+    assert "fp32, bf16, batch 1, eager, 1 thread" in title
+
+
+def test_a_model_in_int8_has_no_accuracy_of_other_weights() -> None:
+    published = candidate_of("resnet18", (224, 224))
+    conditions = Conditions(
+        img_size=(224, 224),
+        batch_size=1,
+        dtype="fp32",
+        device="cpu",
+        runtime="onnxruntime",
+        threads=1,
+        memory_format="contiguous",
+    )
+    rows = [
+        replace(published, subject=Subject(label="resnet18", name="resnet18", conditions=each))
+        for each in (conditions, replace(conditions, dtype="int8"))
+    ]
+    joined = join_run(rows, None, "resnet18", (224, 224), "fp32", None)
+    assert [c.accuracy for c in joined.candidates] == [published.accuracy, None]
+    assert published.accuracy
 
 
 def test_counts_without_timing() -> None:

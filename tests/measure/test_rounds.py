@@ -309,7 +309,8 @@ def test_conditions_share_one_built_model_and_have_labels_of_their_own(clock: Cl
     run = measure(subjects, rounds=2, min_time=0.1, on_progress=steps.append)
     assert len(built) == 1
     assert [subject.name for subject in run.timed] == ["net"] * 3
-    assert [subject.label for subject in run.timed] == [f"net ({s.conditions})" for s in subjects]
+    labels = ["net (batch 1, fp32)", "net (batch 8, fp32)", "net (batch 4, bf16)"]
+    assert [subject.label for subject in run.timed] == labels
     assert set(order_of(steps)) >= {subject.label for subject in run.timed}
 
 

@@ -171,8 +171,11 @@ def tabulate_comparison(comparison: Comparison, sort: str | None, axes: Sequence
     ]
     conditions = describe_conditions(run) if run and run.timed else str(comparison.dtype)
     notes = [*describe_models(comparison), *describe_accuracies(comparison)]
+    models = {c.subject.name if c.subject else c.model for c in comparison.candidates}
+    is_crossed = run is not None and len(run.timed) > len({subject.name for subject in run.timed})
+    rows = f" in {len(comparison.candidates)} configurations" if is_crossed else ""
     return make_table(
-        f"{plural(len(comparison.candidates), 'model')}, {f'{classes} classes, ' if classes else ''}"
+        f"{plural(len(models), 'model')}{rows}, {f'{classes} classes, ' if classes else ''}"
         f"{write_pixels(comparison.img_size)}, {conditions}",
         columns,
         sort_candidates(comparison.candidates, sort),
@@ -182,11 +185,12 @@ def tabulate_comparison(comparison: Comparison, sort: str | None, axes: Sequence
 
 def describe_conditions(run: Run) -> str:
     """Write the conditions of a run for a title."""
-    conditions = run.timed[0].conditions
-    return (
-        f"{conditions.dtype}, batch {conditions.batch_size}, {conditions.runtime}, "
-        f"{plural(conditions.threads, 'thread')}, {plural(run.rounds, 'round')} on {describe_machine(run)}"
-    )
+    every = [
+        (one.dtype, f"batch {one.batch_size}", one.runtime, plural(one.threads, "thread"))
+        for one in (subject.conditions for subject in run.timed)
+    ]
+    values = [", ".join(dict.fromkeys(texts)) for texts in zip(*every, strict=True)]
+    return f"{', '.join(values)}, {plural(run.rounds, 'round')} on {describe_machine(run)}"
 
 
 def describe_models(comparison: Comparison) -> list[str]:
@@ -197,6 +201,14 @@ def describe_models(comparison: Comparison) -> list[str]:
             f"{c.model}: published figures only ({c.counted_by}), because its network cannot be built here"
             for c in models
             if c.published_only
+        ),
+        *(
+            [
+                "int8: no top-1, because known accuracies are of the weights before quantisation; "
+                "saevit export --dtype int8 --data SOURCE measures it"
+            ]
+            if any(c.is_quantized for c in models)
+            else []
         ),
         *(f"{c.model}: the same network as {c.same_as}, built and timed once" for c in models if c.same_as),
     ]
