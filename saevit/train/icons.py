@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import DisjointSet
 
 from saevit.errors import DataError, OptionError, need
 from saevit.files import ICONS, as_text, replace_file
@@ -314,6 +313,8 @@ def join(
     members: Iterable[T], pairs: Iterable[tuple[T, T]], key: Callable[[T], Any] | None = None
 ) -> dict[T, T]:
     """Connect the members of each pair, and map each member to the first member (by `key`) of its group."""
+    from scipy.cluster.hierarchy import DisjointSet  # slow to import
+
     groups = DisjointSet(members)
     for pair in pairs:
         groups.merge(*pair)
