@@ -60,8 +60,8 @@ class Session:
         self.trackers = Trackers(folder)  # only the first process opens them
         training = TrainImages(prepared.train, train_transform(about, recipe), recipe.seed)
         validation = EvalImages(prepared.validation, eval_transform(about, prepared.validation.crop_pct))
-        self.training = make_loader(training, workers=workers, device=processes.device)
-        self.validation = make_loader(validation, workers=workers, device=processes.device)
+        self.train_loader = make_loader(training, workers=workers, device=processes.device)
+        self.val_loader = make_loader(validation, workers=workers, device=processes.device)
 
     @property
     def is_stopped_waiting(self) -> Callable[[], bool]:
@@ -143,7 +143,7 @@ def train_epoch(session: Session, state: TrainingState) -> tuple[TrainingState, 
             processes.share_buffers(engine.ema.module)
         if (epoch + 1) % prepared.run.val_every == 0 or epoch + 1 == prepared.recipe.epochs:
             count = len(prepared.validation)
-            found = validate(engine, session.validation, count, session.is_stopped_waiting)
+            found = validate(engine, session.val_loader, count, session.is_stopped_waiting)
             is_complete, validation = found is not None, found or validation
     if not (is_complete or progress.updates or state.rows):
         return state, False  # stopped before the first update
@@ -182,7 +182,7 @@ def run_updates(session: Session, state: TrainingState) -> tuple[EpochProgress, 
     pending: UpdateResult | None = None
     done, start = before.updates, time.perf_counter()
     engine.net.train()
-    with closing(session.training.batches(keys, session.is_stopped_waiting)) as batches:
+    with closing(session.train_loader.batches(keys, session.is_stopped_waiting)) as batches:
         for update in left:
             result = run_update(engine, update, batches, number=epoch * len(plan) + done)
             if result is None:

@@ -111,7 +111,7 @@ def compare(
                 writer=writer,
                 measured=chosen.measured,
             )
-        result = chosen.add_reasons(result)
+        result = chosen.outcome.add_reasons(result) if chosen.outcome else result
     if not top1:
         result = hint_evaluations(result, store)
     outputs.show(view_comparison(result, sort, axes))

@@ -15,7 +15,6 @@ from saevit_cli.commands.trial_run import train_candidates
 
 if TYPE_CHECKING:
     from saevit.comparing.accuracies import MeasuredOn
-    from saevit.comparing.comparison import Comparison
     from saevit.trials.runner import TrialOutcome
 
 PUBLISHED = "published"
@@ -30,10 +29,6 @@ class ComparedNetworks:
     img_size: tuple[int, int]
     measured: "MeasuredOn | None" = None  # None: published accuracies
     outcome: "TrialOutcome | None" = None  # of the trainings; None: none were asked for
-
-    def add_reasons(self, result: "Comparison") -> "Comparison":
-        """Return a comparison with the reasons why models were not trained."""
-        return self.outcome.add_reasons(result) if self.outcome else result
 
 
 def choose_networks(
