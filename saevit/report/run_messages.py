@@ -37,10 +37,10 @@ def count_hits(row: Epoch) -> Share:
 
 def summarize_evaluation(found: Evaluation) -> str:
     """Summarize an evaluation: top-1 with its interval, data and number of images."""
-    return describe_accuracy(found.model, found.top1, found.data, found.split)
+    return write_accuracy_sentence(found.model, found.top1, found.data, found.split)
 
 
-def describe_accuracy(model: str, share: Share, data: str, split: str) -> str:
+def write_accuracy_sentence(model: str, share: Share, data: str, split: str) -> str:
     """Write the top-1 of a model on a split of data as a sentence."""
     where = describe_images(data, split, share.total)
     return f"{name_model(model)} reaches {describe_top1(share)} on {where}."
@@ -82,7 +82,7 @@ def summarize_run(run: Run) -> str:
     """Summarize a stored run: the top-1 of an evaluation, or the fastest and the slowest configuration."""
     if run.top1s:
         top = run.top1s[0]
-        return describe_accuracy(top.model, top.share, top.data, top.split)
+        return write_accuracy_sentence(top.model, top.share, top.data, top.split)
     timed = [one for one in run.timed if one.samples]
     if not timed:
         reason = next(iter(run.failures.values()), "no round was finished")
