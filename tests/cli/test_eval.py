@@ -153,7 +153,7 @@ def test_compare_draws_it(here: Path, capsys: pytest.CaptureFixture[str]) -> Non
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
     models = ["compare", VARIANT, "timm:mobilenetv3_small_100", "--img-size", "32", "--no-measure"]
     assert run_command([*models, "--explain"]) == 0
-    hint = f"is available on pets (validation), 1 of these models: --top1 {here / 'pets'}"
+    hint = f"saevit eval measured top-1 on pets (validation), 1 of these models: --top1 {here / 'pets'}"
     assert hint in capsys.readouterr().out
     view = ["--top1", "pets", "--json", "-", "--plot", "a.svg", "--report", "a.html"]
     assert run_command([*models, *view]) == 0
