@@ -15,8 +15,9 @@ import torch
 
 from saevit.attention.drawing import NAME, draw_scene
 from saevit.attention.look import Choice, look_at
-from saevit.attention.network import Network, open_network
+from saevit.attention.network import open_network
 from saevit.attention.photo import fit_image, make_input
+from saevit.loading import LoadedNetwork
 from saevit.measure.environment import environment
 from saevit.runs.statistics import median, ratio
 from saevit.variant import parse
@@ -31,7 +32,7 @@ def seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def rounds_of(net: Network, rounds: int) -> tuple[list[float], list[float]]:
+def rounds_of(net: LoadedNetwork, rounds: int) -> tuple[list[float], list[float]]:
     """Time overview and plain pass in turn, after one of each."""
     x = make_input(fit_image(draw_scene(), net.about.img_size, NAME), net.about)
     choice = Choice(views=("overview",))

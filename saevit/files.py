@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,6 +39,11 @@ def as_text(path: Path) -> str:
 def name_source(source: str) -> str:
     """Return a short name of labelled images: `icons` for icons:FILE, else the last part of a path."""
     return ICONS[:-1] if source.startswith(ICONS) else Path(source).name or source
+
+
+def to_file_name(text: str, longest: int = 100) -> str:
+    """Return a text as a file name of at most `longest` characters: letters, digits, `.`, `_` and `-`."""
+    return re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.")[:longest]
 
 
 def file_type(path: Path) -> FileType:

@@ -12,6 +12,7 @@ from saevit.baselines.adapters import NUM_CLASSES
 from saevit.errors import OptionError, SpecError
 from saevit.models import (
     IMG_SIZE,
+    SEED,
     build_network,
     check_memory,
     drop_classes,
@@ -35,6 +36,7 @@ class LoadedNetwork:
     model: "nn.Module"
     about: "About"
     is_random: bool
+    weights: str = f"random weights, seed {SEED}"  # or "weights of FILE"
     sha256: str = ""  # of the file that the weights were read from
     notes: tuple[str, ...] = ()  # on which weights were taken, and of what network the file says it is
 
@@ -73,7 +75,14 @@ def load_network(
         if not same and about.model != said.model:
             notes.append(f"{file.label} is of {said.model}: its weights are used in {about.model}")
         about = replace(said, model=about.model, num_classes=about.num_classes, in_chans=about.in_chans)
-    return LoadedNetwork(model=network, about=about, is_random=False, sha256=file.sha256, notes=tuple(notes))
+    return LoadedNetwork(
+        model=network,
+        about=about,
+        is_random=False,
+        weights=f"weights of {file.path.name}",
+        sha256=file.sha256,
+        notes=tuple(notes),
+    )
 
 
 def find_model_name(file: "Checkpoint | None") -> str:

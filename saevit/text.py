@@ -2,6 +2,7 @@
 
 import math
 import unicodedata
+from collections.abc import Sequence
 
 MOST_DIGITS = 18  # of a whole number: every one of these fits in 64 bits
 MOST_CHARACTERS = 40  # of a number with a fraction or an exponent
@@ -53,6 +54,12 @@ def read_number(text: str) -> float:
 def abbreviated(text: str, most: int = 60) -> str:
     """Return printable text of a bounded length for a message."""
     return printable(text if len(text) <= most else f"{text[:most]}...")
+
+
+def list_first(texts: Sequence[str], most: int, separator: str = ", ") -> str:
+    """Write the first texts and the number of the others: `a, b and 3 more`."""
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return separator.join(texts[:most]) + more
 
 
 def plural(count: int, noun: str, nouns: str | None = None) -> str:

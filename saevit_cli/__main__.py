@@ -1,4 +1,4 @@
-"""`saevit` and `python -m saevit_cli`: an error while the command line is imported is one line."""
+"""Entry point of `saevit` and `python -m saevit_cli`; reports an error of an import in one line."""
 
 import sys
 
@@ -12,7 +12,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("error: interrupted\n")
         sys.exit(130)
-    except Exception as error:  # from an import: a package is missing or broken
+    except Exception as error:  # a package is missing or broken
         sys.stderr.write(f"error: saevit cannot be loaded: {' '.join(str(error).split())}\n")
         sys.exit(1)
 

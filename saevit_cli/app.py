@@ -1,4 +1,4 @@
-"""`saevit`: the application; the only place where an error becomes a line on stderr and an exit code."""
+"""The application `saevit`: its commands, and the conversion of errors to one line and an exit code."""
 
 import errno
 import os
@@ -21,13 +21,13 @@ from saevit_cli.output import FAILED, INTERRUPTED, STDOUT
 
 BAD_INPUT = 2
 TRACEBACK = "--traceback"
-MOST_COLUMNS = 100  # of help
+MOST_COLUMNS = 100  # maximum width of help
 VERBOSE = ("--verbose", "-v")
-COMPLETING = "_SAEVIT_COMPLETE"  # variable that a shell sets for completion
+COMPLETING = "_SAEVIT_COMPLETE"  # environment variable of shell completion
 STDOUT_PATHS = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
-MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # another path would not help
+MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # errors of the machine, not of the path
 
-# `saevit --help` needs only these; the module of a command is imported when the command runs.
+# Summaries for `saevit --help`, which imports no command. A command is imported when it runs.
 SUMMARIES = {
     "profile": "Count one model exactly, time it, and show the cost of each part.",
     "compare": "Compare models: exact counts, one interleaved timing run, published or measured top-1.",
@@ -43,7 +43,7 @@ SUMMARIES = {
     "list": "Show the presets and the keys of variants.",
     "results": "List, show, compare and export stored runs.",
 }
-# Shown at the end of the help of each command.
+# Examples at the end of the help of each command.
 EXAMPLES = {
     "profile": (
         "profile saevit_small --rates 4,4,2,1 --by block",
@@ -65,10 +65,7 @@ EXAMPLES = {
         "eval --checkpoint runs/saevit_pico-digits/best.safetensors",
         "eval --checkpoint best.safetensors --data photos --json result.json",
     ),
-    "train": (
-        "train saevit_pico --epochs 30",
-        "train saevit_small --data photos --set batch_size=256",
-    ),
+    "train": ("train saevit_pico --epochs 30", "train saevit_small --data photos --set batch_size=256"),
     "export": (
         "export saevit_tiny --format onnx,openvino --output exported",
         "export --checkpoint best.safetensors --format timm --output my_model",
@@ -81,12 +78,9 @@ EXAMPLES = {
         "results diff 20261126 latest",
         "results diff laptop.jsonl server.jsonl --reference saevit_tiny",
     ),
-    "results export": (
-        "results export --output all.csv",
-        "results export latest --output latest.json",
-    ),
+    "results export": ("results export --output all.csv", "results export latest --output latest.json"),
 }
-# Module and function of the commands that are not called as their module.
+# Module and function of commands whose module has another name.
 FUNCTIONS = {
     "visualize-attention": ("visualize_attention", "visualize_attention"),
     "eval": ("evaluate", "evaluate"),
@@ -104,15 +98,10 @@ def show_version(wanted: bool) -> None:
 def callback(
     version: Annotated[
         bool,
-        typer.Option(
-            "--version", callback=show_version, is_eager=True, metavar="", help="Show the version and exit."
-        ),
+        typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit."),
     ] = False,
-    traceback: Annotated[  # removed from the arguments before they are parsed, at any position
-        bool,
-        typer.Option(
-            TRACEBACK, metavar="", help="Show the traceback of an error and the warnings of libraries."
-        ),
+    traceback: Annotated[  # only for help: `run_command` removes --traceback from the arguments
+        bool, typer.Option(TRACEBACK, help="Show the traceback of an error and the warnings of libraries.")
     ] = False,
 ) -> None:
     """Explore SAEViT, a light hybrid of convolution and sparse attention.
@@ -122,7 +111,7 @@ def callback(
 
 
 def make_application(loaded: Collection[str]) -> typer.Typer:
-    """Return the application with these commands loaded, the others with only their names and summaries."""
+    """Return the application. Commands that are not in `loaded` have a name and a summary only."""
     app = typer.Typer(
         name="saevit",
         cls=PlainGroup,
@@ -136,17 +125,12 @@ def make_application(loaded: Collection[str]) -> typer.Typer:
         if name in loaded:
             add_command(app, name)
         else:
-            app.command(name, help=summary, cls=PlainCommand)(refuse_unloaded)
+            app.command(name, help=summary, cls=PlainCommand)(lambda: None)  # never runs
     return app
 
 
-def refuse_unloaded() -> None:
-    """Stand in for a command that was not loaded."""
-    raise AssertionError("a command ran that was not loaded")
-
-
 def add_command(app: typer.Typer, name: str) -> None:
-    """Import the module of a command and add its function or its group of commands."""
+    """Import the module of a command, and add its function or its group of commands."""
     from saevit_cli.options import with_style
 
     module, function = FUNCTIONS.get(name, (name, name))
@@ -169,17 +153,17 @@ def add_command(app: typer.Typer, name: str) -> None:
 
 
 def unwrap(text: str | None) -> str:
-    """Return a docstring with one line per paragraph, which the terminal then wraps."""
+    """Return a docstring with one line per paragraph; the help page wraps the lines."""
     return "\n\n".join(" ".join(part.split()) for part in (text or "").split("\n\n"))
 
 
 def show_examples(name: str) -> str:
-    """Return the examples of a command as the end of its help."""
+    """Return the examples of a command, one line each."""
     return "\n".join(f"saevit {example}" for example in EXAMPLES[name])
 
 
 def find_commands(arguments: Sequence[str]) -> Collection[str]:
-    """Return the commands that may be needed: the one that is named, or all while a shell completes."""
+    """Return the commands to load: the command in the arguments, or all for shell completion."""
     if COMPLETING in os.environ:
         return SUMMARIES
     return [argument for argument in arguments if not argument.startswith("-")][:1]
@@ -194,7 +178,7 @@ def main() -> None:
         sys.exit(complain("stdout is closed: send it to a file, or to /dev/null", FAILED))
     with terminal.interrupt_on_signals() as signals:
         code = run_command(arguments)
-    if signals and code == FAILED:  # a library caught the interrupt, and its unfinished work failed
+    if signals and code == FAILED:  # a library caught the interrupt, and the command failed later
         code = complain("interrupted", INTERRUPTED)
     sys.stdout.flush()
     if stdout.problem and not isinstance(
@@ -205,7 +189,7 @@ def main() -> None:
 
 
 def run_command(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit code; every error is one line on stderr."""
+    """Run one command and return its exit code; write any error as one line on stderr."""
     try:
         return invoke(expand_words([word for word in arguments if word != TRACEBACK]))
     except SystemExit:  # raised by completion in a shell
@@ -215,7 +199,7 @@ def run_command(arguments: Sequence[str]) -> int:
 
 
 def invoke(arguments: list[str]) -> int:
-    """Run one command and return its exit code; errors are raised."""
+    """Run one command and return its exit code; raise errors."""
     command = typer.main.get_command(make_application(find_commands(arguments)))
     if COMPLETING in os.environ:
         command.main(arguments, "saevit")
@@ -227,13 +211,11 @@ def invoke(arguments: list[str]) -> int:
 
 
 def expand_words(arguments: Sequence[str]) -> list[str]:
-    """Expand `@3`, a row of the last exploration, and `~` where a shell leaves it, as in `--store=~/x`.
-
-    Every name of stdout is written as `-`.
+    """Expand `@3` (a row of the last exploration), `~` in `--store=~/x`, and paths of stdout (to `-`).
 
     Raises:
-        OptionError: an option has an empty value, as `--img-size "$SIZE"` has if SIZE is not set; or there is
-            no such row.
+        OptionError: an option has an empty value (`--img-size "$SIZE"` without SIZE), or the row does not
+            exist.
     """
     words = []
     for before, word in zip(["", *arguments], arguments, strict=False):
@@ -250,7 +232,7 @@ def expand_words(arguments: Sequence[str]) -> list[str]:
 
 
 def explain(error: BaseException, arguments: Sequence[str]) -> int:
-    """Write one line about an error on stderr, and return the exit code."""
+    """Write an error as one line on stderr, and return the exit code."""
     if TRACEBACK in arguments:
         traceback.print_exception(error)
     if is_interrupt(error):
@@ -273,8 +255,8 @@ def explain(error: BaseException, arguments: Sequence[str]) -> int:
 
 
 def is_interrupt(error: BaseException | None) -> bool:
-    """Return whether an error is an interrupt or was caused by one."""
-    seen: set[int] = set()  # causes may form a circle
+    """Tell whether an error is an interrupt, or was caused by one."""
+    seen: set[int] = set()  # the chain of causes may be a cycle
     while error is not None and id(error) not in seen:
         if isinstance(error, KeyboardInterrupt | typer.Abort):
             return True
@@ -284,7 +266,7 @@ def is_interrupt(error: BaseException | None) -> bool:
 
 
 def save_traceback(error: BaseException, arguments: Sequence[str]) -> str:
-    """Write arguments, versions and traceback to a temporary file, and return a text with its name."""
+    """Write arguments, versions and traceback to a temporary file; return a text that names the file."""
     import tempfile
     from importlib import metadata
 
@@ -295,13 +277,13 @@ def save_traceback(error: BaseException, arguments: Sequence[str]) -> str:
         handle, name = tempfile.mkstemp(prefix="saevit-", suffix=".txt")
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
-    except Exception:  # no temporary folder, a full disk, no memory: the error itself is still reported
+    except Exception:  # for example a full disk; the caller still reports the error
         return f"{TRACEBACK} shows the traceback"
     return f"traceback and versions are in {name}"
 
 
 def complain(message: str, code: int = BAD_INPUT) -> int:
-    """Write one line on stderr and return the exit code; an empty message, after help, writes none."""
+    """Write an error on stderr unless the message is empty, and return the exit code."""
     if message:
         display.complain(message)
     return code

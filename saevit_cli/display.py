@@ -1,4 +1,4 @@
-"""What the user sees: views on stdout, lines and a progress bar on stderr."""
+"""Show output to the user: views on stdout, single lines and a progress bar on stderr."""
 
 import shutil
 import sys
@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from saevit.measure.progress import NextStep
 from saevit.text import printable
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ COLOURS = {
 
 @dataclass(frozen=True)
 class OutputStyle:
-    """The options of every command that say what is shown."""
+    """The output options that every command has."""
 
     format: Format = "table"
     wide: bool = False
@@ -39,13 +40,13 @@ class OutputStyle:
 
 
 DEFAULT = OutputStyle()
-STYLE = ContextVar("STYLE", default=DEFAULT)  # of the command that runs
+STYLE = ContextVar("STYLE", default=DEFAULT)  # of the running command
 
 
 @contextmanager
-def hide_notes() -> Iterator[None]:
-    """Show no notes and no progress while the block runs."""
-    token = STYLE.set(replace(STYLE.get(), quiet=True))
+def use_style(style: OutputStyle) -> Iterator[None]:
+    """Use an output style while the block runs."""
+    token = STYLE.set(style)
     try:
         yield
     finally:
@@ -53,7 +54,7 @@ def hide_notes() -> Iterator[None]:
 
 
 def show(view: "View") -> None:
-    """Print a view on stdout: with colours and as wide as a terminal, or in full into a file or a pipe."""
+    """Print a view on stdout: in colour at the width of a terminal, or in full into a file or a pipe."""
     from saevit.report.screen import lay_out, write_markdown, write_text
 
     style = STYLE.get()
@@ -74,13 +75,12 @@ def show(view: "View") -> None:
 
 
 def write_line(text: str) -> None:
-    """Write one line on stderr, with control characters escaped; a terminal gets it broken at spaces."""
+    """Write one line on stderr. Control characters are escaped; on a terminal the line wraps at spaces."""
     text = printable(text)
     if sys.stderr.isatty():
         width = shutil.get_terminal_size().columns
-        parts = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
-        text = "\n".join(parts)
-    sys.stderr.write(f"{text}\n")  # typer.echo writes UTF-8 where the user says ASCII
+        text = "\n".join(textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False))
+    sys.stderr.write(f"{text}\n")  # typer.echo would ignore an ASCII encoding of stderr
 
 
 def say(text: str) -> None:
@@ -100,29 +100,28 @@ def complain(text: str) -> None:
 
 
 @contextmanager
-def show_progress() -> Iterator[Callable[[str, float | None, float | None], None]]:
-    """Yield a function (text, share done, seconds left) that moves a progress bar if stderr is a terminal."""
+def show_progress() -> Iterator[Callable[[NextStep], None]]:
+    """Yield a function that shows a step of the work on a progress bar, if stderr is a terminal."""
     if not sys.stderr.isatty() or STYLE.get().quiet:
-        yield lambda text, done, eta: None
+        yield lambda step: None
         return
     with make_bar() as bar:
         task = bar.add_task("loading", total=None, left="")
 
-        def tell(text: str, done: float | None, eta: float | None) -> None:
-            left = "" if eta is None else f"{write_duration(eta)} left"
+        def show_step(step: NextStep) -> None:
             bar.update(
                 task,
-                description=printable(text),
-                total=None if done is None else 1.0,
-                completed=done or 0.0,
-                left=left,
+                description=printable(step.text),
+                total=None if step.done is None else 1.0,
+                completed=step.done or 0.0,
+                left="" if step.eta is None else f"{write_duration(step.eta)} left",
             )
 
-        yield tell
+        yield show_step
 
 
 def write_duration(seconds: float) -> str:
-    """Write a duration in seconds, minutes or hours, whichever has two digits or more."""
+    """Write a duration in seconds (below 100 s), minutes (below 100 min) or hours."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = seconds / 60
@@ -130,7 +129,7 @@ def write_duration(seconds: float) -> str:
 
 
 def make_bar() -> "Progress":
-    """Return a bar that disappears when the work is done."""
+    """Return a progress bar on stderr that disappears when the work is done."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 

@@ -1,4 +1,4 @@
-"""The layout of `--help`: plain text with one section per heading, in which no word is broken."""
+"""The layout of `--help`: plain text with one section per heading, without broken words."""
 
 import re
 from typing import Any
@@ -13,15 +13,15 @@ class PlainCommand(TyperCommand):
     """A command whose help has one section per heading of its options."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Return the words after the name of the command, with required arguments as bare words."""
+        """Return the usage after the name of the command, with required arguments without braces."""
         return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the arguments and options under their headings, in the order of the signature."""
+        """Write the arguments and options under their headings, in the order of the parameters."""
         write_sections(self, ctx, formatter)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """Write the examples, one per line, which may be wider than the page: they are there to be copied."""
+        """Write the examples, one per line and without wrapping, so that they can be copied."""
         if self.epilog:
             with formatter.section("Examples"):
                 formatter.write("".join(f"  {line}\n" for line in self.epilog.splitlines()))
@@ -55,7 +55,7 @@ def write_sections(command: Any, ctx: Any, formatter: Any) -> None:
 
 
 def keep_together(text: str) -> str:
-    """Return a help text in which names with hyphens and `[default: 15]` are not broken over two lines."""
+    """Return a help text with non-breaking hyphens in names and non-breaking spaces in `[default: 15]`."""
     text = text.replace("-", FIXED_HYPHEN)
     pattern = rf"\[(default|env var): [^ ]+\]|{FIXED_HYPHEN} is stdout"
     return re.sub(pattern, lambda found: found[0].replace(" ", FIXED_SPACE), text)

@@ -1,10 +1,10 @@
-"""The options that several commands share, each declared once.
+"""The options that several commands share.
 
-A command names an option in its signature, as in `img_size: options.ImgSize = "224"`. Typer calls the parser
-of the option (see `readers`), so that the command gets a value, here (224, 224). The options of one command
-are declared in the same way in its own module, with a parser of `readers` or a `Literal` of its choices.
+A command declares an option in its signature, as in `img_size: options.ImgSize = "224"`. Typer calls the
+parser of the option (see `readers`), so the command gets a value, here (224, 224). Options of one command are
+declared in the same way in the module of the command.
 
-A type that is `Any` here is a tuple: Typer would take a tuple type for an option with several values.
+The type `Any` here is a tuple, because Typer would interpret a tuple type as an option with several values.
 """
 
 import inspect
@@ -25,7 +25,7 @@ from saevit.runs.record import MemoryFormat as MemoryFormatName
 from saevit.variant import KEYS, PRESETS
 from saevit_cli import display, readers
 
-PASSES = 1000  # of --percentiles: what a p99 needs
+PASSES = 1000  # number of single passes for --percentiles, as p99 needs
 MODEL, TIME, OUTPUT = "Model", "Measuring", "Output"  # headings in a command's help
 
 
@@ -47,12 +47,12 @@ def complete_variant(incomplete: str) -> list[str]:
 
 
 def csv_option(rows: str) -> Any:
-    """Return the option --csv of a command, whose help says what a row is: "one row per run"."""
+    """Return the option --csv of a command; `rows` is for its help, such as "one row per run"."""
     return of_output("--csv", metavar="FILE|-", help=f"Write CSV with {rows}; - is stdout.")
 
 
 def plot_option(what: str) -> Any:
-    """Return the option --plot of a command, whose help says what is drawn."""
+    """Return the option --plot of a command; `what` is the object that is drawn, for its help."""
     return of_output("--plot", metavar="FILE", help=f"Draw {what} to a .png, .svg or .pdf file.")
 
 
@@ -62,7 +62,7 @@ Model = Annotated[
     typer.Argument(
         metavar="MODEL",
         help="Preset, PRESET:key=value,... (see `saevit list`), any timm model such as resnet18, "
-        "birder:NAME, or module:factory for a network of yours.",
+        "birder:NAME, or module:factory for your own network.",
         autocompletion=complete_variant,
     ),
 ]
@@ -135,7 +135,7 @@ Dtypes = Annotated[
         parser=readers.read_dtypes,
         metavar="NAME,...",
         help="Numeric precisions: fp32, bf16, fp16, int8 (onnxruntime, openvino, executorch). A runtime is "
-        "timed in those that it has.",
+        "timed in the precisions that it supports.",
     ),
 ]
 Runtime = Annotated[
@@ -177,62 +177,45 @@ Percentiles = Annotated[
     bool,
     of_time(
         "--percentiles",
-        metavar="",
-        help=f"Time at least {PASSES:,} single passes of each configuration too, and show p50, p90 and p99 "
-        "of them.",
+        help=f"Also time at least {PASSES:,} single passes of each configuration, and show their p50, p90 "
+        "and p99.",
     ),
 ]
 Measure = Annotated[
     bool,
     of_time(
-        "--measure/--no-measure",
-        metavar="",
-        show_default=False,
-        help="Time the model (the default), or count only.",
+        "--measure/--no-measure", show_default=False, help="Time the model (the default), or count only."
     ),
 ]
 Fold = Annotated[
     bool,
     of_time(
         "--fold/--no-fold",
-        metavar="",
         show_default=False,
-        help="Time the folded form of a variant (the default), or the form as defined. MACs are always those "
-        "of the form as defined.",
+        help="Time the folded form of a variant (the default), or the form as defined. MACs are always of "
+        "the form as defined.",
     ),
 ]
-Force = Annotated[
-    bool, of_time("--force", metavar="", help="Time a model even if it is predicted not to fit in memory.")
-]
+Force = Annotated[bool, of_time("--force", help="Time a model even if it is predicted not to fit in memory.")]
 
 # Output
 Show = Annotated[
     display.Format,
     of_output("--format", metavar="FORMAT", help="Format on stdout: table, markdown, csv or json."),
 ]
-Wide = Annotated[bool, of_output("--wide", metavar="", help="Show all columns of the tables.")]
-Explain = Annotated[bool, of_output("--explain", metavar="", help="Show the notes that explain the tables.")]
+Wide = Annotated[bool, of_output("--wide", help="Show all columns of the tables.")]
+Explain = Annotated[bool, of_output("--explain", help="Show the notes that explain the tables.")]
 Quiet = Annotated[
-    bool,
-    of_output("--quiet", "-q", metavar="", help="Show results, warnings and errors; no notes, no progress."),
+    bool, of_output("--quiet", "-q", help="Show results, warnings and errors; no notes, no progress.")
 ]
 Verbose = Annotated[
-    bool,
-    of_output(
-        "--verbose", "-v", metavar="", help="Show all columns and notes, and the warnings of libraries."
-    ),
+    bool, of_output("--verbose", "-v", help="Show all columns and notes, and the warnings of libraries.")
 ]
-STYLE: dict[str, Any] = {
-    "format": Show,
-    "wide": Wide,
-    "explain": Explain,
-    "quiet": Quiet,
-    "verbose": Verbose,
-}
+STYLE: dict[str, Any] = {"format": Show, "wide": Wide, "explain": Explain, "quiet": Quiet, "verbose": Verbose}
 
 
 def is_given(context: typer.Context, name: str | None) -> bool:
-    """Tell whether the user gave the option or argument of a parameter."""
+    """Tell whether the user gave a parameter on the command line."""
     source = context.get_parameter_source(str(name))
     return source is not None and source.name == "COMMANDLINE"
 
@@ -242,12 +225,10 @@ def check_unmeasured(
     sorted_by: Mapping[str, str | None] = MappingProxyType({}),
     used: Collection[str] = ("measure", "dtype"),
 ) -> None:
-    """Refuse an order by times, and warn of timing options, which have no effect without measuring.
-
-    Those in `used` have one.
+    """Check the options of a command with --no-measure. Warn of timing options, except those in `used`.
 
     Raises:
-        OptionError: an order by times; names the option.
+        OptionError: an option in `sorted_by` sorts by times.
     """
     from saevit.report.metrics import METRICS
 
@@ -262,17 +243,14 @@ def check_unmeasured(
 
 
 def with_style(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a command with the options of `display.OutputStyle`, except those that it has itself."""
+    """Return a command with the options of `display.OutputStyle` that it does not declare itself."""
     own = inspect.signature(command).parameters
     added = {name: kind for name, kind in STYLE.items() if name not in own}
 
     @wraps(command)
     def styled(**given: Any) -> Any:
-        token = display.STYLE.set(replace(display.DEFAULT, **{name: given.pop(name) for name in added}))
-        try:
+        with display.use_style(replace(display.DEFAULT, **{name: given.pop(name) for name in added})):
             return command(**given)
-        finally:
-            display.STYLE.reset(token)
 
     declare_options(styled, {name: (kind, getattr(display.DEFAULT, name)) for name, kind in added.items()})
     return styled
@@ -281,12 +259,12 @@ def with_style(command: Callable[..., Any]) -> Callable[..., Any]:
 def declare_options(
     wrapper: Callable[..., Any], added: Mapping[str, tuple[Any, Any]], replaced: str = ""
 ) -> None:
-    """Declare the parameters of the wrapper of a command, from which Typer makes options.
+    """Set the signature of a command's wrapper, from which Typer makes options.
 
     Args:
-        wrapper: made by `functools.wraps`.
-        added: parameters that the command does not have: their types and defaults.
-        replaced: a parameter of the command that the wrapper sets.
+        wrapper: the wrapper, made by `functools.wraps`.
+        added: additional parameters, name to type and default.
+        replaced: the parameter of the command that the wrapper sets.
     """
     own = inspect.signature(wrapper).parameters
     parameters = [each for name, each in own.items() if name != replaced]
@@ -302,20 +280,19 @@ By = Annotated[
     ByName,
     of_output(
         "--by",
-        help="Rows of the breakdown. op: kinds of operators and stages, by the profile that onnxruntime or "
-        "openvino makes itself.",
+        help="Rows of the breakdown. op: kinds of operators and stages, from the profiler of onnxruntime or "
+        "openvino.",
     ),
 ]
 Json = Annotated[
-    str | None,
-    of_output(metavar="FILE|-", help="Write the complete results as JSON; - is stdout."),
+    str | None, of_output(metavar="FILE|-", help="Write the complete results as JSON; - is stdout.")
 ]
 Csv = Annotated[str | None, csv_option("one row per configuration, in timm's columns")]
 Store = Annotated[
     Path | None,
     of_output(
         "--store",
-        parser=expand,  # no shell has expanded the value of the variable
+        parser=expand,  # the value of the environment variable may have a ~
         metavar="DIR",
         envvar="SAEVIT_STORE",
         help="Folder of stored runs, which `saevit results` reads; the default is in the user's data folder.",
@@ -329,4 +306,4 @@ Report = Annotated[
         help="Write an HTML page with the result, pictures, sortable tables and data; it needs no network.",
     ),
 ]
-Overwrite = Annotated[bool, of_output("--overwrite", metavar="", help="Replace output files that exist.")]
+Overwrite = Annotated[bool, of_output("--overwrite", help="Replace output files that exist.")]

@@ -1,7 +1,7 @@
-"""Where results go: tables to stdout, files by rename, everything else to stderr.
+"""Write results: tables to stdout, files by rename, all other lines to stderr.
 
-Every command uses `Outputs` in the same way: made before the work starts, it refuses files that cannot or
-should not be written; at the end it shows the view and writes the files.
+Every command creates `Outputs` before its work starts, so that invalid files are refused early. At the end it
+shows the view and writes the files:
 
     outputs = Outputs({"--json": json, "--plot": plot}, overwrite=overwrite, endings={"--plot": FORMATS})
     with outputs.measuring(store) as (writer, on_progress):
@@ -13,7 +13,7 @@ should not be written; at the end it shows the view and writes the files.
     }, found.run)
     return exit_code(failed=not is_written, interrupted=...)
 
-The page of --report is made of the view, the data and the figure. A command returns its exit code.
+The page of --report is made from the view, the data and the figure. A command returns its exit code.
 """
 
 import os
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 Target = str | Path
 Named = tuple[str, Target | None]  # an option and its file
-Content = Callable[[], "str | Figure | Callable[[Path], object]"]  # makes a text, a figure, or a file
+Content = Callable[[], "str | Figure | Callable[[Path], object]"]  # returns a text, a figure, or a writer
 
 STDOUT = "-"
 DATA, PICTURES = ("--json", "--csv"), ("--plot", "--output")  # options whose contents the page includes
@@ -50,7 +50,7 @@ INTERRUPTED = 130
 
 
 class Outputs:
-    """The files that a command writes, each with the option that names it; `-` is stdout."""
+    """The output files of a command by option; `-` is stdout."""
 
     def __init__(
         self,
@@ -61,23 +61,23 @@ class Outputs:
         endings: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
         in_new_folders: Container[str] = (),
     ) -> None:
-        """Refuse a file that cannot or should not be written, and a file that has two roles.
+        """Check all output files.
 
         Args:
-            targets: option to the file that it writes; None is an option that was not given.
+            targets: option to output file; None is an option that was not given.
             overwrite: whether existing files may be replaced.
-            inputs: options and the files or folders that they read.
-            endings: option to the endings that its file may have; such a file cannot go to stdout.
+            inputs: options with the files or folders that they read.
+            endings: option to the allowed endings of its file, which cannot be stdout.
             in_new_folders: options whose file may be in a folder that does not exist yet.
 
         Raises:
-            OptionError: names the option, the file and the way out.
+            OptionError: a file cannot be written, exists, or is used by two options.
         """
         targets = choose_stdout(targets)
         self.targets = {option: target for option, target in targets.items() if target is not None}
         endings = {"--report": (".html",), **endings}
-        self._view: View  # that was shown
-        self._later: list[str] = []  # lines that follow the tables
+        self._view: View  # the view of the last `show`
+        self._later: list[str] = []  # lines to write below the tables
         for option, target in self.targets.items():
             if str(target) != STDOUT or option in endings:
                 path = Path(target)
@@ -87,11 +87,11 @@ class Outputs:
 
     @property
     def use_stdout(self) -> bool:
-        """Whether data go to stdout, so that tables do not."""
+        """Tell whether data go to stdout; tables are then not printed."""
         return STDOUT in self.targets.values()
 
     def show(self, view: "View") -> None:
-        """Print a view, or only its warnings if data go to stdout, then the path of the stored run."""
+        """Print a view (only its warnings if data go to stdout), and then the path of the stored run."""
         self._view = view
         if not self.use_stdout:
             display.show(view)
@@ -103,10 +103,10 @@ class Outputs:
 
     @contextmanager
     def kept(self, folder: Path | None, *, wanted: bool) -> "Iterator[Writer | None]":
-        """Yield a writer for the samples of a run, or None; the path of the run is printed below the tables.
+        """Yield a writer for the samples of a run, or None. The path of the run is printed below the tables.
 
-        If the default folder cannot be used, the run continues without a store; a folder that the user named
-        must work.
+        If the default folder cannot be used, the run is not stored. A folder that the user named must be
+        usable.
         """
         from saevit.runs.store import Writer
 
@@ -125,7 +125,7 @@ class Outputs:
             try:
                 yield writer
             except BaseException:
-                if not writer.is_empty:  # no table will follow
+                if not writer.is_empty:  # there will be no table
                     display.say(f"stored {writer.path}")
                 raise
             if not writer.is_empty:
@@ -135,9 +135,9 @@ class Outputs:
     def measuring(
         self, store: Path | None, *, wanted: bool = True
     ) -> "Iterator[tuple[Writer | None, Callable[[NextStep], None]]]":
-        """Yield the writer of a run (see `kept`) and the function that shows its steps on a progress bar."""
-        with self.kept(store, wanted=wanted) as writer, display.show_progress() as tell:
-            yield writer, lambda step: tell(step.text, step.done, step.eta)
+        """Yield the writer of a run (see `kept`), and a function that shows its progress."""
+        with self.kept(store, wanted=wanted) as writer, display.show_progress() as on_progress:
+            yield writer, on_progress
 
     def write(
         self,
@@ -145,20 +145,20 @@ class Outputs:
         run: "Run | None" = None,
         pictures: "Callable[[], Sequence[Figure]] | None" = None,
     ) -> bool:
-        """Write every file that was asked for, and return whether all of them were written.
+        """Write all requested files, and return whether all were written.
 
-        A file that fails is named on stderr and the others are still written. An unexpected error is raised
-        when all others are written.
+        After an error the other files are still written. A SaevitError is written on stderr, and any other
+        error is raised at the end.
 
         Args:
-            contents: option to what makes its content; pictures are written last.
-            run: the timing that the page of --report shows.
-            pictures: makes the pictures of the page; by default they are the figures of the contents.
+            contents: option to a function that returns its content; pictures are written last.
+            run: the timing for the page of --report.
+            pictures: returns the pictures of the page; the default is the figures of the contents.
         """
         if target := self.targets.get("--report"):
             page = partial(make_page, self._view, contents, Path(target).stem, run, pictures)
             contents = {**contents, "--report": page}
-        sys.stdout.flush()  # tables are not lost if writing ends the process
+        sys.stdout.flush()  # keeps the tables if the process is killed
         is_complete, unexpected = True, []
         for option in sorted(contents, key=PICTURES.__contains__):
             if option not in self.targets:
@@ -176,10 +176,10 @@ class Outputs:
 
 
 def choose_stdout(targets: Mapping[str, Target | None]) -> Mapping[str, Target | None]:
-    """Return the targets with stdout for the data that --format asks for.
+    """Return the targets, with stdout as the target of the data in --format csv or json.
 
     Raises:
-        OptionError: the command does not write such data, or its option is also given.
+        OptionError: the command does not write this format, or the option of the format is also given.
     """
     form = display.STYLE.get().format
     option = f"--{form}"
@@ -199,9 +199,9 @@ def make_page(
     run: "Run | None" = None,
     pictures: "Callable[[], Sequence[Figure]] | None" = None,
 ) -> str:
-    """Return the page of a view, with the data and the pictures of some contents (see `Outputs.write`).
+    """Return the HTML page of a view, with the data and the pictures of contents (see `Outputs.write`).
 
-    Data are called `name` with the ending of their format.
+    `name` is the stem of the names of the data files.
     """
     from saevit.measure.environment import environment
     from saevit.report.html.page import report_html
@@ -220,10 +220,10 @@ def make_page(
 
 
 def write_content(target: Target, content: "str | Figure | Callable[[Path], object]") -> None:
-    """Write to stdout, or to a file that appears only when it is complete.
+    """Write content to stdout or to a file, which is renamed when it is complete.
 
     Raises:
-        OptionError: the disk or the folder refuses.
+        OptionError: the file cannot be written.
     """
     if isinstance(content, str) and str(target) == STDOUT:
         sys.stdout.write(content)
@@ -240,10 +240,11 @@ def write_content(target: Target, content: "str | Figure | Callable[[Path], obje
 
 
 def check_roles(outputs: Iterable[tuple[str, Target]], inputs: Iterable[Named]) -> None:
-    """Refuse one file for two outputs, an output that is also read, and a picture in a folder of images.
+    """Check that no file is used twice.
 
     Raises:
-        OptionError: names both options.
+        OptionError: two outputs have the same file, an output is also an input, or an output would be an
+            image in an input folder of images.
     """
     written: dict[object, tuple[str, Target]] = {}
     for option, target in outputs:
@@ -261,7 +262,7 @@ def check_roles(outputs: Iterable[tuple[str, Target]], inputs: Iterable[Named]) 
 
 
 def _is_picture_in(source: str | Path, target: str | Path) -> bool:
-    """Return whether a file would become one more image in a folder of images."""
+    """Tell whether an output file would be an image in a folder of images."""
     if not Path(source).is_dir():
         return False
     from saevit.images import ENDINGS
@@ -271,7 +272,7 @@ def _is_picture_in(source: str | Path, target: str | Path) -> bool:
 
 
 def check_target(option: str, path: Path, *, overwrite: bool, endings: tuple[str, ...]) -> None:
-    """Refuse a file that cannot or should not be written; devices and pipes can be written."""
+    """Raise OptionError if a file must not be written: it exists, is a folder, or has a wrong ending."""
     try:
         kind = file_type(path)
     except OptionError as error:
@@ -289,7 +290,7 @@ def check_target(option: str, path: Path, *, overwrite: bool, endings: tuple[str
 
 
 def check_folder(option: str, path: Path, *, is_new: bool) -> None:
-    """Refuse a file in a folder that cannot be written to, or that does not exist unless it `is_new`."""
+    """Raise OptionError if the folder of a file is not writable, or is missing (unless it `is_new`)."""
     if file_type(path) == "other":
         return
     folder = path.resolve().parent if path.is_symlink() else path.parent
@@ -302,7 +303,7 @@ def check_folder(option: str, path: Path, *, is_new: bool) -> None:
 
 
 def _identity(target: str | Path) -> object:
-    """Return a value that all names of one file share: its inode, or its path without links."""
+    """Return the identity of a file for all its names: the inode, or the path without links."""
     if str(target) == STDOUT:
         return STDOUT
     try:

@@ -1,10 +1,8 @@
-"""Readers of options: from text to a value, or an OptionError with the value and the rule.
+"""Parsers of options, which convert text to a value, or raise an OptionError with the value and the rule.
 
-A parser takes the text of one option; `app` puts the name of the option before its error. Typer passes
-defaults to a parser too, which need not be text.
+`app` adds the name of the option to the error. Typer also passes defaults to parsers, which may not be text.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -19,10 +17,9 @@ from saevit.variant import KEYS, VariantSpec, read_pairs, set_values
 if TYPE_CHECKING:
     from saevit.checkpoint import Checkpoint
 
-MOST = 10**6  # the largest count, unless a reader says otherwise
+MOST = 10**6  # default maximum of a count
 MOST_PROCESSES = 256
 MOST_CLASSES = int(KEYS["classes"].high)
-LONGEST_STEM = 100  # characters of a file name
 
 
 def count_reader(*, least: int = 1, most: int = MOST) -> Callable[[Any], int]:
@@ -87,7 +84,7 @@ def read_batch_sizes(text: str) -> tuple[int, ...]:
 
 
 def read_names(text: str) -> tuple[str, ...]:
-    """Parse names joined by commas, and keep each once."""
+    """Parse names joined by commas; repeated names are dropped."""
     return tuple(dict.fromkeys(name.strip() for name in text.split(",")))
 
 
@@ -113,9 +110,9 @@ def read_model(
     settings: list[str] | None = None,
     classes: int | None = None,
 ) -> VariantSpec | str:
-    """Return the variant with the keys of the options set, or the one text of another library's model.
+    """Return a variant with the keys of the options, or the canonical text of a model of another library.
 
-    Such a model has only the key `classes`.
+    Models of other libraries have only the key `classes`.
     """
     from saevit.models import resolve_model
 
@@ -134,7 +131,7 @@ def read_model(
 
 
 def add_keys(model: str, values: Mapping[str, str]) -> str:
-    """Return the text of another library's model with keys of a variant, of which it takes only `classes`."""
+    """Return the text of another library's model with its number of classes; refuse other keys."""
     if others := [key for key in values if key != "classes"]:
         raise OptionError(
             f"{', '.join(others)} cannot be set on {model}: only SAEViT variants have such keys"
@@ -157,20 +154,20 @@ def read_network(
     checkpoint: Path | None,
     default: str | None = None,
 ) -> VariantSpec | str | None:
-    """Return the model of a command that reads weights; None is the model that the checkpoint names."""
+    """Return the model of a command with --checkpoint; None means that the checkpoint names the model."""
     name = model or (None if checkpoint else default)
     if name is not None:
         return read_model(name, width, depth, rates, settings, classes)
     if checkpoint and (width or depth or rates or settings or classes is not None):
         raise OptionError(
-            f"--checkpoint {checkpoint} holds the weights of one network: name its model too, or leave "
-            "--width, --depth, --rates, --classes and --set out"
+            f"--checkpoint {checkpoint} has the weights of one network: name its model too, or leave out "
+            "--width, --depth, --rates, --classes and --set"
         )
     return None
 
 
 def read_weights(path: Path | None) -> "Checkpoint | None":
-    """Read a file of weights, if one is named."""
+    """Read a file of weights; None without a file."""
     if path is None:
         return None
     from saevit.checkpoint import read_checkpoint
@@ -179,10 +176,5 @@ def read_weights(path: Path | None) -> "Checkpoint | None":
 
 
 def output_name(model: VariantSpec | str | None, weights: "Checkpoint | None") -> str:
-    """Return the name for output files: the model that the user named, else the model of the weights."""
+    """Return the name for output files: the given model, or else the model of the weights."""
     return weights.model or weights.path.stem if model is None and weights else str(model)
-
-
-def stem_of(model: str) -> str:
-    """Return the text of a model as part of a file name."""
-    return re.sub(r"[^A-Za-z0-9._]+", "-", model)[:LONGEST_STEM].strip("-")

@@ -1,4 +1,4 @@
-"""The process: standard streams that never raise, signals that interrupt, libraries that stay quiet."""
+"""Set up the process: standard streams that never raise, signal handlers, and silent libraries."""
 
 import _thread
 import io
@@ -17,12 +17,12 @@ from saevit_cli.output import INTERRUPTED
 
 
 class Tap(io.FileIO):
-    """A standard stream that never raises: it keeps the first error and drops what is written after it."""
+    """A standard stream that never raises. After the first error it discards all data."""
 
     problem: OSError | None = None
 
     def write(self, data: Any) -> int:
-        """Write what can be written."""
+        """Write data, or discard it after an error; return its length."""
         if self.problem is None:
             try:
                 return super().write(data)
@@ -32,9 +32,9 @@ class Tap(io.FileIO):
 
 
 def open_streams() -> Tap | None:
-    """Make stdout and stderr never raise, and escape characters that they cannot encode.
+    """Replace stdout and stderr by streams that never raise, and that escape characters they cannot encode.
 
-    Standard streams that are closed are opened on the null device, so that no file of ours gets their number.
+    Closed standard streams are opened on the null device, so that no other file gets their number.
 
     Returns:
         stdout, or None if it was closed.
@@ -44,7 +44,7 @@ def open_streams() -> Tap | None:
         try:
             os.fstat(number)
         except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # gets the lowest free number, this one
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # gets this number, the lowest free one
     taps = {name: Tap(number, "w", closefd=False) for name, number in (("stdout", 1), ("stderr", 2))}
     for name, tap in taps.items():
         encoding, by_line = getattr(getattr(sys, name), "encoding", "utf-8"), name == "stderr" or tap.isatty()
@@ -56,10 +56,10 @@ def open_streams() -> Tap | None:
 
 @contextmanager
 def interrupt_on_signals() -> Iterator[list[int]]:
-    """Let SIGTERM and SIGHUP interrupt as Ctrl-C does, in this process and not in forked ones.
+    """Handle SIGTERM and SIGHUP like Ctrl-C, in this process but not in forked processes.
 
-    Yields the list of the signals received, as a library may catch the interrupt and continue. A signal that
-    is ignored, as under nohup or a shell's `&`, stays ignored. After the block they end the process at once.
+    Yields the list of received signals, because a library may catch the interrupt and continue. Signals that
+    are ignored (nohup, `&` in a shell) stay ignored. After the block, a signal ends the process at once.
     """
     received: list[int] = []
     ours = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]
@@ -86,8 +86,7 @@ def interrupt_on_signals() -> Iterator[list[int]]:
 def silence_libraries(report: Callable[[BaseException | None], object]) -> None:
     """Hide warnings and log messages of libraries (PYTHONWARNINGS shows warnings).
 
-    Errors of threads are passed to `report`. Errors of destructors are ignored, except that an interrupt is
-    raised again.
+    `report` gets errors of threads. Errors of destructors are ignored, except that an interrupt is repeated.
     """
     if not sys.warnoptions:
         warnings.simplefilter("ignore")

@@ -54,7 +54,7 @@ def test_every_extra_is_described() -> None:
 def test_a_table_names_few_packages_and_the_notes_all() -> None:
     extra = Extra(name="export", installed={}, missing=("a>=1", "b", "c<2,>=1", "d~=3", "e"))
     table = view_diagnosis(replace(FOUND, extras=(extra,))).tables[1]
-    assert table.rows[0][1] == "a, b, c, 2 more"
+    assert table.rows[0][1] == "a, b, c and 2 more"
     assert "export lacks a>=1, b, c<2,>=1, d~=3, e" in table.notes
 
 

@@ -1,5 +1,5 @@
-"""What the attention of a network looks at: maps of one image, and numbers over several images.
+"""The attention of a network: maps of one image, and metrics over several images.
 
-`network` opens a model (`saevit.models`), `capture` records attention between tokens, and `effective` is the
-attention between pixels, from which `maps` and `numbers` follow. `saevit.report` shows what `look` returns.
+`network` opens a model, `capture` records attention between tokens, and `effective` computes attention
+between pixels for `maps` and `numbers`. `look` combines them, and `saevit.report` shows the result.
 """

@@ -1,8 +1,8 @@
-"""The attention of a network as it runs, recorded without changing the network or its outputs.
+"""Record the attention of a network during a forward pass, without changes to the network or its outputs.
 
-A function mode sees every call of `scaled_dot_product_attention` and of `softmax` inside an attention module,
-so flags of timm such as `fused_attn` stay as they are. Hooks record the sizes of maps and, in SAEViT, the
-window weights. SAEViT is captured in its defined form: the folded form lacks these modules.
+A TorchFunctionMode intercepts calls of `scaled_dot_product_attention` and `softmax` in attention modules, so
+that timm's flags such as `fused_attn` keep their values. Hooks record the sizes of maps and, in SAEViT, the
+window weights. SAEViT must be in its defined form, because the folded form lacks these modules.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ from saevit.model.saa import SAA, Sampler
 from saevit.variant import STRIDES
 
 SOFTMAXES = (F.softmax, torch.softmax, Tensor.softmax)
-# Blocks that cut a map into tokens: which of their modules takes the map, and the dimensions of H and W.
+# Blocks that split a map into tokens: the submodule whose input is the map, and the dimensions of H and W.
 TAKES_MAP = {
     "SAA": ("", slice(2, 4)),
     "SwinTransformerBlock": ("", slice(1, 3)),
@@ -36,7 +36,7 @@ SUPPORTED = "models that work are ViT, DeiT, BEiT, EVA, PVTv2, MobileViT (v1), S
 
 
 class AttentionMode(TorchFunctionMode):
-    """Records the scores of the attention module that runs."""
+    """Records the attention scores of the attention module that is running."""
 
     def __init__(self, running: list[str], calls: dict[str, list[Scores | None]]) -> None:
         super().__init__()
@@ -63,13 +63,13 @@ def copy_products(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Scores | None:
-    """Copy the arguments of `scaled_dot_product_attention`; None: causal attention, not of images."""
+    """Copy the arguments of `scaled_dot_product_attention`; return None for causal attention."""
     if is_causal or q.ndim != 4:
         return None
     if attn_mask is not None and attn_mask.dtype == torch.bool:
         attn_mask = torch.zeros_like(attn_mask, dtype=q.dtype).masked_fill_(~attn_mask, -torch.inf)
     return Scores(
-        q=q.detach().clone(),  # a network may write over what it has used
+        q=q.detach().clone(),  # the network may overwrite its tensors
         k=k.detach().repeat_interleave(q.shape[1] // k.shape[1], 1),
         scale=q.shape[3] ** -0.5 if scale is None else scale,
         bias=None if attn_mask is None else attn_mask.detach().clone(),
@@ -77,7 +77,7 @@ def copy_products(
 
 
 def copy_scores(scores: Tensor) -> Scores:
-    """Copy scores that a module computes by itself, (G, heads, nq, nk)."""
+    """Copy scores (G, heads, nq, nk) of a module that computes its own softmax."""
     G, heads, nq, nk = scores.shape
     empty = scores.new_empty(0)
     return Scores(
@@ -86,26 +86,26 @@ def copy_scores(scores: Tensor) -> Scores:
 
 
 def is_over_keys(x: Any, dim: int | None = None, *_args: Any, **_kwargs: Any) -> bool:
-    """Check whether a softmax runs over the keys of (B, heads, queries, keys)."""
+    """Tell whether the arguments of a softmax are scores (B, heads, queries, keys) and the key dimension."""
     return isinstance(x, Tensor) and x.ndim == 4 and dim in (-1, 3)
 
 
 @dataclass(kw_only=True)
 class Recording:
-    """The last pass of one image through a network. Dictionaries are by the path of a module."""
+    """The recorded tensors of the last forward pass. Keys of dictionaries are paths of modules, or stages."""
 
     model: nn.Module
     img_size: Size = (0, 0)
     calls: dict[str, list[Scores | None]] = field(default_factory=dict)
-    sizes: dict[str, Size] = field(default_factory=dict)  # of maps
-    weights: dict[str, Tensor] = field(default_factory=dict)  # of the pixels in SAA's windows, (1, 1, H, W)
-    features: dict[str, Tensor] = field(default_factory=dict)  # normalised inputs of SAA: (C, H, W)
-    inputs: dict[int, Tensor] = field(default_factory=dict)  # of SAEViT's stages with attention: (C, H, W)
-    left_out: dict[str, str] = field(default_factory=dict)  # why a module cannot be shown
+    sizes: dict[str, Size] = field(default_factory=dict)  # (H, W) of maps
+    weights: dict[str, Tensor] = field(default_factory=dict)  # SAA's window weights, (1, 1, H, W)
+    features: dict[str, Tensor] = field(default_factory=dict)  # SAA's normalised inputs, (C, H, W)
+    inputs: dict[int, Tensor] = field(default_factory=dict)  # inputs of SAEViT's stages, (C, H, W)
+    left_out: dict[str, str] = field(default_factory=dict)  # modules that cannot be shown, with the reason
     logits: Tensor = field(default_factory=lambda: torch.empty(0))
 
     def layers(self) -> list[Layer]:
-        """Return the blocks with attention in the order of the pass. Raises OptionError if there are none."""
+        """Return the blocks with attention in the order of execution; raise OptionError without any."""
         layers = [layer for path in self.calls if (layer := self._layer(path))]
         if layers:
             return layers if isinstance(self.model, SAEViT) else number_blocks(layers)
@@ -115,7 +115,7 @@ class Recording:
         raise OptionError(f"the attention of this model cannot be shown ({reason}): {SUPPORTED}")
 
     def _layer(self, path: str) -> Layer | None:
-        """Return the attention of one module; None if its tokens do not fit a map of pixels."""
+        """Return the attention of one module; None if its tokens do not form a map."""
         scores, *more = self.calls[path]
         if more or scores is None:
             self.left_out[path] = "more than one attention product" if more else "causal attention"
@@ -153,7 +153,7 @@ class Recording:
         )
 
     def _tokens(self, path: str, shape: Shape) -> TokenMap:
-        """Return the tokens of a module whose scores have a shape; ValueError: they do not form a map."""
+        """Return the tokens of a module by the shape of its scores; raise ValueError if they form no map."""
         if not isinstance(self.model, SAEViT):
             return map_timm(self.model, path, shape, self.img_size, self.sizes)
         stage = parse_path(path)[0] - 1
@@ -162,7 +162,7 @@ class Recording:
 
 
 def compute_prefix_share(scores: Scores, prefix: int) -> float:
-    """Return the mean share of attention that pixels give to the first tokens, which are no pixels."""
+    """Return the mean share of attention that pixels give to the prefix tokens, such as a class token."""
     nq, total = scores.shape[2], 0.0
     for rows in torch.split(torch.arange(prefix, nq), 512):
         total += float(scores.softmax(slice(0, 1), rows)[..., :prefix].sum(3).mean(1).sum())
@@ -170,7 +170,7 @@ def compute_prefix_share(scores: Scores, prefix: int) -> float:
 
 
 def number_blocks(layers: list[Layer]) -> list[Layer]:
-    """Number the blocks of a timm network: blocks in sequence whose maps have one size form a stage."""
+    """Number the blocks of a timm network: consecutive blocks with maps of equal size form a stage."""
     stages = groupby(layers, lambda layer: (layer.block.height, layer.block.width))
     return [
         replace(layer, block=replace(layer.block, stage=stage, number=number))
@@ -181,14 +181,16 @@ def number_blocks(layers: list[Layer]) -> list[Layer]:
 
 @contextmanager
 def capture(model: nn.Module, *, features: bool = False) -> Iterator[Recording]:
-    """Record the attention of each pass inside the context; a pass replaces the one before.
+    """Record the attention of the last forward pass in the context.
 
-    The model is a SAEViT in its defined form or a network of timm, in eval mode, and takes one image a pass.
-    `features` also keeps what SAA would read of every pixel, for dense attention. All hooks are removed at
-    the end; the outputs and the mode of the network do not change.
+    Outputs and mode of the network do not change, and all hooks are removed at the end.
+
+    Args:
+        model: a SAEViT in its defined form or a timm network, in eval mode. It must get one image per pass.
+        features: whether to record the normalised inputs of SAA, from which dense attention is computed.
     """
     recording = Recording(model=model)
-    running: list[str] = []  # paths of the attention modules that run now, the innermost last
+    running: list[str] = []  # paths of the running attention modules, the innermost last
 
     def start(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
         for kept in (running, recording.calls, recording.inputs, recording.left_out):
@@ -213,18 +215,18 @@ def capture(model: nn.Module, *, features: bool = False) -> Iterator[Recording]:
 
 
 def find_attention_modules(model: nn.Module) -> dict[str, nn.Module]:
-    """Return the modules that have heads, by path; if they are nested, the innermost one that runs counts."""
+    """Return the modules that have the attribute `num_heads`, by path; they may be nested."""
     return {path: module for path, module in model.named_modules() if path and hasattr(module, "num_heads")}
 
 
 def parse_path(path: str) -> tuple[int, int]:
-    """Return stage and block, from 1, of a path in SAEViT: `stages.0.blocks.1.attn` is (1, 2)."""
+    """Return stage and block, from 1, of a path in SAEViT: (1, 2) for `stages.0.blocks.1.attn`."""
     _, stage, _, block, _ = path.split(".")
     return int(stage) + 1, int(block) + 1
 
 
 def hook_map(block: nn.Module, path: str, sizes: dict[str, Size]) -> RemovableHandle:
-    """Record the size of the map that a block cuts into tokens."""
+    """Record the size of the map that a block splits into tokens."""
     name, sides = TAKES_MAP[type(block).__name__]
 
     def enter(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
@@ -237,7 +239,7 @@ def hook_map(block: nn.Module, path: str, sizes: dict[str, Size]) -> RemovableHa
 def hook_saa(
     model: nn.Module, attention: SAA, path: str, recording: Recording, *, features: bool
 ) -> list[RemovableHandle]:
-    """Record the window weights of SAA, the input of its stage, and its normalised input if asked for."""
+    """Record the window weights of SAA, the input of its stage, and (`features`) its normalised input."""
     sampler, stage = attention.sample, parse_path(path)[0]
 
     def sample(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
@@ -245,7 +247,7 @@ def hook_saa(
         recording.weights[path] = compute_window_weights(sampler, args[0].detach())
 
     def enter_stage(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
-        if stage not in recording.inputs:  # every block of the stage asks for it
+        if stage not in recording.inputs:  # each block of the stage registers this hook
             recording.inputs[stage] = args[0][0].detach().clone()
 
     def norm(_module: nn.Module, _args: Any, output: Tensor) -> None:

@@ -1,7 +1,8 @@
-"""Compute the predicted classes of an image, and which pixels raise the logit of a class (Grad-CAM).
+"""Compute the predicted classes of an image, and Grad-CAM maps of classes.
 
-Grad-CAM (Selvaraju et al., arXiv 1610.02391) weighs the channels of a stage's map by the mean gradient of the
-logit of a class, adds them up and keeps what is positive. The maps here are scaled to a sum of one.
+Grad-CAM (Selvaraju et al., arXiv 1610.02391) is the positive part of the weighted sum of the channels of a
+map, where the weight of a channel is the mean gradient of a class's logit. The maps here are scaled to a sum
+of one.
 """
 
 from collections.abc import Collection, Sequence
@@ -10,22 +11,22 @@ import torch
 from torch import Tensor
 
 from saevit.attention.findings import ClassMap, Photo, Prediction
-from saevit.attention.network import Network
 from saevit.attention.photo import make_input
 from saevit.checkpoint import About
 from saevit.count.cost import count_network
 from saevit.errors import OptionError, nearest
+from saevit.loading import LoadedNetwork
 from saevit.machine import check_fits, free_memory
 from saevit.model.pyramid import SAEViT
 from saevit.text import abbreviated
 from saevit.variant import STRIDES
 
 BYTES = 4  # fp32
-MOST = 5  # predictions that are kept
+MOST = 5  # number of predictions that are returned
 
 
-def predict_classes(net: Network, logits: Tensor) -> tuple[Prediction, ...]:
-    """Return the most probable classes of an image; nothing for random weights or without classes."""
+def predict_classes(net: LoadedNetwork, logits: Tensor) -> tuple[Prediction, ...]:
+    """Return the most probable classes of an image; empty for random weights and without classes."""
     if net.is_random or logits.ndim != 2 or not 1 < logits.shape[1] == net.about.num_classes:
         return ()
     top = logits[0].float().softmax(0).topk(min(MOST, logits.shape[1]))
@@ -34,15 +35,15 @@ def predict_classes(net: Network, logits: Tensor) -> tuple[Prediction, ...]:
 
 
 def name_class(about: About, number: int) -> str:
-    """Return the name of a class, or its number from 0 if the weights have no names."""
+    """Return the name of a class, or `class N` (from 0) if the weights have no class names."""
     return about.class_names[number] if about.class_names else f"class {number}"
 
 
 def find_class(about: About, text: str) -> int:
-    """Return the class of a name, or of a number from 0.
+    """Return the number (from 0) of a class that is given by its name or by its number.
 
     Raises:
-        OptionError: there is no such class; names the nearest.
+        OptionError: the class does not exist; the message names the nearest one.
     """
     if text in about.class_names:
         return about.class_names.index(text)
@@ -53,13 +54,19 @@ def find_class(about: About, text: str) -> int:
 
 
 def map_classes(
-    net: Network, photo: Photo, names: Sequence[str], stages: Collection[int] | None = None
+    net: LoadedNetwork, photo: Photo, names: Sequence[str], stages: Collection[int] | None = None
 ) -> tuple[ClassMap, ...]:
-    """Return Grad-CAM of classes at the end of each chosen stage; without names, of the predicted class.
+    """Return the Grad-CAM maps of classes at the end of each chosen stage.
+
+    Args:
+        net: a SAEViT variant.
+        photo: the image.
+        names: names or numbers of classes; empty is the predicted class.
+        stages: numbers of stages from 1; None is all.
 
     Raises:
-        OptionError: the network is no variant, has no classes, or not these.
-        MemoryLimitError: its activations do not fit in memory; gradients need all of them.
+        OptionError: the network is not a variant, or does not have the classes.
+        MemoryLimitError: all activations, which gradients need, do not fit in memory.
     """
     about, network = net.about, net.model
     if not isinstance(network, SAEViT):
@@ -72,7 +79,7 @@ def map_classes(
     what = f"Grad-CAM of {about.model} at {about.img_size[0]} x {about.img_size[1]} px"
     check_fits(what, BYTES * cost.params, kept, free=free_memory(), way_out="a smaller --img-size")
     with torch.enable_grad():
-        image = make_input(photo, about).requires_grad_()  # also where the weights need no gradient
+        image = make_input(photo, about).requires_grad_()  # the weights may have no gradients
         last, features = network.forward_intermediates(image)
         logits = network.forward_head(last)[0]
     maps, shares = [], logits.detach().softmax(0).tolist()
@@ -87,6 +94,6 @@ def map_classes(
 
 
 def weigh_channels(A: Tensor, gradient: Tensor) -> Tensor:
-    """Return Grad-CAM of a map and the gradient of a logit by it, both (C, H, W), scaled to a sum of one."""
+    """Return Grad-CAM (H, W) from a map and its gradient, both (C, H, W), scaled to a sum of one."""
     positive = (A * gradient.mean((1, 2), keepdim=True)).sum(0).relu()
     return positive / total if (total := positive.sum()) > 0 else positive

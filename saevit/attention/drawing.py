@@ -1,7 +1,6 @@
-"""The image that is shown if the user names none: a picture of mountains and the sun, as an icon.
+"""Draw the default image: an icon of a picture with mountains and the sun, black on white.
 
-Code of this module draws it, black on white as the icons of `saevit.train.icons`. So no file is needed, and a
-network that was trained on icons has shapes to choose from.
+It needs no image file, and it suits the shipped weights, which are trained on icons (`saevit.train.icons`).
 """
 
 from typing import TYPE_CHECKING, Any

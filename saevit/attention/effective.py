@@ -1,8 +1,8 @@
-"""Effective attention between the pixels of a block's map, kept as factors: no N x N matrix is needed.
+"""Effective attention between the pixels of a block's map, stored as factors instead of an N x N matrix.
 
 A map has N = H W pixels. Attention runs in G groups of tokens (1 in SAEViT), of nq queries and nk keys each.
-Pixel p has the query row(p). Pixel i belongs to the key column(i), of which it makes up the
-share a[i]. With P the softmax over the keys of a group, the attention that p gives to i in one head is
+Pixel p has the query row(p). Pixel i belongs to the key column(i) with the weight a[i]; the weights of a key
+sum to one. With P the softmax over the keys of a group, the attention of p to i in one head is
 
     E[p, i] = P[row(p), column(i)] a[i]   if both are in one group, else 0.
 
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from saevit.attention.findings import AttentionBlock
 
-LIMIT = 2**24  # elements of P that are held at once
+LIMIT = 2**24  # maximum number of elements of P in memory
 ALL = slice(None)
 
 
@@ -29,7 +29,7 @@ class Scores:
     """Attention before its softmax: q k^T * scale + bias.
 
     q is (G, heads, nq, d), k is (G, heads, nk, d), and bias broadcasts to (G, heads, nq, nk). Scores that a
-    model computes by itself are a bias, with q and k of d = 0 channels.
+    module computes itself are stored as bias, with d = 0 channels in q and k.
     """
 
     q: Tensor
@@ -39,7 +39,7 @@ class Scores:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """(G, heads, nq, nk)."""
+        """Return (G, heads, nq, nk)."""
         return *self.q.shape[:3], self.k.shape[2]
 
     def softmax(self, groups: slice = ALL, rows: slice | Tensor = ALL) -> Tensor:
@@ -50,7 +50,7 @@ class Scores:
         return scores.softmax(3)
 
     def select(self, heads: list[int] | slice = ALL, first_token: int = 0) -> "Scores":
-        """Keep some heads, and the queries and keys from a token on."""
+        """Return the scores of some heads, without the queries and keys before `first_token`."""
         tokens = slice(first_token, None)
         bias = None if self.bias is None else self.bias.expand(self.shape)[:, heads, tokens, tokens]
         return replace(self, q=self.q[:, heads, tokens], k=self.k[:, heads, tokens], bias=bias)
@@ -61,11 +61,13 @@ class Layer:
     """The attention of one block on one image.
 
     Args:
-        heads: numbers of the heads that are kept, from 1.
+        block: the block and its map.
+        heads: numbers of the heads, from 1.
+        scores: the scores of these heads.
         row, column: (N,) the query and the key of each pixel, counted over all groups.
-        weights: (N,) a.
-        outside: share of the attention that goes to class tokens, which P leaves out.
-        features: (C, H, W) what the projection to q, k and v would read without sampling, if recorded.
+        weights: (N,) the weight a of each pixel in its key.
+        outside: share of the attention to class tokens, which P does not include.
+        features: (C, H, W) the input of the projection to q, k and v without sampling, if recorded.
     """
 
     block: AttentionBlock
@@ -78,17 +80,17 @@ class Layer:
     features: Tensor | None = None
 
     def select_heads(self, heads: Collection[int]) -> "Layer":
-        """Keep some of the heads, by their numbers."""
+        """Return the layer with only the heads of these numbers."""
         kept = [i for i, head in enumerate(self.heads) if head in heads]
         return replace(self, heads=tuple(self.heads[i] for i in kept), scores=self.scores.select(kept))
 
     @cached_property
     def row_sizes(self) -> Tensor:
-        """Number of pixels that have each query, (G nq,)."""
+        """Return the number of pixels of each query, (G nq,)."""
         return torch.bincount(self.row, minlength=self.block.groups * self.block.queries).float()
 
     def parts(self) -> Iterator[tuple[slice, slice, Tensor]]:
-        """Yield groups, rows and their P, (groups, heads, rows, nk), as much at once as `LIMIT` allows."""
+        """Yield groups, rows and their P (groups, heads, rows, nk), in parts of at most `LIMIT` elements."""
         G, heads, nq, nk = self.scores.shape
         rows = min(nq, max(1, LIMIT // (heads * nk)))
         groups = max(1, LIMIT // (heads * nk * rows)) if rows == nq else 1
@@ -98,7 +100,7 @@ class Layer:
                 yield *where, self.scores.softmax(*where)
 
     def token_rows(self, pixels: Tensor) -> Tensor:
-        """Return the rows of P of the queries of some pixels. (m,) -> (heads, m, nk)."""
+        """Return the rows of P for the queries of some pixels. (m,) -> (heads, m, nk)."""
         _, heads, nq, nk = self.scores.shape
         groups, rows = self.row[pixels] // nq, self.row[pixels] % nq
         P = torch.empty(heads, len(pixels), nk)
@@ -108,7 +110,7 @@ class Layer:
         return P
 
     def rows(self, pixels: Tensor) -> Tensor:
-        """Return the rows of E of some pixels. (m,) -> (heads, m, N); each row sums to one."""
+        """Return the rows of E for some pixels. (m,) -> (heads, m, N); each row sums to one."""
         _, _, nq, nk = self.scores.shape
         E = self.token_rows(pixels)[:, :, self.column % nk] * self.weights
         if self.block.groups > 1:
@@ -116,7 +118,7 @@ class Layer:
         return E
 
     def received(self) -> Tensor:
-        """Return the mean row of E: the attention that each pixel receives, (heads, N); sums to one."""
+        """Return the mean row of E, the attention that each pixel receives: (heads, N), with the sum 1."""
         G, heads, nq, nk = self.scores.shape
         query_shares = (self.row_sizes / self.block.pixels).view(G, 1, 1, nq)
         by_token = torch.zeros(heads, G, nk)
@@ -125,7 +127,7 @@ class Layer:
         return by_token.flatten(1)[:, self.column] * self.weights
 
     def carry(self, mass: Tensor) -> Tensor:
-        """Return mass @ E, with the mean of E over heads. (m, N) -> (m, N)."""
+        """Return mass @ E, where E is the mean over heads. (m, N) -> (m, N)."""
         G, _, nq, nk = self.scores.shape
         by_query = mass.new_zeros(len(mass), G * nq).index_add_(1, self.row, mass)
         query_shares = by_query.view(-1, G, nq).transpose(0, 1)

@@ -1,7 +1,7 @@
-"""What was found in the attention of one network: maps of one image, and numbers over all images.
+"""The results on the attention of one network as dataclasses: maps of one image, and metrics of all images.
 
-These are only data, without torch. Stages, blocks and heads count from 1. Maps are numpy arrays in fp32; a
-pixel of a map covers `stride` pixels of the input, down and across.
+This module does not import torch. Stages, blocks and heads count from 1. Maps are NumPy arrays in fp32. A
+pixel of a map covers `stride` (vertical, horizontal) pixels of the input.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,23 +29,23 @@ METRICS = {  # name: unit
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionBlock:
-    """A block with attention: which one it is, the size of its map, and how it samples."""
+    """A block with attention: its position in the network, the size of its map, and its sampling."""
 
     stage: int
-    number: int  # in its stage; blocks without attention count too
+    number: int  # in its stage, including blocks without attention
     path: str  # of the attention module
     height: int  # H
     width: int  # W
     stride: tuple[float, float]
     rate: int  # r: each key is made from r x r pixels
     sampling: str  # adaptive, mix, average, stride, reduction; none: every pixel is a key
-    groups: int  # of tokens that attend to one another; 1 in SAEViT
-    queries: int  # of a group
-    keys: int  # of a group: as many as a pixel attends to
+    groups: int  # groups of tokens with separate attention; 1 in SAEViT
+    queries: int  # per group
+    keys: int  # per group
 
     @property
     def name(self) -> str:
-        """Name the block as figures do."""
+        """Return the name of the block in figures."""
         return f"stage {self.stage}, block {self.number}"
 
     @property
@@ -60,7 +60,7 @@ class AttentionBlock:
 
     @property
     def sparsity(self) -> float:
-        """Return the share of the dense N x N scores that is never computed; in SAA 1 - (n/N)^2."""
+        """Return the share of the dense N x N scores that is not computed; in SAA 1 - (n/N)^2."""
         return 1 - self.groups * self.queries * self.keys / self.pixels**2
 
     @property
@@ -78,7 +78,7 @@ class AttentionBlock:
 
 @dataclass(frozen=True, kw_only=True)
 class HeadNumbers:
-    """The numbers of one head: for each of `METRICS` one value per image, NaN where it does not apply."""
+    """The metrics of one head: for each of `METRICS` one value per image; NaN if undefined."""
 
     block: AttentionBlock
     head: int
@@ -91,48 +91,48 @@ class HeadNumbers:
 
 @dataclass(frozen=True, kw_only=True)
 class Redundancy:
-    """How similar the pixels of a stage's input are, and the sampling rate that this suggests."""
+    """The similarity of neighbouring pixels in a stage's input, and the sampling rate that it suggests."""
 
     stage: int
     rate: int
     similarity: Mapping[int, tuple[float, ...]]  # by r: mean cosine similarity in r x r windows, per image
     threshold: float
-    suggested: int  # the largest rate up to which the mean over images is not below the threshold
+    suggested: int  # largest rate up to which the mean similarity over images reaches the threshold
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pattern:
-    """A section of the N x N matrix of a block, its m pixels ordered window by window; means over heads.
+    """A section of the N x N attention matrix of a block: m pixels sorted by window, mean over heads.
 
-    `sampled` is the effective attention and `dense` the attention of the same block without sampling, both
-    (m, m) and as multiples of the uniform share 1/N.
+    `sampled` is the effective attention, and `dense` is the attention of the same block without sampling.
+    Both are (m, m) and multiples of the uniform share 1/N.
     """
 
-    pixels: "ndarray"  # (m,) positions in the map, which is counted row by row
-    window_starts: tuple[int, ...]  # where in the order a window begins
-    scores: "ndarray"  # (k, 2) of each computed score: row and column of the middle of its pixel pairs
+    pixels: "ndarray"  # (m,) indices of pixels in the flattened map
+    window_starts: tuple[int, ...]  # positions in `pixels` where a window begins
+    scores: "ndarray"  # (k, 2) row and column of each computed score: the centre of its pixel pairs
     sampled: "ndarray"
-    dense: "ndarray | None"  # None: the network is no SAEViT
+    dense: "ndarray | None"  # None if the network is not a SAEViT
 
 
 @dataclass(frozen=True, kw_only=True)
 class BlockMaps:
-    """The maps of one block for the image that is drawn."""
+    """The maps of one block for the first image."""
 
     block: AttentionBlock
     heads: tuple[int, ...]
     weights: "ndarray"  # (H, W) share of each pixel in the token of its window
     received: "ndarray"  # (heads, H, W) mean effective attention to each pixel; sums to one
     rows: "ndarray"  # (queries, heads, H, W) effective attention of each query pixel; sums to one
-    attention: "ndarray | None"  # (groups, heads, queries, keys), n x n in SAA; None: too large to keep
+    attention: "ndarray | None"  # (groups, heads, queries, keys), n x n in SAA; None if too large
     pattern: Pattern | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutMap:
-    """Which pixels of the first map make up the map after a block: (1 + queries, H, W), each sums to one.
+    """The share of each pixel of the first map in the map after a block: (1 + queries, H, W), with sums of 1.
 
-    The first entry is for the average pixel of the block's map, the others are for the query pixels.
+    The first entry is for the mean over all pixels of the block's map, the others are for the query pixels.
     """
 
     block: AttentionBlock
@@ -142,7 +142,7 @@ class RolloutMap:
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """A class, and the probability that the network gives it on the first image."""
+    """A class with its predicted probability on the first image."""
 
     name: str
     probability: float
@@ -150,7 +150,7 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassMap:
-    """Grad-CAM of one class at the end of a stage, (H, W): sums to 1; all 0 if no pixel raises the score."""
+    """Grad-CAM of one class at the end of a stage: (H, W) with the sum 1, or 0 if no value is positive."""
 
     of: Prediction
     stage: int
@@ -160,7 +160,7 @@ class ClassMap:
 
 @dataclass(frozen=True, kw_only=True)
 class QueryPixel:
-    """A query pixel, x and y: in the image file, and in the network's input."""
+    """The coordinates (x, y) of a query pixel in the image file and in the network's input."""
 
     image: tuple[int, int]
     input: tuple[float, float]
@@ -168,13 +168,13 @@ class QueryPixel:
 
 @dataclass(frozen=True, kw_only=True)
 class Photo:
-    """An image as the network sees it."""
+    """An image and the part of it that is the input of the network."""
 
     name: str
-    size: tuple[int, int]  # width, height of the whole image, upright
-    crop: tuple[float, float, float, float]  # left, top, right, bottom of the part that the network sees
-    pixels: "ndarray"  # (H, W, 3) uint8 of the input
-    notes: tuple[str, ...]  # conversions made while it was read
+    size: tuple[int, int]  # width, height of the upright image
+    crop: tuple[float, float, float, float]  # left, top, right, bottom of the input in the image
+    pixels: "ndarray"  # the input, (H, W, 3) uint8
+    notes: tuple[str, ...]  # conversions during reading
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +184,7 @@ class Attention:
     model: str
     weights: str  # "random weights, seed 0" or "weights of FILE"
     is_random: bool
-    preparation: str  # how images become inputs
+    preparation: str  # the preprocessing in words
     img_size: tuple[int, int]
     photo: Photo
     queries: tuple[QueryPixel, ...]
@@ -203,21 +203,21 @@ class Attention:
 
     @property
     def shown_maps(self) -> tuple[BlockMaps, ...]:
-        """Return the maps that a figure shows: those that the user chose, or as many as fit."""
+        """Return the maps for a figure: of the chosen blocks, or of typical blocks (`pick_typical`)."""
         if self.blocks_chosen:
             return self.maps
         return tuple(self.maps[i] for i in pick_typical([maps.block.stage for maps in self.maps]))
 
     @property
     def suggested_rates(self) -> str | None:
-        """Return the suggested rates as `--rates` takes them; None if a stage has no suggestion."""
+        """Return the suggested rates in the form of `--rates`; None if a stage has no suggestion."""
         if [r.stage for r in self.redundancy] != [1, 2, 3, 4]:
             return None
         return ",".join(str(r.suggested) for r in self.redundancy)
 
 
 def effective_share(values: "ndarray") -> float:
-    """Return the share of a map's pixels that, with equal values, would have its entropy; 1 is uniform."""
+    """Return exp(entropy) of a map divided by its number of pixels; 1 is uniform."""
     import numpy as np
 
     shares = values[values > 0] / values.sum()
@@ -225,7 +225,7 @@ def effective_share(values: "ndarray") -> float:
 
 
 def pick_typical(stages: Sequence[int]) -> list[int]:
-    """Return positions of blocks that fit one figure: the last of each stage, or four of a single stage."""
+    """Return the indices of blocks for a figure: the last of each stage, or four of a single stage."""
     last = {stage: i for i, stage in enumerate(stages)}
     if len(last) > 1:
         return list(last.values())

@@ -1,4 +1,4 @@
-"""Everything that figures and tables show of the attention of one network on one or several images."""
+"""Compute all maps and metrics of the attention of one network on one or several images."""
 
 import math
 from collections import defaultdict
@@ -23,35 +23,39 @@ from saevit.attention.findings import (
     Redundancy,
 )
 from saevit.attention.maps import map_block, map_rollouts
-from saevit.attention.network import Network, list_notes, record_attention
+from saevit.attention.network import list_notes, record_attention
 from saevit.attention.numbers import compute_numbers, compute_similarities, suggest_rate
 from saevit.attention.photo import describe_preparation, find_drawing, fit_image, locate_query, read_photo
 from saevit.errors import MeasureError, OptionError
+from saevit.loading import LoadedNetwork
 
-HeadValues = dict[tuple[AttentionBlock, int], dict[str, float]]  # of one image: by block and head, by name
-StageValues = dict[tuple[int, int], dict[int, float]]  # of one image: by stage and its rate, by rate tried
+HeadValues = dict[tuple[AttentionBlock, int], dict[str, float]]  # (block, head) to metric to value
+StageValues = dict[tuple[int, int], dict[int, float]]  # (stage, its rate) to tried rate to similarity
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """The stages, blocks, heads and query pixels that are shown. Numbers count from 1; None is all."""
+    """The stages, blocks, heads, query pixels and views to compute. Numbers count from 1; None is all."""
 
     stages: Collection[int] | None = None
     blocks: Collection[int] | None = None
     heads: Collection[int] | None = None
-    queries: Sequence[tuple[int, int]] = ()  # x, y in pixels of the image as given
-    classes: Sequence[str] = ()  # names or numbers, of the class view
-    threshold: float = 0.9  # cosine similarity that windows should keep
+    queries: Sequence[tuple[int, int]] = ()  # x, y in pixels of the image file
+    classes: Sequence[str] = ()  # names or numbers of classes for the class view
+    threshold: float = 0.9  # minimum cosine similarity in windows, for the suggested rates
     views: Collection[MapView] = ("overview", "query", "pattern", "rollout")
 
 
 def look_at(
-    net: Network, paths: Sequence[Path], choice: Choice, on_image: Callable[[int], None] | None = None
+    net: LoadedNetwork, paths: Sequence[Path], choice: Choice, on_image: Callable[[int], None] | None = None
 ) -> Attention:
-    """Run a network on images: maps are of the first, numbers of all. Of several, broken ones are left out.
+    """Run a network on images. Maps are of the first readable image, and metrics are of all readable images.
 
-    Without images it looks at the drawing of `draw_scene`. The network is not changed; `on_image` is called
-    with the number of images that are done.
+    Args:
+        net: the network, which is not changed.
+        paths: image files; empty is the drawing of `draw_scene`.
+        choice: the blocks and views to compute.
+        on_image: called with the number of finished images.
 
     Raises:
         SaevitError: no image can be read, a query is outside the image, or a chosen block does not exist.
@@ -92,7 +96,7 @@ def choose_layers(layers: list[Layer], choice: Choice) -> list[Layer]:
     """Return the layers and heads that the user chose.
 
     Raises:
-        OptionError: no layer has them; the error names the stages, blocks or heads that exist.
+        OptionError: no layer has them; the message names the existing stages, blocks or heads.
     """
     stages, blocks, heads = choice.stages, choice.blocks, choice.heads
     of_stages = [layer for layer in layers if stages is None or layer.block.stage in stages]
@@ -116,13 +120,13 @@ def choose_layers(layers: list[Layer], choice: Choice) -> list[Layer]:
 
 
 def join_numbers(numbers: Iterable[int]) -> str:
-    """Write numbers as a list, each once: 1, 2 or 3."""
+    """Write the distinct numbers as a list: 1, 2 or 3."""
     *texts, last = map(str, sorted(set(numbers)))
     return f"{', '.join(texts)} or {last}" if texts else last
 
 
 def measure_heads(layers: list[Layer], drawing: Tensor | None) -> HeadValues:
-    """Return the numbers of each head on one image. Raises MeasureError if its values overflow."""
+    """Return the metrics of each head on one image; raise MeasureError if a value is not finite."""
     heads: HeadValues = {}
     for layer in layers:
         values = {name: one.tolist() for name, one in compute_numbers(layer, drawing).items()}
@@ -135,14 +139,14 @@ def measure_heads(layers: list[Layer], drawing: Tensor | None) -> HeadValues:
 
 
 def measure_stages(layers: list[Layer], recording: Recording) -> StageValues:
-    """Return the similarities of the input of each stage of SAEViT on one image."""
+    """Return the similarities in the input of each stage of a SAEViT on one image."""
     stages = {layer.block.stage: layer.block.rate for layer in layers}
     inputs = recording.inputs
     return {(s, rate): compute_similarities(inputs[s], rate) for s, rate in stages.items() if s in inputs}
 
 
 def gather_numbers(images: list[HeadValues]) -> tuple[HeadNumbers, ...]:
-    """Return the numbers of each head on all images."""
+    """Return the metrics of each head on all images."""
     return tuple(
         HeadNumbers(
             block=block,
@@ -154,7 +158,7 @@ def gather_numbers(images: list[HeadValues]) -> tuple[HeadNumbers, ...]:
 
 
 def gather_redundancy(images: list[StageValues], threshold: float) -> tuple[Redundancy, ...]:
-    """Return the similarities of each stage on all images, and the rate that their means suggest."""
+    """Return the similarities of each stage on all images, with the suggested rates."""
     redundancy = []
     for (stage, rate), first in images[0].items():
         samples = {r: tuple(image[stage, rate][r] for image in images) for r in first}
@@ -166,14 +170,14 @@ def gather_redundancy(images: list[StageValues], threshold: float) -> tuple[Redu
 
 
 def map_first(
-    net: Network,
+    net: LoadedNetwork,
     photo: Photo,
     queries: tuple[QueryPixel, ...],
     recording: Recording,
     layers: list[Layer],
     choice: Choice,
 ) -> Attention:
-    """Return the maps of the first image and all that is known of the network; numbers are added later."""
+    """Return the result with the maps of the first image, without metrics."""
     pattern = "pattern" in choice.views
     return Attention(
         model=net.about.model,

@@ -1,10 +1,10 @@
-"""The maps of one image as arrays: of each block, of a section of the N x N matrix, and of attention rollout.
+"""Compute the maps of one image: of each block, of a section of the N x N matrix, and of attention rollout.
 
-Attention rollout (Abnar and Zuidema, arXiv 2005.00928) goes through a pyramid here, without N x N matrices.
-Each block with attention passes on half of a pixel's content by its residual connection and half by the mean
-of its heads, 0.5 I + 0.5 E. The product over blocks tells which pixels of the first map make up a pixel of a
-later one. From a coarser map to the finer map before it, the mass of a pixel is spread evenly over the image
-area that it covers. Convolutions and FFNs are left out.
+Attention rollout (Abnar and Zuidema, arXiv 2005.00928) is adapted to a pyramid, without N x N matrices. Each
+block contributes the factor 0.5 I + 0.5 E: the residual connection, and the mean effective attention of its
+heads. The product over blocks is the share of each pixel of the first map in a pixel of a later map. From a
+coarse map to the finer map before it, the mass of a pixel is spread evenly over the area that it covers.
+Convolutions and FFNs are ignored.
 """
 
 import math
@@ -26,9 +26,13 @@ RESIDUAL = 0.5
 def map_block(
     layer: Layer, module: nn.Module, queries: Sequence[QueryPixel], *, with_pattern: bool
 ) -> BlockMaps:
-    """Return the maps of a layer as arrays, with the rows of the query pixels.
+    """Return the maps of a layer as arrays.
 
-    Make the section of the matrix on demand only: it takes the rows of a few hundred pixels.
+    Args:
+        layer: the attention of a block.
+        module: the attention module of the block.
+        queries: pixels whose attention to all pixels is returned.
+        with_pattern: whether to compute a section of the N x N matrix, which is slow.
     """
     block, heads = layer.block, len(layer.heads)
     H, W = block.height, block.width
@@ -45,7 +49,7 @@ def map_block(
 
 
 def find_pixels(queries: Sequence[QueryPixel], layer: Layer) -> Tensor:
-    """Return the pixels of a layer's map in which queries lie. (queries,)."""
+    """Return the indices of the pixels of a layer's map that contain the query pixels. (queries,)."""
     block, pixels = layer.block, []
     for query in queries:
         x, y = (int(at // stride) for at, stride in zip(query.input, block.stride[::-1], strict=True))
@@ -54,9 +58,9 @@ def find_pixels(queries: Sequence[QueryPixel], layer: Layer) -> Tensor:
 
 
 def cut_pattern(layer: Layer, module: nn.Module) -> Pattern:
-    """Cut whole windows out of the middle of a map, and compare their attention with dense attention.
+    """Return the section of the N x N matrix for whole windows in the middle of a map.
 
-    Dense attention needs the layer's `features`, and a module that gives every pixel a query and a key: SAA.
+    Dense attention is computed for SAA only, and needs the layer's `features`.
     """
     pixels, N = cut_section(layer), layer.block.pixels
     dense = compute_dense_rows(layer, module, pixels) if isinstance(module, SAA) else None
@@ -70,7 +74,7 @@ def cut_pattern(layer: Layer, module: nn.Module) -> Pattern:
 
 
 def cut_section(layer: Layer) -> Tensor:
-    """Return the pixels of a square in the middle of the map, window by window."""
+    """Return the indices of the pixels of a square in the middle of the map, sorted by window."""
     rate, width = layer.block.rate, layer.block.width
     side = rate if SIDE < rate <= LARGEST_WINDOW else SIDE
     ranges = []
@@ -82,12 +86,12 @@ def cut_section(layer: Layer) -> Tensor:
 
 
 def find_starts(tokens: Tensor) -> Tensor:
-    """Return the positions at which a new token begins, in pixels ordered by token."""
+    """Return the positions where a new token begins, in the sorted tokens of pixels."""
     return torch.cat([torch.zeros(1, dtype=torch.long), torch.diff(tokens).nonzero().flatten() + 1])
 
 
 def locate_scores(layer: Layer, pixels: Tensor) -> Tensor:
-    """Return row and column of each computed score: the middle of its pairs of pixels. (k, 2)."""
+    """Return the row and the column of each computed score: the centre of its pixel pairs. (k, 2)."""
     middles, groups = [], []
     for tokens, size in ((layer.row[pixels], layer.block.queries), (layer.column[pixels], layer.block.keys)):
         starts = find_starts(tokens)
@@ -99,7 +103,7 @@ def locate_scores(layer: Layer, pixels: Tensor) -> Tensor:
 
 
 def compute_dense_rows(layer: Layer, attention: SAA, pixels: Tensor) -> Tensor | None:
-    """Return attention between some pixels as if every pixel were a token: mean over heads, (m, m)."""
+    """Return the dense attention (each pixel is a token) between some pixels: mean over heads, (m, m)."""
     if layer.features is None:
         return None
     assert attention.qkv.bias is not None
@@ -119,7 +123,7 @@ def compute_dense_rows(layer: Layer, attention: SAA, pixels: Tensor) -> Tensor |
 def map_rollouts(
     layers: list[Layer], stages: Collection[int] | None, queries: Sequence[QueryPixel]
 ) -> tuple[RolloutMap, ...]:
-    """Roll out from the last block of each chosen stage, or from several blocks of a single stage."""
+    """Return the rollout of the last block of each chosen stage, or of several blocks of a single stage."""
     chosen = [i for i, layer in enumerate(layers) if stages is None or layer.block.stage in stages]
     first, maps = layers[0].block, []
     for i in (chosen[j] for j in pick_typical([layers[i].block.stage for i in chosen])):
@@ -132,10 +136,14 @@ def map_rollouts(
 
 
 def roll_out(layers: Sequence[Layer], mass: Tensor) -> Tensor:
-    """Follow mass from the map of the last layer back to the map of the first. (m, N) -> (m, N of the first).
+    """Propagate mass from the map of the last layer back to the map of the first layer.
 
-    Layers are all blocks with attention up to the map of the mass, in the order of the pass. Rows of mass sum
-    to one: 1/N everywhere for the average pixel, or 1 at one pixel.
+    Args:
+        layers: all blocks with attention up to the last layer, in the order of execution.
+        mass: (m, N of the last map), rows that sum to one.
+
+    Returns:
+        (m, N of the first map).
     """
     for i in reversed(range(len(layers))):
         mass = RESIDUAL * mass + (1 - RESIDUAL) * layers[i].carry(mass)
@@ -148,7 +156,7 @@ def roll_out(layers: Sequence[Layer], mass: Tensor) -> Tensor:
 
 
 def cover_intervals(count: int, stride: float, fine_count: int, fine_stride: float) -> Tensor:
-    """Return the share of each interval of length `stride` that lies in each finer one; rows sum to one."""
+    """Return the share of each interval of length `stride` in each finer interval; rows sum to one."""
     start = torch.arange(count)[:, None] * stride
     fine_start = torch.arange(fine_count) * fine_stride
     end = torch.minimum(start + stride, fine_start + fine_stride)

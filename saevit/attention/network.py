@@ -1,6 +1,6 @@
-"""Opening a network with its weights, and running it on an image while its attention is recorded."""
+"""Open a network with its weights, and run it on an image while its attention is recorded."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -13,10 +13,10 @@ from saevit.attention.photo import make_input
 from saevit.checkpoint import About, Checkpoint
 from saevit.count.peak import trace_peak
 from saevit.errors import MeasureError, OptionError
-from saevit.loading import load_network
+from saevit.loading import LoadedNetwork, load_network
 from saevit.machine import check_fits, free_memory
 from saevit.model.pyramid import SAEViT
-from saevit.models import SEED, convert_for_inference
+from saevit.models import convert_for_inference
 from saevit.variant import VariantSpec
 
 MIX_NOTE = (
@@ -25,26 +25,15 @@ MIX_NOTE = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Network:
-    """A network whose attention can be recorded."""
-
-    model: nn.Module  # in eval mode; a SAEViT in its defined form
-    about: About  # `img_size` is that of the input
-    weights: str  # "random weights, seed 0" or "weights of FILE"
-    is_random: bool
-    notes: tuple[str, ...] = ()  # which weights of the file were used
-
-
 def open_network(
-    model: VariantSpec | str | None,
-    img_size: tuple[int, int] | None,
-    checkpoint: Checkpoint | None = None,
-) -> Network:
-    """Build a variant or a model of timm, with the weights of a file or random ones (seed 0).
+    model: VariantSpec | str | None, img_size: tuple[int, int] | None, checkpoint: Checkpoint | None = None
+) -> LoadedNetwork:
+    """Build a network whose attention can be recorded: a variant in its defined form, or a timm model.
 
-    Without a model it is the model that the checkpoint names, and without an input size (H, W) it is the size
-    of training.
+    Args:
+        model: None is the model that the checkpoint names.
+        img_size: (H, W) of the input; None is the size of the training.
+        checkpoint: the weights; None is random weights (seed 0).
 
     Raises:
         SaevitError: the network cannot be built or does not fit in memory, or the weights do not fit it.
@@ -55,29 +44,23 @@ def open_network(
         raise OptionError(f"in_chans={about.in_chans}: an image has 3 channels, or 1 if it is grey")
     net = built.model if isinstance(built.model, SAEViT) else convert_for_inference(built.model)
     check_recording_fits(net, about)
-    return Network(
-        model=net,
-        about=about,
-        weights=f"weights of {checkpoint.path.name}" if checkpoint else f"random weights, seed {SEED}",
-        is_random=built.is_random,
-        notes=built.notes,
-    )
+    return replace(built, model=net, about=about)
 
 
 def check_recording_fits(net: nn.Module, about: About) -> None:
-    """Refuse an image size at which a pass and its recording need more memory than is free."""
+    """Raise MemoryLimitError if a pass and its recording need more memory than is free."""
     height, width = about.img_size
     shape = (1, about.in_chans, height, width)
     try:
         peak = trace_peak(net, shape, recording=partial(capture, features=True))
-    except Exception:  # it cannot run at this size, or it looks at data: the pass itself gives the error
+    except Exception:  # the pass itself raises the error, if the network cannot run at this size
         return
     what = f"attention of {about.model} at {height} x {width} px"
     check_fits(what, 0, peak.bytes, free=free_memory(), way_out="a smaller --img-size")
 
 
-def record_attention(net: Network, photo: Photo, *, features: bool) -> Recording:
-    """Run a network on one image. Raises MeasureError if that is not possible."""
+def record_attention(net: LoadedNetwork, photo: Photo, *, features: bool) -> Recording:
+    """Run a network on one image, and return the recording; raise MeasureError if the pass fails."""
     x = make_input(photo, net.about)
     try:
         with torch.no_grad(), capture(net.model, features=features) as recording:
@@ -90,7 +73,7 @@ def record_attention(net: Network, photo: Photo, *, features: bool) -> Recording
 
 
 def list_notes(layers: list[Layer]) -> tuple[str, ...]:
-    """Return what a reader of the maps has to know about them."""
+    """Return the notes that are needed to read the maps."""
     samplings = {layer.block.sampling for layer in layers}
     notes = [MIX_NOTE] if "mix" in samplings else []
     outside = [layer.outside for layer in layers if layer.outside]

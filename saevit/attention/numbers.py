@@ -1,19 +1,19 @@
-"""The attention of one block in numbers, and how similar neighbouring pixels of a stage are.
+"""Metrics of the attention of one block, and the similarity of neighbouring pixels in a stage.
 
-Every number below is of one head and one image.
+Each metric is of one head and one image, and is a mean over pixels.
 
 | name | unit | meaning |
 | --- | --- | --- |
-| attention_entropy | nat | of a pixel's attention over the n keys; at most ln n |
-| window_entropy | nat | of the window weights; at most ln of the window's pixels |
-| distance | px | from a pixel to the pixels that it attends to, in pixels of the input |
-| top_1, top_5, top_10 | share | of the effective attention that its strongest 1, 5, 10 % of the pixels hold |
-| support | pixels | exp(entropy) of the effective attention: that number of equally attended pixels |
-| overlap | share | common to two heads: sum of the smaller of both, mean over the other heads |
-| drawn | x uniform | attention that a drawing on plain ground receives, relative to its share of the area |
+| attention_entropy | nat | entropy of a pixel's attention over the n keys; at most ln n |
+| window_entropy | nat | entropy of the window weights; at most ln of the window's pixels |
+| distance | px | mean distance from a pixel to the pixels that it attends to, in pixels of the input |
+| top_1, top_5, top_10 | share | effective attention to the strongest 1, 5, 10 % of the pixels |
+| support | pixels | exp(entropy) of the effective attention |
+| overlap | share | sum of the minimum of two heads' attention, mean over the other heads |
+| drawn | x uniform | attention to a drawing on plain ground, relative to its share of the area |
 
-Means are over pixels. `distance` and `top_*` need whole rows of E: of all pixels up to `MOST_QUERIES`, of an
-even grid of pixels on larger maps.
+`distance` and `top_*` need whole rows of E. On maps with more than `MOST_QUERIES` pixels, they use the rows
+of an even grid of pixels.
 """
 
 from collections.abc import Mapping
@@ -27,16 +27,17 @@ from saevit.attention.maps import cover_intervals
 
 TOPS = {"top_1": 0.01, "top_5": 0.05, "top_10": 0.10}
 MOST_QUERIES = 2**10
-MOST_PRODUCTS = 2**25  # query pixels times pixels
-CHUNK = 2**22  # elements of a row block
-RATES = (2, 3, 4, 6, 8, 12, 16, 32)  # whose windows are tried
+MOST_PRODUCTS = 2**25  # maximum of query pixels times pixels
+CHUNK = 2**22  # elements of a block of rows
+RATES = (2, 3, 4, 6, 8, 12, 16, 32)  # tried window sizes
 
 
 def compute_numbers(layer: Layer, drawing: Tensor | None = None) -> Mapping[str, Tensor]:
-    """Return every number of the table above, (heads,) each.
+    """Return all metrics of the table above, (heads,) each.
 
     Args:
-        drawing: (H, W) of the input, how much each pixel belongs to the drawing; None: it is not a drawing.
+        layer: the attention of a block.
+        drawing: (H, W) weight of each input pixel in the drawing; None for a photograph.
     """
     queries = pick_queries(layer)
     return {
@@ -49,7 +50,7 @@ def compute_numbers(layer: Layer, drawing: Tensor | None = None) -> Mapping[str,
 
 
 def pick_queries(layer: Layer) -> Tensor:
-    """Return the pixels whose rows are used. (m,)."""
+    """Return the indices of the pixels whose rows are used. (m,)."""
     block, step = layer.block, 1
     most = min(MOST_QUERIES, MOST_PRODUCTS // block.pixels)
     while -(-block.height // step) * -(-block.width // step) > most:
@@ -61,7 +62,7 @@ def pick_queries(layer: Layer) -> Tensor:
 
 
 def compute_entropies(layer: Layer) -> dict[str, Tensor]:
-    """Return entropies and support. H(E_p) = H(P_p) + sum_w P[p, w] H(a_w): a splits each key's share."""
+    """Return the entropies and the support, by H(E_p) = H(P_p) + sum_w P[p, w] H(a_w)."""
     G, heads, nq, nk = layer.scores.shape
     of_keys = torch.zeros(G * nk).index_add_(0, layer.column, torch.special.entr(layer.weights))
     inside = of_keys.view(G, 1, nk, 1)
@@ -72,15 +73,11 @@ def compute_entropies(layer: Layer) -> dict[str, Tensor]:
         share = query_shares[groups, :, rows]
         attention += (entropy * share).sum((0, 2))
         support += ((entropy + (P @ inside[groups]).squeeze(3)).exp() * share).sum((0, 2))
-    return {
-        "attention_entropy": attention,
-        "window_entropy": inside.mean().expand(heads),
-        "support": support,
-    }
+    return {"attention_entropy": attention, "window_entropy": inside.mean().expand(heads), "support": support}
 
 
 def compute_distance(layer: Layer, queries: Tensor) -> Tensor:
-    """Return the mean distance in image pixels between a pixel and those that it attends to. (heads,)."""
+    """Return the mean distance in input pixels between a pixel and its attended pixels. (heads,)."""
     block, (G, heads, nq, nk) = layer.block, layer.scores.shape
     y = torch.arange(block.height).repeat_interleave(block.width) * block.stride[0]
     x = torch.arange(block.width).repeat(block.height) * block.stride[1]
@@ -99,7 +96,7 @@ def compute_distance(layer: Layer, queries: Tensor) -> Tensor:
 
 
 def compute_top_masses(layer: Layer, queries: Tensor) -> dict[str, Tensor]:
-    """Return the shares of a row of E that its strongest pixels hold. (heads,) each."""
+    """Return the sums of the largest 1, 5 and 10 % of the values of a row of E. (heads,) each."""
     heads, N = len(layer.heads), layer.block.pixels
     rows, counts = torch.unique(layer.row[queries], return_counts=True)
     wanted = {name: max(1, round(share * N)) for name, share in TOPS.items()}
@@ -113,10 +110,10 @@ def compute_top_masses(layer: Layer, queries: Tensor) -> dict[str, Tensor]:
 
 
 def compute_overlap(layer: Layer) -> Tensor:
-    """Return the share that each head has in common with the others: 1 is the same map, 0 disjoint. (heads,).
+    """Return the mean overlap of each head with the other heads: 1 is the same map, 0 is disjoint. (heads,).
 
-    Heads of one block share a, so the smaller of two rows of E sums to the smaller of two rows of P. NaN for
-    a single head.
+    Heads of one block have the same weights a, so the overlap of rows of E is the overlap of rows of P. A
+    single head has NaN.
     """
     G, heads, nq, _ = layer.scores.shape
     if heads == 1:
@@ -132,7 +129,7 @@ def compute_overlap(layer: Layer) -> Tensor:
 
 
 def compute_drawn(layer: Layer, drawing: Tensor | None) -> Tensor:
-    """Return the attention that a drawing (H, W) receives, divided by its share of the area. (heads,)."""
+    """Return the attention to a drawing (H, W), divided by its share of the area. (heads,)."""
     if drawing is None:
         return torch.full((len(layer.heads),), torch.nan)
     block = layer.block
@@ -152,19 +149,20 @@ def pick_pixels(layer: Layer) -> Tensor:
 
 
 def split_rows(rows: Tensor, width: int) -> list[tuple[Tensor, Tensor]]:
-    """Split rows into parts of at most `CHUNK` elements: their positions, and the rows."""
+    """Split rows of `width` elements into parts of at most `CHUNK` elements: (positions, rows)."""
     parts = torch.split(torch.arange(len(rows)), max(1, CHUNK // width))
     return [(part, rows[part]) for part in parts]
 
 
 def compute_similarities(x: Tensor, rate: int) -> dict[int, float]:
-    """Return the mean cosine similarity of two pixels of one r x r window, by r. x: (C, H, W).
+    """Return the mean cosine similarity of two pixels in an r x r window, by r.
 
-    The mean is over the pairs of a window, then over windows. A window of one pixel has no pair. All pairs
-    are computed at once: |sum of unit vectors|^2 = m + sum over pairs.
+    The mean is over the pairs of a window, then over windows with more than one pixel. The sum over pairs
+    follows from |sum of unit vectors|^2 = m + sum over pairs.
 
     Args:
-        rate: the stage's own rate, which is added to `RATES`.
+        x: (C, H, W) the input of a stage.
+        rate: the sampling rate of the stage, which is added to `RATES`.
     """
     side = max(x.shape[1:])
     unit = F.normalize(x.float(), dim=0)
@@ -181,10 +179,7 @@ def compute_similarities(x: Tensor, rate: int) -> dict[int, float]:
 
 
 def suggest_rate(similarities: Mapping[int, float], threshold: float) -> int:
-    """Return the largest rate up to which no similarity is below the threshold.
-
-    1 if that of 2 x 2 windows already is: the stage should not be sampled.
-    """
+    """Return the largest rate up to which all similarities reach the threshold; 1 is no sampling."""
     best = 1
     for rate, value in sorted(similarities.items()):
         if value < threshold:

@@ -1,4 +1,4 @@
-"""Image files as inputs of a network: upright, RGB, cropped in the middle, resized and normalised."""
+"""Convert image files to inputs of a network: upright, RGB, centre crop, resized and normalised."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -20,11 +20,11 @@ from saevit.text import printable
 if TYPE_CHECKING:
     from PIL import Image
 
-GROUND, TOLERANCE = 0.9, 8  # share of the border that has one brightness, within this many levels of 255
+GROUND, TOLERANCE = 0.9, 8  # minimum share of the border with equal brightness, tolerance in levels of 255
 
 
 def list_images(paths: Iterable[Path]) -> list[Path]:
-    """Return image files; a folder is replaced by its image files, sorted by name, without hidden files.
+    """Return image files; replace each folder by its image files, sorted by name, without hidden files.
 
     Raises:
         OptionError: a path does not exist or cannot be read, or a folder has no images.
@@ -50,35 +50,31 @@ def list_images(paths: Iterable[Path]) -> list[Path]:
 
 
 def read_photo(path: Path, img_size: tuple[int, int]) -> Photo:
-    """Read the middle of an image, with the shape and size (H, W) of the input, as RGB.
+    """Read an image file as RGB, and crop and resize it to the input size (H, W).
 
     Raises:
-        OptionError: it is no image, broken, or too large; one line.
+        OptionError: the file is not an image, is broken, or is too large.
     """
     rgb, notes = read_image(path, str(path))
     return fit_image(rgb, img_size, printable(path.name), notes)
 
 
 def fit_image(rgb: "Image.Image", img_size: tuple[int, int], name: str, notes: Sequence[str] = ()) -> Photo:
-    """Crop the middle of an RGB image to the shape of the input, and resize it."""
+    """Crop the middle of an RGB image to the shape of the input (H, W), and resize it."""
     resampling: Any = need("PIL.Image").Resampling
     crop = crop_middle(rgb.size, img_size)
     H, W = img_size
-    # Cropping inside resize: an image of 1 x 10,000 px never becomes a giant one.
+    # Crop and resize in one call: resizing an image of 1 x 10,000 px before the crop takes much memory.
     resized = rgb.resize((W, H), resampling.BICUBIC, box=crop, reducing_gap=3.0)
     return Photo(
-        name=name,
-        size=(rgb.width, rgb.height),
-        crop=crop,
-        pixels=np.asarray(resized),
-        notes=tuple(notes),
+        name=name, size=(rgb.width, rgb.height), crop=crop, pixels=np.asarray(resized), notes=tuple(notes)
     )
 
 
 def crop_middle(size: tuple[int, int], img_size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """Return the largest box (left, top, right, bottom) of the input's shape in the middle of an image.
+    """Return the largest centred box (left, top, right, bottom) in an image with the shape of the input.
 
-    One side of the box is a whole side of the image, and the other never exceeds the image by rounding.
+    One side of the box equals that of the image, and the other side never exceeds the image by rounding.
     """
     width, height = size
     H, W = img_size
@@ -92,9 +88,9 @@ def crop_middle(size: tuple[int, int], img_size: tuple[int, int]) -> tuple[float
 
 
 def find_drawing(pixels: "np.ndarray") -> Tensor | None:
-    """Return how far each pixel (H, W, 3) is from a plain ground, scaled to at most 1; None: it is not plain.
+    """Return the distance of each pixel (H, W) from a plain ground, scaled to a maximum of 1.
 
-    The ground is plain if most of the image's border has one brightness.
+    Returns None if the ground is not plain, that is, if less than 90 % of the border have one brightness.
     """
     grey = torch.from_numpy(np.array(pixels)).float().mean(2)
     border = torch.cat([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
@@ -112,7 +108,7 @@ def make_input(photo: Photo, about: About) -> Tensor:
 
 
 def describe_preparation(about: About) -> str:
-    """Describe in words how images become inputs."""
+    """Describe the preprocessing of images in words."""
     normalisation = (
         "the ImageNet mean and standard deviation"
         if (about.mean, about.std) == (IMAGENET_MEAN, IMAGENET_STD)
@@ -124,7 +120,7 @@ def describe_preparation(about: About) -> str:
 
 
 def locate_query(query: tuple[int, int], photo: Photo) -> QueryPixel:
-    """Find a pixel of the image as given in the network's input. Raises OptionError if it is cropped off."""
+    """Locate a pixel of the image file in the input; raise OptionError if it is outside the crop."""
     left, top, right, bottom = photo.crop
     H, W = photo.pixels.shape[:2]
     columns, rows = pixels_inside(left, right), pixels_inside(top, bottom)
@@ -138,11 +134,11 @@ def locate_query(query: tuple[int, int], photo: Photo) -> QueryPixel:
 
 
 def scale_pixel(pixel: int, low: float, high: float, length: int) -> float:
-    """Map the centre of a pixel from an interval of the image, ends included, to [0, length) of the input."""
+    """Map the centre of a pixel from the interval [low, high] of the image to [0, length) of the input."""
     return min(max(0.0, (pixel + 0.5 - low) * length / (high - low)), math.nextafter(length, 0))
 
 
 def pixels_inside(low: float, high: float) -> tuple[int, int]:
-    """Return the first and the last pixel whose centre is in an interval; if there is none, the nearest."""
+    """Return the first and the last pixel whose centre is in an interval; without one, the nearest pixel."""
     first, last = int(np.ceil(low - 0.5)), int(np.ceil(high - 0.5)) - 1
     return max(0, first), max(first, last)

@@ -1,4 +1,4 @@
-"""Which pixels the tokens of an attention module stand for, in SAEViT and in the networks of timm."""
+"""Map the tokens of an attention module to pixels, for SAEViT and for timm networks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,10 +16,10 @@ Size = tuple[int, int]  # height, width
 
 @dataclass(frozen=True, kw_only=True)
 class TokenMap:
-    """The map of a module, with the query, key and weight of each of its pixels (see `effective`).
+    """The map of a module with the query (`row`), key (`column`) and weight of each pixel (see `effective`).
 
     prefix: number of tokens before those of the map, such as a class token.
-    stride: pixels of the input in a pixel of the map, down and across; None: as the map covers the input.
+    stride: input pixels per pixel of the map (vertical, horizontal); None is input size over map size.
     """
 
     size: Size
@@ -33,7 +33,7 @@ class TokenMap:
 
 
 def map_saa(size: Size, stride: float, rate: int, sampling: str, weights: Tensor | None) -> TokenMap:
-    """Return the windows of SAA row by row, with the weights of their pixels (None: all 1)."""
+    """Return the windows of SAA as tokens, row by row, with their pixel weights (None: all 1)."""
     down, across = (torch.arange(side) // rate for side in size)
     window = (down[:, None] * -(-size[1] // rate) + across).flatten()
     return TokenMap(
@@ -51,11 +51,16 @@ def map_saa(size: Size, stride: float, rate: int, sampling: str, weights: Tensor
 def compute_window_weights(sampler: Sampler, x: Tensor) -> Tensor:
     """Return the share of each pixel in the token of its window, in fp32; it sums to one in each window.
 
-    `mix` weighs each channel separately: the gradient of token z_c by pixel x_ci is alpha_c / m, with m the
-    pixels of the window, plus beta_c where x_ci is the maximum. The share is the mean over channels of
-    |alpha_c| / m + |beta_c| [x_ci is the maximum], scaled to sum to one. Of equal maxima the first counts.
+    `mix` weighs each channel separately: the derivative of token z_c by pixel x_ci is alpha_c / m (m: pixels
+    of the window), plus beta_c if x_ci is the maximum. The share is the mean over channels of
+    |alpha_c| / m + |beta_c| [x_ci is the maximum], scaled to a sum of one. Of equal maxima the first is used.
 
-    The input x of the sampler is (B, C, H, W), the result (B, 1, H, W).
+    Args:
+        sampler: the sampler of an SAA module.
+        x: (B, C, H, W) the input of the sampler.
+
+    Returns:
+        (B, 1, H, W).
     """
     B, _, H, W = x.shape
     if isinstance(sampler, AdaptiveSampler):
@@ -79,10 +84,14 @@ def compute_window_weights(sampler: Sampler, x: Tensor) -> Tensor:
 def map_timm(
     model: nn.Module, path: str, shape: Shape, img_size: Size, sizes: Mapping[str, Size]
 ) -> TokenMap:
-    """Find the tokens of a module of timm in the image.
+    """Return the tokens of an attention module of a timm network.
 
-    The shape of its scores for one image is (groups, heads, queries, keys). `sizes` are (H, W) of the maps
-    that blocks cut into windows or patches, by the block's path.
+    Args:
+        model: the network.
+        path: the path of the module.
+        shape: (groups, heads, queries, keys) of the module's scores.
+        img_size: (H, W) of the input.
+        sizes: (H, W) of the maps that blocks split into windows or patches, by the path of the block.
 
     Raises:
         ValueError: the tokens do not form a map; the message is a short reason.
@@ -108,7 +117,7 @@ def map_timm(
 
 
 def map_regions(grid: TokenMap, module: Any, keys: int, img_size: Size) -> TokenMap:
-    """Return keys that are regions of r x r pixels (PVT); the pixels of a region share its key evenly."""
+    """Return the map with keys for regions of r x r pixels (PVT), with equal weights in a region."""
     (height, width), coarse = grid.size, fit_grid(keys, img_size)
     if grid.prefix or coarse is None:
         raise ValueError(f"{keys} keys do not form a grid on {img_size[0]} x {img_size[1]} px")
@@ -117,14 +126,14 @@ def map_regions(grid: TokenMap, module: Any, keys: int, img_size: Size) -> Token
     y, x = torch.arange(height) // rate, torch.arange(width) // rate
     if y.max() < coarse[0] - 1 or x.max() < coarse[1] - 1 or (kernel == 1 and height % coarse[0]):
         raise ValueError(f"{coarse[0]} x {coarse[1]} keys do not fit a map of {height} x {width} pixels")
-    inside = ((y < coarse[0])[:, None] & (x < coarse[1])).flatten()  # a strided convolution drops the rest
+    inside = ((y < coarse[0])[:, None] & (x < coarse[1])).flatten()  # a strided convolution ignores the rest
     column = (y.clamp(max=coarse[0] - 1)[:, None] * coarse[1] + x.clamp(max=coarse[1] - 1)).flatten()
     counts = torch.bincount(column[inside], minlength=keys).float()
     return replace(grid, column=column, weights=inside / counts[column], rate=rate, sampling="reduction")
 
 
 def map_windows(size: Size, window: Size, shift: Size) -> TokenMap:
-    """Return the windows of Swin: the map is rolled by the shift, then cut."""
+    """Return the windows of Swin: the map is rolled by `shift`, then split into windows."""
     (H, W), (wh, ww) = size, window
     if H % wh or W % ww:
         raise ValueError(f"windows of {wh} x {ww} do not divide the map of {H} x {W}")
@@ -135,7 +144,7 @@ def map_windows(size: Size, window: Size, shift: Size) -> TokenMap:
 
 
 def map_patches(size: Size, patches: int, patch: Size) -> TokenMap:
-    """Return the groups of MobileViT: pixels at one position of their patches attend to one another."""
+    """Return the groups of MobileViT: a group has the pixels at the same position of all patches."""
     ph, pw = patch
     H, W = -(-size[0] // ph) * ph, -(-size[1] // pw) * pw  # the network resizes the map to whole patches
     y, x = torch.arange(H), torch.arange(W)
@@ -145,13 +154,13 @@ def map_patches(size: Size, patches: int, patch: Size) -> TokenMap:
 
 
 def fit_grid(tokens: int, img_size: Size) -> Size | None:
-    """Return the height and width of a grid of tokens that has the shape of the image, if there is one."""
+    """Return the height and width of a grid of tokens with the image's aspect ratio, or None."""
     if tokens < 1:
         return None
     guess = round((tokens * img_size[0] / img_size[1]) ** 0.5)
     for height in sorted(range(max(1, guess - 2), guess + 3), key=lambda h: abs(h - guess)):
         width, left = divmod(tokens, height)
-        # Rows and columns have one stride, up to the rounding of the last one.
+        # Rows and columns have the same stride, except for rounding of the last row or column.
         if not left and abs(img_size[0] * width - img_size[1] * height) < max(img_size):
             return height, width
     return None

@@ -1,4 +1,4 @@
-"""Models side by side: candidates with counts and published figures, one timed run, a comparison.
+"""Compare models by counts, published figures, measured accuracies, and the times of one interleaved run.
 
-Takes counts and the run of `measure`, or a stored run of `runs`; `report` shows the comparison.
+It uses the counts of `count` and a run of `measure`, or a stored run of `runs`. `report` shows the result.
 """

@@ -1,4 +1,4 @@
-"""Accuracies that were measured here: which evaluations form the accuracy of each network on some data."""
+"""Select the stored evaluations that form the measured accuracy of each network on one dataset."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -22,28 +22,29 @@ MARK, OTHERWISE, OTHER_IMAGES = "measured here", "trained otherwise", "measured 
 
 @dataclass(frozen=True, kw_only=True)
 class SeedGroup:
-    """The evaluations that form one accuracy: of one network on the same images, one a seed."""
+    """Evaluations of one network on the same images, one per seed, whose mean is the accuracy."""
 
     evaluations: tuple[MeasuredTop1, ...]  # the newest last
-    is_otherwise: bool = False  # trained on other terms than the newest, or on unknown ones
-    other_rates: tuple[float, ...] = ()  # learning rates of trainings on the same terms that do not count
+    is_otherwise: bool = False  # trained by another or an unknown recipe than the newest evaluation
+    other_rates: tuple[float, ...] = ()  # other learning rates that were trained, and are left out
 
     @property
     def newest(self) -> MeasuredTop1:
-        """The newest evaluation."""
+        """Return the newest evaluation."""
         return self.evaluations[-1]
 
     @property
     def top1(self) -> float:
-        """Mean accuracy over seeds, per cent."""
+        """Return the mean accuracy over seeds, in per cent."""
         return 100 * sum(one.share.value for one in self.evaluations) / len(self.evaluations)
 
 
 def form_group(found: Sequence[MeasuredTop1], images: tuple[str, int]) -> SeedGroup:
-    """Return the evaluations of one network and terms that are of one learning rate, size and set of images.
+    """Return the evaluations of one network that share learning rate, input size and images.
 
-    If there are several such sets, those on `images` (fingerprint and number) come first, then those with
-    more seeds, then the more accurate ones: a rate is tuned by its accuracy. Of a seed, the newest counts.
+    If several groups exist, one on `images` (fingerprint, number) is preferred, then the one with the most
+    seeds, then the most accurate one, because learning rates are tuned by accuracy. For each seed, the newest
+    evaluation is used.
     """
     sets: dict[tuple[object, ...], dict[int, MeasuredTop1]] = {}
     for one in found:
@@ -60,40 +61,35 @@ def form_group(found: Sequence[MeasuredTop1], images: tuple[str, int]) -> SeedGr
 
 
 def images_of(found: MeasuredTop1) -> tuple[str, int]:
-    """Return what identifies the images of an evaluation: their fingerprint and their number."""
+    """Return the identity of the images of an evaluation: their fingerprint and their number."""
     return found.fingerprint, found.share.total + found.unreadable
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredOn:
-    """The accuracy of each network on one split of one dataset."""
+    """The measured accuracy of each network on one split of one dataset."""
 
     data: str
     split: str
-    groups: tuple[SeedGroup, ...]  # one per network, those that were trained on equal terms last, by time
-    left_out: tuple[str, ...] = ()  # variants that were evaluated with another definition of their network
+    groups: tuple[SeedGroup, ...]  # one per network; groups by the same recipe last, sorted by time
+    left_out: tuple[str, ...] = ()  # variants whose network had another definition in the evaluation
 
     @classmethod
     def select(
-        cls,
-        found: Sequence[MeasuredTop1],
-        data: str,
-        split: str,
-        definition: int,
-        terms: str | None = None,
+        cls, found: Sequence[MeasuredTop1], data: str, split: str, definition: int, terms: str | None = None
     ) -> Self:
-        """Select the evaluations of one split of one dataset from all evaluations in the order of their time.
+        """Select the evaluations on one split of one dataset.
 
-        All complete trainings of one network on equal terms form one accuracy. Of other networks, the newest
-        evaluation is `is_otherwise`, unless no terms are known at all. Variants that were evaluated with
-        another definition of their network are left out.
+        All complete trainings of a network by the chosen recipe form its accuracy. For other networks, the
+        newest evaluation is used and marked with `is_otherwise`. Variants that were evaluated with another
+        definition of their network are left out.
 
         Args:
-            found: all evaluations.
-            data: the source, as in records.
-            split: the part of it.
-            definition: number of the networks' definition.
-            terms: the digest of a recipe; None is that of the newest evaluation that has one.
+            found: all evaluations, sorted by time.
+            data: the source of the images, as in records.
+            split: the split of the data.
+            definition: version number of the definition of the variants.
+            terms: the hash of the recipe; None is the recipe of the newest evaluation that has one.
         """
         here = [one for one in found if (one.data, one.split) == (data, split)]
         kept = [
@@ -122,44 +118,44 @@ class MeasuredOn:
 
     @property
     def newest(self) -> tuple[MeasuredTop1, ...]:
-        """The newest evaluation of each network, in the order of `groups`."""
+        """Return the newest evaluation of each network, in the order of `groups`."""
         return tuple(group.newest for group in self.groups)
 
     @property
     def num_classes(self) -> int | None:
-        """Number of classes of the data; None if it is not known."""
+        """Return the number of classes of the data; None if it is not known."""
         known = map(find_classes, reversed(self.newest))
         return next((count for count in known if count is not None), None)
 
     @property
     def img_size(self) -> tuple[int, int]:
-        """(H, W) of the newest evaluation that counts."""
+        """Return the input size (H, W) of the newest evaluation."""
         return self.newest[-1].img_size
 
     @property
     def name(self) -> str:
-        """The data in a few words."""
+        """Return the short name of the data with the split."""
         is_path = Path(self.data).is_absolute() or self.data.startswith(ICONS)
         return f"{name_source(self.data) if is_path else self.data} ({self.split})"
 
     @property
     def left_out_note(self) -> str | None:
-        """Which evaluations are left out, and why."""
+        """Return the note on evaluations that are left out; None without them."""
         if not self.left_out:
             return None
         return (
-            f"evaluations of {', '.join(self.left_out)} on {self.name} are left out: they were made with "
-            "another version of saevit, in which a variant of that name was another network"
+            f"evaluations of {', '.join(self.left_out)} on {self.name} are left out: another version of "
+            "saevit made them, in which these variants were other networks"
         )
 
     def find(self, model: str) -> SeedGroup | None:
-        """Return the evaluations of a model: of exactly its text, or of its network with other classes."""
+        """Return the evaluations of a model, by its exact text or else by its network without classes."""
         same = [group for group in self.groups if group.newest.model == model]
         same = same or [g for g in self.groups if network_key(g.newest.model) == network_key(model)]
         return same[-1] if same else None
 
     def replace_accuracy(self, candidate: Candidate, img_size: tuple[int, int]) -> Candidate:
-        """Return a model with its measured accuracy, or without accuracy; the published one is dropped."""
+        """Return a model with its measured accuracy (or None) in place of the published accuracy."""
         found = self.find(candidate.model)
         return replace(candidate, accuracy=None if found is None else self._accuracy(found, img_size))
 
@@ -193,9 +189,9 @@ class MeasuredOn:
         )
 
     def records(self, models: Iterable[str]) -> list[Record]:
-        """Return the records that the accuracies of these models are from, and that of the newest evaluation.
+        """Return the records of the accuracies of these models; the record of the newest evaluation is last.
 
-        The record of the newest evaluation is the last one: its terms and its images are those that count.
+        The newest evaluation defines the recipe and the images of the comparison.
         """
         wanted = {id(group) for model in models if (group := self.find(model))}
         chosen = [group for group in self.groups if id(group) in wanted or group is self.groups[-1]]
@@ -203,12 +199,12 @@ class MeasuredOn:
 
 
 def terms_of(found: MeasuredTop1) -> tuple[str | None, str | None]:
-    """Return what trainings on equal terms have in common: recipe and data."""
+    """Return the hash of the recipe and the fingerprint of the training data."""
     return found.terms, found.training.fingerprint if found.training else None
 
 
 def count_classes(model: str) -> int | None:
-    """Return the number of classes of a model's text; None if the text has no meaning."""
+    """Return the number of classes of a model's text; None if the text is not a model."""
     try:
         library = read_library_model(model)
         return library.num_classes if library else parse(model).num_classes
@@ -217,13 +213,13 @@ def count_classes(model: str) -> int | None:
 
 
 def find_classes(found: MeasuredTop1) -> int | None:
-    """Return the number of classes; without it in the record, only the text of a variant has it."""
+    """Return the number of classes of an evaluation: from its record, or else from the text of a variant."""
     is_variant = found.model.partition(":")[0] in PRESETS
     return count_classes(found.model) if found.num_classes is None and is_variant else found.num_classes
 
 
 def describe_group(group: SeedGroup, newest: MeasuredTop1) -> str:
-    """Describe the evaluations of one accuracy: when, of which weights, and how these were trained."""
+    """Describe the evaluations of one accuracy: time, weights, and the training of the weights."""
     last = group.newest
     weights = [f"{one.checkpoint} (SHA-256 {one.sha256[:12]})" for one in group.evaluations]
     text = (
@@ -240,13 +236,13 @@ def describe_group(group: SeedGroup, newest: MeasuredTop1) -> str:
         text += f", and not as {newest.model}: {budget}"
     if group.other_rates:
         rates = ", ".join(f"{rate:g}" for rate in group.other_rates)
-        text += f"; of the learning rates that were trained ({rates} too), the one with the most seeds, then "
-        text += "the highest accuracy on these images"
+        text += f"; {rates} were trained too: the learning rate with the most seeds, then with the highest "
+        text += "accuracy on these images, is shown"
     return text
 
 
 def describe_budget(found: MeasuredTop1) -> str:
-    """Describe the budget of a training whose facts are known."""
+    """Describe the budget of a training: epochs, images and recipe."""
     t = found.training
     assert t is not None
     epochs = plural(t.epochs, "epoch") if t.is_complete else f"epoch {t.epoch} of {t.epochs}"
@@ -254,7 +250,7 @@ def describe_budget(found: MeasuredTop1) -> str:
 
 
 def describe_other_images(found: MeasuredTop1, newest: MeasuredTop1) -> str:
-    """Describe how the data of an evaluation differ from the data of the newest one; "" if they do not."""
+    """Describe how the images of an evaluation differ from those of the newest one; empty if equal."""
     ours, theirs = (one.fingerprint[:12] or "none" for one in (found, newest))
     counts = [one.share.total + one.unreadable for one in (found, newest)]
     if found.fingerprint == newest.fingerprint and counts[0] == counts[1]:
@@ -264,7 +260,7 @@ def describe_other_images(found: MeasuredTop1, newest: MeasuredTop1) -> str:
 
 
 def network_key(model: str) -> str:
-    """Return a text that is equal for models that differ only in their classes or weights."""
+    """Return the text of a model without number of classes, drop path and weights, to compare networks."""
     if model.partition(":")[0] in PRESETS:
         try:
             return str(replace(parse(model), num_classes=1, drop_path_rate=0.0))
@@ -277,10 +273,10 @@ def network_key(model: str) -> str:
 def choose_accuracies(
     text: str, found: Sequence[MeasuredTop1], definition: int = saevit.NETWORK
 ) -> MeasuredOn:
-    """Select from all evaluations those on `SOURCE`, or on `SOURCE@SPLIT`; the default split is validation.
+    """Select the evaluations on `SOURCE` or `SOURCE@SPLIT`; the default split is validation.
 
     Raises:
-        OptionError: there are none; the message names the data that have evaluations.
+        OptionError: there is no such evaluation; the message names the data that have evaluations.
     """
     source, at, split = text.rpartition("@")
     if not at or split not in SPLITS:
@@ -292,19 +288,19 @@ def choose_accuracies(
         prefix = ICONS if source.startswith(ICONS) else ""
         path = expand(source.removeprefix(prefix))
         if file_type(path) == "folder" or (prefix and file_type(path) == "file"):
-            data = prefix + printable(str(path.resolve()))  # the form of the path in records
+            data = prefix + printable(str(path.resolve()))  # as records write paths
     on = MeasuredOn.select(found, data, split, definition)
     if not on.groups and on.left_out:
         raise OptionError(f"--top1 {text}: {on.left_out_note}; run saevit eval again")
     if not on.groups:
         others = list(dict.fromkeys(_option_value(one.data, one.split) for one in found))
         ways = nearest(text, others) if others else "saevit eval measures it"
-        raise OptionError(f"--top1 {text}: nothing was measured on {data} ({split}) here; {ways}")
+        raise OptionError(f"--top1 {text}: no evaluation on {data} ({split}) is stored; {ways}")
     return on
 
 
 def accuracies_of(run: Run) -> MeasuredOn | None:
-    """Return the measured accuracies that a stored run was shown with; None: published ones."""
+    """Return the measured accuracies that a stored run has; None if it was shown with published ones."""
     if not run.top1s:
         return None
     newest = run.top1s[-1]
@@ -312,7 +308,7 @@ def accuracies_of(run: Run) -> MeasuredOn | None:
 
 
 def add_hints(comparison: Comparison, found: Sequence[MeasuredTop1]) -> Comparison:
-    """Add to a comparison of published accuracies the data on which its models were measured here too."""
+    """Add to a comparison of published accuracies the datasets on which its models were also evaluated."""
     pairs = dict.fromkeys((one.data, one.split) for one in found)
     definition = comparison.run.environment.network if comparison.run else saevit.NETWORK
     hints = []
@@ -324,5 +320,5 @@ def add_hints(comparison: Comparison, found: Sequence[MeasuredTop1]) -> Comparis
 
 
 def _option_value(data: str, split: str) -> str:
-    """Write data and split as --top1 takes them."""
+    """Write data and split in the form of --top1."""
     return data if split == SPLITS[0] else f"{data}@{split}"

@@ -1,4 +1,4 @@
-"""Models before they are timed: counts of their network, figures published for their name."""
+"""Candidates of a comparison before timing: counts of the network, and published figures of the model."""
 
 import contextlib
 from collections.abc import Iterable, Sequence
@@ -18,18 +18,19 @@ from saevit.variant import PRESETS, parse
 
 
 def normalize(model: str) -> str:
-    """Return the one text of a variant or published model, so that two ways to write it become equal."""
+    """Return the canonical text of a variant or published model."""
     if model.partition(":")[0].strip() in PRESETS:
-        with contextlib.suppress(SaevitError):  # its row will show the reason
+        with contextlib.suppress(SaevitError):  # the row of the model shows the error
             return str(parse(model))
     row = published.find_row(model)
     return row.model_id if row and not is_baseline(model) else model
 
 
 def list_candidates(models: Sequence[str], reference: str, img_size: tuple[int, int]) -> list[Candidate]:
-    """Return every model once, with its published figures; trainings of one network refer to the first.
+    """Return one candidate per model, with its published figures.
 
-    The first one is the reference if that is among them.
+    If several models are trainings of one network, `same_as` of the later ones names the first one (or the
+    reference).
     """
     same = map_same_networks([reference, *models])
     return [
@@ -39,7 +40,7 @@ def list_candidates(models: Sequence[str], reference: str, img_size: tuple[int, 
 
 
 def candidate_of(model: str, img_size: tuple[int, int]) -> Candidate:
-    """Return a model with its published family and accuracy; a model without a network has its costs too."""
+    """Return a model with its published family and accuracy; without a network, with published costs too."""
     row = published.find_row(model)
     if row is None:
         return Candidate(model=model, family=None if is_baseline(model) else OURS)
@@ -58,7 +59,7 @@ def candidate_of(model: str, img_size: tuple[int, int]) -> Candidate:
 
 
 def accuracy_of(row: Published, img_size: tuple[int, int]) -> Accuracy | None:
-    """Return the published top-1 of a row with its source, to show beside costs at (H, W)."""
+    """Return the published top-1 of a row with its source; `img_size` is the (H, W) of the costs."""
     if row.top1 is None:
         return None
     claim = row.tier == "claim"
@@ -74,7 +75,7 @@ def accuracy_of(row: Published, img_size: tuple[int, int]) -> Accuracy | None:
 
 
 def add_counts(candidate: Candidate, counted: ModelCosts | str | None, dtype: Dtype) -> Candidate:
-    """Return a model with the counts of its network, or with the reason why there are none."""
+    """Return a model with the counts of its network, or with the reason why it has no counts."""
     if not isinstance(counted, ModelCosts):
         return replace(candidate, failure=counted)
     return replace(
@@ -88,7 +89,7 @@ def add_counts(candidate: Candidate, counted: ModelCosts | str | None, dtype: Dt
 
 
 def record_figures(candidates: Iterable[Candidate]) -> list[Record]:
-    """Return counts and published accuracies as records."""
+    """Return the counts and the published accuracies of models as records."""
     records = []
     for c in candidates:
         source: Source = "analytic" if c.counted_by == "analytic" else "counted"
@@ -122,7 +123,7 @@ def join_run(
     dtype: Dtype,
     measured: MeasuredOn | None,
 ) -> Comparison:
-    """Return candidates with their times from a run, and with measured accuracies if those are given."""
+    """Return the comparison of candidates with the times of a run, and with measured accuracies if given."""
     subjects = {subject.label: subject for subject in run.timed} if run else {}
     timed = [replace(c, subject=subjects.get(c.network, c.subject)) for c in candidates]
     rated = [measured.replace_accuracy(c, img_size) if measured else c for c in timed]

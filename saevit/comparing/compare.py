@@ -1,4 +1,4 @@
-"""Compare models: built, counted, timed in one interleaved run; or read back from a stored run."""
+"""Compare models: build, count and time them in one interleaved run, or read a stored run."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ from saevit.variant import PRESETS
 
 NO_ROUND = "no round was finished"
 
-# The presets and leading models of their sizes; this takes about three minutes on two cores.
+# The presets and well-known models of similar sizes. A comparison takes about three minutes on two cores.
 DEFAULT_MODELS = (
     "saevit_tiny",
     "saevit_pico",
@@ -66,20 +66,22 @@ def compare(
 ) -> Comparison:
     """Count models and, with timing options, time all configurations in the same interleaved rounds.
 
-    With several runtimes, precisions or batch sizes, there is one candidate per model and configuration. A
-    model that cannot be built or run becomes a candidate with its reason; the others finish.
+    With several runtimes, precisions or batch sizes, there is one row per model and configuration. A model
+    that cannot be built or run gets a row with the reason. Trainings of one network share its times.
 
     Args:
-        models: variants, timm models, `birder:NAME`, groups and patterns, as in the command; several
-            trainings of one network share its times.
-        reference: the model that ratios are relative to; None is the first.
-        img_size: (H, W), the same for all.
-        timing: None times nothing.
-        writer: stores what is measured, every round when it is finished.
-        measured: accuracies that `saevit eval` measured here, in place of published ones.
+        models: variants, timm models, `birder:NAME`, groups and patterns, as in the command.
+        reference: the model that ratios are relative to; None is the first model.
+        img_size: input size (H, W) of all models.
+        dtype: precision of all models (without `timing.dtypes`).
+        timing: the configurations to time; None counts only.
+        on_progress: called before each model and each round.
+        writer: stores every round when it is finished.
+        measured: accuracies measured by `saevit eval`, in place of published ones.
 
     Raises:
-        OptionError: no models, a reference that is not among them, a device or precision that is not here.
+        OptionError: there are no models, the reference is not one of them, or the device or the precision is
+            not available.
     """
     check_img_size(img_size)
     if not models:
@@ -108,10 +110,7 @@ def compare(
 
 
 def _expand(model: str) -> list[str]:
-    """Return the models that a text names.
-
-    A text that names no model is returned unchanged: counting it gives the error for its row.
-    """
+    """Return the models that a text names; an invalid text is returned, and its row shows the error."""
     try:
         return resolve_models([model])
     except SaevitError:
@@ -119,7 +118,7 @@ def _expand(model: str) -> list[str]:
 
 
 def _count(model: str, img_size: tuple[int, int]) -> ModelCosts | str:
-    """Build and count one model, or return the reason why that is not possible."""
+    """Build and count one model; if this fails, return the reason."""
     try:
         return count_model(model, img_size)[0]
     except SaevitError as error:
@@ -129,7 +128,7 @@ def _count(model: str, img_size: tuple[int, int]) -> ModelCosts | str:
 def _choose_conditions(
     counted: Mapping[str, ModelCosts | str], img_size: tuple[int, int], dtype: Dtype, timing: TimingOptions
 ) -> tuple[list[tuple[ModelCosts, Conditions]], dict[str, str]]:
-    """Return the networks to time with their conditions, and why others do not fit in memory."""
+    """Return the networks with their conditions, and the reasons why others do not fit in memory."""
     pairs, reasons = [], {}
     for model, costs in counted.items():
         if isinstance(costs, str):
@@ -149,7 +148,7 @@ def _time(
     writer: Writer | None,
     measured: MeasuredOn | None,
 ) -> Run:
-    """Time the networks in one run; store it with the counts and accuracies of all candidates."""
+    """Time the networks in one run, and store it with the counts and accuracies of all candidates."""
     facts = record_figures(candidates)
     facts += measured.records(c.model for c in candidates) if measured else []
     timed = time_models(pairs, timing, on_progress, writer, facts)
@@ -159,21 +158,18 @@ def _time(
 
 
 def comparison_of(
-    run: Run,
-    models: Sequence[str] = (),
-    reference: str | None = None,
-    measured: MeasuredOn | None = None,
+    run: Run, models: Sequence[str] = (), reference: str | None = None, measured: MeasuredOn | None = None
 ) -> Comparison:
-    """Return a stored run as a comparison, with the accuracies that are published today.
+    """Return a stored run as a comparison, with the published accuracies of this version of saevit.
 
     Args:
-        run: of models under one configuration each, or of one model under several, which are separate rows.
-        models: those to show; none is all.
-        reference: what ratios are relative to; None is the run's own reference.
-        measured: accuracies that were measured here, to show in place of the published ones.
+        run: a run of several models, or of one model under several conditions (one row each).
+        models: the models to show; empty is all.
+        reference: the model that ratios are relative to; None is the reference of the run.
+        measured: measured accuracies, in place of published ones.
 
     Raises:
-        OptionError: a model or reference that the run does not have, or a run of `saevit eval`.
+        OptionError: the run lacks a model or the reference, or it is a run of `saevit eval`.
     """
     if run.is_evaluation:
         raise OptionError(
@@ -203,7 +199,7 @@ def comparison_of(
 
 
 def _find_labels(run: Run, name: str, labels: Sequence[str]) -> list[str]:
-    """Return the labels of a model in a stored run; its network is enough if only one model has it."""
+    """Return the labels of a model in a stored run, by its text or, if unique, by its network."""
     if name in labels:
         return [name]
     names = {subject.label: subject.name for subject in run.timed}
@@ -216,7 +212,7 @@ def _find_labels(run: Run, name: str, labels: Sequence[str]) -> list[str]:
 def _read_candidate(
     run: Run, label: str, network: str, subjects: Mapping[str, Subject], img_size: tuple[int, int]
 ) -> Candidate:
-    """Return a model of a stored run, with the counts of its network and its published figures."""
+    """Return a model of a stored run with the counts of its network and its published figures."""
     subject = subjects.get(network)
     name = subject.name if subject else network
     facts = [fact for fact in run.facts if fact.subject == name and fact.quantity in COUNTS]
@@ -238,10 +234,10 @@ def _read_candidate(
     )
 
 
-def expected(
+def make_expected(
     models: Sequence[str], img_size: tuple[int, int], measured: MeasuredOn | None, *, is_timed: bool
 ) -> Comparison:
-    """Return which figures a comparison will have, with made-up values: nothing is built."""
+    """Return a comparison with placeholder values, to check before the measurement which figures it has."""
     conditions = Conditions(
         img_size=img_size,
         batch_size=1,
@@ -263,10 +259,10 @@ def expected(
 
 
 def resolve_models(texts: Sequence[str], *, most: int | None = None) -> list[str]:
-    """Return the models that texts name, each once: variants, published models, groups, patterns.
+    """Return the models that texts name, each once. Texts are variants, models, groups or patterns.
 
     Raises:
-        OptionError: an argument has no meaning, or is a pattern of more than `most` models.
+        OptionError: a text names no model, or a pattern matches more than `most` models.
     """
     models: dict[str, None] = {}
     for text in texts:

@@ -1,16 +1,11 @@
-"""A comparison as data: models with their costs and times, and accuracies, published or measured here."""
+"""The result of a comparison: models with costs, times, and published or measured accuracies."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from saevit.notebook import NotebookResult
-from saevit.runs.accuracy_statistics import (
-    AccuracyDifference,
-    GroupDifference,
-    compare_groups,
-    compare_hits,
-)
+from saevit.runs.accuracy_statistics import AccuracyDifference, GroupDifference, compare_groups, compare_hits
 from saevit.runs.record import Dtype
 from saevit.runs.run import Run, Subject
 from saevit.runs.statistics import Ratio, median, ratio
@@ -20,59 +15,57 @@ OURS = "SAEViT"  # the family of the variants
 
 @dataclass(frozen=True, kw_only=True)
 class Accuracy:
-    """A top-1: published for ImageNet-1k, never for a network that was built here; or measured here."""
+    """A top-1 accuracy: published for ImageNet-1k (of pretrained weights), or measured by `saevit eval`."""
 
     top1: float  # per cent
-    img_size: int | None  # evaluated at, pixels
-    mark: str  # published or paper claim, distilled, extra data; measured here
-    claim: bool = False  # of SAEViT's paper, whose network is not available
+    img_size: int | None  # side of the square input in the evaluation, pixels
+    mark: str  # published, paper claim, distilled, extra data, or measured here
+    claim: bool = False  # a claim of SAEViT's paper, whose network is not available
     source: str
-    plain: bool  # neither distilled, nor from extra data, nor of another size than the costs beside it
-    measured_on: str | None = None  # data and split, if `saevit eval` measured it here
-    interval: tuple[float, float] | None = None  # at 95 %, per cent; over images only if there is one seed
-    images: int | None = None  # evaluated
-    seeds: int | None = None  # trainings that it is the mean of
-    terms: str | None = None  # digest of the recipe that all of them followed; None: not known, or another
+    plain: bool  # comparable: not distilled, no extra data, same input size as the costs
+    measured_on: str | None = None  # data and split of the evaluation; None if published
+    interval: tuple[float, float] | None = None  # at 95 %, per cent; of one seed: over images only
+    images: int | None = None  # number of evaluated images
+    seeds: int | None = None  # number of trainings in the mean
+    terms: str | None = None  # hash of the recipe of all trainings; None if unknown or not the chosen one
     epochs: int | None = None  # of each training
-    trained_images: int | None = None  # of each training, each as often as it was used
-    fingerprint: str = ""  # of the images; only accuracies of the same ones have a difference
-    num_classes: int | None = None  # of the networks that were trained
-    unreadable: int = 0  # images of the data that were left out
-    hits: tuple[tuple[bool, ...], ...] = field(
-        default=(), repr=False, compare=False
-    )  # of images, a row a seed
+    trained_images: int | None = None  # epochs x training images, of each training
+    fingerprint: str = ""  # of the evaluated images; differences need the same images
+    num_classes: int | None = None  # of the trained networks
+    unreadable: int = 0  # images that could not be read
+    hits: tuple[tuple[bool, ...], ...] = field(default=(), repr=False, compare=False)  # one row per seed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One model: its costs for one image, its timing, its accuracy; or the reason why they are missing."""
+    """One model with its costs per image, its timing and its accuracy, or with the reason of a failure."""
 
     model: str
     family: str | None = None
     params: int | None = None
     macs: int | None = None
     counted_by: str | None = None  # the source of params and macs
-    published_only: bool = False  # params and macs too: there is no network of it to build
+    published_only: bool = False  # params and macs are published figures; the network cannot be built
     activations: int | None = None
     peak_bytes: int | None = None
-    subject: Subject | None = None  # its timing
+    subject: Subject | None = None  # the timing
     accuracy: Accuracy | None = None
-    same_as: str | None = None  # the model with the same network, built and timed once for both
+    same_as: str | None = None  # an earlier model with the same network, whose timing this model shares
     failure: str | None = None
 
     @property
     def network(self) -> str:
-        """The model that was built and timed for it."""
+        """Return the model whose network was built and timed."""
         return self.same_as or self.model
 
     @property
     def is_variant(self) -> bool:
-        """Is it a SAEViT variant, for which no accuracy is published?"""
+        """Tell whether the model is a SAEViT variant (not a claim of the paper)."""
         return self.family == OURS and not self.published_only
 
     @property
     def has_network(self) -> bool:
-        """Is its network built and counted for this row?"""
+        """Tell whether the network is built and counted for this row."""
         return not self.same_as and not self.published_only
 
     @property
@@ -82,58 +75,58 @@ class Candidate:
 
     @property
     def samples(self) -> tuple[float, ...]:
-        """Seconds per batch, one value a round; empty if it was not timed."""
+        """Return the seconds per batch of each round; empty without timing."""
         return self.subject.samples if self.subject else ()
 
     @property
     def seconds_per_image(self) -> tuple[float, ...]:
-        """Samples divided by the batch size, because batches may differ if memory ran out."""
+        """Return the seconds per image of each round; models may have different batch sizes."""
         return self.subject.seconds_per_image if self.subject else ()
 
     @property
     def seconds(self) -> float | None:
-        """Median time of one image, as part of its batch."""
+        """Return the median of the seconds per image; None without timing."""
         return median(self.seconds_per_image) if self.samples else None
 
     @property
     def reason(self) -> str | None:
-        """The reason why figures are missing."""
+        """Return the reason of a failure; None without one."""
         return self.failure or (self.subject.failure if self.subject else None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison(NotebookResult):
-    """Several models with their costs, accuracies and the times of one run."""
+    """Several models with costs, accuracies, and the times of one run."""
 
     candidates: tuple[Candidate, ...]
     reference: str
     img_size: tuple[int, int]
     dtype: Dtype
     run: Run | None
-    top1_on: str | None = None  # data on which all accuracies were measured here; None: published ones
-    top1_left_out: str | None = None  # which evaluations do not count, and why
-    training_notes: tuple[str, ...] = ()  # on what was chosen by the accuracies, a line each
-    also_measured: tuple[str, ...] = ()  # data of further evaluations, and the option that shows them
+    top1_on: str | None = None  # data of the measured accuracies; None for published accuracies
+    top1_left_out: str | None = None  # note on evaluations that are left out
+    training_notes: tuple[str, ...] = ()  # on choices that were made by accuracies, one line each
+    also_measured: tuple[str, ...] = ()  # other data with evaluations, each with the option that shows them
 
     @property
     def failed(self) -> bool:
-        """Did any model fail?"""
+        """Tell whether a model failed."""
         return any(candidate.reason for candidate in self.candidates)
 
     @property
     def base(self) -> Candidate | None:
-        """The reference."""
+        """Return the reference; None if it is not shown."""
         return next((c for c in self.candidates if c.model == self.reference), None)
 
     def difference(self, candidate: Candidate) -> AccuracyDifference | None:
-        """Accuracy minus that of the reference; None if it is not known for the same images."""
+        """Return accuracy minus accuracy of the reference; None unless both are of the same images."""
         base = self.base
         if base is None or candidate.model == base.model or not candidate.accuracy or not base.accuracy:
             return None
         return subtract_accuracies(candidate.accuracy, base.accuracy)
 
     def ratio(self, candidate: Candidate) -> Ratio | None:
-        """Time per image relative to the reference, round by round; None if either has no time."""
+        """Return the time per image relative to the reference, paired by rounds; None without both times."""
         base = self.base
         if base is None or not base.samples or not candidate.samples or candidate.network == base.network:
             return None
@@ -142,10 +135,10 @@ class Comparison(NotebookResult):
 
 @lru_cache(maxsize=4096)
 def subtract_accuracies(ours: Accuracy, theirs: Accuracy) -> AccuracyDifference | None:
-    """Return how much higher one accuracy is than another; None if they are not of the same images and size.
+    """Return the difference of two accuracies; None unless they are of the same images and input size.
 
-    Images are paired unless some of them could not be read. Weights that were trained on other terms count as
-    one seed, so that their difference is never resolved.
+    Images are paired if all could be read. For accuracies by different recipes only one seed is used, so
+    that their difference is never significant.
     """
     shared = "measured_on", "fingerprint", "img_size"
     if any(getattr(ours, name) != getattr(theirs, name) for name in shared) or ours.source == theirs.source:
@@ -157,9 +150,9 @@ def subtract_accuracies(ours: Accuracy, theirs: Accuracy) -> AccuracyDifference 
 
 
 def subtract_groups(pairs: Sequence[tuple[Accuracy, Accuracy]]) -> GroupDifference | None:
-    """Return how much higher accuracies are than those of their partners, on average.
+    """Return the mean difference over pairs of accuracies.
 
-    None if there are no pairs, or if they are not all on the same images by the same terms.
+    Returns None without pairs, and unless all accuracies are of the same images and the same recipe.
     """
     of = {(one.measured_on, one.fingerprint, one.img_size, one.terms) for pair in pairs for one in pair}
     whole = all(one.terms and one.hits and not one.unreadable for pair in pairs for one in pair)

@@ -1,4 +1,4 @@
-"""What users read: tables (`views`, made of `columns`), figures (`scatter` and one file a figure), pages.
+"""Show results as tables (`views`, made of `columns`), figures (`scatter`, `*_figure`) and HTML pages.
 
-Reads the results of every capability. `saevit_cli` imports it, and `saevit.notebook` when it shows a result.
+It reads the results of all other packages. `saevit_cli` imports it, and `saevit.notebook` to show a result.
 """

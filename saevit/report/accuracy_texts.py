@@ -1,28 +1,28 @@
-"""Columns and texts of accuracies and of their differences, shared by tables, messages and figures."""
+"""Columns and texts of accuracies and their differences, for tables, messages and figures."""
 
 from collections.abc import Iterable, Sequence
 
 from saevit.comparing.comparison import Accuracy, Comparison
 from saevit.provenance import Training
-from saevit.report.columns import Column, attribute_columns, number_column
+from saevit.report.columns import Column, attribute_columns, number_column, text_column
 from saevit.runs.accuracy_statistics import AccuracyDifference
 from saevit.text import plural
 
 
 def write_points(values: Sequence[float]) -> list[str]:
-    """Write differences as points with their sign: one decimal, or two where one would round one to 0."""
+    """Write differences in percentage points with sign: one decimal, or two if one decimal would show 0."""
     decimals = 2 if any(round(100 * value, 1) == 0 for value in values) else 1
     return [f"{100 * value:+.{decimals}f}" for value in values]
 
 
 def write_difference(difference: AccuracyDifference) -> str:
-    """Return a difference with its interval as text; the difference gives way to `not resolved`."""
+    """Write a difference with its interval; a difference that is not significant reads `not resolved`."""
     value, low, high = write_points((difference.value, difference.low, difference.high))
     return f"{value if difference.is_resolved else 'not resolved'} [{low}, {high}]"
 
 
 def write_top1(accuracy: Accuracy) -> str:
-    """Return a top-1 as text, with its interval if it was measured here, and a star if it is not ranked."""
+    """Write a top-1, with its interval if it is measured, and with a star if it is not comparable."""
     value = f"{accuracy.top1:.1f}{' ' if accuracy.plain else '*'}"
     return value + " [{:.1f}, {:.1f}]".format(*accuracy.interval) if accuracy.interval else value
 
@@ -30,7 +30,7 @@ def write_top1(accuracy: Accuracy) -> str:
 ACCURACY: tuple[Column[Accuracy], ...] = (
     Column("top-1", write_top1, "right", key="top1", value=lambda a: a.top1),
     number_column("at px", "top1_img_size", lambda a: a.img_size, str),
-    Column("source", lambda a: a.mark, key="top1_mark", value=lambda a: a.mark),
+    text_column("source", "top1_mark", lambda a: a.mark),
     *attribute_columns(top1_source="source", top1_measured_on="measured_on"),
     Column(key="top1_low", value=lambda a: a.interval[0] if a.interval else None),
     Column(key="top1_high", value=lambda a: a.interval[1] if a.interval else None),
@@ -48,25 +48,20 @@ DIFFERENCE: tuple[Column[AccuracyDifference], ...] = (
 
 
 def describe_training(training: Training) -> str:
-    """Return seed, epochs and terms of a training in one line."""
+    """Write the seed, the epochs and the hash of the recipe of a training."""
     epochs = plural(training.epochs, "epoch")
     if not training.is_complete:
         epochs = f"epoch {training.epoch} of {training.epochs}"
     return f"seed {training.seed}, {epochs}, terms {training.recipe}"
 
 
-def list_counted(comparison: Comparison) -> list[Accuracy]:
-    """Return the accuracies that were measured here on equal terms; without known terms, all of them."""
-    measured = [c.accuracy for c in comparison.candidates if c.accuracy and c.accuracy.measured_on]
-    return [accuracy for accuracy in measured if accuracy.terms] or measured
-
-
 def describe_measurement(comparison: Comparison) -> str:
-    """Return on which images accuracies were measured, after which training, and what intervals are over."""
-    counted = list_counted(comparison)
+    """Describe measured accuracies: their images, their training, and the meaning of their intervals."""
+    measured = [c.accuracy for c in comparison.candidates if c.accuracy and c.accuracy.measured_on]
+    counted = [accuracy for accuracy in measured if accuracy.terms] or measured  # by the chosen recipe
     text = f"{comparison.top1_on}, {write_range(a.images for a in counted) or 'no'} images"
     if not any(accuracy.terms for accuracy in counted):
-        return f"{text}; trained on terms that are not known; intervals at 95 % are over images only"
+        return f"{text}; the recipe of the trainings is not known; intervals at 95 % are over images only"
     sizes, epochs = write_range(a.img_size for a in counted), write_range(a.epochs for a in counted)
     images = write_range(round((a.trained_images or 0) / (a.epochs or 1)) for a in counted)
     seeds = [accuracy.seeds or 1 for accuracy in counted]
@@ -81,7 +76,7 @@ def describe_measurement(comparison: Comparison) -> str:
 
 
 def write_range(values: Iterable[int | None]) -> str:
-    """Return the smallest and the largest number, or one if they are equal; empty without numbers."""
+    """Write the smallest and the largest number (once if they are equal); empty without numbers."""
     known = [value for value in values if value is not None]
     ends = dict.fromkeys((min(known), max(known))) if known else {}
     return " to ".join(f"{value:,}" for value in ends)

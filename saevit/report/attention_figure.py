@@ -1,6 +1,6 @@
-"""Drawing the attention of networks: a message, the photograph, grids of maps, a colour bar and a caption.
+"""Draw the attention of networks: a title, the photograph, grids of maps, a colour bar and a caption.
 
-Lengths are in inches from the upper left corner. Text has a fixed size, and everything else fits around it.
+Lengths are in inches from the upper left corner. Text has a fixed size, and the layout follows from it.
 """
 
 from collections.abc import Sequence
@@ -17,15 +17,7 @@ from saevit.report.attention_grid import (
     spaced_name,
 )
 from saevit.report.attention_messages import summarize_attention
-from saevit.report.figure import (
-    GREY,
-    LINE_HEIGHT,
-    POINTS,
-    new_figure,
-    own_settings,
-    text_height,
-    wrap_text,
-)
+from saevit.report.figure import GREY, LINE_HEIGHT, POINTS, new_figure, own_settings, text_height, wrap_text
 from saevit.report.units import digits
 
 if TYPE_CHECKING:
@@ -46,11 +38,11 @@ BASELINE = 1.0  # of a line of text below its top, relative to the size of the t
 
 RING, HALO, LINES = "#00A0FF", "#ffffff", "#56B4E9"
 SMALLEST_POINT = 1.3  # points
-OVERLAP = 1.2  # of squares, so that no line is left between neighbours
+OVERLAP = 1.2  # scale of the squares, so that there are no gaps between neighbours
 STRONG_EDGES, EDGE_ALPHA = 97, 0.35  # percentile, opacity
 
-# Colours by their place on the scale, on which 0.5 is uniform. Blue stays light: in grey too, what is clearly
-# more than uniform is darker than all that is less. Blue and red differ to colour-blind people.
+# Colours by their position on the scale; 0.5 is uniform. Blue is light, so that in greyscale all values above
+# uniform are darker than values below. Colour-blind people can distinguish blue and red.
 COLOURS = (
     (0, "#a6cbee"),
     (0.25, "#d0e3f5"),
@@ -61,7 +53,7 @@ COLOURS = (
 )
 EDGES = 0.35  # grey of the image's edges
 ROBUST = 99.5  # percentile of a map's values at the upper end of the colours
-NARROWEST_SCALE = 2  # colours go at least from 1/2 to 2 times uniform, so that noise is not magnified
+NARROWEST_SCALE = 2  # the scale has at least the range from 1/2 to 2 times uniform, to not magnify noise
 MOST_TICKS = 9
 
 Corner = tuple[float, float, float]  # left, top and width of a part
@@ -69,11 +61,11 @@ Corner = tuple[float, float, float]  # left, top and width of a part
 
 @dataclass(kw_only=True)
 class Canvas:
-    """A figure whose parts are placed in inches from its upper left corner; its height is set at the end."""
+    """A figure with parts in inches from its upper left corner. `finish` sets its height."""
 
     figure: "Figure"
     norm: "LogNorm"
-    parts: list[tuple[Any, Corner, float]] = field(default_factory=list)  # with the height of axes
+    parts: list[tuple[Any, Corner, float]] = field(default_factory=list)  # part, corner, height of axes
 
     def add_axes(self, corner: Corner, height: float, name: str) -> "Axes":
         """Add axes without ticks."""
@@ -84,7 +76,7 @@ class Canvas:
         return axes
 
     def add_text(self, corner: Corner, text: str, size: float = SMALL, **style: Any) -> float:
-        """Write text, broken into lines of the corner's width, and return its lower end."""
+        """Write text in lines of at most the corner's width, and return its lower end."""
         left, top, width = corner
         style = {"color": "#000000", "weight": "normal"} | style
         paragraphs = (wrap_text(self.figure, line, width, size, style["weight"]) for line in text.split("\n"))
@@ -109,7 +101,7 @@ class Canvas:
 
 @own_settings()
 def attention_figure(view: str, networks: Sequence[Attention]) -> "Figure":
-    """Draw a view of one network, or of two, one above the other, with one scale of colours."""
+    """Draw a view of one network, or of two networks one above the other with a common colour scale."""
     grids = [
         make_grid(
             view,
@@ -139,7 +131,7 @@ def attention_figure(view: str, networks: Sequence[Attention]) -> "Figure":
 
 
 def draw_head(canvas: Canvas, attention: Attention, paragraphs: Sequence[str], corner: Corner) -> float:
-    """Draw the photograph with its query pixels, and paragraphs beside it. Return the lower end."""
+    """Draw the photograph with the query pixels, and paragraphs beside it. Return the lower end."""
     left, top, room = corner
     H, W = attention.img_size
     width, height = PHOTO * min(1.0, W / H), PHOTO * min(1.0, H / W)
@@ -154,7 +146,7 @@ def draw_head(canvas: Canvas, attention: Attention, paragraphs: Sequence[str], c
 
 
 def draw_grid(canvas: Canvas, grid: MapGrid, corner: Corner) -> float:
-    """Draw the grid of one network; the width is that of a cell. Return the lower end."""
+    """Draw the grid of one network; the width of the corner is that of a cell. Return the lower end."""
     left, top, width = corner
     edges = find_edges(grid.attention.photo.pixels)
     steps = [left + LABEL + i * (width + GAP) for i in range(len(grid.columns))]
@@ -179,7 +171,7 @@ def draw_label(canvas: Canvas, text: str, corner: Corner) -> float:
 def draw_cell(
     canvas: Canvas, grid: MapGrid, panels: Sequence[MapPanel], corner: Corner, edges: "ndarray"
 ) -> float:
-    """Draw a panel, or those of several heads in rows. Return the lower end."""
+    """Draw one panel, or the panels of several heads in rows. Return the lower end."""
     left, top, width = corner
     across = next(n for n in range(1, 100) if n * n >= len(panels))
     each = (width + 0.03) / across
@@ -196,14 +188,14 @@ def draw_cell(
         if panel.kind == "map":
             axes.imshow(edges, extent=(0, W, H, 0), interpolation="antialiased")
         if panel.kind in ("map", "windows"):
-            axes.set(xlim=(0, W), ylim=(H, 0))  # a map may reach over the edge of the input
+            axes.set(xlim=(0, W), ylim=(H, 0))  # a map may extend beyond the input
         ring_points(axes, panel.points)
     return top + -(-len(panels) // across) * each * grid.aspect
 
 
 def draw_panel(canvas: Canvas, axes: "Axes", panel: MapPanel, width: float) -> None:
     """Draw the values of one panel, the lines between windows, and the title. The width is in inches."""
-    if panel.kind == "scores":  # a square for each score: as large as a pair of pixels, or as can be seen
+    if panel.kind == "scores":  # a square for each score, of the size of a pixel pair or larger
         left, right, bottom, top = panel.extent
         side = max(SMALLEST_POINT, OVERLAP * width * POINTS / (right - left))
         y, x = panel.values.T
@@ -255,7 +247,7 @@ def pick_colours() -> Any:
 
 
 def make_norm(values: "Sequence[ndarray]") -> "LogNorm":
-    """Return the scale of all maps: logarithmic from 1/k to k times uniform, k the power of two that fits."""
+    """Return the logarithmic scale of all maps: 1/k to k times uniform, with k a power of two."""
     import numpy as np
     from matplotlib.colors import LogNorm
 
@@ -287,7 +279,7 @@ def draw_bar(canvas: Canvas, values: "Sequence[ndarray]", corner: Corner) -> flo
 
 
 def pick_powers(norm: "LogNorm") -> range:
-    """Return the powers of two, from the lower to the upper end of a scale, that have a tick."""
+    """Return the exponents of the powers of two that get a tick, in ascending order."""
     most = round(norm.vmax or 1).bit_length() - 1
     step = -(-most * 2 // (MOST_TICKS - 1))
     return range(-(most // step) * step, most + 1, step)

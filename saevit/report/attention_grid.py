@@ -1,4 +1,4 @@
-"""What a figure of attention shows: a grid of maps with one column per block, and the texts around it."""
+"""The contents of a figure of attention: a grid of maps with one column per block, and the texts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,12 +16,12 @@ Panels = dict[str, "tuple[MapPanel, ...]"]  # of one block, by the label of thei
 
 MOST_HEADS = 16  # in one cell
 TOKENS, BY_HEAD = "Tokens\none per cell of the grid", "Attention received\nby head"  # labels of rows
-LINED = 16  # pixels of a window, from which on there is room for lines between windows of a matrix
+LINED = 16  # a matrix has lines between windows if a window has on average this number of pixels or more
 
-COLOURS_MEAN = "White is uniform; red, the darker the more, is above it, and light blue is below it."
+COLOURS_MEAN = "White is uniform, light blue is below uniform, and red (darker: more) is above uniform."
 EXPLANATIONS = {
     "overview": "First row: the pixels of each stage; each cell of the blue grid becomes one token. Maps: "
-    f"how much a pixel counts. {COLOURS_MEAN}",
+    f"the weight of each pixel. {COLOURS_MEAN}",
     "query": "Each map shows how much the ringed pixel attends to every pixel, as the mean over heads. "
     f"{COLOURS_MEAN}",
     "class": "Each map shows which pixels of a stage's output raise the score of a class (Grad-CAM). "
@@ -38,7 +38,7 @@ DETAILS = {
     "effective attention of the heads. A pixel of a coarser map spreads evenly over its area. Convolutions "
     "and FFNs are ignored.",
     "class": "Grad-CAM (arXiv 1610.02391) adds up the channels of a map, each weighted by the mean gradient "
-    "of the logit of the class, and keeps what is positive; here it is scaled to a mean of 1.",
+    "of the logit of the class, and keeps the positive values; here it is scaled to a mean of 1.",
 }
 EFFECTIVE = (
     "Effective attention is the attention between pixels after sampling, attention and recovery. It ignores "
@@ -48,7 +48,7 @@ EFFECTIVE = (
 
 @dataclass(frozen=True, kw_only=True)
 class MapPanel:
-    """One panel, and how its values are drawn.
+    """One panel. Its kind says how the values are drawn.
 
     | kind | values |
     | --- | --- |
@@ -56,7 +56,7 @@ class MapPanel:
     | windows | the image at the size of the map, (h, w, 3) |
     | matrix | (m, m) of query and key pixels, as multiples of a uniform share |
     | scores | (k, 2) points, y and x |
-    | note | nothing: the title is written in their place |
+    | note | not drawn; only the title is written |
     """
 
     name: str
@@ -70,10 +70,10 @@ class MapPanel:
 
 @dataclass(frozen=True, kw_only=True)
 class MapGrid:
-    """The panels of one network: a column per block, and rows with a label each."""
+    """The panels of one network in columns (blocks) and rows with labels."""
 
     attention: Attention
-    heads: list[str]  # of the columns
+    heads: list[str]  # titles of the columns
     columns: list[Panels]
     aspect: float  # height over width of a cell
 
@@ -87,10 +87,16 @@ class MapGrid:
 def make_grid(
     view: str, attention: Attention, *, with_heads: bool = True, with_tokens: bool = True
 ) -> MapGrid:
-    """Return the grid of one network; the overview shows tokens and each head only if asked for.
+    """Return the grid of one network.
+
+    Args:
+        view: the view.
+        attention: the maps of the network.
+        with_heads: whether the overview has a row for single heads.
+        with_tokens: whether the overview has a row for tokens.
 
     Raises:
-        OptionError: the view needs a query, and there is none.
+        OptionError: the query view has no query pixel.
     """
     if view == "query" and not attention.queries:
         raise OptionError("the query view needs a pixel of the image: --query X,Y")
@@ -117,7 +123,7 @@ def make_grid(
 
 
 def column_head(view: str, attention: Attention, maps: BlockMaps) -> str:
-    """Name a block, its heads if the user chose some, how it samples, and which part of it is shown."""
+    """Return the title of a column: the block, the chosen heads, the sampling, and the shown section."""
     block = maps.block
     lines = [block.name.capitalize()]
     if attention.heads_chosen:
@@ -131,7 +137,7 @@ def column_head(view: str, attention: Attention, maps: BlockMaps) -> str:
 
 
 def overview_panels(attention: Attention, maps: BlockMaps) -> Panels:
-    """Return the tokens, the weights in windows, and the attention that pixels receive, also by head."""
+    """Return the panels of the overview: tokens, window weights, and received attention (mean, by head)."""
     received = image_panel(maps.block, "received", relative_to_uniform(maps.received.mean(0)))
     return {
         TOKENS: (windows_panel(attention, maps.block),),
@@ -142,7 +148,7 @@ def overview_panels(attention: Attention, maps: BlockMaps) -> Panels:
 
 
 def head_panels(maps: BlockMaps) -> "tuple[MapPanel, ...]":
-    """Return the attention that pixels receive in each head; a note if there is one head."""
+    """Return the attention that pixels receive in each head; a single head gets a note instead."""
     panels = [
         image_panel(maps.block, f"head {head}", relative_to_uniform(received), title=str(head))
         for head, received in zip(maps.heads[:MOST_HEADS], maps.received, strict=False)
@@ -153,7 +159,7 @@ def head_panels(maps: BlockMaps) -> "tuple[MapPanel, ...]":
 
 
 def windows_panel(attention: Attention, block: AttentionBlock) -> MapPanel:
-    """Return the image with the pixels of a block's map, and with lines between the windows."""
+    """Return the image at the resolution of a block's map, with lines between the windows."""
     import numpy as np
 
     ends = (range(block.rate, side, block.rate) for side in (block.width, block.height))
@@ -170,7 +176,7 @@ def windows_panel(attention: Attention, block: AttentionBlock) -> MapPanel:
 
 
 def weights_panel(maps: BlockMaps) -> MapPanel:
-    """Return the weights of pixels in their window, relative to equal weights."""
+    """Return the weight of each pixel in its window, relative to equal weights."""
     import numpy as np
 
     block = maps.block
@@ -179,7 +185,7 @@ def weights_panel(maps: BlockMaps) -> MapPanel:
         for side in (block.height, block.width)
     )
     if block.rate == 1 or block.sampling in ("average", "reduction"):
-        equal = "r = 1: each pixel is a token" if block.rate == 1 else "the mean of the window: equal weights"
+        equal = "r = 1: each pixel is a token" if block.rate == 1 else "mean of the window: equal weights"
         return replace(image_panel(block, "weights", maps.weights, title=equal), kind="note")
     title = "" if block.sampling == "adaptive" else f"{block.sampling} sampling"
     weights = maps.weights * (down[:, None] * across)
@@ -187,7 +193,7 @@ def weights_panel(maps: BlockMaps) -> MapPanel:
 
 
 def query_panels(attention: Attention, maps: BlockMaps) -> Panels:
-    """Return what each query pixel attends to."""
+    """Return the attention of each query pixel to all pixels."""
     return {
         f"Pixel {query.image[0]},{query.image[1]}\nattends to": (
             image_panel(maps.block, f"query {i}", relative_to_uniform(row.mean(0)), points=(query.input,)),
@@ -197,7 +203,7 @@ def query_panels(attention: Attention, maps: BlockMaps) -> Panels:
 
 
 def pattern_panels(_attention: Attention, maps: BlockMaps) -> Panels:
-    """Return the scores that are computed, sampled attention, and dense attention of the same block."""
+    """Return the computed scores, the sampled attention, and the dense attention of the same block."""
     pattern = maps.pattern
     assert pattern is not None
     size, starts = len(pattern.pixels), pattern.window_starts
@@ -225,7 +231,7 @@ def pattern_panels(_attention: Attention, maps: BlockMaps) -> Panels:
 
 
 def rollout_panels(attention: Attention, rollout: RolloutMap) -> Panels:
-    """Return which pixels of the first map make up the map after a block."""
+    """Return the share of each pixel of the first map in the map after a block."""
     first = replace(rollout.block, stride=rollout.stride)
     points: dict[str, tuple[Point, ...]] = {"Average of all pixels\nconsists of": ()}
     points |= {
@@ -238,7 +244,7 @@ def rollout_panels(attention: Attention, rollout: RolloutMap) -> Panels:
 
 
 def class_panels(found: ClassMap) -> "tuple[str, tuple[MapPanel, ...]]":
-    """Return the label of a class's row, and Grad-CAM of it at the end of a stage."""
+    """Return the row label of a class, and its Grad-CAM at the end of a stage."""
     down, across = found.stride
     height, width = found.mass.shape
     panel = MapPanel(
@@ -252,26 +258,26 @@ def class_panels(found: ClassMap) -> "tuple[str, tuple[MapPanel, ...]]":
 
 
 def relative_to_uniform(values: "ndarray") -> "ndarray":
-    """Return a map as multiples of a uniform share of its sum, which is one."""
+    """Scale a map with the sum 1, so that its mean is 1."""
     return values * values.size
 
 
 def image_panel(
     block: AttentionBlock, name: str, values: "ndarray", *, points: tuple[Point, ...] = (), title: str = ""
 ) -> MapPanel:
-    """Return a map over the image; its last row and column may reach over the edge of the input."""
+    """Return a panel of a map over the image; its last row and column may extend beyond the input."""
     down, across = block.stride
     extent = (0.0, values.shape[1] * across, values.shape[0] * down, 0.0)
     return MapPanel(name=f"{block.name}: {name}", values=values, extent=extent, points=points, title=title)
 
 
 def spaced_name(attention: Attention) -> str:
-    """Return the name of a network with spaces, so that a long variant breaks into lines."""
+    """Return the text of a model with a space after each comma, so that a long variant can wrap."""
     return attention.model.replace(",", ", ")
 
 
 def intro_paragraphs(view: str, networks: Sequence[Attention]) -> list[str]:
-    """Return the paragraphs beside the photograph: how to read the figure, networks, and image."""
+    """Return the paragraphs beside the photograph: explanation of the view, networks, and image."""
     photo, (height, width) = networks[0].photo, networks[0].img_size
     left, top, right, bottom = photo.crop
     models = "; ".join(f"{spaced_name(one)}, {one.weights}" for one in networks)
@@ -286,7 +292,7 @@ def intro_paragraphs(view: str, networks: Sequence[Attention]) -> list[str]:
 
 
 def caption_paragraphs(view: str, networks: Sequence[Attention]) -> list[str]:
-    """Return the paragraphs under a figure."""
+    """Return the paragraphs below a figure."""
     edges = [] if view == "pattern" else ["Grey lines on the maps are edges of the image."]
     prepared = (f"The image is {one.preparation}." for one in networks)
     notes = [f"{spaced_name(one)}: {note}." for one in networks for note in one.notes]

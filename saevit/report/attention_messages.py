@@ -1,4 +1,4 @@
-"""The message of a view of attention: see `messages`."""
+"""The message (first line and title) of each view of attention, like `messages` for other results."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ MOST_QUERIES = 3  # that a message names
 
 
 def summarize_attention(networks: Sequence[Attention], view: str = "overview") -> str:
-    """Return what a view shows of attention; with random weights, only what does not depend on weights."""
+    """Summarize a view of attention; with random weights, describe only the sampling."""
     short = short_names(one.model for one in networks)
     whole = [f"{short[one.model]} with {one.weights}" for one in networks]
     is_one_model = len(set(short.values())) < len(networks)
@@ -54,12 +54,12 @@ def summarize_attention(networks: Sequence[Attention], view: str = "overview") -
 
 
 def name_prediction(prediction: Prediction) -> str:
-    """Name a class with its probability."""
+    """Write a predicted class with its probability."""
     return f"the class {prediction.name} ({percent(prediction.probability)})"
 
 
 def describe_drawing(networks: Sequence[Attention]) -> list[str]:
-    """Return the least and the most attention that a drawing receives in a stage; nothing without one."""
+    """Return the attention to the drawing in the stages where it is lowest and highest; empty for photos."""
     texts = []
     for one in networks:
         samples: dict[int, list[float]] = {}
@@ -75,7 +75,7 @@ def describe_drawing(networks: Sequence[Attention]) -> list[str]:
 
 
 def name_weights(attention: Attention, networks: Sequence[Attention]) -> str:
-    """Name weights as briefly as the networks beside them allow."""
+    """Return a short name of the weights that is unique among the networks."""
     if attention.is_random:
         return "random weights"
     return (
@@ -86,7 +86,7 @@ def name_weights(attention: Attention, networks: Sequence[Attention]) -> str:
 
 
 def describe_class(attention: Attention) -> str:
-    """Return the prediction, and the effective size of the last map of the first class."""
+    """Describe the prediction, and the effective size of the last map of the first class."""
     maps = attention.class_maps
     last = [one for one in maps if one.of == maps[0].of][-1]
     size = "is 0: no pixel raises its score"
@@ -97,7 +97,7 @@ def describe_class(attention: Attention) -> str:
 
 
 def describe_scores(name: str, attention: Attention) -> str:
-    """Return the share of the dense attention scores that each stage computes."""
+    """Describe the share of the dense attention scores that each stage computes."""
     stages = {maps.block.stage: maps.block.sparsity for maps in attention.shown_maps}
     if not any(stages.values()):
         return f"{name} computes all attention scores."
@@ -107,7 +107,7 @@ def describe_scores(name: str, attention: Attention) -> str:
 
 
 def describe_sampling(name: str, attention: Attention, *, with_sparsity: bool) -> str:
-    """Return which of the shown stages do not compute every attention score, and their range of sparsity."""
+    """Describe the shown stages that do not compute all attention scores, with their range of sparsity."""
     every = [numbers.block for numbers in attention.numbers]
     blocks = [block for block in every if block.sparsity > 0]
     if not blocks:
@@ -128,7 +128,7 @@ def find_concentrated(attention: Attention) -> tuple[int, float]:
 
 
 def describe_concentration(attention: Attention) -> str:
-    """Return how concentrated attention is, and how far it reaches, in the most concentrated stage."""
+    """Describe the concentration and the mean distance of attention in the most concentrated stage."""
     stage, share = find_concentrated(attention)
     if share > NEARLY_UNIFORM:
         return f"Attention is nearly uniform: a pixel attends to {percent(share)} of the map or more."
@@ -146,14 +146,14 @@ def describe_concentration(attention: Attention) -> str:
 
 
 def compare_concentration(named: Iterable[tuple[str, Attention]]) -> str:
-    """Return the most concentrated stage of each network."""
+    """Describe the most concentrated stage of each network."""
     stages = [(name, *find_concentrated(one)) for name, one in named]
     texts = [f"in stage {stage} of {name} ({percent(share, 0)} of the map)" for name, stage, share in stages]
     return f"Attention is most concentrated {join_words(texts)}; uniform is 100 %."
 
 
 def describe_queries(name: str, attention: Attention) -> str:
-    """Return the share of the map that each query pixel attends to, in the stage where it is smallest."""
+    """Describe the share of the map that query pixels attend to, in the stage with the smallest share."""
     shares = [[effective_share(row.mean(0)) for row in maps.rows] for maps in attention.shown_maps]
     least, maps = min(zip(shares, attention.shown_maps, strict=True), key=lambda pair: fmean(pair[0]))
     pixels = [
@@ -167,7 +167,7 @@ def describe_queries(name: str, attention: Attention) -> str:
 
 
 def describe_rollout(name: str, attention: Attention) -> str:
-    """Return the share of the pixels that the map of the last stage is made of."""
+    """Describe the effective share of the input pixels in the map of the last stage."""
     last = attention.rollout[-1]
     share = percent(effective_share(last.mass[0]), 0)
     return (

@@ -1,6 +1,6 @@
-"""The breakdown of a profile as bars: the shares of parameters, MACs and time in each of its rows.
+"""Draw the breakdown of a profile as bars: the share of parameters, MACs and time of each row.
 
-Colours differ in lightness as well as in hue, and the bars of MACs are hatched, for print without colours.
+Colours differ in lightness and hue, and the bars of MACs are hatched, so that greyscale prints are readable.
 """
 
 import math
@@ -11,7 +11,7 @@ from saevit.profiling import Profile, ProfileRow
 from saevit.report.figure import add_legend, add_message, new_figure, own_settings, style_axes
 from saevit.report.latencies import describe_machine
 from saevit.report.messages import find_largest_row, summarize_breakdown
-from saevit.report.units import cut, giga, milliseconds, percent, scaled
+from saevit.report.units import cut, giga, milliseconds, percent, scaled, write_pixels
 from saevit.text import plural, printable
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ MEASURES = {  # colour (Okabe and Ito's palette, safe for the colour-blind), hat
     "time": ("#D55E00", ""),
 }
 EDGE: dict[str, Any] = {"edgecolor": "#333333", "linewidth": 0.5}  # of a bar
-MOST_ROWS = 20  # that have bars of their own; the others are one row together
+MOST_ROWS = 20  # further rows are summed in one row
 BAR = 0.14  # inches
 WIDTH = 8.0  # inches
 LONGEST_PATH = 50  # characters
@@ -31,10 +31,10 @@ LONGEST_PATH = 50  # characters
 
 @own_settings()
 def breakdown_figure(profile: Profile) -> "Figure":
-    """Draw the share of parameters, MACs and (if measured) time of each row, with its absolute value.
+    """Draw the share of parameters, MACs and (if measured) time of each row, with the absolute value.
 
-    Bar and label of a time are both the median over rounds, and the shares sum to 100 %. Of many rows, those
-    with the most time (or MACs) are drawn, and the sum of the others.
+    Times are medians over rounds, and their shares sum to 100 %. If there are many rows, the rows with the
+    most time (or MACs) and the sum of all others are drawn.
     """
     rows, number = sum_small_rows(profile)
     measures = list(MEASURES) if profile.module_times else list(MEASURES)[:2]
@@ -52,7 +52,7 @@ def breakdown_figure(profile: Profile) -> "Figure":
         texts = axes.bar_label(bars, [text if share else "" for share, text in values], padding=3, fontsize=7)
         texts[largest].set_fontweight("bold")
         for line, bar, text in zip(names[: len(rows) - bool(number)], bars, texts, strict=False):
-            bar.set_gid(line)  # which a page links to its row
+            bar.set_gid(line)  # a page links it to the row of the table
             text.set_gid(line)
     labels = [cut(printable(line), LONGEST_PATH) for line in names]
     if number:
@@ -71,7 +71,7 @@ def breakdown_figure(profile: Profile) -> "Figure":
 
 
 def sum_small_rows(profile: Profile) -> tuple[list[ProfileRow], int]:
-    """Return the rows to draw, the last one the sum of those that are too many, and how many it sums."""
+    """Return the rows to draw, with the sum of small rows last, and the number of small rows."""
     if len(profile.rows) <= MOST_ROWS + 1:
         return list(profile.rows), 0
     ordered = sorted(profile.rows, key=lambda row: (row.median_seconds, row.macs), reverse=True)
@@ -87,7 +87,7 @@ def sum_small_rows(profile: Profile) -> tuple[list[ProfileRow], int]:
 
 
 def measure_row(profile: Profile, row: ProfileRow, name: str) -> tuple[float, str]:
-    """Return a row's share of the network by one measure, and its absolute value as text."""
+    """Return the share of a row in the network by one measure, and a text with value and share."""
     if name == "parameters":
         share, text = row.params / max(1, profile.params), scaled(row.params)
     elif name == "MACs":
@@ -98,10 +98,9 @@ def measure_row(profile: Profile, row: ProfileRow, name: str) -> tuple[float, st
 
 
 def list_conditions(profile: Profile) -> list[str]:
-    """Return the lines of the caption: the model, and under which conditions it was measured."""
-    height, width = profile.img_size
+    """Return the lines of the caption: the model and the conditions of the measurement."""
     counts = f"{scaled(profile.params)} parameters, {giga(profile.macs)} GMACs"
-    lines = [f"{profile.model}: {counts}, {height} x {width} px"]
+    lines = [f"{profile.model}: {counts}, {write_pixels(profile.img_size)}"]
     times = profile.module_times
     if profile.run and times:
         rounds, torch = len(times.watched), profile.run.environment.torch

@@ -1,7 +1,7 @@
-"""Tables by columns: a column shows a fact of a row as text and gives it unrounded to CSV, JSON and HTML.
+"""Tables defined by columns. A column has the text of a cell and the unrounded value for CSV, JSON and HTML.
 
-A view is one list of columns. A column without `text` is in no table, one without `key` in no CSV and JSON.
-The columns of a table are in order of importance: a narrow terminal hides those on the right.
+Columns without `text` are not in tables, and columns without `key` are not in CSV and JSON. The columns of a
+table are sorted by importance, because a narrow terminal hides columns on the right.
 """
 
 import csv
@@ -20,53 +20,49 @@ Row = TypeVar("Row")
 Other = TypeVar("Other")
 Side = Literal["left", "right"]
 
-NONE = "-"  # the text of a value that is not known
+NONE = "-"  # text of an unknown value
 MOST_NOTES = 3  # of a view
-FORMULA = ("=", "+", "-", "@")  # a spreadsheet computes text that begins with one of these
+FORMULA = ("=", "+", "-", "@")  # first characters of a formula in spreadsheets
 
 
 @dataclass(frozen=True)
 class Column(Generic[Row]):
-    """One column of a view: how it is shown, and its name and value in files."""
+    """One column of a view: its head and text in tables, and its name and value in files."""
 
     head: str = ""
-    text: Callable[[Row], str | None] | None = None  # a row's cell; None is shown as `-`
+    text: Callable[[Row], str | None] | None = None  # of the cell; None is shown as `-`
     side: Side = "left"
     unit: str = ""
     key: str = ""  # timm's column name where timm has one
     value: Callable[[Row], Any] = lambda row: None
-    wraps: bool = False  # its text may be broken at spaces
+    wraps: bool = False  # whether the text may wrap at spaces
 
     @property
     def heading(self) -> str:
-        """The head with its unit."""
+        """Return the head with the unit."""
         return f"{self.head} ({self.unit})" if self.unit else self.head
 
     def cell(self, row: Row) -> str:
-        """Return the text of one row."""
+        """Return the text of the cell of a row."""
         text = self.text(row) if self.text else None
         return NONE if text is None else text
 
     def via(self, read: Callable[[Other], Row | None]) -> "Column[Other]":
-        """Return the column for rows that contain a row of this one, or None in its place."""
+        """Return the column for outer rows, from which `read` gets a row of this column, or None."""
 
-        def through(function: Callable[[Row], Any]) -> Callable[[Other], Any]:
+        def compose(function: Callable[[Row], Any]) -> Callable[[Other], Any]:
             return lambda row: None if (inner := read(row)) is None else function(inner)
 
-        text = through(self.text) if self.text else None
-        return Column(self.head, text, self.side, self.unit, self.key, through(self.value), self.wraps)
+        text = compose(self.text) if self.text else None
+        return Column(self.head, text, self.side, self.unit, self.key, compose(self.value), self.wraps)
 
 
 def number_column(
-    head: str,
-    key: str,
-    read: Callable[[Row], float | None],
-    form: Callable[[Any], str],
-    divisor: float = 1,
+    head: str, key: str, read: Callable[[Row], float | None], form: Callable[[Any], str], divisor: float = 1
 ) -> Column[Row]:
-    """Return a right-aligned column of numbers, None where a number is not known.
+    """Return a right-aligned column of numbers, which `form` writes in tables; None is an unknown number.
 
-    Files hold the number divided by `divisor`, such as 1e6 for timm's `param_count`.
+    In files, the number is divided by `divisor`, for example by 1e6 for timm's `param_count`.
     """
 
     def value(row: Row) -> float | None:
@@ -82,10 +78,17 @@ def number_column(
     )
 
 
-def attribute_columns(*paths: str, **renamed: str) -> tuple[Column[Any], ...]:
-    """Return columns of files only, each with the value of an attribute such as `share.hits`.
+def text_column(
+    head: str, key: str, read: Callable[[Row], str | None], side: Side = "left", *, wraps: bool = False
+) -> Column[Row]:
+    """Return a column whose text is also its value in files."""
+    return Column(head, read, side, key=key, value=read, wraps=wraps)
 
-    The name of a column is that of its attribute, or the keyword: `right="share.hits"`.
+
+def attribute_columns(*paths: str, **renamed: str) -> tuple[Column[Any], ...]:
+    """Return columns for files only, each with the value of an attribute such as `share.hits`.
+
+    The key of a column is the name of its attribute, or the keyword: `right="share.hits"`.
     """
     named = {path.rpartition(".")[2]: path for path in paths} | renamed
     return tuple(Column(key=key, value=attrgetter(path)) for key, path in named.items())
@@ -93,17 +96,17 @@ def attribute_columns(*paths: str, **renamed: str) -> tuple[Column[Any], ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Columns, rows of text, and notes that explain them, which are shown on request."""
+    """A table of texts with its columns, and with notes that --explain shows."""
 
     title: str
     columns: tuple[Column[Any], ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
     total: bool = False  # the last row is the sum of the others
-    values: tuple[tuple[Any, ...], ...] = ()  # of the cells, unrounded; empty if they are text only
+    values: tuple[tuple[Any, ...], ...] = ()  # unrounded values of the cells; empty for text tables
 
     def without_empty_columns(self) -> "Table":
-        """Return the table without the columns in which no row has a value."""
+        """Return the table without the columns that have no value in any row."""
         return self._with_columns(
             [i for i in range(len(self.columns)) if any(row[i] != NONE for row in self.rows)]
         )
@@ -123,12 +126,12 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """What a command shows: the result in one or two sentences, warnings, tables, and a few notes."""
+    """The output of a command: the result in one or two sentences, warnings, tables, and a few notes."""
 
     result: str = ""
     warnings: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
-    notes: tuple[str, ...] = ()  # those without which the figures would be misread
+    notes: tuple[str, ...] = ()  # always shown, because they are needed to read the tables
 
     def __post_init__(self) -> None:
         """Check the number of notes."""
@@ -138,10 +141,9 @@ class View:
 def text_table(
     title: str, heads: Iterable[str], rows: Iterable[Sequence[str]], notes: Iterable[str] = ()
 ) -> Table:
-    """Return the table of rows that are text already.
+    """Return the table of rows of text.
 
-    A column is aligned right if its head begins with `>`; its text may be broken at spaces if the head begins
-    with `~`.
+    The first character of a head may set the style of its column: `>` aligns it right, and `~` lets it wrap.
     """
     columns = [
         Column[Any](head.lstrip(">~"), side="right" if head[:1] == ">" else "left", wraps=head[:1] == "~")
@@ -158,7 +160,7 @@ def make_table(
     *,
     total: bool = False,
 ) -> Table:
-    """Return the table of some rows; `total` says that the last one is the sum of the others."""
+    """Return the table of rows; with `total`, the last row is the sum of the others."""
     shown, rows = tuple(column for column in columns if column.text), tuple(rows)
     return Table(
         title=title,
@@ -176,7 +178,7 @@ def row_values(columns: Iterable[Column[Row]], row: Row) -> dict[str, Any]:
 
 
 def write_csv(columns: Sequence[Column[Row]], rows: Iterable[Row]) -> str:
-    """Return rows as CSV; text is printable, and no spreadsheet takes it for a formula."""
+    """Return rows as CSV. Text is escaped, so that spreadsheets do not read it as a formula."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([column.key for column in columns if column.key])
@@ -189,13 +191,13 @@ def write_csv(columns: Sequence[Column[Row]], rows: Iterable[Row]) -> str:
 
 
 def write_json(data: Mapping[str, Any]) -> str:
-    """Return a JSON object that begins with the version of its schema."""
+    """Return a JSON object with the version of its schema as the first key."""
     versioned = {"schema_version": SCHEMA_VERSION} | dict(data)
     return json.dumps(finite(versioned), indent=2, allow_nan=False) + "\n"
 
 
 def finite(data: Any) -> Any:
-    """Return plain values with None in place of NaN and infinity, which JSON does not have."""
+    """Return nested data with None in place of NaN and infinity, which JSON does not have."""
     if isinstance(data, dict):
         return {name: finite(value) for name, value in data.items()}
     if isinstance(data, list | tuple):

@@ -1,4 +1,4 @@
-"""Figures of `saevit explore`: the front with the best variants, and a tornado of the cost of each key."""
+"""Figures of `saevit explore`: the front with the best variants, and a tornado plot of the keys."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -28,7 +28,7 @@ from saevit.report.figure import (
 )
 from saevit.report.scatter.labels import PointLabel, write_labels
 from saevit.report.scatter.placement import split_line
-from saevit.report.units import cut, giga, scaled
+from saevit.report.units import cut, giga, scaled, write_pixels
 from saevit.report.views.calibration import describe_prediction
 from saevit.report.views.explore import list_shown
 from saevit.text import plural, printable
@@ -64,7 +64,7 @@ ANSWER: Keywords = {
 }
 LIMIT: Keywords = {"color": "#000000", "linewidth": 1.0, "linestyle": (0, (4, 2)), "zorder": 1.5}
 MARGINS = (0.08, 0.1)
-MANY = 60  # points of a front that are drawn small
+MANY = 60  # a front with more points has small markers
 RADII = {False: 9.0, True: 15.0}  # pixels of a marker, and of the answer's
 IMPORTANT = 1000.0  # see `Label.most`
 LONGEST_KEY = 84  # characters of a variant in the key
@@ -79,9 +79,9 @@ MOST_KEYS = 28
 
 @own_settings()
 def front_figure(found: Exploration) -> "Figure":
-    """Draw the front over the first objective, one panel per other objective (or for the ranking).
+    """Draw the front with the first objective as x, and one panel for each other objective (or the ranking).
 
-    The variants of the table are numbered, with a key below the panels.
+    The variants of the table have numbers, which a list below the panels explains.
     """
     x, *others = found.question.objectives
     if not others:
@@ -134,7 +134,7 @@ def draw_front(axes: "Axes", found: Exploration, x: str, y: str) -> None:
     marks = [(row, FRONT | {"markersize": size, "zorder": 3}, "") for row in shown if row in found.front]
     marks += [(row, TOP, label) for row, label in zip(found.top, labels, strict=False)]
     marks += [(found.base, BASE, printable(name_base(found.base)))]
-    for row, style, label in marks:  # one mark each, so that a page links it to its row
+    for row, style, label in marks:  # one mark per variant, so that a page can link it to its row
         axes.plot(*points([row]), **style, linestyle="none", label=label, gid=row.model)
     for limit in limits:
         draw = axes.axvline if limited[limit.quantity] == x else axes.axhline
@@ -171,15 +171,16 @@ def label_front(
 
 
 def front_caption(found: Exploration) -> list[str]:
-    """Return what was searched and how, a line each."""
-    question, (height, width) = found.question, found.question.img_size
+    """Return the lines of the caption: space and method of the search, limits, latency, capacity."""
+    question = found.question
     method = {
         "exhaustive": "all evaluated",
         "dp": "exact, by dynamic programming",
         "sample": f"{found.answer.findings.seen:,} sampled",
     }[found.answer.search.method]
     lines = [
-        f"{question.space.size:,} combinations around {found.base.model}, {method}; {height} x {width} px"
+        f"{question.space.size:,} combinations around {found.base.model}, {method}; "
+        f"{write_pixels(question.img_size)}"
     ]
     bounds = [limit.text.lstrip("-") for limit in question.limits] + ["monotone"] * question.rising
     if bounds:
@@ -193,7 +194,7 @@ def front_caption(found: Exploration) -> list[str]:
 
 @own_settings()
 def tornado_figure(found: Sensitivity) -> "Figure":
-    """Draw the change of each cost by a step of each key up and down, in per cent, one panel per cost."""
+    """Draw the change in per cent of each cost (one panel each) by one step of each key up and down."""
     keys = list(dict.fromkeys(step.key for step in found.steps))[:MOST_KEYS]
     figure = new_figure(11, 1.8 + 0.27 * len(keys), "constrained")
     figure.subplots(1, len(MEASURES), sharey=True)
@@ -204,10 +205,10 @@ def tornado_figure(found: Sensitivity) -> "Figure":
     first.set_yticks(range(len(keys)), [key_label(found, key) for key in keys], size=8)
     first.set_ylim(len(keys) - 0.4, -0.6)
     add_legend(first, 2)
-    base, (height, width) = found.base, found.base.img_size
+    base = found.base
     lines = [
         f"{base.model}: {giga(base.macs)} GMACs, {scaled(base.params)} parameters, "
-        f"{scaled(base.activations)} activations at {height} x {width} px",
+        f"{scaled(base.activations)} activations at {write_pixels(base.img_size)}",
         "One step of each key while all other keys stay the same; the middle value is the variant's.",
     ]
     add_message(figure, summarize_sensitivity(found), lines)
@@ -229,7 +230,7 @@ def draw_tornado(axes: "Axes", found: Sensitivity, keys: Sequence[str], field: s
 
 
 def key_label(found: Sensitivity, key: str) -> str:
-    """Write a key with its value between the smaller and the larger one."""
+    """Write a key with its next smaller value, its value and its next larger value."""
     steps = {step.up: step for step in found.steps if step.key == key}
     values = [steps[False].new if False in steps else "", next(iter(steps.values())).old]
     values.append(steps[True].new if True in steps else "")

@@ -1,17 +1,14 @@
-"""The messages of `explore`: of a search, of the largest value that fits, and of one step of each key."""
+"""The messages of `saevit explore`: of a search, of --solve, and of --sensitivity."""
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from saevit.explore.exploration import CountedVariant, Exploration
+from saevit.explore.question import QUANTITIES, Limit, Question
+from saevit.explore.solve import MULTIPLIERS, KeyStep, Sensitivity, Solution
 from saevit.report.messages import write_share
 from saevit.report.units import LONGEST, digits, giga, percent
 from saevit.text import plural
-
-if TYPE_CHECKING:  # profile needs no numpy
-    from saevit.explore.exploration import CountedVariant, Exploration
-    from saevit.explore.question import Limit, Question
-    from saevit.explore.solve import KeyStep, Sensitivity, Solution
 
 NOUNS = {
     "gmacs": "GMACs",
@@ -37,8 +34,8 @@ MILLIONS = {  # units
 }
 
 
-def summarize_exploration(found: "Exploration") -> str:
-    """Return the size of the front, and the best variant within the limits relative to the base variant."""
+def summarize_exploration(found: Exploration) -> str:
+    """Summarize a search: the size of the front, and the best variant relative to the base variant."""
     count = len(found.front)
     names = ["most " * name.startswith("most-") + NOUNS[name] for name in found.question.objectives]
     listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
@@ -46,10 +43,8 @@ def summarize_exploration(found: "Exploration") -> str:
     return f"{head} {describe_best(found)}" if found.top else head
 
 
-def describe_best(found: "Exploration") -> str:
-    """Return what the answer is (see `choose_answer`), relative to the base variant."""
-    from saevit.explore.question import QUANTITIES
-
+def describe_best(found: Exploration) -> str:
+    """Describe the answer (see `choose_answer`) relative to the base variant."""
     base, rank, best = found.base, found.question.rank, found.top[0]
     answer, noun = choose_answer(found), NOUNS[rank]
     is_many = noun.endswith("s")
@@ -69,17 +64,15 @@ def describe_best(found: "Exploration") -> str:
     return f"{text[0].upper()}{text[1:]}"
 
 
-def list_costs(question: "Question") -> list[str]:
-    """Return the objectives of which less is better."""
-    from saevit.explore.question import QUANTITIES
-
+def list_costs(question: Question) -> list[str]:
+    """Return the objectives that are minimised."""
     return [name for name in question.objectives if QUANTITIES[name].better == "min"]
 
 
-def choose_answer(found: "Exploration") -> "CountedVariant | None":
-    """Return the best variant within the limits, or the cheapest one that is as good as the base variant.
+def choose_answer(found: Exploration) -> CountedVariant | None:
+    """Return the best variant within the limits; without limits, the cheapest as good as the base variant.
 
-    The latter is the answer without limits, if more of the ranking is better and costs are an objective.
+    The second rule needs a ranking that is maximised, and a cost among the objectives.
     """
     question, base, costs = found.question, found.base, list_costs(found.question)
     rank = question.rank
@@ -92,8 +85,8 @@ def choose_answer(found: "Exploration") -> "CountedVariant | None":
     return found.top[0] if found.top else None
 
 
-def compare_with_base(found: "Exploration", best: "CountedVariant") -> str:
-    """Return how a variant compares with the base variant in the ranking and in one other quantity."""
+def compare_with_base(found: Exploration, best: CountedVariant) -> str:
+    """Describe a variant relative to the base variant: in the ranking and in one other quantity."""
     base, rank = found.base, found.question.rank
     name = name_base(base)
     if best.model == base.model:
@@ -108,7 +101,7 @@ def compare_with_base(found: "Exploration", best: "CountedVariant") -> str:
     return f", {words} {name} at {write_share(best.value(other) / base.value(other), f'its {noun}')}"
 
 
-def write_quantity(row: "CountedVariant", name: str) -> str:
+def write_quantity(row: CountedVariant, name: str) -> str:
     """Write the value of a quantity in the unit of its label."""
     value = row.value(name)
     if name in ("gmacs", "most-gmacs"):
@@ -116,7 +109,7 @@ def write_quantity(row: "CountedVariant", name: str) -> str:
     return f"{value:.1f}" if name == "capacity" else digits(value)
 
 
-def write_amount(row: "CountedVariant", name: str) -> str:
+def write_amount(row: CountedVariant, name: str) -> str:
     """Write a quantity with its noun: `0.519 GMACs`, `capacity 1829.8`."""
     value = write_quantity(row, name)
     return (
@@ -130,10 +123,8 @@ def write_noun(name: str) -> str:
     return f"{unit}{' of' * (unit in ('MB', 'ms'))} {NOUNS[name]}".lstrip()
 
 
-def write_limit(limit: "Limit") -> str:
+def write_limit(limit: Limit) -> str:
     """Write a limit in words: `0.8 GMACs`, `0.79 to 0.81 GMACs`."""
-    from saevit.explore.question import QUANTITIES
-
     unit, noun = QUANTITIES[limit.quantity].unit, write_noun(limit.quantity)
     high = f"{limit.high / unit:.4g}"
     if limit.quantity == "effectiveness":
@@ -141,8 +132,8 @@ def write_limit(limit: "Limit") -> str:
     return f"{high} {noun}" if limit.low == -math.inf else f"{limit.low / unit:.4g} to {high} {noun}"
 
 
-def summarize_solution(found: "Solution") -> str:
-    """Return the largest value of the key that fits, and what the next value costs."""
+def summarize_solution(found: Solution) -> str:
+    """Summarize --solve: the largest value of the key that fits, and the cost of the next value."""
     head = f"The largest {found.key} within {found.target / 1e9:g} GMACs is {found.value}"
     text = f"{head} ({giga(found.row.macs)} GMACs)"
     if found.next_row is None:
@@ -150,13 +141,11 @@ def summarize_solution(found: "Solution") -> str:
     return f"{text}; {found.next_value} needs {giga(found.next_row.macs)} GMACs."
 
 
-def summarize_sensitivity(found: "Sensitivity") -> str:
-    """Return which step changes MACs most, and which one changes parameters most.
+def summarize_sensitivity(found: Sensitivity) -> str:
+    """Summarize --sensitivity: the step with the largest effect on MACs, and that on parameters.
 
-    Steps of width and depth change all stages at once, so other keys come first if there are any.
+    Steps of width and depth change all stages, so they are used only if there are no steps of other keys.
     """
-    from saevit.explore.solve import MULTIPLIERS
-
     steps = [step for step in found.steps if step.key not in MULTIPLIERS] or found.steps
     if not steps:
         return f"No single step of a key of {name_base(found.base)} gives a valid variant with other costs."
@@ -164,13 +153,13 @@ def summarize_sensitivity(found: "Sensitivity") -> str:
     return f"The step with the largest effect on MACs is {macs}, on parameters {params}."
 
 
-def write_largest_step(found: "Sensitivity", steps: "Sequence[KeyStep]", field: str) -> str:
-    """Write the step that changes a cost most, with the change: `rates1 8 to 4 (+3.1 %)`."""
+def write_largest_step(found: Sensitivity, steps: Sequence[KeyStep], field: str) -> str:
+    """Write the step that changes a cost the most, with its effect: `rates1 8 to 4 (+3.1 %)`."""
     step = max(steps, key=lambda step: abs(step.change(found.base, field)))
     change = 100 * step.change(found.base, field) / max(1, getattr(found.base, field))
     return f"{step.key} {step.old} to {step.new} ({change:+.1f} %)"
 
 
-def name_base(base: "CountedVariant") -> str:
-    """Return the name of a base variant, or `the base variant` in place of a long text."""
+def name_base(base: CountedVariant) -> str:
+    """Return the text of the base variant, or `the base variant` if the text is long."""
     return base.model if len(base.model) <= LONGEST else "the base variant"

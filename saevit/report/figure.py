@@ -1,7 +1,7 @@
-"""What all figures share: matplotlib settings, saving, axes with plain ticks, and the size of text.
+"""Functions for all figures: matplotlib settings, saving, axes with plain ticks, and the size of text.
 
-A figure looks the same whatever matplotlib is set to on this computer. Its text is never read as mathematics,
-and matplotlib's warnings do not reach the terminal.
+The user's matplotlib settings have no effect. Text is never parsed as mathematics, and matplotlib's warnings
+are hidden.
 """
 
 import io
@@ -37,10 +37,10 @@ TITLE, SMALL = 11.0, 7.5  # points of a message and of the caption
 LINE_HEIGHT = 1.35  # relative to the size of the text
 LONGEST_WORD = 120  # characters
 
-WIDE = 5.0  # the axis of a range beyond this factor is logarithmic
-EQUAL = 1e-4  # relative range below which ticks cannot distinguish values
+WIDE = 5.0  # an axis is logarithmic if the ratio of its largest and smallest value is larger
+EQUAL = 1e-4  # relative range below which ticks would show equal numbers
 LARGEST = 1e300
-DECADES = 300.0  # range beyond which one tick per decade is enough
+DECADES = 300.0  # ratio of the ends of an axis above which it has one tick per decade
 
 
 @contextmanager
@@ -62,9 +62,9 @@ def own_settings() -> Iterator[None]:
 
 
 def import_matplotlib() -> ModuleType:
-    """Import matplotlib without the user's backend and settings file: the import fails if they are broken.
+    """Import matplotlib without the user's backend and settings file, which may be broken.
 
-    matplotlib reads the settings file of the working folder first, so the import runs in matplotlib's own.
+    matplotlib reads the settings file of the working directory first, so the import runs in another folder.
     """
     spec = find_spec("matplotlib") if "matplotlib" not in sys.modules else None
     if spec is None or spec.origin is None:
@@ -101,7 +101,7 @@ def save_figure(figure: "Figure", path: Path) -> None:
 
 @own_settings()
 def write_svg(figure: "Figure") -> str:
-    """Return a figure as SVG in which text is text."""
+    """Return a figure as SVG, with text as text elements instead of paths."""
     import matplotlib
 
     matplotlib.rcParams["svg.fonttype"] = "none"
@@ -112,7 +112,7 @@ def write_svg(figure: "Figure") -> str:
 
 
 def clean_texts(figure: "Figure") -> None:
-    """Escape characters that a file's format cannot hold, which would be an error."""
+    """Escape control characters in all texts, which file formats cannot contain."""
     from matplotlib.text import Text
 
     for artist in figure.findobj():
@@ -123,12 +123,12 @@ def clean_texts(figure: "Figure") -> None:
 
 
 def is_wide(values: Sequence[float]) -> bool:
-    """Does the range of the values need a logarithmic axis?"""
+    """Tell whether the range of the values needs a logarithmic axis."""
     return min(values) > 0 and max(values) / min(values) > WIDE
 
 
 def axis_limits(values: Sequence[float], margins: tuple[float, float], *, log: bool) -> tuple[float, float]:
-    """Return the ends of an axis, with margins below and above the values, relative to their range."""
+    """Return the ends of an axis: the range of the values plus margins, which are relative to the range."""
     low, high = min(values), max(values)
     if log:
         factor = min(high / low, LARGEST)
@@ -144,7 +144,7 @@ def scale_axis(
 ) -> tuple[float, float]:
     """Set the scale, the ends and the ticks of an axis, and return its ends (see `axis_limits`).
 
-    The axis is logarithmic by default where the range of the values is wide.
+    By default the axis is logarithmic if the range of the values is wide.
     """
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
@@ -164,7 +164,7 @@ def scale_axis(
 
 
 def add_message(figure: "Figure", message: str, caption: Sequence[str] = ()) -> None:
-    """Write a message above the panels of a constrained figure, and the lines of a caption below them."""
+    """Write a title above the panels of a figure with constrained layout, and a caption below them."""
     room = figure.get_figwidth() - 0.2
     title = wrap_text(figure, message.removesuffix("."), room, TITLE, "bold")
     figure.suptitle(title, x=0.01, ha="left", size=TITLE, weight="bold")
@@ -188,26 +188,18 @@ def style_axes(axes: "Axes") -> None:
 
 
 def plain_number(value: float) -> str:
-    """Write a tick: 0.05, 20, 1,000; with an exponent where that is shorter: 2e-07, 1e+12."""
+    """Write the number of a tick: 0.05, 20, 1,000, or with an exponent: 2e-07, 1e+12."""
     if value and not 1 <= abs(value) < 1e7:
         return f"{value:.6g}"
     return f"{value:z,.6f}".rstrip("0").rstrip(".")
 
 
 def get_renderer(figure: "Figure") -> Any:
-    """Return the renderer that measures text, in pixels of the figure's resolution."""
+    """Return the renderer that measures text in pixels."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas: Any = figure.canvas if isinstance(figure.canvas, FigureCanvasAgg) else FigureCanvasAgg(figure)
     return canvas.get_renderer()
-
-
-def text_width(figure: "Figure", text: str, size: float, weight: str = "normal") -> float:
-    """Return the width in inches of a text whose size is in points."""
-    from matplotlib.font_manager import FontProperties
-
-    font = FontProperties(size=size, weight=weight)
-    return get_renderer(figure).get_text_width_height_descent(text, font, ismath=False)[0] / figure.dpi
 
 
 def text_height(text: str, size: float) -> float:
@@ -216,10 +208,14 @@ def text_height(text: str, size: float) -> float:
 
 
 def wrap_text(figure: "Figure", text: str, width: float, size: float, weight: str = "normal") -> str:
-    """Break a text into lines of at most a width in inches; longer words are broken too."""
+    """Wrap a text at spaces into lines of at most `width` inches; break longer words."""
+    from matplotlib.font_manager import FontProperties
+
+    measure = get_renderer(figure).get_text_width_height_descent
+    font = FontProperties(size=size, weight=weight)
 
     def fits(line: str) -> bool:
-        return text_width(figure, line, size, weight) <= width
+        return measure(line, font, ismath=False)[0] <= width * figure.dpi
 
     lines = [""]
     for full_word in re.findall(r"\S+(?: %\S*)?", text):  # a number and its % stay together

@@ -1,4 +1,4 @@
-"""Columns and texts of latencies and of the conditions they were measured under, shared by several views."""
+"""Columns and texts of latencies and their conditions, for several views."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
@@ -12,6 +12,7 @@ from saevit.runs.run import Run, Subject
 from saevit.runs.statistics import (
     BEYOND,
     PERCENTILES,
+    Percentile,
     Ratio,
     Summary,
     list_percentiles,
@@ -23,7 +24,7 @@ T = TypeVar("T")
 
 
 def from_samples(read: Callable[[Summary], T]) -> Callable[[Subject], T | None]:
-    """Return a function that reads the statistics of a latency, and returns None if it has no samples."""
+    """Return a function of a subject that applies `read` to its statistics; None without samples."""
     return lambda subject: read(summarize(subject.samples)) if subject.samples else None
 
 
@@ -44,8 +45,6 @@ QUARTILES: Column[Subject] = Column(
     "quartiles", from_samples(lambda seen: f"{milliseconds(seen.q1)} .. {milliseconds(seen.q3)}"), "right"
 )
 SPREAD: Column[Subject] = Column("spread", from_samples(lambda seen: percent(seen.spread)), "right")
-STATISTICS: tuple[Column[Subject], ...] = (MEDIAN, QUARTILES, SPREAD, THROUGHPUT)  # in the order of tables
-
 LATENCIES: tuple[Column[Subject], ...] = (  # in the order of CSV files
     *attribute_columns(infer_batch_size="conditions.batch_size"),
     THROUGHPUT,
@@ -71,13 +70,13 @@ CONDITIONS: tuple[Column[Conditions], ...] = (
 
 
 def find_differing(conditions: Iterable[Conditions]) -> list[Column[Conditions]]:
-    """Return the columns of the conditions in which some measurements differ."""
+    """Return the columns of the conditions that differ between measurements."""
     known = list(conditions)
     return [column for column in CONDITIONS if len({column.cell(c) for c in known}) > 1]
 
 
 def describe_shared(conditions: Iterable[Conditions]) -> str:
-    """Return the conditions that are equal in all measurements as text."""
+    """Write the conditions that are equal in all measurements."""
     known = list(conditions)
     differing = find_differing(known)
     if known and not differing:
@@ -87,7 +86,7 @@ def describe_shared(conditions: Iterable[Conditions]) -> str:
 
 
 def tabulate_passes(run: Run) -> tuple[Table, ...]:
-    """Return the percentiles of single passes, a row for each subject; no table if none were timed."""
+    """Return a table of percentiles of single passes, one row per subject; empty if none were timed."""
     rows = [subject for subject in run.timed if run.passes_of(subject)]
     if not rows:
         return ()
@@ -110,22 +109,27 @@ def tabulate_passes(run: Run) -> tuple[Table, ...]:
     return (make_table("Single passes, ms per batch", columns, rows, notes),)
 
 
+def find_percentile(run: Run, share: float, subject: Subject) -> Percentile | None:
+    """Return a percentile of the single passes of a subject; None if there are too few passes."""
+    return next((one for one in list_percentiles(run.passes_of(subject)) if one.share == share), None)
+
+
 def write_percentile(run: Run, share: float, subject: Subject) -> str | None:
-    """Return a percentile of a subject's single passes with its interval as text; None: too few passes."""
-    for one in list_percentiles(run.passes_of(subject)):
-        if one.share == share:
-            return f"{milliseconds(one.value)} [{milliseconds(one.low)}, {milliseconds(one.high)}]"
-    return None
+    """Write a percentile of the single passes of a subject with its interval."""
+    one = find_percentile(run, share, subject)
+    if one is None:
+        return None
+    return f"{milliseconds(one.value)} [{milliseconds(one.low)}, {milliseconds(one.high)}]"
 
 
 def list_pass_columns(run: Run | None) -> list[Column[Subject]]:
-    """Return the columns of files with the percentiles of single passes; none if none were timed."""
+    """Return the columns for files with the percentiles of single passes; empty if none were timed."""
     if run is None or not any(map(run.passes_of, run.timed)):
         return []
 
     def find_value(share: float, name: str, subject: Subject) -> float | None:
-        found = list_percentiles(run.passes_of(subject))
-        return next((1e3 * getattr(one, name) for one in found if one.share == share), None)
+        one = find_percentile(run, share, subject)
+        return None if one is None else 1e3 * getattr(one, name)
 
     names = {"value": "", "low": "_low", "high": "_high"}
     columns: list[Column[Subject]] = [Column(key="passes", value=lambda one: len(run.passes_of(one)))]
@@ -137,19 +141,19 @@ def list_pass_columns(run: Run | None) -> list[Column[Subject]]:
 
 
 def write_ratio(ratio: Ratio) -> str:
-    """Return a ratio with its interval as text; the ratio gives way to `not resolved`."""
+    """Write a ratio with its interval; a ratio that is not significant reads `not resolved`."""
     if ratio.verdict == "not resolved":
         return f"not resolved {bounds(ratio.low, ratio.high)}"
     return interval(ratio.median, ratio.low, ratio.high)
 
 
 def describe_ratio(ratio: Ratio) -> str:
-    """Return a ratio with its interval and verdict as text."""
+    """Write a ratio with its interval and its verdict."""
     return f"{interval(ratio.median, ratio.low, ratio.high)} {ratio.verdict}"
 
 
 def describe_noise_floor(reference: str, floor: Ratio) -> str:
-    """Return the note of the noise floor: the reference timed twice in every round."""
+    """Write the note on the noise floor: the ratio of two timings of the reference in every round."""
     return (
         f"noise floor: {reference} against itself, {interval(floor.median, floor.low, floor.high)} "
         f"at {percent(floor.confidence, 0)} confidence"
@@ -157,13 +161,13 @@ def describe_noise_floor(reference: str, floor: Ratio) -> str:
 
 
 def describe_machine(run: Run) -> str:
-    """Return the device and the name of the accelerator or processor as text."""
+    """Write the device with the name of the accelerator or processor."""
     environment, device = run.environment, run.timed[0].conditions.device
     return f"{device} ({environment.cpu if device == 'cpu' else environment.accelerator})"
 
 
 def run_values(run: Run) -> dict[str, Any]:
-    """Return how a run was measured, and its samples, as they are in JSON."""
+    """Return the settings and the samples of a run for JSON."""
     return {
         "latencies": [subject_values(subject) | pass_values(run, subject) for subject in run.timed],
         **{name: getattr(run, name) for name in ("twin", "rounds", "min_time", "seed")},
@@ -176,12 +180,12 @@ def run_values(run: Run) -> dict[str, Any]:
 
 
 def pass_values(run: Run, subject: Subject) -> dict[str, Any]:
-    """Return the single passes of a subject, as they are in JSON; empty if none were timed."""
+    """Return the single passes of a subject for JSON; empty if none were timed."""
     passes = run.passes_of(subject)
     return {"passes": passes, "percentiles": list(map(asdict, list_percentiles(passes)))} if passes else {}
 
 
 def subject_values(subject: Subject) -> dict[str, Any]:
-    """Return the samples of one subject and what they depend on, as they are in JSON."""
+    """Return the samples and the conditions of one subject for JSON."""
     names = ("label", "samples", "notes", "failure")
     return {"conditions": asdict(subject.conditions)} | {name: getattr(subject, name) for name in names}

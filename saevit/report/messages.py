@@ -1,7 +1,7 @@
-"""The message of each result in one or two sentences: first line in the terminal, title of a picture.
+"""The message of a comparison and of a breakdown: the first line in the terminal, and the title of figures.
 
-Each message is computed from the data and claims no more than they show: a difference in time that noise
-could explain is "not resolved". Names of models are short (see `short_names`), so that a title holds them.
+Differences in time that are within the noise are called "not resolved". Names of models are shortened (see
+`short_names`) to fit into a title.
 """
 
 import math
@@ -13,25 +13,18 @@ from saevit.count.breakdown_lines import name_line
 from saevit.profiling import Profile, ProfileRow
 from saevit.report.accuracy_texts import write_points
 from saevit.report.metrics import is_comparable, is_resolved
-from saevit.report.units import (
-    digits,
-    giga,
-    milliseconds,
-    percent,
-    short_names,
-    write_ratio_interval,
-)
+from saevit.report.units import digits, giga, milliseconds, percent, short_names, write_ratio_interval
 from saevit.runs.statistics import Ratio, ratio
 from saevit.text import plural
 
-NEAR = 0.005  # a ratio of counts this near to 1 is called the same
+NEAR = 0.005  # counts are called the same if their ratio differs less from 1
 
 
 def summarize_comparison(comparison: Comparison, *, with_times: bool = True) -> str:
-    """Return how the reference compares with its nearest rival, or how time grows if all are of one kind.
+    """Compare the reference with its nearest rival, or describe the growth of time if there is no rival.
 
-    The rival of a SAEViT variant is a baseline, and that of a baseline a variant. Models without a time are
-    left out if others have one. The message is about counts if none has, or without `with_times`.
+    The rival of a SAEViT variant is a baseline, and the rival of a baseline is a variant. If some models have
+    times, the others are left out. Without times or without `with_times`, the message compares counts.
     """
     models = select_models(comparison, with_times=with_times)
     if not models:
@@ -46,7 +39,7 @@ def summarize_comparison(comparison: Comparison, *, with_times: bool = True) -> 
 
 
 def select_models(comparison: Comparison, *, with_times: bool) -> list[Candidate]:
-    """Return the models that a message can be about, the reference first: timed together, or only counted."""
+    """Return the models that a message can name, the reference first: all timed, or all only counted."""
     counted = [c for c in comparison.candidates if c.macs and not c.same_as]
     counted = counted if with_times else [replace(c, subject=None) for c in counted]
     models = [c for c in counted if c.samples] or [c for c in counted if not c.published_only]
@@ -56,7 +49,7 @@ def select_models(comparison: Comparison, *, with_times: bool) -> list[Candidate
 
 
 def list_subjects(comparison: Comparison, *, with_times: bool = True) -> list[str]:
-    """Return the models that the message is about: the reference and its rival, or the two extremes."""
+    """Return the models that the message names: the reference and its rival, or the two extremes."""
     models = select_models(comparison, with_times=with_times)
     if len(models) < 2:
         return []
@@ -69,7 +62,7 @@ def list_subjects(comparison: Comparison, *, with_times: bool = True) -> list[st
 
 
 def choose_rival(first: Candidate, rivals: Sequence[Candidate]) -> Candidate:
-    """Return the rival nearest in accuracy if both have a comparable one, otherwise the nearest in MACs."""
+    """Return the rival with the nearest comparable accuracy, or else with the nearest MACs."""
     differences = {c.model: abs(gain) for c in rivals if (gain := compare_accuracy(first, c)) is not None}
     if differences:
         return min((c for c in rivals if c.model in differences), key=lambda c: differences[c.model])
@@ -77,14 +70,14 @@ def choose_rival(first: Candidate, rivals: Sequence[Candidate]) -> Candidate:
 
 
 def compare_accuracy(first: Candidate, second: Candidate) -> float | None:
-    """Return how many points the first top-1 is above the second; None if they are not comparable."""
+    """Return the first top-1 minus the second one in points; None if they are not comparable."""
     if not (first.accuracy and second.accuracy and is_comparable(first) and is_comparable(second)):
         return None
     return first.accuracy.top1 - second.accuracy.top1
 
 
 def compare_pair(first: Candidate, rival: Candidate, names: Mapping[str, str]) -> str:
-    """Return the time of a model relative to another's, beside MACs and, if comparable, top-1."""
+    """Compare two models by time, MACs and, if comparable, top-1; without times by counts."""
     a, b = names[first.model], names[rival.model]
     macs = write_share((first.macs or 1) / (rival.macs or 1), "its MACs")
     top1 = describe_gain(first, rival)
@@ -100,9 +93,9 @@ def compare_pair(first: Candidate, rival: Candidate, names: Mapping[str, str]) -
 
 
 def describe_gain(first: Candidate, second: Candidate) -> str:
-    """Return how much more accurate the first model is, as the end of a sentence; empty if not comparable.
+    """Return the difference in top-1 as the end of a sentence; empty if it is not comparable.
 
-    A difference of measured accuracies has its interval, or is not resolved.
+    A difference of measured accuracies has an interval, or is "not resolved".
     """
     gain = compare_accuracy(first, second)
     if gain is None or not (first.accuracy and second.accuracy):
@@ -121,7 +114,7 @@ def describe_gain(first: Candidate, second: Candidate) -> str:
 
 
 def describe_growth(models: Sequence[Candidate], names: Mapping[str, str]) -> str:
-    """Return which model is the fastest, and how time grows with MACs up to the slowest one."""
+    """Compare the fastest with the slowest model (without times: the smallest with the largest)."""
     if len(models) == 1:
         (one,) = models
         figures = f"takes {milliseconds(one.seconds)} ms per image at" if one.seconds else "has"
@@ -150,7 +143,7 @@ def describe_growth(models: Sequence[Candidate], names: Mapping[str, str]) -> st
 
 
 def name_kind(models: Sequence[Candidate]) -> str:
-    """Return the noun for some rows of a comparison."""
+    """Return the noun for the rows of a comparison."""
     if all(c.subject and c.subject.label != c.subject.name for c in models):
         return "configuration"  # of one model, in a stored run
     return "variant" if all(c.is_variant for c in models) else "model"
@@ -164,12 +157,12 @@ def write_share(value: float, of: str) -> str:
 
 
 def write_time_share(time: Ratio) -> str:
-    """Write a ratio of times with its interval, to stand before `X's time`."""
+    """Write a ratio of times with its interval, to be followed by `X's time`."""
     return f"{write_ratio_interval(time)} {'of' if time.median < 1 else 'times'}"
 
 
 def summarize_breakdown(profile: Profile) -> str:
-    """Return which row of the breakdown takes the most time (if timed, else has the most MACs)."""
+    """Describe the row of the breakdown with the most time (or, if not timed, the most MACs)."""
     row = find_largest_row(profile)
     name, macs = describe_row(profile, row), f"{write_percent(row.macs / max(1, profile.macs))} of the MACs"
     if row.seconds:
@@ -178,17 +171,17 @@ def summarize_breakdown(profile: Profile) -> str:
 
 
 def write_percent(share: float) -> str:
-    """Write a share in per cent with two digits."""
+    """Write a share in per cent with two significant digits."""
     return percent(share, 0 if share >= 0.0995 else 1)
 
 
 def find_largest_row(profile: Profile) -> ProfileRow:
-    """Return the row of the breakdown with the most time (if timed, else with the most MACs)."""
+    """Return the row of the breakdown with the most time (or, if not timed, the most MACs)."""
     return max(profile.rows, key=lambda row: (row.median_seconds, row.macs))
 
 
 def describe_row(profile: Profile, row: ProfileRow) -> str:
-    """Return the name of a row at the start of a sentence: `Stage 3`, or the path of its module."""
+    """Return the name of a row for the start of a sentence: `Stage 3`, or the path of its module."""
     if not row.path:
         return "The rest of the network"
     name = name_line(row.path, profile.by)

@@ -1,4 +1,4 @@
-"""The quantities by which models are compared, and how far the orders by two of them agree."""
+"""The metrics by which models are compared, Pareto fronts, and the agreement of two metrics."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Metric:
-    """A quantity of a model, with words for sentences about costs."""
+    """A metric of models, with words for sentences about it."""
 
     label: str
     better: "Direction"
-    read: Callable[[Candidate], float | None]  # None: not known
-    unit: float = 1.0  # of the label, relative to that of `read`
+    read: Callable[[Candidate], float | None]  # None if the value is not known
+    unit: float = 1.0  # unit of the label in units of `read`
     noun: str = ""
-    less: str = ""  # or more, where that is better: "fewer" MACs, "higher" throughput
-    adjectives: tuple[str, str] = ("", "")  # of a model at the better and at the worse end
-    is_timed: bool = False  # differences are compared with the noise of the rounds; others are exact
+    less: str = ""  # adjective of a better value: "fewer" MACs, "higher" throughput
+    adjectives: tuple[str, str] = ("", "")  # of a model with a better value, with a worse value
+    is_timed: bool = False  # whether values have noise; other values are exact
 
     def of(self, candidate: Candidate) -> float | None:
         """Return the value of a model in the unit of the label."""
@@ -71,8 +71,8 @@ METRICS = {
 COSTS = tuple(name for name in METRICS if name != "top1")
 LONGEST_DATA = 40  # characters of a label
 
-LEAST = 8  # models that a sentence about their rank correlation needs: fewer are alike by chance
-WORDS = (  # from this agreement on; below the last one, the opposite is mostly true
+LEAST = 8  # minimum number of models for a rank correlation
+WORDS = (  # minimum agreement, and its description
     (0.95, "are nearly always {better}"),
     (0.7, "are mostly {better}, but not always"),
     (0.3, "are often not {better}"),
@@ -81,21 +81,21 @@ WORDS = (  # from this agreement on; below the last one, the opposite is mostly 
 
 
 def find_metric(name: str) -> Metric:
-    """Return a metric by its name; an unknown name is an OptionError."""
+    """Return a metric by its name; raise OptionError for an unknown name."""
     if name not in METRICS:
         raise OptionError(f"metric {name!r} is not known: {nearest(name, METRICS)}")
     return METRICS[name]
 
 
 def metric_label(name: str, comparison: Comparison) -> str:
-    """Return the label of a metric in a comparison: measured accuracies name their data."""
+    """Return the axis label of a metric; the label of measured accuracies names the data."""
     if name == "top1" and comparison.top1_on:
         return f"top-1 (%) on {cut(printable(comparison.top1_on), LONGEST_DATA)}, measured here"
     return METRICS[name].label
 
 
 def check_axes(xs: Sequence[str], y: str) -> None:
-    """Refuse axes that do not exist, and one metric on two axes."""
+    """Raise OptionError for an unknown metric, or for one metric on two axes."""
     for name in (y, *xs):
         find_metric(name)
     if y in xs:
@@ -105,7 +105,7 @@ def check_axes(xs: Sequence[str], y: str) -> None:
 
 
 def sort_candidates(candidates: Iterable[Candidate], name: str | None) -> list[Candidate]:
-    """Sort models by a metric, the best first and unknown values last; None keeps their order."""
+    """Sort models by a metric, with the best first and unknown values last; None keeps the order."""
     if name is None:
         return list(candidates)
     metric = find_metric(name)
@@ -114,12 +114,12 @@ def sort_candidates(candidates: Iterable[Candidate], name: str | None) -> list[C
 
 
 def is_comparable(candidate: Candidate) -> bool:
-    """Is its accuracy compared with others'? It is not if it is a claim, or of another recipe or size."""
+    """Tell whether the accuracy of a model, if it has one, is comparable (see `Accuracy.plain`)."""
     return candidate.accuracy is None or candidate.accuracy.plain
 
 
 def find_front(candidates: Iterable[Candidate], x: str, y: str) -> dict[str, bool]:
-    """Return for each model that has both values whether it is on the front: no other model is better.
+    """Return for each model with both values whether it is on the Pareto front.
 
     On a front of accuracies, models that are not comparable are left out (see `is_comparable`).
     """
@@ -138,16 +138,16 @@ def find_front(candidates: Iterable[Candidate], x: str, y: str) -> dict[str, boo
 
 
 def find_undecided(candidates: Iterable[Candidate], x: str, front: Mapping[str, bool]) -> set[str]:
-    """Return the models off a front of measured accuracies that may be on it, as far as noise lets us know.
+    """Return the models off a front of measured accuracies that are not significantly worse than the front.
 
-    No other model is more accurate and costs no more, with both differences resolved.
+    No other model dominates them with significant differences (see `is_beaten`).
     """
     rows = [c for c in candidates if c.model in front and c.accuracy and c.accuracy.measured_on]
     return {c.model for c in rows if not front[c.model] and not any(is_beaten(c, other, x) for other in rows)}
 
 
 def is_beaten(c: Candidate, other: Candidate, x: str) -> bool:
-    """Is another model more accurate and no more expensive, with both differences resolved?"""
+    """Tell whether another model is more accurate and not more expensive, with significant differences."""
     metric = find_metric(x)
     ours, theirs = metric.of(c), metric.of(other)
     if ours is None or theirs is None or not (c.accuracy and other.accuracy):
@@ -161,24 +161,24 @@ def is_beaten(c: Candidate, other: Candidate, x: str) -> bool:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """Two models of which the first is better by x and worse by y."""
+    """A pair of models whose first model is better by x and worse by y."""
 
     better: Candidate
     worse: Candidate
-    x_ratio: float  # better's value divided by worse's
+    x_ratio: float  # value of `better` over value of `worse`
     y_ratio: float
-    is_resolved: bool  # both differences are larger than the noise
+    is_resolved: bool  # whether both differences are larger than the noise
 
     @property
     def size(self) -> float:
-        """How much the two axes disagree: the product of both ratios' logarithms."""
+        """Return the size of the disagreement: the absolute product of the logarithms of both ratios."""
         return abs(math.log(self.x_ratio) * math.log(self.y_ratio))
 
 
 def describe_agreement(candidates: Sequence[Candidate], x: str, y: str) -> str:
-    """Return a sentence on whether models that are better by x are better by y, with the rank correlation.
+    """Return a sentence on the agreement of two metrics, with the rank correlation.
 
-    It is empty for fewer than 8 models, or if all are equal by x or by y.
+    It is empty for fewer than 8 models, and if all values of a metric are equal.
     """
     axes = find_metric(x), find_metric(y)
     rows = [values for c in candidates if None not in (values := [axis.of(c) for axis in axes])]
@@ -195,7 +195,7 @@ def describe_agreement(candidates: Sequence[Candidate], x: str, y: str) -> str:
 
 
 def find_disagreements(candidates: Sequence[Candidate], x: str, y: str) -> list[Disagreement]:
-    """Return the pairs of models that the two axes order in opposite ways, the largest disagreement first."""
+    """Return the pairs of models that two metrics order in opposite ways, the largest disagreement first."""
     axes = find_metric(x), find_metric(y)
     known = [c for c in candidates if all((axis.of(c) or 0) > 0 for axis in axes)]
     pairs = []
@@ -209,7 +209,7 @@ def find_disagreements(candidates: Sequence[Candidate], x: str, y: str) -> list[
 
 
 def is_resolved(better: Candidate, worse: Candidate, name: str) -> bool:
-    """Is a difference larger than the noise? Counts have none; times are compared in the same rounds."""
+    """Tell whether a model is better by a metric beyond the noise; counts are exact, times have rounds."""
     if not find_metric(name).is_timed:
         return True
     return (

@@ -1,4 +1,4 @@
-"""Results in a notebook: what the command of the same name shows, as HTML, and its CSV as a data frame."""
+"""Show results in a notebook: the view of the command as HTML, and its CSV as a pandas data frame."""
 
 import io
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from saevit.runs.run import Run
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-# Of each kind of result: what is shown, and its rows as CSV.
+# The view and the CSV of each type of result.
 VIEWS: dict[type[NotebookResult], tuple[Callable[[Any], View], Callable[[Any], str]]] = {
     Profile: (view_profile, write_profile_csv),
     Comparison: (lambda found: view_comparison(found, None), write_comparison_csv),
@@ -32,7 +32,7 @@ VIEWS: dict[type[NotebookResult], tuple[Callable[[Any], View], Callable[[Any], s
 
 
 def write_result_html(result: NotebookResult) -> str:
-    """Return the result, warnings, tables and notes as HTML without styles, which the notebook has."""
+    """Return the result, warnings, tables and notes as HTML in the style of the notebook."""
     show, _ = VIEWS[type(result)]
     view = show(result)
     above = [element("p", {}, element("strong", {}, text)) for text in (view.result, *view.warnings) if text]
@@ -58,7 +58,7 @@ def table_element(table: Table) -> Element:
 
 
 def make_dataframe(result: NotebookResult) -> "DataFrame":
-    """Return the rows of a result's CSV.
+    """Return the rows of a result's CSV as a data frame.
 
     Raises:
         MissingPackageError: pandas is not installed.

@@ -1,4 +1,4 @@
-"""Where the time goes inside a runtime: tables by kind of operator and by stage, and their message."""
+"""The time of operators in a runtime: tables by kind of operator and by stage, and their message."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from saevit.measure.operator_times import OperatorGroup, OperatorTimes
 
 UNMAPPED = "(no module)"
-MOST_RATE = 1.1  # relative to the matrix product: a higher rate is a warning
+MOST_RATE = 1.1  # a rate above this multiple of the matrix product's rate causes a warning
 
 
 def tabulate_operators(profile: Profile) -> tuple[Table, ...]:
-    """Return for each profiled runtime its time by kind of operator and by stage."""
+    """Return two tables for each profiled runtime: time by kind of operator, and time by stage."""
     tables = []
     for times in profile.operator_times:
         title = f"Time in {times.conditions.runtime}, batch {times.conditions.batch_size}"
@@ -31,7 +31,7 @@ def tabulate_operators(profile: Profile) -> tuple[Table, ...]:
 
 
 def find_stages(profile: Profile, times: "OperatorTimes") -> tuple["OperatorGroup", ...]:
-    """Return the operators by stage, with the names that a reader sees."""
+    """Return the operators grouped by stage, with the names of stages in tables."""
     parts = times.find_parts([row.path for row in profile.rows if row.path])
     return tuple(
         replace(part, name=name_line(part.name, profile.by) if part.name else UNMAPPED) for part in parts
@@ -41,7 +41,7 @@ def find_stages(profile: Profile, times: "OperatorTimes") -> tuple["OperatorGrou
 def tabulate_groups(
     title: str, times: "OperatorTimes", groups: Sequence["OperatorGroup"], notes: Sequence[str]
 ) -> Table:
-    """Return groups of operators and their total."""
+    """Return the table of groups of operators and their total."""
     whole = times.total.seconds
     columns: list[Column[OperatorGroup]] = [
         Column("", lambda group: group.name),
@@ -58,14 +58,14 @@ def tabulate_groups(
 
 
 def describe_limit(group: "OperatorGroup", times: "OperatorTimes") -> str:
-    """Return the roof above a group, and the share of it that the group reaches: `compute 82.0 %`."""
+    """Write the roof that limits a group, and the share of it that the group reaches: `compute 82 %`."""
     roofs = times.roofs
     name = "compute" if group.intensity >= roofs.ridge else "memory"
     return f"{name} {percent(group.share_of_limit(roofs), 0)}"
 
 
 def describe_roofs(times: "OperatorTimes") -> str:
-    """Return the limits of the machine, and how they were measured."""
+    """Describe the measured roofs of the machine."""
     from saevit.measure.roofs import ARRAY_BYTES, SIDE
 
     roofs = times.roofs
@@ -77,7 +77,7 @@ def describe_roofs(times: "OperatorTimes") -> str:
 
 
 def describe_times(times: "OperatorTimes") -> list[str]:
-    """Return how the times of operators were measured, and what they are compared with."""
+    """Return the notes on the times of operators and on their limits."""
     slower, number = describe_ratio(ratio(times.watched, times.plain)), len(times.operators[0].seconds)
     notes = [
         f"ms: sum of the operators' medians over {number} samples; shares are relative to the total",
@@ -88,14 +88,14 @@ def describe_times(times: "OperatorTimes") -> list[str]:
     mapped = times.total.macs
     if mapped != times.graph_macs:
         notes.append(
-            f"{giga(times.graph_macs - mapped)} of {giga(times.graph_macs)} GMACs are of operators of the "
-            "graph that could not be found in the profile"
+            f"{giga(times.graph_macs - mapped)} of {giga(times.graph_macs)} GMACs are of operators in the "
+            "graph that are missing in the profile"
         )
     return notes
 
 
 def list_operator_warnings(profile: Profile) -> list[str]:
-    """Return what makes the limits of the machine unreliable."""
+    """Return a warning for each runtime whose measured roofs are too low."""
     return [
         f"operators in {times.conditions.runtime} are faster than the matrix product beside them: the load "
         "of the machine changed, and the limits are too low; run again"
@@ -105,7 +105,7 @@ def list_operator_warnings(profile: Profile) -> list[str]:
 
 
 def describe_paths(times: "OperatorTimes") -> list[str]:
-    """Return how operators were mapped to modules."""
+    """Return the notes on the mapping of operators to modules."""
     notes = [
         f"{times.conditions.runtime} fuses operators: each counts in the module of its convolution or "
         "product; a reorder counts in the module that wrote its input"
@@ -118,7 +118,7 @@ def describe_paths(times: "OperatorTimes") -> list[str]:
 
 
 def summarize_operators(profile: Profile) -> str:
-    """Return which kind of operator takes the most time in the first profiled runtime, and its rate."""
+    """Describe the kind of operator with the most time in the first profiled runtime, and its rate."""
     times = profile.operator_times[0]
     first, roofs = times.kinds[0], times.roofs
     share = percent(first.seconds / times.total.seconds, 0)

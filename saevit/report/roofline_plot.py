@@ -1,4 +1,4 @@
-"""The roofline of a runtime: which stage, and which kind of operator, is limited by what."""
+"""Draw the roofline of a runtime with its stages and its kinds of operators."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +14,7 @@ from saevit.report.figure import (
     scale_axis,
     style_axes,
 )
-from saevit.report.operator_tables import (
-    describe_roofs,
-    find_stages,
-    summarize_operators,
-)
+from saevit.report.operator_tables import describe_roofs, find_stages, summarize_operators
 from saevit.report.scatter.labels import PointLabel, write_labels
 from saevit.report.units import cut, digits, percent
 from saevit.text import printable
@@ -44,7 +40,7 @@ MOST_COST = 1000.0  # `Label.most`
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """A group of operators in the figure."""
+    """The point of a group of operators."""
 
     text: str
     x: float
@@ -54,9 +50,9 @@ class Point:
 
 @own_settings()
 def roofline_figure(profile: Profile) -> "Figure":
-    """Draw the rates of stages and kinds of operators below the machine's limits, for each profiled runtime.
+    """Draw the rates of stages and kinds of operators below the machine's roofs, one panel per runtime.
 
-    The area of a marker is the share of time. Groups without MACs have no place; the caption names them.
+    The area of a marker is its share of the time. The caption names groups without MACs, which have no point.
     """
     count = len(profile.operator_times)
     figure = new_figure(WIDTH, HEIGHT * count, "constrained")
@@ -108,7 +104,7 @@ def draw_roofline(axes: "Axes", roofs: "Roofs", groups: Mapping[str, Sequence[Po
 
 
 def make_points(groups: Sequence["OperatorGroup"], whole: float) -> list[Point]:
-    """Return the points of groups with MACs, beside the seconds of all operators."""
+    """Return the points of the groups that have MACs; `whole` is the time of all operators in seconds."""
     return [
         Point(
             text=f"{cut(printable(group.name), LONGEST_NAME)} ({percent(group.seconds / whole, 0)})",
@@ -122,14 +118,14 @@ def make_points(groups: Sequence["OperatorGroup"], whole: float) -> list[Point]:
 
 
 def describe_missing(times: "OperatorTimes") -> str:
-    """Return the share of time of each kind of operator without MACs, which has no place in the figure."""
+    """Write the share of time of each kind of operator without MACs, which has no point."""
     without = [kind for kind in times.kinds if not kind.macs]
     shares = ", ".join(f"{kind.name} {percent(kind.seconds / times.total.seconds)}" for kind in without)
-    return f"without MACs, and so without a point: {shares or 'none'}"
+    return f"kinds without MACs have no point: {shares or 'none'}"
 
 
 def label_points(axes: "Axes", points: Sequence[Point]) -> None:
-    """Write the names of points beside them."""
+    """Write the names of the points beside them."""
     labels = []
     for point in points:
         across, up = axes.transData.transform((point.x, point.y))
@@ -138,5 +134,5 @@ def label_points(axes: "Axes", points: Sequence[Point]) -> None:
         labels.append(PointLabel(text=point.text, point=place, radius=radius, most=MOST_COST))
     left, bottom, right, top = axes.bbox.extents
     numbered, _ = write_labels(axes, labels, (left + 2, bottom + 2, right, top), [])
-    for text in numbered:  # without room for its name
+    for text in numbered:  # there is no room for its name
         text.remove()

@@ -1,24 +1,21 @@
-"""The messages of a training, an evaluation and of stored runs, as `messages` has those of other results.
-
-Each message is computed from the data and claims no more than they show.
-"""
+"""The messages of a training, an evaluation and stored runs, like `messages` for other results."""
 
 import math
 from collections.abc import Sequence
 
 from saevit.files import name_source
 from saevit.report.latencies import find_differing
-from saevit.report.units import milliseconds, percent, short_names, write_ratio_interval
+from saevit.report.units import milliseconds, percent, short_names, write_ratio_interval, write_share_interval
 from saevit.runs.diff import Diff
 from saevit.runs.evaluation import Evaluation
-from saevit.runs.run import TWIN, MeasuredTop1, Run, RunSummary, Subject
+from saevit.runs.run import TWIN, Run, RunSummary, Subject
 from saevit.runs.statistics import Share, median, ratio
 from saevit.text import plural
 from saevit.train.state import Epoch, TrainingState
 
 
 def summarize_training(state: TrainingState) -> str:
-    """Return the top-1 of the last validated epoch with its interval, and where the training stopped."""
+    """Summarize a training: the top-1 of the last validated epoch, and the epoch of an early stop."""
     name, epochs, done = name_model(state.run.model), state.recipe.epochs, len(state.rows)
     head = ""
     if not state.is_finished:
@@ -32,45 +29,43 @@ def summarize_training(state: TrainingState) -> str:
 
 
 def count_hits(row: Epoch) -> Share:
-    """Return the images that were classified correctly in a validated epoch."""
+    """Return the number of correctly classified images in a validated epoch."""
     assert row.val_top1 is not None
     assert row.val_images is not None
     return Share(hits=round(row.val_top1 / 100 * row.val_images), total=row.val_images)
 
 
 def summarize_evaluation(found: Evaluation) -> str:
-    """Return the top-1 of an evaluation with its interval."""
-    where = describe_images(found.data, found.split, found.images)
-    return f"{name_model(found.model)} reaches {describe_top1(found.top1)} on {where}."
+    """Summarize an evaluation: top-1 with its interval, data and number of images."""
+    return write_accuracy_sentence(found.model, found.top1, found.data, found.split)
 
 
-def summarize_top1(top: MeasuredTop1) -> str:
-    """Return the top-1 of a stored evaluation with its interval."""
-    where = describe_images(top.data, top.split, top.share.total)
-    return f"{name_model(top.model)} reaches {describe_top1(top.share)} on {where}."
+def write_accuracy_sentence(model: str, share: Share, data: str, split: str) -> str:
+    """Write the top-1 of a model on a split of data as a sentence."""
+    where = describe_images(data, split, share.total)
+    return f"{name_model(model)} reaches {describe_top1(share)} on {where}."
 
 
 def describe_top1(share: Share) -> str:
     """Write a top-1 with its interval: `98.6 % top-1 [96.8, 99.4]`."""
-    low, high = (100 * end for end in share.interval)
-    return f"{percent(share.value)} top-1 [{low:.1f}, {high:.1f}]"
+    return f"{percent(share.value)} top-1 {write_share_interval(share)}"
 
 
 def describe_images(data: str, split: str, count: int) -> str:
-    """Write which images an accuracy is of: `digits (validation, 359 images)`."""
+    """Write the images of an accuracy: `digits (validation, 359 images)`."""
     part = "" if split == "all" else f"{split}, "
     return f"{name_source(data)} ({part}{plural(count, 'image')})"
 
 
 def name_model(model: str) -> str:
-    """Return a name that fits into a sentence."""
+    """Return the short name of a model."""
     return short_names([model])[model]
 
 
 def summarize_store(runs: Sequence[RunSummary], folder: str) -> str:
-    """Return how many runs a folder has, and what the newest one is."""
+    """Summarize a store: the number of runs, and the models of the newest run."""
     if not runs:
-        return f"{folder} has no runs yet: saevit profile, compare and eval store theirs there."
+        return f"{folder} has no runs yet: saevit profile, compare and eval store their results there."
     head = f"{plural(len(runs), 'run')} in {folder}"
     readable = [run for run in runs if not run.problem]
     if not readable:
@@ -84,9 +79,10 @@ def summarize_store(runs: Sequence[RunSummary], folder: str) -> str:
 
 
 def summarize_run(run: Run) -> str:
-    """Return the top-1 of an evaluation, the time of one configuration, or the fastest of several."""
+    """Summarize a stored run: the top-1 of an evaluation, or the fastest and the slowest configuration."""
     if run.top1s:
-        return summarize_top1(run.top1s[0])
+        top = run.top1s[0]
+        return write_accuracy_sentence(top.model, top.share, top.data, top.split)
     timed = [one for one in run.timed if one.samples]
     if not timed:
         reason = next(iter(run.failures.values()), "no round was finished")
@@ -111,12 +107,12 @@ def summarize_run(run: Run) -> str:
 
 
 def is_slower(subject: Subject, other: Subject) -> bool:
-    """Return whether the rounds resolve that a subject takes more time per image than another one."""
+    """Tell whether a subject takes significantly more time per image than another one."""
     return ratio(subject.seconds_per_image, other.seconds_per_image).verdict == "slower"
 
 
 def name_configurations(subjects: Sequence[Subject]) -> dict[str, str]:
-    """Return a name for each label: the model, or what its configurations differ in."""
+    """Return a short name for each label: the model, the conditions that differ, or both."""
     differing = find_differing(one.conditions for one in subjects)
     models = short_names(dict.fromkeys(one.name for one in subjects))
     names = {}
@@ -129,7 +125,7 @@ def name_configurations(subjects: Sequence[Subject]) -> dict[str, str]:
 
 
 def summarize_diff(found: Diff, first: str, second: str) -> str:
-    """Return how many models changed from one run to another."""
+    """Summarize the difference of two runs: the number of changes, and the largest change."""
     changes = [change for change in found.changes if change.quantity != TWIN]
     where = f"from {first} to {second}"
     if not changes:

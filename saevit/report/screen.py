@@ -1,7 +1,7 @@
-"""A view as lines of text, for a terminal of some width or for a pipe, and as Markdown.
+"""Lay out a view as lines of text, for a terminal of a given width or for a pipe, and as Markdown.
 
-Names and numbers are never broken. On a narrow terminal a long first column gets a line of its own, texts are
-broken at spaces, and the columns that do not fit are hidden, from the right, and named.
+Names and numbers are never broken. On a narrow terminal a long first column gets a line of its own, and texts
+wrap at spaces. Columns on the right that do not fit are hidden, and a line names them.
 """
 
 import textwrap
@@ -17,14 +17,14 @@ from saevit.text import plural, printable
 
 Kind = Literal["result", "warning", "title", "head", "rule", "row", "note", "blank"]
 
-GAP = "  "  # between columns, and before the cells of a row whose name has a line of its own
-LEAST_TEXT = 16  # characters in a line of a column that is broken at spaces
-LONG_NAME = 0.4  # of the width: a longer first column gets a line of its own if the table does not fit
+GAP = "  "  # between columns, and the indent of the cells below a name
+LEAST_TEXT = 16  # minimum width of a column that wraps
+LONG_NAME = 0.4  # share of the width above which a first column gets a line of its own
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of text and what it is."""
+    """A line of text with its kind, which decides its colour."""
 
     text: str
     kind: Kind
@@ -35,8 +35,8 @@ def lay_out(view: View, width: int | None = None, *, explain: bool = False) -> l
 
     Args:
         view: what to show.
-        width: characters in a line of the terminal; None for a pipe, where nothing is hidden or broken.
-        explain: whether the notes that explain the tables are shown.
+        width: characters in a line of the terminal; None for a pipe, whose lines have any length.
+        explain: whether to show the notes of the tables.
     """
     lines = [Line(text, "result") for text in wrap(view.result, width)]
     for warning in view.warnings:
@@ -55,7 +55,7 @@ def lay_out(view: View, width: int | None = None, *, explain: bool = False) -> l
 
 
 def write_text(view: View, width: int | None = None, *, explain: bool = False) -> str:
-    """Return the lines of a view as one text (see `lay_out`)."""
+    """Return a view as one text (see `lay_out`)."""
     return "".join(f"{line.text}\n" for line in lay_out(view, width, explain=explain))
 
 
@@ -77,14 +77,14 @@ def lay_out_table(table: Table, width: int | None = None) -> list[Line]:
 
 
 class TextGrid:
-    """The cells of a table, heads first, broken into lines and cut to the columns that fit."""
+    """The heads and cells of a table in columns of chosen widths; columns that do not fit are hidden."""
 
     def __init__(
         self, table: Table, rows: Sequence[Sequence[str]], width: int | None, *, is_stacked: bool = False
     ) -> None:
-        """Choose the width of each column, and how many columns are shown."""
+        """Choose the width of each column, and the number of columns that are shown."""
         self.table, self.rows, self.is_stacked = table, rows, is_stacked
-        self.start = 1 if is_stacked else 0  # the first column on the line of the others
+        self.start = 1 if is_stacked else 0  # first column that is not on a line of its own
         self.shown = len(table.columns)
         self.widths = [max(map(cell_len, cells)) for cells in zip(*rows, strict=True)]
         if width is None:
@@ -103,12 +103,12 @@ class TextGrid:
             self.shown -= 1
 
     def measure(self) -> int:
-        """Return the width of a line of all columns that are shown."""
+        """Return the width of a line with all shown columns."""
         widths = self.widths[self.start : self.shown]
         return sum(widths) + len(GAP) * (len(widths) - 1)
 
     def lines(self) -> list[Line]:
-        """Return the lines of heads, rule and rows."""
+        """Return the lines of the heads, the rule and the rows."""
         dashes = GAP.join("-" * width for width in self.widths[self.start : self.shown])
         rule = Line((GAP if self.is_stacked else "") + dashes, "rule")
         heads, *rows = self.rows
@@ -137,13 +137,13 @@ class TextGrid:
 
 
 def pad(text: str, size: int, side: str) -> str:
-    """Return text with spaces on the left or right, `size` cells wide."""
+    """Pad text with spaces on the left or right to a width of `size` cells."""
     spaces = " " * (size - cell_len(text))
     return spaces + text if side == "right" else text + spaces
 
 
 def wrap(text: str, width: int | None, mark: str = "") -> list[str]:
-    """Return printable text in lines of at most `width`, broken at spaces; `mark` begins the first line."""
+    """Wrap printable text at spaces into lines of at most `width`; the first line begins with `mark`."""
     text = mark + printable(text)
     if width is None or cell_len(text) <= width:
         return [text] if text else []
@@ -154,7 +154,7 @@ def wrap(text: str, width: int | None, mark: str = "") -> list[str]:
 
 
 def write_markdown(view: View, *, explain: bool = False) -> str:
-    """Return a view as Markdown with all columns, as GitHub reads it."""
+    """Return a view with all columns as GitHub Markdown."""
     parts = [printable(view.result)] if view.result else []
     parts += [f"**Warning:** {printable(warning)}" for warning in view.warnings]
     for table in view.tables:

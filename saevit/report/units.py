@@ -1,4 +1,4 @@
-"""Numbers, fields and names of models as text, with units. MACs become FLOPs only here."""
+"""Write numbers with units, fields, and names of models as text."""
 
 import re
 from collections import Counter
@@ -6,21 +6,21 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
-from saevit.runs.statistics import Ratio
+from saevit.runs.statistics import Ratio, Share
 from saevit.text import printable
 
 FLOPS_PER_MAC = 2
 PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
-ENDLESS = 1e15  # numbers from here on are written with an exponent
+ENDLESS = 1e15  # larger numbers are written with an exponent
 
 CLASSES = re.compile(r"[,:]classes=(\d+)$")  # at the end of a model
-LIBRARIES = ("timm:", "birder:")  # of other libraries' models
+LIBRARIES = ("timm:", "birder:")  # prefixes of the models of other libraries
 LONGEST = 26
 TAIL = 10
 
 
 def digits(value: float, significant: int = 3) -> str:
-    """Write a number with some significant digits; with an exponent if it would read 0 or be very long."""
+    """Write a number with significant digits, or with an exponent if it would read 0 or be very long."""
     if value == 0:
         return "0"
     decimals = significant
@@ -30,7 +30,7 @@ def digits(value: float, significant: int = 3) -> str:
 
 
 def fixed(value: float, decimals: int, significant: int = 2) -> str:
-    """Write a number with some decimals; with an exponent if it would read 0 or be very long."""
+    """Write a number with fixed decimals, or with an exponent if it would read 0 or be very long."""
     text = f"{value:z.{decimals}f}"
     is_lost = value and not text.strip("-0.")
     return f"{value:.{significant}g}" if is_lost or abs(value) >= ENDLESS else text
@@ -52,7 +52,7 @@ def write_number(ratio: float) -> str:
 
 
 def write_ratio_interval(time: Ratio) -> str:
-    """Write a ratio with its interval: two decimals, or three where two would round one of them to 1."""
+    """Write a ratio with its interval: two decimals, or three if a number would round to 1."""
     values = (time.median, time.low, time.high)
     decimals = 3 if any(round(value, 2) == 1 for value in values) else 2
     texts = [f"{value:.{decimals}f}" if 0.01 <= value < 100 else digits(value) for value in values]
@@ -86,21 +86,32 @@ def milliseconds(seconds: float) -> str:
 
 
 def percent(share: float, decimals: int = 1) -> str:
-    """Write a share in per cent; a share below 1 never reads 100."""
+    """Write a share in per cent; a share below 1 is never rounded to 100 %."""
     text = fixed(share * 100, decimals) if abs(share) >= ENDLESS else f"{share * 100:z.{decimals}f}"
     if share < 1 and float(text) == 100:
         text = f"{100 - 10**-decimals:.{decimals}f}"
     return f"{text} %"
 
 
+def write_pixels(img_size: tuple[int, int]) -> str:
+    """Write an input size (H, W): `224 x 224 px`."""
+    return f"{img_size[0]} x {img_size[1]} px"
+
+
+def write_share_interval(share: Share, decimals: int = 1) -> str:
+    """Write Wilson's interval of a share in per cent: `[96.8, 99.4]`."""
+    low, high = (f"{100 * end:.{decimals}f}" for end in share.interval)
+    return f"[{low}, {high}]"
+
+
 def list_fields(record: Any) -> dict[str, str]:
-    """Return the fields of a machine or of conditions as names and texts."""
+    """Return the fields of an environment or of conditions: name to text."""
     values = {field.name: getattr(record, field.name) for field in fields(record)}
     return {n.removesuffix("_bytes").replace("_", " "): field_text(n, value) for n, value in values.items()}
 
 
 def field_text(name: str, value: Any) -> str:
-    """Write the value of a field; `-` is not known."""
+    """Write the value of a field; an unknown value is `-`."""
     if value is None or value == ():
         return "-"
     if name == "memory_bytes":
@@ -111,16 +122,16 @@ def field_text(name: str, value: Any) -> str:
 
 
 def find_common_classes(models: Iterable[str]) -> int | None:
-    """Return the number of classes that two models or more all name; otherwise None."""
+    """Return the number of classes if all of two or more models name the same number, else None."""
     numbers = [match[1] if (match := CLASSES.search(model)) else "" for model in models]
     return int(numbers[0]) if len(numbers) > 1 and len(set(numbers)) == 1 and numbers[0] else None
 
 
 def bare_names(models: Iterable[str]) -> dict[str, str]:
-    """Return a name for each model without the prefix of a library, and without a tag if it is not needed.
+    """Return a name for each model without the prefix of its library, and without its tag if that is unique.
 
-    The number of classes is left out if two models or more all have the same one. Variants, the claims of the
-    paper (`saevit_...`) and factories (`module:name`) keep the rest of their name.
+    A number of classes that all models share is left out. Variants, the claims of the paper (`saevit_...`)
+    and factories (`module:name`) keep the rest of their name.
     """
     parts = {m: m.partition(" (") for m in models}  # name, and what is special about its configuration
     bare = {m: m.partition(":")[2] if m.startswith(LIBRARIES) else m for m, *_ in parts.values()}
@@ -136,10 +147,10 @@ def bare_names(models: Iterable[str]) -> dict[str, str]:
 
 
 def short_names(models: Iterable[str]) -> dict[str, str]:
-    """Return a short name for each model, no two the same.
+    """Return a unique short name for each model.
 
-    They are those of `bare_names`. Long names are cut in the middle, because variants differ at their ends;
-    names that are then equal get a number. A configuration in brackets is not cut.
+    Long names of `bare_names` are shortened in the middle, because variants differ at their ends; a
+    configuration in brackets is kept. Equal names get a number.
     """
     parts = {model: name.partition(" (") for model, name in bare_names(models).items()}
     short = {model: "".join((cut(name), *rest)) for model, (name, *rest) in parts.items()}
@@ -153,7 +164,7 @@ def short_names(models: Iterable[str]) -> dict[str, str]:
 
 
 def cut(name: str, longest: int = LONGEST) -> str:
-    """Return a name of at most `longest` characters."""
+    """Shorten a name to at most `longest` characters, with an ellipsis in the middle."""
     if len(name) <= longest:
         return name
     return f"{name[: longest - TAIL - 1]}\N{HORIZONTAL ELLIPSIS}{name[-TAIL:]}"

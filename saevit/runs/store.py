@@ -191,7 +191,7 @@ def find_run(
     found = [stem for stem in paths if stem.startswith(text)]
     if not paths or text == "latest":
         raise OptionError(
-            f"run {shown!r}: {where} has no runs yet; saevit profile, compare and eval store theirs there"
+            f"run {shown!r}: {where} has no runs yet; saevit profile, compare and eval store results there"
         )
     if len(found) != 1:
         few = f"{len(found)} runs begin with that" if found and text else "there is none"

@@ -1,5 +1,5 @@
 """Training and evaluation of networks on labelled images.
 
-Data sources, transforms and loaders, recipe, preparation, engine, loop, run folder, and accuracy.
-Networks come from `saevit.models`; results go to `saevit.runs` and `saevit.report`.
+`data_sources` opens images, `recipe` has the hyperparameters, `preparation` builds a run, `engine` and `loop`
+train it, `run_folder` stores it, and `accuracy` evaluates the weights. `saevit.models` builds the networks.
 """

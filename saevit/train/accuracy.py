@@ -1,4 +1,4 @@
-"""Accuracy, calibration and speed of a trained network on labelled images."""
+"""Evaluation of a trained network on labelled images: accuracy, calibration error and throughput."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -33,9 +33,9 @@ MERGED = "run re-parameterised, if its family supports it"
 
 @dataclass(frozen=True, kw_only=True)
 class EvalPlan:
-    """How to run an evaluation."""
+    """The settings of an evaluation."""
 
-    img_size: tuple[int, int] | None = None  # (H, W); None is the checkpoint's
+    img_size: tuple[int, int] | None = None  # (H, W); None is the size of the checkpoint
     batch_size: int = 64
     device: str = "auto"
     threads: int | None = None  # None: every usable core
@@ -44,19 +44,19 @@ class EvalPlan:
 
 @dataclass
 class Predictions:
-    """Outcomes of the batches so far."""
+    """The predictions for all images so far, one entry per readable image."""
 
     num_classes: int
     hits: list[bool] = field(default_factory=list)
-    hits_among_top: int = 0
+    top5_hits: int = 0
     confidences: list[float] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
-    laps: list[tuple[int, float, float]] = field(default_factory=list)  # images, seconds alone, with reading
+    laps: list[tuple[int, float, float]] = field(default_factory=list)  # see `compute_throughputs`
 
     def add(self, logits: Tensor, labels: Tensor) -> None:
-        """Judge a batch: logits (B, C) and labels (B,), both on the CPU."""
+        """Add a batch of logits (B, C) and labels (B,), both on the CPU; all logits must be finite."""
         logits = logits.double()
         if not logits.isfinite().all():
             raise MeasureError(
@@ -65,13 +65,13 @@ class Predictions:
         confidence, predicted = logits.softmax(1).max(1)
         top = logits.topk(min(TOP, self.num_classes)).indices
         self.hits += (predicted == labels).tolist()
-        self.hits_among_top += int((top == labels[:, None]).any(1).sum())
+        self.top5_hits += int((top == labels[:, None]).any(1).sum())
         self.confidences += confidence.clamp(max=1.0).tolist()
         self.losses += F.cross_entropy(logits, labels, reduction="none").tolist()
         self.labels += labels.tolist()
 
-    def by_class(self, names: Sequence[str]) -> tuple[ClassResult, ...]:
-        """Return the share of hits of each class that has images."""
+    def compute_class_results(self, names: Sequence[str]) -> tuple[ClassResult, ...]:
+        """Return the top-1 of each class that has images."""
         images = np.bincount(self.labels, minlength=self.num_classes)
         hits = np.bincount(self.labels, weights=self.hits, minlength=self.num_classes)
         return tuple(
@@ -88,25 +88,25 @@ def evaluate_network(
     plan: EvalPlan,
     on_progress: Tell = lambda step: None,
 ) -> Evaluation:
-    """Run a network, in its form for inference, on all images of a dataset in fp32.
+    """Evaluate a network on all images of a dataset, in fp32 and in its form for inference.
 
-    Unreadable images are left out and listed.
+    Unreadable images are skipped; the result lists them.
 
     Args:
-        net: with trained weights, from `saevit.models.weighted`.
+        net: a network with trained weights, from `saevit.loading.load_network`.
         data: labelled images of the classes that the network was trained on.
-        checkpoint: the file of the weights, for its name.
-        plan: how to run.
-        on_progress: called before the first batch and after each.
+        checkpoint: the file of the weights; the result stores its name.
+        plan: the settings of the evaluation.
+        on_progress: called before the first batch and after every batch.
 
     Raises:
-        OptionError: other classes than the network's, random weights, or an unavailable device.
-        MemoryLimitError: the batch does not fit.
-        MeasureError: no image could be read, or outputs are not finite.
+        OptionError: the weights are random, the data have other classes, or the device is not available.
+        MemoryLimitError: the batch does not fit in memory.
+        MeasureError: no image could be read, or the outputs are not finite.
     """
     if net.is_random:
         raise OptionError(
-            f"{net.about.model} has random weights, so its accuracy means nothing: add --checkpoint FILE"
+            f"{net.about.model} has random weights, so its accuracy has no meaning: add --checkpoint FILE"
         )
     check_classes(net.about, data)
     conditions = choose_conditions(net, plan)
@@ -120,7 +120,7 @@ def evaluate_network(
         first = f": {results.unreadable[0]}" if results.unreadable else ""
         raise MeasureError(f"no image of {data.name} could be read{first}")
     total = len(results.hits)
-    alone, with_reading = compute_speeds(results.laps)
+    alone, with_reading = compute_throughputs(results.laps)
     return Evaluation(
         model=net.about.model,
         checkpoint=checkpoint.name,
@@ -133,10 +133,10 @@ def evaluate_network(
         unreadable=tuple(results.unreadable),
         left_out=(*data.skipped, *data.warnings),
         top1=Share(hits=sum(results.hits), total=total),
-        top5=Share(hits=results.hits_among_top, total=total) if data.num_classes > TOP else None,
+        top5=Share(hits=results.top5_hits, total=total) if data.num_classes > TOP else None,
         loss=float(np.mean(results.losses)),
         calibration_error=calibration_error(results.confidences, results.hits),
-        classes=results.by_class(data.class_names),
+        classes=results.compute_class_results(data.class_names),
         num_classes=data.num_classes,
         conditions=conditions,
         environment=environment(),
@@ -150,7 +150,7 @@ def evaluate_network(
 
 
 def choose_conditions(net: LoadedNetwork, plan: EvalPlan) -> Conditions:
-    """Return the conditions of an evaluation; fp32 and eager, so that accuracies can be compared."""
+    """Return the conditions of an evaluation: always fp32 and eager, so that accuracies are comparable."""
     return Conditions(
         img_size=plan.img_size or net.about.img_size,
         batch_size=plan.batch_size,
@@ -164,7 +164,7 @@ def choose_conditions(net: LoadedNetwork, plan: EvalPlan) -> Conditions:
 
 
 def check_classes(about: About, data: ImageData) -> None:
-    """Refuse data of other classes than the network's."""
+    """Raise OptionError unless the data have the classes of the network, in the same order."""
     trained = f" (it was trained on {about.data})" if about.data else ""
     if about.num_classes != data.num_classes:
         raise OptionError(
@@ -188,7 +188,7 @@ def predict_all(
     workers: int,
     on_progress: Callable[[NextStep], object],
 ) -> Predictions:
-    """Run every batch through the network, timed alone and with reading."""
+    """Run the network on all images in batches, and time every batch."""
     results = Predictions(num_classes=data.num_classes)
     transform = eval_transform(replace(about, img_size=conditions.img_size), data.crop_pct)
     device, synchronize = torch.device(conditions.device), synchronizer(conditions.device)
@@ -215,7 +215,7 @@ def predict_all(
 
 
 def predict(model: nn.Module, x: Tensor, conditions: Conditions) -> Tensor:
-    """Return the logits, or raise MemoryLimitError if the batch does not fit."""
+    """Return the logits (B, C); raise MemoryLimitError if the batch does not fit in memory."""
     try:
         logits: Tensor = model(x)
     except Exception as error:
@@ -228,12 +228,15 @@ def predict(model: nn.Module, x: Tensor, conditions: Conditions) -> Tensor:
     return logits
 
 
-def compute_speeds(
+def compute_throughputs(
     laps: Sequence[tuple[int, float, float]],
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return images/s alone and with reading, of full batches without the first one if there is another.
+    """Return the throughput of each full batch in images/s: of inference alone, and with image reading.
 
-    The first batch includes the choice of kernels and the allocation of memory; a short last one is slow.
+    The first batch is left out if there are others, because it includes kernel selection and allocation.
+
+    Args:
+        laps: for each batch its images, its seconds of inference, and its seconds with image reading.
     """
     largest = max(images for images, _, _ in laps)
     full = [lap for lap in laps[1:] if lap[0] == largest] or [max(laps, key=lambda lap: lap[0])]

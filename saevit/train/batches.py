@@ -1,4 +1,4 @@
-"""Which images form which batch of which process, and seeds: pure functions of the recipe's seed."""
+"""The batches of each process in each epoch, and random seeds; both depend on the recipe's seed only."""
 
 import hashlib
 import random
@@ -18,7 +18,7 @@ Update = tuple[tuple[tuple[int, ...], ...], ...]  # [step][process] -> indices
 
 @dataclass(frozen=True, kw_only=True)
 class BatchSizes:
-    """Numbers of images that form an update."""
+    """The sizes that define an update of the weights: batch size, processes and accumulation steps."""
 
     batch_size: int  # of one process
     processes: int = 1
@@ -26,7 +26,7 @@ class BatchSizes:
 
     @property
     def per_step(self) -> int:
-        """Count the images of one step of all processes."""
+        """Count the images of one accumulation step in all processes."""
         return self.batch_size * self.processes
 
     @property
@@ -36,22 +36,21 @@ class BatchSizes:
 
 
 def check_image_count(count: int, sizes: BatchSizes) -> None:
-    """Refuse fewer images than every process needs for one batch."""
-    least = MIN_BATCH * sizes.processes
-    if count < least:
+    """Raise OptionError unless every process gets at least two images, as BatchNorm needs."""
+    minimum = MIN_BATCH * sizes.processes
+    if count < minimum:
+        processes = f" for {sizes.processes} processes" if sizes.processes > 1 else ""
         raise OptionError(
-            f"{count} training images are too few for {sizes.processes} processes: {least} or more are needed"
-            if sizes.processes > 1
-            else f"{count} training images are too few: BatchNorm needs {least} or more"
+            f"{count} training images are too few{processes}: BatchNorm needs {minimum} or more"
         )
 
 
 def plan_epoch(count: int, sizes: BatchSizes, *, seed: int, epoch: int) -> list[Update]:
-    """Return the updates of an epoch, with every image exactly once.
+    """Return the updates of an epoch; every image is in exactly one of them.
 
-    The order depends on seed and epoch only, so one process with batches of 2 B and two processes with
-    batches of B take the same images in each update. The last update is smaller if the images do not fill
-    it; if it would leave a process with fewer than two images, it is joined to the update before it.
+    The order of the images depends on the seed and the epoch only. One process with batches of 2 B images and
+    two processes with batches of B images therefore use the same images in each update. The last update may
+    be smaller. If it has fewer than two images per process, it is merged into the update before it.
     """
     check_image_count(count, sizes)
     order = list(range(count))
@@ -69,7 +68,7 @@ def count_updates(count: int, sizes: BatchSizes) -> int:
 
 
 def split_update(indices: list[int], sizes: BatchSizes) -> Update:
-    """Split the images of an update evenly into steps, and each step into processes."""
+    """Split the images of an update evenly into accumulation steps, and each step evenly among processes."""
     steps = min(max(1, -(-len(indices) // sizes.per_step)), sizes.accumulate)
     steps = max(1, min(steps, len(indices) // (MIN_BATCH * sizes.processes)))
     return tuple(
@@ -79,7 +78,7 @@ def split_update(indices: list[int], sizes: BatchSizes) -> Update:
 
 
 def split_evenly(indices: list[int], parts: int) -> list[list[int]]:
-    """Cut a list into parts whose lengths differ by at most one."""
+    """Split a list into consecutive parts whose lengths differ by at most one."""
     return [indices[a:b] for a, b in pairwise(len(indices) * i // parts for i in range(parts + 1))]
 
 
@@ -90,9 +89,9 @@ def derive_seed(*key: int | str) -> int:
 
 @contextmanager
 def use_seed(*key: int | str) -> Iterator[None]:
-    """Seed Python, numpy and torch on the CPU from the key inside the block, then restore their states.
+    """Seed the generators of Python, NumPy and torch (CPU) with the key, and restore their states afterwards.
 
-    Random values are therefore the same after a restart and in any worker.
+    Random values in the block are therefore the same after a restart and in every worker process.
     """
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002 - timm uses it
     seed = derive_seed(*key)

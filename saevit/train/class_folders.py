@@ -1,4 +1,4 @@
-"""Folders of images: train/ and val/ with one folder per class, or class folders alone."""
+"""Image folders: train/ and val/ with one folder per class in each, or class folders without a split."""
 
 import contextlib
 import os
@@ -35,19 +35,20 @@ class ImageFile(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class FolderScan:
-    """Contents of a folder of class folders."""
+    """The contents of a folder of class folders."""
 
     classes: tuple[str, ...]  # folder names in natural order (2 before 10), including empty classes
-    files: tuple[ImageFile, ...]  # by class, then by name
-    problems: tuple[str, ...]  # folders and links that could not be followed, one line each
-    others: int  # files without the ending of an image
-    loose: int  # images beside the class folders
+    files: tuple[ImageFile, ...]  # sorted by class, then by name
+    problems: tuple[str, ...]  # folders and links that cannot be read, one line each
+    others: int  # number of files that have no image extension
+    loose: int  # number of images outside the class folders
 
 
 def open_class_folders(folder: Path, split: Split) -> ImageData:
-    """Open a folder; class folders alone are split by file name, 20 % of each class for validation.
+    """Open one split of an image folder.
 
-    Labels follow the natural order of the class names, as in timm; a class without images keeps its label.
+    Without train/ and val/, 20 % of each class are held out for validation (see `hold_out`). Labels are in
+    the natural order of the class names, as in timm. A class without images keeps its label.
     """
     source = printable(str(folder))
     train, validation = find_splits(folder, source)
@@ -74,9 +75,9 @@ def open_class_folders(folder: Path, split: Split) -> ImageData:
 
 
 def find_splits(folder: Path, source: str) -> tuple[Path | None, Path | None]:
-    """Return the folders of training and validation; both None if there are class folders alone.
+    """Return the folders of the training and the validation images; both are None without a split.
 
-    A class may have the name of a split if it contains no folders.
+    A folder with the name of a split is a class if it contains no folders.
     """
     folders = list_folders(folder)
     train, validation = (
@@ -100,7 +101,7 @@ def find_splits(folder: Path, source: str) -> tuple[Path | None, Path | None]:
 
 
 def check_class_folder(folder: Path, source: str) -> None:
-    """Refuse a class folder that contains both splits."""
+    """Raise DataError if a class folder contains both splits, and so is a dataset of its own."""
     names: list[str] = []
     with contextlib.suppress(OptionError):  # the scan for images reports an unreadable folder
         names = [path.name.lower() for path in list_folders(folder)]
@@ -114,7 +115,7 @@ def check_class_folder(folder: Path, source: str) -> None:
 def select_images(
     folder: Path, train: Path | None, validation: Path | None, split: Split, source: str
 ) -> tuple[FolderScan, str]:
-    """Return the images of a split, and the end of a sentence that says which they are."""
+    """Return the images of a split, and a phrase for the user that says where they are from."""
     if train is None and validation is None:
         return split_classes(scan_folder(folder), split)
     if train is None and validation is not None:
@@ -122,31 +123,31 @@ def select_images(
             raise DataError(f"{source} has {validation.name}/ but no train/: there are no training images")
         return scan_folder(validation), f"from {validation.name}/"
     assert train is not None
-    trained = scan_folder(train)
+    train_scan = scan_folder(train)
     if validation is None:
-        return split_classes(trained, split)
+        return split_classes(train_scan, split)
     if split == "train":
-        return trained, f"from {train.name}/, with {validation.name}/ for validation"
-    tested = scan_folder(validation)
-    if unknown := sorted({file.class_name for file in tested.files}.difference(trained.classes)):
+        return train_scan, f"from {train.name}/, with {validation.name}/ for validation"
+    val_scan = scan_folder(validation)
+    if unknown := sorted({file.class_name for file in val_scan.files}.difference(train_scan.classes)):
         raise DataError(
             f"{source}: {list_classes([printable(name) for name in unknown])} in {validation.name}/ "
             f"and not in {train.name}/: add training images of every class, or remove the class"
         )
     if split == "validation":
-        return replace(tested, classes=trained.classes), f"from {validation.name}/"
-    everything = FolderScan(
-        classes=trained.classes,
-        files=trained.files + tested.files,
-        problems=trained.problems + tested.problems,
-        others=trained.others + tested.others,
-        loose=trained.loose + tested.loose,
+        return replace(val_scan, classes=train_scan.classes), f"from {validation.name}/"
+    both = FolderScan(
+        classes=train_scan.classes,
+        files=train_scan.files + val_scan.files,
+        problems=train_scan.problems + val_scan.problems,
+        others=train_scan.others + val_scan.others,
+        loose=train_scan.loose + val_scan.loose,
     )
-    return everything, f"from {train.name}/ and {validation.name}/"
+    return both, f"from {train.name}/ and {validation.name}/"
 
 
 def split_classes(scan: FolderScan, split: Split) -> tuple[FolderScan, str]:
-    """Split class folders by the names of their files."""
+    """Select the images of a split from class folders that have no split of their own."""
     if split == "all":
         return scan, "all images"
     label_of = {name: i for i, name in enumerate(scan.classes)}
@@ -162,7 +163,7 @@ def split_classes(scan: FolderScan, split: Split) -> tuple[FolderScan, str]:
 
 
 def check_images(scan: FolderScan, split: Split, source: str) -> None:
-    """Refuse data without classes, without images, or with a single class to train on."""
+    """Raise DataError unless there are class folders with images, and two classes or more for training."""
     images = f"images ({', '.join(ENDINGS)})"
     if not scan.classes:
         contents = f"{plural(scan.loose, 'image')} and " if scan.loose else ""
@@ -176,12 +177,12 @@ def check_images(scan: FolderScan, split: Split, source: str) -> None:
     if split == "train" and len({file.class_name for file in scan.files}) < 2:
         raise DataError(
             f"{source} has images of one class only, '{printable(scan.files[0].class_name)}': "
-            "training needs two or more, add a second class"
+            "training needs two or more classes, add a second one"
         )
 
 
 def list_unused_folders(folder: Path, train: Path | None, validation: Path | None) -> list[str]:
-    """Return a warning about the folders beside those of the splits, if there are any."""
+    """Return a warning that names the folders beside train/ and val/, which are not read."""
     used = [path for path in (train, validation) if path]
     unused = [printable(path.name) for path in list_folders(folder) if used and path not in used]
     read, verb = " and ".join(f"{path.name}/" for path in used), "are" if len(used) > 1 else "is"
@@ -189,7 +190,7 @@ def list_unused_folders(folder: Path, train: Path | None, validation: Path | Non
 
 
 def list_warnings(scan: FolderScan, empty: Sequence[str], split: Split) -> Iterator[str]:
-    """Yield a line about each surprise: classes without images and files that are not used."""
+    """Yield warnings about classes without images and about files that are not read."""
     if empty:
         yield f"no {split} images of {list_classes(empty)}; the labels of the other classes do not change"
     if scan.loose:
@@ -205,7 +206,7 @@ def read_file(files: Sequence[Path], index: int) -> "Image":
 
 
 def scan_folder(folder: Path) -> FolderScan:
-    """Find the images at any depth in each class folder; links are followed, hidden files skipped."""
+    """Find the images at any depth in each class folder. Follow links and skip hidden files."""
     problems: list[str] = []
     classes = list_folders(folder)
     files: list[ImageFile] = []
@@ -228,7 +229,7 @@ def scan_folder(folder: Path) -> FolderScan:
 
 
 def list_folders(folder: Path) -> list[Path]:
-    """Return the visible folders in a folder, in natural order; a broken link is not a folder."""
+    """Return the folders in a folder in natural order, without hidden folders and broken links."""
     folders = []
     try:
         for path in list_visible(folder):
@@ -237,7 +238,7 @@ def list_folders(folder: Path) -> list[Path]:
                     folders.append(path)
             except PermissionError:
                 raise
-            except OSError:  # a link that leads nowhere
+            except OSError:  # a broken link
                 continue
     except OSError as error:
         raise unusable(folder, error, "read") from error
@@ -255,11 +256,14 @@ def list_visible(folder: Path) -> list[Path]:
 
 
 def walk_files(folder: Path, above: str, problems: list[str]) -> Iterator[tuple[Path, int]]:
-    """Yield the files below a class folder by name, with their sizes; never follow a link in a circle.
+    """Yield the files below a class folder in natural order, with their sizes in bytes.
 
-    `above` is the real path of its parent; `problems` receives a line for each path that cannot be followed.
+    Args:
+        folder: the class folder.
+        above: the real path of its parent; a link to a folder above the link is not followed.
+        problems: receives one line for each path that cannot be read.
     """
-    waiting: list[tuple[Path, tuple[str, ...]]] = [(folder, (above,))]  # each with the folders above it
+    waiting: list[tuple[Path, tuple[str, ...]]] = [(folder, (above,))]  # each with its parent folders
     while waiting:
         path, parents = waiting.pop()
         name = printable(str(path))

@@ -1,6 +1,6 @@
-"""Labelled images by the name of their source: digits, icons, folders, and what timm's readers open.
+"""Open labelled images by the name of their source: digits, icons, a folder, or a dataset of timm's readers.
 
-A source that needs no files is a function that returns `ImageData`, and one more entry of `IN_MEMORY`.
+To add a source without files, write a function that returns `ImageData`, and add it to `IN_MEMORY`.
 """
 
 import contextlib
@@ -48,8 +48,8 @@ def open_data(
             `hfds/NAME` for local data that timm's readers open.
         split: `train`, `validation` or `all`.
         root: `--data-dir`, the folder with the data of timm's readers.
-        size: side in px at which icons are rendered; other sources have a size of their own.
-        tell: is called with the progress of rendering icons.
+        size: side in px of rendered icons; images of other sources have a fixed size.
+        tell: called with the progress of rendering icons.
 
     Raises:
         OptionError: the source does not exist or has no usable images.
@@ -101,25 +101,25 @@ def read_digit(pixels: NDArray[np.uint8], index: int) -> "Image":
     return image
 
 
-# The sources that need no files, by name. A folder of the same name is written ./NAME.
+# The sources without files, by name. To read a folder of the same name, write ./NAME.
 IN_MEMORY: dict[str, Callable[[Split], ImageData]] = {DIGITS: open_digits}
 
 
 def reader_prefix(source: str) -> str | None:
-    """Return the reader that a source names, such as `torch` in `torch/cifar10`; None if it names none."""
+    """Return the prefix that names a timm reader, such as `torch` in `torch/cifar10`; None without one."""
     prefix, slash, _ = source.partition("/")
     return prefix.lower() if slash and prefix.lower() in (*PREFIXES, *STREAM_PREFIXES) else None
 
 
 def open_timm_data(source: str, split: Split, root: Path | None) -> ImageData:
-    """Open `torch/NAME` (torchvision) or `hfds/NAME` (Hugging Face datasets) by `timm.data.create_dataset`.
+    """Open `torch/NAME` (torchvision) or `hfds/NAME` (Hugging Face datasets) with `timm.data.create_dataset`.
 
-    NAME of hfds may be a folder of parquet or image files, and `root` is its cache (None: the library's).
+    NAME of hfds may be a folder of parquet or image files. `root` is the cache of hfds (None: its default).
     """
     prefix = reader_prefix(source)
     if prefix in STREAM_PREFIXES:
         raise DataError(
-            f"{source} is a stream, but images are read by index: use torch/NAME, hfds/NAME or a folder"
+            f"{source} is a stream, which cannot be read by index: use torch/NAME, hfds/NAME or a folder"
         )
     if split == "all":
         raise OptionError(f"--split all: {source} defines its own splits, choose train or validation")
@@ -142,7 +142,7 @@ def open_timm_data(source: str, split: Split, root: Path | None) -> ImageData:
 
 
 def create_dataset(source: str, split: str, root: Path | None) -> Any:
-    """Create timm's dataset of a source, without network access."""
+    """Create the timm dataset of a source, without network access."""
     prefix, _, rest = source.partition("/")
     if prefix.lower() == "hfds":
         need("datasets")
@@ -164,7 +164,7 @@ def create_dataset(source: str, split: str, root: Path | None) -> Any:
 
 @contextlib.contextmanager
 def hub_offline() -> Iterator[None]:
-    """Keep Hugging Face's packages from downloading missing data."""
+    """Switch the Hugging Face packages to offline mode, so that they download no data."""
     with contextlib.ExitStack() as stack:
         for module in OFFLINE_MODULES:
             with contextlib.suppress(ImportError):
@@ -175,7 +175,7 @@ def hub_offline() -> Iterator[None]:
 
 
 def read_labels(reader: Any) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Return class names and labels of one of timm's readers."""
+    """Return the class names and the labels of a timm reader."""
     labels = tuple(int(label) for label in reader.iter_targets())
     names = {int(index): str(name) for name, index in reader.class_to_idx.items()}
     count = 1 + max([*names, *labels], default=-1)
@@ -183,7 +183,7 @@ def read_labels(reader: Any) -> tuple[tuple[str, ...], tuple[int, ...]]:
 
 
 def read_torchvision_labels(dataset: Any, source: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Return class names and labels of one of torchvision's datasets."""
+    """Return the class names and the labels of a torchvision dataset."""
     targets = getattr(dataset, "targets", None)
     if targets is None:
         raise DataError(f"{source} does not list its labels: name torch/cifar10, torch/mnist, or a folder")
@@ -193,7 +193,7 @@ def read_torchvision_labels(dataset: Any, source: str) -> tuple[tuple[str, ...],
 
 
 def read_torchvision_image(dataset: Any, source: str, index: int) -> "Image":
-    """Read an image through torchvision, which decodes it."""
+    """Read an image through a torchvision dataset, which decodes it."""
     try:
         return upright_rgb(dataset[index][0])[0]
     except Exception as error:  # its decoders raise errors of any type
@@ -202,7 +202,7 @@ def read_torchvision_image(dataset: Any, source: str, index: int) -> "Image":
 
 
 def read_reader_image(dataset: Any, source: str, index: int) -> "Image":
-    """Read the bytes of an image through timm, whose dataset would replace a broken image by the next."""
+    """Read an image through a timm reader. (timm's dataset would replace a broken image by the next one.)"""
     name = f"{source}, image {index}"
     try:
         file = dataset.reader[index][0]

@@ -1,4 +1,4 @@
-"""Network, average, optimizer and schedule of a training run, one update of them, and validation."""
+"""The engine of a training run: network, EMA, optimizer and scheduler; one update, and one validation."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -21,21 +21,21 @@ TOP = 5
 
 
 class TrainingStopped(SaevitError):  # noqa: N818 - says what happened
-    """A training that cannot continue; the files written before stay."""
+    """Training cannot continue. Files that were written before stay."""
 
 
 class Engine:
-    """The network of a run on its device, with optimizer, schedule and moving average from timm."""
+    """The network of a run on its device, with timm's optimizer, scheduler and EMA of the weights."""
 
     def __init__(self, prepared: PreparedRun, processes: Processes) -> None:
         recipe, run, device = prepared.recipe, prepared.run, processes.device
         self.processes, self.run, self.recipe, self.amp = processes, run, recipe, AMP_DTYPES[run.amp]
         self.layout = torch.channels_last if run.channels_last else torch.contiguous_format
-        self.net = prepared.net.to(device).to(memory_format=self.layout)  # holds the weights
+        self.net = prepared.net.to(device).to(memory_format=self.layout)
         self.optimizer = need("timm.optim").create_optimizer_v2(
             self.net, opt=recipe.opt, lr=recipe.lr, weight_decay=recipe.weight_decay
         )
-        self.schedule, _ = need("timm.scheduler").create_scheduler_v2(
+        self.scheduler, _ = need("timm.scheduler").create_scheduler_v2(
             self.optimizer,
             sched=recipe.sched,
             num_epochs=recipe.epochs,
@@ -51,25 +51,25 @@ class Engine:
                 self.net, decay=recipe.model_ema_decay, use_warmup=recipe.model_ema_warmup
             )
         wrapped = processes.wrap(self.net)
-        self.called: Any = torch.compile(wrapped) if run.compile else wrapped  # computes with these weights
+        self.train_net: Any = torch.compile(wrapped) if run.compile else wrapped  # shares the weights of net
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.amp == torch.float16)
         self.objective = make_objective(recipe, prepared.train.num_classes, prepared.teacher)
 
     @property
     def evaluated(self) -> nn.Module:
-        """Return the network that is validated and saved: the average, if there is one."""
+        """Return the network that is validated and saved: the EMA, or the network itself without EMA."""
         return self.net if self.ema is None else self.ema.module
 
     def place(self, x: Tensor) -> Tensor:
-        """Move images to the device, in the layout."""
+        """Move images to the device, in the memory format of the run."""
         return x.to(self.processes.device, non_blocking=True).contiguous(memory_format=self.layout)
 
     def autocast(self) -> torch.autocast:
-        """Return the block of mixed precision."""
+        """Return the context manager of mixed precision; it does nothing in fp32."""
         return torch.autocast(self.processes.device.type, dtype=self.amp, enabled=self.amp is not None)
 
     def tensors(self) -> dict[str, Any]:
-        """Return everything that changes in training (not a copy)."""
+        """Return the state dicts of network, EMA, optimizer and gradient scaler, without copying tensors."""
         return {
             "model": self.net.state_dict(),
             "ema": None if self.ema is None else self.ema.module.state_dict(),
@@ -78,7 +78,7 @@ class Engine:
         }
 
     def load_tensors(self, tensors: dict[str, Any]) -> None:
-        """Load what `tensors` returned in an earlier process.
+        """Load the state dicts that `tensors` returned in an earlier process.
 
         Raises:
             OptionError: the tensors do not fit this network or optimizer.
@@ -95,24 +95,24 @@ class Engine:
 
 
 class UpdateResult(NamedTuple):
-    """Loss and counts of an update in this process."""
+    """The loss and the counts of an update in this process."""
 
-    loss: Tensor  # summed over the images; not read yet, so that an accelerator need not wait
+    loss: Tensor  # sum over the images, on the device: reading it would synchronize
     images: int
     skipped: int
-    number: int  # of the update in the training
+    number: int  # of the update, counted from 0 over the whole training
 
 
 def run_update(engine: Engine, plan: Update, batches: Iterator[Batch], *, number: int) -> UpdateResult | None:
-    """Run the `number`-th update of the weights.
+    """Run update `number` of the weights: all its accumulation steps, then one optimizer step.
 
-    The gradient is that of the mean over the images of all steps and processes. If the batches end early,
-    nothing is changed, and None is returned.
+    The gradient is the mean over the images of all steps and processes. If the batches end early, the update
+    is undone, and None is returned.
     """
     processes, seed = engine.processes, engine.recipe.seed
     planned = sum(len(part) for step in plan for part in step)
     total, images, skipped = torch.zeros((), device=processes.device), 0, 0
-    engine.schedule.step_update(number)
+    engine.scheduler.step_update(number)
     buffers = [buffer.clone() for buffer in engine.net.buffers()] if len(plan) > 1 else []
     for i in range(len(plan)):
         batch = next(batches, None)
@@ -125,7 +125,7 @@ def run_update(engine: Engine, plan: Update, batches: Iterator[Batch], *, number
         with use_seed(*key):
             if processes.device.type != "cpu":
                 torch.manual_seed(derive_seed(*key))
-            with nullcontext() if i == len(plan) - 1 else processes.no_sync(engine.called):
+            with nullcontext() if i == len(plan) - 1 else processes.no_sync(engine.train_net):
                 loss = compute_loss(engine, engine.place(x), labels.to(processes.device, non_blocking=True))
                 engine.scaler.scale(loss * (processes.count / planned)).backward()  # type: ignore[no-untyped-call]
         total += loss.detach()
@@ -134,7 +134,7 @@ def run_update(engine: Engine, plan: Update, batches: Iterator[Batch], *, number
 
 
 def fill_batch(x: Tensor, labels: Tensor, unreadable: Sequence[SaevitError]) -> tuple[Tensor, Tensor]:
-    """Return a batch of at least two images, also if others were unreadable."""
+    """Repeat the only readable image of a batch, as BatchNorm needs two; without one, stop the training."""
     if not len(x):
         raise TrainingStopped(f"no image of a batch could be read; first error: {unreadable[0]}")
     if len(x) < MIN_BATCH:
@@ -143,10 +143,10 @@ def fill_batch(x: Tensor, labels: Tensor, unreadable: Sequence[SaevitError]) -> 
 
 
 def compute_loss(engine: Engine, x: Tensor, labels: Tensor) -> Tensor:
-    """Return the loss of a batch, summed."""
+    """Return the loss summed over a batch."""
     with engine.autocast():
         x, target = engine.objective.mix(x, labels)
-        logits = engine.called(x)
+        logits = engine.train_net(x)
         if not isinstance(logits, Tensor):
             raise TrainingStopped(
                 "the network has several outputs in training; only networks with one output can be trained"
@@ -155,7 +155,7 @@ def compute_loss(engine: Engine, x: Tensor, labels: Tensor) -> Tensor:
 
 
 def apply_gradients(engine: Engine, number: int) -> None:
-    """Clip the gradients, step the optimizer, and update the average."""
+    """Clip the gradients, step the optimizer, and update the EMA."""
     if engine.recipe.clip_grad:
         engine.scaler.unscale_(engine.optimizer)
         nn.utils.clip_grad_norm_(engine.net.parameters(), engine.recipe.clip_grad)
@@ -167,7 +167,7 @@ def apply_gradients(engine: Engine, number: int) -> None:
 
 
 def undo_steps(engine: Engine, buffers: Sequence[Tensor]) -> None:
-    """Discard the gradients and running statistics of an unfinished update."""
+    """Discard the gradients of an unfinished update, and restore the buffers (running statistics)."""
     engine.optimizer.zero_grad(set_to_none=True)
     with torch.no_grad():
         for buffer, before in zip(engine.net.buffers(), buffers, strict=False):
@@ -175,7 +175,7 @@ def undo_steps(engine: Engine, buffers: Sequence[Tensor]) -> None:
 
 
 def read_sums(result: UpdateResult | None, engine: Engine) -> Tensor:
-    """Return loss, images and skipped images of an update as float64; refuse a loss that is not finite."""
+    """Return (loss, images, skipped images) of an update as float64; stop if the loss is not finite."""
     loss, images, skipped = (0.0, 0, 0) if result is None else (float(result.loss), *result[1:3])
     if result is None or math.isfinite(loss):
         return torch.tensor([loss, images, skipped], dtype=torch.float64)
@@ -187,7 +187,7 @@ def read_sums(result: UpdateResult | None, engine: Engine) -> Tensor:
 
 
 class Validation(NamedTuple):
-    """The validation of an epoch; the columns of `Epoch`."""
+    """The validation results of an epoch, named as the fields of `Epoch`."""
 
     val_loss: float | None = None
     val_top1: float | None = None
@@ -200,10 +200,10 @@ class Validation(NamedTuple):
 
 
 def validate(engine: Engine, loader: Loader, count: int, is_stopped: Callable[[], bool]) -> Validation | None:
-    """Validate on `count` images, each read exactly once; None if it was stopped.
+    """Validate on `count` images; return None if the user stopped the training.
 
-    The average and the raw weights are validated on the same batches. Each process takes every `processes`-th
-    image without padding, and the sums are added at the end.
+    The EMA and the raw weights are validated on the same batches. Of P processes, each reads every P-th image
+    without padding, and the sums of all processes are added at the end.
     """
     processes, size = engine.processes, engine.recipe.batch_size
     own = range(processes.rank, count, processes.count)
@@ -218,14 +218,18 @@ def validate(engine: Engine, loader: Loader, count: int, is_stopped: Callable[[]
             batch = None if is_stopped() else next(batches, None)
             if batch is None:
                 return None
-            sums += torch.stack([judge_batch(engine, net, batch) for net in networks])
+            sums += torch.stack([validate_batch(engine, net, batch) for net in networks])
     for net, was_training in zip(networks, were_training, strict=True):
         net.train(was_training)
     return make_validation(processes.sum(sums).tolist())
 
 
 def make_validation(sums: Sequence[Sequence[float]]) -> Validation:
-    """Return the validation from summed loss, hits and images, one row each of average and raw weights."""
+    """Return the means from rows of (loss, top-1 hits, top-5 hits, images): EMA if used, then raw weights.
+
+    Raises:
+        TrainingStopped: no image could be read, or the loss is not finite.
+    """
     images = sums[0][3]
     if not images:
         raise TrainingStopped("no validation image could be read")
@@ -233,12 +237,12 @@ def make_validation(sums: Sequence[Sequence[float]]) -> Validation:
         raise TrainingStopped("the validation loss is not finite: try a lower --lr, or --amp none")
     per_cent = 100 / images
     first, *others = ((loss / images, top1 * per_cent, top5 * per_cent) for loss, top1, top5, _ in sums)
-    raw = [one for one in others if math.isfinite(one[0])]  # mixed precision may overflow in raw weights only
+    raw = [one for one in others if math.isfinite(one[0])]  # mixed precision may overflow with raw weights
     return Validation(*first, int(images), "EMA" if others else "raw", *(raw[0] if raw else ()))
 
 
-def judge_batch(engine: Engine, net: nn.Module, batch: Batch) -> Tensor:
-    """Return summed loss, top-1 hits, top-5 hits, and images of a batch."""
+def validate_batch(engine: Engine, net: nn.Module, batch: Batch) -> Tensor:
+    """Return the summed loss, top-1 hits, top-5 hits and images of a batch, (4,) in float64."""
     x, labels, _ = batch
     if not len(x):
         return torch.zeros(4, dtype=torch.float64)

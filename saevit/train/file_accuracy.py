@@ -1,4 +1,4 @@
-"""Images for exported files: those that int8 is calibrated with, and top-1 beside that of the network."""
+"""Images for the calibration of int8, and the top-1 of exported files compared with the network's."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -29,7 +29,7 @@ CALIBRATION_IMAGES, COMPARED_IMAGES = 128, 8
 
 
 class FileNetwork(nn.Module):
-    """An exported file as a network; a batch is filled up with zeros to the size that the file accepts."""
+    """An exported file as a network. Batches are padded with zeros to the batch size of the file."""
 
     def __init__(self, run: Runner, batch: int | None) -> None:
         super().__init__()
@@ -38,17 +38,17 @@ class FileNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the outputs (B, classes)."""
         size = self.batch or len(x)
-        missing = x.new_zeros(-len(x) % size, *x.shape[1:])
-        parts = torch.split(torch.cat([x, missing]), size)
-        return torch.from_numpy(np.concatenate([self.run(part) for part in parts])[: len(x)])
+        padding = x.new_zeros(-len(x) % size, *x.shape[1:])
+        batches = torch.split(torch.cat([x, padding]), size)
+        return torch.from_numpy(np.concatenate([self.run(batch) for batch in batches])[: len(x)])
 
 
 def choose_calibration(about: About, train: ImageData, compared: ImageData) -> Int8Images:
-    """Return images to calibrate int8 with, and others on which outputs are compared.
+    """Return training images that calibrate int8, and other images for the comparison of outputs.
 
     Raises:
         OptionError: the data have other classes than the network.
-        MeasureError: none of the images can be read.
+        MeasureError: no image can be read.
     """
     check_classes(about, train)
     images = pick_images(about, train, CALIBRATION_IMAGES)
@@ -60,7 +60,7 @@ def choose_calibration(about: About, train: ImageData, compared: ImageData) -> I
 
 
 def pick_images(about: About, data: ImageData, count: int) -> Mapping[str, Tensor]:
-    """Return transformed images (C, H, W) by name, spread evenly over the data, without unreadable ones."""
+    """Return about `count` readable images at even distances in the data: name to transformed (C, H, W)."""
     images = EvalImages(data, eval_transform(about, data.crop_pct))
     chosen = dict.fromkeys(np.linspace(0, len(data) - 1, count).astype(int).tolist())
     samples = {f"{data.split} image {index}": images[index] for index in chosen}
@@ -73,7 +73,7 @@ def pick_images(about: About, data: ImageData, count: int) -> Mapping[str, Tenso
 def evaluate_files(
     net: LoadedNetwork, export: Export, data: ImageData, on_progress: Tell = lambda step: None
 ) -> Export:
-    """Return an export with the top-1 of each file, and its difference from the network in torch.
+    """Return the export with the top-1 of each file and its difference from the top-1 of the network.
 
     Raises:
         OptionError: the data have other classes than the network.

@@ -1,4 +1,4 @@
-"""Drawings of the npm package @iconify/json, read from its .tgz or its folder without extraction."""
+"""Read SVG drawings from the npm package @iconify/json: from the .tgz file or from its unpacked folder."""
 
 import gzip
 import hashlib
@@ -18,8 +18,8 @@ from saevit.text import abbreviated, printable
 PACKAGE = "@iconify/json"
 WAY_OUT = f"get it with: npm pack {PACKAGE}"
 LICENCES = frozenset({"MIT", "Apache-2.0", "ISC", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0"})  # SPDX
-CATEGORIES = frozenset({"Emoji", "Flags / Maps", "Logos", "Programming"})  # left out
-LEFT_OUT = re.compile("emoji|devicon")  # in the name of a set that has no category
+CATEGORIES = frozenset({"Emoji", "Flags / Maps", "Logos", "Programming"})  # excluded categories of sets
+LEFT_OUT = re.compile("emoji|devicon")  # excluded sets that have no category
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")  # of sets and icons, the rule of Iconify
 MAX_FILE, MAX_PACKAGE = 256 * MIB, 2048 * MIB  # bytes, unpacked
 MAX_SIDE = 1e4  # units of a drawing
@@ -30,7 +30,7 @@ SHAPES = frozenset(
         *("defs", "mask", "clipPath", "linearGradient", "radialGradient", "stop"),
     )
 )
-REFUSED = re.compile(r"href|style|&|<[!?]")  # could load files, refer in circles, or escape these rules
+REFUSED = re.compile(r"href|style|&|<[!?]")  # could load files, cause endless references, or hide tags
 
 
 class Drawing(NamedTuple):
@@ -44,7 +44,7 @@ class Drawing(NamedTuple):
 
     @property
     def is_safe(self) -> bool:
-        """Tell whether it consists of a bounded number of plain shapes, without animation, text or files."""
+        """Tell whether it has a bounded number of plain shapes, and no animation, text or external file."""
         tags = re.findall(r"<([^\s/>]*)", self.body)
         sides = (self.left, self.top, self.width, self.height)
         return (
@@ -68,10 +68,10 @@ class Drawing(NamedTuple):
 
 
 def hash_package(path: Path) -> str:
-    """Return the SHA-256 of the archive, or of the files of the folder that are read.
+    """Return the SHA-256 of the .tgz file, or of the files of the folder that `read_folder` reads.
 
     Raises:
-        OptionError: the path does not exist, is no file or folder, or cannot be read.
+        OptionError: the path does not exist, is neither a file nor a folder, or cannot be read.
     """
     kind, digest = file_type(path), hashlib.sha256()
     if kind not in ("file", "folder"):
@@ -89,7 +89,7 @@ def hash_package(path: Path) -> str:
 
 
 def read_icon_sets(path: Path) -> dict[str, dict[str, Drawing]]:
-    """Read the sets with a permissive licence, without emoji, flags and logos: drawings by set and name.
+    """Read the icon sets with a permissive licence, except emoji, flags and logos: set to name to drawing.
 
     Raises:
         DataError: the path is not the package, or the package is damaged.
@@ -118,14 +118,14 @@ def read_icon_sets(path: Path) -> dict[str, dict[str, Drawing]]:
 
 
 def read_folder(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of package.json and of each file json/NAME.json."""
+    """Yield the name and the content of package.json and of each file json/NAME.json in a folder."""
     for file in (path / "package.json", *sorted((path / "json").glob("*.json"))):
         if file_type(file) == "file" and not LEFT_OUT.search(file.name):
             yield file.relative_to(path).as_posix(), read_bytes(file, most=MAX_FILE)
 
 
 def read_archive(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the same from a .tgz file, which is read once from start to end."""
+    """Yield the name and the content of the same files in a .tgz file, in one pass over the file."""
     with gzip.GzipFile(path) as stream, tarfile.open(fileobj=BoundedStream(stream), mode="r|") as archive:
         for member in archive:
             name = member.name.removeprefix("package/")
@@ -133,12 +133,12 @@ def read_archive(path: Path) -> Iterator[tuple[str, bytes]]:
                 continue
             if member.isreg() and member.size <= MAX_FILE and (file := archive.extractfile(member)):
                 yield name, file.read()
-        while stream.read(MIB):  # to the end, where the checksum is
+        while stream.read(MIB):  # read to the end, so that gzip verifies the checksum
             pass
 
 
 class BoundedStream(io.RawIOBase):
-    """A stream that refuses to unpack more than the package can have."""
+    """A stream that stops with an error after `MAX_PACKAGE` unpacked bytes (a gzip bomb)."""
 
     def __init__(self, stream: gzip.GzipFile) -> None:
         self.stream, self.left = stream, MAX_PACKAGE
@@ -152,7 +152,7 @@ class BoundedStream(io.RawIOBase):
 
 
 def read_drawings(name: str, content: Mapping[str, Any]) -> dict[str, Drawing]:
-    """Return the drawings of a set by name; none if its licence or its category is not wanted."""
+    """Return the drawings of a set by name; empty if its licence or its category is excluded."""
     info = as_table(content.get("info"))
     is_free = as_table(info.get("license")).get("spdx") in LICENCES
     if not is_free or info.get("category") in CATEGORIES or not NAME.fullmatch(name):
@@ -173,5 +173,5 @@ def read_drawings(name: str, content: Mapping[str, Any]) -> dict[str, Drawing]:
 
 
 def as_table(value: object) -> Mapping[str, Any]:
-    """Return the value if it is a JSON object, else an empty one."""
+    """Return the value if it is a JSON object, else an empty object."""
     return value if isinstance(value, dict) else {}

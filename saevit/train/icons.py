@@ -1,4 +1,4 @@
-"""Icons as labelled images: drawings of one concept by many sets, rendered in grey, split by set."""
+"""Icons as labelled images: a class is a concept that many icon sets draw; whole sets are held out."""
 
 import re
 import time
@@ -26,30 +26,22 @@ from saevit.train.svg_renderer import SvgRenderer
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-VERSION = 1  # of the rules in this file and in icon_package.py
+VERSION = 1  # of the rules in this file and in icon_package.py; part of the key of the cache
 ICON_SIZE, MAX_ICON_SIZE = 128, 512  # px, by default and at most
-SIDE, COARSE = 64, 16  # px of the renderings that are compared
-INK = 200  # an image without a darker pixel is empty
-STYLES = re.compile(  # parts of a name that say how, not what; a number is a size or a variant
+SIDE, COARSE = 64, 16  # side in px of the renderings that are compared
+INK = 200  # an image whose pixels are all brighter is empty
+STYLES = re.compile(  # parts of a name that describe the style or the size, not the concept
     "-(outlined?|filled|fill|solid|line|linear|bold|light|thin|duotone|twotone|two-tone|rounded|round|sharp|"
     "regular|sm|small|lg|large|mini|alt|o|broken|variant|16|20|24|28|32|48|[1-4])(?=-|$)"
 )
 BRANDS = frozenset(
     (
-        "android",
-        "apple",
-        "bitcoin",
-        "facebook",
-        "github",
-        "google",
-        "instagram",
-        "linkedin",
-        "twitter",
-        "youtube",
+        *("android", "apple", "bitcoin", "facebook", "github", "google", "instagram", "linkedin"),
+        *("twitter", "youtube"),
     )
 )
 STEP = 50  # drawings between two reports of progress
-CHUNK = 1024  # images or pairs that are compared at once
+CHUNK = 1024  # images or pairs per matrix product
 T = TypeVar("T", str, int)
 Pixels = NDArray[np.uint8]
 Pairs = list[tuple[int, int]]
@@ -58,19 +50,19 @@ DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.err
 
 @dataclass(frozen=True, kw_only=True)
 class IconRules:
-    """Which drawings become images, and which of them belong together."""
+    """The thresholds that select drawings and form classes. Cosines are between renderings."""
 
-    least_sets: int = 30  # that draw a concept
-    same: float = 0.999  # cosine of two renderings of one drawing
-    least_namings: int = 2  # sets that give one drawing each of two names, so that these are one class
-    copied: float = 0.99  # cosine of a drawing and its copy
-    copied_share: float = 0.15  # of a set's drawings, from which on it is a copy
+    least_sets: int = 30  # minimum number of sets that draw a concept
+    same: float = 0.999  # minimum cosine of two renderings of the same drawing
+    least_namings: int = 2  # minimum number of sets with each of two names for a drawing, to merge the names
+    copied: float = 0.99  # minimum cosine of a drawing and its copy
+    copied_share: float = 0.15  # minimum share of copied drawings in a set that is a copy of another
 
 
 class Icon(NamedTuple):
-    """A drawing with its origin."""
+    """A drawing with its icon set, its name and its concept."""
 
-    concept: str  # the name without the style
+    concept: str  # the name without its style
     set: str
     name: str
     drawing: Drawing
@@ -78,15 +70,15 @@ class Icon(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class IconTable:
-    """Rendered icons, as the cache keeps them."""
+    """Rendered icons, as the cache stores them."""
 
-    keys: NDArray[np.str_]  # SET:NAME and the hash of the drawing, for the fingerprint
+    keys: NDArray[np.str_]  # SET:NAME and the hash of the drawing, for the fingerprint of the data
     classes: NDArray[np.str_]
     labels: NDArray[np.int64]
     held_out: NDArray[np.bool_]
-    ends: NDArray[np.int64]  # of each compressed image in `pixels`
-    pixels: Pixels
-    skipped: NDArray[np.int64]  # drawings that were not rendered, a single number
+    ends: NDArray[np.int64]  # end of each image in `pixels`
+    pixels: Pixels  # images compressed with zlib, one after the other
+    skipped: NDArray[np.int64]  # number of drawings that were not rendered, a scalar
 
 
 def open_icons(
@@ -98,16 +90,16 @@ def open_icons(
     caches: Sequence[Path] | None = None,
     tell: Tell = lambda step: None,
 ) -> ImageData:
-    """Open the icons of the npm package @iconify/json; the first time they are rendered, and then cached.
+    """Open the icons of the npm package @iconify/json. The first call renders them, and stores a cache.
 
     Args:
         path: the .tgz file, or the folder with package.json and json/.
-        split: `train`, `validation` or `all`; a set of icons and its copies are on one side.
+        split: `train`, `validation` or `all`; an icon set and its copies are in the same split.
         size: side of the images in px, at most 512.
-        rules: which drawings become images.
+        rules: the thresholds that select drawings and form classes.
         caches: folders for the cache, of which the first writable one is used; the default is the folder of
-            the package, then the user's.
-        tell: is called with the progress.
+            the package, then the user's cache folder.
+        tell: called with the progress.
 
     Raises:
         DataError: the path is not the package.
@@ -171,7 +163,7 @@ def read_cache(file: Path) -> IconTable | None:
 
 
 def write_cache(table: IconTable, file: Path) -> bool:
-    """Write rendered icons by a rename, and return whether that worked."""
+    """Write rendered icons to a file, and return whether that succeeded."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         replace_file(file, lambda path: np.savez(path, **vars(table)))
@@ -181,7 +173,7 @@ def write_cache(table: IconTable, file: Path) -> bool:
 
 
 def render_package(path: Path, size: int, rules: IconRules, tell: Tell) -> IconTable:
-    """Read the package, choose its drawings by the rules, and render them."""
+    """Read the package, select drawings and form classes by the rules, and render the icons."""
     need("resvg_py", "train")
     tell(NextStep(text="reading icons"))
     found = list_drawings(read_icon_sets(path), rules.least_sets)
@@ -216,7 +208,7 @@ def render_package(path: Path, size: int, rules: IconRules, tell: Tell) -> IconT
 
 
 def list_drawings(sets: Mapping[str, Mapping[str, Drawing]], least_sets: int) -> list[Icon]:
-    """Return the drawings of each concept that enough sets draw; brands are left out."""
+    """Return the drawings of each concept that at least `least_sets` sets draw, except brands."""
     concepts: defaultdict[str, list[Icon]] = defaultdict(list)
     for name_of_set, drawings in sets.items():
         for name, drawing in drawings.items():
@@ -230,7 +222,7 @@ def list_drawings(sets: Mapping[str, Mapping[str, Drawing]], least_sets: int) ->
 
 
 def render_all(drawings: Sequence[Drawing], size: int, tell: Tell, text: str) -> Iterator[Pixels | None]:
-    """Yield each drawing in grey, black on white, (size, size); None if it is unsafe or malformed."""
+    """Yield each drawing as a grey image (size, size), black on white; None if it is unsafe or malformed."""
     started = time.monotonic()
     with SvgRenderer() as renderer:
         for i, drawing in enumerate(drawings):
@@ -241,9 +233,9 @@ def render_all(drawings: Sequence[Drawing], size: int, tell: Tell, text: str) ->
 
 
 def find_pairs(images: Pixels, rules: IconRules) -> list[tuple[int, int, float]]:
-    """Return pairs of similar images (N, 64, 64) with the cosine of their ink.
+    """Return pairs of similar images (i, j, cosine of their ink), for images of shape (N, 64, 64).
 
-    Only pairs that are similar at 16 x 16 px are compared at 64 x 64.
+    For speed, only pairs that are similar at 16 x 16 px are compared at 64 x 64 px.
     """
 
     def normalize(values: NDArray[Any]) -> NDArray[np.float32]:
@@ -264,7 +256,13 @@ def find_pairs(images: Pixels, rules: IconRules) -> list[tuple[int, int, float]]
 
 
 def merge_concepts(icons: Sequence[Icon], same: Pairs, least_namings: int) -> list[str]:
-    """Return the class of each icon: concepts are one class if enough sets of each share a drawing."""
+    """Return the class of each icon; concepts are merged if enough sets of each share a drawing.
+
+    Args:
+        icons: all icons.
+        same: pairs of icons with the same drawing.
+        least_namings: minimum number of sets that use each of the two names.
+    """
     namings: defaultdict[tuple[str, str], tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
     for pair in same:
         a, b = sorted((icons[i] for i in pair), key=lambda icon: icon.concept)
@@ -278,7 +276,7 @@ def merge_concepts(icons: Sequence[Icon], same: Pairs, least_namings: int) -> li
 
 
 def drop_ambiguous(icons: Sequence[Icon], names: Sequence[str], same: Pairs) -> list[int]:
-    """Return the indices of the icons without those whose drawing most sets give another class."""
+    """Return the indices of the icons whose class is the most frequent one for their drawing."""
     leaders = join(range(len(icons)), same)
     votes: defaultdict[int, Counter[str]] = defaultdict(Counter)
     for i, name in enumerate(names):
@@ -291,7 +289,7 @@ def drop_ambiguous(icons: Sequence[Icon], names: Sequence[str], same: Pairs) -> 
 
 
 def group_sets(icons: Sequence[Icon], copies: Pairs, share: float) -> dict[str, str]:
-    """Return the group of each set: sets of which one has copies of a share of its drawings in the other."""
+    """Return the group of each set. Two sets are in one group if a `share` of one is copied in the other."""
     copied: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
     for i, j in copies:
         copied[icons[i].set, icons[j].set].add(i)
@@ -302,7 +300,7 @@ def group_sets(icons: Sequence[Icon], copies: Pairs, share: float) -> dict[str, 
 
 
 def hold_out_sets(sets: Sequence[str], groups: Mapping[str, str]) -> set[str]:
-    """Return the sets for validation: groups by their hash, until a fifth of the icons is out."""
+    """Return the sets held out for validation: groups in the order of their hash, up to 20 % of the icons."""
     counts = Counter(groups[name] for name in sets)
     out: set[str] = set()
     for group in sorted(counts, key=lambda name: sha256(name.encode()).digest()):
@@ -314,16 +312,12 @@ def hold_out_sets(sets: Sequence[str], groups: Mapping[str, str]) -> set[str]:
 def join(
     members: Iterable[T], pairs: Iterable[tuple[T, T]], key: Callable[[T], Any] | None = None
 ) -> dict[T, T]:
-    """Return the first member, by the key, of the connected group of each member."""
-    neighbours: defaultdict[T, list[T]] = defaultdict(list)
-    for a, b in pairs:
-        neighbours[a].append(b)
-        neighbours[b].append(a)
-    leaders: dict[T, T] = {}
-    for member in sorted(members, key=key):
-        waiting = [member]
-        while waiting:
-            if (one := waiting.pop()) not in leaders:
-                leaders[one] = member
-                waiting += neighbours[one]
-    return leaders
+    """Connect the members of each pair, and map each member to the first member (by `key`) of its group."""
+    from scipy.cluster.hierarchy import DisjointSet  # slow to import
+
+    groups = DisjointSet(members)
+    for pair in pairs:
+        groups.merge(*pair)
+    return {
+        member: first for group in groups.subsets() for first in [min(group, key=key)] for member in group
+    }

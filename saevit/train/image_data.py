@@ -1,4 +1,4 @@
-"""Labelled images with a fingerprint, and the fixed validation split of data without one."""
+"""Labelled images with a fingerprint, and a deterministic validation split for data that have none."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -6,26 +6,26 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal
 
-from saevit.text import plural
+from saevit.text import list_first, plural
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 Split = Literal["train", "validation", "all"]
-CROP_PCT = 0.875  # share of the resized side that evaluation keeps, the default of timm and ImageNet
+CROP_PCT = 0.875  # timm's `crop_pct` for ImageNet: input size over the size after resizing
 VALIDATION_SHARE = 0.2
 MAX_NAMED = 5  # classes in one line
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataIdentity:
-    """Identifies data, with enough detail to describe a change."""
+    """The fingerprint of data and the number of images per class, which describe a later change."""
 
     fingerprint: str
-    images: tuple[tuple[str, int], ...]  # each class with its number of images
+    images: tuple[tuple[str, int], ...]  # class name, number of images
 
     def changes(self, now: "DataIdentity") -> str:
-        """Describe how `now` differs; empty if it does not."""
+        """Describe how the data `now` differ from these; empty if they are the same."""
         if now == self:
             return ""
         old, new = dict(self.images), dict(now.images)
@@ -41,9 +41,10 @@ class DataIdentity:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageData:
-    """Images with labels: `data[i]` is an upright RGB image and its label, `(PIL.Image.Image, int)`.
+    """Labelled images: `data[i]` returns an upright RGB image and its label, `(PIL.Image.Image, int)`.
 
-    Indexing raises UnreadableImage if the image cannot be read.
+    Raises:
+        UnreadableImage: by indexing, if the image cannot be read.
     """
 
     name: str  # the source as the user named it
@@ -53,9 +54,9 @@ class ImageData:
     fingerprint: str  # see `hash_images`
     statement: str  # one line for the user: source, counts, split
     read: Callable[[int], "Image"]
-    skipped: tuple[str, ...] = ()  # files skipped when the data were opened, one line each
+    skipped: tuple[str, ...] = ()  # files that were skipped when the data were opened, one line each
     warnings: tuple[str, ...] = ()  # one line each
-    crop_pct: float = CROP_PCT  # share of the resized side that evaluation keeps; 1 if objects fill the image
+    crop_pct: float = CROP_PCT  # for evaluation; 1 for objects that fill the image
 
     @property
     def num_classes(self) -> int:
@@ -64,7 +65,7 @@ class ImageData:
 
     @property
     def identity(self) -> DataIdentity:
-        """Return what a later opening of the same data is compared with."""
+        """Return the identity of the data, to detect later changes."""
         images = Counter(self.labels)
         counts = tuple((name, images[i]) for i, name in enumerate(self.class_names))
         return DataIdentity(fingerprint=self.fingerprint, images=counts)
@@ -77,21 +78,21 @@ class ImageData:
 
 
 def hash_images(class_names: Sequence[str], images: Iterable[str]) -> str:
-    """Return the fingerprint of data: the SHA-256 of class names and images, each sorted.
+    """Return the fingerprint of data: the SHA-256 of the sorted class names and the sorted images.
 
-    An image is a text from its source: for a folder, the name below the split's folder and the size in bytes;
-    for the digits, class and pixels; for timm's readers, index and class.
+    Each image is described by a text: its path in the split's folder and its size in bytes (folders), its
+    class and pixels (digits), or its index and class (timm's readers).
     """
     texts = (str(len(class_names)), *sorted(class_names), *sorted(images))
     return sha256("\0\0".join(texts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def hold_out(keys: Sequence[str], labels: Sequence[int], share: float = VALIDATION_SHARE) -> list[bool]:
-    """Mark the images held out for validation: `share` of each class, rounded.
+    """Mark the images that are held out for validation: a `share` of each class, rounded.
 
-    In each class the images whose key (a file name or a number) has the lowest SHA-256 are held out. The
-    split therefore depends only on the keys, and is the same on every machine. A class of one image keeps it
-    for training; in a larger class, each side gets at least one image.
+    In each class these are the images whose key (a file name or a number) has the lowest SHA-256. The split
+    depends on the keys only, so it is the same on every machine. A class with one image is used for training;
+    of a larger class, training and validation get at least one image each.
     """
     members: defaultdict[int, list[int]] = defaultdict(list)
     for index, label in enumerate(labels):
@@ -107,7 +108,6 @@ def hold_out(keys: Sequence[str], labels: Sequence[int], share: float = VALIDATI
 
 
 def list_classes(names: Sequence[str]) -> str:
-    """Write the number of classes and the first names."""
-    first = ", ".join(names[:MAX_NAMED])
-    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    return f"class {first}" if len(names) == 1 else f"{len(names)} classes ({first}{more})"
+    """Write the number of classes and the names of the first ones."""
+    first = list_first(names, MAX_NAMED)
+    return f"class {first}" if len(names) == 1 else f"{len(names)} classes ({first})"

@@ -1,4 +1,4 @@
-"""Weights that a training starts from: those of a checkpoint, with a new classifier for other classes."""
+"""Initialise a network with the weights of a checkpoint, and with a new classifier for other classes."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -21,27 +21,28 @@ Weights = Mapping[str, Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class InitialWeights:
-    """The file that a training starts from."""
+    """The SHA-256 of the checkpoint, and a note (one line) on the weights that were used."""
 
-    sha256: str  # of the file
-    note: str  # one line: what of the file is used
+    sha256: str
+    note: str
 
 
 def load_initial_weights(
     net: nn.Module, model: str, path: Path, data: ImageData, *, img_size: tuple[int, int], sha256: str | None
 ) -> InitialWeights:
-    """Give a network a checkpoint's weights; its classifier stays new if the checkpoint has other classes.
+    """Load the weights of a checkpoint into a network. Keep the new classifier if the classes differ.
 
     Args:
-        net: the network, built for the classes of the data and for `img_size`, (H, W) in pixels.
-        model: its text.
-        path: a file of `saevit train` or of torch.save, in any precision, trained at any size.
+        net: the network, built for the classes of the data and for `img_size`.
+        model: the text of the network's model.
+        path: a file of `saevit train` or of torch.save, in any precision and trained at any size.
         data: the training images.
-        img_size: (H, W) in pixels of the training.
-        sha256: of the file that the run began with; None if it begins now.
+        img_size: (H, W) of the training in pixels.
+        sha256: the SHA-256 of the file at the start of the run; None for a new run.
 
     Raises:
-        OptionError: the file cannot be read, has changed, or is of another network (names the first tensor).
+        OptionError: the file cannot be read, has changed since the start of the run, or belongs to another
+            network.
     """
     file = read_checkpoint(path, "--init")
     if sha256 not in (None, file.sha256):
@@ -70,21 +71,21 @@ def load_initial_weights(
 
 
 def name_classifiers(net: Any) -> tuple[str, ...]:
-    """Return how the names of the classifier's weights begin; some of timm's networks have two."""
+    """Return the prefixes of the classifier's weights; some timm networks have two classifiers."""
     found = net.get_classifier()
     layers = found if isinstance(found, tuple | list) else (found,)
     return tuple(f"{name}." for name, module in net.named_modules() if any(module is one for one in layers))
 
 
 def count_classes(file: Checkpoint, net: nn.Module, num_classes: int) -> int:
-    """Return the number of classes of a file; 0 if it has no classifier."""
+    """Return the number of classes of a checkpoint; 0 without a classifier."""
     heads = name_classifiers(net)
     names = [n for n, w in net.state_dict().items() if n.startswith(heads) and w.shape[:1] == (num_classes,)]
     return next((count for name in names if (count := find_length(name, file)) is not None), 0)
 
 
 def list_sizes(file: Checkpoint, net: Any, img_size: tuple[int, int]) -> list[tuple[int, int]]:
-    """Return the sizes that a file's weights may be of: the run's, and the file's or else timm's."""
+    """Return the input sizes to try: that of the run, then that of the checkpoint or of timm's weights."""
     sizes = [img_size]
     if file.about:
         sizes.append(file.about.img_size)
@@ -96,10 +97,10 @@ def list_sizes(file: Checkpoint, net: Any, img_size: tuple[int, int]) -> list[tu
 def fit_any_size(
     file: Checkpoint, net: nn.Module, build: Callable[..., nn.Module], sizes: list[tuple[int, int]]
 ) -> tuple[Weights, str]:
-    """Return a file's weights for the network, from the first of the sizes that they fit; see `fit_weights`.
+    """Return the weights of a checkpoint for the network, and a note, by the first input size that fits.
 
     Raises:
-        MisfitError: they fit at no size; names the first differences at the first size.
+        MisfitError: the weights fit at no size; the message is that of the first size (see `fit_weights`).
     """
     first: MisfitError | None = None
     for size in sizes:
@@ -113,10 +114,10 @@ def fit_any_size(
 
 
 def resize_weights(weights: Weights, net: nn.Module) -> Weights:
-    """Return weights for the network's image size; timm resizes position embeddings.
+    """Return the weights for the input size of the network; timm resizes position embeddings.
 
     Raises:
-        MisfitError: timm cannot.
+        MisfitError: timm cannot resize them.
     """
     resize = getattr(sys.modules[type(net).__module__], "checkpoint_filter_fn", None)
     resized = weights if resize is None else resize(dict(weights), net)
@@ -131,9 +132,9 @@ def resize_weights(weights: Weights, net: nn.Module) -> Weights:
 
 
 def compare_classes(file: Checkpoint, classes: int, data: ImageData) -> str:
-    """Return why a file's classifier is of other classes than the data's; empty if it may be of the same.
+    """Return why the classifier of a checkpoint does not fit the classes of the data; empty if it may fit.
 
-    A file without names of classes is judged by their number.
+    Without class names in the checkpoint, only the numbers of classes are compared.
     """
     if not classes:
         return "the file has none"

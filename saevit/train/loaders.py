@@ -1,4 +1,4 @@
-"""Batches of transformed images in a given order, the same for any number of workers."""
+"""Load batches of transformed images in a given order; the batches do not depend on the number of workers."""
 
 import contextlib
 import pickle
@@ -26,11 +26,11 @@ from saevit.train.transforms import Transform
 Sample = tuple[Tensor, int] | UnreadableImage
 Batch = tuple[Tensor, Tensor, tuple[UnreadableImage, ...]]  # x (B, C, H, W), labels (B,), unreadable images
 POLL = 0.2  # seconds between two checks for a request to stop
-HANG = 600.0  # seconds without a batch after which workers are given up
+HANG = 600.0  # seconds without a batch after which the workers are killed
 
 
 class WorkersFailed(SaevitError):  # noqa: N818 - says what happened
-    """Processes that read images died, hang, or have too little shared memory."""
+    """A worker process that reads images died, hangs, or has too little shared memory."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(
@@ -41,7 +41,7 @@ class WorkersFailed(SaevitError):  # noqa: N818 - says what happened
 
 @dataclass(frozen=True)
 class EvalImages(Dataset[Sample]):
-    """Transformed images by index; an unreadable image is returned as its error."""
+    """A dataset of transformed images by index; for an unreadable image it returns the error."""
 
     data: ImageData
     transform: Transform
@@ -61,7 +61,7 @@ class EvalImages(Dataset[Sample]):
 
 @dataclass(frozen=True)
 class TrainImages(Dataset[Sample]):
-    """Augmented images by (epoch, index); the augmentation depends on these and the seed only."""
+    """A dataset of augmented images by (epoch, index). The augmentation depends on seed, epoch and index."""
 
     data: ImageData
     transform: Transform
@@ -74,9 +74,9 @@ class TrainImages(Dataset[Sample]):
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Stack the readable samples: x (B, C, H, W) and labels (B,) int64, beside the unreadable images.
+    """Return readable images x (B, C, H, W), their labels (B,) as int64, and the unreadable images.
 
-    If no image could be read, x has the shape (0,).
+    If no image can be read, x has the shape (0,).
     """
     readable = [sample for sample in samples if not isinstance(sample, UnreadableImage)]
     unreadable = tuple(sample for sample in samples if isinstance(sample, UnreadableImage))
@@ -86,21 +86,22 @@ def collate(samples: Sequence[Sample]) -> Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class Loader:
-    """Batches of a dataset in an order that each call gives; the worker processes stay."""
+    """Loads batches of a dataset in the order of each call, with persistent worker processes."""
 
-    plan: list[list[Any]]  # the batch sampler of `loader`: the keys of each batch
+    plan: list[list[Any]]  # the batch sampler of `loader`: the keys of the samples in each batch
     loader: DataLoader[Any]
     pin_memory: bool
 
     def batches(
         self, plan: Sequence[Sequence[Any]], is_stopped: Callable[[], bool] = lambda: False
     ) -> Generator[Batch, None, None]:
-        """Yield one batch for each list of keys; end early if `is_stopped` returns True during a wait.
+        """Yield one batch for each list of keys.
 
-        After an early end the workers are killed, and the loader cannot be used again.
+        The generator ends early if `is_stopped` returns True during a wait. The workers are then killed, and
+        the loader cannot be used again.
 
         Raises:
-            WorkersFailed: a worker died or does not answer.
+            WorkersFailed: a worker died or does not respond.
         """
         self.plan[:] = [list(keys) for keys in plan]
         if not self.loader.num_workers:
@@ -108,7 +109,7 @@ class Loader:
             return
         queue: Queue[Batch | Exception] = Queue(maxsize=1)
         closed = Event()
-        # A thread waits for the workers, so that this one reacts to Ctrl-C even if they hang.
+        # Another thread waits for the workers, so that this thread reacts to Ctrl-C even if they hang.
         thread = Thread(target=self.fill_queue, args=(queue, closed), daemon=True)
         thread.start()
         left = len(plan)
@@ -125,18 +126,18 @@ class Loader:
                 for worker in self.workers:  # including stopped and hanging ones
                     worker.kill()
                     worker.join()
-                # End the iterator now: the garbage collector would close its queues before it ends.
+                # Delete the iterator now: the garbage collector could close its queues too early.
                 self.loader._iterator = None
             else:
                 thread.join()
 
     @property
     def workers(self) -> Sequence[Any]:
-        """Return the worker processes, if they were started."""
+        """Return the worker processes; empty before they are started."""
         return getattr(self.loader._iterator, "_workers", ())
 
     def describe_exit(self) -> str:
-        """Describe how the first worker ended, waiting up to a second; empty if all are alive."""
+        """Describe how a worker ended; wait up to a second for that. Empty if all workers are alive."""
         ended = connection.wait([worker.sentinel for worker in self.workers], timeout=1)
         for worker in self.workers:
             if worker.sentinel in ended:
@@ -145,7 +146,7 @@ class Loader:
         return ""
 
     def fill_queue(self, queue: "Queue[Batch | Exception]", closed: Event) -> None:
-        """Put every batch into the queue, or the error that ends them, until the queue is closed."""
+        """Put every batch into the queue, or the error of the loader, until `closed` is set."""
 
         def put(item: Batch | Exception) -> None:
             while not closed.is_set():
@@ -160,12 +161,12 @@ class Loader:
                 if closed.is_set():
                     break
         except Exception as error:  # from torch, the system or a worker
-            traceback.clear_frames(error.__traceback__)  # or a cycle of frames keeps the iterator
+            traceback.clear_frames(error.__traceback__)  # else a reference cycle keeps the iterator alive
             put(error)
 
 
 def make_loader(data: Dataset[Sample], *, workers: int, device: torch.device) -> Loader:
-    """Return a loader with this many worker processes; with 0, this process reads the images."""
+    """Return a loader with a number of worker processes; with 0 workers, this process reads the images."""
     plan: list[list[Any]] = []
     pin = device.type == "cuda"
     loader = DataLoader(
@@ -181,18 +182,18 @@ def make_loader(data: Dataset[Sample], *, workers: int, device: torch.device) ->
 
 
 def ignore_interrupts(worker: int) -> None:
-    """Leave Ctrl-C to the training process, which ends its workers."""
+    """Ignore Ctrl-C in a worker; the training process ends its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def collate_to_bytes(samples: Sequence[Sample]) -> bytes:
-    """Collate and move a batch to shared memory in the worker, so that an error there is reported."""
+    """Collate a batch and move it to shared memory in the worker, where an error can be reported."""
     return bytes(ForkingPickler.dumps(collate(samples)))
 
 
 def next_batch(queue: "Queue[Batch | Exception]", is_stopped: Callable[[], bool]) -> Batch | Exception | None:
-    """Wait for the next batch or error; None if the training is asked to stop."""
-    for _ in range(round(HANG / POLL)):  # counted, not timed: a suspended process may continue
+    """Wait for the next batch or error; return None after a request to stop."""
+    for _ in range(round(HANG / POLL)):  # counted, because the time includes a suspension of the process
         with contextlib.suppress(Empty):
             return queue.get(timeout=POLL)
         if is_stopped():

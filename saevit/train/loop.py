@@ -1,4 +1,4 @@
-"""The training loop: epochs of updates, validation, and the files written after each epoch."""
+"""The training loop: updates and validation of each epoch, and the files that are written after it."""
 
 import time
 from collections.abc import Callable
@@ -28,21 +28,21 @@ from saevit.train.state import Epoch, EpochProgress, TrainingState
 from saevit.train.tracking import Trackers
 from saevit.train.transforms import eval_transform, train_transform
 
-AGREE_EVERY = 10  # updates after which several processes agree on whether to stop
+AGREE_EVERY = 10  # updates between two checks of all processes for a request to stop
 
 
 class Observer(Protocol):
-    """Receives the progress of a training; called in the first process only."""
+    """Receives the progress of a training, in the first process only."""
 
     def on_update(self, epoch: int, done: int, updates: int, images_per_s: float) -> None:
-        """Handle an update of an epoch (from 1)."""
+        """Handle a finished update; epochs count from 1."""
 
     def on_epoch(self, row: Epoch) -> None:
-        """Handle an epoch whose files are written."""
+        """Handle a finished epoch, after its files are written."""
 
 
 class Session:
-    """A prepared run in training, with its engine and its loaders."""
+    """A prepared run with its engine, its loaders, its trackers and its observer."""
 
     def __init__(
         self,
@@ -57,19 +57,22 @@ class Session:
         self.prepared, self.folder, self.processes = prepared, folder, processes
         self.observer, self.is_stopped = observer, is_stopped
         self.engine = Engine(prepared, processes)
-        self.trackers = Trackers(folder)  # opened in the first process only
+        self.trackers = Trackers(folder)  # only the first process opens them
         training = TrainImages(prepared.train, train_transform(about, recipe), recipe.seed)
         validation = EvalImages(prepared.validation, eval_transform(about, prepared.validation.crop_pct))
-        self.training = make_loader(training, workers=workers, device=processes.device)
-        self.validation = make_loader(validation, workers=workers, device=processes.device)
+        self.train_loader = make_loader(training, workers=workers, device=processes.device)
+        self.val_loader = make_loader(validation, workers=workers, device=processes.device)
 
     @property
     def is_stopped_waiting(self) -> Callable[[], bool]:
-        """Return what is asked during a wait for images; several processes agree between updates only."""
+        """Return the check for a request to stop while waiting for images; never True with several processes.
+
+        Several processes must stop after the same update (see `agree_to_stop`).
+        """
         return self.is_stopped if self.processes.count == 1 else lambda: False
 
     def agree_to_stop(self, done: int) -> bool:
-        """Tell whether this process, or every ten updates any process, is asked to stop."""
+        """Tell whether to stop after update `done`; several processes decide together every ten updates."""
         if self.processes.count == 1:
             return self.is_stopped()
         if done % AGREE_EVERY:
@@ -87,15 +90,15 @@ def train_network(
     workers: int = 0,
     is_stopped: Callable[[], bool] = lambda: False,
 ) -> TrainingState:
-    """Train from the state to the last epoch of the recipe, or until `is_stopped` returns True.
+    """Train from a state to the last epoch of the recipe, or until `is_stopped` returns True.
 
     Returns:
-        The new state; its files are written, also those of an unfinished epoch.
+        The new state. Its files are written, even if the last epoch is unfinished.
 
     Raises:
         TrainingStopped: the loss is not finite, or the data cannot be read.
-        WorkersFailed: a process that reads images failed.
-        OptionError: a file cannot be written, or a tracker fails; the files written before stay.
+        WorkersFailed: a worker process that reads images failed.
+        OptionError: a file cannot be written, or a tracker fails. Files that were written before stay.
     """
     recipe = prepared.recipe
     session = Session(prepared, folder, processes, observer, workers, is_stopped)
@@ -116,7 +119,7 @@ def train_network(
             raise
         raise TrainingStopped(
             f"the memory of {processes.device} is too small for batch_size {recipe.batch_size} at "
-            f"{recipe.img_size[0]} x {recipe.img_size[1]} px: use a smaller one with --accumulate, "
+            f"{recipe.img_size[0]} x {recipe.img_size[1]} px: use a smaller batch_size with --accumulate, "
             "--grad-checkpointing, or --amp bf16"
         ) from error
     finally:
@@ -125,7 +128,11 @@ def train_network(
 
 
 def train_epoch(session: Session, state: TrainingState) -> tuple[TrainingState, bool]:
-    """Train the next epoch or its rest, validate and write; return the state, and whether it is complete."""
+    """Train, validate and store the next epoch, or the rest of an unfinished one.
+
+    Returns:
+        The new state, and whether the epoch is complete.
+    """
     prepared, engine, processes = session.prepared, session.engine, session.processes
     epoch = len(state.rows)
     progress, is_complete = run_updates(session, state)
@@ -136,7 +143,7 @@ def train_epoch(session: Session, state: TrainingState) -> tuple[TrainingState, 
             processes.share_buffers(engine.ema.module)
         if (epoch + 1) % prepared.run.val_every == 0 or epoch + 1 == prepared.recipe.epochs:
             count = len(prepared.validation)
-            found = validate(engine, session.validation, count, session.is_stopped_waiting)
+            found = validate(engine, session.val_loader, count, session.is_stopped_waiting)
             is_complete, validation = found is not None, found or validation
     if not (is_complete or progress.updates or state.rows):
         return state, False  # stopped before the first update
@@ -159,26 +166,30 @@ def train_epoch(session: Session, state: TrainingState) -> tuple[TrainingState, 
 
 
 def run_updates(session: Session, state: TrainingState) -> tuple[EpochProgress, bool]:
-    """Run the updates of an epoch that are not done; return the progress, and whether all are done."""
+    """Run the remaining updates of an epoch.
+
+    Returns:
+        The progress in the epoch, and whether all its updates are done.
+    """
     epoch, before = len(state.rows), state.part
     prepared, engine, processes = session.prepared, session.engine, session.processes
     plan = plan_epoch(len(prepared.train), prepared.sizes, seed=prepared.recipe.seed, epoch=epoch)
     left = plan[before.updates :]
     keys = [[(epoch, i) for i in step[processes.rank]] for update in left for step in update]
     sums = torch.zeros(3, dtype=torch.float64)  # loss, images, skipped
-    if processes.is_first:  # continues from the sums before, so that the rounding is the same
+    if processes.is_first:  # add the new losses to the stored sums: the rounding is as without a stop
         sums += torch.tensor([before.loss, before.images, before.skipped], dtype=torch.float64)
     pending: UpdateResult | None = None
     done, start = before.updates, time.perf_counter()
     engine.net.train()
-    with closing(session.training.batches(keys, session.is_stopped_waiting)) as batches:
+    with closing(session.train_loader.batches(keys, session.is_stopped_waiting)) as batches:
         for update in left:
             result = run_update(engine, update, batches, number=epoch * len(plan) + done)
             if result is None:
                 break
             if not (epoch or done):
                 processes.run_in_first(lambda: begin_files(session, state))
-            sums += read_sums(pending, engine)  # of the update before, while an accelerator computes this one
+            sums += read_sums(pending, engine)  # of the previous update, while the device computes this one
             pending, done = result, done + 1
             if processes.is_first:
                 images = (done - before.updates) * prepared.sizes.per_update
@@ -194,13 +205,13 @@ def run_updates(session: Session, state: TrainingState) -> tuple[EpochProgress, 
 
 
 def begin_files(session: Session, state: TrainingState) -> None:
-    """Open the trackers after the first update, and then replace an earlier run's files."""
+    """Open the trackers and replace the files of an earlier run, after the first update."""
     session.trackers.open(state)
     begin_run(session.folder, state, overwrite=True)
 
 
 def check_weights(engine: Engine) -> None:
-    """Refuse to save weights that are not finite."""
+    """Raise TrainingStopped if a weight is not finite, so that it is not saved."""
     for name, weight in engine.evaluated.state_dict().items():
         if not weight.isfinite().all():
             raise TrainingStopped(
@@ -209,7 +220,7 @@ def check_weights(engine: Engine) -> None:
 
 
 def write_files(session: Session, state: TrainingState, *, is_complete: bool) -> None:
-    """Write the state; after a complete epoch, the best weights first."""
+    """Write the state. After a complete epoch, write the best weights first, and log the epoch."""
     if is_complete:
         images = len(session.prepared.train)
         write_best(session.folder, state, session.prepared.about, session.engine, images)

@@ -1,4 +1,4 @@
-"""The loss: cross-entropy of mixed and smoothed labels, and optional distillation from a teacher."""
+"""The training loss: cross-entropy with mixup and label smoothing, and optional soft distillation."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,24 +17,24 @@ from saevit.train.recipe import Recipe
 
 @dataclass(frozen=True, kw_only=True)
 class Teacher:
-    """A trained network in eval mode that gets the student's images in its own normalisation."""
+    """A trained network in eval mode. It converts the images of the student to its own normalisation."""
 
     model: nn.Module
     scale: Tensor  # (1, C, 1, 1): x_teacher = x * scale + shift
     shift: Tensor
-    note: str = ""  # which weights of the file are used, if it has several sets
+    note: str = ""  # the weights that are used, if the file has several sets
 
     def logits(self, x: Tensor) -> Tensor:
-        """Return (B, num_classes), without gradients."""
+        """Return the logits (B, num_classes), without gradients."""
         with torch.no_grad():
             return self.model(x * self.scale + self.shift)
 
 
 def load_teacher(model: str, checkpoint: Path, about: About, device: torch.device) -> Teacher:
-    """Build a teacher with its weights for a student described by `about`.
+    """Build a teacher with the weights of a checkpoint, for the student that `about` describes.
 
     Raises:
-        OptionError: the weights are of another network, or of other classes or channels than the student's.
+        OptionError: the weights belong to another network, or classes or channels differ from the student's.
     """
     file = read_checkpoint(checkpoint, "--teacher-checkpoint")
     own = file.about
@@ -57,16 +57,17 @@ def load_teacher(model: str, checkpoint: Path, about: About, device: torch.devic
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """The loss of a batch, and the mixing of its images before."""
+    """Computes the loss of a batch, and mixes its images before the forward pass."""
 
     recipe: Recipe
     mixup: Any  # timm's Mixup, or None
     teacher: Teacher | None
 
     def mix(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return images and targets: (B, classes) if mixed, else the labels; draws from numpy's generator.
+        """Return images and targets: (B, classes) with mixup or cutmix, else the labels (B,).
 
-        timm mixes pairs, so the last image of an odd batch is not mixed.
+        Random values are drawn from NumPy's generator. timm mixes pairs, so the last image of an odd batch is
+        not mixed.
         """
         if self.mixup is None:
             return x, labels
@@ -91,13 +92,13 @@ class Objective:
 
 
 def distil(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """Return T^2 KL(teacher || student) at temperature T, summed over the batch (arXiv 1503.02531)."""
+    """Return the distillation loss T^2 KL(teacher || student), summed over the batch (arXiv 1503.02531)."""
     student, teacher = (F.log_softmax(x / temperature, dim=-1) for x in (student, teacher))
     return temperature**2 * F.kl_div(student, teacher, reduction="sum", log_target=True)
 
 
 def make_objective(recipe: Recipe, num_classes: int, teacher: Teacher | None) -> Objective:
-    """Return the recipe's loss."""
+    """Return the loss of a recipe."""
     mixup = None
     if max(recipe.mixup, recipe.cutmix) > 0 and recipe.mixup_prob > 0:
         mixup = need("timm.data").Mixup(

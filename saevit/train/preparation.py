@@ -1,4 +1,4 @@
-"""A training run before its first update: data opened, network built, recipe resolved, everything checked."""
+"""Prepare a training run: open the data, build the network, resolve the recipe, and check all settings."""
 
 from dataclasses import dataclass, replace
 
@@ -30,7 +30,7 @@ AMP_DTYPES: dict[str, torch.dtype | None] = {"none": None, "bf16": torch.bfloat1
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedRun:
-    """A training run with its resolved recipe, its open data and its network on the CPU."""
+    """A training run with its resolved recipe, its opened data and its network on the CPU."""
 
     run: TrainingRun
     recipe: Recipe
@@ -41,7 +41,7 @@ class PreparedRun:
     sizes: BatchSizes
     teacher: Teacher | None
     warnings: tuple[str, ...] = ()
-    start: str = ""  # what the weights are before the first update, if they are not random
+    start: str = ""  # the checkpoint that the weights are from; empty for random weights
 
     @property
     def params(self) -> int:
@@ -64,12 +64,12 @@ class PreparedRun:
         )
 
     def check_state(self, state: TrainingState) -> TrainingState:
-        """Return the stored state.
+        """Check that a stored state fits this run, and return it.
 
         Raises:
-            OptionError: the data, the number of processes or the updates differ from those of its run.
+            OptionError: the data or the number of processes have changed, or the state has too many updates.
         """
-        if not state.is_begun:  # it may come from a recipe file only
+        if not state.is_begun:  # the state may be made from recipe.toml only
             return replace(self.new_state(state.base), run=state.run, started=state.started)
         if self.sizes.processes != state.processes:
             raise OptionError(
@@ -100,8 +100,12 @@ def prepare_run(
 ) -> PreparedRun:
     """Open the data, build the network and the teacher, and resolve the recipe.
 
-    `tell` is called with the progress of opening the data. A run that `is_begun` has its weights in its
-    state, so the file that it started from is not read again.
+    Args:
+        run: the settings of the run.
+        recipe: the recipe, not resolved.
+        processes: the processes that train together.
+        tell: called with the progress of opening the data.
+        is_begun: whether a stored state has the weights, so that the checkpoint of --init is not needed.
 
     Raises:
         SaevitError: data, network or teacher cannot be used, or do not fit together.
@@ -121,12 +125,10 @@ def prepare_run(
         found = load_initial_weights(net, run.model, expand(run.init), train, img_size=size, sha256=sha256)
         run, start = replace(run, init_sha256=found.sha256), found.note
     about = replace(
-        read_about(net, run.model, recipe.img_size),
-        class_names=train.class_names,
-        data=train.name,
+        read_about(net, run.model, recipe.img_size), class_names=train.class_names, data=train.name
     )
     check_timm_names(resolved, about)
-    few = 0 if run.init or run.data == DIGITS else FEW_UPDATES  # digits: 460 are enough (docs/log.md)
+    few = 0 if run.init or run.data == DIGITS else FEW_UPDATES  # 460 updates suffice for digits (docs/log.md)
     advice = advise(recipe, resolved, updates=count_updates(len(train), sizes), few=few)
     return PreparedRun(
         run=run,
@@ -145,33 +147,33 @@ def prepare_run(
 def open_splits(
     run: TrainingRun, img_size: tuple[int, int], tell: Tell = lambda step: None
 ) -> tuple[ImageData, ImageData]:
-    """Open the images of training and validation, and refuse one class or an empty validation set."""
+    """Open the training and the validation images; raise DataError without validation images or classes."""
     root = expand(run.data_dir) if run.data_dir else None
     splits: tuple[Split, Split] = ("train", "validation")
     train, validation = (open_data(run.data, s, root=root, size=max(img_size), tell=tell) for s in splits)
     if train.num_classes < 2:
-        raise DataError(f"{train.name} has one class: training needs two or more")
+        raise DataError(f"{train.name} has one class: training needs two or more classes")
     if not len(validation):
         raise DataError(
-            f"{train.name} has no validation images: training needs some to choose the best epoch"
+            f"{train.name} has no validation images: training needs them to choose the best epoch"
         )
     return train, validation
 
 
 def check_classes_of(model: str, train: ImageData) -> float:
-    """Refuse a model for another number of classes; return the drop-path rate in its text."""
+    """Raise OptionError if a model's text sets other classes than the data; return its drop-path rate."""
     named = resolve_model(model)
     read = named if isinstance(named, VariantSpec) else read_timm_model(named)
     if "classes=" in model and read.num_classes != train.num_classes:
         raise OptionError(
-            f"{model} has {read.num_classes} classes and --data {train.name} {train.num_classes}: "
-            "leave out classes, the number follows from the data"
+            f"{model} has {read.num_classes} classes and --data {train.name} has {train.num_classes}: "
+            "remove classes= from the model, the number follows from the data"
         )
     return read.drop_path_rate if isinstance(read, VariantSpec) else 0.0
 
 
 def warn_of_single_tokens(run: TrainingRun, img_size: tuple[int, int]) -> str:
-    """Return a warning if no attention of a variant has more than one token, else an empty text."""
+    """Return a warning if every attention block of a variant has a single token, else an empty text."""
     spec = resolve_model(run.model)
     if not isinstance(spec, VariantSpec):
         return ""
@@ -190,7 +192,7 @@ def warn_of_single_tokens(run: TrainingRun, img_size: tuple[int, int]) -> str:
 
 
 def check_sizes(run: TrainingRun, recipe: Recipe, count: int, processes: Processes) -> None:
-    """Refuse sizes that cannot fit in memory by their exact count, before anything is built."""
+    """Raise MemoryLimitError if, by their exact counts, network and batch cannot fit in memory."""
     height, width = recipe.img_size
     images = min(recipe.batch_size, -(-count // processes.count))
     check_memory(run.model, recipe.img_size, images if processes.device.type == "cpu" else 1)
@@ -205,14 +207,14 @@ def check_sizes(run: TrainingRun, recipe: Recipe, count: int, processes: Process
 def build_and_resolve(
     run: TrainingRun, recipe: Recipe, num_classes: int, own_drop_path: float, processes: int
 ) -> tuple[nn.Module, Recipe]:
-    """Build the network, and resolve the recipe by its number of parameters."""
+    """Build the network, and resolve the recipe, which depends on the number of parameters."""
 
     def build(drop_path_rate: float | None) -> nn.Module:
         net = build_network(
             run.model,
             recipe.img_size,
             num_classes=num_classes,
-            drop_path_rate=drop_path_rate or None,  # 0 is not passed: some networks do not take the argument
+            drop_path_rate=drop_path_rate or None,  # 0 is not passed: some networks lack the argument
             seed=recipe.seed,
         )
         if run.grad_checkpointing:
@@ -234,12 +236,12 @@ def build_and_resolve(
 
 
 def check_timm_names(recipe: Recipe, about: About) -> None:
-    """Refuse an optimizer or an augmentation that timm does not know."""
+    """Raise OptionError unless timm has the optimizer and the augmentation of a recipe."""
     known = need("timm.optim").list_optimizers()
     if recipe.opt not in known:
         raise OptionError(f"opt={recipe.opt} is not an optimizer of timm: {nearest(recipe.opt, known)}")
     try:
-        with use_seed(recipe.seed):  # timm draws random numbers
+        with use_seed(recipe.seed):  # the transform draws random numbers
             train_transform(about, recipe)(need("PIL.Image").new("RGB", (64, 64)))
     except SaevitError:
         raise
@@ -251,7 +253,7 @@ def check_timm_names(recipe: Recipe, about: About) -> None:
 
 
 def build_teacher(run: TrainingRun, about: About, device: torch.device) -> Teacher | None:
-    """Build the teacher, if the run has one."""
+    """Build the teacher of a run; None without distillation."""
     if not run.teacher:
         return None
     if not run.teacher_checkpoint:

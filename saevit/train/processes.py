@@ -1,4 +1,4 @@
-"""Processes that train one network together, as torchrun and accelerate start them."""
+"""Distributed data-parallel training in several processes, which torchrun or accelerate starts."""
 
 import contextlib
 import os
@@ -19,23 +19,23 @@ from saevit.errors import OptionError, SaevitError, need
 from saevit.measure.conditions import resolve_device
 from saevit.text import abbreviated, printable, read_whole
 
-COUNT = "WORLD_SIZE"  # the environment variable with the number of processes
+COUNT = "WORLD_SIZE"  # environment variable: the number of processes
 MAX_PROCESSES = 2**16
-MEET_TIMEOUT = 120.0  # seconds to wait for the other processes
+CONNECT_TIMEOUT = 120.0  # seconds to wait for the other processes
 T = TypeVar("T")
 
 
 class OtherProcessError(SaevitError):
-    """Another process failed, and reports the reason."""
+    """Another process failed and reports its error, so this process reports nothing."""
 
 
 class OwnProcessError(SaevitError):
-    """A failure that may concern one process only, so the process that meets it reports it."""
+    """A failure of this process, which it reports itself, because other processes may not have it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Processes:
-    """This process among those that train together."""
+    """This process (its device and rank) and the number of all processes."""
 
     device: torch.device
     rank: int = 0
@@ -43,43 +43,43 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Tell whether this process writes the files and reports to the user."""
+        """Tell whether this is the process that writes the files and the output."""
         return self.rank == 0
 
     def wrap(self, model: nn.Module) -> nn.Module:
-        """Return the network with gradients averaged over the processes, and the buffers of the first."""
+        """Return the network in DistributedDataParallel; unchanged in a single process."""
         if self.count == 1:
             return model
         ids = None if self.device.type == "cpu" else [self.device]
         return DistributedDataParallel(model, device_ids=ids)
 
     def no_sync(self, model: nn.Module) -> AbstractContextManager[object]:
-        """Return a block in which each process accumulates gradients without averaging them."""
+        """Return a context manager in which gradients accumulate without synchronization."""
         return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()
 
     def sum(self, values: Tensor) -> Tensor:
-        """Return the sum over all processes."""
+        """Return the sum of a tensor over all processes."""
         if self.count > 1:
             values = values.to(self.device)
             distributed.all_reduce(values)
         return values
 
     def share_buffers(self, model: nn.Module) -> None:
-        """Copy the running statistics of the first process to the others."""
+        """Copy the buffers (running statistics) of the first process to the others."""
         if self.count > 1:
             for buffer in model.buffers():
                 distributed.broadcast(buffer, 0)
 
     def run_in_first(self, work: Callable[[], T]) -> T | None:
-        """Run the work in the first process; if it fails, all processes fail, as in `run_in_all`."""
+        """Run a function in the first process; if it fails, all processes fail (see `run_in_all`)."""
         return self.run_in_all(lambda: work() if self.is_first else None)
 
     def run_in_all(self, work: Callable[[], T]) -> T:
-        """Run the work in every process; if one fails, all fail, and the first that failed reports it.
+        """Run a function in every process. If it fails in some processes, all processes raise an error.
 
         Raises:
-            SaevitError: in the process that reports, its error (an OwnProcessError if it is not the first
-                process); OtherProcessError in the others.
+            SaevitError: the failed process of the lowest rank raises its own error (as OwnProcessError if its
+                rank is not 0), and all other processes raise OtherProcessError.
         """
         failure: SaevitError | None = None
         try:
@@ -97,7 +97,7 @@ class Processes:
 
 
 def is_first_process(variables: Mapping[str, str] = os.environ) -> bool:
-    """Tell whether the launcher's variables make this the first process; a single process always is."""
+    """Tell from the launcher's environment variables whether this is the first or the only process."""
     return variables.get(COUNT, "1") in ("", "1") or variables.get("RANK", "0") in ("", "0")
 
 
@@ -105,7 +105,7 @@ def count_processes(variables: Mapping[str, str] = os.environ) -> int:
     """Return the number of processes that a launcher started; 1 without a launcher.
 
     Raises:
-        OwnProcessError: the launcher's variables are incomplete or invalid, such as left over in a shell.
+        OwnProcessError: the launcher's variables are incomplete or invalid, for example left over in a shell.
     """
     if not variables.get(COUNT):
         return 1
@@ -120,7 +120,7 @@ def count_processes(variables: Mapping[str, str] = os.environ) -> int:
 
 
 def read_variable(variables: Mapping[str, str], name: str, least: int, most: int) -> int:
-    """Read a whole number that a launcher set."""
+    """Read an environment variable of a launcher as a whole number from `least` to `most`."""
     text = variables.get(name, "")
     with contextlib.suppress(ValueError):
         if least <= (value := read_whole(text)) <= most:
@@ -129,7 +129,7 @@ def read_variable(variables: Mapping[str, str], name: str, least: int, most: int
 
 
 def variable_error(name: str, text: str, rule: str) -> OwnProcessError:
-    """Return the error for a variable that a launcher would not set like this."""
+    """Return the error for an environment variable that is missing or invalid; `rule` is its valid form."""
     problem = f"is {abbreviated(text)!r}" if text else "is not set"
     return OwnProcessError(
         f"{name} {problem} and {COUNT} is {abbreviated(os.environ.get(COUNT, ''))}: {rule}, as torchrun sets "
@@ -142,11 +142,11 @@ def join_processes(device: str) -> Iterator[Processes]:
     """Connect to the other processes if a launcher started several, and disconnect at the end.
 
     Args:
-        device: as the user names it; each of several processes gets its own accelerator.
+        device: the option --device; each of several processes gets its own accelerator.
 
     Raises:
         MissingPackageError: there are several processes, and accelerate is not installed.
-        OptionError: no such device, or a numbered one for several processes.
+        OptionError: the device does not exist, or has a number although there are several processes.
         OwnProcessError: the other processes cannot be reached.
     """
     count = count_processes()
@@ -154,7 +154,7 @@ def join_processes(device: str) -> Iterator[Processes]:
         yield Processes(device=torch.device(resolve_device(device)))
         return
     if ":" in device:
-        raise OptionError(f"--device {device}: several processes use a device each, leave out the number")
+        raise OptionError(f"--device {device}: each process has its own device, leave out the number")
     state = connect(count, on_cpu=device == "cpu" or not torch.accelerator.is_available())
     try:
         own = torch.device("cpu") if state.device.type == "cpu" else state.device
@@ -166,18 +166,19 @@ def join_processes(device: str) -> Iterator[Processes]:
 
 
 def connect(count: int, *, on_cpu: bool) -> Any:
-    """Return accelerate's state of this process once all processes are connected."""
+    """Connect all processes, and return accelerate's PartialState of this process."""
     address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
     make_state = need("accelerate", "train").PartialState
     rendezvous_done: Future[Any] = Future()
 
     def meet() -> None:
         try:
-            rendezvous_done.set_result(next(rendezvous("env://", timeout=timedelta(seconds=MEET_TIMEOUT))))
+            rendezvous_done.set_result(next(rendezvous("env://", timeout=timedelta(seconds=CONNECT_TIMEOUT))))
         except Exception as error:
             rendezvous_done.set_exception(error)
 
-    Thread(target=meet, daemon=True).start()  # rendezvous ignores Ctrl-C, waiting for a thread does not
+    # rendezvous ignores Ctrl-C, so it runs in a thread, and this thread waits for the result.
+    Thread(target=meet, daemon=True).start()
     try:
         store, rank, _ = rendezvous_done.result()
         store.set_timeout(distributed.default_pg_timeout)

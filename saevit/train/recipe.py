@@ -1,4 +1,4 @@
-"""Recipes: each value of a training with its rule and its source."""
+"""The recipe of a training: every hyperparameter with its default, its valid values and its source."""
 
 import hashlib
 import json
@@ -15,21 +15,21 @@ DEIT = "DeiT, arXiv 2012.12877, table 9"
 DEIT_CODE = "DeiT's published code"
 INCEPTION_CROP = "timm's create_transform, Inception's crop (arXiv 1409.4842)"
 DECISION = "our decision"
-DROP_PATH = ((5e6, 0.0), (12e6, 0.05), (math.inf, 0.1))  # up to this many parameters, this rate
-MAX_WARMUP = 0.2  # share of the epochs, so that a short training learns too
-# Learning rate times updates: 72 images learned nothing at 0.002, and something at 0.02 (docs/log.md).
+DROP_PATH = ((5e6, 0.0), (12e6, 0.05), (math.inf, 0.1))  # (maximum of parameters, drop-path rate)
+MAX_WARMUP = 0.2  # share of the epochs, so that a short training also has epochs after the warm-up
+# Learning rate times updates. A test with 72 images learned at 0.02, but not at 0.002 (docs/log.md).
 MIN_PROGRESS, GOOD_PROGRESS = 0.02, 0.1
 GOOD_RATE = 1e-3
-FEW_UPDATES = 500  # of a whole training from random weights
-OPERATION_COUNTS = ("n", "w", "d")  # keys in timm's texts for augmentations: operations, or chains of them
+FEW_UPDATES = 500  # a training from random weights with fewer updates gets a warning
+OPERATION_COUNTS = ("n", "w", "d")  # keys of timm's augmentation text for numbers and chains of operations
 MAX_OPERATIONS, MAX_AUGMENTATION = 16, 999
-OWN_VALUES = ("seed", "lr", "drop_path_rate")  # may differ between trainings on equal terms
-MAX_VALUE = 1e6  # of any number without an upper limit
+OWN_VALUES = ("seed", "lr", "drop_path_rate")  # values that may differ between comparable trainings
+MAX_VALUE = 1e6  # of numbers without an upper limit
 MIN_POSITIVE = 1e-9  # so that powers and quotients are finite
 
 
 class Number(NamedTuple):
-    """A number in [low, high], at most a million if it has no upper limit."""
+    """The rule of a number: from `low` to `high`, or at most a million without `high`."""
 
     low: float
     high: float = math.inf
@@ -37,14 +37,14 @@ class Number(NamedTuple):
     optional: bool = False
 
     def read(self, text: str) -> object:
-        """Read a number; other text stays text, which `validate` refuses."""
+        """Convert text to a number; return other text unchanged, which `validate` refuses."""
         try:
             return read_whole(text) if self.whole else read_number(text)
         except ValueError:
             return text.strip()
 
     def validate(self, name: str, value: Any) -> Any:
-        """Return the value with its type, or raise an OptionError with the rule."""
+        """Return the value as int or float (or None); raise OptionError if it breaks the rule."""
         if value is None and self.optional:
             return None
         kind, is_open = "a whole number" if self.whole else "a number", math.isinf(self.high)
@@ -64,18 +64,18 @@ class Number(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Two numbers; if they need not rise, one number stands for both."""
+    """The rule of two numbers. If they need not rise, a single number is used twice."""
 
     each: Number
     rising: bool = False
 
     def read(self, text: str) -> object:
-        """Read numbers joined by a comma, or by `x` as in 224x192."""
+        """Convert numbers that are joined by a comma, or by `x` as in 224x192."""
         parts = [self.each.read(part) for part in text.replace("x", ",").split(",")]
         return parts if len(parts) > 1 else parts[0]
 
     def validate(self, name: str, value: object) -> tuple[Any, ...]:
-        """Return the pair, or raise an OptionError with the rule."""
+        """Return the value as a pair; raise OptionError if it breaks the rule."""
         is_single = not isinstance(value, tuple | list)
         values = (value, value) if is_single else tuple(value)  # type: ignore[arg-type]
         if len(values) != 2 or (self.rising and is_single):
@@ -87,7 +87,7 @@ class Pair(NamedTuple):
 
 
 class Text(NamedTuple):
-    """Any text, one of the choices, or timm's text for an augmentation with bounded numbers; empty: none."""
+    """The rule of a text: any text, one of the choices, or an augmentation of timm with bounded numbers."""
 
     choices: tuple[str, ...] = ()
     is_augmentation: bool = False
@@ -97,13 +97,13 @@ class Text(NamedTuple):
         return text
 
     def validate(self, name: str, value: object) -> str:
-        """Return the text, or raise an OptionError with the rule."""
+        """Return the text; raise OptionError if it breaks the rule."""
         if not isinstance(value, str):
             raise OptionError(f"{name}={abbreviated(format_value(value))}: a text")
         if self.choices and value not in self.choices:
             raise OptionError(f"{name}={abbreviated(value)} is not known: {nearest(value, self.choices)}")
         for key, number in re.findall(r"-([a-z]*)([^-]*)", value) if self.is_augmentation else ():
-            if key.startswith("t"):  # the name of a set of operations
+            if key.startswith("t"):  # its value is the name of a set of operations
                 continue
             most = MAX_OPERATIONS if key in OPERATION_COUNTS else MAX_AUGMENTATION
             if not re.fullmatch(r"(\d{1,3}(\.\d{1,6})?)?", number, re.ASCII) or float(number or 0) > most:
@@ -112,14 +112,14 @@ class Text(NamedTuple):
 
 
 class Switch(NamedTuple):
-    """True or false."""
+    """The rule of a switch: true or false."""
 
     def read(self, text: str) -> object:
-        """Read `true` or `false`; other text stays text, which `validate` refuses."""
+        """Convert `true` or `false`; return other text unchanged, which `validate` refuses."""
         return {"true": True, "false": False}.get(text.lower(), text)
 
     def validate(self, name: str, value: object) -> bool:
-        """Return the switch, or raise an OptionError with the rule."""
+        """Return the bool; raise OptionError for other values."""
         if not isinstance(value, bool):
             raise OptionError(f"{name}={abbreviated(format_value(value))}: true or false")
         return value
@@ -130,16 +130,16 @@ COUNT, POSITIVE, SHARE = Number(1, whole=True), Number(0), Number(0, 1)
 
 
 def setting(default: Any, rule: Rule, source: str) -> Any:
-    """Declare a value of the recipe: its default, the values it may have, and the source of the default."""
+    """Declare a value of the recipe with its default, its rule, and the source of the default."""
     return field(default=default, metadata={"rule": rule, "source": source})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How to train, with the names of timm's train.py and defaults for ImageNet-1k.
+    """The hyperparameters of a training. Names are those of timm's train.py, defaults are for ImageNet-1k.
 
     Raises:
-        OptionError: a value that its rule does not allow.
+        OptionError: a value breaks its rule.
     """
 
     epochs: int = setting(300, COUNT, DEIT)
@@ -152,9 +152,7 @@ class Recipe:
     img_size: tuple[int, int] = setting((224, 224), Pair(Number(32, 2**14, whole=True)), DEIT)  # (H, W), px
     opt: str = setting("adamw", Text(), DEIT)
     lr: float | None = setting(  # None: lr_base, scaled by the images of an update
-        None,
-        Number(0, optional=True),
-        "timm's train.py: lr_base x images per update / lr_base_size",
+        None, Number(0, optional=True), "timm's train.py: lr_base x images per update / lr_base_size"
     )
     lr_base: float = setting(1e-3, POSITIVE, f"{DEIT}: 5e-4 for 512 images, which is 1e-3 for 1024")
     lr_base_size: int = setting(1024, COUNT, f"{DEIT}, see lr_base")
@@ -210,9 +208,13 @@ SOURCES: dict[str, str] = {one.name: one.metadata["source"] for one in fields(Re
 
 
 def resolve_recipe(recipe: Recipe, *, params: int, own_drop_path: float, processes: int) -> Recipe:
-    """Return the recipe with learning rate and drop-path rate set, and with a warm-up that fits its epochs.
+    """Return the recipe with its learning rate, its drop-path rate and a warm-up that is not too long.
 
-    `own_drop_path` is the rate in the variant's text, 0 if it names none.
+    Args:
+        recipe: the recipe.
+        params: number of parameters of the network.
+        own_drop_path: the drop-path rate in the variant's text; 0 without one.
+        processes: number of processes that train together.
     """
     images = recipe.batch_size * recipe.accumulate * processes
     lr = recipe.lr_base * images / recipe.lr_base_size if recipe.lr is None else recipe.lr
@@ -224,10 +226,10 @@ def resolve_recipe(recipe: Recipe, *, params: int, own_drop_path: float, process
 
 
 def digest_recipe(recipe: Recipe, settings: Mapping[str, object]) -> str:
-    """Return 12 hexadecimal digits that are equal for trainings on equal terms.
+    """Return the first 12 hexadecimal digits of the hash of a recipe and the settings of a run.
 
-    They cover the recipe and the settings of a run, without seed, learning rate and drop path, which may be
-    chosen for each model.
+    Trainings with equal digits are comparable. Seed, learning rate and drop-path rate are not part of the
+    hash, because they may differ between models.
     """
     values = {name: value for name, value in asdict(recipe).items() if name not in OWN_VALUES}
     text = json.dumps([values, dict(settings)], sort_keys=True)
@@ -235,10 +237,16 @@ def digest_recipe(recipe: Recipe, settings: Mapping[str, object]) -> str:
 
 
 def advise(recipe: Recipe, resolved: Recipe, *, updates: int, few: int = FEW_UPDATES) -> str:
-    """Return advice if the training is too short to learn from random weights, else an empty text.
+    """Return a warning if the training is too short to learn from random weights, else an empty text.
 
-    A step of AdamW changes a weight by about the learning rate, so rate times steps bounds what it can learn.
-    `updates` is the number per epoch; less than `few` in the whole training are too few.
+    A step of AdamW changes a weight by about the learning rate, so learning rate times steps bounds the
+    total change of a weight.
+
+    Args:
+        recipe: the recipe as given.
+        resolved: the recipe after `resolve_recipe`.
+        updates: number of updates per epoch.
+        few: minimum number of updates of the whole training.
     """
     steps, rate = updates * resolved.epochs, resolved.lr or 0.0
     is_slow = recipe.lr is None and rate * steps < MIN_PROGRESS
@@ -247,7 +255,7 @@ def advise(recipe: Recipe, resolved: Recipe, *, updates: int, few: int = FEW_UPD
     epochs = math.ceil(max(few, GOOD_PROGRESS / GOOD_RATE) / updates)
     ways = [f"--lr {GOOD_RATE:g}"] * is_slow + [f"--epochs {epochs}"] * (epochs > resolved.epochs)
     tries = [" ".join(ways)] + ["a smaller --batch-size"] * (not is_slow)
-    if recipe.mixup or recipe.cutmix or recipe.aa:  # else it is such a recipe already
+    if recipe.mixup or recipe.cutmix or recipe.aa:  # the recipe for digits has no strong augmentation
         tries.append("--recipe digits (for few, small images)")
     at = f" at a learning rate of {rate:.2g} (lr_base x images per update / lr_base_size)" if is_slow else ""
     problem = "hardly change the network" if is_slow else "are few for a network with random weights"
@@ -255,7 +263,7 @@ def advise(recipe: Recipe, resolved: Recipe, *, updates: int, few: int = FEW_UPD
 
 
 def format_value(value: object) -> str:
-    """Write a value as it is typed: 0.5,1 for a pair."""
+    """Write a value as `--set` takes it: 0.5,1 for a pair."""
     if isinstance(value, tuple | list):
         return ",".join(format_value(one) for one in value)
     if isinstance(value, bool):

@@ -1,9 +1,8 @@
-"""The folder of a training run: its files, its one owner, and the state that a training continues from."""
+"""The folder of a training run: its files, its lock, and the state from which a training continues."""
 
 import contextlib
 import io
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -17,7 +16,16 @@ from saevit.checkpoint import MAX_BYTES, NETWORK, About, check_network, save_che
 from saevit.decode import DecodeError, decode, parse_json
 from saevit.errors import OptionError
 from saevit.export.timm_folder import CONFIG, write_config
-from saevit.files import TEMPORARY, file_type, name_source, owned, read_bytes, replace_file, unusable
+from saevit.files import (
+    TEMPORARY,
+    file_type,
+    name_source,
+    owned,
+    read_bytes,
+    replace_file,
+    to_file_name,
+    unusable,
+)
 from saevit.text import printable
 from saevit.train.engine import Engine
 from saevit.train.recipe_files import BUILT_IN, read_recipe, write_toml
@@ -30,26 +38,29 @@ LOG = "log.csv"  # one row per epoch
 CURVE = "curve.png"  # the learning curve
 REPORT = "report.html"  # the page of the run
 RECIPE = "recipe.toml"  # every value that was used
-FILES = (BEST, CONFIG, LAST, LOG, CURVE, REPORT, RECIPE)  # CONFIG: for timm, which finds BEST beside it
+FILES = (BEST, CONFIG, LAST, LOG, CURVE, REPORT, RECIPE)  # timm loads BEST by the CONFIG beside it
 RUNS = Path("runs")
 MAX_NAME = 100  # characters
 VERSION = 2  # of last.pt
-FORMS = "forms"  # key in its facts: type and shape of each tensor
+FORMS = "forms"  # key in last.pt: the dtype and the shape of each tensor
 
 
 def default_folder(model: str, data: str) -> Path:
     """Return the default folder of a run: runs/MODEL-DATA."""
-    source = name_source(data)
-    name = "-".join(re.sub(r"[^A-Za-z0-9._]+", "-", part).strip("-.") for part in (model, source))
-    return RUNS / name[:MAX_NAME]
+    return RUNS / "-".join(map(to_file_name, (model, name_source(data))))[:MAX_NAME]
 
 
 @contextmanager
 def claim_folder(folder: Path, *, overwrite: bool = False, resume: bool = False) -> Iterator[None]:
-    """Make a run's folder and own it while the block runs; existing files stay for now.
+    """Make the folder of a run, and lock it while the block runs. Existing files are not changed.
+
+    Args:
+        folder: the folder.
+        overwrite: allow a folder that is not empty.
+        resume: require an existing folder.
 
     Raises:
-        OptionError: it is not empty, another process owns it, or it cannot be made or written to.
+        OptionError: the folder is not empty, another process uses it, or it cannot be made or written to.
     """
     name = printable(str(folder))
     kind = file_type(folder)
@@ -61,7 +72,7 @@ def claim_folder(folder: Path, *, overwrite: bool = False, resume: bool = False)
     except OSError as error:
         raise unusable(folder, error, "made") from error
     with owned(folder):
-        for file in folder.glob(f"{TEMPORARY}*"):  # of a training that was killed while it wrote
+        for file in folder.glob(f"{TEMPORARY}*"):  # left by a training that was killed during a write
             if file.suffix in {Path(one).suffix for one in FILES}:
                 with contextlib.suppress(OSError):
                     file.unlink()
@@ -77,10 +88,10 @@ def claim_folder(folder: Path, *, overwrite: bool = False, resume: bool = False)
 
 
 def read_state(folder: Path) -> TrainingState:
-    """Read the state of the folder's run; a run that was killed before it wrote one starts again.
+    """Read the state of the run in a folder. Without last.pt, return the state before the first update.
 
     Raises:
-        OptionError: there is no run in the folder, or it cannot be read.
+        OptionError: the folder has no run, or its files cannot be read.
     """
     option = f"--resume {printable(str(folder))}"
     if file_type(folder / LAST) != "missing":
@@ -94,7 +105,7 @@ def read_state(folder: Path) -> TrainingState:
 
 
 def begin_run(folder: Path, state: TrainingState, *, overwrite: bool) -> None:
-    """Write the recipe of a new run; files of an earlier run are removed if `overwrite` allows it."""
+    """Write recipe.toml of a new run; with `overwrite`, remove the files of an earlier run before."""
     old = [folder / name for name in FILES if (folder / name).exists()]
     if holds_run(folder, state) or (old and not overwrite):
         return
@@ -105,7 +116,7 @@ def begin_run(folder: Path, state: TrainingState, *, overwrite: bool) -> None:
 
 
 def holds_run(folder: Path, state: TrainingState) -> bool:
-    """Tell whether the recipe in the folder is that of this run."""
+    """Tell whether recipe.toml in the folder belongs to this run."""
     try:
         return (folder / RECIPE).read_text(encoding="utf-8") == recipe_text(state)
     except (OSError, UnicodeDecodeError):
@@ -113,21 +124,21 @@ def holds_run(folder: Path, state: TrainingState) -> bool:
 
 
 def recipe_text(state: TrainingState) -> str:
-    """Return every value of the recipe and the run as TOML, with the fingerprints of the data."""
+    """Return the contents of recipe.toml: recipe, settings of the run, and fingerprints of the data."""
     names = ("train_fingerprint", "validation_fingerprint")
     fingerprints = {name: one.fingerprint for name, one in zip(names, state.data, strict=False)}
     return write_toml(state.recipe, state.base, asdict(state.run) | {"started": state.started} | fingerprints)
 
 
 def write_state(folder: Path, state: TrainingState, engine: Engine) -> None:
-    """Write what --resume needs, then the log."""
+    """Write last.pt, then log.csv."""
     save_state(replace(state, tensors=engine.tensors()), folder / LAST)
     text = write_log(state.rows)
     replace_file(folder / LOG, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def write_best(folder: Path, state: TrainingState, about: About, engine: Engine, images: int) -> None:
-    """Write the weights if the last epoch, of this many images, is the best."""
+    """Write best.safetensors and its config if the last epoch is the best; `images`: training images."""
     best = best_epoch(state.rows)
     if best is None or best is not state.rows[-1]:
         return
@@ -142,23 +153,24 @@ def write_best(folder: Path, state: TrainingState, about: About, engine: Engine,
 
 
 def save_state(state: TrainingState, path: Path) -> None:
-    """Write a state; the file appears only when it is complete, and an earlier one stays until then.
+    """Write a state to a file; an earlier file is replaced only when the new one is complete.
 
     Raises:
-        OptionError: the folder or the disk refuses the file.
+        OptionError: the file cannot be written.
     """
     tensors = state.tensors or {}
     facts = asdict(replace(state, tensors=None)) | {NETWORK: saevit.NETWORK, FORMS: dict(list_forms(tensors))}
-    data = io.BytesIO()  # torch.save turns the OSError of a full disk into another error
+    data = io.BytesIO()  # torch.save would hide the OSError of a full disk
     torch.save({"saevit": VERSION, "facts": json.dumps(facts), **tensors}, data)
     replace_file(path, lambda temporary: temporary.write_bytes(data.getvalue()))
 
 
 def load_state(path: Path) -> TrainingState:
-    """Read a state; JSON keeps every float to the last bit.
+    """Read a state from a file. Its floats are exact, because JSON stores them without rounding.
 
     Raises:
-        OptionError: the file cannot be read, or is of another program, version or definition of the network.
+        OptionError: the file cannot be read, or is from another program, another version of saevit, or
+            another definition of the network.
     """
     option = f"--resume: {printable(str(path))}"
     content = read_bytes(path, most=MAX_BYTES)
@@ -179,7 +191,7 @@ def load_state(path: Path) -> TrainingState:
 
 
 def check_facts(state: TrainingState, stored: object, forms: dict[str, str]) -> None:
-    """Refuse facts that do not fit together, and tensors that do not have the stored forms."""
+    """Raise DecodeError if the facts of a state are inconsistent, or if tensors have other forms."""
     if state.base not in BUILT_IN:
         raise DecodeError(f"base = {state.base}: not a recipe of this version")
     if [row.epoch for row in state.rows] != list(range(1, len(state.rows) + 1)):
@@ -195,7 +207,7 @@ def check_facts(state: TrainingState, stored: object, forms: dict[str, str]) -> 
 
 
 def list_forms(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the place of every value in nested dicts and lists, with its type and shape."""
+    """Yield the path of every value in nested dicts and lists, with its dtype and shape or its type."""
     if isinstance(value, dict | list | tuple):
         for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
             yield from list_forms(inner, f"{place}.{name}".lstrip("."))

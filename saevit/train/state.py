@@ -1,4 +1,4 @@
-"""State of a training run: settings, finished epochs, and progress in the next one. Only data."""
+"""The state of a training run as dataclasses: settings, finished epochs, progress in the next epoch."""
 
 import csv
 import io
@@ -16,50 +16,50 @@ from saevit.train.recipe import Recipe, digest_recipe
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRun:
-    """Settings of a training beside its recipe; paths are written by `saevit.files.as_text`."""
+    """The settings of a training that are not in its recipe. Paths are written by `saevit.files.as_text`."""
 
     model: str  # a variant's text, or timm:NAME
     data: str  # a source for `open_data`
     data_dir: str | None = None
     teacher: str | None = None
     teacher_checkpoint: str | None = None
-    init: str | None = None  # a file of weights to start from
-    init_sha256: str | None = None  # of that file; None: not read yet
+    init: str | None = None  # checkpoint with the initial weights
+    init_sha256: str | None = None  # of the checkpoint; None before it is read
     amp: str = "none"
     channels_last: bool = True
     compile: bool = False
     grad_checkpointing: bool = False
     val_every: Annotated[int, Field(ge=1, le=10**6)] = 1  # epochs
-    log: tuple[str, ...] = ()  # names of trackers, beside log.csv
+    log: tuple[str, ...] = ()  # names of trackers; log.csv is always written
 
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """Results of one epoch; accuracies in per cent, None in epochs without validation.
+    """The results of one epoch. Accuracies are in per cent; they are None in epochs without validation.
 
-    `val_loss` to `val_images` are of the weights that `best.safetensors` may keep: the moving average (EMA),
-    if there is one. The raw weights are then validated too.
+    With a moving average of the weights (EMA), `val_loss` to `val_images` are of the EMA weights, which
+    `best.safetensors` stores, and `raw_loss` to `raw_top5` are of the raw weights.
     """
 
     epoch: int  # from 1
     lr: float  # of its last update
-    train_loss: float  # mean over its images, as augmented
+    train_loss: float  # mean over the augmented images
     val_loss: float | None
     val_top1: float | None
     val_top5: float | None
-    val_images: int | None  # readable ones
+    val_images: int | None  # number of readable validation images
     seconds: float  # of training and validation
-    images_per_s: float  # of training, all processes together
+    images_per_s: float  # of training, sum over all processes
     skipped: int  # unreadable training images
-    val_weights: str = ""  # of val_loss to val_top5: EMA or raw; empty: not known, or not validated
-    raw_loss: float | None = None  # of the raw weights beside their average, else None
+    val_weights: str = ""  # EMA or raw: the weights of val_loss to val_top5; empty if not validated
+    raw_loss: float | None = None
     raw_top1: float | None = None
     raw_top5: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class EpochProgress:
-    """Progress in an unfinished epoch; sums are over all processes."""
+    """The progress in an unfinished epoch, summed over all processes."""
 
     updates: int = 0
     loss: float = 0.0
@@ -70,21 +70,21 @@ class EpochProgress:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingState:
-    """Everything that a training needs to continue; the field names are those in last.pt."""
+    """Everything that a training needs to continue. last.pt uses the same field names."""
 
     run: TrainingRun
     recipe: Recipe  # resolved
-    base: str  # name of the built-in recipe that it is based on
+    base: str  # name of the built-in recipe that the recipe is based on
     processes: int
     started: str = field(default_factory=lambda: datetime.now(UTC).isoformat())  # identifies the run
-    data: tuple[DataIdentity, ...] = ()  # of training and validation; empty: not known yet
+    data: tuple[DataIdentity, ...] = ()  # training, validation; empty before the data are opened
     rows: tuple[Epoch, ...] = ()  # finished epochs
     part: EpochProgress = field(default_factory=EpochProgress)  # in the next epoch
-    tensors: dict[str, Any] | None = None  # of network, average and optimizer; None: not started
+    tensors: dict[str, Any] | None = None  # of network, EMA and optimizer; None before the first update
 
     @property
     def terms(self) -> str:
-        """Return the digest that is equal for trainings on equal terms."""
+        """Return the hash of recipe and settings, which is equal for comparable trainings."""
         run = self.run
         settings = {"amp": run.amp, "teacher": run.teacher, "teacher_checkpoint": run.teacher_checkpoint}
         if run.init:
@@ -92,7 +92,7 @@ class TrainingState:
         return digest_recipe(self.recipe, settings | {"processes": self.processes})
 
     def describe_training(self, images: int) -> Training:
-        """Return the facts of the weights after the finished epochs, each of this many training images."""
+        """Return how the current weights were trained; `images` is the number of training images."""
         run = self.run
         return Training(
             recipe=self.terms,
@@ -123,13 +123,13 @@ class TrainingState:
 
 
 def best_epoch(rows: Sequence[Epoch]) -> Epoch | None:
-    """Return the first epoch with the highest validation top-1; None if none was validated."""
+    """Return the first epoch with the highest validation top-1; None without a validated epoch."""
     validated = [row for row in rows if row.val_top1 is not None]
     return max(validated, key=lambda row: (row.val_top1 or 0.0, -row.epoch), default=None)
 
 
 def write_log(rows: Sequence[Epoch]) -> str:
-    """Write the epochs as CSV with unrounded numbers."""
+    """Return the epochs as CSV with unrounded numbers."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [one.name for one in fields(Epoch)], lineterminator="\n")
     writer.writeheader()

@@ -1,4 +1,4 @@
-"""SVG text rendered by resvg in a process of its own, which opens no file and may crash or hang."""
+"""Render SVG text with resvg in a separate process, which cannot open files and may crash or hang."""
 
 import io
 import json
@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from saevit.errors import OptionError, need
 
-TIMEOUT = 10.0  # seconds for one drawing, which takes about a millisecond
-MAX_FAILURES = 20  # crashes and timeouts until the whole package is given up
-# Limits of the process: 4 GiB of memory, and no file after the import.
+TIMEOUT = 10.0  # seconds for one drawing; usually a drawing takes about a millisecond
+MAX_FAILURES = 20  # crashes and timeouts after which the renderer raises an error
+# The process is limited to 4 GiB of memory, and cannot open files after the import.
 PROGRAM = """
 import json, resource, struct, sys
 import resvg_py
@@ -33,7 +33,7 @@ for line in sys.stdin.buffer:
 
 
 class SvgRenderer:
-    """Renders on white; a context manager, whose process ends with the block."""
+    """Renders drawings on a white ground. It is a context manager that ends the process after the block."""
 
     def __init__(self) -> None:
         need("resvg_py", "train")
@@ -46,7 +46,7 @@ class SvgRenderer:
         self.stop()
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Start the process, out of reach of Ctrl-C."""
+        """Start the process in a session of its own, so that Ctrl-C does not reach it."""
         pipe = subprocess.PIPE
         return subprocess.Popen(
             [sys.executable, "-c", PROGRAM],
@@ -63,10 +63,10 @@ class SvgRenderer:
         self.process.communicate()
 
     def render(self, svg: str) -> NDArray[np.uint8] | None:
-        """Return a drawing in grey, (H, W); None if resvg refuses it, crashes or does not end.
+        """Return a drawing as a grey image (H, W); None if resvg rejects it, crashes or exceeds the timeout.
 
         Raises:
-            OptionError: the process failed too often.
+            OptionError: resvg crashed or hung more than `MAX_FAILURES` times.
         """
         module: Any = need("PIL.Image")
         try:
@@ -92,10 +92,11 @@ class SvgRenderer:
         return pixels
 
     def read(self, count: int, end: float) -> bytes:
-        """Read bytes from the process until a time.
+        """Read `count` bytes from the process; `end` is the deadline in seconds of the monotonic clock.
 
         Raises:
-            EOFError, TimeoutError: the process ended, or is too slow.
+            EOFError: the process ended.
+            TimeoutError: the deadline passed.
         """
         assert self.process.stdout is not None
         data = b""

@@ -1,4 +1,4 @@
-"""The epochs of a training in TensorBoard and Weights & Biases, through the trackers of accelerate."""
+"""Log the epochs of a training to TensorBoard and Weights & Biases with the trackers of accelerate."""
 
 import hashlib
 import os
@@ -13,13 +13,13 @@ from saevit.text import printable
 from saevit.train.recipe import format_value
 from saevit.train.state import Epoch, TrainingState
 
-TRACKERS = {"tensorboard": "TensorBoardTracker", "wandb": "WandBTracker"}  # packages, classes of accelerate
-EVENTS = "events.out.tfevents*"  # the files of TensorBoard
-PROJECT = "saevit"  # of Weights & Biases, unless WANDB_PROJECT names another
+TRACKERS = {"tensorboard": "TensorBoardTracker", "wandb": "WandBTracker"}  # package to class of accelerate
+EVENTS = "events.out.tfevents*"  # files of TensorBoard
+PROJECT = "saevit"  # of Weights & Biases, unless WANDB_PROJECT is set
 
 
 def check_trackers(names: Sequence[str]) -> None:
-    """Refuse an unknown tracker, or one whose package is not installed."""
+    """Raise OptionError for an unknown tracker, or MissingPackageError if its package is not installed."""
     for name in names:
         if name not in TRACKERS:
             raise OptionError(f"--log {name} is not known: {nearest(name, TRACKERS)}")
@@ -28,13 +28,13 @@ def check_trackers(names: Sequence[str]) -> None:
 
 
 def remove_events(folder: Path) -> None:
-    """Remove what TensorBoard got of an earlier run in the folder."""
+    """Remove the TensorBoard files of an earlier run in the folder."""
     for file in (folder / "tensorboard").rglob(EVENTS):
         file.unlink()
 
 
 class Trackers:
-    """The open trackers of a run, which get each epoch once; none until they are opened."""
+    """The trackers of a run. It logs to no tracker before `open`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -42,17 +42,17 @@ class Trackers:
         self.is_own_state = False
 
     def open(self, state: TrainingState) -> None:
-        """Open the run's trackers; a new run gives them its settings, a resumed one continues.
+        """Start the trackers of a run: log the settings of a new run, or continue the log of a resumed run.
 
         Raises:
-            OptionError: a tracker cannot start, for example because nobody is logged in.
+            OptionError: a tracker cannot start, for example because the user is not logged in.
         """
         if not state.run.log:
             return
         self.make_state()
         tracking = need("accelerate.tracking", "train")
         values = list_hyperparameters(state)
-        for name in sorted(state.run.log, reverse=True):  # wandb first: nothing was removed if it fails
+        for name in sorted(state.run.log, reverse=True):  # wandb first: if it fails, no file is removed
             with name_failures(name):
                 if name == "tensorboard" and not state.is_begun:
                     remove_events(self.folder)
@@ -61,19 +61,19 @@ class Trackers:
                 self.opened[name] = tracker
                 if not state.is_begun:
                     tracker.store_init_configuration(values)
-                elif state.rows and name == "tensorboard":  # purged at the start: it may be incomplete
+                elif state.rows and name == "tensorboard":  # its start purged the last epoch
                     tracker.log(list_metrics(state.rows[-1]), step=len(state.rows))
 
     def make_state(self) -> None:
-        """Make the state that accelerate's trackers need; of several processes each has one already."""
+        """Create the PartialState that accelerate's trackers need, unless `join_processes` made one."""
         accelerate = need("accelerate", "train")
         if not accelerate.PartialState._shared_state:
-            with need("accelerate.utils").clear_environment():  # variables left over would start a group
+            with need("accelerate.utils").clear_environment():  # ignore variables left over from a launcher
                 accelerate.PartialState(cpu=True)
             self.is_own_state = True
 
     def log(self, row: Epoch) -> None:
-        """Log an epoch.
+        """Log an epoch to all trackers.
 
         Raises:
             OptionError: a tracker fails.
@@ -94,15 +94,15 @@ class Trackers:
 
 @contextmanager
 def name_failures(name: str) -> Iterator[None]:
-    """Turn any error of a tracker into one line."""
+    """Convert any error of a tracker into an OptionError with one line."""
     try:
         yield
-    except Exception as error:  # from files, networks and the services
+    except Exception as error:  # trackers raise errors of any type
         raise OptionError(f"--log {name} failed: {printable(first_line(error))}") from error
 
 
 def list_arguments(name: str, state: TrainingState, folder: Path) -> dict[str, Any]:
-    """Return the arguments of accelerate's tracker; a resumed run continues the same log."""
+    """Return the arguments of an accelerate tracker, with which a resumed run continues the same log."""
     if name == "tensorboard":
         purge = len(state.rows) if state.is_begun else None
         return {"run_name": name, "logging_dir": str(folder), "purge_step": purge}
@@ -117,14 +117,14 @@ def list_arguments(name: str, state: TrainingState, folder: Path) -> dict[str, A
 
 
 def list_hyperparameters(state: TrainingState) -> dict[str, str | float]:
-    """Return every setting of a run and its recipe as text, numbers and switches."""
+    """Return all settings and recipe values of a run as texts, numbers and bools."""
     values = {"base": state.base, **asdict(state.run), **asdict(state.recipe)}
     del values["log"]
     return {n: v if isinstance(v, str | int | float) else format_value(v) for n, v in values.items()}
 
 
 def list_metrics(row: Epoch) -> dict[str, float]:
-    """Return the figures of an epoch by name; accuracies in per cent, with the weights that they are of."""
+    """Return the metrics of an epoch by name; accuracies are in per cent, and names end with EMA or raw."""
     of = f"_{row.val_weights.lower()}".rstrip("_")
     values = [
         ("train/loss", row.train_loss),

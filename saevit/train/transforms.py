@@ -1,4 +1,4 @@
-"""Transforms of timm from an image to the input of a network, for training and for evaluation."""
+"""timm's transforms from an image to the input of a network, for training and for evaluation."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,21 +15,22 @@ from saevit.train.recipe import Recipe
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MODES = {1: "L", 3: "RGB"}  # Pillow's mode for a number of channels
-MAX_ASPECT = 64
+MODES = {1: "L", 3: "RGB"}  # number of channels to Pillow's mode
+MAX_ASPECT = 64  # longer images are cropped
 Transform = Callable[["Image"], Tensor]
 
 
 def eval_transform(about: About, crop_pct: float = CROP_PCT) -> Transform:
-    """Return timm's transform for evaluation: resize (bicubic), crop in the middle, normalise.
+    """Return timm's transform for evaluation: resize (bicubic), centre crop, normalise.
 
-    It maps an image of any mode and size to a tensor (in_chans, H, W); `crop_pct` is that of the `ImageData`.
+    The transform maps an image of any mode and size to a tensor (in_chans, H, W). `crop_pct` is a property of
+    the data (see `ImageData`).
     """
     return make_transform(about, crop_pct=crop_pct)
 
 
 def train_transform(about: About, recipe: Recipe) -> Transform:
-    """Return timm's transform for training with the recipe: crop, flip, RandAugment, normalise, erase."""
+    """Return timm's transform for training: random crop, flip, RandAugment, normalise, random erasing."""
     return make_transform(
         about,
         is_training=True,
@@ -44,10 +45,10 @@ def train_transform(about: About, recipe: Recipe) -> Transform:
 
 
 def make_transform(about: About, **settings: Any) -> Transform:
-    """Create timm's transform with the settings, for images of any mode.
+    """Create a timm transform for images of any mode.
 
     Raises:
-        OptionError: the network takes neither one channel nor three.
+        OptionError: the network has neither 1 nor 3 input channels.
     """
     if about.in_chans not in MODES:
         raise OptionError(f"images have 1 channel (grey) or 3 (RGB), and the network takes {about.in_chans}")
@@ -58,7 +59,7 @@ def make_transform(about: About, **settings: Any) -> Transform:
         std=about.std,
         **settings,
     )
-    # timm 1.0.31 posterizes to no bits when the drawn magnitude reaches 10, which Pillow 13 refuses.
+    # timm 1.0.31 posterizes to 0 bits if the random magnitude reaches 10, and Pillow 13 refuses 0 bits.
     for part in transform.transforms:
         for operation in (*getattr(part, "ops", ()), *chain(*getattr(part, "policy", ()))):
             if operation.name.startswith("Posterize"):
@@ -67,16 +68,16 @@ def make_transform(about: About, **settings: Any) -> Transform:
 
 
 def posterize(image: "Image", bits: int, **_: object) -> "Image":
-    """Keep one to eight bits of each channel."""
+    """Posterize an image to at least one and at most eight bits per channel."""
     posterized: Image = need("PIL.ImageOps").posterize(image, min(max(bits, 1), 8))
     return posterized
 
 
 def apply_transform(mode: str, transform: Any, image: "Image") -> Tensor:
-    """Convert an image to grey or RGB, then transform it.
+    """Convert an image to grey or RGB, and transform it.
 
-    The invisible ends of a very long image are cropped first: resized by its short side, it would fill the
-    memory.
+    The ends of a very long image, which the centre crop would remove, are cropped before. Otherwise resizing
+    by the short side could fill the memory.
     """
     image = image if image.mode == mode else image.convert(mode)
     width, height = image.size

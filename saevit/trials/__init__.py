@@ -1,4 +1,5 @@
-"""Trials: several models, each trained with several seeds on equal terms, and evaluated.
+"""Trials: train and evaluate several models, each with several seeds, by one recipe and one budget.
 
-Plan, schedule and runner. The training is that of `saevit.train`; results go to the store of `saevit.runs`.
+`trial` has the plan, `schedule` the order, and `runner` the execution with `saevit.train`. Results go to the
+store of `saevit.runs`.
 """

@@ -1,4 +1,4 @@
-"""Successive halving: short trainings first, and only models that are resolved to be worse are dropped."""
+"""Successive halving: train with growing budgets, and drop models that are significantly worse."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -13,16 +13,16 @@ from saevit.trials.schedule import TrialSchedule, schedule_trials
 from saevit.trials.trial import Trial, TrialPlan
 
 RunTrials = Callable[[TrialSchedule, Path | None, TrialObserver, Callable[[], bool]], TrialOutcome]
-SHARES = (0.25, 0.5, 1.0)  # of the budget; after 10 of 300 epochs, equal-cost pairs are a coin toss
+SHARES = (0.25, 0.5, 1.0)  # of the budget; smaller budgets do not predict the order of models of equal cost
 
 
 @dataclass(frozen=True, kw_only=True)
 class DroppedModel:
-    """A model that is not trained any further."""
+    """A model that later rungs do not train."""
 
     model: str
-    plan: TrialPlan  # of the rung after which it was dropped
-    better: tuple[str, ...]  # the better half of the models, each of them resolved to be better
+    plan: TrialPlan  # of the last rung of the model
+    better: tuple[str, ...]  # the better half of the models, which are all significantly better
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class RungsOutcome(TrialOutcome):
 
 
 def plan_rungs(plan: TrialPlan) -> tuple[TrialPlan, ...]:
-    """Return a plan for each share of the budget, in whole epochs, each with a complete schedule."""
+    """Return a plan for each share of the budget, rounded up to whole epochs."""
     epochs = dict.fromkeys(math.ceil(share * plan.recipe.epochs) for share in SHARES)
     return tuple(replace(plan, recipe=replace(plan.recipe, epochs=count)) for count in epochs)
 
@@ -46,14 +46,14 @@ def run_rungs(
     is_stopped: Callable[[], bool] = lambda: False,
     run_trials: RunTrials = run_trials,
 ) -> RungsOutcome:
-    """Run the trials rung by rung; between rungs, drop models that are resolved to be worse (`find_worse`).
+    """Run the trials of all rungs. After each rung, drop the models that are worse (see `find_worse`).
 
     Args:
-        trials: of all models, in the order of `order_trials`.
+        trials: trials of all models, in the order of `order_trials`.
         rungs: plans with growing budgets.
         store: the folder of stored runs; None is the default one.
-        watch: is called before each rung, and returns what receives its progress.
-        is_stopped: returns True if the user asks for an end.
+        watch: called before each rung; returns the observer of its trials.
+        is_stopped: returns True after a request to stop.
         run_trials: `run_trials`, or `run_trials_on_ray`.
 
     Raises:
@@ -80,7 +80,7 @@ def run_rungs(
 def collect_hits(
     plan: TrialPlan, trials: Sequence[Trial], found: Sequence[MeasuredTop1]
 ) -> dict[str, list[tuple[bool, ...]]]:
-    """Return the hits of each model, one row a seed; models without a result are left out."""
+    """Return the hits of each model that has results: one row of bools (per image) for each seed."""
     hits: dict[str, list[tuple[bool, ...]]] = {}
     for trial in trials:
         results = [one for one in found if plan.is_result(one, trial)]
@@ -90,9 +90,9 @@ def collect_hits(
 
 
 def find_worse(hits: Mapping[str, Hits]) -> dict[str, tuple[str, ...]]:
-    """Return the models that are resolved to be worse than each model of the better half, with that half.
+    """Return the models that are significantly worse than every model of the better half, and that half.
 
-    With a single seed nothing is resolved, so nothing is dropped.
+    With a single seed no difference is significant, so no model is returned.
     """
     ranked = sorted(hits, key=lambda model: -sum(map(sum, hits[model])) / len(hits[model]))
     half = math.ceil(len(ranked) / 2)

@@ -1,4 +1,4 @@
-"""One learning rate for each model, chosen from the same small grid by short trainings."""
+"""Choose a learning rate for each model from a small grid, by short trainings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,17 +7,17 @@ from saevit.runs.run import MeasuredTop1
 from saevit.trials.schedule import list_networks
 from saevit.trials.trial import Trial, TrialPlan
 
-FACTORS = (1.0, 0.5, 2.0)  # of the recipe's rate, which comes first: another has to be better
+FACTORS = (1.0, 0.5, 2.0)  # multiples of the recipe's rate; the first one wins a tie
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChosenRate:
-    """The learning rate of a model, and what it was chosen from."""
+    """The chosen learning rate of a model, with the results of the whole grid."""
 
     model: str
     lr: float
-    epochs: int  # of the trainings of the grid
-    top1s: dict[float, float]  # by learning rate: top-1 on the validation images, per cent
+    epochs: int  # of each training in the grid
+    top1s: dict[float, float]  # learning rate to validation top-1 in per cent
 
     def __str__(self) -> str:
         grid = ", ".join(f"{lr:.3g}: {top1:.2f} %" for lr, top1 in sorted(self.top1s.items()))
@@ -28,7 +28,7 @@ class ChosenRate:
 
 
 def list_rate_trials(models: Sequence[str], plan: TrialPlan) -> tuple[Trial, ...]:
-    """Return each network with each rate of the grid and seed 0, rate by rate."""
+    """Return a trial with seed 0 for each network and each rate of the grid, rate by rate."""
     rates = {model: plan.lr_of(Trial(model=model, seed=0)) for model in list_networks(models)}
     return tuple(
         Trial(model=model, seed=0, lr=factor * rate) for factor in FACTORS for model, rate in rates.items()
@@ -38,7 +38,7 @@ def list_rate_trials(models: Sequence[str], plan: TrialPlan) -> tuple[Trial, ...
 def choose_rates(
     plan: TrialPlan, trials: Sequence[Trial], found: Sequence[MeasuredTop1]
 ) -> dict[str, ChosenRate]:
-    """Return for each model the rate with the highest top-1; models without any result are left out."""
+    """Return the rate with the highest top-1 for each model that has results."""
     top1s: dict[str, dict[float, float]] = {}
     for trial in trials:
         results = [one for one in found if plan.is_result(one, trial)]

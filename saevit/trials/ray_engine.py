@@ -1,4 +1,4 @@
-"""Running trials on a Ray cluster: one trial on each GPU, or on each core where there is no GPU."""
+"""Run trials on a Ray cluster: one trial per GPU, or one trial per core without GPUs."""
 
 import os
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from saevit.trials.runner import TrialFailed, TrialObserver, TrialOutcome, attem
 from saevit.trials.schedule import TrialSchedule
 from saevit.trials.trial import Trial, TrialPlan
 
-POLL = 0.5  # seconds between two looks at the user's wish to stop
+POLL = 0.5  # seconds between two checks for a request to stop
 
 
 class SilentObserver(TrialObserver):
@@ -27,12 +27,12 @@ class SilentObserver(TrialObserver):
 def run_remote_trial(
     trial: Trial, plan: TrialPlan, store: Path | None, folder: str
 ) -> tuple[Trial, Evaluation | SaevitError]:
-    """Run a trial in a worker, with `folder` as the current folder; return its result or its error."""
+    """Run a trial in a worker, with `folder` as working directory. Return its result or its error."""
     os.chdir(folder)
     try:
         observer = SilentObserver()  # type: ignore[abstract]  # it inherits methods that do nothing
         return trial, run_trial(trial, plan, store, observer, lambda: False)
-    except SaevitError as error:  # Ray would add its traceback to the message of an error that is raised
+    except SaevitError as error:  # returned, because Ray adds a traceback to a raised error
         return trial, error
 
 
@@ -44,8 +44,8 @@ def run_trials_on_ray(
 ) -> TrialOutcome:
     """Run the trials as `run_trials` does, on all GPUs or cores of a Ray cluster.
 
-    Machines of the cluster share the folders of the data, of the trainings and of the store. A trial that is
-    stopped, or whose worker is lost, continues from its last epoch.
+    All machines must share the folders of data, trainings and store. A trial that was stopped or lost its
+    worker continues from its last epoch.
 
     Raises:
         MissingPackageError: Ray is not installed.
@@ -81,7 +81,7 @@ def run_trials_on_ray(
 def report_result(
     trial: Trial, result: Evaluation | SaevitError, plan: TrialPlan, observer: TrialObserver
 ) -> str:
-    """Report a trial that ended to the observer, and return why it failed, or an empty text.
+    """Report a finished trial to the observer. Return the reason of a failure, or an empty text.
 
     Raises:
         OptionError: another process uses the folder of a run, or the store cannot be written.

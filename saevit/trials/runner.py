@@ -1,4 +1,4 @@
-"""Running trials one after another: train or continue, evaluate the final weights, store the accuracy."""
+"""Run trials one after another: train or resume, evaluate the final weights, and store the accuracy."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -29,17 +29,17 @@ T = TypeVar("T")
 
 
 class TrialsStopped(Exception):  # noqa: N818 - says what happened
-    """The user asked for an end; the state of the trial is saved."""
+    """The user stopped the trials. The state of the current trial is stored."""
 
 
 class TrialObserver(Observer, Protocol):
-    """Receives the progress of trials, and that of the training of each."""
+    """Receives the progress of trials and of their trainings."""
 
     def on_trial(self, trial: Trial, prepared: PreparedRun) -> None:
         """Handle a trial before its training."""
 
     def on_trained(self, prepared: PreparedRun, state: TrainingState, folder: Path) -> None:
-        """Handle a trial whose training is complete; more files may be written into its folder."""
+        """Handle a finished training; this method may write more files into its folder."""
 
     def on_evaluation(self, step: NextStep) -> None:
         """Handle a step of the evaluation."""
@@ -53,14 +53,14 @@ class TrialObserver(Observer, Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class TrialOutcome:
-    """Why trials failed, and whether the user stopped them."""
+    """The failed trials with their reasons, and whether the user stopped the trials."""
 
     failures: dict[Trial, str] = field(default_factory=dict)
     is_stopped: bool = False
-    notes: tuple[str, ...] = ()  # on what was chosen by accuracies, a line each
+    notes: tuple[str, ...] = ()  # on learning rates and dropped models that accuracies decided, one line each
 
     def add_reasons(self, comparison: Comparison) -> Comparison:
-        """Return a comparison with the notes, in which each model that failed has its reason."""
+        """Return the comparison with the notes, and with the reason of each model that failed."""
         reasons = {network_key(t.model): f"not trained: {reason}" for t, reason in self.failures.items()}
         candidates = (
             replace(c, failure=c.failure or reasons.get(network_key(c.model))) for c in comparison.candidates
@@ -74,15 +74,15 @@ def run_trials(
     observer: TrialObserver,
     is_stopped: Callable[[], bool] = lambda: False,
 ) -> TrialOutcome:
-    """Run the trials that are not stored; a model that fails is left out with later seeds.
+    """Run the trials that have no stored accuracy. After a failure of a model, skip its other seeds.
 
-    Results do not depend on when the trials were stopped or killed, and how often.
+    Interruptions do not change the results.
 
     Args:
         schedule: the trials.
         store: the folder of stored runs; None is the default one.
         observer: receives the progress.
-        is_stopped: returns True if the user asks for an end.
+        is_stopped: returns True after a request to stop.
 
     Raises:
         OptionError: another process uses the folder of a run, or the store cannot be written.
@@ -102,20 +102,16 @@ def run_trials(
 
 
 class TrialFailed(SaevitError):  # noqa: N818 - says what happened
-    """A trial whose network cannot be built, trained or evaluated."""
+    """The network of a trial cannot be built, trained or evaluated."""
 
 
 def run_trial(
-    trial: Trial,
-    plan: TrialPlan,
-    store: Path | None,
-    observer: TrialObserver,
-    is_stopped: Callable[[], bool],
+    trial: Trial, plan: TrialPlan, store: Path | None, observer: TrialObserver, is_stopped: Callable[[], bool]
 ) -> Evaluation:
-    """Train one model with one seed, or continue its training; evaluate and store its final weights.
+    """Train one model with one seed, or resume its training; evaluate and store the final weights.
 
     Raises:
-        TrialFailed: with the reason.
+        TrialFailed: the network cannot be built, trained or evaluated.
         TrialsStopped: `is_stopped` returned True.
         OptionError: another process uses the folder, or the store cannot be written.
     """
@@ -144,7 +140,7 @@ def run_trial(
 
 
 def attempt(work: Callable[[], T]) -> T:
-    """Run a part of a trial; networks of timm raise errors of any type."""
+    """Run a part of a trial, and raise any error as TrialFailed (timm networks raise errors of any type)."""
     try:
         return work()
     except TrialsStopped:
@@ -156,13 +152,13 @@ def attempt(work: Callable[[], T]) -> T:
 
 
 def find_state(prepared: PreparedRun, base: str, folder: Path) -> TrainingState:
-    """Return the state in the folder, or that before the first update.
+    """Return the state in the folder, or the state before the first update if the folder has none.
 
     Raises:
-        OptionError: the state is of another run or cannot be read, or the data have changed.
+        OptionError: the state belongs to another run or cannot be read, or the data have changed.
     """
     fresh = prepared.new_state(base)
-    if not (folder / LAST).exists():  # the training was killed before its first epoch ended
+    if not (folder / LAST).exists():
         return fresh
     state = read_state(folder)
     if (state.run, state.recipe) != (fresh.run, fresh.recipe):
@@ -174,7 +170,7 @@ def find_state(prepared: PreparedRun, base: str, folder: Path) -> TrainingState:
 def evaluate_trial(
     plan: TrialPlan, folder: Path, observer: TrialObserver, is_stopped: Callable[[], bool]
 ) -> Evaluation:
-    """Evaluate the weights at the end of a training, as `saevit eval` does."""
+    """Evaluate the final weights of a training, as `saevit eval` does."""
 
     def report_step(step: NextStep) -> None:
         if is_stopped():

@@ -1,4 +1,4 @@
-"""The order of trials, and which of them the store already has."""
+"""The order of trials, and their lookup among stored accuracies."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from saevit.trials.trial import Trial, TrialPlan
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrialSchedule:
-    """Trials in the order in which they run; those with a stored accuracy do not run again."""
+    """Trials in the order in which they run. Trials with a stored accuracy do not run again."""
 
     plan: TrialPlan
     trials: tuple[Trial, ...]
@@ -24,7 +24,7 @@ class TrialSchedule:
 
 
 def list_networks(models: Sequence[str]) -> tuple[str, ...]:
-    """Return the first name of each network."""
+    """Return one model of each network: the first one, if several models have the same network."""
     networks: dict[str, str] = {}
     for model in models:
         networks.setdefault(network_key(model), model)
@@ -34,9 +34,10 @@ def list_networks(models: Sequence[str]) -> tuple[str, ...]:
 def order_trials(
     models: Sequence[str], seeds: int, rates: Mapping[str, float] = MappingProxyType({})
 ) -> tuple[Trial, ...]:
-    """Return every network with every seed, seed by seed, so that an early end leaves equal terms.
+    """Return a trial for each network and each seed, seed by seed.
 
-    `rates` has the learning rates of models that do not have that of the recipe.
+    After an early stop, all networks therefore have nearly the same number of seeds. `rates` has the learning
+    rates of models that do not use the rate of the recipe.
     """
     networks = list_networks(models)
     return tuple(
@@ -45,7 +46,7 @@ def order_trials(
 
 
 def schedule_trials(plan: TrialPlan, trials: Sequence[Trial], found: Sequence[MeasuredTop1]) -> TrialSchedule:
-    """Look trials up among all stored accuracies."""
+    """Return the schedule of trials, after a lookup among all stored accuracies."""
     stored = {trial for trial in trials if any(plan.is_result(one, trial) for one in found)}
     return TrialSchedule(plan=plan, trials=tuple(trials), stored=frozenset(stored))
 
@@ -53,7 +54,7 @@ def schedule_trials(plan: TrialPlan, trials: Sequence[Trial], found: Sequence[Me
 def select_results(
     plan: TrialPlan, trials: Sequence[Trial], found: Sequence[MeasuredTop1]
 ) -> list[MeasuredTop1]:
-    """Return the stored accuracies that are results of trials, with further seeds of the same networks."""
+    """Return the stored accuracies of the networks of the trials, including those of other seeds."""
     return [
         one
         for one in found

@@ -1,15 +1,14 @@
-"""A trial is one model trained with one seed; a plan holds the terms, which are equal for all trials."""
+"""A trial (one model, one seed), and the plan with recipe, settings and data that all trials share."""
 
 import hashlib
 import json
 import math
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import saevit
 from saevit.comparing.accuracies import network_key
-from saevit.files import name_source
+from saevit.files import name_source, to_file_name
 from saevit.measure.progress import Tell
 from saevit.runs.run import MeasuredTop1
 from saevit.train.image_data import ImageData
@@ -19,8 +18,8 @@ from saevit.train.run_folder import RUNS
 from saevit.train.state import TrainingRun, TrainingState
 from saevit.variant import PRESETS
 
-LONGEST_NAME = 60  # characters of a model in the name of a folder
-DIGITS = 8  # of the digest in that name
+LONGEST_NAME = 60  # characters of a model in the name of a run folder
+DIGITS = 8  # of the hash in the name of a run folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,16 +28,16 @@ class Trial:
 
     model: str  # a variant's text, or timm:NAME
     seed: int
-    lr: float | None = None  # None: that of the recipe
+    lr: float | None = None  # None is the rate of the recipe
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrialPlan:
-    """The terms of all trials (recipe, settings and data), and where and how they run."""
+    """The recipe, the settings and the data of all trials, and the folder and device where they run."""
 
-    run: TrainingRun  # each trial has its own model
-    recipe: Recipe  # each trial has its own seed
-    base: str  # name of the built-in recipe that it is based on
+    run: TrainingRun  # its model is replaced by that of each trial
+    recipe: Recipe  # its seed is replaced by that of each trial
+    base: str  # name of the built-in recipe that the recipe is based on
     train: ImageData
     validation: ImageData
     folder: Path = RUNS  # of the run folders
@@ -47,7 +46,7 @@ class TrialPlan:
 
     @property
     def terms(self) -> str:
-        """Return the digest that is equal for trainings on equal terms; it does not depend on the model."""
+        """Return the hash of recipe and settings, which does not depend on the model."""
         recipe = resolve_recipe(self.recipe, params=0, own_drop_path=0.0, processes=1)
         return TrainingState(run=self.run, recipe=recipe, base=self.base, processes=1).terms
 
@@ -57,30 +56,31 @@ class TrialPlan:
         return recipe.lr or 0.0
 
     def recipe_of(self, trial: Trial) -> Recipe:
-        """Return the recipe with the seed of a trial, and with its learning rate if it has its own."""
+        """Return the recipe with the seed and, if set, the learning rate of a trial."""
         lr = self.recipe.lr if trial.lr is None else trial.lr
         return replace(self.recipe, seed=trial.seed, lr=lr)
 
     def run_of(self, trial: Trial) -> TrainingRun:
-        """Return the settings of a trial's training, which validates at its end only.
+        """Return the settings of a trial's training.
 
-        So its weights are those of the end of the schedule, and no accuracy has chosen them.
+        It validates after the last epoch only, so the final weights are kept, and no epoch is selected by its
+        accuracy.
         """
         return replace(self.run, model=trial.model, val_every=self.recipe.epochs)
 
     def folder_of(self, trial: Trial) -> Path:
-        """Return the folder of a trial's run, whose name is different for everything that it depends on."""
+        """Return the run folder of a trial; its name has a hash of everything that the trial depends on."""
         identity = [
             *(saevit.NETWORK, network_key(trial.model), trial.model, self.lr_of(trial)),
             *(self.train.name, self.train.fingerprint, self.validation.fingerprint),
         ]
         digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:DIGITS]
-        source = to_file_name(name_source(self.train.name))
-        name = f"{to_file_name(trial.model)}-{digest}-seed{trial.seed}"
+        source = to_file_name(name_source(self.train.name), LONGEST_NAME)
+        name = f"{to_file_name(trial.model, LONGEST_NAME)}-{digest}-seed{trial.seed}"
         return self.folder / f"{source}-{self.terms}" / name
 
     def is_result(self, one: MeasuredTop1, trial: Trial) -> bool:
-        """Tell whether a stored accuracy is that of a trial, after its whole schedule."""
+        """Tell whether a stored accuracy is the result of a trial: of its plan, model, seed and rate."""
         training = one.training
         is_of_plan = (one.data, one.split) == (self.validation.name, self.validation.split)
         is_variant = one.model.partition(":")[0] in PRESETS
@@ -97,11 +97,6 @@ class TrialPlan:
         )
 
 
-def to_file_name(text: str) -> str:
-    """Return a text as a part of a file name."""
-    return re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.")[:LONGEST_NAME]
-
-
 def open_plan(
     run: TrainingRun,
     recipe: Recipe,
@@ -113,17 +108,17 @@ def open_plan(
     workers: int = 0,
     tell: Tell = lambda step: None,
 ) -> TrialPlan:
-    """Open the data of a plan, and set its epochs so that each trial sees at least `images` images.
+    """Open the data, and return the plan of the trials.
 
     Args:
-        run: settings of the training, for any model.
-        recipe: the same for all trials.
-        base: name of the built-in recipe that it is based on.
-        images: the budget of a trial, rounded up to whole epochs; None: the epochs of the recipe.
-        folder: the folder of the run folders.
-        device: as the user names it.
+        run: the settings of all trainings; its model is not used.
+        recipe: the recipe of all trials.
+        base: name of the built-in recipe that the recipe is based on.
+        images: budget of a trial in training images, rounded up to whole epochs; None is the recipe's epochs.
+        folder: the folder that contains the run folders.
+        device: the option --device.
         workers: number of processes that read images.
-        tell: is called with the progress of opening the data.
+        tell: called with the progress of opening the data.
 
     Raises:
         SaevitError: the data cannot be used.

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from saevit.comparing.comparison import Comparison
 
-PHONE = 3.7  # inches of a panel on a page
-AXES = ("gmacs", "latency")  # of the plot and the fronts, by default
+PHONE = 3.7  # width in inches of a panel on the HTML page
+AXES = ("gmacs", "latency")  # default x axes of the plot and the fronts
 
 
 @trial_options.with_trials
@@ -61,7 +61,7 @@ def compare(
     trials: dict[str, Any],
 ) -> int:
     """Compare models: exact counts, one interleaved timing run, published or measured top-1."""
-    from saevit.comparing.compare import DEFAULT_MODELS, expected, resolve_models
+    from saevit.comparing.compare import DEFAULT_MODELS, make_expected, resolve_models
     from saevit.comparing.compare import compare as compare_models
     from saevit.measure.timing import TimingOptions
     from saevit.report.figure import FORMATS
@@ -99,7 +99,7 @@ def compare(
         )
         chosen = choose_networks(context, names or resolve_models(DEFAULT_MODELS), base, trials)
         if plot:  # refuses axes before anything is measured
-            plot_axes(expected(chosen.models, chosen.img_size, chosen.measured, is_timed=measure))
+            plot_axes(make_expected(chosen.models, chosen.img_size, chosen.measured, is_timed=measure))
         with outputs.measuring(store, wanted=measure) as (writer, on_progress):
             result = compare_models(
                 chosen.models,
@@ -111,7 +111,7 @@ def compare(
                 writer=writer,
                 measured=chosen.measured,
             )
-        result = chosen.add_reasons(result)
+        result = chosen.outcome.add_reasons(result) if chosen.outcome else result
     if not top1:
         result = hint_evaluations(result, store)
     outputs.show(view_comparison(result, sort, axes))
@@ -128,14 +128,14 @@ def compare(
 
 
 def check_request(context: typer.Context) -> None:
-    """Refuse options that do not fit together, and warn of those that have no effect."""
+    """Raise OptionError for options that exclude each other, and warn of options without effect."""
     from saevit.report.metrics import check_axes, sort_candidates
 
     given = context.params
     sort_candidates((), given["sort"])
     check_axes(given["x"] or (), given["y"] or "top1")
     if not given["measure"]:
-        used = ("measure", "dtype", *(["device"] if given["train"] else []))  # a training has a device
+        used = ("measure", "dtype", *(["device"] if given["train"] else []))  # trainings use --device
         options.check_unmeasured(context, {"--sort": given["sort"]}, used)
     if given["from_store"]:
         check_as_measured(context)
@@ -146,19 +146,19 @@ def check_request(context: typer.Context) -> None:
 
 
 def check_as_measured(context: typer.Context) -> None:
-    """Refuse options that say how to measure, as a stored run is shown as it was measured."""
+    """Raise OptionError if options of a measurement are given together with --from-store."""
     for param in context.command.params:
         name, panel = str(param.name), getattr(param, "rich_help_panel", None)
         fixed = panel in (options.TIME, trial_options.TRAINING) or name in ("img_size", "classes")
         if fixed and name != "from_store" and options.is_given(context, name):
             option = (param.secondary_opts if context.params[name] is False else param.opts)[0]
-            raise OptionError(f"{option}: --from-store shows a run as it was measured; drop one of the two")
+            raise OptionError(f"{option}: --from-store shows a run as it was measured; remove one of the two")
 
 
 def read_comparison(
     path: Path, models: list[str], reference: str | None, top1: str | None, store: Path | None
 ) -> "Comparison":
-    """Read a stored run as a comparison, by default with the accuracies that it was shown with."""
+    """Read a stored run as a comparison, by default with the accuracies that are stored in the run."""
     from saevit.comparing.accuracies import accuracies_of
     from saevit.comparing.compare import comparison_of
     from saevit.runs.store import read_run
@@ -172,7 +172,7 @@ def read_comparison(
 
 
 def hint_evaluations(result: "Comparison", store: Path | None) -> "Comparison":
-    """Return a comparison of published accuracies with hints at evaluations of its models in the store."""
+    """Add hints at stored evaluations of the models to a comparison of published accuracies."""
     from saevit.comparing.accuracies import add_hints
     from saevit.runs.evaluation import list_top1s
 
@@ -180,12 +180,12 @@ def hint_evaluations(result: "Comparison", store: Path | None) -> "Comparison":
         return result
     try:
         return add_hints(result, list_top1s(store, display.warn))
-    except OptionError:  # the store cannot be read, but the comparison is still useful
+    except OptionError:  # the store cannot be read; the hints are not essential
         return result
 
 
 def draw_plot(result: "Comparison", xs: Sequence[str], y: str, why: str | None) -> "Figure":
-    """Draw the plot, and say why its axes are not the default ones."""
+    """Draw the plot; if its axes are not the default ones, write the reason `why` on stderr."""
     from saevit.report.scatter.scatter_plot import scatter_figure
 
     if why:
@@ -194,7 +194,7 @@ def draw_plot(result: "Comparison", xs: Sequence[str], y: str, why: str | None) 
 
 
 def draw_panels(result: "Comparison", xs: Sequence[str], y: str, why: str | None) -> "list[Figure]":
-    """Draw each panel as a picture of its own, so that a phone shows one below the other."""
+    """Draw each panel as a separate picture, so that phones show them one below the other."""
     from saevit.report.scatter.scatter_plot import scatter_figure
 
     return [scatter_figure(result, [x], y, PHONE) for x in xs]

@@ -1,4 +1,4 @@
-"""The networks that `saevit compare` counts and times, after training them with --train."""
+"""Choose the networks that `saevit compare` counts and times; with --train, train them before."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,6 @@ from saevit_cli.commands.trial_run import train_candidates
 
 if TYPE_CHECKING:
     from saevit.comparing.accuracies import MeasuredOn
-    from saevit.comparing.comparison import Comparison
     from saevit.trials.runner import TrialOutcome
 
 PUBLISHED = "published"
@@ -31,23 +30,19 @@ class ComparedNetworks:
     measured: "MeasuredOn | None" = None  # None: published accuracies
     outcome: "TrialOutcome | None" = None  # of the trainings; None: none were asked for
 
-    def add_reasons(self, result: "Comparison") -> "Comparison":
-        """Return a comparison with the reasons why models were not trained."""
-        return self.outcome.add_reasons(result) if self.outcome else result
-
 
 def choose_networks(
     context: typer.Context, models: list[str], reference: str | None, trials: Mapping[str, Any]
 ) -> ComparedNetworks:
-    """Return the networks of models, after training them with --train.
+    """Return the networks of models; with --train, train them before.
 
-    Costs are of the networks whose accuracies are shown: with their number of classes, at their size.
+    With measured accuracies, the networks have the classes and the input size of the evaluated networks.
 
     Args:
-        context: of the command.
-        models: their texts.
-        reference: one of them; None is the first one.
-        trials: the options of trainings.
+        context: the context of the command.
+        models: texts of the models.
+        reference: one of the models; None is the first one.
+        trials: the options of the trainings.
     """
     given = context.params
     classes, img_size = given["classes"], given["img_size"]
@@ -77,7 +72,7 @@ def choose_networks(
 def find_accuracies(
     top1: str | None, store: Path | None, definition: int = saevit.NETWORK
 ) -> "MeasuredOn | None":
-    """Return the evaluations that --top1 names, of one definition of the network; None is published ones."""
+    """Return the evaluations that --top1 names, for one definition of variants; None is published ones."""
     from saevit.comparing.accuracies import choose_accuracies
     from saevit.runs.evaluation import list_top1s
 
@@ -92,12 +87,12 @@ def set_classes(model: str, classes: int | None) -> str:
 
     if classes is None or not has_network(model):
         return model
-    name = model if classes == NUM_CLASSES else name_network(model)  # a published training has 1000
+    name = model if classes == NUM_CLASSES else name_network(model)  # published weights have 1000 classes
     return str(readers.read_model(name, classes=classes))
 
 
 def has_network(model: str) -> bool:
-    """Tell whether a model can be built; of others only published figures are known."""
+    """Tell whether a model can be built; other models have published figures only."""
     from saevit.baselines.published import find_row
     from saevit.models import is_baseline
 
@@ -105,14 +100,14 @@ def has_network(model: str) -> bool:
 
 
 def list_trainable(models: Sequence[str]) -> list[str]:
-    """Return the models that have a network, without what only chooses weights."""
+    """Return the models that can be built, without the tags of their weights."""
     from saevit.baselines.adapters import name_network
 
     return [name_network(model) for model in models if has_network(model)]
 
 
 def check_trained_data(top1: str | None, classes: int | None) -> None:
-    """Refuse --train without data that can be trained on, or with a number of classes."""
+    """Raise OptionError if --train has no data, or is given with a split or a number of classes."""
     from saevit.runs.evaluation import SPLITS
 
     if top1 in (None, PUBLISHED):

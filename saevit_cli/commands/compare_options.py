@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from saevit_cli import options, readers
 from saevit_cli.commands import trial_options
 
-MOST_MODELS = 30  # of a pattern
+MOST_MODELS = 30  # maximum number of models of a pattern without --all
 
 Models = Annotated[
     list[str] | None,
@@ -27,9 +27,7 @@ Group = Annotated[
 AllModels = Annotated[
     bool,
     options.of_model(
-        "--all",
-        metavar="",
-        help=f"Compare all models that a pattern matches, even if there are more than {MOST_MODELS}.",
+        "--all", help=f"Compare all models that a pattern matches, even if there are more than {MOST_MODELS}."
     ),
 ]
 Reference = Annotated[
@@ -77,16 +75,15 @@ Top1 = Annotated[
     options.of_output(
         "--top1",
         metavar="SOURCE",
-        help="Accuracies to show: `published` (the default), or those that `saevit eval` or --train measured "
-        "on a dataset: a folder, icons:FILE (or icons), digits (or digits@train). Classes and size then "
-        "default to those of the evaluated networks.",
+        help="Accuracies to show: `published` (the default), or the accuracies that `saevit eval` or --train "
+        "measured on a dataset: a folder, icons:FILE (or icons), digits (or digits@train). The default "
+        "number of classes and input size are then those of the evaluated networks.",
     ),
 ]
 Train = Annotated[
     bool,
     trial_options.of_trials(
         "--train",
-        metavar="",
         help="Train the models that have no measured accuracy on the data of --top1, with one recipe and one "
         "budget, and evaluate their final weights. A command that was stopped or killed continues when it is "
         "repeated. Costs are of the networks that are trained.",

@@ -8,7 +8,6 @@ Measure = Annotated[
     bool,
     options.of_time(
         "--measure/--no-measure",
-        metavar="",
         show_default=False,
         help="Time a small network against itself (the default; five seconds on a quiet machine), or not.",
     ),
@@ -29,10 +28,8 @@ def doctor(
     from saevit.doctor import diagnose
     from saevit.report.views.doctor import view_diagnosis, write_diagnosis_json
 
-    with display.show_progress() as tell:
-        found = diagnose(
-            store, is_timed=measure, on_progress=lambda step: tell(step.text, step.done, step.eta)
-        )
+    with display.show_progress() as on_progress:
+        found = diagnose(store, is_timed=measure, on_progress=on_progress)
     outputs.show(view_diagnosis(found))
     is_written = outputs.write({"--json": lambda: write_diagnosis_json(found)})
     return output.exit_code(found.noise, failed=bool(found.problems) or not is_written)

@@ -40,8 +40,7 @@ Workers = Annotated[
 ]
 Csv = Annotated[str | None, options.csv_option("one row")]
 NoStore = Annotated[
-    bool,
-    options.of_output("--no-store", metavar="", help="Do not store the result for `compare` and `results`."),
+    bool, options.of_output("--no-store", help="Do not store the result for `compare` and `results`.")
 ]
 
 
@@ -95,21 +94,17 @@ def evaluate(
     plan = EvalPlan(img_size=img_size, batch_size=batch_size, device=device, threads=threads, workers=workers)
     with outputs.kept(store, wanted=not no_store) as writer:
         try:
-            with display.show_progress() as tell:
+            with display.show_progress() as on_progress:
                 network = load_network(subject, checkpoint, img_size)
                 source = data or network.about.data
                 if not source:
                     raise OptionError(
                         f"--checkpoint {checkpoint} does not name its training data: add --data SOURCE"
                     )
-
-                def report_step(step: NextStep) -> None:
-                    tell(step.text, step.done, step.eta)
-
-                tell(f"reading {source}", None, None)
+                on_progress(NextStep(text=f"reading {source}"))
                 size = max(img_size or network.about.img_size)
-                images = open_data(source, split, root=data_dir, size=size, tell=report_step)
-                result = evaluate_network(network, images, checkpoint, plan, report_step)
+                images = open_data(source, split, root=data_dir, size=size, tell=on_progress)
+                result = evaluate_network(network, images, checkpoint, plan, on_progress)
         except WorkersFailed as error:
             display.complain(f"{error}")
             return output.FAILED
@@ -124,7 +119,7 @@ def evaluate(
 
 
 def store_result(result: "Evaluation", writer: "Writer") -> bool:
-    """Store the result, and return whether that worked; the reason goes to stderr."""
+    """Store the result, and return whether that succeeded; write an error on stderr."""
     from saevit.runs.evaluation import keep_evaluation
 
     try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from saevit.measure.progress import NextStep, Tell
 from saevit_cli import display, output
 from saevit_cli.commands import explore_options as own
 from saevit_cli.commands import latency_options as latency
@@ -88,13 +89,13 @@ def run_search(
     }[search.method]
     display.say(f"{question.space.size:,} combinations{product}: {method}")
     try:
-        with display.show_progress() as tell:
+        with display.show_progress() as on_progress:
             found = answer(
                 search,
                 workers=jobs or usable_cores(),
                 engine=engine,
                 journal=journal,
-                on_chunk=chunk_teller(tell, start),
+                on_chunk=report_chunks(on_progress, start),
                 warn=warnings.append,
             )
     except SearchError as error:
@@ -106,17 +107,15 @@ def run_search(
     return count_answer(found, calibration)
 
 
-def chunk_teller(
-    tell: Callable[[str, float | None, float | None], None], start: float
-) -> Callable[[int, int], None]:
-    """Return a function that moves the bar, with the time left at the pace since the start."""
-    resumed: list[int] = []
+def report_chunks(on_progress: Tell, start: float) -> Callable[[int, int], None]:
+    """Return a function of finished and all chunks that reports the progress and the time left."""
+    resumed: list[int] = []  # the first entry is the number of chunks that an earlier search finished
 
     def on_chunk(done: int, total: int) -> None:
         resumed.append(done)
         new = done - resumed[0]
         left = (time.monotonic() - start) * (total - done) / new if new else None
-        tell(f"chunk {done:,} of {total:,}", done / max(1, total), left)
+        on_progress(NextStep(text=f"chunk {done:,} of {total:,}", done=done / max(1, total), eta=left))
 
     return on_chunk
 

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from saevit.errors import OptionError, nearest
+from saevit.files import to_file_name
+from saevit.measure.progress import NextStep
 from saevit_cli import display, options, output, readers
 from saevit_cli.commands.export_images import ExportImages
 
@@ -115,9 +117,9 @@ def export(
         endings={"--output": (main.suffix,) if names[0] in FOLDERS else FORMATS[names[0]].endings[:1]},
         in_new_folders=files,
     )
-    with display.show_progress() as tell:
+    with display.show_progress() as on_progress:
         network = load_network(subject, weights, img_size)
-        images = ExportImages(network, data, img_size, tell)
+        images = ExportImages(network, data, img_size, on_progress)
         result = export_network(
             network,
             paths,
@@ -126,7 +128,7 @@ def export(
             opset=opset,
             precision=images.calibrate() if dtype == "int8" else dtype,
             top1s=find_evaluations(network.sha256, store) if TIMM in names else (),
-            on_format=lambda name: tell(f"writing and verifying {name}", None, None),
+            on_format=lambda name: on_progress(NextStep(text=f"writing and verifying {name}")),
         )
         if data and result.written:
             result = images.evaluate(result)
@@ -150,7 +152,7 @@ def choose_paths(
         return {formats[0]: target}
     if folder.is_dir() or not (folder.suffix or folder.exists()):
         endings = {name: form.endings[0] for name, form in FORMATS.items()} | {TIMM: ""}
-        return {name: folder / f"{readers.stem_of(model)}{suffix}{endings[name]}" for name in formats}
+        return {name: folder / f"{to_file_name(model)}{suffix}{endings[name]}" for name in formats}
     if len(formats) > 1:
         raise OptionError(f"--output {target}: {len(formats)} formats need a folder, not a file")
     if formats == ("coreml",):

@@ -1,11 +1,10 @@
-"""Images of `saevit export`: int8 is calibrated with them, and files are evaluated on them."""
+"""The images of `saevit export`, for the calibration of int8 and the evaluation of exported files."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from saevit.errors import OptionError
-from saevit.measure.progress import NextStep
+from saevit.measure.progress import NextStep, Tell
 
 if TYPE_CHECKING:
     from saevit.export.exporter import Export
@@ -16,12 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExportImages:
-    """Labelled images for the files of a network."""
+    """Opens labelled images to calibrate and evaluate the exported files of a network."""
 
     network: "LoadedNetwork"
     source: str | None
     img_size: tuple[int, int] | None
-    tell: Callable[[str, float | None, float | None], object]
+    on_progress: Tell
 
     def open_split(self, split: "Split") -> "ImageData":
         """Open the images of --data, or of the data that the weights were trained on."""
@@ -31,11 +30,11 @@ class ExportImages:
         if not source:
             raise OptionError("--dtype int8 needs images to calibrate with: add --data SOURCE")
         size = max(self.img_size or self.network.about.img_size)
-        self.tell(f"reading {source}", None, None)
-        return open_data(source, split, size=size, tell=self.report)
+        self.on_progress(NextStep(text=f"reading {source}"))
+        return open_data(source, split, size=size, tell=self.on_progress)
 
     def calibrate(self) -> "Int8Images":
-        """Return the images for int8: noise for random weights without --data."""
+        """Return the images that calibrate int8. Random weights without --data are calibrated on noise."""
         from saevit.export.int8 import make_noise_calibration
         from saevit.train.file_accuracy import choose_calibration
 
@@ -45,11 +44,7 @@ class ExportImages:
         return choose_calibration(about, self.open_split("train"), self.open_split("validation"))
 
     def evaluate(self, result: "Export") -> "Export":
-        """Return the result with the top-1 of each file."""
+        """Return the result of an export with the top-1 of each file."""
         from saevit.train.file_accuracy import evaluate_files
 
-        return evaluate_files(self.network, result, self.open_split("validation"), self.report)
-
-    def report(self, step: NextStep) -> None:
-        """Show the progress of reading and evaluating."""
-        self.tell(step.text, step.done, step.eta)
+        return evaluate_files(self.network, result, self.open_split("validation"), self.on_progress)

@@ -107,7 +107,7 @@ def profile(
 
 
 def draw_plot(found: "Profile") -> "Figure":
-    """Draw the roofline if operators were timed, otherwise the breakdown."""
+    """Draw the roofline if operators were timed, else the breakdown."""
     from saevit.report.breakdown_plot import breakdown_figure
     from saevit.report.roofline_plot import roofline_figure
 

@@ -113,10 +113,7 @@ def diff_runs(
 
 @results.command("export")
 def export_runs(
-    target: Target,
-    runs: RunNames = None,
-    store: options.Store = None,
-    overwrite: options.Overwrite = False,
+    target: Target, runs: RunNames = None, store: options.Store = None, overwrite: options.Overwrite = False
 ) -> int:
     """Write the records of one, several or all runs to one file."""
     from saevit.report.views.listing import write_records_csv, write_records_lines, write_runs_json
@@ -135,16 +132,16 @@ def export_runs(
     for run in found:
         for line in run.warnings:
             display.warn(line)
-        for label, reason in run.failures.items():  # these models have no record
+        for label, reason in run.failures.items():  # failed models have no record
             display.warn(f"{run.path.stem}: {label}: {reason}")
     return output.exit_code(failed=bool(skipped) or not is_written)
 
 
 def read_named_runs(names: list[str] | None, store: Path | None) -> "tuple[list[Run], list[str]]":
-    """Return the named runs, each once, or all that can be read, and why others were skipped.
+    """Return the named runs (without names: all readable runs), and the reasons for skipped runs.
 
     Raises:
-        OptionError: a named run is missing or cannot be read, or there are no runs.
+        OptionError: a named run is missing or cannot be read, or the store is empty.
     """
     from saevit.report.run_messages import summarize_store
     from saevit.runs.store import default_folder, find_run, read_run, read_runs

@@ -26,10 +26,10 @@ RUN_OPTIONS = (
     *("data", "data_dir", "teacher", "teacher_checkpoint", "init", "val_every"),
     *("amp", "channels_last", "compile", "grad_checkpointing"),
 )
-FLAGS = ("show_recipe", "overwrite")  # False if they are not given
+FLAGS = ("show_recipe", "overwrite")  # False without the option
 RECIPE_OPTIONS = ("epochs", "batch_size", "accumulate", "lr", "seed", "img_size")
 
-# Options of every training, also of `compare --train` and `explore --train-top`.
+# Options that `compare --train` and `explore --train-top` also have.
 DATA_DIR: dict[str, Any] = {
     "metavar": "DIR",
     "help": "Folder with the data of torch/NAME or hfds/NAME; nothing is downloaded.",
@@ -45,10 +45,7 @@ AMP: dict[str, Any] = {
     "metavar": "PRECISION",
     "help": "Mixed precision: none, bf16 or fp16; the default is none.",
 }
-EPOCHS: dict[str, Any] = {
-    "metavar": "N",
-    "help": "Number of epochs; the default is that of the recipe.",
-}
+EPOCHS: dict[str, Any] = {"metavar": "N", "help": "Number of epochs; the default is that of the recipe."}
 
 of_training, of_recipe = options.in_panel("Training"), options.in_panel("Recipe")
 of_machine = options.in_panel("Machine")
@@ -129,8 +126,7 @@ ImgSize = Annotated[
     of_recipe(metavar="N|HxW", help="Input size in pixels, at least 32; the default is that of the recipe."),
 ]
 ShowRecipe = Annotated[
-    bool,
-    of_recipe("--show-recipe", metavar="", help="Show every value of the recipe with its source, and exit."),
+    bool, of_recipe("--show-recipe", help="Show every value of the recipe with its source, and exit.")
 ]
 Device = Annotated[str, of_machine(metavar="DEVICE", help="Device: auto, cpu, cuda, cuda:N or mps.")]
 Workers = Annotated[int | None, of_machine(**WORKERS)]
@@ -138,17 +134,14 @@ Amp = Annotated[Precision | None, of_machine(**AMP)]
 ChannelsLast = Annotated[
     bool | None,
     of_machine(
-        "--channels-last/--no-channels-last",
-        metavar="",
-        help="Memory layout channels_last (the default), or contiguous.",
+        "--channels-last/--no-channels-last", help="Memory layout channels_last (the default), or contiguous."
     ),
 ]
-Compile = Annotated[bool | None, of_machine("--compile", metavar="", help="Train with torch.compile.")]
+Compile = Annotated[bool | None, of_machine("--compile", help="Train with torch.compile.")]
 GradCheckpointing = Annotated[
     bool | None,
     of_machine(
         "--grad-checkpointing",
-        metavar="",
         help="Save memory: recompute activations in the backward pass instead of storing them.",
     ),
 ]
@@ -233,7 +226,7 @@ def train(
 
 
 def refuse_beside_resume(given: Mapping[str, Any]) -> None:
-    """Refuse options whose values the folder of a run determines."""
+    """Raise OptionError for options that --resume reads from the folder of the run."""
     names = {"model": "MODEL", "settings": "--set", "target": "--output"}
     allowed = ("resume", "device", "workers")
     refused = [names.get(name, f"--{name.replace('_', '-')}") for name in given if name not in allowed]
@@ -244,16 +237,16 @@ def refuse_beside_resume(given: Mapping[str, Any]) -> None:
 
 
 def default_amp(variables: Mapping[str, str] = os.environ) -> str | None:
-    """Return the mixed precision that `accelerate launch` was given."""
+    """Return the mixed precision that `accelerate launch` set, or None."""
     amp = variables.get("ACCELERATE_MIXED_PRECISION", "no")
     return None if amp == "no" else amp
 
 
 def read_request(given: Mapping[str, Any]) -> "tuple[TrainingRun, Recipe, str]":
-    """Combine defaults, the recipe's file and the options, of which the later ones take precedence.
+    """Combine defaults, the recipe file and the options; later ones take precedence.
 
     Returns:
-        The run, the recipe, and the name of the built-in recipe that it is based on.
+        The run, the recipe, and the name of the built-in recipe that the recipe is based on.
     """
     from saevit.train.recipe import RULES
     from saevit.train.recipe_files import BUILT_IN, read_recipe, set_values
@@ -268,20 +261,20 @@ def read_request(given: Mapping[str, Any]) -> "tuple[TrainingRun, Recipe, str]":
     values |= {key: given[key] for key in RECIPE_OPTIONS if key in given}
     data = given.get("data", DEFAULT_DATA)
     kind = ICONS[:-1] if data.startswith(ICONS) else data
-    default = kind if kind in BUILT_IN else "imagenet"  # some data have a recipe of their own
+    default = kind if kind in BUILT_IN else "imagenet"
     base, recipe, stored = read_recipe(given.get("recipe", default))
     recipe = set_values(recipe, values)
     run = {"data": DEFAULT_DATA} | {name: stored[name] for name in RUN_OPTIONS if name in stored}
     run |= {name: given[name] for name in RUN_OPTIONS if name in given}
-    run["log"] = tuple(dict.fromkeys(given.get("log", ())))  # not that of the recipe's run
+    run["log"] = tuple(dict.fromkeys(given.get("log", ())))  # the trackers of the recipe file are not used
     if "init" in run and "init" not in given:
-        run["init_sha256"] = stored.get("init_sha256")  # a recipe names one file, not any of this path
+        run["init_sha256"] = stored.get("init_sha256")  # the checkpoint must be the same file
     run |= {name: absolute_path(name, str(run[name])) for name in PATHS if run.get(name)}
     text = given.get("model") or stored.get("model") or DEFAULT_MODEL
     width, depth, rates = (given.get(name) for name in ("width", "depth", "rates"))
     model = str(readers.read_model(text, width, depth, rates, variant_settings))
     if model.partition(":")[0] == "birder":
-        raise OptionError(f"{model} cannot be trained here: name a SAEViT variant or a timm model")
+        raise OptionError(f"{model} cannot be trained: name a SAEViT variant or a timm model")
     return TrainingRun(model=model, **run), recipe, base
 
 
@@ -306,7 +299,7 @@ def split_settings(settings: list[str], recipe_keys: tuple[str, ...]) -> tuple[d
 
 
 def absolute_path(option: str, text: str) -> str:
-    """Return the absolute path if the text names a file or folder that exists, else the text."""
+    """Return the absolute path if the text names an existing file or folder, else the text."""
     if option == "data" and text.startswith(ICONS):
         return ICONS + absolute_path("icons", text.removeprefix(ICONS))
     path = expand(text)

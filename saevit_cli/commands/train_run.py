@@ -1,4 +1,4 @@
-"""Runs of `saevit train`: started, continued, and stopped by signals."""
+"""Start, resume and stop the runs of `saevit train`."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from saevit.errors import SaevitError
 from saevit.files import ICONS, expand
-from saevit.measure.progress import ENDING, NextStep
+from saevit.measure.progress import ENDING
 from saevit_cli import display, output
 
 if TYPE_CHECKING:
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from saevit.train.recipe import Recipe
     from saevit.train.state import TrainingRun, TrainingState
 
-MAX_WORKERS = 8  # by default
+MAX_WORKERS = 8  # maximum of the default
 BAD_INPUT = 2
 
 
 def report_once(work: Callable[[], int]) -> int:
-    """Run the work; of several processes only the first reports an error that all of them meet."""
+    """Run a function. If all of several processes raise the same error, only the first one reports it."""
     from saevit.train.processes import OtherProcessError, OwnProcessError, is_first_process
 
     try:
@@ -86,36 +86,34 @@ def resume_run(folder: Path, device: str, workers: int | None) -> int:
 def prepare_in_all(
     run: "TrainingRun", recipe: "Recipe", processes: "Processes", *, is_begun: bool = False
 ) -> "PreparedRun":
-    """Prepare the run in every process; the first opens the data before the others, which renders icons."""
+    """Prepare the run in every process. The first process opens the data first, which may render icons."""
     from saevit.train.preparation import open_splits, prepare_run
 
-    with display.show_progress() if processes.is_first else nullcontext() as show:
-
-        def tell(step: NextStep) -> None:
-            if show:
-                show(step.text, step.done, step.eta)
-
+    with display.show_progress() if processes.is_first else nullcontext(lambda step: None) as tell:
         if processes.count > 1:
             processes.run_in_first(lambda: open_splits(run, recipe.img_size, tell))
         return processes.run_in_all(lambda: prepare_run(run, recipe, processes, tell, is_begun=is_begun))
 
 
-def run_training(
-    prepared: "PreparedRun",
-    state: "TrainingState",
-    folder: Path,
-    processes: "Processes",
-    workers: int | None,
-) -> int:
-    """Train, with one line per epoch on stdout and a progress bar on stderr, and show the results."""
+def choose_workers(workers: int | None, data: str) -> int:
+    """Return the number of worker processes that read images; None is the default for the data."""
     from saevit.machine import usable_cores
     from saevit.train.data_sources import IN_MEMORY
+
+    if workers is not None:
+        return workers
+    return 0 if data in IN_MEMORY else min(usable_cores(), MAX_WORKERS)
+
+
+def run_training(
+    prepared: "PreparedRun", state: "TrainingState", folder: Path, processes: "Processes", workers: int | None
+) -> int:
+    """Train with one line per epoch on stdout and a progress bar on stderr, and show the results."""
     from saevit.train.loop import train_network
     from saevit.train.processes import OtherProcessError
     from saevit_cli.commands import train_view as view
 
-    if workers is None:
-        workers = 0 if state.run.data in IN_MEMORY else min(usable_cores(), MAX_WORKERS)
+    workers = choose_workers(workers, state.run.data)
     if processes.is_first:
         view.show_start(prepared, state, folder, processes, workers)
     with stop_requests() as is_stopped, view.show_progress(state, processes) as observer:
@@ -127,7 +125,7 @@ def run_training(
             return output.FAILED
         except SaevitError as error:
             is_written = view.is_written(folder, state)
-            way = f"continue with: {view.resume_command(folder)}" if is_written else "nothing was written"
+            way = f"continue with: {view.resume_command(folder)}" if is_written else "no file was written"
             display.complain(f"{error}; {way}")
             return output.FAILED
     is_drawn = True
@@ -139,9 +137,9 @@ def run_training(
 
 @contextmanager
 def stop_requests() -> Iterator[Callable[[], bool]]:
-    """Yield a function that returns True after Ctrl-C or SIGTERM; the second signal interrupts at once.
+    """Yield a function that returns True after Ctrl-C or SIGTERM. A second signal interrupts at once.
 
-    Signals that are ignored, for example under nohup, stay ignored.
+    Signals that are ignored (for example by nohup) stay ignored.
     """
     is_requested = False
 

@@ -1,4 +1,4 @@
-"""What `saevit train` shows: the run at its start, its progress, and its results."""
+"""The output of `saevit train`: the settings at the start, the progress, and the results."""
 
 import sys
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from saevit.errors import SaevitError
 from saevit.files import name_source
-from saevit.report.units import scaled
+from saevit.report.units import scaled, write_pixels
 from saevit.text import plural, printable
 from saevit.train.state import Epoch, best_epoch, write_log
 from saevit_cli import display, output
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def list_values(recipe: "Recipe", base: str) -> list[tuple[str, str, str]]:
-    """Return every value of a recipe with its name and its source."""
+    """Return (name, value, source) of every value of a recipe."""
     from saevit.train.recipe import format_value
     from saevit.train.recipe_files import list_sources
 
@@ -57,7 +57,7 @@ def show_recipe(recipe: "Recipe", base: str) -> None:
 def show_start(
     job: "PreparedRun", state: "TrainingState", folder: Path, processes: "Processes", workers: int
 ) -> None:
-    """Show what is trained, on which data and how; warnings go to stderr."""
+    """Show the network, the data and the settings of a training; write warnings on stderr."""
     from saevit.report.columns import View, text_table
     from saevit.train.recipe_files import describe_recipe
 
@@ -92,7 +92,7 @@ def show_start(
 
 
 def name_run(job: "PreparedRun") -> str:
-    """Name the model and its data."""
+    """Return the name of the model and of its data."""
     return f"{job.about.model} on {name_source(job.train.name)}"
 
 
@@ -101,7 +101,6 @@ def describe_macs(job: "PreparedRun") -> tuple[str, list[str]]:
     from saevit.count.cost import count_network
     from saevit.model.pyramid import SAEViT
 
-    height, width = job.recipe.img_size
     if isinstance(job.net, SAEViT):
         macs, counter = int(count_network(job.net.spec, job.recipe.img_size).macs), "analytic"
     else:
@@ -109,13 +108,14 @@ def describe_macs(job: "PreparedRun") -> tuple[str, list[str]]:
         from saevit.models import build_network
 
         net = build_network(job.run.model, job.recipe.img_size, num_classes=job.train.num_classes)
-        macs, counter = sum(count_torch(net, (1, job.about.in_chans, height, width)).macs.values()), "torch"
-    text = f"{scaled(macs)} MACs per image of {height} x {width} px"
+        shape = (1, job.about.in_chans, *job.recipe.img_size)
+        macs, counter = sum(count_torch(net, shape).macs.values()), "torch"
+    text = f"{scaled(macs)} MACs per image of {write_pixels(job.recipe.img_size)}"
     return text, [f"network: {macs:,} MACs, counted by {counter}"]
 
 
 def describe_update(job: "PreparedRun") -> str:
-    """Return the size and the number of updates."""
+    """Write the size and the number of updates, the learning rate and the drop-path rate."""
     sizes, recipe = job.sizes, job.recipe
     parts = [f"{sizes.per_update} images"]
     if sizes.processes > 1 or sizes.accumulate > 1:
@@ -127,7 +127,7 @@ def describe_update(job: "PreparedRun") -> str:
 
 
 def describe_device(job: "PreparedRun", processes: "Processes") -> str:
-    """Return device and precision."""
+    """Write the device, the precision and the memory format."""
     import torch
 
     device, run = processes.device, job.run
@@ -139,7 +139,7 @@ def describe_device(job: "PreparedRun", processes: "Processes") -> str:
 
 
 class ProgressView:
-    """Writes one line per epoch on stdout, and shows a progress bar on stderr if that is a terminal."""
+    """Writes one line per epoch on stdout, and shows a progress bar on stderr if it is a terminal."""
 
     def __init__(self, state: "TrainingState", bar: "Progress | None") -> None:
         self.epochs, self.rows, self.bar = state.recipe.epochs, list(state.rows), bar
@@ -154,7 +154,7 @@ class ProgressView:
             self.bar.update(self.task, description=text, total=updates, completed=done, left=left)
 
     def on_epoch(self, row: Epoch) -> None:
-        """Write the epoch's line."""
+        """Write the line of an epoch."""
         self.rows.append(row)
         if not display.STYLE.get().quiet:
             stream = sys.stderr if is_data_asked() else sys.stdout
@@ -163,7 +163,7 @@ class ProgressView:
 
 
 def is_data_asked() -> bool:
-    """Return whether stdout gets CSV or JSON, so that all lines go to stderr."""
+    """Tell whether CSV or JSON goes to stdout, so that all lines go to stderr."""
     return display.STYLE.get().format in ("csv", "json")
 
 
@@ -185,7 +185,7 @@ def describe_epoch(row: Epoch, epochs: int, best: Epoch | None) -> str:
 
 @contextmanager
 def show_progress(state: "TrainingState", processes: "Processes") -> Iterator[ProgressView]:
-    """Yield an observer that shows the progress; only the first process has a bar."""
+    """Yield an observer of the training; only the first process has a progress bar."""
     if not (processes.is_first and sys.stderr.isatty()) or display.STYLE.get().quiet:
         yield ProgressView(state, None)
         return
@@ -194,7 +194,7 @@ def show_progress(state: "TrainingState", processes: "Processes") -> Iterator[Pr
 
 
 def write_page(state: "TrainingState", job: "PreparedRun", folder: Path) -> bool:
-    """Write the learning curve and the page if an epoch is finished; return False if that fails."""
+    """Write the learning curve and the HTML page, if an epoch is finished; return False after an error."""
     from saevit.report.columns import make_table
     from saevit.report.views.training import (
         RECIPE_COLUMNS,
@@ -260,7 +260,7 @@ def resume_command(folder: Path) -> str:
 
 
 def is_written(folder: Path, state: "TrainingState") -> bool:
-    """Tell whether the folder holds files of this run, not only of an earlier one."""
+    """Tell whether the folder has files of this run, not only of an earlier run."""
     from saevit.train.run_folder import holds_run
 
     return state.is_begun or holds_run(folder, state)

@@ -1,4 +1,4 @@
-"""Options of the trials that `compare --train` and `explore --train-top` run, and their plan."""
+"""The options of trials (`compare --train`, `explore --train-top`), and the plan that they define."""
 
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from saevit.errors import DataError, OptionError
-from saevit.measure.progress import NextStep
 from saevit_cli import display, options, readers
 from saevit_cli.commands.train import AMP, DATA_DIR, EPOCHS, WORKERS, Precision, read_request, split_settings
-from saevit_cli.commands.train_run import MAX_WORKERS
+from saevit_cli.commands.train_run import choose_workers
 
 if TYPE_CHECKING:
     from saevit.trials.trial import TrialPlan
@@ -34,10 +33,9 @@ TrainTop = Annotated[
     of_trials(
         parser=readers.count_reader(most=1000),
         metavar="K",
-        help="Train K variants of the front at even distances, a random variant at equal cost for each of "
-        "them, and the base variant on --data with one recipe and one budget; show their accuracies, and "
-        "whether those of the front are better. A command that was stopped or killed continues when it is "
-        "repeated.",
+        help="Train K variants of the front at even distances, a random variant of equal cost for each, and "
+        "the base variant on --data with one recipe and one budget; show the accuracies, and whether the "
+        "front is more accurate. A command that was stopped or killed continues when it is repeated.",
     ),
 ]
 Images = Annotated[
@@ -61,17 +59,15 @@ Halve = Annotated[
     bool,
     of_trials(
         "--halve",
-        metavar="",
-        help="Train all models with a quarter of the budget first, then with half, then with all of it, "
-        "each time from the start and with a complete schedule. In between, drop models that are resolved to "
-        "be less accurate than the better half; that needs two seeds or more.",
+        help="Train all models with a quarter of the budget, then with half, then with all of it, each time "
+        "from scratch with a complete schedule. After each step, drop models that are significantly less "
+        "accurate than the better half; this needs two seeds or more.",
     ),
 ]
 TuneLr = Annotated[
     bool,
     of_trials(
         "--tune-lr",
-        metavar="",
         help="Choose the learning rate of each model from 1/2, 1 and 2 times that of the recipe, by the "
         "validation top-1 after trainings with seed 0 and a quarter of the budget.",
     ),
@@ -113,7 +109,7 @@ Engine = Annotated[
 ]
 
 
-SHARED: dict[str, tuple[Any, Any]] = {  # parameter of every command that trains several models: type, default
+SHARED: dict[str, tuple[Any, Any]] = {  # parameters of all commands with trials: type, default
     "epochs": (Epochs, None),
     "images": (Images, None),
     "seeds": (Seeds, SEEDS),
@@ -128,7 +124,7 @@ SHARED: dict[str, tuple[Any, Any]] = {  # parameter of every command that trains
 
 
 def with_trials(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a command with the options in `SHARED`; it gets their values as the dict `trials`."""
+    """Return a command with the options in `SHARED`, whose values it gets as the dict `trials`."""
 
     @wraps(command)
     def trained(**given: Any) -> Any:
@@ -140,7 +136,7 @@ def with_trials(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def refuse_without_training(context: typer.Context, switch: str) -> None:
-    """Refuse options of the training without the option that asks for it."""
+    """Raise OptionError for options of trainings without the option `switch` that starts them."""
     for param in context.command.params:
         is_training = getattr(param, "rich_help_panel", None) == TRAINING
         if is_training and param.opts[0] != switch and options.is_given(context, param.name):
@@ -148,7 +144,7 @@ def refuse_without_training(context: typer.Context, switch: str) -> None:
 
 
 def find_given_size(context: typer.Context) -> str | None:
-    """Return the size that the user gave, as a recipe takes it; None: the recipe sets it."""
+    """Return the given input size in the form of a recipe; None if the user gave none."""
     if not options.is_given(context, "img_size"):
         return None
     return "x".join(map(str, context.params["img_size"]))
@@ -171,14 +167,12 @@ def read_plan(option: str, data: str, given: Mapping[str, Any], *, device: str) 
     Args:
         option: the option that names the data, for messages.
         data: the source of the images.
-        given: the options by their names in the command, with `settings` of --set; None is not given.
-        device: as the user names it.
+        given: parameter to value of the options; None is not given, and `settings` is --set.
+        device: the option --device.
 
     Raises:
-        SaevitError: options that do not fit together, or data that cannot be used.
+        SaevitError: options exclude each other, or the data cannot be used.
     """
-    from saevit.machine import usable_cores
-    from saevit.train.data_sources import IN_MEMORY
     from saevit.train.run_folder import RUNS
     from saevit.trials.trial import open_plan
 
@@ -188,16 +182,9 @@ def read_plan(option: str, data: str, given: Mapping[str, Any], *, device: str) 
     run, recipe, base = read_request({"data": data, **asked})
     if run.init:
         raise OptionError(
-            f"--recipe {given['recipe']} starts from {run.init}: models are trained from scratch here"
+            f"--recipe {given['recipe']} starts from {run.init}, but trials train from scratch: remove init"
         )
-    workers = given.get("workers")
-    if workers is None:
-        workers = 0 if run.data in IN_MEMORY else min(usable_cores(), MAX_WORKERS)
-    with display.show_progress() as show:
-
-        def tell(step: NextStep) -> None:
-            show(step.text, step.done, step.eta)
-
+    with display.show_progress() as on_progress:
         try:
             return open_plan(
                 run,
@@ -206,15 +193,15 @@ def read_plan(option: str, data: str, given: Mapping[str, Any], *, device: str) 
                 images=given.get("images"),
                 folder=given.get("runs") or RUNS,
                 device=device,
-                workers=workers,
-                tell=tell,
+                workers=choose_workers(given.get("workers"), run.data),
+                tell=on_progress,
             )
         except DataError as error:
             raise OptionError(f"{option} {error.problem}") from error
 
 
 def check_options(given: Mapping[str, Any]) -> None:
-    """Refuse two budgets, keys of a variant, and seeds that --seeds sets."""
+    """Raise OptionError for two budgets, for keys of a variant, and for a seed in --set."""
     from saevit.train.recipe import RULES
 
     values, of_variant = split_settings(given.get("settings") or [], tuple(RULES))

@@ -1,6 +1,5 @@
 """`saevit visualize-attention`."""
 
-import re
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -9,6 +8,8 @@ import typer
 
 from saevit.attention.findings import MapView, NumbersBy
 from saevit.errors import OptionError
+from saevit.files import to_file_name
+from saevit.measure.progress import NextStep
 from saevit.weights import SHIPPED, SHIPPED_IMG_SIZE, SHIPPED_MODEL
 from saevit_cli import display, options, output, readers
 
@@ -29,7 +30,7 @@ of_map = partial(typer.Option, rich_help_panel="Maps")
 
 
 def read_positions(text: str) -> tuple[int, ...]:
-    """Parse numbers that count from 1, joined by commas."""
+    """Parse numbers from 1 on, joined by commas."""
     numbers = readers.read_whole_numbers(text)
     if min(numbers) < 1:
         raise OptionError(f"{text}: numbers start at 1")
@@ -49,8 +50,8 @@ Checkpoints = Annotated[
     options.of_model(
         "--checkpoint",
         metavar="FILE",
-        help="Weights: a .safetensors file of `saevit train`, or a file of torch.save; a second file is for "
-        "the model of --compare, or for a second copy of the same model.",
+        help="Weights: a .safetensors file of `saevit train`, or a file of torch.save; a second file has the "
+        "weights of the model of --compare, or of a second copy of the model.",
     ),
 ]
 Compare = Annotated[
@@ -64,8 +65,8 @@ Images = Annotated[
     of_map(
         "--image",
         metavar="FILE|DIR",
-        help="Image or folder of images, repeatable; maps are of the first image, numbers are of all. The "
-        "default is a drawing that the command makes.",
+        help="Image or folder of images, repeatable; maps are of the first image, metrics are of all images. "
+        "The default is a drawing that the command makes.",
     ),
 ]
 ViewName = Annotated[
@@ -74,9 +75,9 @@ ViewName = Annotated[
         "--view",
         metavar="VIEW",
         help="overview: tokens, weights and attention of each stage; query: attention of the pixels of "
-        "--query; class: the pixels that raise the score of a class (Grad-CAM); pattern: the attention "
-        "scores that are computed; rollout: the pixels that the output of each stage comes from. The default "
-        "is overview, query if --query is given, or class if --class is given.",
+        "--query; class: the pixels that raise the score of a class (Grad-CAM); pattern: the computed "
+        "attention scores; rollout: the share of each pixel in the output of each stage. The default is "
+        "query if --query is given, class if --class is given, and overview otherwise.",
     ),
 ]
 Queries = Annotated[
@@ -194,7 +195,7 @@ def visualize_attention(
     pairs = choose_weights(models, checkpoints, weights)
     if not (img_size or checkpoints) and is_shipped_model(models[0]):
         img_size = SHIPPED_IMG_SIZE
-    # These import torch, which the errors above do not wait for.
+    # Imported late, because torch delays the errors above.
     from saevit.attention.look import Choice
     from saevit.attention.photo import list_images
     from saevit.report.attention_figure import attention_figure
@@ -237,12 +238,12 @@ def visualize_attention(
 
 
 def is_shipped_model(model: "Model") -> bool:
-    """Check whether weights of a model come with saevit: the preset, as named or with their classes."""
+    """Tell whether saevit has weights for a model: the preset, or the preset with their classes."""
     return str(model) in (SHIPPED_MODEL, SHIPPED_MODEL.partition(":")[0])
 
 
 def choose_weights(models: "list[Model]", checkpoints: list[Path], weights: WeightsName | None) -> "Pairs":
-    """Pair each network with a file, the weights that come with saevit, or None: random weights."""
+    """Pair each network with its weights: a file, the weights that come with saevit, or None (random)."""
     if checkpoints and weights:
         raise OptionError(
             f"--weights {weights} and --checkpoint {checkpoints[0]} exclude each other: keep one"
@@ -263,7 +264,7 @@ def choose_weights(models: "list[Model]", checkpoints: list[Path], weights: Weig
 
 
 def pair_weights(models: "list[Model]", checkpoints: list[Path]) -> "Pairs":
-    """Pair each network with its weights; two files for one network make two networks."""
+    """Pair each network with its checkpoint; two checkpoints for one model make two networks."""
     if len(checkpoints) > 2:
         raise OptionError(f"--checkpoint is given {len(checkpoints)} times: at most two models can be shown")
     if len(checkpoints) == 2 and len(models) == 1:
@@ -272,11 +273,10 @@ def pair_weights(models: "list[Model]", checkpoints: list[Path]) -> "Pairs":
 
 
 def figure_path(target: Path | None, pairs: "Pairs", view: str) -> Path:
-    """Return the file of the figure; its default name is made of the networks and the view."""
+    """Return the file of the figure; the default name has the networks and the view."""
     if target is not None and not target.is_dir():
         return target
-    models = (readers.output_name(*pair) for pair in pairs)
-    names = [re.sub(r"[^A-Za-z0-9._]+", "-", model)[:LONGEST_NAME].strip("-") for model in models]
+    names = [to_file_name(readers.output_name(*pair), LONGEST_NAME) for pair in pairs]
     return (target or Path()) / f"{'-and-'.join(dict.fromkeys(names))}-{view}.png"
 
 
@@ -288,15 +288,15 @@ def look_at_all(
     from saevit.attention.network import open_network
 
     if not files:
-        display.say("no --image: using a drawing (an icon of a picture), which this command makes")
+        display.say("no --image: using a drawing (an icon of a picture) that this command makes")
     networks, notes = [], list[str]()
-    with display.show_progress() as tell:
+    with display.show_progress() as on_progress:
         for model, checkpoint in pairs:
             net = open_network(model, img_size, checkpoint)
             notes += net.notes
 
             def on_image(done: int, name: str = net.about.model) -> None:
-                tell(name, done / max(len(files), 1), None)
+                on_progress(NextStep(text=name, done=done / max(len(files), 1)))
 
             networks.append(look_at(net, files, choice, on_image))
     for line in notes:

@@ -8,9 +8,10 @@ import torch
 
 from saevit.attention.classes import find_class, map_classes, predict_classes
 from saevit.attention.drawing import NAME, draw_scene
-from saevit.attention.network import Network, open_network
+from saevit.attention.network import open_network
 from saevit.attention.photo import fit_image, make_input
 from saevit.errors import MemoryLimitError, OptionError
+from saevit.loading import LoadedNetwork
 from saevit.machine import SCRATCH
 from saevit.variant import parse
 
@@ -19,7 +20,7 @@ PHOTO = fit_image(draw_scene(), SIZE, NAME)
 
 
 @pytest.fixture(scope="module")
-def net() -> Network:
+def net() -> LoadedNetwork:
     """A small network that is said to be trained, with names of its classes."""
     opened = open_network(parse("saevit_pico:dims=8-8-16-16,heads=1,depths=1,classes=5"), SIZE)
     torch.manual_seed(0)
@@ -29,7 +30,7 @@ def net() -> Network:
     return replace(opened, is_random=False, about=replace(opened.about, class_names=names))
 
 
-def test_at_the_last_stage_it_is_the_class_activation_map(net: Network) -> None:
+def test_at_the_last_stage_it_is_the_class_activation_map(net: LoadedNetwork) -> None:
     """With global pooling and one linear layer, the gradient of a logit is that layer's weight / pixels."""
     found = {one.of.name: one for one in map_classes(net, PHOTO, ["bee", "3"], stages=[4])}
     assert list(found) == ["bee", "dog"]
@@ -42,7 +43,7 @@ def test_at_the_last_stage_it_is_the_class_activation_map(net: Network) -> None:
         assert found[name].of.probability == pytest.approx(float(logits.softmax(0)[number]), rel=1e-4)
 
 
-def test_a_step_along_a_map_raises_the_logit(net: Network) -> None:
+def test_a_step_along_a_map_raises_the_logit(net: LoadedNetwork) -> None:
     """The channel weights are gradients: in stage 2, by finite differences of the mean of a channel."""
     with torch.no_grad():
         image = make_input(PHOTO, net.about)
@@ -64,7 +65,7 @@ def test_a_step_along_a_map_raises_the_logit(net: Network) -> None:
     np.testing.assert_allclose(found.mass, expected / expected.sum(), atol=2e-3)
 
 
-def test_without_names_it_is_the_predicted_class(net: Network) -> None:
+def test_without_names_it_is_the_predicted_class(net: LoadedNetwork) -> None:
     maps = map_classes(net, PHOTO, [])
     with torch.no_grad():
         logits = net.model(make_input(PHOTO, net.about))
@@ -79,7 +80,7 @@ def test_without_names_it_is_the_predicted_class(net: Network) -> None:
     assert predict_classes(replace(net, is_random=True), logits) == ()
 
 
-def test_a_class_has_a_name_or_a_number(net: Network) -> None:
+def test_a_class_has_a_name_or_a_number(net: LoadedNetwork) -> None:
     assert find_class(net.about, "cat") == 2
     assert find_class(net.about, "4") == 4
     with pytest.raises(OptionError, match=r"--class cats is not a class of .*: did you mean cat"):
@@ -88,7 +89,7 @@ def test_a_class_has_a_name_or_a_number(net: Network) -> None:
         find_class(replace(net.about, class_names=()), "5")
 
 
-def test_activations_that_do_not_fit_are_refused(net: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_activations_that_do_not_fit_are_refused(net: LoadedNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("saevit.attention.classes.free_memory", lambda: SCRATCH)
     with pytest.raises(MemoryLimitError, match=r"Grad-CAM of .* at 64 x 96 px needs"):
         map_classes(net, PHOTO, [])

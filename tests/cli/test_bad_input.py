@@ -21,7 +21,7 @@ CASES = [
         ["profile", "resnet18:classes=5", "--classes", "9"],
         "given in timm:resnet18:classes=5 and as an option",
     ),
-    (["export", "--checkpoint", "a.pth", "--classes", "9"], "name its model too, or leave --width"),
+    (["export", "--checkpoint", "a.pth", "--classes", "9"], "name its model too, or leave out --width"),
     (["profile", f"{TINY}:widht=2"], "'widht' is not a key: did you mean width"),
     (["profile", f"{TINY}:"], "ends after its colon: add key=value"),
     (["profile", f"{TINY}:width"], "'width' is not key=value"),

@@ -111,11 +111,11 @@ def test_every_output(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (
             ["--checkpoint", "best.safetensors", "--set", "ffn=mlp"],
-            "holds the weights of one network: name its model too",
+            "has the weights of one network: name its model too",
         ),
         (
             ["--checkpoint", "best.safetensors", "--width", "2"],
-            "holds the weights of one network: name its model too",
+            "has the weights of one network: name its model too",
         ),
         (["--checkpoint", "best.safetensors", "--data", "three"], "has 2 classes and"),
     ],
@@ -153,7 +153,7 @@ def test_compare_draws_it(here: Path, capsys: pytest.CaptureFixture[str]) -> Non
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
     models = ["compare", VARIANT, "timm:mobilenetv3_small_100", "--img-size", "32", "--no-measure"]
     assert run_command([*models, "--explain"]) == 0
-    hint = f"is available on pets (validation), 1 of these models: --top1 {here / 'pets'}"
+    hint = f"saevit eval measured top-1 on pets (validation), 1 of these models: --top1 {here / 'pets'}"
     assert hint in capsys.readouterr().out
     view = ["--top1", "pets", "--json", "-", "--plot", "a.svg", "--report", "a.html"]
     assert run_command([*models, *view]) == 0
@@ -164,7 +164,7 @@ def test_compare_draws_it(here: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "Fewer than two models have a known top-1" in (here / "a.svg").read_text(encoding="utf-8")
     assert "measured here on pets (validation)" in (here / "a.html").read_text(encoding="utf-8")
     assert run_command([*models, "--top1", "dogs"]) == 2
-    assert "nothing was measured on dogs (validation) here" in capsys.readouterr().err
+    assert "no evaluation on dogs (validation) is stored" in capsys.readouterr().err
 
 
 FULL = """

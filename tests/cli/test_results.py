@@ -63,7 +63,10 @@ def rows(text: str) -> list[dict[str, str]]:
 
 def test_an_empty_store_says_how_runs_get_there(saevit: Run, folder: Path) -> None:
     done = saevit("results", "list", check=True)
-    assert done.stdout == f"{folder} has no runs yet: saevit profile, compare and eval store theirs there.\n"
+    assert (
+        done.stdout
+        == f"{folder} has no runs yet: saevit profile, compare and eval store their results there.\n"
+    )
     assert json.loads(saevit("results", "list", "--json", "-", check=True).stdout)["runs"] == []
 
 

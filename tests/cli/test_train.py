@@ -295,7 +295,7 @@ def test_too_little_shared_memory_is_one_line_and_an_earlier_run_stays(
     kept = {path.name: path.read_bytes() for path in (here / "old").iterdir()}
     for target, way in (
         ("new", "continue with: saevit train --resume new"),
-        ("old", "nothing was written"),
+        ("old", "no file was written"),
     ):
         capsys.readouterr()
         with monkeypatch.context() as patch:
@@ -509,7 +509,7 @@ def test_the_recipe_with_its_sources(here: Path, capsys: pytest.CaptureFixture[s
     [
         (["saevit_pco"], "'saevit_pco' is not a model: did you mean saevit_pico"),
         (["timm:resnt18"], "timm:resnt18 is not a timm model: did you mean resnet18"),
-        (["birder:edgevit_xs"], "cannot be trained here"),
+        (["birder:edgevit_xs"], "cannot be trained: name"),
         (["--data", "nowhere"], "nowhere"),
         (["--epochs", "none"], "epochs=none: a whole number of 1 or more"),
         (["--batch-size", "1"], "batch_size=1: a whole number of 2 or more"),

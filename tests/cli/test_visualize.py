@@ -38,7 +38,7 @@ def test_without_arguments_trained_weights_look_at_a_drawing(saevit: Run, tmp_pa
     assert [line.split()[0] for line in lines[head + 2 : head + 6]] == ["1", "2", "3", "4"]
     assert "drawn" in lines[head].split()
     assert done.stderr.splitlines() == [
-        "no --image: using a drawing (an icon of a picture), which this command makes",
+        "no --image: using a drawing (an icon of a picture) that this command makes",
         "wrote saevit_pico-classes-226-overview.png",
     ]
     picture = tmp_path / "saevit_pico-classes-226-overview.png"

@@ -95,7 +95,7 @@ def test_the_newest_of_the_data_that_were_asked_for() -> None:
 
 @pytest.mark.parametrize("text", ["digit", "digits@train", "published@all"])
 def test_data_on_which_nothing_was_measured(text: str) -> None:
-    with pytest.raises(OptionError, match=f"--top1 {text}: nothing was measured on"):
+    with pytest.raises(OptionError, match=f"--top1 {text}: no evaluation on"):
         choose_accuracies(text, MEASURED)
     with pytest.raises(OptionError, match="saevit eval measures it"):
         choose_accuracies(text, [])
@@ -139,7 +139,7 @@ def test_evaluations_of_variants_whose_network_was_another_are_left_out() -> Non
     assert on.left_out == (LARGE,)
     found = compare([SMALL, LARGE, BASELINE], img_size=(64, 64), measured=on)
     assert [c.accuracy is None for c in found.candidates] == [False, True, False]
-    note = f"evaluations of {LARGE} on digits (validation) are left out: they were made with another version"
+    note = f"evaluations of {LARGE} on digits (validation) are left out: another version"
     assert [text for text in tabulate_comparison(found, "top1").notes if text.startswith(note)]
     with pytest.raises(
         OptionError, match=r"--top1 digits: evaluations of .* are left out: .*; run saevit eval again"

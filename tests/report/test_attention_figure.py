@@ -72,7 +72,7 @@ def test_window_weights_are_multiples_of_an_even_mean(attention: Attention, look
         assert drawn[rows, :8].mean() == pytest.approx(1, rel=1e-5)
     average = attention_figure("overview", [look("saevit_pico:depths=2,sampling=average")])
     assert "stage 1, block 2: weights" not in named(average)
-    assert "the mean of the window: equal weights" in words_of(average)
+    assert "mean of the window: equal weights" in words_of(average)
 
 
 def test_a_single_head_is_not_drawn_twice(look: Look) -> None:

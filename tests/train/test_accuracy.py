@@ -18,7 +18,7 @@ from saevit.machine import HELD, PASSING, SCRATCH
 from saevit.models import build_network
 from saevit.runs.statistics import calibration_error
 from saevit.train import accuracy as module
-from saevit.train.accuracy import EvalPlan, compute_speeds, evaluate_network
+from saevit.train.accuracy import EvalPlan, compute_throughputs, evaluate_network
 from saevit.train.data_sources import open_data
 from saevit.train.image_data import ImageData
 from saevit.variant import parse
@@ -190,6 +190,6 @@ def test_it_runs_what_it_loads(tmp_path: Path) -> None:
 
 def test_rates_leave_out_the_first_and_the_short_batch() -> None:
     laps = [(4, 4.0, 8.0), (4, 1.0, 2.0), (4, 2.0, 4.0), (1, 1.0, 1.0)]
-    assert compute_speeds(laps) == ((4.0, 2.0), (2.0, 1.0))
-    assert compute_speeds(laps[:1]) == ((1.0,), (0.5,))
-    assert compute_speeds([(4, 4.0, 8.0), (1, 1.0, 1.0)]) == ((1.0,), (0.5,))
+    assert compute_throughputs(laps) == ((4.0, 2.0), (2.0, 1.0))
+    assert compute_throughputs(laps[:1]) == ((1.0,), (0.5,))
+    assert compute_throughputs([(4, 4.0, 8.0), (1, 1.0, 1.0)]) == ((1.0,), (0.5,))

@@ -54,5 +54,5 @@ def test_an_epoch_smaller_than_a_batch_is_one_update() -> None:
 def test_too_few_images_are_refused() -> None:
     with pytest.raises(OptionError, match="1 training images are too few: BatchNorm needs 2 or more"):
         plan_epoch(1, BatchSizes(batch_size=8), seed=0, epoch=0)
-    with pytest.raises(OptionError, match="too few for 4 processes: 8 or more"):
+    with pytest.raises(OptionError, match="too few for 4 processes: BatchNorm needs 8 or more"):
         plan_epoch(7, BatchSizes(batch_size=8, processes=4), seed=0, epoch=0)

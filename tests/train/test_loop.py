@@ -215,7 +215,7 @@ def test_an_epoch_smaller_than_a_batch_and_a_single_image_at_its_end(tmp_path: P
     ("change", "message"),
     [
         ({"amp": "fp8"}, "--amp fp8 is not known: choose from none, bf16, fp16"),
-        ({"model": MODEL + ",classes=7"}, "has 7 classes and --data .* 3: leave out classes"),
+        ({"model": MODEL + ",classes=7"}, "has 7 classes and --data .* has 3: remove classes="),
         ({"teacher": MODEL}, "needs its weights: add --teacher-checkpoint FILE"),
         ({"model": "timm:resnt18"}, "not a timm model"),
         ({"model": "timm:xcit_nope"}, "not a timm model"),

@@ -53,7 +53,7 @@ def test_left_over_variables_are_one_line_that_names_them(name: str, texts: tupl
 def test_processes_that_do_not_come_are_not_awaited_for_ever(
     rank: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MEET_TIMEOUT", 0.5)
+    monkeypatch.setattr(module, "CONNECT_TIMEOUT", 0.5)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -80,7 +80,7 @@ def test_alone_nothing_has_to_be_joined(monkeypatch: pytest.MonkeyPatch) -> None
 def test_several_processes_cannot_share_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in SET.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(OptionError, match="several processes use a device each"), join_processes("cuda:1"):
+    with pytest.raises(OptionError, match="each process has its own device"), join_processes("cuda:1"):
         pass
 
 

@@ -1,5 +1,4 @@
-"""The HTML report of a comparison: one file with tables, samples, an interactive plot and the raw data.
+"""The HTML page of a result (--report): one file with tables, figures, samples and the raw data.
 
-It writes what `saevit.comparing` returns, with the columns of `saevit.report.views.compare` and the metrics
-of `saevit.report.metrics`, for `saevit compare --report`.
+`page` assembles it from a `View` of `saevit.report.views` and from figures of `saevit.report`.
 """

@@ -1,21 +1,21 @@
-"""The elements of the page: escaped HTML and SVG, and the plots of each model's samples over the rounds."""
+"""Elements of the page: escaped HTML and SVG, and small plots of the samples over the rounds."""
 
 from collections.abc import Mapping, Sequence
 from xml.etree.ElementTree import Element, tostring
 
-from saevit.report.latencies import find_differing
-from saevit.report.units import milliseconds, percent, short_names
-from saevit.runs.run import Run, Subject
+from saevit.report.run_messages import name_configurations
+from saevit.report.units import milliseconds, percent
+from saevit.runs.run import Run
 from saevit.runs.statistics import quantile, summarize
 from saevit.text import printable
 
 WIDTH, HEIGHT, EDGE = 160.0, 44.0, 4.0  # of a plot, in units of its view box
-INSIDE = 0.95  # share of all samples inside the scale
-SCALES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # deviation from the median at the plot's edge
+INSIDE = 0.95  # minimum share of all samples inside the scale
+SCALES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # relative deviation at the edge of a plot
 
 
 def element(tag: str, attributes: Mapping[str, str], *children: Element | str) -> Element:
-    """Return an element with texts and elements in it."""
+    """Return an element that contains texts and elements; texts are escaped."""
     made = Element(tag, {name: printable(value) for name, value in attributes.items()})
     last = None
     for child in children:
@@ -35,9 +35,9 @@ def write_html(*elements: Element) -> str:
 
 
 def samples_section(run: Run) -> list[Element]:
-    """Return the section with its text and one plot per subject; nothing if no model was timed."""
-    names = name_subjects(run.timed)
-    series = [(names[subject.label], subject.samples) for subject in run.timed if subject.samples]
+    """Return the section of the samples with one plot per subject; empty if no model was timed."""
+    names = name_configurations(run.timed)
+    series = [(names[s.label] or s.name, s.samples) for s in run.timed if s.samples]
     if not series:
         return []
     if run.twin:
@@ -54,24 +54,14 @@ def samples_section(run: Run) -> list[Element]:
     return [element("section", {"aria-labelledby": "samples"}, heading, element("p", {}, text), plots)]
 
 
-def name_subjects(subjects: Sequence[Subject]) -> dict[str, str]:
-    """Return a short name of each subject by its label: of one model, the conditions that differ."""
-    names = {subject.label: subject.name for subject in subjects}
-    if len(set(names.values())) > 1:
-        return short_names(names)
-    differing = find_differing(subject.conditions for subject in subjects)
-    texts = {s.label: ", ".join(f"{c.head} {c.cell(s.conditions)}" for c in differing) for s in subjects}
-    return {label: text or names[label] for label, text in texts.items()}
-
-
 def relative_deviations(samples: Sequence[float]) -> list[float]:
-    """Return the deviation of each sample from the median, relative to it."""
+    """Return the relative deviation of each sample from the median."""
     median = summarize(samples).median
     return [sample / median - 1 for sample in samples]
 
 
 def samples_plot(name: str, samples: Sequence[float], scale: float) -> Element:
-    """Return one model's plot with its name, median and spread."""
+    """Return the plot of one model with its name, median and spread."""
     summary = summarize(samples)
     text = f"{milliseconds(summary.median)} ms, spread {percent(summary.spread)}"
     step = (WIDTH - 2 * EDGE) / max(1, len(samples) - 1)
@@ -89,7 +79,7 @@ def samples_plot(name: str, samples: Sequence[float], scale: float) -> Element:
 
 
 def sample_mark(x: float, height: float) -> Element:
-    """Return a sample's mark: a dot from -1, the lower edge, to 1, the upper one; a triangle beyond."""
+    """Return the mark of a sample: a dot for heights from -1 (lower edge) to 1, else a triangle."""
     half = HEIGHT / 2 - EDGE
     if abs(height) <= 1:
         return element("circle", {"cx": f"{x:.1f}", "cy": f"{HEIGHT / 2 - height * half:.1f}", "r": "2"})

@@ -1,7 +1,6 @@
-"""A figure as SVG inside the page: its text is text, and each mark with a row in a table links to that row.
+"""Embed a figure in the page as SVG with text elements, whose marks link to rows of tables.
 
-A figure names the row of a mark by the mark's `gid`, the text of the row's first cell. So one definition of a
-picture serves files, notebooks and the page.
+The `gid` of a mark in the figure is the key of its row, which is the first cell of the row.
 """
 
 import re
@@ -14,20 +13,20 @@ from saevit.report.figure import write_svg
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DECIMALS = re.compile(r"\d+\.\d{3,}")  # of lengths; a page does not show more than two
+DECIMALS = re.compile(r"\d+\.\d{3,}")  # numbers that are rounded to two decimals
 REFERENCE = re.compile(r"(?<=url\(#)[^)]+|(?<=^#)\w+$")  # to another element of the figure
-SCALE = 1.4  # pixels of a wide window to a point of the figure
+SCALE = 1.4  # pixels of a wide window per point of the figure
 DROPPED = ("metadata", "style")
-FONT = "font-family"  # is that of the page
+FONT = "font-family"  # dropped, so that the page sets the font
 
 
 def embed_figure(figure: "Figure", rows: Mapping[str, str], number: int) -> Element:
     """Return a figure as an SVG element.
 
     Args:
-        figure: what to draw; a mark that has a row in a table has the key of that row as its gid.
+        figure: the figure.
         rows: key of a row to the id of its element in the page.
-        number: number of the figure in the page, so that no two figures share an id.
+        number: number of the figure in the page, which makes its ids unique.
     """
     svg = fromstring(write_svg(figure))
     width = float(svg.attrib["viewBox"].split()[2])
@@ -35,7 +34,8 @@ def embed_figure(figure: "Figure", rows: Mapping[str, str], number: int) -> Elem
         for child in [child for child in parent if strip_namespace(child.tag) in DROPPED]:
             parent.remove(child)
     nodes = list(svg.iter())
-    wanted = {value for node in nodes for value in find_references(node)}
+    links = (v for node in nodes for n, v in node.attrib.items() if n.endswith("href") or "url(" in v)
+    wanted = {found[0] for value in links if (found := REFERENCE.search(value))}  # ids that are referenced
     for node in nodes:
         node.text = node.text and node.text.strip()
         node.tail = None
@@ -49,18 +49,15 @@ def embed_figure(figure: "Figure", rows: Mapping[str, str], number: int) -> Elem
 
 
 def strip_namespace(name: str) -> str:
-    """Return a name without its namespace: HTML has none."""
+    """Return a name without its XML namespace, which HTML does not have."""
     return name.rpartition("}")[2]
 
 
-def find_references(node: Element) -> list[str]:
-    """Return the ids that an element refers to."""
-    values = (v for name, v in node.attrib.items() if name.endswith("href") or "url(" in v)
-    return [found[0] for value in values if (found := REFERENCE.search(value))]
-
-
 def read_attributes(node: Element, number: int) -> dict[str, str]:
-    """Return attributes in place of inline styles, which the page's policy forbids, with short numbers."""
+    """Return the attributes of an element with rounded numbers, and with its inline styles as attributes.
+
+    The content security policy of the page forbids inline styles.
+    """
     found = {strip_namespace(name): value for name, value in node.attrib.items()}
     style = dict(part.split(":", 1) for part in found.pop("style", "").split(";") if ":" in part)
     found |= {name.strip(): value.strip() for name, value in style.items() if name.strip() != FONT}
@@ -75,7 +72,7 @@ def read_attributes(node: Element, number: int) -> dict[str, str]:
 
 
 def link_mark(node: Element, key: str, row: str) -> None:
-    """Make a mark refer to its row; a label is no link of its own, so that the keyboard stops once a mark."""
+    """Make a mark a link to its row. Its label is not a link, so that the tab key stops once per mark."""
     node.attrib |= {"class": "mark", "data-key": key}
     if not any(strip_namespace(child.tag) == "text" for child in node.iter()):
         node.tag = "a"

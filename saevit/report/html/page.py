@@ -1,8 +1,7 @@
-"""A result as one HTML file that needs no network, server or library.
+"""The HTML page of --report: a single file that needs no network, server or library.
 
-Every command with `--report` writes it: the result, warnings, pictures, tables, notes, the samples, the
-machine and the raw data. All of it is there without JavaScript. The script sorts, filters and hides columns,
-and highlights the row of a mark and the marks of a row.
+It contains the result, warnings, pictures, tables, notes, samples, the machine and the raw data. The page is
+complete without JavaScript. The script sorts, filters and hides columns, and highlights marks and their rows.
 """
 
 import base64
@@ -27,7 +26,7 @@ from saevit.text import printable
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-POLICY = (  # content security policy: nothing runs or loads except the style and the script of the page
+POLICY = (  # content security policy: allows only the style and the script of the page
     "default-src 'none'; style-src '{}'; script-src '{}'; img-src data:; base-uri 'none'; form-action 'none'"
 )
 RUN = {
@@ -36,8 +35,8 @@ RUN = {
     "seed": "seed",
     "started": "started",
 }
-NARROW = 3  # columns of a table that fits on a phone
-LONG = 12  # rows of a table that has a filter
+NARROW = 3  # maximum number of columns of a table that fits on a phone
+LONG = 12  # a table with more rows has a filter
 
 
 def report_html(
@@ -52,12 +51,12 @@ def report_html(
     """Return the page of a result.
 
     Args:
-        view: what the command shows.
-        command: the line that produces this result again.
+        view: the result, tables and notes of the command.
+        command: the command line that reproduces the result.
         environment: the machine and the software.
-        run: the timing, whose samples and conditions are shown.
-        pictures: figures whose marks have the first cell of their row as gid.
-        data: name of a file to its text, for download.
+        run: the timing whose samples and conditions are shown.
+        pictures: figures; the gid of a mark is the first cell of its row.
+        data: files for download, name to text.
     """
     style, script, template = (
         files("saevit.report.html").joinpath(name).read_text(encoding="utf-8")
@@ -83,12 +82,12 @@ def report_html(
 
 
 def hash_text(text: str) -> str:
-    """Return the hash by which a policy names an inline style or script."""
+    """Return the hash of an inline style or script in the form of a content security policy."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def page_header(title: str, warnings: Sequence[str], command: str, data: Mapping[str, str]) -> list[Element]:
-    """Return the result, the warnings, the command, and the links to the raw data."""
+    """Return the header of the page: result, warnings, command, and links to the raw data."""
     words = [part for word in command.split(" ") for part in (element("span", {}, word), " ")][:-1]
     parts = [
         element("h1", {}, title),
@@ -100,7 +99,7 @@ def page_header(title: str, warnings: Sequence[str], command: str, data: Mapping
 
 
 def download_link(name: str, text: str) -> Element:
-    """Return a link with a file in it."""
+    """Return a download link that contains the file."""
     content = text.encode("utf-8", "backslashreplace")
     address = f"data:application/octet-stream;base64,{base64.b64encode(content).decode()}"
     size = f"{len(content) / 1e3:.0f} kB" if len(content) < 1e6 else f"{len(content) / 1e6:.1f} MB"
@@ -108,7 +107,7 @@ def download_link(name: str, text: str) -> Element:
 
 
 def embed_figures(figures: "Iterable[Figure]", tables: Sequence[Table]) -> list[Element]:
-    """Return figures whose marks link to the first row with their key."""
+    """Return the figures; each mark links to the first row with its key."""
     rows: dict[str, str] = {}
     for number, table in enumerate(tables):
         for index in range(len(table.rows)):
@@ -119,13 +118,13 @@ def embed_figures(figures: "Iterable[Figure]", tables: Sequence[Table]) -> list[
 
 
 def read_key(table: Table, index: int) -> str:
-    """Return the key of a row: the full name of what its first cell shows."""
+    """Return the key of a row: the value of its first cell if it is text, else the text of the cell."""
     name = table.values[index][0] if table.values else None
     return printable(name if isinstance(name, str) else table.rows[index][0])
 
 
 def table_section(table: Table, number: int) -> Element:
-    """Return a table with its title above and its explanations below."""
+    """Return a table with its title above and its notes below."""
     size = "wide" if len(table.columns) > NARROW else "narrow"
     style = f"{size} long" if len(table.rows) > LONG else size
     heads = (
@@ -157,7 +156,7 @@ def table_section(table: Table, number: int) -> Element:
 
 
 def table_row(table: Table, name: str, index: int) -> Element:
-    """Return one row; a cell with another value than its text carries it, to sort by."""
+    """Return one row; the cells of numbers have the value as an attribute for sorting."""
     texts, columns = table.rows[index], table.columns
     values = table.values[index] if table.values else (None,) * len(columns)
     cells = [element("th", {"scope": "row", "data-head": columns[0].heading}, texts[0])]
@@ -174,17 +173,17 @@ def table_row(table: Table, name: str, index: int) -> Element:
 
 
 def text_list(texts: Sequence[str]) -> list[Element]:
-    """Return texts as a list, or nothing if there are none."""
+    """Return texts as an HTML list; empty without texts."""
     return [element("ul", {"class": "notes"}, *(element("li", {}, text) for text in texts))] if texts else []
 
 
 def list_section(title: str, texts: Sequence[str]) -> list[Element]:
-    """Return a section with a list, or nothing if it has no item."""
+    """Return a section with a list; empty without texts."""
     return [element("section", {}, element("h2", {}, title), *text_list(texts))] if texts else []
 
 
 def provenance_section(run: Run | None, environment: Environment) -> list[Element]:
-    """Return the machine, the software, and how it was measured, as tables of names and values."""
+    """Return the section with the machine, the software and the conditions of the measurement."""
     tables = [fields_table("Machine and software", list_fields(environment))]
     if run:
         facts = {label: field_text(name, getattr(run, name)) for name, label in RUN.items()}
@@ -196,7 +195,7 @@ def provenance_section(run: Run | None, environment: Environment) -> list[Elemen
 
 
 def fields_table(caption: str, values: Mapping[str, str]) -> Element:
-    """Return a table of names and known values."""
+    """Return a table of names and values, without unknown values."""
     rows = (
         element("tr", {}, element("th", {"scope": "row"}, name), element("td", {}, text))
         for name, text in values.items()

@@ -1,5 +1,4 @@
 """The scatter plot of a comparison: points, panels with labels, captions and legend.
 
-It draws what `saevit.comparing` returns, by the metrics of `saevit.report.metrics`. The command line saves
-the figure with `saevit.report.figure`.
+It draws a `Comparison` by the metrics of `saevit.report.metrics`. `saevit.report.figure` saves the figure.
 """

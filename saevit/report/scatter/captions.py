@@ -1,29 +1,29 @@
-"""The sentences around a scatter plot: sources and conditions of its values, and missing models."""
+"""The sentences below a scatter plot: sources and conditions of its values, missing models, disagreements."""
 
 import math
 from collections.abc import Sequence
 
 from saevit.comparing.comparison import Candidate, Comparison
-from saevit.report.accuracy_texts import describe_measurement
+from saevit.report.accuracy_texts import describe_measurement, write_range
 from saevit.report.latencies import describe_machine
 from saevit.report.metrics import LEAST, METRICS, Disagreement
 from saevit.report.scatter.points import NEAR_FRONT, ScatterPanel, has_accuracies, is_of_other_size
-from saevit.report.units import digits, short_names
+from saevit.report.units import digits, short_names, write_pixels
 from saevit.runs.run import Run
 
 MOST_NAMED = 3  # models in one sentence
 
 
 def capitalize(text: str) -> str:
-    """Return a text with a capital first letter and the others as they are."""
+    """Return a text with a capital first letter, without changes to the other letters."""
     return text[:1].upper() + text[1:]
 
 
 def write_caption(comparison: Comparison, panels: Sequence[ScatterPanel]) -> str:
-    """Return one paragraph: sizes, sources, conditions of the timing, and models that are not drawn."""
+    """Return the caption: input size, sources, conditions of the timing, and models that are not drawn."""
     is_timed = any(METRICS[name].is_timed for panel in panels for name in (panel.x, panel.y))
-    height, width = comparison.img_size
-    networks = f"networks {'timed' if is_timed else 'counted'} at {height} x {width} px, with random weights."
+    pixels = write_pixels(comparison.img_size)
+    networks = f"networks {'timed' if is_timed else 'counted'} at {pixels}, with random weights."
     drawn = [point.candidate for panel in panels for point in panel.points]
     sentences = [capitalize(networks)]
     if panels[0].y != "top1" and not has_accuracies(comparison):
@@ -31,7 +31,7 @@ def write_caption(comparison: Comparison, panels: Sequence[ScatterPanel]) -> str
     if panels[0].y == "top1":
         sentences = [f"Top-1: {describe_accuracies(comparison)}; {networks}"]
         if any(is_of_other_size(c, comparison) for c in drawn):
-            sentences.append(f"@N: accuracy at N px, drawn at its cost at {height} x {width} px.")
+            sentences.append(f"@N: accuracy at N px, drawn at its cost at {pixels}.")
         sentences += filter(None, map(describe_undecided, panels))
     if is_timed and comparison.run:
         sentences.append(describe_timing(comparison.run))
@@ -39,24 +39,18 @@ def write_caption(comparison: Comparison, panels: Sequence[ScatterPanel]) -> str
 
 
 def describe_accuracies(comparison: Comparison) -> str:
-    """Return the source of the accuracies; measured ones with their data, budget and seeds."""
+    """Describe the source of the accuracies: published, or measured with data, budget and seeds."""
     if not comparison.top1_on:
         return "published, at the size of its evaluation"
     return f"measured here on {describe_measurement(comparison)}, drawn as bars"
 
 
 def describe_undecided(panel: ScatterPanel) -> str:
-    """Return a sentence on the models that may be on the front of a panel."""
+    """Return a sentence that names the models that may be on the front of a panel."""
     names = [point.name for point in panel.points if point.kind in NEAR_FRONT]
     if not names:
         return ""
     return f"Not resolved from the front by {METRICS[panel.x].noun or panel.x}: {', '.join(names)}."
-
-
-def number_range(values: Sequence[int]) -> str:
-    """Return the smallest and the largest number, or one if they are equal."""
-    ends = dict.fromkeys((min(values), max(values))) if values else {}
-    return " to ".join(f"{value:,}" for value in ends)
 
 
 def describe_timing(run: Run) -> str:
@@ -64,7 +58,7 @@ def describe_timing(run: Run) -> str:
     c = run.timed[0].conditions
     batches = [s.conditions.batch_size for s in run.timed if s.samples] or [c.batch_size]
     return (
-        f"Measured on {describe_machine(run)}: {c.dtype}, batch {number_range(batches)}, {c.threads} "
+        f"Measured on {describe_machine(run)}: {c.dtype}, batch {write_range(batches)}, {c.threads} "
         f"thread{'s' * (c.threads > 1)}, {c.runtime}, {c.memory_format}, torch {run.environment.torch}; "
         f"medians and quartiles of {run.rounds} interleaved rounds."
     )
@@ -73,7 +67,7 @@ def describe_timing(run: Run) -> str:
 def list_missing(
     comparison: Comparison, panels: Sequence[ScatterPanel], drawn: Sequence[Candidate]
 ) -> list[str]:
-    """Return sentences on models that are not drawn, not in every panel, or known from a table only."""
+    """Return sentences on models that are not drawn, not in every panel, or without a network."""
     models = [{point.candidate.model for point in panel.points} for panel in panels]
     everywhere, somewhere = set.intersection(*models), set.union(*models)
     known = comparison.candidates
@@ -97,7 +91,7 @@ def list_missing(
 def describe_disagreements(
     panel: ScatterPanel, pairs: Sequence[Disagreement], examples: Sequence[Disagreement]
 ) -> str:
-    """Return how many pairs of models the two axes order in opposite ways, with examples."""
+    """Describe how many pairs of models the two axes order in opposite ways, with examples."""
     count = sum(point.kind != "claim" for point in panel.points)
     if count < LEAST:
         return ""

@@ -1,4 +1,4 @@
-"""Labels of points, written where they overlap nothing; those that do not fit become numbers for a key.
+"""Write the labels of points without overlaps. Labels that do not fit become numbers with a key.
 
 Lengths and boxes are in pixels.
 """
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 LABEL_SIZE = 7.5  # points
 PAD = 1.5  # around a label
 LEADER = "#777777"
-NUMBER = "88"  # as wide as any number of a key
-MOST_PASSES = 2  # in each of which further labels may become numbers
+NUMBER = "88"  # placeholder with the width of the widest number
+MOST_PASSES = 2  # number of passes that may replace further labels by numbers
 
 
 @dataclass(frozen=True, kw_only=True)
 class PointLabel:
-    """A label to write: its text, its point, the radius of the marker there, and how important it is."""
+    """A label: its text, its point, the radius of its marker, and its importance (`most`)."""
 
     text: str
     point: Point
@@ -36,12 +36,12 @@ class PointLabel:
 def write_labels(
     axes: "Axes", labels: Sequence[PointLabel], bounds: Box, covered: Sequence[Box]
 ) -> tuple[list["Text"], int]:
-    """Write labels inside bounds and away from covered boxes, and numbers in place of those that do not fit.
+    """Write labels inside bounds and outside covered boxes. Replace labels that do not fit by numbers.
 
     The limits and the size of the axes must not change afterwards.
 
     Returns:
-        The texts that the caller has to number, and how many labels there is no room for.
+        The texts whose numbers the caller must set, and the number of labels that were left out.
     """
     texts = [
         axes.text(0, 0, one.text, size=LABEL_SIZE, weight="bold" if one.bold else "normal", gid=one.gid)
@@ -71,7 +71,7 @@ def write_labels(
 def place_texts(
     texts: Sequence["Text"], labels: Sequence[PointLabel], bounds: Box, covered: Sequence[Box]
 ) -> list[LabelPlace | None]:
-    """Return places for the texts as they are now."""
+    """Return a place for each text, or None, by its current size."""
     placeable = []
     for text, one in zip(texts, labels, strict=True):
         extent = text.get_window_extent()
@@ -81,7 +81,7 @@ def place_texts(
 
 
 def put_text(axes: "Axes", text: "Text", label: PointLabel, place: LabelPlace) -> None:
-    """Put a text at its place, with a leader to its point if that is far away."""
+    """Move a text to its place, and draw a leader to its point if the point is far away."""
     to_axes = axes.transAxes.inverted().transform
     x, y = to_axes((place.box[0] + PAD, place.box[1] + PAD))
     text.set_position((x, y))

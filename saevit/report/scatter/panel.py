@@ -1,4 +1,4 @@
-"""One panel of a scatter plot: points, quartiles, front, labels, and a strip for models without accuracy."""
+"""Draw one panel of a scatter plot: points, quartiles, front, labels, and a strip for unknown accuracies."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -19,33 +19,33 @@ if TYPE_CHECKING:
 Keywords = dict[str, Any]  # of matplotlib
 Line = Sequence[Point]  # in data coordinates
 
-ROW, ROWS = 0.15, (1, 6)  # of labels in the strip: height in inches, fewest and most
+ROW, ROWS = 0.15, (1, 6)  # rows of labels in the strip: height in inches, minimum and maximum
 POINTS_BELOW = 0.1  # inches from the top of the strip to its points
 LONGEST_LABEL = 3.2  # inches of a line of the y axis's label
-X_MARGINS = (0.16, 0.08)  # labels of a front are at its better side
+X_MARGINS = (0.16, 0.08)  # larger at the better side, where the labels of a front are
 Y_MARGINS = (0.08, 0.08)
-FEW = 9  # values of an axis, with the ends of intervals: those of three models
-FROM_ZERO = 0.7  # ratio of the ends of a linear axis of costs, up to which it begins at 0
+FEW = 9  # a linear axis of costs with at most this number of values (three models) begins at 0
+FROM_ZERO = 0.7  # it also begins at 0 if smallest over largest value is at most this ratio
 STRIP = "#f2f2f2"
 FRONT: Keywords = {"color": "#000000", "linewidth": 1.0, "zorder": 2.0}
 DISAGREEMENT: Keywords = {"color": "#D55E00", "linewidth": 1.3, "linestyle": (0, (4, 2)), "zorder": 2.0}
 SPREAD: Keywords = {"color": "#666666", "linewidth": 0.7, "zorder": 2.0}
 
 IMPORTANT, OTHER, CROWDED = 1000.0, 300.0, 9.0  # `Label.most`
-MANY = 30  # points from which on OTHER labels are CROWDED: beside their points or left out
+MANY = 30  # with this number of points or more, OTHER labels are CROWDED: near their points or left out
 INSIDE = 3.0  # pixels between a label and the edge of the panel
 
 
 @dataclass(frozen=True, kw_only=True)
 class Strip:
-    """The strip below the accuracies: the heights of its top and of its points, relative to the panel's."""
+    """The strip below the accuracies: heights of its top and of its points, relative to the panel."""
 
     top: float = 0.0
     points: float = 0.0
 
 
 def size_strip(panels: Sequence[ScatterPanel], height: float) -> Strip:
-    """Return a strip with room for its labels, in panels of a height in inches; empty if not needed."""
+    """Return a strip with room for its labels (height 0 if not needed); `height` of a panel in inches."""
     most = max(sum(point.y is None for point in panel.points) for panel in panels)
     if not most:
         return Strip()
@@ -54,12 +54,12 @@ def size_strip(panels: Sequence[ScatterPanel], height: float) -> Strip:
 
 
 def list_ends(panel: ScatterPanel) -> list[float]:
-    """Return all values that the x axis of a panel has to show."""
+    """Return all x values of a panel, including the ends of ranges."""
     return [end for point in panel.points for end in (point.x, *(point.x_range or ()))]
 
 
 def scale_cost(axis: "Axis", values: Sequence[float], margins: tuple[float, float], *, log: bool) -> None:
-    """Scale an axis of costs; a linear one begins at 0 for few values or a wide range, to show ratios."""
+    """Scale an axis of costs. A linear axis with few values or a wide range begins at 0, to show ratios."""
     if not log and min(values) > 0 and (len(values) <= FEW or min(values) <= FROM_ZERO * max(values)):
         scale_axis(axis, [0.0, *values], (0.0, margins[1]), log=False)
     else:
@@ -69,7 +69,7 @@ def scale_cost(axis: "Axis", values: Sequence[float], margins: tuple[float, floa
 def draw_panel(
     axes: "Axes", panel: ScatterPanel, pairs: Sequence[Disagreement], strip: Strip, *, log: bool
 ) -> list[Line]:
-    """Draw all but the y axis and the labels; return the lines that labels should not cover."""
+    """Draw a panel without y axis and labels; return the lines that labels should not cover."""
     from matplotlib.patches import Rectangle
 
     is_less = METRICS[panel.x].better == "min"
@@ -97,7 +97,7 @@ def draw_panel(
 
 
 def draw_point(axes: "Axes", point: ModelPoint, strip: Strip) -> None:
-    """Draw one model; without accuracy, in the strip."""
+    """Draw the point of one model; a model without accuracy is in the strip."""
     zorder = 4 if point.kind in (*ON_FRONT, "claim") else 3
     keywords: Keywords = {"linestyle": "none", "zorder": zorder, "gid": point.candidate.model}
     keywords |= STYLES[point.kind]
@@ -111,7 +111,7 @@ def draw_point(axes: "Axes", point: ModelPoint, strip: Strip) -> None:
 
 
 def scale_y(axes: "Axes", panels: Sequence[ScatterPanel], strip: Strip) -> None:
-    """Set the common y axis; it ends above the strip."""
+    """Set the common y axis, whose ticks end above the strip."""
     from matplotlib.ticker import FixedLocator
 
     points = [point for panel in panels for point in panel.points if point.y is not None]
@@ -134,7 +134,7 @@ def scale_y(axes: "Axes", panels: Sequence[ScatterPanel], strip: Strip) -> None:
 
 
 def find_front_steps(panel: ScatterPanel) -> list[Point]:
-    """Return the corners of the highest accuracy up to each cost."""
+    """Return the corners of the step line of the front: the highest accuracy up to each cost."""
     points = sorted((p.x, p.y) for p in panel.points if p.kind in ON_FRONT and p.y is not None)
     if METRICS[panel.x].better == "max":
         corners = [(x, y) for (x, _), (_, y) in pairwise(points)]
@@ -146,7 +146,7 @@ def find_front_steps(panel: ScatterPanel) -> list[Point]:
 def label_panel(
     axes: "Axes", panel: ScatterPanel, strip: Strip, lines: Sequence[Line], bold: Collection[str]
 ) -> list["Text"]:
-    """Write the labels of a finished panel; return those that became numbers, which the caller has to set.
+    """Write the labels of a finished panel; return the labels whose numbers the caller must set.
 
     The limits and the size of the axes must not change afterwards.
     """

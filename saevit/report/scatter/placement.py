@@ -1,6 +1,6 @@
-"""Where the labels of points go: beside their points, and over no other label or point.
+"""Place the labels of points beside their points, without overlaps with labels and points.
 
-All lengths are in pixels; a box is (left, bottom, right, top). The same points always give the same places.
+All lengths are in pixels; a box is (left, bottom, right, top). The placement is deterministic.
 """
 
 from collections.abc import Sequence
@@ -17,20 +17,20 @@ Array = NDArray[np.float64]
 
 DISTANCES = (3.0, 8.0, 14.0, 22.0, 32.0, 44.0, 60.0, 80.0, 105.0, 135.0)  # from the marker's edge
 ANGLES = (0, 180, 90, 270, 45, 135, 315, 225, *(a for a in np.arange(0, 360, 11.25) if a % 45))  # degrees
-LEADER_FROM = 10.0  # a label further away than this gets a line to its point
-THICK = 3.0  # half the width that is kept free around a line
+LEADER_FROM = 10.0  # a label at a larger distance gets a leader to its point
+THICK = 3.0  # half the width of the free space around a line
 LINE_COST = 12.0  # for each piece of a line that a label covers
-AMBIGUOUS_COST = {False: 120.0, True: 20.0}  # of a label nearer to another point: without and with a leader
+AMBIGUOUS_COST = {False: 120.0, True: 20.0}  # of a label nearer to another point, without and with a leader
 OMITTED_COST = 1000.0
-MOST_TRIED, MOST_MOVED = 60, 3  # places that are tried for one label, and labels that are moved for it
+MOST_TRIED, MOST_MOVED = 60, 3  # maximum of places tried for a label, and of labels moved for it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Label:
-    """A label to place: its point, the radius of the marker there, and the size of its text.
+    """A label to place: its point, the radius of the marker, and the size of the text.
 
-    A place costs its distance from the point, plus LINE_COST and AMBIGUOUS_COST where they apply. A label is
-    left out if each of its places costs more than `most`.
+    The cost of a place is its distance from the point, plus LINE_COST and AMBIGUOUS_COST if they apply. A
+    label is left out if all its places cost more than `most`.
     """
 
     point: Point
@@ -40,14 +40,14 @@ class Label:
 
     @property
     def marker(self) -> Box:
-        """The box that the marker covers."""
+        """Return the box of the marker."""
         (x, y), r = self.point, self.radius
         return x - r, y - r, x + r, y + r
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelPlace:
-    """A place for a label: its box, the leader to its point if it is far away, and all boxes they cover."""
+    """A place for a label: its box, the leader to a distant point, and all boxes that both cover."""
 
     box: Box
     leader: tuple[Point, Point] | None
@@ -57,7 +57,7 @@ class LabelPlace:
 
 @dataclass(frozen=True, kw_only=True)
 class PlaceOptions:
-    """The places that one label can have, the cheapest first, with their boxes as an array."""
+    """The possible places of one label, the cheapest first, and their boxes as an array."""
 
     places: Sequence[LabelPlace]
     boxes: Array
@@ -67,10 +67,11 @@ Placed = list[LabelPlace | None]
 
 
 def place_labels(labels: Sequence[Label], bounds: Box, lines: Sequence[Box] = ()) -> Placed:
-    """Place labels inside bounds, those with a larger `most` first; None is left out.
+    """Return a place inside bounds for each label; None leaves a label out.
 
-    Labels and leaders neither overlap one another nor cover a marker. Labels avoid lines (see `split_line`)
-    where they can. The labels are placed from each side of the panel; the cheapest result is returned.
+    Labels and leaders do not overlap, and do not cover a marker. Labels avoid lines (see `split_line`) if
+    possible. Labels with a larger `most` are placed first. The search runs once from each side of the panel,
+    and the cheapest result is returned.
     """
     markers = as_boxes([label.marker for label in labels])
     options = [list_places(label, bounds, markers, as_boxes(lines)) for label in labels]
@@ -86,7 +87,7 @@ def place_labels(labels: Sequence[Label], bounds: Box, lines: Sequence[Box] = ()
 
 
 def insert_label(options: Sequence[PlaceOptions], placed: Placed, number: int) -> Placed:
-    """Place one more label: at its cheapest free place, or else where a few other labels can move away."""
+    """Place one more label at its cheapest free place, or at a place from which a few labels can move."""
     if place := find_free(options[number], placed):
         return [*placed[:number], place, *placed[number + 1 :]]
     for place in options[number].places[:MOST_TRIED]:
@@ -103,7 +104,7 @@ def insert_label(options: Sequence[PlaceOptions], placed: Placed, number: int) -
 
 
 def find_free(options: PlaceOptions, placed: Placed) -> LabelPlace | None:
-    """Return the cheapest place that no placed label or leader covers."""
+    """Return the cheapest place that does not overlap with placed labels and leaders."""
     taken = np.concatenate([as_boxes(()), *(other.area for other in placed if other)])
     free = np.flatnonzero(~touches(options.boxes, taken).any(axis=1))
     places = (options.places[int(number)] for number in free)
@@ -111,7 +112,7 @@ def find_free(options: PlaceOptions, placed: Placed) -> LabelPlace | None:
 
 
 def list_places(label: Label, bounds: Box, markers: Array, lines: Array) -> PlaceOptions:
-    """Return the places for a label inside bounds that cover no marker, the cheapest first."""
+    """Return the places of a label inside bounds that do not cover a marker, the cheapest first."""
     boxes, distances = surround_point(label)
     is_far = distances >= LEADER_FROM
     ambiguous = np.where(is_far, AMBIGUOUS_COST[True], AMBIGUOUS_COST[False])
@@ -133,7 +134,7 @@ def list_places(label: Label, bounds: Box, markers: Array, lines: Array) -> Plac
 
 
 def surround_point(label: Label) -> tuple[Array, Array]:
-    """Return the boxes around a point, nearer ones first, and their distances from its marker."""
+    """Return boxes around a point with their distances from its marker, the nearest first."""
     half = np.array(label.size) / 2
     angles, distances = np.tile(np.deg2rad(ANGLES), len(DISTANCES)), np.repeat(DISTANCES, len(ANGLES))
     directions = np.column_stack([np.cos(angles), np.sin(angles)])
@@ -151,7 +152,7 @@ def find_leader(label: Label, box: Array) -> tuple[Point, Point]:
 
 
 def split_line(start: Point, end: Point) -> list[Box]:
-    """Return a line as small boxes along it, without its two ends, which touch a marker or a label."""
+    """Return small boxes along a line, except at its ends, which touch a marker or a label."""
     length = float(np.hypot(end[0] - start[0], end[1] - start[1]))
     shares = np.linspace(0, 1, max(2, int(length / THICK)) + 1)[1:-1]
     centres = np.array(start) + shares[:, None] * (np.array(end) - np.array(start))
@@ -159,7 +160,7 @@ def split_line(start: Point, end: Point) -> list[Box]:
 
 
 def is_nearer_to_others(label: Label, boxes: Array, markers: Array) -> NDArray[np.bool_]:
-    """Return for each box whether the middle of another marker is nearer than the label's own point."""
+    """Return for each box whether the centre of another marker is nearer than the label's point."""
     centres = np.vstack([[label.point], (markers[:, :2] + markers[:, 2:]) / 2])
     gaps = np.maximum(boxes[:, None, :2] - centres, centres - boxes[:, None, 2:])
     distances = np.linalg.norm(np.maximum(gaps, 0), axis=2)  # of each box (rows) from each point (columns)
@@ -167,12 +168,12 @@ def is_nearer_to_others(label: Label, boxes: Array, markers: Array) -> NDArray[n
 
 
 def touches(boxes: Array, others: Array) -> NDArray[np.bool_]:
-    """Return which boxes (rows) overlap which others (columns)."""
+    """Return the overlaps of boxes (rows) with other boxes (columns) as a matrix of bools."""
     left, bottom, right, top = boxes.T[:, :, None]
     x0, y0, x1, y1 = others.T[:, None]
     return (left < x1) & (right > x0) & (bottom < y1) & (top > y0)
 
 
 def as_boxes(rows: Sequence[Any]) -> Array:
-    """Return boxes as an array of four columns, also if there are none."""
+    """Return boxes as an array (N, 4); N may be 0."""
     return np.array(rows, dtype=np.float64).reshape(-1, 4)

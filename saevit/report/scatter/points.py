@@ -1,6 +1,6 @@
-"""What a scatter plot shows: its axes, the point of each model, and how each kind of model looks.
+"""The contents of a scatter plot: its axes, the point of each model, and the marker of each kind of model.
 
-The colours are Okabe and Ito's palette. Kinds differ in shape and lightness too, for print without colours.
+Colours are from the palette of Okabe and Ito. Kinds also differ in shape and lightness, for greyscale prints.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ VariantKind = Literal["variant", "measured_variant", "front_variant", "near_vari
 Kind = BaselineKind | VariantKind
 ON_FRONT: tuple[Kind, ...] = ("front", "front_variant")
 NEAR_FRONT: tuple[Kind, ...] = ("near", "near_variant")
-USUAL_Y = ("top1", "latency", "gmacs", "params", "memory", "throughput")  # the first that can be drawn
+USUAL_Y = ("top1", "latency", "gmacs", "params", "memory", "throughput")  # default y: the first with values
 
 
 MARKERS: dict[Kind, tuple[str, float, str, str, float]] = {  # shape, size in points, face, edge, its width
@@ -62,12 +62,12 @@ MEASURED_LEGEND: dict[Kind, str] = LEGEND | {
     "variant": "SAEViT variants, not measured on these data",
 }
 COST_LEGEND: dict[Kind, str] = LEGEND | {"plain": "baselines", "variant": "SAEViT variants"}
-FEWEST_RATED = 2  # models with an accuracy, below which it is no axis by default
+FEWEST_RATED = 2  # minimum number of models with an accuracy for the default y axis
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelPoint:
-    """One model in one panel; without a `y` it is drawn in a strip below the axis."""
+    """The point of one model in one panel; without `y` it is in a strip below the axis."""
 
     candidate: Candidate
     kind: Kind
@@ -89,12 +89,12 @@ class ScatterPanel:
 
     @property
     def models(self) -> list[Candidate]:
-        """The models that exist: paper claims do not."""
+        """Return the models of the points, except claims of the paper."""
         return [point.candidate for point in self.points if point.kind != "claim"]
 
 
 def list_panels(comparison: Comparison, xs: Sequence[str], y: str) -> tuple[ScatterPanel, ...]:
-    """Return one panel for each x; refuse axes without values, and accuracy as x."""
+    """Return one panel for each x; raise OptionError for axes without values and for top1 as x."""
     if not xs:
         raise OptionError(f"no x axis: name one or more of {', '.join(COSTS)}")
     check_axes(xs, y)
@@ -106,11 +106,16 @@ def list_panels(comparison: Comparison, xs: Sequence[str], y: str) -> tuple[Scat
 def choose_axes(
     comparison: Comparison, xs: Sequence[str], y: str | None, *, is_asked: bool
 ) -> tuple[Sequence[str], str, str | None]:
-    """Return the first axes that can be drawn, and the reason why others, if any, cannot.
+    """Return axes (xs, y) that can be drawn, and the reason if preferred axes cannot be drawn.
 
-    If y is None, it is accuracy if two models or more have one, otherwise a cost. If `is_asked`, exactly
-    these xs are wanted, otherwise some of them are enough. If no axes can be drawn, the reason is raised as
-    an OptionError.
+    Args:
+        comparison: the models.
+        xs: the x axes.
+        y: the y axis; None is top1 if two models or more have an accuracy, else a cost.
+        is_asked: whether the user gave the xs, so that all of them must be drawn.
+
+    Raises:
+        OptionError: no axes can be drawn.
     """
     refused: list[OptionError] = []
     is_rated = has_accuracies(comparison)
@@ -129,14 +134,14 @@ def choose_axes(
 
 
 def has_accuracies(comparison: Comparison) -> bool:
-    """Do enough models have an accuracy for an axis?"""
+    """Tell whether enough models have an accuracy for an axis."""
     return sum(c.accuracy is not None for c in comparison.candidates) >= FEWEST_RATED
 
 
 def fill_panel(comparison: Comparison, x: str, y: str) -> ScatterPanel:
-    """Return the points of one pair of axes.
+    """Return the panel of one pair of axes.
 
-    In a plot of costs, a network with two trainings is one point, so that it counts once in the correlation.
+    In a plot of costs, several trainings of one network are one point, which the correlation counts once.
     """
     has_accuracy = y == "top1"
     names = short_names(c.model for c in comparison.candidates)
@@ -166,13 +171,13 @@ def fill_panel(comparison: Comparison, x: str, y: str) -> ScatterPanel:
 
 
 def is_of_other_size(c: Candidate, comparison: Comparison) -> bool:
-    """Was its accuracy evaluated at another size than its costs?"""
+    """Tell whether the accuracy of a model is of another input size than its costs."""
     size = c.accuracy.img_size if c.accuracy else None
     return size is not None and comparison.img_size != (size, size)
 
 
 def find_kind(c: Candidate, y: str, *, on_front: bool, is_undecided: bool) -> Kind:
-    """Return the kind of a model; its training matters only where accuracy is drawn."""
+    """Return the kind of a model; its training matters only if y is accuracy."""
     if c.accuracy and c.accuracy.claim:
         return "claim"
     if c.is_variant and (y != "top1" or c.accuracy is None):
@@ -187,7 +192,7 @@ def find_kind(c: Candidate, y: str, *, on_front: bool, is_undecided: bool) -> Ki
 
 
 def find_range(c: Candidate, name: str) -> tuple[float, float] | None:
-    """Return the quartiles of a time or the interval of an accuracy, the lower value first."""
+    """Return the quartiles of a time, or the interval of an accuracy, as (low, high)."""
     if name == "top1" and c.accuracy:
         return c.accuracy.interval
     if not METRICS[name].is_timed or not c.samples:
@@ -197,7 +202,7 @@ def find_range(c: Candidate, name: str) -> tuple[float, float] | None:
 
 
 def explain_empty(comparison: Comparison, x: str, y: str) -> OptionError:
-    """Return the error for axes without any point, with a way out."""
+    """Return the error for axes without points; its message proposes another command."""
     candidates = comparison.candidates
     if all(c.reason for c in candidates):
         return OptionError(f"nothing to draw, every model failed: {candidates[0].reason}")

@@ -1,7 +1,6 @@
-"""The scatter plot of a comparison: accuracy against costs, or costs against measured time, side by side.
+"""Draw the scatter plot of a comparison: accuracy against costs, or costs against measured times.
 
-The places of panels, legend and texts are measured, so that nothing is cut off or overlaps. Lengths are in
-inches; text sizes are in points.
+The layout follows from the measured sizes of legend and texts. Lengths are in inches, text sizes in points.
 """
 
 from collections.abc import Sequence
@@ -47,10 +46,10 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
     from matplotlib.text import Text
 
-HEIGHT, HIGH = 3.5, 5.0  # of a panel; high if there are many models
+HEIGHT, HIGH = 3.5, 5.0  # of a panel with up to MANY models, and with more
 MANY = 30
 LONGEST_KEY = 60  # characters of a model
-MOST_PAIRS = 2  # that disagree and are pointed out
+MOST_PAIRS = 2  # highlighted pairs of models on which the axes disagree
 
 MARGIN = 0.14
 LEFT = 0.82  # of the first panel: ticks and label of the y axis
@@ -68,12 +67,17 @@ CLOSE: dict[str, Any] = {"borderaxespad": 0.0, "borderpad": 0.0, "columnspacing"
 def scatter_figure(
     comparison: Comparison, xs: Sequence[str], y: str = "top1", panel_width: float | None = None
 ) -> "Figure":
-    """Draw one panel for each metric of `xs`, side by side, with the metric `y` as their common y axis.
+    """Draw one panel for each metric in `xs`, side by side, with `y` as the common y axis.
 
-    With y = top1, the figure shows accuracies, published or measured here, and their Pareto front. Claims and
-    other recipes have other markers; SAEViT variants without accuracy are in a strip below the axis. With a
-    cost as y, the figure shows whether models that are better by x are better by y, and which disagree most.
-    A panel is 6.4 inches wide, or 4.8 or 4.2 beside others, if its width is not given.
+    With y = top1, the figure shows accuracies and their Pareto front. Models that are not comparable have
+    other markers, and SAEViT variants without accuracy are in a strip below the axis. With a cost as y, the
+    figure shows how well the order by x agrees with the order by y, and the pairs that disagree the most.
+
+    Args:
+        comparison: the models.
+        xs: metrics of the x axes.
+        y: metric of the y axis.
+        panel_width: width of a panel in inches; the default depends on the number of panels.
     """
     panels = list_panels(comparison, xs, y)
     costs = [panel for panel in panels if y != "top1"]
@@ -110,7 +114,7 @@ def scatter_figure(
 
 
 def write_key(comparison: Comparison, texts: Sequence["Text"]) -> str:
-    """Number the labels that had no room for a name, and return the key to the numbers."""
+    """Set the numbers of labels without room for a name, and return the key of the numbers."""
     models = {text.get_gid() for text in texts}
     numbered = [c.model for c in comparison.candidates if c.model in models]
     for text in texts:
@@ -120,7 +124,7 @@ def write_key(comparison: Comparison, texts: Sequence["Text"]) -> str:
 
 
 def choose_examples(panel: ScatterPanel, pairs: Sequence[Disagreement]) -> list[Disagreement]:
-    """Return the pairs to point out among many models: beyond noise, each model in one of them at most."""
+    """Return the pairs to highlight among many models: significant, and with different models."""
     chosen: list[Disagreement] = []
     models: set[str] = set()
     for pair in pairs:
@@ -133,7 +137,7 @@ def choose_examples(panel: ScatterPanel, pairs: Sequence[Disagreement]) -> list[
 
 
 def legend_handles(panels: Sequence[ScatterPanel], *, has_pairs: bool, is_measured: bool) -> list["Line2D"]:
-    """Return a legend entry for each kind that is drawn."""
+    """Return a legend entry for each kind of point."""
     from matplotlib.lines import Line2D
 
     texts = COST_LEGEND if panels[0].y != "top1" else MEASURED_LEGEND if is_measured else LEGEND
@@ -162,10 +166,15 @@ def arrange_figure(
     handles: Sequence[Any],
     height: float,
 ) -> None:
-    """Place the title, the panels, the legend and the captions below one another, and set the figure's size.
+    """Place title, panels, legend and captions one below the other, and set the size of the figure.
 
-    The figure has its panels already, which get a height. Its title and theirs may be empty; captions are one
-    paragraph each; handles are the entries of the legend.
+    Args:
+        figure: the figure with its panels.
+        title: title of the figure; may be empty.
+        titles: titles of the panels; may be empty.
+        captions: paragraphs below the legend.
+        handles: entries of the legend.
+        height: height of the panels.
     """
     width = figure.get_figwidth()
     room = width - 2 * MARGIN
@@ -187,7 +196,7 @@ def arrange_figure(
 
 
 def size_panels(figure: "Figure", height: float, *, above: float, below: float) -> float:
-    """Give the panels a height and the room above and below them; return the height of the figure."""
+    """Set the height of the panels and the room above and below; return the height of the figure."""
     total, width = above + height + below, figure.get_figwidth()
     figure.set_size_inches(width, total)
     figure.subplots_adjust(
@@ -201,7 +210,7 @@ def size_panels(figure: "Figure", height: float, *, above: float, below: float) 
 
 
 def wrap_heading(figure: "Figure", text: str, width: float) -> str:
-    """Break a panel's title, first after its colon."""
+    """Wrap the title of a panel; a title that does not fit in a line has a line break after its colon."""
     lines = wrap_text(figure, text, width, HEADING, "bold")
     if "\n" not in lines:
         return lines
@@ -209,7 +218,7 @@ def wrap_heading(figure: "Figure", text: str, width: float) -> str:
 
 
 def add_legend(figure: "Figure", handles: Sequence[Any]) -> tuple["Legend", float]:
-    """Add a legend with as many columns as fit; return it and its height."""
+    """Add a legend with as many columns as fit; return the legend and its height."""
     for rows in range(1, len(handles) + 1):
         columns = -(-len(handles) // rows)
         style: dict[str, Any] = {"loc": "lower center", "frameon": False, "fontsize": 8.0, **CLOSE}

@@ -1,4 +1,4 @@
-"""One module per view: the tables, CSV and JSON of one command's results.
+"""The views of results: one module per result, with its tables, its CSV and its JSON.
 
-A view takes results of the library and lists their columns (see `report.columns`); the commands print them.
+A view lists the columns of a result (see `report.columns`). The commands print views and write the files.
 """

@@ -1,4 +1,4 @@
-"""The attention of a network as a view, JSON, CSV and arrays."""
+"""The attention of networks as a view, as JSON, as CSV and as NumPy arrays."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -36,7 +36,7 @@ GROUP_KEYS: dict[NumbersBy, Callable[[HeadNumbers], tuple[int, ...]]] = {
     "block": lambda one: (one.block.stage, one.block.number),
     "head": lambda one: (one.block.stage, one.block.number, one.head),
 }
-MAXIMA: dict[str, Callable[[AttentionBlock], float]] = {  # metrics are shown relative to these
+MAXIMA: dict[str, Callable[[AttentionBlock], float]] = {  # maxima of metrics that are shown as shares
     "attention_entropy": lambda block: math.log(block.keys),
     "window_entropy": lambda block: 2 * math.log(block.rate),
     "support": lambda block: block.pixels,
@@ -44,15 +44,15 @@ MAXIMA: dict[str, Callable[[AttentionBlock], float]] = {  # metrics are shown re
 MEANINGS = (
     "support: number of equally attended pixels that would have the same entropy, as a share of the map "
     "(100 % = uniform)",
-    "distance: mean distance from a pixel to the pixels that it attends to, in pixels of the input; uniform: "
-    "the same for uniform attention; at most 1,024 pixels are sampled",
+    "distance: mean distance from a pixel to the pixels that it attends to, in pixels of the input, over at "
+    "most 1,024 pixels; uniform: the distance for uniform attention",
 )
 MEANINGS_OF_MORE = (
     "entropy: normalised entropy of the attention of a pixel over the tokens (100 % = uniform); window "
-    "entropy: the same for the weights in a window",
-    "top 1 %, 5 %, 10 %: share of the attention of a pixel that these strongest pixels receive; "
-    "at most 1,024 pixels are sampled",
-    "overlap: share of a head's map that is common with the other heads of its block",
+    "entropy: normalised entropy of the weights in a window",
+    "top 1 %, 5 %, 10 %: share of the attention of a pixel that its strongest 1, 5 and 10 % of the pixels "
+    "receive, over at most 1,024 pixels",
+    "overlap: share of a head's map that the other heads of its block have in common",
 )
 MEANING_OF_DRAWN = (
     "drawn: attention that the pixels of a drawing on plain ground receive, relative to their share of the "
@@ -74,14 +74,14 @@ BLOCK_COLUMNS: tuple[Column[AttentionBlock], ...] = (
 
 
 def view_attention(networks: Sequence[Attention], view: str, by: NumbersBy) -> View:
-    """Return the message of a view, a table of each network, and what its redundancy suggests."""
+    """Return the message of a view, a table for each network, and the suggested sampling rates."""
     spread = ["heads"] if by != "head" else []
     spread = ["blocks", *spread] if by == "stage" else spread
     spread += ["images"] * any(len(one.images) > 1 for one in networks)
     reading = f"Median (range) over {join_words(spread)}. " if spread else ""
     reading += (
         "Support: share of the map that a pixel effectively attends to (100 % = uniform). Distance: mean "
-        "distance to the attended pixels in px; uniform: the same for uniform attention."
+        "distance to the attended pixels in px; uniform: the distance for uniform attention."
     )
     if any(not math.isnan(numbers.mean("drawn")) for one in networks for numbers in one.numbers):
         reading += " Drawn: attention to the drawing, relative to its share of the area (1 = uniform)."
@@ -107,7 +107,7 @@ def view_attention(networks: Sequence[Attention], view: str, by: NumbersBy) -> V
 
 
 def tabulate_heads(attention: Attention, by: NumbersBy) -> Table:
-    """Return a row for each stage, block or head; rows of a stage have the main columns only."""
+    """Return a table with one row per stage, block or head; rows of stages have the main columns only."""
     count = len(attention.images)
     images = attention.images[0] if count == 1 else plural(count, "image")
     height, width = attention.img_size
@@ -136,7 +136,7 @@ def tabulate_heads(attention: Attention, by: NumbersBy) -> Table:
 
 
 def list_columns(by: NumbersBy) -> list[Column[Group]]:
-    """Return the columns in the order of their importance."""
+    """Return the columns sorted by importance."""
 
     def of_block(head: str, text: Callable[[AttentionBlock], str]) -> Column[Group]:
         return Column(head, lambda group: text(group[0].block), "right")
@@ -177,16 +177,16 @@ def write_spread(name: str, group: Group) -> str | None:
 
 
 def describe_redundancy(attention: Attention) -> str:
-    """Return which rates the similarity of the pixels in windows suggests."""
+    """Describe the sampling rates that the similarity of pixels in windows suggests."""
     threshold = f"{attention.redundancy[0].threshold:g} (--similarity)"
     if all(one.suggested == 1 for one in attention.redundancy):
         return (
-            "No stage is redundant enough to sample at this threshold: the mean cosine similarity of pixels "
-            f"in a window is below {threshold}."
+            "Redundancy suggests no sampling: in each stage the mean cosine similarity of pixels in a window "
+            f"is below {threshold}."
         )
     stages = [f"r = {one.suggested} in stage {one.stage}" for one in attention.redundancy]
     rates = attention.suggested_rates
-    caution = " With random weights, this depends on the image only." if attention.is_random else ""
+    caution = " With random weights, it depends on the image only." if attention.is_random else ""
     return (
         f"Redundancy suggests {f'--rates {rates}' if rates else join_words(stages)}: up to these r, the mean "
         f"cosine similarity of pixels in a window is at least {threshold}.{caution}"
@@ -194,12 +194,12 @@ def describe_redundancy(attention: Attention) -> str:
 
 
 def attention_json(networks: Sequence[Attention]) -> str:
-    """Write all numbers as JSON: one entry per network, one value per image, null for what does not apply."""
+    """Return all numbers as JSON: one entry per network, one value per image, null for undefined values."""
     return write_json({"networks": [network_values(attention) for attention in networks]})
 
 
 def network_values(attention: Attention) -> dict[str, Any]:
-    """Return all that is known of a network but the maps."""
+    """Return all results of a network except the maps."""
     photo = attention.photo
     return {
         "model": attention.model,
@@ -223,7 +223,7 @@ def network_values(attention: Attention) -> dict[str, Any]:
 
 
 def attention_csv(networks: Sequence[Attention]) -> str:
-    """Write CSV with one row per head: means over images and, for several images, standard deviations."""
+    """Return CSV with one row per head: means over images and, for several images, standard deviations."""
     columns: list[Column[NetworkHead]] = [
         Column(key="model", value=lambda row: row[0].model),
         Column(key="weights", value=lambda row: row[0].weights),
@@ -238,7 +238,7 @@ def attention_csv(networks: Sequence[Attention]) -> str:
 
 
 def metric_columns(name: str) -> tuple[Column[NetworkHead], Column[NetworkHead]]:
-    """Return the columns of the mean and the standard deviation of a metric, None where they do not apply."""
+    """Return the columns of the mean and the standard deviation of a metric; undefined values are None."""
 
     def deviation(row: NetworkHead) -> float | None:
         values = row[1].samples[name]
@@ -256,7 +256,7 @@ def save_arrays(networks: Sequence[Attention], path: Path) -> None:
     | window_weights | (H, W) | share of each pixel in the token of its window |
     | received | (heads, H, W) | mean effective attention to each pixel |
     | rows | (queries, heads, H, W) | effective attention of each query pixel |
-    | attention | (groups, heads, queries, keys) | attention between tokens; missing if it is large |
+    | attention | (groups, heads, queries, keys) | attention between tokens; missing if too large |
     | rollout | (1 + queries, H, W) | share of each pixel of the first map; only with that view |
 
     Grad-CAM of the view of classes is `stage4.class.NAME`, (H, W) with a sum of one.

@@ -1,16 +1,26 @@
-"""A calibration as a table: its error on held-out variants, beside that of MACs."""
+"""A calibration of latency as a table of its errors on held-out variants."""
 
+from dataclasses import asdict
 from typing import Any
 
 from saevit.explore.calibration import STATED, WITHIN, Agreement, Calibration, HeldOut
-from saevit.report.columns import Column, View, make_table, number_column, row_values, write_csv, write_json
+from saevit.report.columns import (
+    Column,
+    View,
+    make_table,
+    number_column,
+    row_values,
+    text_column,
+    write_csv,
+    write_json,
+)
 from saevit.report.units import giga, milliseconds, percent
 from saevit.runs.advice import advice
 from saevit.runs.statistics import median
 from saevit.text import plural
 
 COLUMNS: tuple[Column[HeldOut], ...] = (
-    Column("variant", text=lambda row: row.model, key="model", value=lambda row: row.model),
+    text_column("variant", "model", lambda row: row.model),
     number_column("predicted (ms)", "predicted_latency_s", lambda row: row.predicted, milliseconds),
     number_column("measured (ms)", "measured_latency_s", lambda row: row.measured, milliseconds),
     number_column("error (%)", "error", lambda row: row.error, lambda error: f"{100 * error:+.1f}"),
@@ -19,7 +29,7 @@ COLUMNS: tuple[Column[HeldOut], ...] = (
 
 
 def view_calibration(found: Calibration) -> View:
-    """Return how well the calibration predicts variants that it was not fitted to."""
+    """Return the errors of a calibration on variants that were not used in the fit."""
     parts = len(found.run.timed) - len(found.held_out)
     title = f"Latency of {plural(len(found.held_out), 'variant')}, each predicted by the fit over the others"
     a, b, c = found.model.coefficients
@@ -43,7 +53,7 @@ def view_calibration(found: Calibration) -> View:
 
 
 def summarize_calibration(found: Calibration) -> str:
-    """Return the error on held-out variants in one sentence."""
+    """Summarize the error on held-out variants in one sentence."""
     shares = " and ".join(
         f"{percent(found.share_within(error).value, 0)} within {percent(error, 0)}" for error in WITHIN
     )
@@ -59,7 +69,7 @@ def write_agreement(found: Agreement | None) -> str:
 
 
 def describe_prediction(found: Calibration) -> str:
-    """Return a sentence on where predicted latency comes from, and how far it was off."""
+    """Describe the calibration of a predicted latency, and its error."""
     return (
         f"Latency per batch is predicted for {found.conditions}, from the calibration of "
         f"{found.run.started[:16].replace('T', ' ')} UTC: {percent(STATED, 0)} of its held-out variants were "
@@ -68,7 +78,7 @@ def describe_prediction(found: Calibration) -> str:
 
 
 def calibration_data(found: Calibration) -> dict[str, Any]:
-    """Return what a file says about predicted latency."""
+    """Return the facts of a calibration for JSON."""
     return {
         "run": found.run.path.stem,
         "started": found.run.started,
@@ -76,14 +86,9 @@ def calibration_data(found: Calibration) -> dict[str, Any]:
         "coefficients": list(found.model.coefficients),
         "median_error": median(found.errors),
         "error_of_90_percent": found.stated_error,
-        "rank_correlation": agreement_data(found.agreement),
-        "rank_correlation_of_macs": agreement_data(found.macs_agreement),
+        "rank_correlation": found.agreement and asdict(found.agreement),
+        "rank_correlation_of_macs": found.macs_agreement and asdict(found.macs_agreement),
     }
-
-
-def agreement_data(found: Agreement | None) -> dict[str, float] | None:
-    """Return a rank correlation with its interval."""
-    return {"rho": found.rho, "low": found.low, "high": found.high} if found else None
 
 
 def calibration_json(found: Calibration) -> str:

@@ -1,4 +1,4 @@
-"""A comparison: one row per model with its costs, speed, ratio to the reference and accuracy."""
+"""A comparison as a table with one row per model: costs, times, ratio to the reference, accuracy."""
 
 import re
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from saevit.report.columns import (
     number_column,
     row_values,
     size_value,
+    text_column,
     write_csv,
     write_json,
 )
@@ -33,19 +34,19 @@ from saevit.report.latencies import (
 )
 from saevit.report.messages import summarize_comparison
 from saevit.report.metrics import COSTS, find_front, find_undecided, is_comparable, sort_candidates
-from saevit.report.units import LONGEST, bare_names, find_common_classes, giga, scaled, size
+from saevit.report.units import LONGEST, bare_names, find_common_classes, giga, scaled, size, write_pixels
 from saevit.runs.advice import MOST_LINES, advice
 from saevit.runs.run import Run
 from saevit.runs.statistics import Ratio
 from saevit.text import plural
 
-LEAST_LIKELY = 0.05  # p-value below which two weights differ
+LEAST_LIKELY = 0.05  # p-value below which two sets of weights differ
 AXES = ("gmacs", "latency")  # axes of the Pareto fronts in the table, against top-1
-ORDER = (  # of the columns in the table; others follow
+ORDER = (  # of the columns in a table with published accuracies; other columns follow
     *("model", "ms/batch", "ratio", "GMACs", "top-1", "params", "Pareto-optimal by"),
     *("source", "at px", "images", "images/s", "peak act.", "family"),
 )
-MEASURED_ORDER = (  # the same with accuracies that were measured here
+MEASURED_ORDER = (  # of the columns in a table with measured accuracies
     *("model", "ratio", "difference", "top-1", "seeds", "ms/batch", "GMACs", "params", "Pareto-optimal by"),
     *("source", "at px", "epochs", "images", "images/s", "peak act.", "family"),
 )
@@ -64,9 +65,9 @@ RATIO: tuple[Column[Ratio], ...] = (
 def list_columns(
     comparison: Comparison, axes: Sequence[str] = COSTS, *, timed: bool = True
 ) -> list[Column[Candidate]]:
-    """Return the columns of a comparison in the order of its files, with those of timings if `timed`.
+    """Return the columns of a comparison in the order of files; `timed` includes the columns of times.
 
-    The table names the Pareto fronts of top-1 against these axes; files name those of all costs.
+    The table names the Pareto fronts of top-1 against `axes`, and files name the fronts of all costs.
     """
     fronts, all_fronts = find_fronts(comparison, axes), find_fronts(comparison, COSTS)
     undecided, all_undecided = (
@@ -79,8 +80,8 @@ def list_columns(
         median, text=lambda c: "failed" if c.reason and not c.samples else median.cell(c)
     )
     return [
-        Column("model", lambda c: c.model, key="model", value=lambda c: c.model),
-        Column("family", lambda c: c.family, key="family", value=lambda c: c.family),
+        text_column("model", "model", lambda c: c.model),
+        text_column("family", "family", lambda c: c.family),
         Column(key="infer_img_size", value=lambda c: size_value(comparison.img_size)),
         *COUNTS,
         *(column.via(lambda c: c.accuracy) for column in ACCURACY),
@@ -107,7 +108,7 @@ def list_columns(
 
 
 def find_fronts(comparison: Comparison, axes: Sequence[str]) -> dict[str, dict[str, bool]]:
-    """Return for each axis which models are on the front of top-1 against it; skip axes without models."""
+    """Return for each axis whether models are on the front of top-1 against it; skip axes without values."""
     found = {axis: find_front(comparison.candidates, axis, "top1") for axis in axes}
     return {axis: models for axis, models in found.items() if models}
 
@@ -115,7 +116,7 @@ def find_fronts(comparison: Comparison, axes: Sequence[str]) -> dict[str, dict[s
 def describe_fronts(
     c: Candidate, fronts: dict[str, dict[str, bool]], undecided: dict[str, set[str]]
 ) -> str | None:
-    """Return the axes on whose front a model is, as text; `not resolved` if it may be on one."""
+    """Write the axes on whose fronts a model is, or `not resolved` if it may be on a front."""
     if c.accuracy is None:
         return None
     if not is_comparable(c):
@@ -126,14 +127,14 @@ def describe_fronts(
 
 
 def view_comparison(comparison: Comparison, sort: str | None, axes: Sequence[str] = AXES) -> View:
-    """Return what is shown of a comparison."""
+    """Return the view of a comparison."""
     rated = [c.accuracy for c in comparison.candidates if c.accuracy]
     run, notes = comparison.run, [*comparison.training_notes]
     if rated:
         what = "accuracy (%) of trained weights, published for ImageNet-1k"
         if comparison.top1_on:
             what = f"mean accuracy (%) of trainings, measured here on {describe_measurement(comparison)}"
-        timed = "; the networks that were timed have random weights" if run and run.timed else ""
+        timed = "; the timed networks have random weights" if run and run.timed else ""
         notes.append(f"top-1: {what}{timed}")
     if not all(accuracy.plain for accuracy in rated):
         others = "trained otherwise, evaluated at another size or on other images"
@@ -142,8 +143,8 @@ def view_comparison(comparison: Comparison, sort: str | None, axes: Sequence[str
         notes.append(f"top-1 with *: {others}; on no Pareto front")
     if not comparison.top1_on and any(c.family == "SAEViT" for c in comparison.candidates):
         notes.append(
-            "SAEViT variants are a reconstruction from the paper's abstract: the accuracies that the paper "
-            "claims are not theirs"
+            "SAEViT variants are a reconstruction from the paper's abstract: the accuracies claimed in the "
+            "paper do not apply to them"
         )
     failures = [f"{c.model}: {c.reason}" for c in comparison.candidates if c.reason]
     return View(
@@ -155,8 +156,7 @@ def view_comparison(comparison: Comparison, sort: str | None, axes: Sequence[str
 
 
 def tabulate_comparison(comparison: Comparison, sort: str | None, axes: Sequence[str] = AXES) -> Table:
-    """Return the table of a comparison; its notes explain the columns and what is missing."""
-    height, width = comparison.img_size
+    """Return the table of a comparison with notes on its columns and on missing figures."""
     run = comparison.run
     names = bare_names(c.model for c in comparison.candidates)
     classes = find_common_classes(names)
@@ -176,7 +176,7 @@ def tabulate_comparison(comparison: Comparison, sort: str | None, axes: Sequence
     rows = f" in {len(comparison.candidates)} configurations" if is_crossed else ""
     return make_table(
         f"{plural(len(models), 'model')}{rows}, {f'{classes} classes, ' if classes else ''}"
-        f"{height} x {width} px, {conditions}",
+        f"{write_pixels(comparison.img_size)}, {conditions}",
         columns,
         sort_candidates(comparison.candidates, sort),
         [*notes, *(describe_timings(comparison, run) if run else ())],
@@ -184,7 +184,7 @@ def tabulate_comparison(comparison: Comparison, sort: str | None, axes: Sequence
 
 
 def describe_conditions(run: Run) -> str:
-    """Return the conditions of a run that a title names."""
+    """Write the conditions of a run for a title."""
     every = [
         (one.dtype, f"batch {one.batch_size}", one.runtime, plural(one.threads, "thread"))
         for one in (subject.conditions for subject in run.timed)
@@ -194,7 +194,7 @@ def describe_conditions(run: Run) -> str:
 
 
 def describe_models(comparison: Comparison) -> list[str]:
-    """Return the notes on models that have no network here or share one."""
+    """Return the notes on models without a network, and on models that share a network."""
     models = comparison.candidates
     return [
         *(
@@ -215,31 +215,29 @@ def describe_models(comparison: Comparison) -> list[str]:
 
 
 def describe_accuracies(comparison: Comparison) -> list[str]:
-    """Return the notes on top-1: its source, its data, and which models are on a front."""
+    """Return the notes on top-1: its source, its data, and the Pareto fronts."""
     rated = [c for c in comparison.candidates if c.accuracy]
     if comparison.top1_on:
         return describe_measured(comparison, rated)
     notes = []
-    if any(c.published_only for c in rated) or rated:
+    if rated:
         notes.append(
             "Pareto-optimal by: no comparable model of this table is at least as accurate and as cheap, and "
             "better in one of the two"
         )
-    return notes + [
-        f"top-1 measured here by saevit eval is available on {hint}" for hint in comparison.also_measured
-    ]
+    return notes + [f"saevit eval measured top-1 on {hint}" for hint in comparison.also_measured]
 
 
 def describe_measured(comparison: Comparison, rated: Sequence[Candidate]) -> list[str]:
-    """Return the notes on accuracies that were measured here."""
+    """Return the notes on measured accuracies."""
     notes = [f"{c.model}: {c.accuracy.source}" for c in rated if c.accuracy]
     notes.append(
         "Pareto-optimal by: no model measured on the same images is at least as accurate and as cheap, and "
-        "better in one of the two; not resolved: none is known to be, as far as the intervals show"
+        "better in one of the two; not resolved: the differences are within the intervals"
     )
     notes += [
         "points: top-1 minus that of the reference, paired image by image, and its interval at 95 %; not "
-        "resolved: the interval contains 0, or a model has one seed and the interval is over images only",
+        "resolved: the interval contains 0, or a model has one seed and the interval is over images only"
     ]
     notes += describe_weights(comparison)
     if other := describe_other_classes(rated):
@@ -252,20 +250,20 @@ def describe_measured(comparison: Comparison, rated: Sequence[Candidate]) -> lis
 
 
 def describe_weights(comparison: Comparison) -> list[str]:
-    """Return the notes on models with one seed whose weights differ in accuracy from the reference's."""
+    """Return the notes on models with one seed whose weights are significantly better or worse."""
     notes = []
     for c in comparison.candidates:
         found = comparison.difference(c)
         if found and found.weights_p is not None and found.weights_p < LEAST_LIKELY:
             notes.append(
                 f"{c.model}: these weights differ in accuracy from the reference's (exact McNemar test, "
-                f"p = {found.weights_p:.2g}); with one seed each that says nothing about other trainings"
+                f"p = {found.weights_p:.2g}); with one seed each, other trainings may differ otherwise"
             )
     return notes
 
 
 def describe_other_classes(rated: Sequence[Candidate]) -> str:
-    """Return the note on networks whose costs are of another number of classes than their accuracy."""
+    """Return the note on models whose costs and accuracy have different numbers of classes."""
     others = [
         c
         for c in rated
@@ -281,7 +279,7 @@ def describe_other_classes(rated: Sequence[Candidate]) -> str:
 
 
 def describe_timings(comparison: Comparison, run: Run) -> list[str]:
-    """Return the notes on how the models were timed, and how reliable the timings are."""
+    """Return the notes on the conditions and the reliability of the times."""
     notes = [
         f"times: {run.rounds} interleaved rounds, started {run.started}; memory format "
         f"{run.timed[0].conditions.memory_format}",
@@ -293,11 +291,11 @@ def describe_timings(comparison: Comparison, run: Run) -> list[str]:
             "SAEViT variants are timed in the folded form (--no-fold: as defined), and baselines "
             "re-parameterised where their family supports it; counts are of the networks as defined"
         )
-    alike: dict[str, list[str]] = {}  # notes that differ in their numbers only
+    similar: dict[str, list[str]] = {}  # notes that differ in their numbers only
     for c in comparison.candidates:
         for note in c.subject.notes if c.subject else ():
-            alike.setdefault(re.sub(r"[\d.]+", "", note), []).append(f"{c.model}: {note}")
-    for lines in alike.values():
+            similar.setdefault(re.sub(r"[\d.]+", "", note), []).append(f"{c.model}: {note}")
+    for lines in similar.values():
         notes += lines if len(lines) <= MOST_LINES else [f"{lines[0]}, and {len(lines) - 1} more models"]
     if run.noise_floor:
         notes.append(describe_noise_floor("the reference", run.noise_floor))
@@ -305,7 +303,7 @@ def describe_timings(comparison: Comparison, run: Run) -> list[str]:
 
 
 def write_comparison_json(comparison: Comparison) -> str:
-    """Return all that is known, raw samples included, as JSON."""
+    """Return a comparison with its raw samples as JSON."""
     run = comparison.run
     plain = asdict(replace(comparison, candidates=(), run=None))
     data = {"timings" if name == "run" else name: value for name, value in plain.items()}
@@ -317,14 +315,14 @@ def write_comparison_json(comparison: Comparison) -> str:
 
 
 def candidate_values(c: Candidate) -> dict[str, Any]:
-    """Return all that is known of one model, raw samples included."""
-    accuracy = replace(c.accuracy, hits=()) if c.accuracy else None  # the store has the hits
+    """Return the results of one model with its raw samples."""
+    accuracy = replace(c.accuracy, hits=()) if c.accuracy else None  # hits are in the store
     plain = asdict(replace(c, subject=None, accuracy=accuracy))
     data = {"latency" if name == "subject" else name: value for name, value in plain.items()}
     return data | {"latency": subject_values(c.subject) if c.subject else None}
 
 
 def write_comparison_csv(comparison: Comparison) -> str:
-    """Return one row per model as CSV."""
+    """Return a comparison as CSV with one row per model."""
     timed = any(c.subject for c in comparison.candidates)
     return write_csv(list_columns(comparison, timed=timed), comparison.candidates)

@@ -1,4 +1,4 @@
-"""The difference of two stored runs: which subjects changed, which cannot be compared, and why."""
+"""The difference of two stored runs: the changed subjects, and the subjects that cannot be compared."""
 
 import math
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ from saevit.runs.statistics import rounds_needed
 from saevit.text import plural
 
 CONFIDENCE = 0.95
-AGAIN = "latency_again"  # the reference timed a second time in every round: a control
+AGAIN = "latency_again"  # quantity of the control: the second timing of the reference in every round
 
 
 CHANGES: tuple[Column[Change], ...] = (  # in the order of CSV files
@@ -39,7 +39,7 @@ CHANGES: tuple[Column[Change], ...] = (  # in the order of CSV files
 
 
 def view_diff(found: Diff, first: Run, second: Run) -> View:
-    """Return what changed from the first run to the second one, and what cannot be compared and why."""
+    """Return the view of the changes from the first run to the second run."""
     stems = sorted({first.path.stem, second.path.stem})
     names = dict(zip(stems, shorten_ids(stems), strict=True))
     controls, warnings = describe_controls(found)
@@ -61,7 +61,7 @@ def view_diff(found: Diff, first: Run, second: Run) -> View:
 
 
 def tabulate_changes(found: Diff, controls: Iterable[str]) -> Table:
-    """Return one row per subject that both runs measured under equal conditions, without the reference."""
+    """Return a table with one row per subject that both runs measured under equal conditions."""
     differing = find_differing(change.conditions for change in found.changes)
     columns: list[Column[Change]] = [
         Column("model", name_subject),
@@ -79,24 +79,24 @@ def tabulate_changes(found: Diff, controls: Iterable[str]) -> Table:
 
 
 def tabulate_left_out(found: Diff) -> Table:
-    """Return one row per subject that cannot be compared, without the controls."""
+    """Return a table with one row per subject that cannot be compared, except controls."""
     left_out = [one for one in found.not_comparable if one.quantity != AGAIN]
     columns: list[Column[NotComparable]] = [
         Column("model", lambda one: one.subject),
         *(c.via(lambda one: one.conditions) for c in find_differing(one.conditions for one in left_out)),
-        Column("why", lambda one: one.reason),
+        Column("reason", lambda one: one.reason),
     ]
     shared = describe_shared(one.conditions for one in left_out)
     return make_table("Not compared", columns, left_out, [f"measured under: {shared}"] if shared else [])
 
 
 def name_subject(change: Change) -> str:
-    """Return the name of a subject; that of a control says so."""
+    """Return the name of a subject; a control is marked with `(again)`."""
     return f"{change.subject} (again)" if change.quantity == AGAIN else change.subject
 
 
 def describe_reference(found: Diff) -> list[str]:
-    """Return the explanations of the columns, and of how sure the changes are."""
+    """Return the notes on the columns and on the confidence of the intervals."""
     if found.reference is None or found.reference_seconds_ratio is None or not found.changes:
         return []
     covered = min(change.confidence for change in found.changes)
@@ -110,7 +110,7 @@ def describe_reference(found: Diff) -> list[str]:
 
 
 def describe_rounds(found: Diff) -> list[str]:
-    """Return a warning if no change can be resolved with so few rounds."""
+    """Return a warning if there are too few rounds to resolve a change."""
     if not found.changes or min(change.confidence for change in found.changes) >= CONFIDENCE:
         return []
     fewest = min(min(change.before.rounds, change.after.rounds) for change in found.changes)
@@ -119,7 +119,7 @@ def describe_rounds(found: Diff) -> list[str]:
 
 
 def describe_controls(found: Diff) -> tuple[list[str], list[str]]:
-    """Return explanations of what the controls show, whose differences can only be noise, and warnings."""
+    """Return notes and warnings on the controls, whose differences are always noise."""
     notes, warnings = [], []
     for control in (change for change in found.changes if change.quantity == AGAIN):
         name, by = f"{name_subject(control)}: control", percent(abs(control.ratio - 1))
@@ -136,10 +136,10 @@ def describe_controls(found: Diff) -> tuple[list[str], list[str]]:
 
 
 def write_diff_csv(found: Diff) -> str:
-    """Return one row per change as CSV."""
+    """Return the changes as CSV with one row per change."""
     return write_csv(CHANGES, found.changes)
 
 
 def write_diff_json(found: Diff) -> str:
-    """Return all that is known of a difference as JSON."""
+    """Return the difference of two runs as JSON."""
     return write_json(asdict(found) | {"changes": [row_values(CHANGES, change) for change in found.changes]})

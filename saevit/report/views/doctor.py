@@ -10,14 +10,14 @@ from saevit.report.latencies import describe_noise_floor, run_values
 from saevit.report.units import digits, percent, size
 from saevit.report.views.run import MACHINE, tabulate_machine
 from saevit.runs.advice import advice
-from saevit.text import plural
+from saevit.text import list_first, plural
 
 MOST_NAMED = 3  # packages of an extra
 SHOWN = ("saevit", "python", "torch", "timm", *(name for name in MACHINE if name not in ("saevit", "torch")))
 
 
 def view_diagnosis(found: Diagnosis) -> View:
-    """Return what works, what can be resolved, and the tables of machine, extras and folders."""
+    """Return the view of a diagnosis, with tables of the machine, the extras and the folders."""
     tables = [tabulate_machine(found.environment, SHOWN, list_live(found))]
     tables += [tabulate_extras(found)] if found.extras else []
     folders = ((one.use, one.path, "yes" if one.is_writable else "no") for one in found.folders)
@@ -25,7 +25,7 @@ def view_diagnosis(found: Diagnosis) -> View:
     if found.noise and found.noise.noise_floor:
         notes.append(describe_noise_floor(TIMED, found.noise.noise_floor))
     if not found.extras:
-        notes.append("Extras are not known: saevit runs without being installed as a package")
+        notes.append("Extras are not known, because saevit is not installed as a package")
     return View(
         result=summarize_diagnosis(found),
         warnings=(*found.problems, *(advice(found.noise, "warning") if found.noise else ())),
@@ -35,7 +35,7 @@ def view_diagnosis(found: Diagnosis) -> View:
 
 
 def summarize_diagnosis(found: Diagnosis) -> str:
-    """Return whether saevit works here, and which differences in time can be resolved now."""
+    """Summarize whether saevit works, and which differences in time can be resolved at present."""
     works = "saevit works here" if not found.problems else plural(len(found.problems), "problem")
     if not found.noise or found.resolution is None:
         return f"{works}."
@@ -48,7 +48,7 @@ def summarize_diagnosis(found: Diagnosis) -> str:
 
 
 def list_live(found: Diagnosis) -> list[tuple[str, str]]:
-    """Return what of the machine may change between two runs, and what its processor has."""
+    """Return the facts of the machine that are not in an Environment: devices, free memory, load, roofs."""
     rows = [("devices", ", ".join(found.devices)), ("free memory", size(found.free_bytes))]
     rows += [("load average", f"{found.load:.1f}")] if found.load is not None else []
     rows += [("extensions", ", ".join(found.vectors))] if found.vectors else []
@@ -61,7 +61,7 @@ def list_live(found: Diagnosis) -> list[tuple[str, str]]:
 
 
 def tabulate_extras(found: Diagnosis) -> Table:
-    """Return what each extra adds and lacks; notes have the versions."""
+    """Return a table of the extras with their missing packages; its notes have the versions."""
     rows = [
         (extra.name, name_missing(extra), ADDS.get(extra.name, ""), extra.command)
         for extra in found.extras
@@ -77,14 +77,13 @@ def tabulate_extras(found: Diagnosis) -> Table:
 
 
 def name_missing(extra: Extra) -> str:
-    """Return the first packages that an extra lacks, and the number of the others."""
+    """Write the names of the first missing packages of an extra, and the number of the others."""
     names = [re.split("[<>=!~]", requirement)[0] for requirement in extra.missing]
-    more = [f"{len(names) - MOST_NAMED} more"] if len(names) > MOST_NAMED else []
-    return ", ".join([*names[:MOST_NAMED], *more]) or "nothing"
+    return list_first(names, MOST_NAMED) or "nothing"
 
 
 def write_diagnosis_json(found: Diagnosis) -> str:
-    """Return everything as JSON, with the samples of the noise check."""
+    """Return a diagnosis as JSON, with the samples of the noise check."""
     names = ("environment", "devices", "vectors", "free_bytes", "load", "folders", "roofs")
     values = asdict(found)
     return write_json(

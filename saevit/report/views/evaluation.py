@@ -1,4 +1,4 @@
-"""An evaluation of trained weights: accuracy, calibration and speed, as measured or as stored."""
+"""An evaluation of trained weights, new or stored: accuracy, calibration error and throughput."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -16,25 +16,26 @@ from saevit.report.columns import (
     make_table,
     row_values,
     size_value,
+    text_column,
     text_table,
     write_csv,
     write_json,
 )
 from saevit.report.run_messages import summarize_evaluation
-from saevit.report.units import digits, fixed, percent
+from saevit.report.units import digits, fixed, percent, write_pixels, write_share_interval
 from saevit.runs.advice import SPREAD_WARNING
 from saevit.runs.evaluation import NOT_INTERLEAVED, ClassResult, Evaluation
 from saevit.runs.record import Record
 from saevit.runs.run import MeasuredTop1, Run
 from saevit.runs.statistics import Share, summarize
-from saevit.text import plural
+from saevit.text import list_first, plural
 
 MOST_CLASSES = 5
 MOST_NAMED = 3  # images that could not be read
 SHORT_HASH = 12
 INTERVAL = "95 % interval"
 HEADS = {"top1": "top-1", "top5": "top-5", "calibration_error": "calibration error", "loss": "mean loss"}
-COMMON = ("data=", "fingerprint=", "split=", "images=", "unreadable=")  # starts of notes of all figures
+COMMON = ("data=", "fingerprint=", "split=", "images=", "unreadable=")  # prefixes of notes of all figures
 
 
 def share_columns(key: str) -> tuple[Column[Share], ...]:
@@ -63,9 +64,9 @@ EVALUATION: tuple[Column[Evaluation], ...] = (
     *attribute_columns("workers", "form", "started"),
 )
 CLASSES: tuple[Column[ClassResult], ...] = (
-    Column("class", lambda one: one.name, key="name", value=lambda one: one.name),
+    text_column("class", "name", lambda one: one.name),
     Column("top-1", lambda one: f"{100 * one.share.value:.1f}", "right", unit="%"),
-    Column(INTERVAL, lambda one: describe_interval(one.share, 1)),
+    Column(INTERVAL, lambda one: write_share_interval(one.share)),
     Column("right", lambda one: str(one.share.hits), "right", key="right", value=lambda one: one.share.hits),
     Column("of", lambda one: str(one.share.total), "right", key="images", value=lambda one: one.share.total),
     Column(key="top1", value=lambda one: 100 * one.share.value),
@@ -73,10 +74,10 @@ CLASSES: tuple[Column[ClassResult], ...] = (
 
 
 def view_evaluation(found: Evaluation) -> View:
-    """Return the top-1, accuracy and speed, and the least accurate classes."""
-    unreadable, more = found.unreadable, len(found.unreadable) - MOST_NAMED
+    """Return the view of an evaluation, with the least accurate classes."""
+    unreadable = found.unreadable
     missing = f"{plural(len(unreadable), 'unreadable image')} left out: "
-    missing += "; ".join(unreadable[:MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
+    missing += list_first(unreadable, MOST_NAMED, "; ")
     return View(
         result=summarize_evaluation(found),
         warnings=(*([missing] if unreadable else []), *found.left_out, *warn_of_spread(found)),
@@ -86,21 +87,20 @@ def view_evaluation(found: Evaluation) -> View:
 
 
 def note_training(training: Training | None) -> list[str]:
-    """Return the note on how weights were trained, if that is known."""
+    """Return the note on the training of the weights; empty if it is not known."""
     return [f"trained with {describe_training(training)}"] if training else []
 
 
 def warn_of_spread(found: Evaluation) -> list[str]:
-    """Return a warning if the images/s differ much from batch to batch."""
+    """Return a warning if the throughput varies much between batches."""
     spread = summarize(found.alone).spread
     if spread <= SPREAD_WARNING:
         return []
-    return [f"images/s spread {percent(spread, 0)} of the median from batch to batch: they are not reliable"]
+    return [f"images/s are not reliable: they spread {percent(spread, 0)} of the median between batches"]
 
 
 def tabulate_accuracy(found: Evaluation) -> Table:
-    """Return accuracy with its interval, calibration and speed."""
-    height, width = found.conditions.img_size
+    """Return the table of accuracy with interval, calibration error and throughput."""
     rows = [("top-1", *describe_share(found.top1))]
     rows += [("top-5", *describe_share(found.top5))] if found.top5 else []
     rows += [
@@ -111,7 +111,7 @@ def tabulate_accuracy(found: Evaluation) -> Table:
     ]
     readers = plural(found.workers, "worker") if found.workers else "one process"
     return text_table(
-        f"{found.checkpoint} at {height} x {width} px",
+        f"{found.checkpoint} at {write_pixels(found.conditions.img_size)}",
         ("", ">value", INTERVAL),
         rows,
         [
@@ -128,45 +128,40 @@ def tabulate_accuracy(found: Evaluation) -> Table:
 
 
 def tabulate_worst(found: Evaluation) -> Table:
-    """Return the least accurate classes."""
+    """Return the table of the least accurate classes."""
     count = min(MOST_CLASSES, len(found.classes))
     return make_table(
         f"The {count} least accurate of {plural(len(found.classes), 'class', 'classes')}",
         CLASSES,
         found.worst[:MOST_CLASSES],
-        ["these classes were chosen by their accuracy: their true accuracies are probably higher"],
+        ["these classes are selected by their low accuracy, so their true accuracies are probably higher"],
     )
 
 
 def describe_share(share: Share) -> tuple[str, str]:
-    """Return a share in per cent and its interval as text."""
-    return f"{100 * share.value:.2f} %", describe_interval(share, 2)
-
-
-def describe_interval(share: Share, decimals: int) -> str:
-    """Return Wilson's interval of a share in per cent as text."""
-    return "[{:.{d}f}, {:.{d}f}]".format(*(100 * end for end in share.interval), d=decimals)
+    """Write a share in per cent, and its interval."""
+    return f"{100 * share.value:.2f} %", write_share_interval(share, 2)
 
 
 def describe_comparison(model: str, data: str) -> str:
-    """Return the note with the command that compares a stored top-1 with other models."""
+    """Return the note with the command that compares a stored top-1 with that of other models."""
     return f"beside other models: saevit compare {quote(model)} --top1 {quote(data)}"
 
 
 def write_evaluation_json(found: Evaluation) -> str:
-    """Return all that is known, each class and batch included, as JSON."""
+    """Return an evaluation as JSON, with all classes and batches."""
     data: dict[str, Any] = asdict(found) | row_values(EVALUATION, found)
     data |= {"unreadable": list(found.unreadable), "classes": [row_values(CLASSES, c) for c in found.classes]}
     return write_json(data)
 
 
 def write_evaluation_csv(found: Evaluation) -> str:
-    """Return one row as CSV."""
+    """Return an evaluation as CSV with one row."""
     return write_csv(EVALUATION, [found])
 
 
 def tabulate_stored_evaluation(run: Run) -> Table:
-    """Return one row per stored figure; the notes name data, weights and conditions."""
+    """Return a table with one row per stored figure; its notes name data, weights and conditions."""
     tops = run.top1s
     notes = [f"started {run.started} on {run.hardware}: {run.subjects[0].conditions}"]
     notes += [
@@ -185,7 +180,7 @@ def tabulate_stored_evaluation(run: Run) -> Table:
 
 
 def describe_figure(fact: Record, tops: Sequence[MeasuredTop1]) -> tuple[str, str, str]:
-    """Return the cells of one stored figure: its name, its value, and its interval if it is known."""
+    """Return the cells of one stored figure: name, value, and interval (if known)."""
     assert fact.value is not None
     name = HEADS.get(fact.quantity, fact.quantity)
     if share := next((top.share for top in tops if top.record is fact), None):
@@ -194,5 +189,5 @@ def describe_figure(fact: Record, tops: Sequence[MeasuredTop1]) -> tuple[str, st
 
 
 def describe_notes(fact: Record) -> str:
-    """Return those of the first notes of a stored figure that are about this figure."""
+    """Write the notes of a stored figure that other figures do not have."""
     return ", ".join(note for note in fact.notes[:3] if not note.startswith(COMMON))

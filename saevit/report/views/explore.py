@@ -1,4 +1,4 @@
-"""Results of `saevit explore` as tables and data; `saevit profile` takes the first column of a table."""
+"""The results of a search as tables, CSV, JSON and Parquet."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,11 +17,12 @@ from saevit.report.columns import (
     number_column,
     row_values,
     size_value,
+    text_column,
     write_csv,
     write_json,
 )
 from saevit.report.explore_messages import choose_answer, summarize_exploration, write_amount
-from saevit.report.units import giga, milliseconds, scaled, size
+from saevit.report.units import giga, milliseconds, scaled, size, write_pixels
 from saevit.report.views.calibration import calibration_data, describe_prediction
 from saevit.text import plural
 
@@ -32,13 +33,13 @@ CAPACITY_NOTE = (
     "published models its rank correlation with top-1 is +0.25, that of MACs is +0.67."
 )
 SIZE_NOTE = (
-    "More {0} are not more accuracy: over 57 published models the rank correlation of {0} with top-1 is "
+    "More {0} do not imply more accuracy: over 57 published models the rank correlation of {0} with top-1 is "
     "+0.67. --train-top compares trained variants."
 )
 RHO_NOTE = "rho: depth over mean width; the capacity score means less for deep and narrow networks"
 ROWS_NOTE = "Other commands take a row as a model: saevit compare @1 @2."
-DEEPER = 1.05  # times the rho of the base variant, up to which capacities are compared without a warning
-SCORES = ("capacity", "rho")  # columns that are shown if the question is about them
+DEEPER = 1.05  # an answer with a rho above this multiple of the base variant's rho has a warning
+SCORES = ("capacity", "rho")  # columns that are shown only if the question uses them
 HEADS = {
     "gmacs": "GMACs",
     "params": "params",
@@ -51,7 +52,7 @@ HEADS = {
     "capacity": "capacity",
 }
 COLUMNS: tuple[Column[CountedVariant], ...] = (
-    Column("variant", text=lambda row: row.model, key="model", value=lambda row: row.model),
+    text_column("variant", "model", lambda row: row.model),
     Column(key="infer_img_size", value=lambda row: size_value(row.img_size)),
     Column(key="param_count", value=lambda row: row.params / 1e6),
     Column(key="infer_gmacs", value=lambda row: row.macs / 1e9),
@@ -72,7 +73,7 @@ LATENCY_COLUMN: Column[CountedVariant] = replace(
 
 
 def view_exploration(found: Exploration) -> View:
-    """Return the answer with its variant, some rows of the front, and the best of the others."""
+    """Return the view of a search: the answer, rows of the front, and the best variants off the front."""
     question, shown = found.question, list_shown(found)
     answer, message = choose_answer(found), summarize_exploration(found)
     some = f", {len(shown)} shown at even distances (--csv FILE writes all)"
@@ -99,7 +100,7 @@ def view_exploration(found: Exploration) -> View:
 
 
 def list_others(found: Exploration) -> list[CountedVariant]:
-    """Return those of the best variants that `list_shown` leaves out."""
+    """Return the best variants that `list_shown` leaves out."""
     models = {row.model for row in list_shown(found)}
     return [row for row in found.top if row.model not in models]
 
@@ -107,14 +108,14 @@ def list_others(found: Exploration) -> list[CountedVariant]:
 def number_rows(
     columns: Sequence[Column[CountedVariant]], rows: Sequence[CountedVariant]
 ) -> list[Column[CountedVariant]]:
-    """Return the columns with the numbers of the rows, which commands take as models, in second place."""
+    """Insert a column with row numbers (@1, @2, ...), which other commands accept as models."""
     numbers = {row.model: f"@{number}" for number, row in enumerate(rows, 1)}
     first, *rest = columns
     return [first, Column("row", text=lambda row: numbers[row.model]), *rest]
 
 
 def list_shown(found: Exploration) -> list[CountedVariant]:
-    """Return the variants to show: some of the front at even distances, and the answer."""
+    """Return the variants to show: rows of the front at even distances, and the answer."""
     rows, answer = list(thin_rows(found.front)), choose_answer(found)
     if answer is None or answer in rows:
         return rows
@@ -124,14 +125,14 @@ def list_shown(found: Exploration) -> list[CountedVariant]:
 
 
 def thin_rows(rows: Sequence[CountedVariant], most: int = MOST_ROWS) -> Sequence[CountedVariant]:
-    """Return at most this many rows at even distances, both ends included."""
+    """Return at most `most` rows at even distances, including the first and the last row."""
     if len(rows) <= most:
         return rows
     return [rows[round(i * (len(rows) - 1) / (most - 1))] for i in range(most)]
 
 
 def order_columns(found: Exploration) -> list[Column[CountedVariant]]:
-    """Return the columns of a table, those of the objectives, limited latency and the ranking first."""
+    """Return the columns of a table; columns of objectives, ranking and latency come first."""
     question = found.question
     first = (*question.objectives, question.rank, *(["latency"] if found.calibration else []))
     heads = ["variant", *(HEADS[name] for name in first if name in HEADS)]
@@ -141,13 +142,13 @@ def order_columns(found: Exploration) -> list[Column[CountedVariant]]:
 
 
 def is_scored(question: Question) -> bool:
-    """Return whether a question asks for the capacity score or its rho."""
+    """Tell whether a question uses the capacity score or rho."""
     limited = (limit.quantity for limit in question.limits)
     return bool({"capacity", "effectiveness"} & {*question.objectives, question.rank, *limited})
 
 
 def describe_proxy(question: Question) -> list[str]:
-    """Return how well what the search prefers orders published models by accuracy."""
+    """Return the note on the rank correlation of the maximised quantity with published accuracies."""
     names = {*question.objectives, question.rank}
     if "capacity" in names:
         return [CAPACITY_NOTE]
@@ -156,7 +157,7 @@ def describe_proxy(question: Question) -> list[str]:
 
 
 def describe_depth(found: Exploration) -> list[str]:
-    """Return a warning if the answer is deeper and narrower than the base variant, and ranked by capacity."""
+    """Return a warning if the answer is ranked by capacity, and is deeper and narrower than the base."""
     answer, limit = choose_answer(found), found.base.effectiveness
     if answer is None or found.question.rank != "capacity" or answer.effectiveness <= DEEPER * limit:
         return []
@@ -168,9 +169,9 @@ def describe_depth(found: Exploration) -> list[str]:
 
 
 def explain_search(found: Exploration) -> list[str]:
-    """Return how the front was found, its limits, and what the columns mean."""
+    """Return the notes on the method of the search, its limits and its columns."""
     question, search, findings = found.question, found.answer.search, found.answer.findings
-    (height, width), space = question.img_size, f"{question.space.size:,} combinations"
+    space = f"{question.space.size:,} combinations"
     method = {
         "exhaustive": f"{space}, all evaluated; {findings.invalid:,} are invalid (heads must divide dims)",
         "dp": f"{space}; the front is exact, by dynamic programming over the stages",
@@ -182,16 +183,16 @@ def explain_search(found: Exploration) -> list[str]:
         notes.append(f"within {', '.join(limits)}{within}")
     return [
         *notes,
-        f"counts are per image of {height} x {width} px, bytes are of fp32",
+        f"counts are per image of {write_pixels(question.img_size)}, bytes are of fp32",
         *([RHO_NOTE] if is_scored(question) else []),
     ]
 
 
 def explore_columns(found: Exploration) -> tuple[Column[CountedVariant], ...]:
-    """Return the columns of files: the costs, and whether a variant is on the front and its rank.
+    """Return the columns for files: costs, membership of the front, and rank.
 
-    The rank is among all variants within the limits; None for variants that are not one of the best, and for
-    all of them after dynamic programming.
+    The rank is among all variants within the limits. It is None for variants that are not among the best, and
+    for all variants after dynamic programming.
     """
     ranked = found.top if found.answer.is_counted else ()
     ranks = {row.model: place + 1 for place, row in enumerate(ranked)}
@@ -222,13 +223,13 @@ def explore_csv(found: Exploration) -> str:
 
 
 def explore_records(found: Exploration) -> list[dict[str, Any]]:
-    """Return one record per variant, unrounded."""
+    """Return the unrounded values of each variant."""
     columns = explore_columns(found)
     return [row_values(columns, row) for row in list_variants(found)]
 
 
 def explore_json(found: Exploration) -> str:
-    """Return the question and its answer as one JSON object; the same run writes the same bytes."""
+    """Return the question and its answer as a JSON object, which is the same for repeated searches."""
     question, search, findings = found.question, found.answer.search, found.answer.findings
     is_sample = search.method == "sample"
     return write_json(
@@ -253,6 +254,6 @@ def explore_json(found: Exploration) -> str:
 
 
 def write_parquet(found: Exploration, path: Path) -> None:
-    """Write one row per variant as Parquet, which needs pyarrow."""
+    """Write one row per variant to a Parquet file; needs pyarrow."""
     arrow, parquet = need("pyarrow"), need("pyarrow.parquet")
     parquet.write_table(arrow.Table.from_pylist(explore_records(found)), path)

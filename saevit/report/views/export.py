@@ -1,4 +1,4 @@
-"""The view of `saevit export`: what was written, and how far the files differ from the network."""
+"""The view of `saevit export`: the written files, and their differences from the network."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from saevit.export.exporter import FORMATS, Export, Exported, FileAccuracy
 from saevit.export.verify import LIMITS, RANGE
 from saevit.report.columns import Column, Table, View, make_table, write_json
-from saevit.report.units import percent, size
+from saevit.report.units import percent, size, write_pixels
 from saevit.text import plural
 
 NOT_READ = "not read back: Core ML runs on macOS only"
@@ -23,7 +23,7 @@ FILES: tuple[Column[Exported], ...] = (
 
 
 def view_export(export: Export) -> View:
-    """Return the message, the files with their differences, and how they are used."""
+    """Return the view of an export."""
     notes = ["Input must already be normalised; mean and std are in the metadata."]
     if any(one.format == "openvino" for one in export.written):
         notes.append(
@@ -46,13 +46,13 @@ def view_export(export: Export) -> View:
 
 
 def list_tables(export: Export) -> tuple[Table, ...]:
-    """Return the files, and their accuracies where those were measured."""
+    """Return the table of files and, if measured, the table of their accuracies."""
     tables = [tabulate_files(export)] if export.written else []
     return (*tables, tabulate_accuracies(export)) if export.accuracies else tuple(tables)
 
 
 def summarize_export(export: Export) -> str:
-    """Return how many files were written, and their largest difference from the network."""
+    """Summarize an export: the written files, and their largest difference from the network."""
     if not export.written:
         return "Nothing was written."
     differences = [largest_difference(one) for one in export.written if one.differences]
@@ -70,14 +70,14 @@ def summarize_export(export: Export) -> str:
 
 
 def describe_accuracy(one: FileAccuracy, export: Export) -> str:
-    """Return top-1 of a file and its difference from the network as a sentence."""
+    """Write the top-1 of a file and its difference from the network as a sentence."""
     points = 100 * one.difference.value
     than = "equal to" if not points else f"{abs(points):.2f} points {'above' if points > 0 else 'below'}"
     return f"Top-1 of {one.format} ({export.dtype}) is {percent(one.top1.value, 2)}, {than} the network's."
 
 
 def tabulate_accuracies(export: Export) -> Table:
-    """Return top-1 of each file, and its difference from the network."""
+    """Return the table of the top-1 of each file and its difference from the network."""
     (images,) = {one.top1.total for one in export.accuracies}
     columns: list[Column[FileAccuracy]] = [
         Column("format", lambda one: one.format),
@@ -92,14 +92,13 @@ def tabulate_accuracies(export: Export) -> Table:
 
 
 def show_difference(one: FileAccuracy) -> str:
-    """Return a difference of accuracies in points, with its interval."""
+    """Write a difference of accuracies in points with its interval."""
     low, value, high = (100 * x for x in (one.difference.low, one.difference.value, one.difference.high))
     return f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 def tabulate_files(export: Export) -> Table:
-    """Return size, largest difference, versions and operators of each format."""
-    height, width = export.img_size
+    """Return the table of the files: size, largest difference, operators and versions."""
     is_any = export.batch is None and len(list_fixed(export)) < len(export.written)
     batch = "any batch size" if is_any else f"batch size {export.batch or 1}"
     notes = [
@@ -122,7 +121,7 @@ def tabulate_files(export: Export) -> Table:
         notes.append(f"{one.format}: {list_operators(one)}")
         if images:
             notes.append(f"{one.format}, difference of each image: {images}")
-    title = f"{export.about.model}: {height} x {width} px, {batch}, NCHW, {export.dtype}"
+    title = f"{export.about.model}: {write_pixels(export.img_size)}, {batch}, NCHW, {export.dtype}"
     return make_table(title, FILES, export.written, notes)
 
 
@@ -133,22 +132,22 @@ def list_fixed(export: Export) -> list[str]:
 
 
 def name_files(files: list[str]) -> str:
-    """Return the first file with its path, and the endings of the others."""
+    """Write the path of the first file, and the endings of the others."""
     return " + ".join([files[0], *(Path(file).suffix for file in files[1:])])
 
 
 def largest_difference(one: Exported) -> float:
-    """Return the largest relative difference of the images that the limit applies to."""
+    """Return the largest relative difference among the images to which the limit applies."""
     return max(difference.relative for difference in one.differences if difference.is_judged)
 
 
 def list_operators(one: Exported) -> str:
-    """Return the most frequent operators with their counts."""
+    """Write the most frequent operators with their counts."""
     counts = [f"{count} {name}" for name, count in one.content.operators.items()]
     rest = len(counts) - MOST_OPERATORS
     return ", ".join(counts[:MOST_OPERATORS]) + (f", {plural(rest, 'more kind')}" if rest > 0 else "")
 
 
 def write_export_json(export: Export) -> str:
-    """Return all results as JSON."""
+    """Return an export as JSON."""
     return write_json(asdict(export))

@@ -1,4 +1,4 @@
-"""Lists of presets, keys and stored runs, and stored runs for other programs: as JSON, CSV or JSON lines."""
+"""Lists of presets, keys and stored runs; stored runs as JSON, CSV or JSON lines."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -17,6 +17,7 @@ from saevit.report.columns import (
     number_column,
     row_values,
     size_value,
+    text_column,
     text_table,
     write_csv,
     write_json,
@@ -29,12 +30,13 @@ from saevit.runs.lines import head_fields
 from saevit.runs.record import Environment, Record
 from saevit.runs.run import Ending, Run, RunSummary, Subject
 from saevit.runs.statistics import median
+from saevit.text import list_first
 from saevit.variant import KEYS, PRESETS, VariantSpec
 
 Preset = tuple[str, VariantSpec, Cost]
 
 IMG_SIZE = (224, 224)  # of the presets' costs
-TO_THE_SECOND = len("20260131T120000")  # characters of a run's name; more are needed only within one second
+TO_THE_SECOND = len("20260131T120000")  # characters of a run's name that are usually unique
 MOST_NAMED = 2  # models in one line
 ENDINGS: dict[Ending, str] = {"finished": "finished", "interrupted": "interrupted", "lost": "incomplete"}
 CUT_OFF = "incomplete: the run was stopped or is still running; its finished rounds are shown"
@@ -43,16 +45,16 @@ OF_PASSES = ("infer_samples_per_sec", "infer_step_time", "infer_step_time_q1", "
 
 
 def join_sizes(field: str) -> Callable[[Preset], str]:
-    """Return a function that writes a value per stage of a preset as text."""
+    """Return a function that writes the values of a field of a preset, one per stage."""
     return lambda preset: "-".join(map(str, getattr(preset[1], field)))
 
 
 PRESET_COLUMNS: tuple[Column[Preset], ...] = (
-    Column("preset", lambda preset: preset[0], key="model", value=lambda preset: preset[0]),
+    text_column("preset", "model", lambda preset: preset[0]),
     number_column("GMACs", "infer_gmacs", lambda preset: preset[2].macs, giga, 1e9),
     number_column("params", "param_count", lambda preset: preset[2].params, scaled, 1e6),
     *(
-        Column(head, join_sizes(field), key=head, value=join_sizes(field))
+        text_column(head, head, join_sizes(field))
         for head, field in (
             ("dims", "dims"),
             ("depths", "depths"),
@@ -69,7 +71,7 @@ def list_presets() -> list[Preset]:
 
 
 def view_variants() -> View:
-    """Return the presets with their sizes and exact costs, and the keys that change a preset."""
+    """Return the view of the presets with their exact costs, and of the keys of variants."""
     presets = make_table(
         f"Presets: counts per image of {IMG_SIZE[0]} x {IMG_SIZE[1]} px", PRESET_COLUMNS, list_presets()
     )
@@ -94,7 +96,7 @@ def write_variants_json() -> str:
 
 
 def write_presets_csv() -> str:
-    """Return one row per preset as CSV."""
+    """Return the presets as CSV with one row per preset."""
     return write_csv(PRESET_COLUMNS, list_presets())
 
 
@@ -107,13 +109,13 @@ RUNS: tuple[Column[RunSummary], ...] = (  # in the order of CSV files
         key="started",
         value=lambda run: run.started,
     ),
-    Column("machine", lambda run: run.hardware, key="hardware", value=lambda run: run.hardware),
-    Column("torch", lambda run: run.torch, key="torch", value=lambda run: run.torch),
+    text_column("machine", "hardware", lambda run: run.hardware),
+    text_column("torch", "torch", lambda run: run.torch),
     Column(
         "models",
-        lambda run: name_models(run.subjects) if run.started else None,
+        lambda run: list_first([*short_names(run.subjects).values()], MOST_NAMED) if run.started else None,
         key="models",
-        value=lambda run: " ".join(run.subjects),  # no name has a space
+        value=lambda run: " ".join(run.subjects),  # names have no spaces
         wraps=True,
     ),
     Column(
@@ -147,11 +149,11 @@ SHOWN = (
     "started (UTC)",
     "machine",
     "torch",
-)  # the most important first
+)  # sorted by importance
 
 
 def view_runs(runs: Sequence[RunSummary], folder: str) -> View:
-    """Return one row per run, in the order given; warnings say which files cannot be read."""
+    """Return the view of stored runs; its warnings name the files that cannot be read."""
     problems = [problem for run in runs for problem in ([run.problem] if run.problem else run.warnings)]
     if any(run.ending == "lost" and not run.problem for run in runs):
         problems.append(CUT_OFF)
@@ -166,7 +168,7 @@ def view_runs(runs: Sequence[RunSummary], folder: str) -> View:
 
 
 def tabulate_runs(runs: Sequence[RunSummary]) -> Table:
-    """Return one row per run; what is the same in all of them is in the notes."""
+    """Return a table with one row per run; a machine or torch that all runs share is in the notes."""
     short = dict(zip((run.path for run in runs), shorten_ids([run.path.stem for run in runs]), strict=True))
     heads = {column.head: column for column in RUNS}
     columns = [Column("run", lambda run: short[run.path]), *(heads[head] for head in SHOWN)]
@@ -180,7 +182,7 @@ def tabulate_runs(runs: Sequence[RunSummary]) -> Table:
 
 
 def shorten_ids(names: Sequence[str]) -> list[str]:
-    """Return the start of each sorted name that no other name has: a date and time, or more."""
+    """Return the shortest unique prefix of each sorted name, which has at least the date and the time."""
     short = []
     for i, name in enumerate(names):
         beside = (*names[max(0, i - 1) : i], *names[i + 1 : i + 2])
@@ -191,15 +193,8 @@ def shorten_ids(names: Sequence[str]) -> list[str]:
     return short
 
 
-def name_models(models: Sequence[str]) -> str:
-    """Return the names of the first models and the number of the others."""
-    names = list(short_names(models).values())
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more
-
-
 def write_list_json(runs: Sequence[RunSummary]) -> str:
-    """Return one JSON object per run, without its samples."""
+    """Return the stored runs as JSON, without their samples."""
     entries = []
     for run in runs:
         data = asdict(run) | {"models": list(run.subjects)}
@@ -210,17 +205,17 @@ def write_list_json(runs: Sequence[RunSummary]) -> str:
 
 
 def write_list_csv(runs: Sequence[RunSummary]) -> str:
-    """Return one row per run as CSV."""
+    """Return the stored runs as CSV with one row per run."""
     return write_csv(RUNS, runs)
 
 
 def count_column(key: str, quantity: str, divisor: float) -> Column[Record]:
-    """Return the column of a count in timm's unit, which is empty in records of other quantities."""
+    """Return the column of a count in timm's unit; it is empty in records of other quantities."""
     return number_column("", key, lambda r: r.value if r.quantity == quantity else None, scaled, divisor)
 
 
 def as_subject(record: Record) -> Subject | None:
-    """Return the conditions and samples of a record as a subject."""
+    """Return the conditions and the samples of a record as a subject; None without conditions."""
     if record.conditions is None:
         return None
     return Subject(
@@ -229,7 +224,7 @@ def as_subject(record: Record) -> Subject | None:
 
 
 def environment_column(name: str) -> Column[Record]:
-    """Return the column of one fact of the machine or its software; settings are joined by spaces."""
+    """Return the column of one field of the environment; tuples are joined by spaces."""
 
     def value(record: Record) -> Any:
         fact = getattr(record.environment, name, None)
@@ -259,14 +254,14 @@ RECORDS: tuple[Column[Record], ...] = (
 
 
 def write_records_csv(runs: Iterable[Run]) -> str:
-    """Return one row per record as CSV; samples are joined by spaces."""
+    """Return the records of runs as CSV with one row per record; samples are joined by spaces."""
     run_name: Column[tuple[str, Record]] = Column(key="run", value=lambda row: row[0])
     columns = [run_name, *(column.via(lambda row: row[1]) for column in RECORDS)]
     return write_csv(columns, [(run.path.stem, record) for run in runs for record in run.records()])
 
 
 def write_records_lines(runs: Iterable[Run]) -> str:
-    """Return one JSON object per line and record, which `Record.from_dict` reads."""
+    """Return the records of runs as JSON lines, which `Record.from_dict` reads."""
     return "".join(json.dumps(record.to_dict()) + "\n" for run in runs for record in run.records())
 
 
@@ -276,12 +271,12 @@ def write_runs_json(runs: Iterable[Run]) -> str:
 
 
 def write_run_json(run: Run) -> str:
-    """Return one run, raw samples included, as JSON."""
+    """Return one run with its raw samples as JSON."""
     return write_json(stored_values(run))
 
 
 def stored_values(run: Run) -> dict[str, Any]:
-    """Return all that is known of a run; `records` have the samples, in the order of the rounds."""
+    """Return the data of a run for JSON; `records` have the samples in the order of the rounds."""
     return {
         "run": run.path.stem,
         "file": str(run.path),

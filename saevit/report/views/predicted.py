@@ -1,4 +1,4 @@
-"""What a search predicted of some variants beside what was measured: ranks, latency, and accuracy."""
+"""Compare the predictions of a search with measurements: ranks and latencies."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,13 +25,13 @@ def view_predicted(
     best: Sequence[CountedVariant],
     control: Sequence[CountedVariant] = (),
 ) -> View:
-    """Return the comparison of the measured variants, and how well they were predicted.
+    """Return the view of the measured variants, with tables that compare prediction and measurement.
 
     Args:
         found: the search.
         timed: the measurement.
         best: the best variants of the search.
-        control: random variants at equal cost.
+        control: random variants of equal cost.
     """
     view = view_comparison(timed, "latency")
     known = (found.base, *best, *control)
@@ -41,12 +41,9 @@ def view_predicted(
 
 
 def describe_ranking(
-    found: Exploration,
-    timed: Comparison,
-    best: Sequence[CountedVariant],
-    control: Sequence[CountedVariant],
+    found: Exploration, timed: Comparison, best: Sequence[CountedVariant], control: Sequence[CountedVariant]
 ) -> str:
-    """Return in one sentence how well the predicted cost ranks the measured variants."""
+    """Describe in one sentence the rank correlation of the predicted cost with the measured time."""
     cost = name_cost(found)
     pairs = pair_times(timed, (*best, *control))
     rho = correlate([row.value(cost) for row, _ in pairs], [seconds for _, seconds in pairs])
@@ -66,7 +63,7 @@ def describe_ranking(
 
 
 def pair_times(timed: Comparison, rows: Sequence[CountedVariant]) -> list[tuple[CountedVariant, float]]:
-    """Return the rows that were timed, each with its seconds per batch, in the order of the comparison."""
+    """Return the timed rows with their seconds per batch, in the order of the comparison."""
     known = {row.model: row for row in rows}
     return [
         (known[c.model], c.seconds * c.subject.conditions.batch_size)
@@ -76,9 +73,9 @@ def pair_times(timed: Comparison, rows: Sequence[CountedVariant]) -> list[tuple[
 
 
 def rank_predicted(found: Exploration, timed: Comparison, known: Sequence[CountedVariant]) -> Table:
-    """Return the rank of each known variant by costs and by measured time, 1 for the least.
+    """Return a table with the rank of each variant by measured time and by each cost; 1 is the least.
 
-    Spearman's correlations of the ranks are in its title for 8 variants or more (`metrics.LEAST`).
+    With 8 variants or more (`metrics.LEAST`), the title has Spearman's rank correlations.
     """
     pairs = pair_times(timed, known)
     pairs.sort(key=lambda pair: pair[1])
@@ -102,7 +99,7 @@ def rank_predicted(found: Exploration, timed: Comparison, known: Sequence[Counte
 def compare_predicted(
     found: Exploration, timed: Comparison, known: Sequence[CountedVariant]
 ) -> tuple[Table, ...]:
-    """Return predicted and measured latency side by side; nothing if no latency was predicted."""
+    """Return a table of predicted and measured latencies; empty if no latency was predicted."""
     if found.calibration is None:
         return ()
     pairs = [(row.model, row.latency, seconds) for row, seconds in pair_times(timed, known) if row.latency]

@@ -1,4 +1,4 @@
-"""A profile: counts, speed, a breakdown by stage, block or module, and a comparison of counters."""
+"""A profile as tables: counts, times, a breakdown by stage, block or module, and independent counts."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -21,8 +21,10 @@ from saevit.report.columns import (
 )
 from saevit.report.latencies import (
     LATENCIES,
+    MEDIAN,
     QUARTILES,
-    STATISTICS,
+    SPREAD,
+    THROUGHPUT,
     describe_machine,
     describe_noise_floor,
     list_pass_columns,
@@ -34,7 +36,16 @@ from saevit.report.latencies import (
 )
 from saevit.report.messages import summarize_breakdown
 from saevit.report.operator_tables import list_operator_warnings, summarize_operators, tabulate_operators
-from saevit.report.units import FLOPS_PER_MAC, bare_names, giga, milliseconds, percent, scaled, size
+from saevit.report.units import (
+    FLOPS_PER_MAC,
+    bare_names,
+    giga,
+    milliseconds,
+    percent,
+    scaled,
+    size,
+    write_pixels,
+)
 from saevit.runs.advice import advice
 from saevit.runs.run import Run, Subject
 from saevit.runs.statistics import median, ratio
@@ -47,12 +58,12 @@ COUNTS: tuple[Column[Profile], ...] = (
     Column(key="infer_gmacs", value=lambda p: p.macs / 1e9),
     Column(key="infer_macts", value=lambda p: None if p.activations is None else p.activations / 1e6),
 )
-MOST_SCALED = 1.5  # a larger difference between breakdown and latency is a warning
+MOST_SCALED = 1.5  # a larger ratio of breakdown and latency causes a warning
 TIMINGS: tuple[Column[Subject], ...] = (*LATENCIES, *attribute_columns("failure"))
 
 
 def view_profile(profile: Profile) -> View:
-    """Return what is shown of a profile: speed (if measured), counts, breakdown, receipt."""
+    """Return the view of a profile: times (if measured), counts, breakdown, receipt."""
     speed = (tabulate_speed(profile.run), *tabulate_passes(profile.run)) if profile.run else ()
     notes = [profile.statement] if profile.statement else []
     if profile.run and profile.run.timed[0].conditions.folded:
@@ -69,7 +80,7 @@ def view_profile(profile: Profile) -> View:
 
 
 def summarize_profile(profile: Profile) -> str:
-    """Return costs, latency and the largest row of the breakdown as two sentences."""
+    """Summarize costs, latency and the largest row of the breakdown in two sentences."""
     name = bare_names([profile.model])[profile.model]
     text = f"{name} has {scaled(profile.params)} parameters and {giga(profile.macs)} GMACs"
     if profile.run and profile.run.reference and profile.latency:
@@ -80,7 +91,7 @@ def summarize_profile(profile: Profile) -> str:
 
 
 def list_warnings(profile: Profile) -> list[str]:
-    """Return what makes the counts or times of a profile unreliable."""
+    """Return warnings about unreliable counts or times of a profile."""
     run, times = profile.run, profile.module_times
     warnings = [
         f"{line.counter} counts other MACs than analytic, first at {', '.join(line.differs_at)}"
@@ -88,7 +99,7 @@ def list_warnings(profile: Profile) -> list[str]:
         if line.agrees is False
     ]
     if run and run.interrupted:
-        warnings.append(f"interrupted: the statistics are of the {run.rounds} rounds that were finished")
+        warnings.append(f"interrupted: the statistics are of the {run.rounds} finished rounds")
     if times and not 1 / MOST_SCALED < profile.breakdown_scale < MOST_SCALED:
         total, latency = milliseconds(profile.sum_of_medians), milliseconds(profile.latency or 0.0)
         warnings.append(
@@ -100,8 +111,7 @@ def list_warnings(profile: Profile) -> list[str]:
 
 
 def tabulate_costs(profile: Profile) -> Table:
-    """Return parameters, MACs, FLOPs, activations and memory."""
-    height, width = profile.img_size
+    """Return the table of parameters, MACs, FLOPs, activations and memory."""
     rows = [
         ("parameters", scaled(profile.params), f"{profile.params:,}"),
         ("weights", size(profile.weight_bytes), profile.dtype),
@@ -118,12 +128,12 @@ def tabulate_costs(profile: Profile) -> Table:
         ("peak activations", size, profile.peak_bytes, largest),
     ]
     rows += [(name, form(count), about) for name, form, count, about in counts if count is not None]
-    title = f"Counts per image of {height} x {width} px, by {profile.counted_by}"
+    title = f"Counts per image of {write_pixels(profile.img_size)}, by {profile.counted_by}"
     return text_table(title, ("", ">value", "~meaning"), rows)
 
 
 def tabulate_speed(run: Run) -> Table:
-    """Return latency and throughput with their spread, and the noise floor of this machine."""
+    """Return the table of latency and throughput with their spread; a note has the noise floor."""
     conditions = run.timed[0].conditions
     dtypes = list(dict.fromkeys(subject.conditions.dtype for subject in run.timed))
     notes = list(dict.fromkeys(note for subject in run.timed for note in subject.notes))
@@ -140,7 +150,6 @@ def tabulate_speed(run: Run) -> Table:
     def show_reason(subject: Subject) -> str:
         return QUARTILES.cell(subject) if subject.samples else subject.failure or "no sample"
 
-    median_ms, quartiles, spread, throughput = STATISTICS
     of_first = f" {conditions.dtype}" if len(dtypes) > 1 else ""
     return make_table(
         f"Speed: {', '.join(dtypes)}, {plural(conditions.threads, 'thread')}, {conditions.memory_format}, "
@@ -149,11 +158,11 @@ def tabulate_speed(run: Run) -> Table:
             Column("runtime", lambda one: one.conditions.runtime),
             Column("dtype", lambda one: one.conditions.dtype if of_first else None),
             Column("batch", lambda one: str(one.conditions.batch_size), "right"),
-            median_ms,
-            throughput,
+            MEDIAN,
+            THROUGHPUT,
             Column(f"time relative to {conditions.runtime}{of_first}", ratio_to_first_runtime),
-            replace(quartiles, text=show_reason, wraps=True),
-            spread,
+            replace(QUARTILES, text=show_reason, wraps=True),
+            SPREAD,
         ],
         run.timed,
         [*notes, *advice(run, "note")],
@@ -161,15 +170,15 @@ def tabulate_speed(run: Run) -> Table:
 
 
 def find_same(timed: Sequence[Subject], subject: Subject, **other: str) -> Subject | None:
-    """Return the timing with samples under the same conditions but for those given; None if there is none."""
+    """Return the timing whose conditions equal those of a subject, except `other`; None without samples."""
     wanted = replace(subject.conditions, **other)  # type: ignore[arg-type]
     return next((one for one in timed if one.conditions == wanted and one.samples), None)
 
 
 def pair_precisions(timed: Sequence[Subject]) -> list[tuple[Subject, Subject]]:
-    """Return each timing of a further precision with that of its runtime's first one.
+    """Return each timing of a further precision, paired with the first precision of the same runtime.
 
-    The runtime of the first line is left out, because the table has its ratios.
+    The runtime of the first row is left out, because the table has its ratios.
     """
     first = timed[0].conditions
     pairs = [
@@ -181,14 +190,14 @@ def pair_precisions(timed: Sequence[Subject]) -> list[tuple[Subject, Subject]]:
 
 
 def describe_precision(subject: Subject, other: Subject) -> str:
-    """Return the time of a precision relative to another one of the same runtime, as text."""
+    """Write the time of a precision relative to another precision of the same runtime."""
     conditions = subject.conditions
     what = f"{conditions.runtime} at batch {conditions.batch_size}, {conditions.dtype} relative to"
     return f"{what} {other.conditions.dtype}: {write_ratio(ratio(subject.samples, other.samples))}"
 
 
 def tabulate_breakdown(profile: Profile) -> Table:
-    """Return where parameters, MACs and time are spent, with their total."""
+    """Return the table of parameters, MACs and time of each part, with their total."""
     columns: list[Column[ProfileRow]] = [
         Column("", lambda row: row.path if row is rows[-1] else name_line(row.path, profile.by)),
         Column("MACs", lambda row: scaled(row.macs), "right"),
@@ -222,7 +231,7 @@ def tabulate_breakdown(profile: Profile) -> Table:
 
 
 def describe_breakdown(profile: Profile) -> list[str]:
-    """Return what the columns of the breakdown are, and how its times were measured."""
+    """Return the notes on the columns and the times of the breakdown."""
     notes = []
     if any(row.tokens for row in profile.rows):
         notes.append("N: pixels of the map; n: tokens of its attention; sparsity: 1 - (n/N)^2")
@@ -241,7 +250,7 @@ def describe_breakdown(profile: Profile) -> list[str]:
 
 
 def tabulate_receipt(profile: Profile) -> Table:
-    """Return what independent counters count, and what each tool counts by default and why."""
+    """Return the table of the MACs by independent counters, and by each tool's own definition."""
     columns: list[Column[ReceiptLine]] = [
         Column("counter", lambda line: line.counter),
         Column("MACs", lambda line: "failed" if line.macs is None else f"{line.macs:,}", "right"),
@@ -259,7 +268,7 @@ def tabulate_receipt(profile: Profile) -> Table:
 
 
 def describe_differences(line: ReceiptLine) -> list[str]:
-    """Return why a counter differs or fails, and what it may have missed."""
+    """Return the notes on a counter: its differences, its failure, and operators without a formula."""
     name, differs_at = line.counter, ", ".join(map(repr, line.differs_at))
     return [
         *([f"{name}: differs first at {differs_at}"] if differs_at else []),
@@ -270,7 +279,7 @@ def describe_differences(line: ReceiptLine) -> list[str]:
 
 
 def write_profile_json(profile: Profile) -> str:
-    """Return all that is known, raw samples included, as JSON; timm's columns come first."""
+    """Return a profile with its raw samples as JSON; timm's columns come first."""
     data = row_values(COUNTS, profile) | asdict(replace(profile, run=None, module_times=None))
     del data["run"], data["module_times"]
     data["timings"] = None
@@ -292,7 +301,7 @@ def write_profile_json(profile: Profile) -> str:
 
 
 def write_profile_csv(profile: Profile) -> str:
-    """Return one row per timed configuration as CSV, or a single row if nothing was timed."""
+    """Return a profile as CSV with one row per timed configuration, or one row without times."""
     if profile.run is None:
         return write_csv(COUNTS, [profile])
     counts: list[Column[Subject]] = [column.via(lambda subject: profile) for column in COUNTS]

@@ -1,4 +1,4 @@
-"""A stored run: latencies and ratios or an evaluation, single facts, other samples, and the machine."""
+"""A stored run as tables: latencies and ratios or an evaluation, counts, other samples, and the machine."""
 
 from collections.abc import Sequence
 from shlex import quote
@@ -26,8 +26,8 @@ from saevit.runs.run import PASS, Run, Subject
 from saevit.runs.statistics import ratio, summarize
 from saevit.text import plural
 
-HEADS = {"macs": "MACs", "peak_bytes": "peak act.", "top1": "top-1"}  # of quantities, where others differ
-OWN = "own latency of "  # start of the names of quantities of modules
+HEADS = {"macs": "MACs", "peak_bytes": "peak act.", "top1": "top-1"}  # heads that differ from the quantity
+OWN = "own latency of "  # prefix of the quantities of modules
 PASSES = {
     f"{OWN}what is elsewhere": "the rest of the network",
     "latency of the watched pass": "network with module timers",
@@ -39,7 +39,7 @@ MACHINE = ("cpu", "accelerator", "usable cores", "memory", "torch", "saevit", "s
 
 
 def view_run(run: Run) -> View:
-    """Return what a stored run shows: subjects or evaluation, facts, other samples, and the machine."""
+    """Return the view of a stored run."""
     notes = []
     if run.top1s:
         notes += note_training(run.top1s[0].training) if run.is_evaluation else []
@@ -61,7 +61,7 @@ def view_run(run: Run) -> View:
 
 
 def tabulate_run(run: Run) -> tuple[Table, ...]:
-    """Return the tables of a run: subjects or evaluation, facts, other samples, and the machine."""
+    """Return the tables of a run: times or evaluation, counts, other samples, and the machine."""
     first = tabulate_stored_evaluation(run) if run.is_evaluation else tabulate_subjects(run)
     facts = () if run.is_evaluation else tabulate_facts(run)
     return (first, *tabulate_passes(run), *facts, *tabulate_samples(run), tabulate_machine(run.environment))
@@ -70,7 +70,7 @@ def tabulate_run(run: Run) -> tuple[Table, ...]:
 def tabulate_machine(
     environment: Environment, shown: Sequence[str] = MACHINE, more: Sequence[tuple[str, str]] = ()
 ) -> Table:
-    """Return the fields of machine and software that are `shown`, and more rows; the notes have the rest."""
+    """Return a table of the fields in `shown` and of `more` rows; a note has the other fields."""
     values = {name: text for name, text in list_fields(environment).items() if text != NONE}
     rest = ", ".join(f"{name} {text}" for name, text in values.items() if name not in shown)
     rows = [*((name, values[name]) for name in shown if name in values), *more]
@@ -78,7 +78,7 @@ def tabulate_machine(
 
 
 def tabulate_subjects(run: Run) -> Table:
-    """Return latencies with their spread, and their ratio to the first subject that worked."""
+    """Return the table of latencies with their spread, and with their ratio to the reference."""
     rows: list[tuple[str, Subject | None]] = [(subject.name, subject) for subject in run.timed]
     rows += [(name, None) for name in run.not_built]
     names = list(dict.fromkeys(name for name, _ in rows))
@@ -110,7 +110,7 @@ def tabulate_subjects(run: Run) -> Table:
 
 
 def name_line(run: Run, subject: Subject) -> str:
-    """Return the name of a subject: its label, or for one model the conditions that its lines differ in."""
+    """Return the name of a subject: its label, or in a run of one model the conditions that differ."""
     if len({one.name for one in run.timed} | run.not_built.keys()) > 1:
         return subject.label
     differing = find_differing(one.conditions for one in run.timed)
@@ -118,7 +118,7 @@ def name_line(run: Run, subject: Subject) -> str:
 
 
 def describe_subjects(run: Run) -> list[str]:
-    """Return the explanations of a run: how it was measured, the noise floor, and advice."""
+    """Return the notes on a run: its conditions, the noise floor, and advice."""
     notes = [
         f"started {run.started}: {describe_shared(subject.conditions for subject in run.subjects)}; "
         f"a sample lasts {run.min_time:g} s or more; seed {run.seed}"
@@ -130,7 +130,7 @@ def describe_subjects(run: Run) -> list[str]:
 
 
 def tabulate_facts(run: Run) -> tuple[Table, ...]:
-    """Return one row per subject with its values, such as counts; no table if the run has no values."""
+    """Return a table with the counts and published figures of each subject; empty without figures."""
     facts = [fact for fact in run.facts if fact.value is not None]
     heads = list(dict.fromkeys(map(name_quantity, facts)))
     rows: dict[tuple[str, str], dict[str, str]] = {}
@@ -155,12 +155,12 @@ def tabulate_facts(run: Run) -> tuple[Table, ...]:
 
 
 def name_quantity(fact: Record) -> str:
-    """Return the name of a quantity as tables show it."""
+    """Return the head of a quantity in tables."""
     return HEADS.get(fact.quantity, fact.quantity.replace("_", " "))
 
 
 def describe_value(fact: Record) -> str:
-    """Return a value in its unit as text."""
+    """Write a value in its unit."""
     assert fact.value is not None
     if fact.unit == "bytes":
         return size(fact.value)
@@ -168,7 +168,7 @@ def describe_value(fact: Record) -> str:
 
 
 def tabulate_samples(run: Run) -> tuple[Table, ...]:
-    """Return the samples taken outside the rounds, such as those of modules: one table per subject."""
+    """Return the samples outside the rounds, such as times of modules, in one table per subject."""
     groups: dict[str, list[Record]] = {}
     for fact in run.facts:
         if fact.samples and fact.quantity != PASS:
@@ -186,7 +186,7 @@ def tabulate_samples(run: Run) -> tuple[Table, ...]:
 
 
 def name_parts(facts: Sequence[Record]) -> list[str]:
-    """Return the names of sampled quantities; stages and blocks count from 1, other modules are paths."""
+    """Return the names of sampled quantities: stages and blocks (from 1), or paths of modules."""
     names = [name_quantity(fact) for fact in facts]
     paths = [name.removeprefix(OWN) for name in names if name.startswith(OWN) and name not in PASSES]
     is_by_module = any("." in path and breakdown_lines.name_line(path, "block") == path for path in paths)
@@ -198,7 +198,7 @@ def name_parts(facts: Sequence[Record]) -> list[str]:
 
 
 def describe_samples(name: str, fact: Record) -> tuple[str, ...]:
-    """Return the cells of one sampled quantity; seconds are shown as milliseconds."""
+    """Return the cells of one sampled quantity; seconds are converted to milliseconds."""
     text, unit = (milliseconds, "ms") if fact.unit == "s" else (digits, fact.unit)
     seen = summarize(fact.samples)
     quartiles = f"{text(seen.q1)} .. {text(seen.q3)}"

@@ -1,4 +1,4 @@
-"""The largest value of a key within a budget, and the cost of one step of each key, as tables."""
+"""The results of --solve (largest value of a key within a budget) and --sensitivity as tables."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,16 +6,16 @@ from typing import Any
 
 from saevit.explore.exploration import CountedVariant
 from saevit.explore.solve import KeyStep, Sensitivity, Solution
-from saevit.report.columns import Column, View, make_table
+from saevit.report.columns import Column, View, make_table, text_column
 from saevit.report.explore_messages import summarize_sensitivity, summarize_solution, write_amount
-from saevit.report.units import scaled
+from saevit.report.units import scaled, write_pixels
 from saevit.report.views.explore import COLUMNS
 
-RowsView = tuple[View, tuple[Column[Any], ...], Sequence[Any]]  # with the columns and rows for files
+RowsView = tuple[View, tuple[Column[Any], ...], Sequence[Any]]  # a view, and columns and rows for files
 
 
 def view_solution(found: Solution) -> RowsView:
-    """Return the largest value that fits, the next value, and the variant as given."""
+    """Return the rows of the largest value that fits, of the next value, and of the base variant."""
     rows = [(found.value, "fits", found.row)]
     if found.next_row is not None and found.next_value is not None:
         rows.append((found.next_value, "too much", found.next_row))
@@ -23,7 +23,7 @@ def view_solution(found: Solution) -> RowsView:
     variant, *costs = list[Column[Any]](column.via(lambda row: row[2]) for column in COLUMNS)
     own: list[Column[Any]] = [
         Column(found.key, text=lambda row: row[0] or None, key="key", value=lambda _: found.key),
-        Column("result", text=lambda row: row[1], key="is", value=lambda row: row[1]),
+        text_column("result", "is", lambda row: row[1]),
     ]
     notes = ["channels and heads: if dims are solved for, the heads of a stage follow its channels"]
     table = make_table(
@@ -33,12 +33,12 @@ def view_solution(found: Solution) -> RowsView:
 
 
 def view_sensitivity(found: Sensitivity) -> RowsView:
-    """Return the change of the costs by one step of each key, the largest change of MACs first."""
-    base, (height, width) = found.base, found.base.img_size
+    """Return the change of the costs by one step of each key; the largest change of MACs is first."""
+    base = found.base
     columns: list[Column[KeyStep]] = [
-        Column("key", text=lambda step: step.key, key="key", value=lambda step: step.key),
-        Column("from", text=lambda step: step.old, side="right", key="from", value=lambda step: step.old),
-        Column("to", text=lambda step: step.new, side="right", key="to", value=lambda step: step.new),
+        text_column("key", "key", lambda step: step.key),
+        text_column("from", "from", lambda step: step.old, "right"),
+        text_column("to", "to", lambda step: step.new, "right"),
     ]
     pairs = [
         change_columns(base, head, field)
@@ -48,7 +48,8 @@ def view_sensitivity(found: Sensitivity) -> RowsView:
     columns += [replace(column.via(lambda step: step.row), text=None) for column in COLUMNS]
     costs = ", ".join(write_amount(base, name) for name in ("gmacs", "params", "activations"))
     table = make_table(
-        f"Change relative to {base.model} ({costs}) at {height} x {width} px, one step of one key at a time",
+        f"Change relative to {base.model} ({costs}) at {write_pixels(base.img_size)}, one step of one key at "
+        "a time",
         columns,
         found.steps,
         ["all other keys stay the same; the heads of a stage follow its channels"],
@@ -57,7 +58,7 @@ def view_sensitivity(found: Sensitivity) -> RowsView:
 
 
 def change_columns(base: CountedVariant, head: str, field: str) -> tuple[Column[KeyStep], Column[KeyStep]]:
-    """Return the columns of a cost's change: absolute, and relative to the base variant."""
+    """Return two columns for the change of a cost: absolute, and relative to the base variant."""
 
     def signed(step: KeyStep) -> str:
         change = step.change(base, field)

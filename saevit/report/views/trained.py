@@ -1,4 +1,4 @@
-"""Accuracies of the variants that a search prefers beside those of random ones at equal cost."""
+"""Compare the accuracy of variants that a search prefers with that of random variants of equal cost."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,12 +17,12 @@ Pairs = Sequence[tuple[CountedVariant, CountedVariant]]  # a preferred variant, 
 
 
 def view_trained(found: Exploration, compared: Comparison, pairs: Pairs, names: Mapping[str, str]) -> View:
-    """Return the accuracies, and whether the preferred variants are more accurate than random ones.
+    """Return the view of the accuracies, with a comparison of preferred and random variants.
 
     Args:
         found: the search.
         compared: the trained networks.
-        pairs: preferred and random variants at equal cost.
+        pairs: pairs of a preferred and a random variant of equal cost.
         names: variant to trained network.
     """
     accuracies = {c.model: c.accuracy for c in compared.candidates if c.accuracy}
@@ -34,11 +34,11 @@ def view_trained(found: Exploration, compared: Comparison, pairs: Pairs, names: 
 
 
 def describe_preference(found: Exploration, pairs: Pairs, trained: Mapping[str, Accuracy]) -> str:
-    """Return in one sentence whether what the search prefers is more accurate."""
+    """Describe in one sentence whether preferred variants are more accurate than random ones."""
     cost = NOUNS[name_cost(found)].replace("GM", "M")
     both = [(trained[a.model], trained[b.model]) for a, b in pairs if {a.model, b.model} <= trained.keys()]
     if not both:
-        return f"No preferred variant was trained beside a random one of equal {cost}."
+        return f"No pair of a preferred and a random variant of equal {cost} was trained."
     difference = subtract_groups(both)
     if difference is None:
         return "The preferred and the random variants were not evaluated on equal terms."
@@ -57,7 +57,7 @@ def describe_preference(found: Exploration, pairs: Pairs, trained: Mapping[str, 
 
 
 def list_pairs(found: Exploration, pairs: Pairs, trained: Mapping[str, Accuracy]) -> Table:
-    """Return a row for each variant of each pair."""
+    """Return a table with one row for each variant of each pair."""
     cost = name_cost(found)
     cells = [
         (

@@ -1,4 +1,4 @@
-"""A training run: its accuracies as text, and its learning curve with losses and validation accuracy."""
+"""A training run as tables of accuracies, and as a learning curve with losses and validation accuracy."""
 
 import math
 from collections.abc import Sequence
@@ -6,10 +6,10 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from saevit.files import name_source
-from saevit.report.columns import NONE, Column, Table, View, make_table, write_json
+from saevit.report.columns import NONE, Column, Table, View, make_table, text_column, write_json
 from saevit.report.figure import add_message, new_figure, own_settings, scale_axis, style_axes
 from saevit.report.run_messages import count_hits, summarize_training
-from saevit.report.units import fixed
+from saevit.report.units import fixed, write_share_interval
 from saevit.train.state import Epoch, TrainingState, best_epoch
 
 if TYPE_CHECKING:
@@ -21,16 +21,16 @@ RATE_LINE: dict[str, Any] = {"color": RATE, "linewidth": 0.9, "linestyle": ":"}
 CHANCE_LINE: dict[str, Any] = {"color": RATE, "linewidth": 0.9, "linestyle": "--"}
 OF_AVERAGE, OF_RAW = " (EMA weights)", " (raw weights)"
 MARGINS = (0.05, 0.05)
-MANY = 40  # epochs of a line that still has markers
+MANY = 40  # a line over more epochs has no markers
 BEST: dict[str, Any] = {"marker": "*", "markersize": 13, "color": "#D55E00", "zorder": 4}
 EDGE: dict[str, Any] = {"markeredgecolor": "#000000", "markeredgewidth": 0.6, "linestyle": "none"}
 CLOSE: dict[str, Any] = {"borderaxespad": 0.2, "borderpad": 0, "handlelength": 1.4, "columnspacing": 1.0}
 
 
 RECIPE_COLUMNS: tuple[Column[tuple[str, str, str]], ...] = (
-    Column("key", lambda row: row[0], key="key", value=lambda row: row[0]),
-    Column("value", lambda row: row[1], key="value", value=lambda row: row[1]),
-    Column("source", lambda row: row[2], key="source", value=lambda row: row[2], wraps=True),
+    text_column("key", "key", lambda row: row[0]),
+    text_column("value", "value", lambda row: row[1]),
+    text_column("source", "source", lambda row: row[2], wraps=True),
 )
 EPOCHS: tuple[Column[tuple[str, Epoch]], ...] = (
     Column("", lambda row: row[0]),
@@ -48,7 +48,7 @@ EPOCHS: tuple[Column[tuple[str, Epoch]], ...] = (
 
 
 def view_training(state: TrainingState) -> View:
-    """Return the message of a run, and the accuracies of its last and its best epoch."""
+    """Return the view of a run with the accuracies of its last and its best epoch."""
     table = tabulate_epochs(state)
     notes = []
     if len(table.rows) > 1:
@@ -56,13 +56,13 @@ def view_training(state: TrainingState) -> View:
     if state.recipe.model_ema_decay and table.rows:
         notes.append(
             "The moving average of the weights (EMA) chooses the best epoch and is in best.safetensors; "
-            "the accuracies of the raw weights are for information."
+            "the accuracies of the raw weights are not used."
         )
     return View(result=summarize_training(state), tables=(table,) if table.rows else (), notes=tuple(notes))
 
 
 def view_training_page(state: TrainingState, recipe: Table) -> View:
-    """Return what the page of a run shows: also every epoch, and the recipe."""
+    """Return the view for the page of a run, which also has all epochs and the recipe."""
     view = view_training(state)
     columns: list[Column[Epoch]] = [
         *(c.via(lambda epoch: ("", epoch)) for c in EPOCHS if c.side == "right" or c.head == "weights"),
@@ -88,7 +88,7 @@ def write_training_json(state: TrainingState) -> str:
 
 
 def tabulate_epochs(state: TrainingState) -> Table:
-    """Return the last validated epoch, and the best one if it is another."""
+    """Return the table of the last validated epoch and, if it is another one, of the best epoch."""
     last = next((row for row in reversed(state.rows) if row.val_top1 is not None), None)
     best = best_epoch(state.rows)
     rows = [("last", last)] if last else []
@@ -104,24 +104,24 @@ def tabulate_epochs(state: TrainingState) -> Table:
 
 
 def write_percent(value: float | None) -> str | None:
-    """Write an accuracy that is in per cent."""
+    """Write an accuracy in per cent with two decimals."""
     return None if value is None else f"{value:.2f}"
 
 
 def write_loss(value: float | None) -> str | None:
-    """Write a loss."""
+    """Write a loss with four decimals."""
     return None if value is None else fixed(value, 4)
 
 
 def describe_interval(name: str, row: Epoch) -> str:
-    """Return Wilson's interval of a top-1; the best epoch was chosen, so its interval would mislead."""
+    """Write Wilson's interval of a top-1; the best epoch has none, because it is selected by its top-1."""
     if name == "best":
         return NONE
-    return "[{:.2f}, {:.2f}]".format(*(100 * end for end in count_hits(row).interval))
+    return write_share_interval(count_hits(row), 2)
 
 
 def draw_training(state: TrainingState, caption: str) -> "Figure":
-    """Draw the learning curve of a run, with its message as the title."""
+    """Draw the learning curve of a run with its message as title."""
     is_average = bool(state.recipe.model_ema_decay)
     title = summarize_training(state)
     return draw_learning_curve(state.rows, title, caption, is_average=is_average, classes=state.classes)
@@ -133,8 +133,12 @@ def draw_learning_curve(
 ) -> "Figure":
     """Draw losses and validation accuracy over one or more finished epochs.
 
-    `is_average` says that the moving average of the weights was validated. `classes` is the number of
-    classes, which gives the line at chance; 0 draws none.
+    Args:
+        rows: the epochs.
+        title: the title of the figure.
+        caption: the text below the panels.
+        is_average: whether the EMA weights were validated.
+        classes: number of classes, for the line of chance; 0 draws no line.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -153,7 +157,7 @@ def draw_learning_curve(
 
 
 def draw_losses(axes: "Axes", rows: Sequence[Epoch], of: str) -> None:
-    """Draw the losses, and the learning rate in grey on an axis of its own; see `draw_accuracy` for `of`."""
+    """Draw the losses, and the learning rate on a second axis; see `draw_accuracy` for `of`."""
     training = [(row.epoch, row.train_loss) for row in rows]
     validation = [(row.epoch, row.val_loss) for row in rows if row.val_loss is not None]
     raw = [(row.epoch, row.raw_loss) for row in rows if row.raw_loss is not None]
@@ -170,7 +174,7 @@ def draw_losses(axes: "Axes", rows: Sequence[Epoch], of: str) -> None:
 
 
 def draw_rate(axes: "Axes", rows: Sequence[Epoch]) -> None:
-    """Draw the learning rate in grey, with its scale on the right."""
+    """Draw the learning rate in grey with an axis on the right."""
     from matplotlib.ticker import MaxNLocator
 
     rate = axes.twinx()
@@ -184,9 +188,9 @@ def draw_rate(axes: "Axes", rows: Sequence[Epoch]) -> None:
 
 
 def draw_accuracy(axes: "Axes", rows: Sequence[Epoch], of: str, classes: int) -> None:
-    """Draw top-1 in per cent, the best epoch with its value, and the accuracy of a guess among the classes.
+    """Draw validation top-1 in per cent, the best epoch, and the accuracy of chance.
 
-    `of` says which weights were validated first; raw weights beside their average have a line of their own.
+    `of` is the label of the validated weights. With EMA, raw weights have a second line.
     """
     best = best_epoch(rows)
     if best is None or best.val_top1 is None:
@@ -207,13 +211,13 @@ def draw_accuracy(axes: "Axes", rows: Sequence[Epoch], of: str, classes: int) ->
 def draw_line(
     axes: "Axes", points: Sequence[tuple[int, float]], colour: str, label: str, *, markers: bool
 ) -> None:
-    """Draw a line over epochs, if it has points."""
+    """Draw a line over epochs, unless it has no points."""
     if points:
         (line,) = axes.plot(*zip(*points, strict=True), color=colour, linewidth=1.5, label=label)
         line.set(marker="o" if markers else "", markersize=3.5)
 
 
 def finish_axes(axes: "Axes", label: str) -> None:
-    """Name the y axis, and put the legend above the lines."""
+    """Set the label of the y axis, and draw the legend above the panel."""
     axes.set_ylabel(label, size=9)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=8, **CLOSE)

@@ -107,14 +107,12 @@ def test_suggested_rates(attention: Attention) -> None:
     assert suggesting.suggested_rates == "8,4,2,1"
     *_, note = view_attention([suggesting], "overview", "stage").notes
     assert note.startswith("Redundancy suggests --rates 8,4,2,1: up to these r,")
-    assert note.endswith(
-        "is at least 0.9 (--similarity). With random weights, this depends on the image only."
-    )
+    assert note.endswith("is at least 0.9 (--similarity). With random weights, it depends on the image only.")
     *_, note = view_attention([replace(suggesting, redundancy=found[1:3])], "overview", "stage").notes
     assert note.startswith("Redundancy suggests r = 4 in stage 2 and r = 2 in stage 3:")
     none = tuple(replace(one, suggested=1) for one in found)
     *_, note = view_attention([replace(attention, redundancy=none)], "overview", "stage").notes
-    assert note.startswith("No stage is redundant enough to sample at this threshold:")
+    assert note.startswith("Redundancy suggests no sampling:")
 
 
 def test_arrays(attention: Attention, tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_other_conditions_are_another_measurement() -> None:
     subjects = [subject("base"), subject("ours"), subject("theirs", conditions=large)]
     second = run_of({"base": STEADY, "ours": STEADY, "theirs": STEADY}, subjects)
     _, left_out = compared(BEFORE, second).tables
-    assert [column.heading for column in left_out.columns] == ["model", "batch", "why"]
+    assert [column.heading for column in left_out.columns] == ["model", "batch", "reason"]
     assert [row[:2] for row in left_out.rows] == [("theirs", "8"), ("theirs", "64")]
     assert str(large) in left_out.rows[0][2]
 

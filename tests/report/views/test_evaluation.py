@@ -63,4 +63,4 @@ def test_a_stored_evaluation_is_listed_and_shown(tmp_path: Path) -> None:
 def test_a_throughput_that_spreads_is_a_warning() -> None:
     assert not any("spread" in line for line in view_evaluation(FOUND).warnings)
     (line,) = view_evaluation(replace(FOUND, unreadable=(), left_out=(), alone=(50.0, 100.0, 400.0))).warnings
-    assert line.startswith("images/s spread 175 % of the median")
+    assert line.startswith("images/s are not reliable: they spread 175 %")

@@ -74,7 +74,7 @@ def test_pairs_that_were_not_trained_on_equal_terms_are_not_compared() -> None:
     text = describe_preference(SEEN, PAIRS, trained((90, 91, 92), (60, 62, 61), terms="other"))
     assert text == "The preferred and the random variants were not evaluated on equal terms."
     assert describe_preference(SEEN, PAIRS, {}) == (
-        "No preferred variant was trained beside a random one of equal MACs."
+        "No pair of a preferred and a random variant of equal MACs was trained."
     )
 
 
