@@ -90,7 +90,11 @@ def view_exploration(found: Exploration) -> View:
     notes += [ROWS_NOTE] if len(notes) < MOST_NOTES - 1 else []
     amounts = ("gmacs", "params", *["latency"] * bool(found.calibration), *["capacity"] * is_scored(question))
     base = ", ".join(write_amount(found.base, name) for name in amounts)
-    hint = "" if found.calibration else " Run --calibrate once, and searches predict the latency on this machine."
+    hint = (
+        ""
+        if found.calibration
+        else " Run --calibrate once, and searches predict the latency on this machine."
+    )
     return View(
         result=f"{message.removesuffix('.')}: {answer.model}" if answer else message,
         warnings=tuple(describe_depth(found)),
