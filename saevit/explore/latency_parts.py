@@ -54,7 +54,8 @@ def list_sizes(space: Space) -> Pairs:
         sizes = [np.broadcast_to(each, valid.shape)[valid] for each in (part.first, part.second)]
         used = np.broadcast_to(part.times, valid.shape)[valid] > 0
         pairs = np.unique(np.stack(sizes, axis=1)[used], axis=0)
-        found.setdefault(part.group, set()).update(map(tuple, pairs.tolist()))
+        if len(pairs):  # some occur in invalid combinations only
+            found.setdefault(part.group, set()).update(map(tuple, pairs.tolist()))
     return found
 
 

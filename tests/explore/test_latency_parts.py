@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 
 from saevit.errors import OptionError
 from saevit.explore.latency_model import LatencyPart, list_variant_parts
@@ -36,6 +36,7 @@ def parts_of(spec: VariantSpec) -> set[LatencyPart]:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(spaces(200))
+@example(make_space(BASE, {"width": (0.5,), "heads3": (1, 2, 3)}))  # parts of invalid variants only
 def test_sizes_are_those_of_all_variants(space: Space) -> None:
     found = {LatencyPart(group, *pair) for group, pairs in list_sizes(space).items() for pair in pairs}
     every = set().union(parts_of(space.base), *map(parts_of, networks(space).values()))
