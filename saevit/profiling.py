@@ -123,7 +123,7 @@ class Profile(NotebookResult):
 
     @property
     def agreed(self) -> bool:
-        """Do all counters that could count agree?"""
+        """Tell whether all counters that could count the network agree."""
         return all(line.agrees is not False for line in self.receipt)
 
 

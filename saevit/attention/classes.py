@@ -1,4 +1,4 @@
-"""Compute the predicted classes of an image, and Grad-CAM maps of classes.
+"""Compute class probabilities of an image and Grad-CAM maps of classes.
 
 Grad-CAM (Selvaraju et al., arXiv 1610.02391) is the positive part of the weighted sum of the channels of a
 map, where the weight of a channel is the mean gradient of a class's logit. The maps here are scaled to a sum

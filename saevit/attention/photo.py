@@ -53,7 +53,7 @@ def read_photo(path: Path, img_size: tuple[int, int]) -> Photo:
     """Read an image file as RGB, and crop and resize it to the input size (H, W).
 
     Raises:
-        OptionError: the file is not an image, is broken, or is too large.
+        OptionError: the image cannot be decoded or is too large.
     """
     rgb, notes = read_image(path, str(path))
     return fit_image(rgb, img_size, printable(path.name), notes)

@@ -70,7 +70,7 @@ class Candidate:
 
     @property
     def is_quantized(self) -> bool:
-        """Was it timed in int8? Its accuracy is not that of the fp32 weights."""
+        """Tell whether it was timed in int8; its accuracy differs from that of the fp32 weights."""
         return bool(self.subject and self.subject.conditions.dtype == "int8")
 
     @property
@@ -138,7 +138,7 @@ def subtract_accuracies(ours: Accuracy, theirs: Accuracy) -> AccuracyDifference 
     """Return the difference of two accuracies; None unless they are of the same images and input size.
 
     Images are paired if all could be read. For accuracies by different recipes only one seed is used, so
-    that their difference is never significant.
+    that their difference is never resolved.
     """
     shared = "measured_on", "fingerprint", "img_size"
     if any(getattr(ours, name) != getattr(theirs, name) for name in shared) or ours.source == theirs.source:

@@ -2,9 +2,9 @@
 
     latency = a + b x (sum over the parts of their times) + c x (number of parts)
 
-with a, b and c of 0 or more. Between two sizes that were measured, the time of a part is a power of the size.
-Parts whose channels are all multiples of 16 are timed apart from all others. The sum is taken stage by stage,
-in whole nanoseconds, so that a search adds it up like MACs.
+with a, b and c of 0 or more. Between two timed sizes, the time of a part is interpolated as a power of the
+size. Parts whose channels are all multiples of 16 and other parts are interpolated separately. The sum is
+computed stage by stage in whole nanoseconds, so that a search adds it up like MACs.
 """
 
 import math

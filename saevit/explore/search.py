@@ -37,7 +37,7 @@ class Answer:
 
     @property
     def is_counted(self) -> bool:
-        """Was every variant that keeps the limits counted and ranked? Dynamic programming does not."""
+        """Tell whether every variant within the limits was counted and ranked, which `dp` does not do."""
         return self.search.method != "dp"
 
     @property

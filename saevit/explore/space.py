@@ -132,7 +132,7 @@ class Space:
         return math.prod(self.shape)
 
     def follows(self, stage: int) -> bool:
-        """Do the heads of a stage follow its channels?"""
+        """Tell whether the heads of a stage follow its channels."""
         keys = {axis.key for axis in self.axes}
         return not keys & {"heads", f"heads{stage + 1}"} and bool(keys & {"dims", f"dims{stage + 1}"})
 

@@ -240,8 +240,7 @@ def _check_request(models: Sequence[TimedModel], rounds: int, min_time: float) -
 
 def _make_entries(models: Sequence[TimedModel]) -> list[_Entry]:
     """Give every model a unique label, and models with the same builder and placement the same weights."""
-    names = Counter(model.name for model in models)
-    own = name_differences(models)
+    labels = make_labels(models)
 
     @functools.cache
     def built(build: Callable[[], nn.Module]) -> nn.Module:
@@ -260,9 +259,7 @@ def _make_entries(models: Sequence[TimedModel]) -> list[_Entry]:
     return [
         _Entry(
             subject=Subject(
-                label=model.name
-                if names[model.name] == 1
-                else f"{model.name} ({own[model.name, model.conditions]})",
+                label=labels[model.name, model.conditions],
                 name=model.name,
                 conditions=model.conditions,
                 calls_per_sample=0,
@@ -275,15 +272,14 @@ def _make_entries(models: Sequence[TimedModel]) -> list[_Entry]:
     ]
 
 
-def name_differences(models: Sequence[TimedModel]) -> dict[tuple[str, Conditions], str]:
-    """Return the conditions of each model as text, without those that all models of its name have."""
+def make_labels(models: Sequence[TimedModel]) -> dict[tuple[str, Conditions], str]:
+    """Return the name of each model, with the conditions in which it differs from others of the same name."""
     parts = {(one.name, one.conditions): str(one.conditions).split(", ") for one in models}
     common: dict[str, set[str]] = {}
     for (name, _), texts in parts.items():
         common[name] = common.get(name, set(texts)) & set(texts)
-    return {
-        key: ", ".join(text for text in texts if text not in common[key[0]]) for key, texts in parts.items()
-    }
+    own = {key: [one for one in texts if one not in common[key[0]]] for key, texts in parts.items()}
+    return {key: f"{key[0]} ({', '.join(texts)})" if texts else key[0] for key, texts in own.items()}
 
 
 def _prepare(entry: _Entry, min_time: float) -> None:

@@ -141,7 +141,7 @@ def list_pass_columns(run: Run | None) -> list[Column[Subject]]:
 
 
 def write_ratio(ratio: Ratio) -> str:
-    """Write a ratio with its interval; a ratio that is not significant reads `not resolved`."""
+    """Write a ratio with its interval; a ratio whose interval contains 1 reads `not resolved`."""
     if ratio.verdict == "not resolved":
         return f"not resolved {bounds(ratio.low, ratio.high)}"
     return interval(ratio.median, ratio.low, ratio.high)

@@ -1,7 +1,7 @@
 """Lay out a view as lines of text, for a terminal of a given width or for a pipe, and as Markdown.
 
-Names and numbers are never broken. On a narrow terminal a long first column gets a line of its own, and texts
-wrap at spaces. Columns on the right that do not fit are hidden, and a line names them.
+A line break never splits a name or a number. On a narrow terminal, a long first column gets a separate line,
+and texts wrap at spaces. Columns on the right that do not fit are hidden, and a line names them.
 """
 
 import textwrap

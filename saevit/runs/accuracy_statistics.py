@@ -53,12 +53,12 @@ class AccuracyDifference:
 
     @property
     def is_resolved(self) -> bool:
-        """Does the interval over seeds and images exclude 0?"""
+        """Tell whether the interval over seeds and images excludes 0."""
         return self.verdict != "not resolved"
 
     @property
     def has_seeds(self) -> bool:
-        """Is the interval over seeds and images? Otherwise it is over images only."""
+        """Tell whether the interval is over seeds and images, not over images only."""
         return min(self.seeds) >= FEWEST_SEEDS
 
 

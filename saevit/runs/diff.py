@@ -31,7 +31,7 @@ class Change:
 
     @property
     def resolved(self) -> bool:
-        """Do these rounds show that the subject changed relative to the reference?"""
+        """Tell whether these rounds resolve a change of the subject relative to the reference."""
         return self.verdict != "not resolved"
 
 

@@ -218,7 +218,7 @@ class Run(NotebookResult):
 
     @property
     def is_evaluation(self) -> bool:
-        """Is it an evaluation of a trained network, without timed rounds?"""
+        """Tell whether it is an evaluation of a trained network, without timed rounds."""
         return self.subjects[0].quantity == EVALUATION
 
     @property

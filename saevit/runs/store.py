@@ -51,7 +51,7 @@ class Writer:
 
     @property
     def is_empty(self) -> bool:
-        """Has nothing been written?"""
+        """Tell whether the file has no content yet."""
         return self._file is None
 
     def begin(self, run: Run) -> None:

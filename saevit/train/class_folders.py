@@ -101,7 +101,7 @@ def find_splits(folder: Path, source: str) -> tuple[Path | None, Path | None]:
 
 
 def check_class_folder(folder: Path, source: str) -> None:
-    """Raise DataError if a class folder contains both splits, and so is a dataset of its own."""
+    """Raise DataError if a class folder contains both splits, because it is then a separate dataset."""
     names: list[str] = []
     with contextlib.suppress(OptionError):  # the scan for images reports an unreadable folder
         names = [path.name.lower() for path in list_folders(folder)]

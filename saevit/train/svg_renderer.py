@@ -46,7 +46,7 @@ class SvgRenderer:
         self.stop()
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Start the process in a session of its own, so that Ctrl-C does not reach it."""
+        """Start the process in a new session, which does not receive Ctrl-C."""
         pipe = subprocess.PIPE
         return subprocess.Popen(
             [sys.executable, "-c", PROGRAM],

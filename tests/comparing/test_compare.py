@@ -20,10 +20,10 @@ from saevit.report.views.compare import (
     write_comparison_csv,
     write_comparison_json,
 )
-from saevit.runs.record import Conditions
 from saevit.runs.run import Subject
 from saevit.runs.statistics import ratio
 from saevit.variant import parse
+from tests.measure.conftest import CONDITIONS
 
 SMALL = "saevit_pico:dims=8-8-16-16,heads=1,depths=1,stem=8,classes=10"
 LARGE = "saevit_pico:dims=16-16-32-32,heads=1,depths=4,classes=10"
@@ -78,15 +78,7 @@ def test_each_configuration_of_a_model_is_a_row() -> None:
 
 def test_a_model_in_int8_has_no_accuracy_of_other_weights() -> None:
     published = candidate_of("resnet18", (224, 224))
-    conditions = Conditions(
-        img_size=(224, 224),
-        batch_size=1,
-        dtype="fp32",
-        device="cpu",
-        runtime="onnxruntime",
-        threads=1,
-        memory_format="contiguous",
-    )
+    conditions = replace(CONDITIONS, runtime="onnxruntime")
     rows = [
         replace(published, subject=Subject(label="resnet18", name="resnet18", conditions=each))
         for each in (conditions, replace(conditions, dtype="int8"))
