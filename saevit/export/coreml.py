@@ -31,9 +31,10 @@ def write_mlpackage(source: formats.ExportInput, folder: Path) -> formats.Conten
         model = convert(source)
         model.user_defined_metadata.update(source.properties)
         model.save(str(folder))
-    operators = model._mil_program.functions["main"].operations
+    blocks = model.get_spec().mlProgram.functions["main"].block_specializations.values()
+    operators = [one.type for block in blocks for one in block.operations if one.type != NOT_COUNTED]
     return formats.Content(
-        operators=formats.count_operators(one.op_type for one in operators if one.op_type != NOT_COUNTED),
+        operators=formats.count_operators(operators),
         versions={"coremltools": version("coremltools"), "torch": torch.__version__},
     )
 
