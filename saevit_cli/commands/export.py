@@ -145,19 +145,20 @@ def choose_paths(
     formats: Sequence[str], target: Path | None, model: str, suffix: str = ""
 ) -> dict[str, Path]:
     """Return the file of each format: in a folder, which need not exist, or the file that the user named."""
-    from saevit.export.exporter import FORMATS, TIMM
+    from saevit.export.exporter import FOLDERS, FORMATS, TIMM
 
     folder = target or Path()
-    if formats in ((TIMM,), ("coreml",)) and target and (formats == (TIMM,) or target.suffix == ".mlpackage"):
-        return {formats[0]: target}
+    endings = {name: form.endings[0] for name, form in FORMATS.items()} | {TIMM: ""}
+    first, *others = formats
+    if target and first in FOLDERS and not others and target.name.endswith(endings[first]):
+        return {first: target}
     if folder.is_dir() or not (folder.suffix or folder.exists()):
-        endings = {name: form.endings[0] for name, form in FORMATS.items()} | {TIMM: ""}
         return {name: folder / f"{to_file_name(model)}{suffix}{endings[name]}" for name in formats}
-    if len(formats) > 1:
+    if others:
         raise OptionError(f"--output {target}: {len(formats)} formats need a folder, not a file")
-    if formats == ("coreml",):
-        raise OptionError(f"--output {target} has no known ending: choose from .mlpackage")
-    return {formats[0]: folder}
+    if first in FOLDERS:
+        raise OptionError(f"--output {target} has no known ending: choose from {endings[first]}")
+    return {first: folder}
 
 
 def find_evaluations(sha256: str, store: Path | None) -> "list[MeasuredTop1]":
