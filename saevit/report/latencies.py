@@ -19,6 +19,7 @@ from saevit.runs.statistics import (
     median,
     summarize,
 )
+from saevit.text import plural
 
 T = TypeVar("T")
 
@@ -158,6 +159,15 @@ def describe_noise_floor(reference: str, floor: Ratio) -> str:
         f"noise floor: {reference} against itself, {interval(floor.median, floor.low, floor.high)} "
         f"at {percent(floor.confidence, 0)} confidence"
     )
+
+
+def describe_conditions(run: Run) -> str:
+    """Write the precisions, batch sizes, runtimes and threads of a run, each value once."""
+    every = [
+        (one.dtype, f"batch {one.batch_size}", one.runtime, plural(one.threads, "thread"))
+        for one in (subject.conditions for subject in run.timed)
+    ]
+    return ", ".join(", ".join(dict.fromkeys(texts)) for texts in zip(*every, strict=True))
 
 
 def describe_machine(run: Run) -> str:

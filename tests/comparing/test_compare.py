@@ -14,6 +14,7 @@ from saevit.comparing.comparison import Candidate, Comparison
 from saevit.errors import OptionError
 from saevit.measure.timing import TimingOptions
 from saevit.report.metrics import sort_candidates
+from saevit.report.scatter.captions import describe_timing
 from saevit.report.views.compare import (
     tabulate_comparison,
     view_comparison,
@@ -74,6 +75,8 @@ def test_each_configuration_of_a_model_is_a_row() -> None:
     title = tabulate_comparison(found, None).title
     assert "2 models in 4 configurations" in title
     assert "fp32, bf16, batch 1, eager, 1 thread" in title
+    assert found.run is not None
+    assert "fp32, bf16, batch 1, eager, 1 thread" in describe_timing(found.run)  # in the caption of the plot
 
 
 def test_a_model_in_int8_has_no_accuracy_of_other_weights() -> None:

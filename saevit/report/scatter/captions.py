@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 
 from saevit.comparing.comparison import Candidate, Comparison
-from saevit.report.accuracy_texts import describe_measurement, write_range
-from saevit.report.latencies import describe_machine
+from saevit.report.accuracy_texts import describe_measurement
+from saevit.report.latencies import describe_conditions, describe_machine
 from saevit.report.metrics import LEAST, METRICS, Disagreement
 from saevit.report.scatter.points import NEAR_FRONT, ScatterPanel, has_accuracies, is_of_other_size
 from saevit.report.units import digits, short_names, write_pixels
@@ -55,11 +55,9 @@ def describe_undecided(panel: ScatterPanel) -> str:
 
 def describe_timing(run: Run) -> str:
     """Return a sentence on the machine and the conditions of the timing."""
-    c = run.timed[0].conditions
-    batches = [s.conditions.batch_size for s in run.timed if s.samples] or [c.batch_size]
     return (
-        f"Measured on {describe_machine(run)}: {c.dtype}, batch {write_range(batches)}, {c.threads} "
-        f"thread{'s' * (c.threads > 1)}, {c.runtime}, {c.memory_format}, torch {run.environment.torch}; "
+        f"Measured on {describe_machine(run)}: {describe_conditions(run)}, "
+        f"{run.timed[0].conditions.memory_format}, torch {run.environment.torch}; "
         f"medians and quartiles of {run.rounds} interleaved rounds."
     )
 

@@ -24,6 +24,7 @@ from saevit.report.columns import (
 from saevit.report.latencies import (
     LATENCIES,
     MEDIAN,
+    describe_conditions,
     describe_machine,
     describe_noise_floor,
     list_pass_columns,
@@ -169,7 +170,11 @@ def tabulate_comparison(comparison: Comparison, sort: str | None, axes: Sequence
         replace(c, head=heads.get(c.head, c.head), text=texts.get(c.head, c.text))
         for c in sorted(list_columns(comparison, axes), key=lambda c: (*order, c.head).index(c.head))
     ]
-    conditions = describe_conditions(run) if run and run.timed else str(comparison.dtype)
+    conditions = (
+        f"{describe_conditions(run)}, {plural(run.rounds, 'round')} on {describe_machine(run)}"
+        if run and run.timed
+        else str(comparison.dtype)
+    )
     notes = [*describe_models(comparison), *describe_accuracies(comparison)]
     models = {c.subject.name if c.subject else c.model for c in comparison.candidates}
     is_crossed = run is not None and len(run.timed) > len({subject.name for subject in run.timed})
@@ -181,16 +186,6 @@ def tabulate_comparison(comparison: Comparison, sort: str | None, axes: Sequence
         sort_candidates(comparison.candidates, sort),
         [*notes, *(describe_timings(comparison, run) if run else ())],
     ).without_empty_columns()
-
-
-def describe_conditions(run: Run) -> str:
-    """Write the conditions of a run for a title."""
-    every = [
-        (one.dtype, f"batch {one.batch_size}", one.runtime, plural(one.threads, "thread"))
-        for one in (subject.conditions for subject in run.timed)
-    ]
-    values = [", ".join(dict.fromkeys(texts)) for texts in zip(*every, strict=True)]
-    return f"{', '.join(values)}, {plural(run.rounds, 'round')} on {describe_machine(run)}"
 
 
 def describe_models(comparison: Comparison) -> list[str]:

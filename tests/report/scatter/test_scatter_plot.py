@@ -248,7 +248,7 @@ def test_accuracy_is_an_axis_by_default_if_two_models_have_one() -> None:
 def test_the_caption_names_conditions() -> None:
     text = words(scatter_figure(ALL, ["gmacs", "latency"]))
     assert "published, at the size of its evaluation; networks timed at 64 x 64 px" in text
-    assert "cpu (a processor): fp32, batch 1, 2 threads, eager, contiguous, torch 2.15.0" in text
+    assert "cpu (a processor): fp32, batch 1, eager, 2 threads, contiguous, torch 2.15.0" in text
     assert "6 interleaved rounds" in text
     assert "eager" not in words(scatter_figure(ALL, ["gmacs"]))
 
